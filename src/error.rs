@@ -1,0 +1,171 @@
+//! The one error type of the crate: what went wrong, where, and what to do about it.
+
+use std::path::{Path, PathBuf};
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, in words a user can act on.
+///
+/// `Display` gives one line: what, where, what to do. [`Error::code`] is stable and made for programs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that the user gave is not what it should be.
+    #[error("{}: {field}: {problem}; {hint}", file.display())]
+    Input {
+        /// The file.
+        file: PathBuf,
+        /// The field, tensor or line (`line 12`) at fault.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// An option or argument has a value that cannot be used.
+    #[error("{option}: {problem}; {hint}")]
+    Usage {
+        /// The option, as the user writes it.
+        option: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The operating system refused to read or write.
+    #[error("{}: cannot {action}: {source}; {hint}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried (`read`, `write`, `create`).
+        action: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// No GPU adapter, not even a software one, could be used.
+    #[error("no GPU adapter: {problem}; {hint}")]
+    NoAdapter {
+        /// What was looked for.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The plan does not fit into the memory at hand.
+    #[error("{what} needs {needed} bytes of GPU memory but {available} are available; {hint}")]
+    OutOfMemory {
+        /// What needs the memory.
+        what: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes at hand.
+        available: u64,
+        /// Which option lowers the need.
+        hint: String,
+    },
+    /// The device stopped working (driver reset, unplugged, destroyed).
+    #[error("the GPU device was lost: {0}; run again, with --resume if this was a training run")]
+    DeviceLost(String),
+    /// The GPU or its driver rejected something: a defect in this program or in the driver.
+    #[error("GPU error in {what}: {problem}; please report this together with `stepladder info --json`")]
+    Gpu {
+        /// The kernel or operation.
+        what: String,
+        /// The driver's or validator's text.
+        problem: String,
+    },
+    /// A tensor of another shape than the kernel takes: a defect in this program.
+    #[error("{kernel}: {arg} has shape {got:?}, expected {expected:?}")]
+    Shape {
+        /// The kernel.
+        kernel: &'static str,
+        /// The argument.
+        arg: &'static str,
+        /// The shape that it takes.
+        expected: Vec<usize>,
+        /// The shape that it got.
+        got: Vec<usize>,
+    },
+    /// A download failed.
+    #[error("{url}: {problem}; {hint}")]
+    Download {
+        /// What was fetched.
+        url: String,
+        /// Why it failed.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Loss or gradient was not finite several steps in a row.
+    #[error(
+        "{steps} steps in a row had a non-finite loss or gradient; lower --learning-rate (the last good state is saved)"
+    )]
+    Diverged {
+        /// Number of steps in a row.
+        steps: u32,
+    },
+    /// The user asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    /// A stable identifier for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Input { .. } => "input",
+            Self::Usage { .. } => "usage",
+            Self::Io { .. } => "io",
+            Self::NoAdapter { .. } => "no_adapter",
+            Self::OutOfMemory { .. } => "out_of_memory",
+            Self::DeviceLost(_) => "device_lost",
+            Self::Gpu { .. } => "gpu",
+            Self::Shape { .. } => "shape",
+            Self::Download { .. } => "download",
+            Self::Diverged { .. } => "diverged",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// A user's file is wrong: `field` says where in it.
+    pub fn input(
+        file: impl AsRef<Path>,
+        field: impl Into<String>,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::Input {
+            file: file.as_ref().to_path_buf(),
+            field: field.into(),
+            problem: problem.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// An option's value cannot be used.
+    pub fn usage(option: impl Into<String>, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { option: option.into(), problem: problem.into(), hint: hint.into() }
+    }
+
+    /// Reading `path` failed.
+    pub fn read(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.as_ref().to_path_buf(),
+            action: "read",
+            source,
+            hint: "check that the path exists and that you may read it",
+        }
+    }
+
+    /// Writing `path` failed.
+    pub fn write(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.as_ref().to_path_buf(),
+            action: "write",
+            source,
+            hint: "check the free space and that you may write there",
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Language models that teach themselves, on the GPU at hand.
+//!
+//! Layers, each using only those below it:
+//! [`ladder`] (problem tree, curriculum, runs) uses [`task`] (problems and verifiers, CPU only) and
+//! [`train`] (losses, backward pass, LoRA, optimizer), which uses [`model`] (weights, forward pass,
+//! sampling), which uses [`kernel`] (one file per shader), which uses [`gpu`] (the only one that names wgpu).
+
+pub mod error;
+pub mod gpu;
+pub mod kernel;
+pub mod ladder;
+pub mod model;
+pub mod task;
+pub mod train;
+
+pub use error::{Error, Result};

@@ -1,0 +1,132 @@
+//! Tasks: problems, prompts, and verifiers. CPU only; knows nothing of models or training.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// How a prompt is worded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptStyle {
+    /// Full sentences, for models with a chat template.
+    Instruct,
+    /// A few marker characters, for base models trained on the task's own notation (the embedded `tiny`).
+    Terse,
+}
+
+/// The kind of variant asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VariantKind {
+    /// A step down.
+    Easier,
+    /// As hard, but another problem.
+    Equivalent,
+    /// A step up.
+    Harder,
+}
+
+/// What a variant prompt asks for (LADDER section 3.1.2).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VariantRequest {
+    /// The kind of variant.
+    pub kind: VariantKind,
+    /// How many variants one completion should list.
+    pub count: usize,
+    /// Transformations to choose from, in words.
+    pub transformations: Vec<String>,
+    /// The mathematician (or other expert) to think like.
+    pub persona: Option<String>,
+}
+
+/// The judgement on one completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// Right.
+    Correct,
+    /// Well formed and wrong.
+    Wrong,
+    /// Not an answer in the task's notation.
+    Malformed,
+    /// The verifier cannot tell; never scored as wrong, never enters a gradient.
+    Unverifiable,
+}
+
+/// A judgement with its reason and the answer it was made on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The judgement.
+    pub verdict: VerdictKind,
+    /// Why, in one line for people.
+    pub reason: String,
+    /// The answer found in the completion, normalised; `None` if there is none.
+    pub answer: Option<String>,
+}
+
+/// Type and default of a task's parameter; the CLI's help and the page's form are made from it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Parameter {
+    /// Name, as in `--task-option name=value`.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+    /// Default value as text; empty if one must be given.
+    pub default: &'static str,
+}
+
+/// A problem as one line of a problems file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The problem in the task's notation.
+    pub problem: String,
+    /// The user's name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Difficulty level, for reports only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<u32>,
+    /// Known answer (the `jsonl` task needs it; others ignore it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+}
+
+/// A family of problems that can be posed, varied and verified.
+pub trait Task: Send + Sync {
+    /// The name on the command line.
+    fn name(&self) -> &'static str;
+
+    /// The parameters it takes.
+    fn parameters(&self) -> &'static [Parameter];
+
+    /// The user message that poses `problem`.
+    fn prompt(&self, problem: &str, style: PromptStyle) -> String;
+
+    /// The user message that asks for variants of `problem`.
+    fn variant_prompt(&self, problem: &str, request: &VariantRequest, style: PromptStyle) -> String;
+
+    /// The transformations to draw from for `kind`.
+    fn transformations(&self, kind: VariantKind) -> &'static [&'static str];
+
+    /// The variants listed in a completion, as written, in order; hostile text gives an empty list.
+    fn parse_variants(&self, completion: &str) -> Vec<String>;
+
+    /// Semantic identity: two problems with equal canonical forms are the same problem.
+    /// Errors with the reason if `problem` is not one of this task.
+    fn canonical(&self, problem: &str) -> std::result::Result<String, String>;
+
+    /// Whether `variant` is `parent` in other clothes (equal up to a constant factor, or by the task's own measure).
+    fn is_restatement(&self, parent: &str, variant: &str) -> bool;
+
+    /// Judges a completion.
+    fn verify(&self, problem: &Problem, completion: &str) -> Verdict;
+}
+
+/// Options of a task as `name=value` pairs.
+pub type TaskOptions = std::collections::BTreeMap<String, String>;
+
+/// Makes the task `name`, or says which names are known.
+pub fn create(name: &str, options: &TaskOptions) -> Result<Box<dyn Task>> {
+    let _ = options;
+    Err(crate::Error::usage("--task", format!("unknown task `{name}`"), "known tasks: none yet"))
+}
