@@ -1,1 +1,6 @@
-//! model.
+//! Models: configuration, families, weights, tokenizer and chat template.
+
+pub mod config;
+pub mod family;
+pub mod source;
+pub mod tokenizer;
