@@ -2,6 +2,7 @@
 
 pub mod advantage;
 pub mod checkpoint;
+pub mod data;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
 pub mod lora_config;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::pattern::{Patterns, Selection};
+use super::pattern::{Patterns, Selection, is_all};
 use crate::train::lora_config::{LoraConfig, Module};
 use crate::{Error, Result};
 
@@ -37,6 +37,11 @@ struct File {
     trainable_token_indices: Option<Value>,
     target_parameters: Option<Value>,
     layer_replication: Option<Value>,
+    alora_invocation_tokens: Option<Value>,
+    arrow_config: Option<Value>,
+    kasa_config: Option<Value>,
+    monteclora_config: Option<Value>,
+    use_bdlora: Option<Value>,
 }
 
 /// `LoraConfig`'s default in PEFT, for files that leave it out.
@@ -77,6 +82,7 @@ impl Parsed {
         let bad = |field: &'static str| move |problem: String| unreadable(path, field, problem);
         let select = |value: &TextOrList| match value {
             TextOrList::Text(text) => Selection::from_text(text),
+            TextOrList::List(names) if names.len() == 1 && is_all(&names[0]) => Ok(Selection::AllLinear),
             TextOrList::List(names) => Ok(Selection::Names(names.clone())),
         };
         let targets =
@@ -193,6 +199,11 @@ impl File {
             ("trainable_token_indices", &self.trainable_token_indices),
             ("target_parameters", &self.target_parameters),
             ("layer_replication", &self.layer_replication),
+            ("alora_invocation_tokens", &self.alora_invocation_tokens),
+            ("arrow_config", &self.arrow_config),
+            ("kasa_config", &self.kasa_config),
+            ("monteclora_config", &self.monteclora_config),
+            ("use_bdlora", &self.use_bdlora),
         ];
         for (field, value) in switches {
             if let Some(value) = value.as_ref().filter(|value| is_set(value)) {

@@ -25,9 +25,9 @@ pub(super) enum Selection {
 
 impl Selection {
     pub(super) fn from_text(text: &str) -> Result<Self, Problem> {
-        match text {
-            "all-linear" => Ok(Self::AllLinear),
-            _ => Ok(Self::Expression(compile(&format!("^(?:{text})$"), text)?)),
+        match is_all(text) {
+            true => Ok(Self::AllLinear),
+            false => Ok(Self::Expression(compile(&format!("^(?:{text})$"), text)?)),
         }
     }
 
@@ -38,6 +38,11 @@ impl Selection {
             Self::AllLinear => Ok(Module::from_path(path).is_some()),
         }
     }
+}
+
+/// Whether `text` is PEFT's name for every linear module, which it takes in any case.
+pub(super) fn is_all(text: &str) -> bool {
+    text.eq_ignore_ascii_case("all-linear")
 }
 
 /// `rank_pattern` or `alpha_pattern`: the first key that matches decides.

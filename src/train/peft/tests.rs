@@ -111,6 +111,7 @@ fn all_ways_of_naming_the_targets_work() {
     }
     let all = adapter(LoraConfig { rank: 2, ..LoraConfig::default() });
     assert_eq!(with(&all, json!({"target_modules": "all-linear"})).unwrap(), all);
+    assert_eq!(with(&all, json!({"target_modules": ["All-Linear"]})).unwrap(), all);
     let without = json!({"target_modules": "all-linear", "exclude_modules": ["mlp.gate_proj", "up_proj"]});
     assert!(with(&all, without).unwrap_err().to_string().contains("gate_proj"));
 }
@@ -167,6 +168,7 @@ fn other_methods_are_refused_by_name() {
         json!({"modules_to_save": ["lm_head"]}),
         json!({"init_lora_weights": "pissa_niter_4"}),
         json!({"target_parameters": ["experts"]}),
+        json!({"alora_invocation_tokens": [1, 2]}),
         json!({"target_modules": "("}),
         json!({"target_modules": null}),
         json!({"rank_pattern": {"q_proj": -1}}),
