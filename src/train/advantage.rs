@@ -209,7 +209,7 @@ mod tests {
             let group: Vec<_> = rewards.iter().map(|&r| Some(f32::from(r))).collect();
             let moved: Vec<_> = rewards.iter().map(|&r| Some(f32::from(r) + f32::from(shift))).collect();
             for kind in KINDS {
-                let (a, b) = (advantages(kind, &[group.clone()]), advantages(kind, &[moved.clone()]));
+                let (a, b) = (advantages(kind, std::slice::from_ref(&group)), advantages(kind, std::slice::from_ref(&moved)));
                 for (a, b) in a.values[0].iter().zip(&b.values[0]) {
                     prop_assert!((a.unwrap() - b.unwrap()).abs() < 1e-4);
                 }
