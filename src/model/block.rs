@@ -16,9 +16,7 @@ use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder};
 use crate::kernel::attention::{Heads, Saved};
 use crate::kernel::gemm::Operand::{Plain, Transposed};
-use crate::kernel::{
-    add_bias, attention, decode_attention, gemm, kv_write, matmul, rms_norm, rope, swiglu,
-};
+use crate::kernel::{add_bias, attention, decode_attention, gemm, kv_write, matmul, rms_norm, rope, swiglu};
 
 /// The intermediate results of one block for some tokens.
 #[derive(Debug, Clone)]

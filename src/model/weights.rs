@@ -97,8 +97,7 @@ impl Weights {
             layers.push(loader.layer(config, layer)?);
         }
         let norm = loader.vector("model.norm.weight")?;
-        let head =
-            if config.tie_word_embeddings { None } else { Some(loader.matrix("lm_head.weight")?) };
+        let head = if config.tie_word_embeddings { None } else { Some(loader.matrix("lm_head.weight")?) };
         gpu.check()?;
         Ok(Self { embedding, layers, norm, head })
     }

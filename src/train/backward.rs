@@ -167,6 +167,11 @@ impl Backward<'_> {
         rec.copy(h_in, &d.h_mid)?;
         block.attention_half(rec, &d.h_mid, act, positions, Attend::Packed { span })?;
         block.mlp_inner(rec, &d.h_mid, act)?;
+        // The down projection itself is not needed again, only its A·x.
+        if let Some(pair) = block.pair(Module::Down) {
+            let low = act.low(Module::Down, pair.rank)?;
+            gemm::forward(rec, Plain(&act.act), Transposed(&pair.a), &low, 1.0, 0.0)?;
+        }
 
         self.linear(rec, &block, Module::Down, &act.act, &d.dh, Some((&d.d_act, false)))?;
         swiglu::backward(rec, &act.gate, &act.up, &d.d_act, &d.d_gate, &d.d_up)?;

@@ -9,7 +9,7 @@ pub mod expected;
 pub mod folder;
 //G pub mod gguf;
 //G mod gguf_metadata;
-//G pub mod quant;
+pub mod quant;
 pub mod safetensors;
 
 pub use bytes::ReadAt;
