@@ -39,7 +39,12 @@ pub fn to_gguf(adapter: &AdapterFile, base: &GgufBase<'_>) -> Result<Vec<u8>> {
         let rank = config.rank_of(layer, module);
         for (arg, data) in [("a", &pair.a), ("b", &pair.b)] {
             if rank == 0 || data.len() % rank != 0 {
-                return Err(Error::Shape { kernel: "GGUF export", arg, expected: vec![rank], got: vec![data.len()] });
+                return Err(Error::Shape {
+                    kernel: "GGUF export",
+                    arg,
+                    expected: vec![rank],
+                    got: vec![data.len()],
+                });
             }
         }
         let factor = effective_alpha(config, config.alpha_of(layer, module), rank) / file_alpha;
@@ -183,8 +188,11 @@ mod tests {
         AdapterFile { config: LoraConfig { rank: 2, alpha: 8.0, ..config }, tensors }
     }
 
+    /// Sizes and numbers of a tensor.
+    type Shaped = (Vec<u64>, Vec<f32>);
+
     /// A reader of just this much GGUF: metadata as text, and tensors by name with their sizes.
-    fn read(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, (Vec<u64>, Vec<f32>)>) {
+    fn read(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, Shaped>) {
         let mut at = 0;
         let mut take = |n: usize| {
             at += n;
