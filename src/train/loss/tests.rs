@@ -136,6 +136,8 @@ fn clip_higher_and_caps_by_hand() {
         (10.0, -0.5, RatioCap::Dual(3.0), 1.5, 0.0, 1),
         (10.0, 1.0, RatioCap::Dual(3.0), -1.28, 0.0, 0),
         (2.0, -1.0, RatioCap::Dual(3.0), 2.0, 2.0, 0),
+        (10.0, 0.0, RatioCap::Dual(3.0), 0.0, 0.0, 0),
+        (10.0, 0.0, RatioCap::TwoSided(4.0), 0.0, 0.0, 0),
     ];
     for (ratio, advantage, cap, value, slope, capped) in cases {
         let (got_value, got_slope, got_capped) = loss_at(ratio, advantage, cap);
@@ -219,6 +221,21 @@ fn what_does_not_take_part_counts_nowhere() {
         );
         let kept = run(&LossConfig { mask_truncated: false, ..config }, &[scored.clone(), truncated.clone()]);
         assert_eq!(kept.metrics.sequences, 2);
+    }
+}
+
+#[test]
+fn outputs_without_signal_can_be_counted_and_not_computed() {
+    let learns = Sample::new(&[-1.0, -2.0], &[-1.1, -2.2], 1.0);
+    let silent = Sample::new(&[-3.0; 5], &[-3.5; 5], 0.0);
+    for name in LossName::ALL {
+        let config = name.config(16);
+        let both = run(&config, &[learns.clone(), silent.clone()]);
+        let mut normalizer = Normalizer::of(&config, &[learns.view()]);
+        normalizer.add(&config, 5, Some(0.0), false);
+        let one = loss(&config, &[learns.view()], &normalizer).unwrap();
+        assert_eq!((one.loss, &one.coefficients[..]), (both.loss, &both.coefficients[..2]), "{name:?}");
+        assert!(both.coefficients[2..].iter().all(|&c| c == 0.0));
     }
 }
 
