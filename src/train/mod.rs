@@ -7,6 +7,8 @@ pub mod checkpoint;
 pub mod data;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
+pub mod gguf_export;
+pub mod guard;
 pub mod lora_config;
 pub mod loss;
 pub mod peft;

@@ -58,8 +58,7 @@ impl PackedBatch {
         self.tokens.extend_from_slice(&example.tokens);
         self.weights.extend(example.scored.iter().skip(1).map(|&scored| f32::from(u8::from(scored))));
         self.weights.resize(self.tokens.len(), 0.0);
-        // Fits: `pack` refuses budgets beyond u32.
-        #[allow(clippy::cast_possible_truncation, reason = "the budget is at most u32::MAX")]
+        // Fits: `pack` holds the budget to u32.
         self.offsets.push(self.tokens.len() as u32);
         self.examples.push(index);
     }

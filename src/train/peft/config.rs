@@ -136,7 +136,6 @@ impl Parsed {
                     config.rank_pattern.insert(name.clone(), rank);
                 }
                 let bad = |problem| unreadable(path, "alpha_pattern", problem);
-                #[allow(clippy::float_cmp, reason = "only an equal number can be left out")]
                 if let Some(alpha) =
                     self.alphas.find(&name).map_err(bad)?.filter(|&alpha| alpha != config.alpha)
                 {
@@ -263,8 +262,6 @@ pub(super) fn to_bytes(config: &LoraConfig) -> Vec<u8> {
 
 /// A whole number is written as an integer, which is what PEFT declares alpha to be.
 fn number(value: f64) -> Value {
-    #[allow(clippy::cast_possible_truncation, reason = "checked to be exact")]
     let whole = value as i64;
-    #[allow(clippy::float_cmp, reason = "asks whether the conversion was exact")]
     if whole as f64 == value { json!(whole) } else { json!(value) }
 }
