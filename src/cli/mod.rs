@@ -46,14 +46,14 @@ Run `stepladder help COMMAND` for a command's options.";
 #[derive(Debug, clap::Args, Serialize)]
 struct Global {
     /// Print one JSON document (or JSON lines for events) on standard output and nothing else
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Options of every command")]
     json: bool,
     /// Use the GPU whose name holds NAME (see `stepladder info`) [default: $WGPU_ADAPTER_NAME, else the first of
     /// discrete, integrated, software]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Options of every command")]
     gpu: Option<String>,
     /// Print time, GB/s and GFLOP/s of every kernel on standard error at the end
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Options of every command")]
     profile: bool,
 }
 
@@ -184,7 +184,7 @@ mod tests {
             "train -m tiny --data d.jsonl --output o --epochs 2 --adapter a",
             "ladder -m tiny --task integral --problems p.jsonl --output r --loss dapo --kl-coef 0.001",
             "ladder --output r --resume",
-            "ladder -m tiny --task integral --output r --preset demo",
+            "ladder -m tiny --task integral --problems p.jsonl --output r --preset tiny --eval-problems q.jsonl",
             "ttrl -m tiny --task integral --problem -x^2",
             "eval -m tiny --task integral --problems p.jsonl --samples 4",
             "variants -m tiny --task integral --problem x",
@@ -208,7 +208,8 @@ mod tests {
             "train -m tiny --data d --output o --steps 1 --epochs 1",
             "train -m tiny --data d --output o --target-modules q_proj,head",
             "train -m tiny --data d --output o --rank 0",
-            "ladder -m tiny --task integral",
+            "ladder -m tiny --task integral --problems p.jsonl",
+            "ladder -m tiny --task integral --output r",
             "ladder --output r",
             "eval -m tiny --task integral --problems p --samples 0",
             "verify --task integral --problem x --answer y --task-option nothing",
