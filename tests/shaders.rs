@@ -198,7 +198,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     let i = group.x * WG + thread;
     scratch[thread] = x[i] * p.scale;
     workgroupBarrier();
-    if i < p.rows { y[i] = scratch[WG - 1u - thread]; }
+    if i < u32(p.rows) { y[i] = scratch[WG - 1u - thread]; }
 }
 ";
 
