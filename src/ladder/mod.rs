@@ -1,1 +1,11 @@
-//! ladder.
+//! LADDER: a model writes easier variants of problems that it cannot solve, a verifier scores its attempts, and a
+//! policy gradient turns the scores into adapter updates (arXiv 2503.00735).
+//!
+//! The loop sees a model only through [`policy::Policy`] and a domain only through [`crate::task::Task`], so it runs
+//! without a GPU in tests and unchanged in a browser.
+
+pub mod events;
+pub mod policy;
+pub mod settings;
+pub mod stats;
+pub mod tree;
