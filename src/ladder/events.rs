@@ -335,6 +335,8 @@ pub struct Evaluated {
     pub by_level: Vec<LevelResult>,
     /// Judgements. An unverifiable answer is not counted as correct.
     pub verdicts: VerdictCounts,
+    /// Correct samples of each problem in the order of the file, for paired comparisons.
+    pub correct: Vec<usize>,
     /// Training rollout tokens spent before it.
     pub total_rollout_tokens: u64,
     /// Tokens that the evaluation took.
@@ -411,7 +413,7 @@ pub enum FinishReason {
     Diverged,
 }
 
-/// pass@1 with its interval.
+/// A pass rate with its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PassRate {
     /// pass@1.

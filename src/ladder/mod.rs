@@ -4,8 +4,16 @@
 //! The loop sees a model only through [`policy::Policy`] and a domain only through [`crate::task::Task`], so it runs
 //! without a GPU in tests and unchanged in a browser.
 
+pub mod curriculum;
+mod engine;
+pub mod eval;
 pub mod events;
 pub mod policy;
+pub mod run;
 pub mod settings;
+pub mod state;
 pub mod stats;
+mod step;
 pub mod tree;
+pub mod ttrl;
+mod variants;

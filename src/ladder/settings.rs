@@ -105,6 +105,9 @@ pub struct CurriculumSettings {
     /// Draw by estimated p(1-p), grow unsolved nodes, rest solved ones. Off draws uniformly from a static tree, as
     /// the paper does.
     pub adaptive: bool,
+    /// Exponent on the expected p(1-p) of a node when problems are drawn; 1 is the expectation itself, more keeps
+    /// a crowd of nearly solved nodes from outweighing the few at the frontier.
+    pub sharpness: f64,
     /// Share of every batch that is drawn from the roots and their direct children.
     pub root_share: f64,
     /// Rollouts that tell whether an unmeasured problem is worth a full group; 0 gives every problem a full group.
@@ -211,6 +214,7 @@ impl Settings {
             },
             curriculum: CurriculumSettings {
                 adaptive: false,
+                sharpness: 2.0,
                 root_share: 0.0,
                 probe_samples: 0,
                 probe_until: 0.0,
@@ -322,6 +326,7 @@ impl Settings {
             ("evaluation.sampling.max_tokens", self.evaluation.sampling.max_tokens as f64),
             ("token_budget", self.token_budget.unwrap_or(1) as f64),
             ("curriculum.prior_strength", self.curriculum.prior_strength),
+            ("curriculum.sharpness", self.curriculum.sharpness),
         ];
         for (option, value) in positive {
             if value.is_nan() || value <= 0.0 || value.is_infinite() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::task::{Task, VariantKind};
+use crate::task::{Problem, Task, VariantKind};
 
 /// How a node came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,6 +46,20 @@ pub enum Rejection {
     HeldOut,
     /// The parent has as many children, or the tree as many nodes, as it may.
     Limit,
+}
+
+impl Rejection {
+    /// The reason in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Invalid => "it is not a problem of the task",
+            Self::TooLong => "it is too long",
+            Self::Restatement => "it restates its parent",
+            Self::Duplicate => "it occurs twice",
+            Self::HeldOut => "it is a held-out problem",
+            Self::Limit => "the tree is full there",
+        }
+    }
 }
 
 /// One problem of the tree.
@@ -98,6 +112,16 @@ pub struct Node {
 }
 
 impl Node {
+    /// The node as a problem to verify answers to.
+    pub fn as_problem(&self) -> Problem {
+        Problem {
+            problem: self.problem.clone(),
+            id: self.name.clone(),
+            level: self.level,
+            answer: self.answer.clone(),
+        }
+    }
+
     /// Share of correct rollouts; `None` before the first.
     pub fn pass_rate(&self) -> Option<f64> {
         (self.attempts > 0).then(|| f64::from(self.successes) / f64::from(self.attempts))
@@ -217,7 +241,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`Rejection::Invalid`], [`Rejection::Duplicate`] or [`Rejection::HeldOut`]; counted.
-    pub fn add_root(&mut self, task: &dyn Task, problem: &crate::task::Problem) -> Result<u32, Rejection> {
+    pub fn add_root(&mut self, task: &dyn Task, problem: &Problem) -> Result<u32, Rejection> {
         let outcome = task.canonical(&problem.problem).map_err(|_| Rejection::Invalid).and_then(|canonical| {
             if self.held_out.contains(&canonical) {
                 Err(Rejection::HeldOut)
@@ -280,6 +304,14 @@ impl Tree {
             rests_until: 0,
             promoted: None,
         }))
+    }
+
+    /// Counts a proposal that was dropped before it came here.
+    ///
+    /// # Errors
+    /// Always, with `reason`.
+    pub(crate) fn reject(&mut self, reason: Rejection) -> Result<u32, Rejection> {
+        self.counted(Err(reason))
     }
 
     /// Whether variants of `id` may still be added.
