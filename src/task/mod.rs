@@ -4,6 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
+pub mod expr;
+mod integral;
+mod text;
+
+pub use integral::Integral;
+
 /// How a prompt is worded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -125,8 +131,59 @@ pub trait Task: Send + Sync {
 /// Options of a task as `name=value` pairs.
 pub type TaskOptions = std::collections::BTreeMap<String, String>;
 
-/// Makes the task `name`, or says which names are known.
+/// A built-in task: its name and how it is made from its options.
+type Builtin = (&'static str, fn(&TaskOptions) -> Result<Box<dyn Task>>);
+
+/// Every task there is; a new one is a line here.
+const TASKS: &[Builtin] = &[("integral", |options| Ok(Box::new(Integral::new(options)?)))];
+
+/// Makes the task `name`. An unknown name or option is an [`crate::Error::Usage`] that says which are known.
 pub fn create(name: &str, options: &TaskOptions) -> Result<Box<dyn Task>> {
-    let _ = options;
-    Err(crate::Error::usage("--task", format!("unknown task `{name}`"), "known tasks: none yet"))
+    let Some((_, make)) = TASKS.iter().find(|(known, _)| *known == name) else {
+        return Err(crate::Error::usage(
+            "--task",
+            format!("unknown task `{name}`"),
+            format!("known tasks: {}", names().collect::<Vec<_>>().join(", ")),
+        ));
+    };
+    make(options)
+}
+
+/// The names [`create`] takes.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TASKS.iter().map(|&(name, _)| name)
+}
+
+/// Fails on the first option that `parameters` does not declare.
+fn check_options(task: &str, parameters: &[Parameter], options: &TaskOptions) -> Result<()> {
+    let Some(unknown) = options.keys().find(|&name| parameters.iter().all(|known| known.name != name)) else {
+        return Ok(());
+    };
+    let known: Vec<_> = parameters.iter().map(|parameter| parameter.name).collect();
+    let hint = match known.is_empty() {
+        true => format!("the task `{task}` takes no options"),
+        false => format!("the task `{task}` takes: {}", known.join(", ")),
+    };
+    Err(crate::Error::usage("--task-option", format!("unknown option `{unknown}`"), hint))
+}
+
+/// The value of a declared option, or its default.
+fn option<T: std::str::FromStr>(parameters: &[Parameter], options: &TaskOptions, name: &str) -> Result<T> {
+    let default = parameters.iter().find(|known| known.name == name).map_or("", |known| known.default);
+    let text = options.get(name).map_or(default, String::as_str);
+    text.parse().map_err(|_| {
+        let problem =
+            if text.is_empty() { "no value given".to_owned() } else { format!("`{text}` cannot be used") };
+        crate::Error::usage(
+            format!("--task-option {name}"),
+            problem,
+            format!("give {name}=VALUE, such as {name}={default}"),
+        )
+    })
+}
+
+impl Verdict {
+    fn new(verdict: VerdictKind, reason: impl Into<String>, answer: Option<String>) -> Self {
+        Self { verdict, reason: reason.into(), answer }
+    }
 }
