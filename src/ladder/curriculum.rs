@@ -36,7 +36,8 @@ impl Beta {
 
     /// The chance that `n` further rollouts are not all alike: 1 - E\[p^n\] - E\[(1-p)^n\].
     pub fn signal(self, n: usize) -> f64 {
-        let alike = |from: f64| (0..n).map(|i| (from + i as f64) / (self.a + self.b + i as f64)).product::<f64>();
+        let alike =
+            |from: f64| (0..n).map(|i| (from + i as f64) / (self.a + self.b + i as f64)).product::<f64>();
         (1.0 - alike(self.a) - alike(self.b)).max(0.0)
     }
 }
@@ -68,7 +69,8 @@ impl Beliefs {
             let mut prior = match node.parent {
                 None => levels[&node.level],
                 Some(parent) => {
-                    let from_parent = sigmoid(logit(posteriors[parent as usize].mean()) + shifts.of(node.kind));
+                    let from_parent =
+                        sigmoid(logit(posteriors[parent as usize].mean()) + shifts.of(node.kind));
                     let (attempts, successes) = siblings[&(parent, node.kind)];
                     blend(from_parent, attempts - node.recent_attempts, successes - node.recent_successes)
                 }
@@ -106,10 +108,12 @@ impl Shifts {
         let mean = |kind, expected: f64| {
             let (mut sum, mut weight) = (expected * SHIFT_PAIRS, SHIFT_PAIRS);
             for node in tree.nodes().iter().filter(|node| node.kind == kind && node.recent_attempts > 0.0) {
-                let Some(parent) = node.parent.map(|id| tree.node(id)).filter(|p| p.recent_attempts > 0.0) else {
+                let Some(parent) = node.parent.map(|id| tree.node(id)).filter(|p| p.recent_attempts > 0.0)
+                else {
                     continue;
                 };
-                let pair = node.recent_attempts.min(parent.recent_attempts).min(RELATIVES_WEIGHT) / RELATIVES_WEIGHT;
+                let pair =
+                    node.recent_attempts.min(parent.recent_attempts).min(RELATIVES_WEIGHT) / RELATIVES_WEIGHT;
                 sum += pair * (logit(smoothed(node)) - logit(smoothed(parent)));
                 weight += pair;
             }
@@ -140,7 +144,10 @@ fn root_rates(tree: &Tree) -> HashMap<Option<u32>, f64> {
         *attempts += root.recent_attempts;
         *successes += root.recent_successes;
     }
-    counts.into_iter().map(|(level, (attempts, successes))| (level, (successes + 1.0) / (attempts + 2.0))).collect()
+    counts
+        .into_iter()
+        .map(|(level, (attempts, successes))| (level, (successes + 1.0) / (attempts + 2.0)))
+        .collect()
 }
 
 /// Attempts and successes of all children of a parent, by kind.
@@ -158,7 +165,8 @@ fn sibling_counts(tree: &Tree) -> HashMap<(u32, NodeKind), (f64, f64)> {
 
 /// What measured children say about their parent, as attempts and successes: their rates shifted back.
 fn children_evidence(tree: &Tree, node: &Node, shifts: &Shifts) -> (f64, f64) {
-    let children = tree.children(node.id).iter().map(|&id| tree.node(id)).filter(|child| child.recent_attempts > 0.0);
+    let children =
+        tree.children(node.id).iter().map(|&id| tree.node(id)).filter(|child| child.recent_attempts > 0.0);
     children.fold((0.0, 0.0), |(attempts, successes), child| {
         let rate = sigmoid(logit(smoothed(child)) - shifts.of(child.kind));
         // A child is indirect evidence: a full group of it counts as one rollout.

@@ -74,7 +74,8 @@ pub struct Evaluation {
 
 impl Evaluation {
     fn of(problems: Vec<ProblemResult>, samples: usize) -> Self {
-        let rates = |results: &[&ProblemResult]| -> Vec<f64> { results.iter().map(|r| r.pass_rate()).collect() };
+        let rates =
+            |results: &[&ProblemResult]| -> Vec<f64> { results.iter().map(|r| r.pass_rate()).collect() };
         let all: Vec<&ProblemResult> = problems.iter().collect();
         let (_, ci95) = mean_with_ci(&rates(&all), samples);
         let pass_at = pass_ks(samples)
@@ -139,7 +140,8 @@ impl Evaluation {
 
 /// 1, 2, 4, ... up to `samples`, and `samples` itself.
 fn pass_ks(samples: usize) -> Vec<usize> {
-    let mut ks: Vec<usize> = std::iter::successors(Some(1), |k| Some(k * 2)).take_while(|k| *k < samples).collect();
+    let mut ks: Vec<usize> =
+        std::iter::successors(Some(1), |k| Some(k * 2)).take_while(|k| *k < samples).collect();
     ks.push(samples.max(1));
     ks
 }

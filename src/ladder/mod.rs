@@ -9,7 +9,10 @@ mod engine;
 pub mod eval;
 pub mod events;
 pub mod policy;
+pub mod report;
 pub mod run;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod run_folder;
 pub mod settings;
 pub mod state;
 pub mod stats;

@@ -121,7 +121,10 @@ pub struct AdapterFile {
 }
 
 /// A language model with a trainable adapter.
-#[allow(async_fn_in_trait, reason = "the loop is generic over its policy and never sends the futures to another thread")]
+#[allow(
+    async_fn_in_trait,
+    reason = "the loop is generic over its policy and never sends the futures to another thread"
+)]
 pub trait Policy {
     /// What it is.
     fn info(&self) -> PolicyInfo;
@@ -139,14 +142,19 @@ pub trait Policy {
     ///
     /// # Errors
     /// [`crate::Error::Cancelled`] after `progress` answered `Break`; GPU errors.
-    async fn sample(&mut self, requests: &[SampleRequest], progress: &mut OnProgress<'_>) -> Result<Vec<Vec<Sample>>>;
+    async fn sample(
+        &mut self,
+        requests: &[SampleRequest],
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Vec<Vec<Sample>>>;
 
     /// One optimizer step on `groups` (outer index prompt, inner index trajectory). A step whose loss or gradient
     /// is not finite changes nothing and says so in [`UpdateStats::skipped`].
     ///
     /// # Errors
     /// GPU errors.
-    async fn update(&mut self, groups: &[Vec<Episode<'_>>], settings: &UpdateSettings) -> Result<UpdateStats>;
+    async fn update(&mut self, groups: &[Vec<Episode<'_>>], settings: &UpdateSettings)
+    -> Result<UpdateStats>;
 
     /// The adapter as the files of a PEFT folder.
     ///

@@ -79,7 +79,8 @@ pub async fn run<P: Policy>(
         Some(saved) => {
             policy.restore(&saved.trainer).await?;
             let damaged = |problem| Error::usage("--resume", problem, "start a new run in another folder");
-            let tree = Tree::from_nodes(saved.nodes, saved.progress.rejections.clone(), held_out).map_err(damaged)?;
+            let tree = Tree::from_nodes(saved.nodes, saved.progress.rejections.clone(), held_out)
+                .map_err(damaged)?;
             if let Some(id) = saved.progress.pending.iter().find(|&&id| id as usize >= tree.len()) {
                 return Err(damaged(format!("node {id} waits for variants but is not in the tree")));
             }
@@ -100,12 +101,21 @@ pub async fn run<P: Policy>(
     }
     check_prompts(policy, task, &tree, &card.held_out)?;
     let mut run = Run {
-        engine: Engine { policy, task, settings: &card.settings, host, tree, progress, withheld: HashSet::new() },
+        engine: Engine {
+            policy,
+            task,
+            settings: &card.settings,
+            host,
+            tree,
+            progress,
+            withheld: HashSet::new(),
+        },
         held_out: &card.held_out,
     };
     run.start(card, resumed_from)?;
     for (problem, reason) in refused {
-        let message = format!("root `{}` is not used: {}", events::logged_text(&problem.problem), reason.words());
+        let message =
+            format!("root `{}` is not used: {}", events::logged_text(&problem.problem), reason.words());
         run.engine.warn(0, WarningCode::RefusedRoot, message)?;
     }
     run.finish().await
@@ -233,9 +243,16 @@ impl<P: Policy> Run<'_, '_, P> {
         let engine = &mut self.engine;
         let began = (engine.host.clock)();
         let (settings, step) = (&engine.settings.evaluation, engine.progress.step);
-        let evaluation =
-            evaluate(engine.policy, engine.task, self.held_out, settings, engine.settings.seed, step, engine.host)
-                .await?;
+        let evaluation = evaluate(
+            engine.policy,
+            engine.task,
+            self.held_out,
+            settings,
+            engine.settings.seed,
+            step,
+            engine.host,
+        )
+        .await?;
         let seconds = (engine.host.clock)() - began;
         let rate = evaluation.pass_rate();
         engine.progress.before.get_or_insert(rate);

@@ -125,7 +125,9 @@ impl RunFolder {
     pub fn write_report(&self, nodes: &[Node]) -> Result<PathBuf> {
         let path = self.path.join("report.html");
         let events = read_events(&self.path)?;
-        write_atomic(&path, report::render(&self.card, &events, nodes).as_bytes())?;
+        let page = report::render(&self.card, &events, nodes)
+            .map_err(|error| Error::write(&path, std::io::Error::other(error.to_string())))?;
+        write_atomic(&path, page.as_bytes())?;
         Ok(path)
     }
 
@@ -226,7 +228,12 @@ pub fn read_card(folder: &Path) -> Result<RunCard> {
     let bytes = read(&path)?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let field = format!("line {}", error.line());
-        Error::input(&path, field, error.to_string(), "restore the file, or start a new run in another folder")
+        Error::input(
+            &path,
+            field,
+            error.to_string(),
+            "restore the file, or start a new run in another folder",
+        )
     })
 }
 
@@ -244,7 +251,8 @@ fn node_lines(path: &Path, nodes: &[Node]) -> Result<Vec<u8>> {
 }
 
 fn write_state(path: &Path, snapshot: &Snapshot, log_bytes: u64) -> Result<()> {
-    let failed = |error: safetensors::SafeTensorError| Error::write(path, std::io::Error::other(error.to_string()));
+    let failed =
+        |error: safetensors::SafeTensorError| Error::write(path, std::io::Error::other(error.to_string()));
     let tree = node_lines(path, &snapshot.nodes)?;
     let metadata = HashMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
@@ -272,7 +280,8 @@ fn read_state(path: &Path) -> Result<(Snapshot, u64)> {
     if format != FORMAT {
         return Err(damaged("format", format!("is `{format}`, not `{FORMAT}`")));
     }
-    let log_bytes = entry("events_bytes")?.parse().map_err(|error| damaged("events_bytes", format!("{error}")))?;
+    let log_bytes =
+        entry("events_bytes")?.parse().map_err(|error| damaged("events_bytes", format!("{error}")))?;
     let progress: Progress =
         serde_json::from_str(entry("progress")?).map_err(|error| damaged("progress", error.to_string()))?;
     let tensor = |name: &str| tensors.tensor(name).map_err(|error| damaged(name, error.to_string()));

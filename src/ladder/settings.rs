@@ -167,7 +167,9 @@ impl std::str::FromStr for Preset {
             "paper" => Ok(Self::Paper),
             "small" => Ok(Self::Small),
             "tiny" => Ok(Self::Tiny),
-            _ => Err(Error::usage("--preset", format!("unknown preset `{name}`"), "use paper, small or tiny")),
+            _ => {
+                Err(Error::usage("--preset", format!("unknown preset `{name}`"), "use paper, small or tiny"))
+            }
         }
     }
 }
@@ -330,7 +332,11 @@ impl Settings {
         ];
         for (option, value) in positive {
             if value.is_nan() || value <= 0.0 || value.is_infinite() {
-                return Err(Error::usage(option, format!("{value} is not a positive number"), "give a larger one"));
+                return Err(Error::usage(
+                    option,
+                    format!("{value} is not a positive number"),
+                    "give a larger one",
+                ));
             }
         }
         if self.group_size < 2 {
@@ -371,7 +377,9 @@ impl Settings {
             return Ok(());
         }
         let mix = [variants.mix.easier, variants.mix.equivalent, variants.mix.harder];
-        if mix.iter().any(|share| !(0.0..=1.0).contains(share)) || (mix.iter().sum::<f64>() - 1.0).abs() > 1e-6 {
+        if mix.iter().any(|share| !(0.0..=1.0).contains(share))
+            || (mix.iter().sum::<f64>() - 1.0).abs() > 1e-6
+        {
             return Err(Error::usage(
                 "variants.mix",
                 format!("{mix:?} are not shares"),
@@ -385,7 +393,9 @@ impl Settings {
                 "set variants.enabled to false to train without variants",
             ));
         }
-        if variants.temperatures.is_empty() || variants.temperatures.iter().any(|t| !(0.0..=100.0).contains(t)) {
+        if variants.temperatures.is_empty()
+            || variants.temperatures.iter().any(|t| !(0.0..=100.0).contains(t))
+        {
             return Err(Error::usage(
                 "variants.temperatures",
                 format!("{:?}", variants.temperatures),
@@ -395,7 +405,10 @@ impl Settings {
         if variants.transformations[0] > variants.transformations[1] {
             return Err(Error::usage(
                 "variants.transformations",
-                format!("at least {} and at most {}", variants.transformations[0], variants.transformations[1]),
+                format!(
+                    "at least {} and at most {}",
+                    variants.transformations[0], variants.transformations[1]
+                ),
                 "give the smaller number first",
             ));
         }
@@ -413,7 +426,11 @@ impl Settings {
         ];
         for (option, value) in shares {
             if !(0.0..=1.0).contains(&value) {
-                return Err(Error::usage(option, format!("{value} is not a share"), "use a number from 0 to 1"));
+                return Err(Error::usage(
+                    option,
+                    format!("{value} is not a share"),
+                    "use a number from 0 to 1",
+                ));
             }
         }
         if c.probe_samples > self.group_size {

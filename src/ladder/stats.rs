@@ -42,11 +42,29 @@ pub fn mean_with_ci(rates: &[f64], samples_each: usize) -> (f64, [f64; 2]) {
     let mean = (rates.iter().sum::<f64>() / n).clamp(0.0, 1.0);
     let effective = if rates.len() > 1 && samples_each > 1 {
         let variance = rates.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        if variance > 0.0 { (mean * (1.0 - mean) * n / variance).clamp(n, n * samples_each as f64) } else { n }
+        if variance > 0.0 {
+            (mean * (1.0 - mean) * n / variance).clamp(n, n * samples_each as f64)
+        } else {
+            n
+        }
     } else {
         n
     };
     (mean, wilson(mean, effective))
+}
+
+/// Mean of the differences `after[i] - before[i]` and its 95 % interval by the normal approximation. The same
+/// problems in the same order; `None` if the lengths differ or there are fewer than two.
+pub fn paired_difference(before: &[f64], after: &[f64]) -> Option<(f64, [f64; 2])> {
+    if before.len() != after.len() || before.len() < 2 {
+        return None;
+    }
+    let n = before.len() as f64;
+    let differences: Vec<f64> = before.iter().zip(after).map(|(b, a)| a - b).collect();
+    let mean = differences.iter().sum::<f64>() / n;
+    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = Z95 * (variance / n).sqrt();
+    Some((mean, [mean - half, mean + half]))
 }
 
 #[cfg(test)]
@@ -83,5 +101,16 @@ mod tests {
         let even = [0.5, 0.25, 0.75, 0.5, 0.5, 0.25, 0.75, 0.5];
         let narrow = mean_with_ci(&even, 8).1;
         assert!(narrow[1] - narrow[0] < once[1] - once[0]);
+    }
+
+    #[test]
+    fn differences_are_paired() {
+        // Each problem gains exactly a quarter: no spread, however much the problems differ.
+        let (mean, ci) = paired_difference(&[0.0, 0.25, 0.75], &[0.25, 0.5, 1.0]).expect("three pairs");
+        assert_eq!((mean, ci), (0.25, [0.25, 0.25]));
+        // Differences 1 and 0: standard error 1/2.
+        let (mean, ci) = paired_difference(&[0.0, 0.0], &[1.0, 0.0]).expect("two pairs");
+        assert!(mean == 0.5 && (ci[1] - (0.5 + Z95 * 0.5)).abs() < 1e-12, "{ci:?}");
+        assert_eq!(paired_difference(&[1.0], &[1.0, 0.0]), None);
     }
 }

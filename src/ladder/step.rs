@@ -35,9 +35,11 @@ impl Group {
         self.samples
             .iter()
             .zip(&self.verdicts)
-            .map(|(sample, verdict)| {
-                if mask_truncated && !sample.finished { None } else { reward(rewards, verdict.verdict) }
-            })
+            .map(
+                |(sample, verdict)| {
+                    if mask_truncated && !sample.finished { None } else { reward(rewards, verdict.verdict) }
+                },
+            )
             .collect()
     }
 }

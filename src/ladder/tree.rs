@@ -242,15 +242,16 @@ impl Tree {
     /// # Errors
     /// [`Rejection::Invalid`], [`Rejection::Duplicate`] or [`Rejection::HeldOut`]; counted.
     pub fn add_root(&mut self, task: &dyn Task, problem: &Problem) -> Result<u32, Rejection> {
-        let outcome = task.canonical(&problem.problem).map_err(|_| Rejection::Invalid).and_then(|canonical| {
-            if self.held_out.contains(&canonical) {
-                Err(Rejection::HeldOut)
-            } else if self.by_canonical.contains_key(&canonical) {
-                Err(Rejection::Duplicate)
-            } else {
-                Ok(canonical)
-            }
-        });
+        let outcome =
+            task.canonical(&problem.problem).map_err(|_| Rejection::Invalid).and_then(|canonical| {
+                if self.held_out.contains(&canonical) {
+                    Err(Rejection::HeldOut)
+                } else if self.by_canonical.contains_key(&canonical) {
+                    Err(Rejection::Duplicate)
+                } else {
+                    Ok(canonical)
+                }
+            });
         let canonical = self.counted(outcome)?;
         Ok(self.push(Node {
             id: self.nodes.len() as u32,
@@ -279,7 +280,12 @@ impl Tree {
     ///
     /// # Errors
     /// Why not; counted in [`Tree::rejections`].
-    pub fn propose(&mut self, task: &dyn Task, limits: &Limits, proposal: &Proposal<'_>) -> Result<u32, Rejection> {
+    pub fn propose(
+        &mut self,
+        task: &dyn Task,
+        limits: &Limits,
+        proposal: &Proposal<'_>,
+    ) -> Result<u32, Rejection> {
         let outcome = self.check(task, limits, proposal);
         let canonical = self.counted(outcome)?;
         let depth = self.node(proposal.parent).depth + 1;

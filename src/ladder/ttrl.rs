@@ -77,7 +77,11 @@ pub async fn ttrl<P: Policy>(
 ) -> Result<TtrlOutcome> {
     settings.settings.check()?;
     if settings.votes == 0 || settings.sampling.max_tokens == 0 {
-        return Err(Error::usage("--votes", "there is nothing to vote with", "use at least one vote of one token"));
+        return Err(Error::usage(
+            "--votes",
+            "there is nothing to vote with",
+            "use at least one vote of one token",
+        ));
     }
     let mut tree = Tree::new(HashSet::new());
     if let Err(reason) = tree.add_root(task, problem) {

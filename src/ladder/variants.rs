@@ -62,9 +62,11 @@ fn plan(
                 let [fewest, most] = settings.transformations;
                 let offered = fewest + below(&mut rng, most - fewest + 1);
                 let order = permutation(&mut rng, library.len());
-                transformations = order.into_iter().take(offered).map(|index| library[index].to_owned()).collect();
+                transformations =
+                    order.into_iter().take(offered).map(|index| library[index].to_owned()).collect();
                 if !settings.personas.is_empty() {
-                    persona = Some(settings.personas[cycle.persona as usize % settings.personas.len()].clone());
+                    persona =
+                        Some(settings.personas[cycle.persona as usize % settings.personas.len()].clone());
                     cycle.persona += 1;
                 }
             }
