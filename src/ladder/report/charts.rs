@@ -106,7 +106,7 @@ fn ranges(scale: Scale, series: &[Series]) -> (std::ops::Range<f64>, std::ops::R
     let points = || series.iter().flat_map(|line| &line.points);
     let (first, last) = span(&mut points().map(|point| point.0));
     let (low, high) = span(&mut points().map(|point| point.1));
-    let pad = ((high - low) * 0.08).max(high.abs() * 0.01).max(1e-6);
+    let pad = ((high - low) * 0.08).max(high.abs() * 0.1).max(1e-6);
     let y = match scale {
         Scale::Share => 0.0..1.0,
         Scale::FromZero => 0.0..(high + pad).max(1e-6),
@@ -115,16 +115,18 @@ fn ranges(scale: Scale, series: &[Series]) -> (std::ops::Range<f64>, std::ops::R
     (first..last.max(first + 1.0), y)
 }
 
-/// A number in at most three significant digits.
+/// A number in at most three significant digits, without trailing zeros.
 pub(super) fn short(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".to_owned(),
-        size if !(1e-3..1e5).contains(&size) => format!("{value:.0e}"),
-        size if size < 0.1 => format!("{value:.3}"),
-        size if size < 10.0 => format!("{value:.2}"),
-        size if size < 100.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
-    }
+    let decimals = match value.abs() {
+        0.0 => 0,
+        size if !(1e-3..1e5).contains(&size) => return format!("{value:.0e}"),
+        size if size < 0.1 => 3,
+        size if size < 10.0 => 2,
+        size if size < 100.0 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -141,6 +143,22 @@ mod tests {
         let svg = line_chart(Scale::Share, &[line]).expect("two points");
         assert!(svg.starts_with("<svg") && svg.contains("var(--series-1)") && svg.contains("var(--grid)"));
         assert!(ROLES.iter().all(|(_, sentinel, _)| !svg.contains(sentinel)));
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let cases = [
+            (0.0, "0"),
+            (30.0, "30"),
+            (0.05, "0.05"),
+            (0.0123, "0.012"),
+            (-1.5, "-1.5"),
+            (1e-5, "1e-5"),
+            (123.4, "123"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(short(value), text);
+        }
     }
 
     #[test]

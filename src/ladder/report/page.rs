@@ -135,6 +135,7 @@ struct Yields {
     written: usize,
     accepted: usize,
     accepted_share: String,
+    accepted_bar: f64,
     frontier: usize,
     measured: usize,
     rows: Vec<YieldRow>,
@@ -468,6 +469,7 @@ fn yields(log: &Log<'_>, nodes: &[Node]) -> Option<Yields> {
         written,
         accepted,
         accepted_share: percent(share(accepted as f64)),
+        accepted_bar: share(accepted as f64) * 100.0,
         frontier: measured.iter().filter(|rate| (0.2..=0.8).contains(*rate)).count(),
         measured: measured.len(),
         rows: rows
