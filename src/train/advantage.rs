@@ -31,7 +31,9 @@ pub struct Advantages {
     /// One number an output, in the shape of the rewards; `None` where the output could not be scored.
     pub values: Vec<Vec<Option<f32>>>,
     /// For each group whether its advantages differ from 0: fewer than two scored outputs, or equal rewards, give no
-    /// signal, and their policy gradient is exactly 0.
+    /// signal, and their policy gradient is exactly 0. Without a KL term they need no forward pass: counted by
+    /// [`Normalizer::add`](crate::train::loss::Normalizer::add) and left out of the loss they change nothing; left out of
+    /// both, the rest weighs more (DAPO's dynamic sampling, which refills the batch).
     pub has_signal: Vec<bool>,
     /// Number of groups without signal.
     pub groups_without_signal: usize,
@@ -209,7 +211,7 @@ mod tests {
             let group: Vec<_> = rewards.iter().map(|&r| Some(f32::from(r))).collect();
             let moved: Vec<_> = rewards.iter().map(|&r| Some(f32::from(r) + f32::from(shift))).collect();
             for kind in KINDS {
-                let (a, b) = (advantages(kind, &[group.clone()]), advantages(kind, &[moved.clone()]));
+                let (a, b) = (advantages(kind, std::slice::from_ref(&group)), advantages(kind, std::slice::from_ref(&moved)));
                 for (a, b) in a.values[0].iter().zip(&b.values[0]) {
                     prop_assert!((a.unwrap() - b.unwrap()).abs() < 1e-4);
                 }

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::checkpoint::State;
+use super::peft::{AdapterFile, CONFIG_FILE, Dims, WEIGHTS_FILE};
 use crate::{Error, Result};
 
 /// Replaces the file at `path` by `bytes`: a killed process or a full disk leaves the old file whole.
@@ -26,6 +28,37 @@ pub fn create_folder(folder: impl AsRef<Path>) -> Result<()> {
         source,
         hint: "choose another folder, or check that you may write there",
     })
+}
+
+/// Reads the PEFT adapter in `folder` for a model with the modules `dims`.
+///
+/// Errors: [`Error::Io`], and those of [`AdapterFile::from_bytes`].
+pub fn read_adapter(folder: impl AsRef<Path>, dims: &Dims<'_>) -> Result<AdapterFile> {
+    let folder = folder.as_ref();
+    let (config, weights) = (read(folder.join(CONFIG_FILE))?, read(folder.join(WEIGHTS_FILE))?);
+    AdapterFile::from_bytes(&config, &weights, folder, dims)
+}
+
+/// Writes `adapter` in PEFT's layout into `folder`, which is created if needed. Each of the two files is replaced whole.
+///
+/// Errors: [`Error::Io`], and those of [`AdapterFile::to_bytes`].
+pub fn write_adapter(folder: impl AsRef<Path>, adapter: &AdapterFile) -> Result<()> {
+    let folder = folder.as_ref();
+    let (config, weights) = adapter.to_bytes()?;
+    create_folder(folder)?;
+    write_atomic(folder.join(WEIGHTS_FILE), &weights)?;
+    write_atomic(folder.join(CONFIG_FILE), &config)
+}
+
+/// Reads a run's checkpoint. Errors: [`Error::Io`], and those of [`State::from_bytes`].
+pub fn read_state(path: impl AsRef<Path>) -> Result<State> {
+    State::from_bytes(&read(&path)?, path.as_ref())
+}
+
+/// Writes a run's checkpoint; on an error the old one stays whole. Errors: [`Error::Io`], and those of
+/// [`State::to_bytes`].
+pub fn write_state(path: impl AsRef<Path>, state: &State) -> Result<()> {
+    write_atomic(path, &state.to_bytes()?)
 }
 
 /// Writes a hidden sibling, brings it to the disk, then renames it over `path`.

@@ -8,6 +8,8 @@
 //! first; then the packs' losses, coefficients and metrics add up to those of the batch, however it is split.
 
 mod config;
+#[cfg(test)]
+mod properties;
 mod term;
 #[cfg(test)]
 mod tests;
