@@ -4,11 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
+mod countdown;
 pub mod expr;
 mod integral;
+mod jsonl;
+mod plain;
 mod text;
 
+pub use countdown::Countdown;
 pub use integral::Integral;
+pub use jsonl::Jsonl;
 
 /// How a prompt is worded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +140,11 @@ pub type TaskOptions = std::collections::BTreeMap<String, String>;
 type Builtin = (&'static str, fn(&TaskOptions) -> Result<Box<dyn Task>>);
 
 /// Every task there is; a new one is a line here.
-const TASKS: &[Builtin] = &[("integral", |options| Ok(Box::new(Integral::new(options)?)))];
+const TASKS: &[Builtin] = &[
+    ("integral", |options| Ok(Box::new(Integral::new(options)?))),
+    ("countdown", |options| Ok(Box::new(Countdown::new(options)?))),
+    ("jsonl", |options| Ok(Box::new(Jsonl::new(options)?))),
+];
 
 /// Makes the task `name`. An unknown name or option is an [`crate::Error::Usage`] that says which are known.
 pub fn create(name: &str, options: &TaskOptions) -> Result<Box<dyn Task>> {

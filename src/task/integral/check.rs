@@ -4,10 +4,13 @@ use super::problem::Question;
 use super::quadrature;
 use crate::task::expr::{Branch, Expr, Jet, coarse_points, dense_points};
 
-/// Common points that end the search.
-const WANTED_POINTS: usize = 8;
+/// Coarse points in the integrand's domain that make a search for a narrow one needless.
+const BROAD_DOMAIN: usize = 16;
 /// Common points without which nothing is said.
 const NEEDED_POINTS: usize = 4;
+/// The share of the integrand's points at which the answer must be usable too, as a divisor. An answer that is real in a
+/// speck only, `x+0*sqrt(0.0001-x^2)` for `cos(x)`, agrees there with more than its antiderivatives.
+const NEEDED_SHARE: usize = 4;
 /// Largest rounding error of a point that is used, relative to the integrand there. Also the largest error that could be overlooked,
 /// up to [`SAFETY`], and then only in an answer that is numerically that poor at every point.
 const USABLE_NOISE: f64 = 1e-6;
@@ -35,19 +38,17 @@ pub(super) fn check(question: &Question, answer: &Expr) -> Outcome {
 }
 
 fn indefinite(integrand: &Expr, answer: &Expr) -> Outcome {
-    let mut points = Vec::new();
+    let domain = domain(integrand);
+    let mut common = 0;
     // Off its real domain an answer may still be an antiderivative plus an imaginary constant: log(1-x) for x > 1.
     for branch in [Branch::Real, Branch::RealPart] {
-        points.clear();
-        for (i, x) in coarse_points().map(|x| (0, x)).chain(dense_points().map(|x| (1, x))) {
-            if i == 1 && points.len() >= WANTED_POINTS {
-                break;
-            }
-            match compare(integrand.eval(x, Branch::Real), answer.eval(x, branch)) {
+        let mut points = Vec::new();
+        for &(x, value) in &domain {
+            let answer = answer.eval(x, branch);
+            match compare(value, answer) {
                 Some(true) => points.push(x),
                 Some(false) => {
-                    let (slope, value) =
-                        (answer.eval(x, branch).slope, integrand.eval(x, Branch::Real).value);
+                    let (slope, value) = (answer.slope, value.value);
                     return Outcome::Wrong(format!(
                         "at x = {x:.4} the derivative of the answer is {slope:.6}, the integrand {value:.6}"
                     ));
@@ -55,14 +56,25 @@ fn indefinite(integrand: &Expr, answer: &Expr) -> Outcome {
                 None => {}
             }
         }
-        if points.len() >= NEEDED_POINTS {
+        common = common.max(points.len());
+        if points.len() >= NEEDED_POINTS.max(domain.len() / NEEDED_SHARE) {
             return confirm(integrand, answer, branch, &points);
         }
     }
     Outcome::Unverifiable(format!(
-        "integrand and answer are both real and finite at {} of the points tried; {NEEDED_POINTS} are needed",
-        points.len()
+        "the answer is real, finite and not lost in rounding errors at only {common} of the {} points where the integrand is",
+        domain.len()
     ))
+}
+
+/// The integrand where it is real and finite: at the coarse points, and at the dense ones if those are too few.
+fn domain(integrand: &Expr) -> Vec<(f64, Jet)> {
+    let defined = |x| Some((x, integrand.eval(x, Branch::Real))).filter(|(_, value)| value.is_defined());
+    let mut points: Vec<_> = coarse_points().filter_map(defined).collect();
+    if points.len() < BROAD_DOMAIN {
+        points.extend(dense_points().filter_map(defined));
+    }
+    points
 }
 
 /// Whether the derivative in `answer` equals the value in `integrand`; `None` if one is undefined or lost in rounding errors.

@@ -21,12 +21,12 @@ pub(super) fn parse(completion: &str) -> Vec<String> {
     }
     let lines = completion.lines().map(str::trim).filter(|line| !line.is_empty());
     // A single word, as a model of the terse notation writes it.
-    let words = completion.split_whitespace().take(2).count();
+    let single = completion.split_whitespace().take(2).count() == 1 && !completion.contains(['<', '>']);
     lines
         .take(MAX_LINES)
         .filter_map(|line| {
             let (item, marked) = strip_item_marker(line);
-            integrand(item, marked && looks_like_mathematics(item) || words == 1)
+            integrand(item, marked && looks_like_mathematics(item) || single)
         })
         .take(MAX_VARIANTS)
         .collect()
