@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod family;
+pub mod pack;
 pub mod source;
 pub mod tokenizer;
