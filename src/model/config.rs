@@ -1,6 +1,6 @@
 //! The sizes and constants of a model, whatever file they came from.
 
-//G pub mod gguf;
+pub mod gguf;
 pub mod json;
 
 use std::f64::consts::PI;
