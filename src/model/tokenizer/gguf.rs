@@ -56,13 +56,7 @@ const PRE_TOKENIZERS: &[PreTokenizer] = &[
         nfc: true,
         add_bos: false,
     },
-    PreTokenizer {
-        names: &["gpt-2"],
-        splits: &[GPT2],
-        ignore_merges: false,
-        nfc: false,
-        add_bos: false,
-    },
+    PreTokenizer { names: &["gpt-2"], splits: &[GPT2], ignore_merges: false, nfc: false, add_bos: false },
     // What llama.cpp does where a file does not say: signs, GPT-2's pattern, numbers in threes.
     PreTokenizer {
         names: &["default"],
@@ -81,7 +75,8 @@ impl Tokenizer {
     pub fn from_gguf_metadata(metadata: &Metadata) -> Result<Self> {
         let hint = "use a GGUF file with a BPE tokenizer, or a Hugging Face folder";
         let missing = |key: &str| metadata.error(key, "is missing", hint);
-        let tokens = metadata.texts("tokenizer.ggml.tokens")?.ok_or_else(|| missing("tokenizer.ggml.tokens"))?;
+        let tokens =
+            metadata.texts("tokenizer.ggml.tokens")?.ok_or_else(|| missing("tokenizer.ggml.tokens"))?;
         let kinds = metadata.ints("tokenizer.ggml.token_type")?.unwrap_or_default();
         if !kinds.is_empty() && kinds.len() != tokens.len() {
             let problem = format!("has {} entries for {} tokens", kinds.len(), tokens.len());
@@ -124,7 +119,9 @@ fn is_special(kinds: &[i64], id: usize) -> bool {
 fn post_processor(metadata: &Metadata, add_bos: bool, inner: Value) -> Result<Value> {
     let mut single = vec![json!({"Sequence": {"id": "A", "type_id": 0}})];
     let mut specials = Map::new();
-    for (add, key, fallback) in [("add_bos_token", "bos_token_id", add_bos), ("add_eos_token", "eos_token_id", false)] {
+    for (add, key, fallback) in
+        [("add_bos_token", "bos_token_id", add_bos), ("add_eos_token", "eos_token_id", false)]
+    {
         if !metadata.flag(&format!("tokenizer.ggml.{add}"))?.unwrap_or(fallback) {
             continue;
         }
@@ -178,7 +175,8 @@ fn byte_level(metadata: &Metadata, vocab: &HashMap<&str, usize>) -> Result<Map<S
             json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false})
         })
         .collect();
-    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
+    let bytes =
+        json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
     steps.push(bytes.clone());
     Ok(Map::from_iter([
         ("normalizer".into(), if pre.nfc { json!({"type": "NFC"}) } else { Value::Null }),
@@ -224,7 +222,8 @@ fn sentence_piece(
         merges.into_iter().map(|(_, _, left, right)| json!([tokens[left], tokens[right]])).collect();
 
     let prefix = metadata.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-    let replace = |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
+    let replace =
+        |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
     let mut normalizers = vec![replace(" ", "▁")];
     let mut decoders = vec![replace("▁", " "), json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
     if prefix {
