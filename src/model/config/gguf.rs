@@ -36,7 +36,11 @@ pub fn parse<'a>(
     let num_heads = required("attention.head_count")?;
     let head_dim = match metadata.count(&key("attention.key_length"))? {
         Some(head_dim) => head_dim,
-        None => hidden_size.checked_div(num_heads).unwrap_or(0),
+        None if num_heads > 0 && hidden_size.is_multiple_of(num_heads) => hidden_size / num_heads,
+        None => {
+            let problem = format!("{num_heads} does not divide the embedding length {hidden_size}");
+            return Err(metadata.error(&key("attention.head_count"), problem, "convert the model again"));
+        }
     };
     for name in ["rope.dimension_count", "attention.value_length"] {
         if metadata.count(&key(name))?.is_some_and(|size| size != head_dim) {
