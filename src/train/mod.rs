@@ -1,6 +1,8 @@
 //! Training: losses (SFT and the GRPO family), LoRA adapters, optimizer state, data. It sees rewards, never tasks.
 
+pub mod adapter;
 pub mod advantage;
+mod backward;
 pub mod checkpoint;
 pub mod data;
 #[cfg(not(target_arch = "wasm32"))]
@@ -13,3 +15,4 @@ pub mod peft;
 pub mod rng;
 pub mod schedule;
 pub mod tensor_file;
+pub mod trainer;
