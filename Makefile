@@ -7,15 +7,17 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
 # Settings of `make demo`.
-MODEL    ?= tiny
-STEPS    ?=
-PROBLEMS ?=
-OUTPUT   ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
+MODEL         ?= tiny
+PRESET        ?= $(if $(filter tiny,$(MODEL)),tiny,small)
+STEPS         ?=
+PROBLEMS      ?= models/tiny/problems_train.jsonl
+EVAL_PROBLEMS ?= models/tiny/problems_heldout.jsonl
+OUTPUT        ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 help: ## this text
 	@echo "stepladder: language models that teach themselves, on the GPU at hand"; echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo; echo "  make demo MODEL=tiny STEPS=20 PROBLEMS=file.jsonl OUTPUT=runs/mine   (all optional)"
+	@echo; echo "  make demo MODEL=folder STEPS=20 PROBLEMS=file.jsonl EVAL_PROBLEMS=file.jsonl OUTPUT=runs/mine   (all optional)"
 
 setup: driver models tint ## all that build, test and demo need: Vulkan driver, test model, node packages
 
@@ -40,8 +42,8 @@ lint: ## formatting and clippy, warnings are errors
 	cargo clippy --locked --all-targets -- -D warnings
 
 demo: build ## a model improves itself by LADDER: minutes on two CPU cores
-	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" ladder --preset demo -m "$(MODEL)" --task integral \
-	    $(if $(STEPS),--steps "$(STEPS)") $(if $(PROBLEMS),--problems "$(PROBLEMS)") --output "$(OUTPUT)"
+	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" ladder -m "$(MODEL)" --task integral --preset "$(PRESET)" \
+	    --problems "$(PROBLEMS)" --eval-problems "$(EVAL_PROBLEMS)" $(if $(STEPS),--steps "$(STEPS)") --output "$(OUTPUT)"
 
 bench: build ## kernels, decoding and training on this machine's GPU, with fractions of its peaks
 	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" bench

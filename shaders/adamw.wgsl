@@ -12,13 +12,14 @@ struct Hyper { learning_rate: f32, beta1: f32, beta2: f32, eps: f32, weight_deca
 struct Norm { norm: f32, scale: f32, finite: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> g: array<f32>;   // [len]
-@group(0) @binding(2) var<storage, read_write> partial_sum: array<f32>;   // [blocks]
-@group(0) @binding(3) var<storage, read> hyper: Hyper;   // 8 numbers
-@group(0) @binding(4) var<storage, read_write> norm_out: Norm;   // 4 words
-@group(0) @binding(5) var<storage, read> norm_in: Norm;   // 4 words
-@group(0) @binding(6) var<storage, read_write> w: array<f32>;   // [len]
-@group(0) @binding(7) var<storage, read_write> m: array<f32>;   // [len]
-@group(0) @binding(8) var<storage, read_write> v: array<f32>;   // [len]
+@group(0) @binding(2) var<storage, read_write> partial_out: array<f32>;   // [blocks]
+@group(0) @binding(3) var<storage, read> partial_in: array<f32>;   // [blocks], partial_out read
+@group(0) @binding(4) var<storage, read> hyper: Hyper;   // 8 numbers
+@group(0) @binding(5) var<storage, read_write> norm_out: Norm;   // 4 words
+@group(0) @binding(6) var<storage, read> norm_in: Norm;   // 4 words, norm_out read
+@group(0) @binding(7) var<storage, read_write> w: array<f32>;   // [len]
+@group(0) @binding(8) var<storage, read_write> m: array<f32>;   // [len]
+@group(0) @binding(9) var<storage, read_write> v: array<f32>;   // [len]
 
 @compute @workgroup_size(WG)
 fn square_sum(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -30,13 +31,13 @@ fn square_sum(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     var sum = 0.0;
     for (var i = block * size + thread; i < end; i += WG) { sum += g[i] * g[i]; }
     sum = reduce_sum(sum, thread);
-    if thread == 0u { partial_sum[block] = sum; }
+    if thread == 0u { partial_out[block] = sum; }
 }
 
 @compute @workgroup_size(WG)
 fn norm(@builtin(local_invocation_index) thread: u32) {
     var sum = 0.0;
-    for (var i = thread; i < p.blocks; i += WG) { sum += partial_sum[i]; }
+    for (var i = thread; i < p.blocks; i += WG) { sum += partial_in[i]; }
     sum = reduce_sum(sum, thread);
     if thread == 0u {
         // Shader compilers may assume that NaN and infinity do not occur; the exponent's bits do not lie.

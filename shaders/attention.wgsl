@@ -14,11 +14,11 @@ struct Params { tokens: u32, heads: u32, kv_heads: u32, scale: f32 }
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;   // [tokens, heads, HEAD4]
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;   // [tokens, kv_heads, HEAD4]
 @group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;   // [tokens, kv_heads, HEAD4]
-@group(0) @binding(5) var<storage, read_write> o: array<vec4<f32>>;   // [tokens, heads, HEAD4]
-@group(0) @binding(6) var<storage, read_write> stats_out: array<vec2<f32>>;   // [tokens, heads] of (lse, delta)
-@group(0) @binding(7) var<storage, read> out: array<vec4<f32>>;   // [tokens, heads, HEAD4], o read
-@group(0) @binding(8) var<storage, read> d_out: array<vec4<f32>>;   // [tokens, heads, HEAD4]
-@group(0) @binding(9) var<storage, read> stats: array<vec2<f32>>;   // [tokens, heads] of (lse, delta), read
+@group(0) @binding(5) var<storage, read> out: array<vec4<f32>>;   // [tokens, heads, HEAD4], o read
+@group(0) @binding(6) var<storage, read> d_out: array<vec4<f32>>;   // [tokens, heads, HEAD4]
+@group(0) @binding(7) var<storage, read> stats: array<vec2<f32>>;   // [tokens, heads] of (lse, delta), stats_out read
+@group(0) @binding(8) var<storage, read_write> o: array<vec4<f32>>;   // [tokens, heads, HEAD4]
+@group(0) @binding(9) var<storage, read_write> stats_out: array<vec2<f32>>;   // [tokens, heads] of (lse, delta)
 @group(0) @binding(10) var<storage, read_write> dq: array<vec4<f32>>;   // [tokens, heads, HEAD4]
 @group(0) @binding(11) var<storage, read_write> dk: array<vec4<f32>>;   // [tokens, kv_heads, HEAD4]
 @group(0) @binding(12) var<storage, read_write> dv: array<vec4<f32>>;   // [tokens, kv_heads, HEAD4]

@@ -120,13 +120,26 @@ fn verify_answers_people_in_one_line() {
 }
 
 #[test]
-fn verify_knows_the_second_task() {
-    // numbers = target
-    let args = ["verify", "--json", "--task", "countdown", "--problem", "1,2,3=7", "--answer", "1+2*3"];
+fn an_unknown_task_option_is_bad_usage() {
+    let args =
+        ["verify", "--task", "integral", "--task-option", "no=1", "--problem", "2*x", "--answer", "x^2"];
     let output = stepladder(&args);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(value["verdict"], "correct", "{value}");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--task-option"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn help_lists_the_tasks() {
+    for command in ["ladder", "ttrl", "eval", "variants", "verify"] {
+        let help = stepladder(&[command, "--help"]).stdout;
+        for task in stepladder::task::names() {
+            assert!(
+                text(&help).lines().any(|line| line == format!("  {task}")),
+                "{command}: {}",
+                text(&help)
+            );
+        }
+    }
 }
 
 /// A reader that goes away ends the program without a message and without success.

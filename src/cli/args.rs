@@ -21,27 +21,27 @@ pub(super) struct ModelArgs {
 #[derive(Debug, Args, Serialize)]
 pub(super) struct SamplingArgs {
     /// Spread of the choice; 0 always takes the likeliest token
-    #[arg(long, default_value_t = 1.0, value_parser = non_negative)]
-    pub(super) temperature: f32,
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = non_negative)]
+    pub(super) temperature: f64,
     /// Choose among the K likeliest tokens only; 0 is all
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub(super) top_k: u32,
     /// Choose among the likeliest tokens that together have probability P
     #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = positive_share)]
-    pub(super) top_p: f32,
+    pub(super) top_p: f64,
     /// Choose among tokens at least P times as likely as the likeliest
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
-    pub(super) min_p: f32,
+    pub(super) min_p: f64,
     /// Seed of every random choice; the same seed on the same GPU gives the same text
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
 }
 
 /// Which task, with its parameters.
 #[derive(Debug, Args, Serialize)]
 pub(super) struct TaskArgs {
-    /// Kind of problem: what is asked, and who judges answers
-    #[arg(long)]
+    /// Kind of problem: what is asked, and who judges answers (see below)
+    #[arg(long, value_name = "NAME")]
     pub(super) task: String,
     /// A parameter of the task; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
@@ -62,27 +62,27 @@ pub(super) fn name_value(text: &str) -> Result<(String, String), String> {
 }
 
 /// A finite number of at least 0.
-pub(super) fn non_negative(text: &str) -> Result<f32, String> {
+pub(super) fn non_negative(text: &str) -> Result<f64, String> {
     number(text, "at least 0", |value| value >= 0.0)
 }
 
 /// A finite number above 0.
-pub(super) fn positive(text: &str) -> Result<f32, String> {
+pub(super) fn positive(text: &str) -> Result<f64, String> {
     number(text, "above 0", |value| value > 0.0)
 }
 
 /// A number from 0 to 1.
-pub(super) fn share(text: &str) -> Result<f32, String> {
+pub(super) fn share(text: &str) -> Result<f64, String> {
     number(text, "from 0 to 1", |value| (0.0..=1.0).contains(&value))
 }
 
 /// A number above 0, at most 1.
-pub(super) fn positive_share(text: &str) -> Result<f32, String> {
+pub(super) fn positive_share(text: &str) -> Result<f64, String> {
     number(text, "above 0 and at most 1", |value| value > 0.0 && value <= 1.0)
 }
 
-fn number(text: &str, range: &str, fits: impl Fn(f32) -> bool) -> Result<f32, String> {
-    let value = text.parse().ok().filter(|value: &f32| value.is_finite() && fits(*value));
+fn number(text: &str, range: &str, fits: impl Fn(f64) -> bool) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value: &f64| value.is_finite() && fits(*value));
     value.ok_or_else(|| format!("expected a number {range}"))
 }
 

@@ -48,10 +48,10 @@ impl Context {
         Ok(Self { json: global.json, gpu, profile: global.profile, cancelled })
     }
 
-    /// Whether the user asked to stop; long work looks here between slices.
-    #[allow(dead_code, reason = "asked by the commands that run long")]
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+    /// Becomes true when the user asks to stop; long work looks at it between slices.
+    #[allow(dead_code, reason = "watched by the commands that run long")]
+    pub(super) fn cancelled(&self) -> &Arc<AtomicBool> {
+        &self.cancelled
     }
 
     /// Answers with `value` as a line of JSON if `--json` was given, else with `text`, a newline added.

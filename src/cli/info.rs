@@ -14,12 +14,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", requires = "model")]
     pub(super) adapter: Option<PathBuf>,
     /// Rank of the LoRA adapter to plan for
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) rank: u32,
     /// Sequences at a time to plan for
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) batch_size: u32,
     /// Tokens of the longest sequence to plan for
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) max_length: u32,
 }

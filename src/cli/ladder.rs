@@ -15,14 +15,14 @@ pub(super) struct Args {
     /// PEFT adapter to go on from
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(super) adapter: Option<PathBuf>,
-    /// Kind of problem: what is asked, and who judges answers
-    #[arg(long, required_unless_present = "resume")]
+    /// Kind of problem: what is asked, and who judges answers (see below)
+    #[arg(long, value_name = "NAME", required_unless_present = "resume")]
     pub(super) task: Option<String>,
     /// A parameter of the task; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
     pub(super) task_option: Vec<(String, String)>,
-    /// Problems to learn to solve, one JSON object a line [default: the preset's, if it has any]
-    #[arg(long, value_name = "FILE")]
+    /// Problems to learn to solve, one JSON object a line
+    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
     pub(super) problems: Option<PathBuf>,
     /// Folder of the run: settings, events, adapter, tree, report
     #[arg(long, value_name = "DIR")]
@@ -30,11 +30,11 @@ pub(super) struct Args {
     /// Go on with the run in --output
     #[arg(long)]
     pub(super) resume: bool,
-    /// Set of defaults for the options below
+    /// Set of defaults for the options below: paper, small or tiny [default: tiny for the model `tiny`, else small]
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub(super) preset: Option<String>,
     /// Number of updates
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) steps: Option<u32>,
     /// Attempts at each problem in an update
     #[arg(long, value_name = "G", value_parser = clap::value_parser!(u32).range(2..))]
@@ -46,21 +46,21 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) max_tokens: Option<u32>,
     /// Spread of the attempts
-    #[arg(long, value_parser = positive)]
-    pub(super) temperature: Option<f32>,
+    #[arg(long, value_name = "X", value_parser = positive)]
+    pub(super) temperature: Option<f64>,
     /// Size of an update
-    #[arg(long, value_parser = positive)]
-    pub(super) learning_rate: Option<f32>,
+    #[arg(long, value_name = "X", value_parser = positive)]
+    pub(super) learning_rate: Option<f64>,
     /// Loss of the GRPO family: grpo, dapo, dr_grpo, gspo or cispo
     #[arg(long, value_name = "NAME")]
     pub(super) loss: Option<String>,
     /// Pull towards the model without its adapter
-    #[arg(long, value_parser = non_negative)]
-    pub(super) kl_coef: Option<f32>,
+    #[arg(long, value_name = "X", value_parser = non_negative)]
+    pub(super) kl_coef: Option<f64>,
     /// Held-out problems, never learnt from, that progress is measured on
     #[arg(long, value_name = "FILE")]
     pub(super) eval_problems: Option<PathBuf>,
     /// Seed of every random choice
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
 }

@@ -21,9 +21,9 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
-use stepladder::{Error, Result};
+use stepladder::{Error, Result, task};
 
 use context::Context;
 
@@ -46,14 +46,14 @@ Run `stepladder help COMMAND` for a command's options.";
 #[derive(Debug, clap::Args, Serialize)]
 struct Global {
     /// Print one JSON document (or JSON lines for events) on standard output and nothing else
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Options of every command")]
     json: bool,
     /// Use the GPU whose name holds NAME (see `stepladder info`) [default: $WGPU_ADAPTER_NAME, else the first of
     /// discrete, integrated, software]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Options of every command")]
     gpu: Option<String>,
     /// Print time, GB/s and GFLOP/s of every kernel on standard error at the end
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Options of every command")]
     profile: bool,
 }
 
@@ -88,7 +88,8 @@ enum Command {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse(); // ends with status 2 on bad usage, 0 after --help and --version
+    // Ends with status 2 on bad usage, 0 after --help and --version.
+    let cli = Cli::from_arg_matches(&definition().get_matches()).unwrap_or_else(|error| error.exit());
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = Context::new(&cli.global).and_then(|context| run(&cli.command, &context));
@@ -101,6 +102,28 @@ pub(crate) fn main() -> ExitCode {
             exit_code(&error)
         }
     }
+}
+
+/// The options and help of every command; those that take a task list the tasks and their parameters.
+fn definition() -> clap::Command {
+    Cli::command().mut_subcommands(|command| {
+        let takes_task = command.get_arguments().any(|arg| arg.get_id() == "task");
+        if takes_task { command.after_help(tasks_help()) } else { command }
+    })
+}
+
+/// Every task and its parameters, as the registry has them.
+fn tasks_help() -> String {
+    let mut text = String::from("Tasks and their options (--task-option NAME=VALUE):");
+    for name in task::names() {
+        text += &format!("\n  {name}");
+        // A task that cannot be made without options says which when it is used.
+        let Ok(task) = task::create(name, &task::TaskOptions::new()) else { continue };
+        for parameter in task.parameters() {
+            text += &format!("\n    {}  {} [default: {}]", parameter.name, parameter.doc, parameter.default);
+        }
+    }
+    text
 }
 
 fn run(command: &Command, context: &Context) -> Result<()> {
@@ -131,19 +154,17 @@ fn is_broken_pipe(error: &Error) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::command().debug_assert();
+        definition().debug_assert();
     }
 
     /// Every option of every command has a line of help.
     #[test]
     fn every_option_has_help() {
-        for command in Cli::command().get_subcommands() {
+        for command in definition().get_subcommands() {
             for arg in command.get_arguments() {
                 assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
             }
@@ -163,7 +184,7 @@ mod tests {
             "train -m tiny --data d.jsonl --output o --epochs 2 --adapter a",
             "ladder -m tiny --task integral --problems p.jsonl --output r --loss dapo --kl-coef 0.001",
             "ladder --output r --resume",
-            "ladder -m tiny --task integral --output r --preset demo",
+            "ladder -m tiny --task integral --problems p.jsonl --output r --preset tiny --eval-problems q.jsonl",
             "ttrl -m tiny --task integral --problem -x^2",
             "eval -m tiny --task integral --problems p.jsonl --samples 4",
             "variants -m tiny --task integral --problem x",
@@ -187,7 +208,8 @@ mod tests {
             "train -m tiny --data d --output o --steps 1 --epochs 1",
             "train -m tiny --data d --output o --target-modules q_proj,head",
             "train -m tiny --data d --output o --rank 0",
-            "ladder -m tiny --task integral",
+            "ladder -m tiny --task integral --problems p.jsonl",
+            "ladder -m tiny --task integral --output r",
             "ladder --output r",
             "eval -m tiny --task integral --problems p --samples 0",
             "verify --task integral --problem x --answer y --task-option nothing",

@@ -15,7 +15,7 @@ pub(super) struct Args {
     #[arg(long, allow_hyphen_values = true)]
     pub(super) problem: String,
     /// Number of updates
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) steps: Option<u32>,
     /// Attempts at each problem in an update
     #[arg(long, value_name = "G", value_parser = clap::value_parser!(u32).range(2..))]
@@ -27,9 +27,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) max_tokens: Option<u32>,
     /// Size of an update
-    #[arg(long, value_parser = positive)]
-    pub(super) learning_rate: Option<f32>,
+    #[arg(long, value_name = "X", value_parser = positive)]
+    pub(super) learning_rate: Option<f64>,
     /// Seed of every random choice
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
 }

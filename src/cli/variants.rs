@@ -15,6 +15,6 @@ pub(super) struct Args {
     #[arg(long, allow_hyphen_values = true)]
     pub(super) problem: String,
     /// Seed of every random choice
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
 }

@@ -6,8 +6,8 @@ use crate::gpu::{Buffer, Gpu, Kernel, Recorder, Variant, groups_for};
 
 params! { Params { len: u32, blocks: u32 } }
 
-const SQUARE_SUM: Kernel = kernel!("adamw", "square_sum", Params, ["g", "partial_sum"]);
-const NORM: Kernel = kernel!("adamw", "norm", Params, ["partial_sum", "hyper", "norm_out"]);
+const SQUARE_SUM: Kernel = kernel!("adamw", "square_sum", Params, ["g", "partial_out"]);
+const NORM: Kernel = kernel!("adamw", "norm", Params, ["partial_in", "hyper", "norm_out"]);
 const STEP: Kernel = kernel!("adamw", "step", Params, ["g", "hyper", "norm_in", "w", "m", "v"]);
 
 /// Blocks whose squares are summed apart.

@@ -3,6 +3,7 @@
 pub mod block;
 pub mod config;
 pub mod family;
+pub mod generate;
 pub mod lora;
 pub mod module;
 pub mod pack;

@@ -49,7 +49,7 @@ impl Packed {
     }
 
     /// Pads to `tokens` tokens (each a sequence of its own that nothing scores) and `rows` scored rows.
-    fn pad(&mut self, tokens: usize, rows: usize) {
+    pub(super) fn pad(&mut self, tokens: usize, rows: usize) {
         while self.tokens.len() < tokens {
             let at = index32(self.tokens.len());
             self.tokens.push(0);
