@@ -9,22 +9,11 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+pub use crate::model::generate::Sampling;
 use crate::task::PromptStyle;
+use crate::train::checkpoint::State;
 use crate::train::loss::LossConfig;
-
-/// How completions are drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sampling {
-    /// Most tokens of one completion, the stop token included.
-    pub max_tokens: usize,
-    /// Softmax temperature; 0 is greedy.
-    pub temperature: f32,
-    /// Nucleus probability; 1 keeps every token.
-    pub top_p: f32,
-    /// Keep this many most likely tokens; 0 keeps all.
-    pub top_k: usize,
-}
+use crate::train::trainer::Optimizer;
 
 /// Several completions of one prompt.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,17 +152,17 @@ pub trait Policy {
     async fn adapter(&mut self) -> Result<Vec<AdapterFile>>;
 
     /// Everything that [`Policy::restore`] needs to go on with the same bits: adapter weights, optimizer moments
-    /// and step count, as one safetensors file.
+    /// and step count. The name `ladder` in its JSON value is taken by the run.
     ///
     /// # Errors
     /// GPU errors while reading the state back.
-    async fn state(&mut self) -> Result<Vec<u8>>;
+    async fn state(&mut self) -> Result<State>;
 
     /// Goes back to a state that [`Policy::state`] made.
     ///
     /// # Errors
-    /// [`crate::Error::Input`] if the bytes are damaged or belong to an adapter of another shape.
-    async fn restore(&mut self, state: &[u8]) -> Result<()>;
+    /// [`crate::Error::Input`] if it is incomplete or belongs to an adapter of another shape.
+    async fn restore(&mut self, state: &State) -> Result<()>;
 
     /// Sets the current adapter and optimizer aside and goes on with a copy of the adapter and a fresh optimizer
     /// (test-time RL trains the copy). Calls nest.
@@ -197,6 +186,6 @@ pub struct UpdateSettings {
     pub loss: LossConfig,
     /// Learning rate of this step, warm-up and decay applied.
     pub learning_rate: f64,
-    /// Clip the gradient's global L2 norm to this.
-    pub max_grad_norm: f64,
+    /// AdamW's settings and the bound of the gradient norm.
+    pub optimizer: Optimizer,
 }

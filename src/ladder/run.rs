@@ -12,10 +12,9 @@ use crate::ladder::settings::Settings;
 use crate::ladder::state::{Host, Progress, Snapshot};
 use crate::ladder::tree::{Node, Tree};
 use crate::task::{Problem, Task, TaskOptions};
+use crate::train::guard::MAX_NON_FINITE;
 use crate::{Error, Result};
 
-/// Skipped updates in a row after which a run gives up.
-pub(crate) const MAX_NON_FINITE: u32 = 3;
 /// Nodes that are varied in one batch.
 const GROW_BATCH: usize = 16;
 

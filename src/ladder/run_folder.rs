@@ -5,12 +5,11 @@
 //! whole, and the log is cut back to its length when the run is resumed. `adapter/`, `tree.jsonl` and `report.html`
 //! are made from it for people and other programs, and are never read back.
 
-use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
 
 use crate::ladder::events::Event;
 use crate::ladder::policy::PolicyInfo;
@@ -18,11 +17,8 @@ use crate::ladder::report;
 use crate::ladder::run::RunCard;
 use crate::ladder::state::{Progress, Snapshot, Store};
 use crate::ladder::tree::Node;
-use crate::train::files::{create_folder, read, write_atomic};
+use crate::train::files::{create_folder, read, read_state, write_atomic, write_state};
 use crate::{Error, Result};
-
-/// Value of the `format` entry in `state.safetensors`.
-const FORMAT: &str = "stepladder run 1";
 
 /// The folder of one run.
 #[derive(Debug)]
@@ -72,7 +68,7 @@ impl RunFolder {
         let path = path.as_ref();
         let card = read_card(path)?;
         let state_path = path.join("state.safetensors");
-        let saved = if state_path.exists() { Some(read_state(&state_path)?) } else { None };
+        let saved = if state_path.exists() { Some(load_state(&state_path)?) } else { None };
         let log_bytes = saved.as_ref().map_or(0, |(_, bytes)| *bytes);
         let log_path = path.join("events.jsonl");
         let log = open_log(&log_path)?;
@@ -167,7 +163,7 @@ impl Store for RunFolder {
     fn save(&mut self, snapshot: &Snapshot) -> Result<()> {
         let path = self.path.join("events.jsonl");
         self.log.sync_data().map_err(|source| Error::write(&path, source))?;
-        write_state(&self.path.join("state.safetensors"), snapshot, self.log_bytes)?;
+        save_state(&self.path.join("state.safetensors"), snapshot, self.log_bytes)?;
         let adapter = self.path.join("adapter");
         create_folder(&adapter)?;
         for file in &snapshot.adapter {
@@ -250,45 +246,30 @@ fn node_lines(path: &Path, nodes: &[Node]) -> Result<Vec<u8>> {
     Ok(lines)
 }
 
-fn write_state(path: &Path, snapshot: &Snapshot, log_bytes: u64) -> Result<()> {
-    let failed =
-        |error: safetensors::SafeTensorError| Error::write(path, std::io::Error::other(error.to_string()));
-    let tree = node_lines(path, &snapshot.nodes)?;
-    let metadata = HashMap::from([
-        ("format".to_owned(), FORMAT.to_owned()),
-        ("events_bytes".to_owned(), log_bytes.to_string()),
-        ("progress".to_owned(), to_json(path, serde_json::to_string(&snapshot.progress))?),
-    ]);
-    let bytes = |data| TensorView::new(Dtype::U8, vec![<[u8]>::len(data)], data).map_err(failed);
-    let tensors = [("trainer", bytes(&snapshot.trainer)?), ("tree", bytes(&tree)?)];
-    write_atomic(path, &safetensors::serialize(tensors, Some(metadata)).map_err(failed)?)
+/// What the run adds to the trainer's state.
+#[derive(Debug, Serialize, Deserialize)]
+struct Place {
+    progress: Progress,
+    nodes: Vec<Node>,
+    /// Length of `events.jsonl`.
+    events_bytes: u64,
 }
 
-fn read_state(path: &Path) -> Result<(Snapshot, u64)> {
-    let damaged = |field: &str, problem: String| {
-        Error::input(path, field, problem, "restore the file, or start a new run in another folder")
-    };
-    let bytes = read(path)?;
-    let (_, header) =
-        SafeTensors::read_metadata(&bytes).map_err(|error| damaged("header", error.to_string()))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged("header", error.to_string()))?;
-    let entry = |name: &str| {
-        let value = header.metadata().as_ref().and_then(|metadata| metadata.get(name));
-        value.ok_or_else(|| damaged(name, "is missing".to_owned()))
-    };
-    let format = entry("format")?;
-    if format != FORMAT {
-        return Err(damaged("format", format!("is `{format}`, not `{FORMAT}`")));
+/// Where [`Place`] is in the JSON value of the trainer's state.
+const PLACE: &str = "ladder";
+
+fn save_state(path: &Path, snapshot: &Snapshot, events_bytes: u64) -> Result<()> {
+    let mut state = snapshot.trainer.clone();
+    let place = Place { progress: snapshot.progress.clone(), nodes: snapshot.nodes.clone(), events_bytes };
+    state.put(PLACE, &place)?;
+    write_state(path, &state)
+}
+
+fn load_state(path: &Path) -> Result<(Snapshot, u64)> {
+    let mut trainer = read_state(path)?;
+    let Place { progress, nodes, events_bytes } = trainer.get(PLACE, path)?;
+    if let Some(parts) = trainer.value.as_object_mut() {
+        parts.remove(PLACE);
     }
-    let log_bytes =
-        entry("events_bytes")?.parse().map_err(|error| damaged("events_bytes", format!("{error}")))?;
-    let progress: Progress =
-        serde_json::from_str(entry("progress")?).map_err(|error| damaged("progress", error.to_string()))?;
-    let tensor = |name: &str| tensors.tensor(name).map_err(|error| damaged(name, error.to_string()));
-    let nodes = serde_json::Deserializer::from_slice(tensor("tree")?.data())
-        .into_iter()
-        .collect::<serde_json::Result<Vec<Node>>>()
-        .map_err(|error| damaged("tree", error.to_string()))?;
-    let trainer = tensor("trainer")?.data().to_vec();
-    Ok((Snapshot { progress, nodes, trainer, adapter: Vec::new() }, log_bytes))
+    Ok((Snapshot { progress, nodes, trainer, adapter: Vec::new() }, events_bytes))
 }

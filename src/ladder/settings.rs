@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ladder::policy::Sampling;
 use crate::ladder::tree::Limits;
+use crate::train::lora_config::LoraConfig;
 use crate::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
 use crate::train::schedule::{Schedule, ScheduleKind};
+use crate::train::trainer::Optimizer;
 use crate::{Error, Result};
 
 /// Settings of a LADDER run; `run.json` holds them whole.
@@ -30,8 +32,10 @@ pub struct Settings {
     pub schedule: ScheduleKind,
     /// Steps of linear warm-up.
     pub warmup_steps: u64,
-    /// Clip the gradient's global norm to this.
-    pub max_grad_norm: f64,
+    /// AdamW's settings and the bound of the gradient norm.
+    pub optimizer: Optimizer,
+    /// The adapter that is trained, where the run does not go on from one.
+    pub lora: LoraConfig,
     /// The loss, its advantages and its KL term.
     pub loss: LossConfig,
     /// Rewards by judgement.
@@ -191,11 +195,12 @@ impl Settings {
             token_budget: None,
             prompts_per_step: 128,
             group_size: 8,
-            sampling: Sampling { max_tokens: 1024, temperature: 1.0, top_p: 1.0, top_k: 0 },
+            sampling: Sampling { max_tokens: 1024, ..Sampling::default() },
             learning_rate: 1e-5,
             schedule: ScheduleKind::Constant,
             warmup_steps: 0,
-            max_grad_norm: 1.0,
+            optimizer: Optimizer::default(),
+            lora: LoraConfig { rank: 32, ..LoraConfig::default() },
             loss: LossConfig {
                 kl: Some(KlConfig { coef: 1e-3, estimator: KlEstimator::K3, bias_correction: false }),
                 ..LossName::Grpo.config(1024)
@@ -211,7 +216,7 @@ impl Settings {
                 mix: VariantMix { easier: 0.7, equivalent: 0.3, harder: 0.0 },
                 transformations: [3, 5],
                 temperatures: vec![0.8, 1.0, 1.2, 1.4],
-                sampling: Sampling { max_tokens: 1536, temperature: 1.0, top_p: 1.0, top_k: 0 },
+                sampling: Sampling { max_tokens: 1536, ..Sampling::default() },
                 personas: personas(),
             },
             curriculum: CurriculumSettings {
@@ -233,7 +238,7 @@ impl Settings {
             evaluation: EvaluationSettings {
                 every: 10,
                 samples: 1,
-                sampling: Sampling { max_tokens: 1024, temperature: 1.0, top_p: 1.0, top_k: 0 },
+                sampling: Sampling { max_tokens: 1024, ..Sampling::default() },
             },
             checkpoint_every: 10,
         }
@@ -241,9 +246,10 @@ impl Settings {
 
     fn small() -> Self {
         let paper = Self::paper();
-        let answer = Sampling { max_tokens: 256, temperature: 1.0, top_p: 1.0, top_k: 0 };
+        let answer = Sampling { max_tokens: 256, ..Sampling::default() };
         Self {
             steps: 100,
+            lora: LoraConfig { rank: 16, ..LoraConfig::default() },
             prompts_per_step: 8,
             sampling: answer,
             learning_rate: 4e-5,
@@ -277,12 +283,13 @@ impl Settings {
 
     fn tiny() -> Self {
         let small = Self::small();
-        let answer = Sampling { max_tokens: 64, temperature: 1.0, top_p: 1.0, top_k: 0 };
+        let answer = Sampling { max_tokens: 64, ..Sampling::default() };
         Self {
             steps: 60,
             prompts_per_step: 16,
             sampling: answer,
             learning_rate: 1e-3,
+            lora: LoraConfig { rank: 8, ..LoraConfig::default() },
             warmup_steps: 0,
             reward: Rewards { correct: 1.0, wrong: 0.0, malformed: 0.0 },
             loss: LossName::Grpo.config(answer.max_tokens),
@@ -320,12 +327,9 @@ impl Settings {
         let positive = [
             ("--steps", self.steps as f64),
             ("--prompts-per-step", self.prompts_per_step as f64),
-            ("--max-tokens", self.sampling.max_tokens as f64),
             ("--learning-rate", self.learning_rate),
-            ("max_grad_norm", self.max_grad_norm),
             ("checkpoint_every", self.checkpoint_every as f64),
             ("evaluation.samples", self.evaluation.samples as f64),
-            ("evaluation.sampling.max_tokens", self.evaluation.sampling.max_tokens as f64),
             ("token_budget", self.token_budget.unwrap_or(1) as f64),
             ("curriculum.prior_strength", self.curriculum.prior_strength),
             ("curriculum.sharpness", self.curriculum.sharpness),
@@ -346,18 +350,8 @@ impl Settings {
                 "use 2 or more",
             ));
         }
-        for (option, sampling) in [
-            ("--temperature", &self.sampling),
-            ("evaluation.sampling", &self.evaluation.sampling),
-            ("variants.sampling", &self.variants.sampling),
-        ] {
-            if !(0.0..=100.0).contains(&sampling.temperature) || !(0.0..=1.0).contains(&sampling.top_p) {
-                return Err(Error::usage(
-                    option,
-                    format!("temperature {} with top_p {}", sampling.temperature, sampling.top_p),
-                    "use a temperature from 0 to 100 and a top_p from 0 to 1",
-                ));
-            }
+        for sampling in [&self.sampling, &self.evaluation.sampling, &self.variants.sampling] {
+            sampling.validate()?;
         }
         if self.sampling.temperature == 0.0 {
             return Err(Error::usage(
@@ -367,6 +361,7 @@ impl Settings {
             ));
         }
         self.loss.validate()?;
+        self.lora.validate()?;
         self.check_variants()?;
         self.check_curriculum()
     }
@@ -386,10 +381,10 @@ impl Settings {
                 "give three numbers from 0 to 1 that add up to 1",
             ));
         }
-        if variants.per_node == 0 || variants.per_completion == 0 || variants.sampling.max_tokens == 0 {
+        if variants.per_node == 0 || variants.per_completion == 0 {
             return Err(Error::usage(
                 "variants",
-                "per_node, per_completion and sampling.max_tokens must be positive",
+                "per_node and per_completion must be positive",
                 "set variants.enabled to false to train without variants",
             ));
         }

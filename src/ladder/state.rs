@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::events::{Event, EventSink, PassRate};
 use crate::ladder::policy::AdapterFile;
 use crate::ladder::tree::{Node, Rejection};
+use crate::train::checkpoint::State;
 use crate::train::rng::stream;
 use crate::{Error, Result};
 
@@ -103,7 +104,7 @@ pub struct Snapshot {
     /// The tree.
     pub nodes: Vec<Node>,
     /// The trainer's state ([`crate::ladder::policy::Policy::state`]).
-    pub trainer: Vec<u8>,
+    pub trainer: State,
     /// The adapter as a PEFT folder; empty in a snapshot that was read back, since `trainer` holds its weights.
     pub adapter: Vec<AdapterFile>,
 }

@@ -290,7 +290,7 @@ impl<P: Policy> Engine<'_, '_, P> {
         let settings = UpdateSettings {
             loss: self.settings.loss.clone(),
             learning_rate,
-            max_grad_norm: self.settings.max_grad_norm,
+            optimizer: self.settings.optimizer,
         };
         self.policy.update(&episodes, &settings).await.map(Some)
     }

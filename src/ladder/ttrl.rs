@@ -16,6 +16,7 @@ use crate::ladder::settings::Settings;
 use crate::ladder::state::{Host, Progress};
 use crate::ladder::tree::Tree;
 use crate::task::{Problem, Task, Verdict};
+use crate::train::guard::MAX_NON_FINITE;
 use crate::{Error, Result};
 
 /// How one problem is learned and answered.
@@ -169,7 +170,7 @@ async fn learn<P: Policy>(engine: &mut Engine<'_, '_, P>) -> Result<()> {
         engine.grow(&pending).await?;
         engine.step().await?;
         engine.progress.elapsed += (engine.host.clock)() - began;
-        if engine.progress.non_finite_in_a_row >= crate::ladder::run::MAX_NON_FINITE {
+        if engine.progress.non_finite_in_a_row >= MAX_NON_FINITE {
             return Err(Error::Diverged { steps: engine.progress.non_finite_in_a_row });
         }
     }

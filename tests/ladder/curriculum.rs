@@ -61,6 +61,28 @@ fn proposals_are_checked_in_order_and_counted() {
 }
 
 #[test]
+fn integrals_are_compared_by_meaning() {
+    let task = stepladder::task::create("integral", &Default::default()).unwrap();
+    let held_out = task.canonical("sin(x)*cos(x)").unwrap();
+    let mut tree = Tree::new(HashSet::from([held_out]));
+    let roots = problems(&["x*exp(x)", "exp(x)*x", "sin(2*x)/2", "x^2+"]);
+    let outcomes: Vec<_> = roots.iter().map(|root| tree.add_root(&*task, root)).collect();
+    assert_eq!(outcomes, [Ok(0), Err(Rejection::Duplicate), Err(Rejection::HeldOut), Err(Rejection::Invalid)]);
+    let limits = Limits { depth: 2, children: 9, nodes: 50, problem_bytes: 200 };
+    let mut propose = |problem: &str| {
+        let kind = VariantKind::Easier;
+        let proposal = Proposal { parent: 0, problem, kind, persona: None, transformations: &[], step: 0 };
+        tree.propose(&*task, &limits, &proposal)
+    };
+    assert_eq!(propose("3*x*exp(x)"), Err(Rejection::Restatement), "a constant multiple");
+    assert_eq!(propose("x*2*exp(x)/2"), Err(Rejection::Restatement));
+    assert_eq!(propose("cos(x)*sin(x)"), Err(Rejection::HeldOut));
+    assert_eq!(propose("y*exp(y"), Err(Rejection::Invalid));
+    assert_eq!(propose("exp(x)"), Ok(1));
+    assert_eq!(propose("exp(2*x)*exp(-x)"), Err(Rejection::Duplicate));
+}
+
+#[test]
 fn a_prior_comes_from_relatives() {
     let fresh = family();
     assert!(mean(&fresh, 2) > mean(&fresh, 0), "easier variants are expected to be easier");

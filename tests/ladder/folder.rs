@@ -72,12 +72,12 @@ fn damage_is_named_by_file_and_field() {
         bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
         fs::write(&state_path, bytes).unwrap();
     };
-    patched("stepladder run 1", "stepladder run 9");
-    fails(&["state.safetensors", "format", "run 9"]);
+    patched("\\\"events_bytes\\\"", "\\\"events_bytez\\\"");
+    fails(&["state.safetensors", "ladder", "events_bytes"]);
     patched("\\\"step\\\":", "\\\"stop\\\":");
-    fails(&["state.safetensors", "progress", "step"]);
-    patched("\"canonical\"", "\"canonicaI\"");
-    fails(&["state.safetensors", "tree", "canonical"]);
+    fails(&["state.safetensors", "ladder", "step"]);
+    patched("\\\"canonical\\\"", "\\\"canonicaI\\\"");
+    fails(&["state.safetensors", "ladder", "canonical"]);
     fs::write(&state_path, &state).unwrap();
 
     let log = fs::read(folder.join("events.jsonl")).unwrap();

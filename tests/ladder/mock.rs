@@ -15,6 +15,7 @@ use stepladder::ladder::state::{Host, MemoryStore, Snapshot, Store};
 use stepladder::task::{
     Parameter, Problem, PromptStyle, Task, VariantKind, VariantRequest, Verdict, VerdictKind,
 };
+use stepladder::train::checkpoint::State;
 use stepladder::train::rng::{below, stream, uniform};
 use stepladder::{Error, Result};
 
@@ -288,12 +289,14 @@ impl Policy for Mock {
         }])
     }
 
-    async fn state(&mut self) -> Result<Vec<u8>> {
-        Ok(serde_json::to_vec(&self.skill).unwrap())
+    async fn state(&mut self) -> Result<State> {
+        let mut state = State::default();
+        state.put("skill", &self.skill)?;
+        Ok(state)
     }
 
-    async fn restore(&mut self, state: &[u8]) -> Result<()> {
-        self.skill = serde_json::from_slice(state).unwrap();
+    async fn restore(&mut self, state: &State) -> Result<()> {
+        self.skill = state.get("skill", "state".as_ref())?;
         Ok(())
     }
 

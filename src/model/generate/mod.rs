@@ -24,7 +24,8 @@ use crate::kernel::sample::{MAX_STOPS, Settings};
 use crate::{Error, Result};
 
 /// How completions are drawn.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sampling {
     /// Most tokens, the stop token included.
     pub max_tokens: usize,
