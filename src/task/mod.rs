@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
+#[cfg(not(target_arch = "wasm32"))]
+mod command;
 mod countdown;
 pub mod expr;
 mod integral;
@@ -11,6 +13,8 @@ mod jsonl;
 mod plain;
 mod text;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use command::Command;
 pub use countdown::Countdown;
 pub use integral::Integral;
 pub use jsonl::Jsonl;
@@ -144,6 +148,8 @@ const TASKS: &[Builtin] = &[
     ("integral", |options| Ok(Box::new(Integral::new(options)?))),
     ("countdown", |options| Ok(Box::new(Countdown::new(options)?))),
     ("jsonl", |options| Ok(Box::new(Jsonl::new(options)?))),
+    #[cfg(not(target_arch = "wasm32"))]
+    ("command", |options| Ok(Box::new(Command::new(options)?))),
 ];
 
 /// Makes the task `name`. An unknown name or option is an [`crate::Error::Usage`] that says which are known.
