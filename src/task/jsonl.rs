@@ -92,8 +92,8 @@ impl Task for Jsonl {
         }
     }
 
-    fn variant_prompt(&self, problem: &str, request: &VariantRequest, _: PromptStyle) -> String {
-        plain::variant_prompt(problem, request, "Each must have one definite answer.", problem)
+    fn variant_prompt(&self, problem: &str, request: &VariantRequest, style: PromptStyle) -> String {
+        plain::variant_prompt(problem, request, "Each must have one definite answer.", problem, style)
     }
 
     fn transformations(&self, _: VariantKind) -> &'static [&'static str] {

@@ -4,6 +4,8 @@
 //! analysis of Higham, *Accuracy and Stability of Numerical Algorithms*, sec. 3.3. The bounds are of first order,
 //! which is enough where they are small, and only such points are used to judge anything.
 
+use std::ops::{Add, Mul, Neg};
+
 /// Relative rounding error granted to one elementary operation; a library function gets [`CALL_ROUNDING`].
 const ROUNDING: f64 = f64::EPSILON;
 /// Relative rounding error granted to one library function (real ones stay below 2 units in the last place).
@@ -54,51 +56,6 @@ impl Jet {
 
     fn is_constant(&self) -> bool {
         self.slope == 0.0 && self.slope_error == 0.0
-    }
-
-    /// `self + other`, or `self - other`.
-    pub fn add(self, other: Self, negative: bool) -> Self {
-        let sign = if negative { -1.0 } else { 1.0 };
-        let value = self.value + sign * other.value;
-        let slope = self.slope + sign * other.slope;
-        Self {
-            value,
-            slope,
-            value_error: self.value_error + other.value_error + ROUNDING * value.abs(),
-            slope_error: self.slope_error + other.slope_error + ROUNDING * slope.abs(),
-        }
-        .or_undefined()
-    }
-
-    /// `self * other`.
-    pub fn mul(self, other: Self) -> Self {
-        let value = self.value * other.value;
-        let (left, right) = (self.slope * other.value, self.value * other.slope);
-        let slope_error = if self.is_constant() && other.is_constant() {
-            0.0
-        } else {
-            self.slope.abs() * other.value_error
-                + other.value.abs() * self.slope_error
-                + self.value.abs() * other.slope_error
-                + other.slope.abs() * self.value_error
-                + 2.0 * ROUNDING * (left.abs() + right.abs())
-                + UNDERFLOW
-        };
-        let inexact = if is_small_integer(self) && is_small_integer(other) {
-            0.0
-        } else {
-            ROUNDING * value.abs() + UNDERFLOW
-        };
-        Self {
-            value,
-            slope: left + right,
-            value_error: self.value.abs() * other.value_error
-                + other.value.abs() * self.value_error
-                + self.value_error * other.value_error
-                + inexact,
-            slope_error,
-        }
-        .or_undefined()
     }
 
     /// `1 / self`; undefined at zero.
@@ -153,7 +110,7 @@ impl Jet {
             return Self::UNDEFINED;
         }
         if !exponent.is_constant() {
-            return exponent.mul(self.ln()).exp();
+            return (exponent * self.ln()).exp();
         }
         let n = exponent.value;
         let integer = n == n.trunc();
@@ -174,6 +131,60 @@ impl Jet {
             result.value_error = 0.0;
         }
         result.or_undefined()
+    }
+}
+
+impl Add for Jet {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let (value, slope) = (self.value + other.value, self.slope + other.slope);
+        Self {
+            value,
+            slope,
+            value_error: self.value_error + other.value_error + ROUNDING * value.abs(),
+            slope_error: self.slope_error + other.slope_error + ROUNDING * slope.abs(),
+        }
+        .or_undefined()
+    }
+}
+
+impl Neg for Jet {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self { value: -self.value, slope: -self.slope, ..self }
+    }
+}
+
+impl Mul for Jet {
+    type Output = Self;
+
+    fn mul(self, other: Self) -> Self {
+        let value = self.value * other.value;
+        let (left, right) = (self.slope * other.value, self.value * other.slope);
+        let slope_error = if self.is_constant() && other.is_constant() {
+            0.0
+        } else {
+            self.slope.abs() * other.value_error
+                + other.value.abs() * self.slope_error
+                + self.value.abs() * other.slope_error
+                + other.slope.abs() * self.value_error
+                + 2.0 * ROUNDING * (left.abs() + right.abs())
+                + UNDERFLOW
+        };
+        let exact = is_small_integer(self) && is_small_integer(other);
+        let rounding = if exact { 0.0 } else { ROUNDING * value.abs() + UNDERFLOW };
+        Self {
+            value,
+            slope: left + right,
+            value_error: self.value.abs() * other.value_error
+                + other.value.abs() * self.value_error
+                + self.value_error * other.value_error
+                + rounding,
+            slope_error,
+        }
+        .or_undefined()
     }
 }
 
