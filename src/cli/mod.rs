@@ -132,7 +132,12 @@ fn run(command: &Command, context: &Context) -> Result<()> {
     }
     match command {
         Command::Verify(args) => verify::run(args, context),
-        _ => Err(Error::usage("COMMAND", "this command is not part of this build", "only `verify` is")),
+        Command::Bench(args) => bench::run(args, context),
+        _ => Err(Error::usage(
+            "COMMAND",
+            "this command is not part of this build",
+            "only `verify` and `bench` are",
+        )),
     }
 }
 
@@ -190,7 +195,7 @@ mod tests {
             "variants -m tiny --task integral --problem x",
             "verify --task countdown --task-option a=b --problem 1,2=3 --answer 1+2",
             "export -m tiny --adapter a --output o",
-            "bench --json --gpu llvmpipe --profile",
+            "bench --quick --json --gpu llvmpipe",
         ] {
             let words = std::iter::once("stepladder").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");

@@ -13,6 +13,7 @@ mod decode;
 mod gradients;
 mod matmul;
 mod mutation;
+mod peak;
 mod rows;
 mod sample;
 mod sample_random;
@@ -36,6 +37,7 @@ const TABLE: &[(&str, fn() -> Vec<Case>)] = &[
     ("kv_write", decode::kv_write),
     ("log_softmax", rows::log_softmax),
     ("matmul", matmul::cases),
+    ("peak", peak::cases),
     ("rms_norm", rows::rms_norm),
     ("rope", rows::rope),
     ("sample", sample::cases),
