@@ -74,6 +74,13 @@ fn every_kernel_matches_its_reference_under_default_limits() {
 }
 
 #[test]
+fn every_kernel_matches_its_reference_in_the_other_kind_of_adapters_variants() {
+    let other = !common::gpu().is_software();
+    let options = GpuOptions { as_software: Some(other), ..GpuOptions::default() };
+    run_table(&common::open(&options), TABLE);
+}
+
+#[test]
 fn the_table_has_every_kernel() {
     let stems: BTreeSet<&str> = stepladder::kernel::all().iter().map(|(kernel, _)| kernel.stem).collect();
     assert_eq!(TABLE.iter().map(|entry| entry.0).collect::<BTreeSet<_>>(), stems);
