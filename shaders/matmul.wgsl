@@ -1,9 +1,11 @@
 // Products with a weight matrix W [n, k] that is stored row by row in some format (f32, f16, 8-bit, 4-bit).
 //   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]          (+ what y held, if `accumulate`)
+//   forward_few the same for a few rows
 //   backward_x  dx[i,l] = Σ_j dy[i,j] · W[j,l]         (+ what dx held, if `accumulate`)
 // W may be rows `row0 ..` of a larger matrix: y and dy have `stride` columns and W's first row is column `row0`.
 // Grid: a thread owns TM rows of the output and TN columns (forward) or TN times 8 neighbouring columns (backward_x).
-// Register tiles without workgroup memory; W is decoded once for TM rows. Reference: tests/reference/matmul.rs
+// Register tiles without workgroup memory; W is decoded once for TM rows. In forward_few a workgroup owns such a tile: its
+// threads share out k, so that neighbours read neighbouring weights, and add up in a fixed order. Reference: tests/reference/matmul.rs
 //! use grid
 struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -46,6 +48,47 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
             }
         }
     }
+}
+
+var<workgroup> partial: array<f32, WG * TM * TN>;   // [TM * TN, WG]
+
+@compute @workgroup_size(WG)
+fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+               @builtin(local_invocation_index) thread: u32) {
+    let tiles = (p.n + TN - 1u) / TN;
+    let index = group_index(group, groups);
+    let col = (index % tiles) * TN;
+    let row = (index / tiles) * TM;
+    if row >= p.m { return; } // guard, the same for the whole workgroup
+    let last = p.n - 1u;
+    let k4 = p.k / 4u;
+    var sum: array<f32, TM * TN>;
+    for (var l = thread; l < p.k / 8u; l += WG) {
+        var weight: array<mat2x4<f32>, TN>;
+        for (var j = 0u; j < TN; j++) { // unroll
+            weight[j] = load8(min(col + j, last), l, p.k);
+        }
+        for (var i = 0u; i < TM; i++) { // unroll
+            let at = min(row + i, p.m - 1u) * k4 + l * 2u;
+            let low = x[at];
+            let high = x[at + 1u];
+            for (var j = 0u; j < TN; j++) { // unroll
+                sum[i * TN + j] += dot(low, weight[j][0]) + dot(high, weight[j][1]);
+            }
+        }
+    }
+    for (var i = 0u; i < TM; i++) { // unroll
+        for (var j = 0u; j < TN; j++) { // unroll
+            partial[(i * TN + j) * WG + thread] = sum[i * TN + j];
+        }
+    }
+    workgroupBarrier();
+    let j = thread % TN;
+    if thread >= TM * TN || row + thread / TN >= p.m || col + j >= p.n { return; } // guard, no barrier follows
+    var total = 0.0;
+    for (var i = 0u; i < WG; i++) { total += partial[thread * WG + i]; }
+    let at = (row + thread / TN) * p.stride + p.row0 + col + j;
+    y[at] = total + select(0.0, y[at], p.accumulate != 0u);
 }
 
 @compute @workgroup_size(WG)

@@ -8,58 +8,73 @@ use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 params! { Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32 } }
 
 const FORWARD: Kernel = kernel!("matmul", "forward", Params, ["w", "w_scale", "x", "y"]);
+const FORWARD_FEW: Kernel = kernel!("matmul", "forward_few", Params, ["w", "w_scale", "x", "y"]);
 const BACKWARD_X: Kernel = kernel!("matmul", "backward_x", Params, ["w", "w_scale", "dy", "dx"]);
 
-/// Which adapters a tile is for.
+/// Rows that a GPU multiplies by a workgroup for each few outputs: reading W is all that counts then.
+const FEW: usize = 8;
+
+/// How a product is cut up.
 ///
-/// A software adapter pays for every load and hardly for registers, so it gets large tiles, in small workgroups because
-/// a few cores want a few of them each. A GPU wants many threads whose tiles stay in registers.
+/// A software adapter pays for every load and hardly for registers, so it gets large tiles and no barriers, in small
+/// workgroups because a few cores want a few of them each. A GPU wants many threads whose tiles stay in registers.
 #[derive(Debug, Clone, Copy)]
 struct Tile {
+    kernel: Kernel,
     /// Threads of a workgroup.
     group: usize,
-    /// Rows of the output that a thread owns.
+    /// Rows of the output in a tile.
     rows: usize,
-    /// Columns (forward) or groups of 8 columns (backward) that it owns.
+    /// Columns (forward) or groups of 8 columns (backward) in a tile.
     cols: usize,
+    /// Threads that share a tile.
+    share: usize,
 }
 
-/// Rows that a tile may have; the largest that is not larger than the matrix is used.
-const ROWS: [usize; 5] = [16, 8, 4, 2, 1];
-
 impl Tile {
-    /// The tile for `m` rows.
-    fn new(kernel: &Kernel, software: bool, m: usize) -> Self {
-        let forward = kernel.entry == FORWARD.entry;
-        let (group, most, cols) = match (software, forward) {
-            (true, true) => (16, 8, 16),
-            (true, false) => (16, 16, 2),
-            (false, true) => (GROUP as usize, 8, 4),
-            (false, false) => (GROUP as usize, 8, 1),
-        };
-        let rows = ROWS.into_iter().find(|&rows| rows <= m.min(most)).unwrap_or(1);
-        Self { group, rows, cols }
+    fn forward(software: bool, m: usize) -> Self {
+        let group = GROUP as usize;
+        match software {
+            true => Self { kernel: FORWARD, group: 16, rows: rows(m, 8), cols: 16, share: 1 },
+            false if m <= FEW => {
+                Self { kernel: FORWARD_FEW, group, rows: m.next_power_of_two(), cols: 4, share: group }
+            }
+            false => Self { kernel: FORWARD, group, rows: 8, cols: 4, share: 1 },
+        }
+    }
+
+    fn backward_x(software: bool, m: usize) -> Self {
+        match software {
+            true => Self { kernel: BACKWARD_X, group: 16, rows: rows(m, 16), cols: 2, share: 1 },
+            false => Self { kernel: BACKWARD_X, group: GROUP as usize, rows: rows(m, 8), cols: 1, share: 1 },
+        }
     }
 
     fn variant(self, format: Format) -> Variant {
-        let Self { group, rows, cols } = self;
+        let Self { group, rows, cols, .. } = self;
         Variant::constants(&[("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))])
             .import(format.import())
     }
 
     /// Workgroups for `m` rows of `cols` columns or groups of columns.
     fn groups(self, m: usize, cols: usize) -> u32 {
-        groups_for(m.div_ceil(self.rows) * cols.div_ceil(self.cols), self.group)
+        groups_for(m.div_ceil(self.rows) * cols.div_ceil(self.cols) * self.share, self.group)
     }
+}
+
+/// The largest power of two that is at most `m` and `most`.
+fn rows(m: usize, most: usize) -> usize {
+    1 << m.clamp(1, most).ilog2()
 }
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     let mut variants: Vec<(Kernel, Variant)> = Vec::new();
-    for (format, kernel) in Format::ALL.into_iter().flat_map(|f| [(f, FORWARD), (f, BACKWARD_X)]) {
-        for (software, m) in ROWS.into_iter().flat_map(|m| [(true, m), (false, m)]) {
-            let variant = Tile::new(&kernel, software, m).variant(format);
-            if !variants.iter().any(|(k, v)| k.entry == kernel.entry && *v == variant) {
-                variants.push((kernel, variant));
+    for (software, m) in [1, 2, 4, 8, 16].into_iter().flat_map(|m| [(true, m), (false, m)]) {
+        for tile in [Tile::forward(software, m), Tile::backward_x(software, m)] {
+            for variant in Format::ALL.map(|format| tile.variant(format)) {
+                if !variants.iter().any(|(k, v)| k.entry == tile.kernel.entry && *v == variant) {
+                    variants.push((tile.kernel, variant));
+                }
             }
         }
     }
@@ -72,10 +87,10 @@ pub fn forward(rec: &mut Recorder<'_>, w: &Weight, x: &Buffer, y: &Buffer, accum
     x.expect("matmul", "x", &[m, w.cols])?;
     y.expect("matmul", "y", &[m, w.rows])?;
     for part in &w.parts {
-        let tile = Tile::new(&FORWARD, rec.gpu().is_software(), m);
+        let tile = Tile::forward(rec.gpu().is_software(), m);
         let params = params(m, part.rows, k, part.row0, w.rows, accumulate);
         rec.dispatch(
-            &FORWARD,
+            &tile.kernel,
             &tile.variant(w.format),
             &params,
             &[&part.words, &part.scales, x, y],
@@ -98,10 +113,10 @@ pub fn backward_x(
     dx.expect("matmul", "dx", &[m, w.cols])?;
     dy.expect("matmul", "dy", &[m, w.rows])?;
     for (index, part) in w.parts.iter().enumerate() {
-        let tile = Tile::new(&BACKWARD_X, rec.gpu().is_software(), m);
+        let tile = Tile::backward_x(rec.gpu().is_software(), m);
         let params = params(m, part.rows, k, part.row0, w.rows, accumulate || index > 0);
         rec.dispatch(
-            &BACKWARD_X,
+            &tile.kernel,
             &tile.variant(w.format),
             &params,
             &[&part.words, &part.scales, dy, dx],
