@@ -1,5 +1,6 @@
 //! Models: configuration, families, weights, tokenizer and chat template.
 
+pub mod chat;
 pub mod config;
 pub mod family;
 pub mod pack;
