@@ -1,1 +1,16 @@
-//! gpu.
+//! Device, buffers, shader text, pipelines, recorded plans and readback: the only folder that names wgpu.
+
+mod buffer;
+mod device;
+mod pipeline;
+mod plan;
+mod profile;
+mod readback;
+pub mod shader;
+
+pub use buffer::{Buffer, Memory};
+pub use device::{AdapterReport, Gpu, GpuOptions, adapters};
+pub use plan::{Plan, Recorder, groups_for};
+pub use profile::{Profile, ProfileRow};
+pub use readback::Pending;
+pub use shader::{Kernel, Variant};

@@ -1,1 +1,92 @@
-//! kernel.
+//! One file per shader: its parameters, its bindings, the shape check and the dispatch.
+//!
+//! A new kernel is a shader `shaders/x.wgsl`, a file `x.rs` here, a reference `tests/reference/x.rs`, and one line in
+//! [`all`].
+
+use crate::gpu::{Kernel, Variant};
+
+/// Declares a `Params` block once; a test compares it with the shader's own.
+macro_rules! params {
+    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ident),* $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+        struct $name { $($field: $type),* }
+        impl $name {
+            const FIELDS: &'static [(&'static str, &'static str)] = &[$((stringify!($field), stringify!($type))),*];
+        }
+    };
+}
+
+/// Declares an entry point of `shaders/STEM.wgsl` with the bindings that it uses.
+macro_rules! kernel {
+    ($stem:literal, $entry:literal, $params:ty, [$($binding:literal),* $(,)?]) => {
+        crate::gpu::Kernel {
+            stem: $stem,
+            source: include_str!(concat!("../../shaders/", $stem, ".wgsl")),
+            entry: $entry,
+            bindings: &[$($binding),*],
+            params: <$params>::FIELDS,
+        }
+    };
+}
+
+pub mod adamw;
+pub mod add_bias;
+pub mod attention;
+pub mod decode_attention;
+pub mod embed;
+pub mod gather;
+pub mod gemm;
+pub mod kv_write;
+pub mod log_softmax;
+pub mod matmul;
+pub mod rms_norm;
+pub mod rope;
+pub mod sample;
+pub mod swiglu;
+pub mod weight;
+
+/// An index that names no row, place or page.
+pub const NONE: u32 = u32::MAX;
+
+/// Threads of a workgroup whose threads are independent.
+const GROUP: u32 = 64;
+
+/// Threads of a workgroup that reduces a row together.
+const REDUCE_GROUP: u32 = 64;
+
+/// Every kernel in every variant that the program may ask for.
+pub fn all() -> Vec<(Kernel, Variant)> {
+    [
+        adamw::variants(),
+        add_bias::variants(),
+        attention::variants(),
+        decode_attention::variants(),
+        embed::variants(),
+        gather::variants(),
+        gemm::variants(),
+        kv_write::variants(),
+        log_softmax::variants(),
+        matmul::variants(),
+        rms_norm::variants(),
+        rope::variants(),
+        sample::variants(),
+        swiglu::variants(),
+    ]
+    .concat()
+}
+
+/// The variant of kernels that only need a workgroup size.
+fn plain() -> Variant {
+    Variant::constants(&[("WG", GROUP)])
+}
+
+fn reducing() -> Variant {
+    Variant::constants(&[("WG", REDUCE_GROUP)])
+}
+
+/// A size as the shaders take it. Sizes are below 2³² because a buffer holds at most 2³² elements.
+fn word(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}

@@ -8,37 +8,9 @@ use super::source::Dtype;
 use super::source::quant::{GROUP, Group, dequantize, groups};
 use crate::{Error, Result};
 
-/// A layout of weights on the GPU. Block formats have one pair of f32 for each [`GROUP`] of 32 values of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// One f32 a word.
-    F32,
-    /// Two f16 a word, the even-indexed one in the low half.
-    F16,
-    /// Four i8 a word, the first in the low byte; pairs are `(scale, min)`, value = `scale * q + min`.
-    Q8,
-    /// Four i8 a word; pairs are the scales of the first and second 16 values, value = `scale * q`.
-    Q8x2,
-    /// Eight 4-bit unsigned integers a word, the first in the low bits; pairs are `(scale, min)`, value = `scale * q + min`.
-    Q4,
-}
+pub use crate::kernel::weight::Format;
 
 impl Format {
-    /// Values in a 32-bit word.
-    pub const fn values_per_word(self) -> usize {
-        match self {
-            Self::F32 => 1,
-            Self::F16 => 2,
-            Self::Q8 | Self::Q8x2 => 4,
-            Self::Q4 => 8,
-        }
-    }
-
-    /// Whether the format has a pair of scales per group.
-    pub const fn has_scales(self) -> bool {
-        matches!(self, Self::Q8 | Self::Q8x2 | Self::Q4)
-    }
-
     /// The layout that keeps every value of `dtype` in rows of `cols`: F16 with odd rows becomes F32, since a row
     /// starts at a word.
     pub fn for_dtype(dtype: Dtype, cols: usize) -> Self {
@@ -60,12 +32,6 @@ impl Format {
             _ if cols.is_multiple_of(2) => Self::F16,
             _ => Self::F32,
         }
-    }
-
-    /// Bytes on the GPU of `values` values, scales included; `values` must be whole words or groups.
-    pub const fn bytes(self, values: u64) -> u64 {
-        let words = values / self.values_per_word() as u64 * 4;
-        if self.has_scales() { words + values / GROUP as u64 * 8 } else { words }
     }
 }
 
@@ -258,7 +224,7 @@ mod tests {
             let packed = pack_as(format, &values, 64).unwrap();
             assert_eq!(packed.format, format);
             let bytes = packed.words.len() * 4 + packed.scales.len() * 8;
-            assert_eq!(bytes as u64, format.bytes(128));
+            assert_eq!(bytes as u64, format.bytes(1, 128));
             for (got, want) in unpack(&packed).unwrap().iter().zip(&values) {
                 assert!((got - want).abs() <= most * 1.001, "{format:?}: {got} for {want}");
             }

@@ -1,0 +1,337 @@
+//! Finding an adapter and opening its device; errors that the device reports later.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::buffer::{Buffer, Memory};
+use super::pipeline::{Pipeline, Pipelines};
+use super::shader::{Kernel, Variant};
+use crate::{Error, Result};
+
+/// How to choose and open a device.
+#[derive(Debug, Clone, Default)]
+pub struct GpuOptions {
+    /// Part of the adapter's name, any case; otherwise `WGPU_ADAPTER_NAME`, otherwise the best kind.
+    pub name: Option<String>,
+    /// Ask for WebGPU's default limits instead of the adapter's own.
+    pub default_limits: bool,
+    /// Refuse to allocate more than this many bytes in all.
+    pub memory_limit: Option<u64>,
+    /// Split weights into parts of at most this many bytes, below the device's own limit.
+    pub max_binding: Option<u64>,
+}
+
+/// An adapter, in words.
+#[derive(Debug, Clone, Serialize)]
+pub struct AdapterReport {
+    /// Name, as the driver gives it.
+    pub name: String,
+    /// `discrete`, `integrated`, `software`, `virtual` or `other`.
+    pub kind: &'static str,
+    /// Graphics interface (`vulkan`, `metal`, `dx12`, `webgpu`).
+    pub backend: String,
+    /// Driver and version.
+    pub driver: String,
+    /// Optional features that this program can use.
+    pub features: Vec<&'static str>,
+    /// Largest buffer in bytes.
+    pub max_buffer_size: u64,
+    /// Largest part of a buffer that one shader binding sees, in bytes.
+    pub max_binding_size: u64,
+    /// Workgroup memory in bytes.
+    pub max_workgroup_memory: u32,
+    /// Threads of a workgroup.
+    pub max_workgroup_size: u32,
+}
+
+/// Errors that arrive outside of the call that caused them.
+#[derive(Debug, Default)]
+struct Faults {
+    first: Mutex<Option<Error>>,
+}
+
+impl Faults {
+    fn put(&self, error: Error) {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        // The loss of the device outlasts every other error, even one that came before and was not asked for yet.
+        if first.is_none() || matches!(error, Error::DeviceLost(_)) {
+            *first = Some(error);
+        }
+    }
+
+    fn take(&self) -> Option<Error> {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*first {
+            // A lost device stays lost.
+            Some(Error::DeviceLost(reason)) => Some(Error::DeviceLost(reason.clone())),
+            _ => first.take(),
+        }
+    }
+}
+
+/// An open device with its queue, pipelines and memory account.
+#[derive(Debug)]
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    limits: wgpu::Limits,
+    report: AdapterReport,
+    memory: Arc<Memory>,
+    memory_limit: Option<u64>,
+    max_binding: u64,
+    faults: Arc<Faults>,
+    pipelines: Pipelines,
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.flags = descriptor.flags.with_env();
+    wgpu::Instance::new(descriptor)
+}
+
+fn rank(kind: wgpu::DeviceType) -> u8 {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+const FEATURES: &[(wgpu::Features, &str)] = &[
+    (wgpu::Features::SHADER_F16, "shader-f16"),
+    (wgpu::Features::SUBGROUP, "subgroups"),
+    (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
+    (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative-matrix"),
+];
+
+fn report(adapter: &wgpu::Adapter) -> AdapterReport {
+    let info = adapter.get_info();
+    let limits = adapter.limits();
+    let features = adapter.features();
+    AdapterReport {
+        name: info.name,
+        kind: match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete",
+            wgpu::DeviceType::IntegratedGpu => "integrated",
+            wgpu::DeviceType::VirtualGpu => "virtual",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "other",
+        },
+        backend: info.backend.to_string(),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        features: FEATURES.iter().filter(|(bit, _)| features.contains(*bit)).map(|(_, name)| *name).collect(),
+        max_buffer_size: limits.max_buffer_size,
+        max_binding_size: limits.max_storage_buffer_binding_size,
+        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+        max_workgroup_size: limits.max_compute_invocations_per_workgroup,
+    }
+}
+
+/// Adapters in order of preference: discrete, integrated, virtual, other, software.
+async fn ranked(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    let mut found = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    if found.is_empty() {
+        // The web lists nothing; it gives one adapter on request.
+        let request = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        found.extend(instance.request_adapter(&request).await);
+    }
+    found.retain(|adapter| {
+        adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+    });
+    found.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+    found
+}
+
+/// Every adapter that can run compute shaders, best first.
+pub async fn adapters() -> Vec<AdapterReport> {
+    ranked(&instance()).await.iter().map(report).collect()
+}
+
+impl Gpu {
+    /// Opens the adapter that `options` name, or the best one.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] if there is none or none of that name.
+    pub async fn open(options: &GpuOptions) -> Result<Self> {
+        let found = ranked(&instance()).await;
+        let wanted = options.name.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+        let wanted = wanted.filter(|name| !name.is_empty());
+        if found.is_empty() {
+            return Err(Error::NoAdapter {
+                problem: "the system has no Vulkan, Metal or DX12 driver".into(),
+                hint: "install a GPU driver, or a software one (Debian: apt-get install mesa-vulkan-drivers)"
+                    .into(),
+            });
+        }
+        let adapter = match &wanted {
+            None => found.first(),
+            Some(name) => {
+                let name = name.to_lowercase();
+                found.iter().find(|adapter| adapter.get_info().name.to_lowercase().contains(&name))
+            }
+        };
+        let Some(adapter) = adapter else {
+            let names: Vec<String> = found.iter().map(|adapter| adapter.get_info().name).collect();
+            return Err(Error::NoAdapter {
+                problem: format!("no adapter's name contains `{}`", wanted.unwrap_or_default()),
+                hint: format!("this machine has: {}", names.join(", ")),
+            });
+        };
+        Self::from_adapter(adapter, options).await
+    }
+
+    async fn from_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
+        let report = report(adapter);
+        let limits = if options.default_limits { wgpu::Limits::defaults() } else { adapter.limits() };
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("stepladder"),
+                required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+                required_limits: limits.clone(),
+                memory_hints: wgpu::MemoryHints::MemoryUsage,
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| Error::NoAdapter {
+                problem: format!("{} refused to open: {error}", report.name),
+                hint: "choose another with --gpu NAME".into(),
+            })?;
+        let faults = Arc::new(Faults::default());
+        let sink = Arc::clone(&faults);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            sink.put(match error {
+                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory {
+                    what: "the device".into(),
+                    needed: 0,
+                    available: 0,
+                    hint: "lower --batch-size, --group-size, --max-length or the weights' precision".into(),
+                },
+                other => Error::Gpu { what: "validation".into(), problem: other.to_string() },
+            });
+        }));
+        let sink = Arc::clone(&faults);
+        device.set_device_lost_callback(move |reason, text| {
+            sink.put(Error::DeviceLost(format!("{reason:?} {text}").trim().to_string()));
+        });
+        Ok(Self {
+            device,
+            queue,
+            limits,
+            report,
+            memory: Arc::new(Memory::default()),
+            memory_limit: options.memory_limit,
+            max_binding: options.max_binding.unwrap_or(u64::MAX),
+            faults,
+            pipelines: Pipelines::default(),
+        })
+    }
+
+    /// The adapter, in words.
+    pub fn report(&self) -> &AdapterReport {
+        &self.report
+    }
+
+    /// Whether the adapter is a program on the CPU. Such adapters want large register tiles and no barriers.
+    pub fn is_software(&self) -> bool {
+        self.report.kind == "software"
+    }
+
+    /// The memory account.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The largest number of bytes that one part of a weight may have: a binding's limit, or what the options say.
+    pub fn max_binding_bytes(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size).min(self.max_binding)
+    }
+
+    /// The bytes that may still be allocated, where a limit is known.
+    pub fn available_bytes(&self) -> Option<u64> {
+        self.memory_limit.map(|limit| limit.saturating_sub(self.memory.current()))
+    }
+
+    /// A new zeroed buffer.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] above the device's or the user's limits.
+    pub fn buffer(&self, label: &str, shape: &[usize]) -> Result<Buffer> {
+        Buffer::new(self, label, shape)
+    }
+
+    /// A new buffer with these contents.
+    pub fn upload<T: bytemuck::NoUninit>(&self, label: &str, shape: &[usize], data: &[T]) -> Result<Buffer> {
+        let buffer = self.buffer(label, shape)?;
+        self.write(&buffer, 0, data)?;
+        Ok(buffer)
+    }
+
+    /// Writes `data` from element `start` on. Ordered before every plan submitted later.
+    pub fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, start: usize, data: &[T]) -> Result<()> {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        if start as u64 * 4 + bytes.len() as u64 > buffer.bytes() {
+            return Err(Error::Shape {
+                kernel: "write",
+                arg: "data",
+                expected: buffer.shape().to_vec(),
+                got: vec![start, bytes.len() / 4],
+            });
+        }
+        if !bytes.is_empty() {
+            self.queue.write_buffer(buffer.raw(), buffer.offset_bytes() + start as u64 * 4, bytes);
+        }
+        Ok(())
+    }
+
+    /// The first error that the device reported since the last call.
+    pub fn check(&self) -> Result<()> {
+        match self.faults.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the device unusable, as a driver reset would; every later call reports [`Error::DeviceLost`].
+    pub fn destroy(&self) {
+        self.device.destroy();
+        self.faults.put(Error::DeviceLost("destroyed".into()));
+    }
+
+    pub(super) fn reserve(&self, label: &str, bytes: u64) -> Result<()> {
+        match self.available_bytes() {
+            Some(available) if bytes > available => Err(Error::OutOfMemory {
+                what: format!("buffer `{label}`"),
+                needed: bytes,
+                available,
+                hint: "raise --memory-limit, or lower --batch-size, --group-size, --max-length".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    pub(super) fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+
+    pub(super) fn limits(&self) -> &wgpu::Limits {
+        &self.limits
+    }
+
+    pub(super) fn memory_handle(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    pub(super) fn pipeline(&self, kernel: &Kernel, variant: &Variant) -> Result<Arc<Pipeline>> {
+        self.pipelines.get(&self.device, kernel, variant)
+    }
+}

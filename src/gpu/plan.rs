@@ -1,0 +1,359 @@
+//! Plans: dispatches recorded once with their bind groups, replayed without allocating or binding anything new.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::buffer::Buffer;
+use super::pipeline::Pipeline;
+use super::profile::Profiler;
+use super::shader::{Kernel, Variant};
+use super::{Gpu, Profile};
+use crate::{Error, Result};
+
+/// WebGPU's limit on workgroups along one axis.
+const MAX_GROUPS: u32 = 65_535;
+
+/// Alignment of a `Params` block in the plan's uniform buffer (WebGPU's default limit).
+const UNIFORM_ALIGNMENT: usize = 256;
+
+/// Number of workgroups of `size` threads that cover `threads`.
+pub fn groups_for(threads: usize, size: usize) -> u32 {
+    u32::try_from(threads.div_ceil(size)).unwrap_or(u32::MAX)
+}
+
+struct Dispatch {
+    pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    groups: [u32; 2],
+    cost: Cost,
+}
+
+/// What a dispatch costs in theory, for profiles and for slicing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Cost {
+    /// Floating point operations.
+    pub(super) flops: u64,
+    /// Bytes that must move at least once.
+    pub(super) bytes: u64,
+}
+
+enum Step {
+    Dispatch(Dispatch),
+    Copy { from: Buffer, to: Buffer },
+    Clear(Buffer),
+}
+
+/// A recorded list of GPU work.
+pub struct Plan {
+    steps: Vec<Step>,
+    /// Ends (exclusive) of the slices that are submitted one by one.
+    slices: Vec<usize>,
+    /// Keeps the memory of every bound buffer alive.
+    _buffers: Vec<Buffer>,
+}
+
+impl Plan {
+    /// Number of dispatches.
+    pub fn dispatches(&self) -> usize {
+        self.steps.iter().filter(|step| matches!(step, Step::Dispatch(_))).count()
+    }
+
+    /// Number of submissions.
+    pub fn submissions(&self) -> usize {
+        self.slices.len()
+    }
+
+    /// Floating point operations of all dispatches that state theirs.
+    pub fn flops(&self) -> u64 {
+        self.steps.iter().map(|step| if let Step::Dispatch(d) = step { d.cost.flops } else { 0 }).sum()
+    }
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Plan({} dispatches, {} submissions)", self.dispatches(), self.submissions())
+    }
+}
+
+struct Pending {
+    pipeline: Arc<Pipeline>,
+    uniform_offset: u64,
+    uniform_size: u64,
+    arguments: Vec<Buffer>,
+    groups: [u32; 2],
+    cost: Cost,
+}
+
+enum Recorded {
+    Dispatch(Pending),
+    Copy { from: Buffer, to: Buffer },
+    Clear(Buffer),
+}
+
+/// Records dispatches; [`Recorder::finish`] makes them a [`Plan`].
+pub struct Recorder<'g> {
+    gpu: &'g Gpu,
+    uniforms: Vec<u8>,
+    recorded: Vec<Recorded>,
+}
+
+impl<'g> Recorder<'g> {
+    /// An empty recorder.
+    pub fn new(gpu: &'g Gpu) -> Self {
+        Self { gpu, uniforms: Vec::new(), recorded: Vec::new() }
+    }
+
+    /// The device recorded for.
+    pub fn gpu(&self) -> &'g Gpu {
+        self.gpu
+    }
+
+    /// Adds a dispatch of `groups` workgroups (folded into two dimensions where there are more than 65,535).
+    ///
+    /// `arguments` follow the kernel's binding list. A buffer that is written must not be bound twice.
+    pub fn dispatch<P: bytemuck::NoUninit>(
+        &mut self,
+        kernel: &Kernel,
+        variant: &Variant,
+        params: &P,
+        arguments: &[&Buffer],
+        groups: u32,
+    ) -> Result<()> {
+        if groups == 0 {
+            return Ok(());
+        }
+        let pipeline = self.gpu.pipeline(kernel, variant)?;
+        let fault = |problem: String| Error::Gpu { what: kernel.label(), problem };
+        if arguments.len() != pipeline.arguments.len() {
+            return Err(fault(format!(
+                "takes {} buffers, got {}",
+                pipeline.arguments.len(),
+                arguments.len()
+            )));
+        }
+        for (i, a) in arguments.iter().enumerate() {
+            let clash = arguments.iter().enumerate().any(|(j, b)| {
+                i != j && a.same_storage(b) && (pipeline.arguments[i].1 || pipeline.arguments[j].1)
+            });
+            if clash {
+                return Err(fault(format!("`{}` is written and bound twice", kernel.bindings[i])));
+            }
+        }
+        let folds = groups.div_ceil(MAX_GROUPS);
+        if folds > MAX_GROUPS {
+            return Err(fault(format!("{groups} workgroups are too many")));
+        }
+        let bytes = bytemuck::bytes_of(params);
+        let offset = self.uniforms.len();
+        self.uniforms.extend_from_slice(bytes);
+        self.uniforms.resize((offset + bytes.len()).next_multiple_of(UNIFORM_ALIGNMENT), 0);
+        self.recorded.push(Recorded::Dispatch(Pending {
+            pipeline,
+            uniform_offset: offset as u64,
+            uniform_size: bytes.len().next_multiple_of(16) as u64,
+            arguments: arguments.iter().map(|&buffer| buffer.clone()).collect(),
+            groups: [groups.div_ceil(folds), folds],
+            cost: Cost { flops: 0, bytes: arguments.iter().map(|buffer| buffer.bytes()).sum() },
+        }));
+        Ok(())
+    }
+
+    /// States the floating point operations of the dispatch recorded last.
+    pub fn flops(&mut self, flops: usize) {
+        if let Some(Recorded::Dispatch(last)) = self.recorded.last_mut() {
+            last.cost.flops = flops as u64;
+        }
+    }
+
+    /// Adds a copy between buffers of the same length.
+    pub fn copy(&mut self, from: &Buffer, to: &Buffer) -> Result<()> {
+        if from.len() != to.len() || from.same_storage(to) {
+            return Err(Error::Shape {
+                kernel: "copy",
+                arg: "to",
+                expected: from.shape().to_vec(),
+                got: to.shape().to_vec(),
+            });
+        }
+        self.recorded.push(Recorded::Copy { from: from.clone(), to: to.clone() });
+        Ok(())
+    }
+
+    /// Fills a buffer with zeros.
+    pub fn clear(&mut self, buffer: &Buffer) {
+        self.recorded.push(Recorded::Clear(buffer.clone()));
+    }
+
+    /// Makes the plan: one uniform buffer, one bind group a dispatch, slices below the device's time limit.
+    pub fn finish(self) -> Result<Plan> {
+        let gpu = self.gpu;
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&self.uniforms);
+        let uniform = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("params"),
+            size: (words.len().max(4) * 4) as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        gpu.queue().write_buffer(&uniform, 0, bytemuck::cast_slice(&words));
+        // About a quarter of a second of arithmetic at a rate that such adapters reach.
+        let slice_flops: u64 = if gpu.is_software() { 1_000_000_000 } else { 100_000_000_000 };
+        let (mut steps, mut slices, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut flops = 0;
+        for recorded in self.recorded {
+            let step = match recorded {
+                Recorded::Dispatch(pending) => {
+                    flops += pending.cost.flops;
+                    let step = bind(gpu, &uniform, &pending);
+                    buffers.extend(pending.arguments);
+                    Step::Dispatch(step)
+                }
+                Recorded::Copy { from, to } => Step::Copy { from, to },
+                Recorded::Clear(buffer) => Step::Clear(buffer),
+            };
+            steps.push(step);
+            if flops > slice_flops {
+                slices.push(steps.len());
+                flops = 0;
+            }
+        }
+        if slices.last() != Some(&steps.len()) {
+            slices.push(steps.len());
+        }
+        gpu.check()?;
+        Ok(Plan { steps, slices, _buffers: buffers })
+    }
+}
+
+fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {
+    let params = wgpu::BindGroupEntry {
+        binding: 0,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: uniform,
+            offset: pending.uniform_offset,
+            size: std::num::NonZeroU64::new(pending.uniform_size),
+        }),
+    };
+    let storage = pending.arguments.iter().zip(&pending.pipeline.arguments).map(|(buffer, &(binding, _))| {
+        wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(buffer.binding()) }
+    });
+    let entries: Vec<_> = std::iter::once(params).chain(storage).collect();
+    let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(&pending.pipeline.label),
+        layout: &pending.pipeline.layout,
+        entries: &entries,
+    });
+    Dispatch {
+        pipeline: Arc::clone(&pending.pipeline),
+        bind_group,
+        groups: pending.groups,
+        cost: pending.cost,
+    }
+}
+
+impl Gpu {
+    /// Submits a plan, slice by slice. Returns before the GPU is done.
+    pub fn run(&self, plan: &Plan) -> Result<()> {
+        self.run_cancellable(plan, &AtomicBool::new(false))
+    }
+
+    /// Submits a plan and stops between slices once `cancel` is set.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if it stopped early; what was submitted until then is done.
+    pub fn run_cancellable(&self, plan: &Plan, cancel: &AtomicBool) -> Result<()> {
+        let mut start = 0;
+        for &end in &plan.slices {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            let mut encoder =
+                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encode(&mut encoder, &plan.steps[start..end]);
+            self.queue().submit([encoder.finish()]);
+            start = end;
+        }
+        self.check()
+    }
+
+    /// Submits `plan` `times` times in one go: the decode loop, which needs no CPU between tokens.
+    pub fn run_repeated(&self, plan: &Plan, times: usize) -> Result<()> {
+        if plan.slices.len() > 1 {
+            for _ in 0..times {
+                self.run(plan)?;
+            }
+            return Ok(());
+        }
+        let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for _ in 0..times {
+            encode(&mut encoder, &plan.steps);
+        }
+        self.queue().submit([encoder.finish()]);
+        self.check()
+    }
+
+    /// Runs a plan with a timestamp around every dispatch and adds the times to `profile`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the adapter has no timestamps.
+    pub async fn run_profiled(&self, plan: &Plan, profile: &mut Profile) -> Result<()> {
+        let dispatches: Vec<&Dispatch> = plan
+            .steps
+            .iter()
+            .filter_map(|step| if let Step::Dispatch(dispatch) = step { Some(dispatch) } else { None })
+            .collect();
+        let profiler = Profiler::new(self, dispatches.len())?;
+        let mut index = 0;
+        for step in &plan.steps {
+            let mut encoder =
+                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            match step {
+                Step::Dispatch(dispatch) => {
+                    let mut pass = profiler.pass(&mut encoder, index);
+                    issue(&mut pass, dispatch);
+                    index += 1;
+                }
+                other => encode(&mut encoder, std::slice::from_ref(other)),
+            }
+            self.queue().submit([encoder.finish()]);
+        }
+        let times = profiler.read(self).await?;
+        for (dispatch, seconds) in dispatches.iter().zip(times) {
+            profile.add(&dispatch.pipeline.label, seconds, dispatch.cost);
+        }
+        self.check()
+    }
+}
+
+fn issue(pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch) {
+    pass.set_pipeline(&dispatch.pipeline.raw);
+    pass.set_bind_group(0, &dispatch.bind_group, &[]);
+    pass.dispatch_workgroups(dispatch.groups[0], dispatch.groups[1], 1);
+}
+
+/// Neighbouring dispatches share a pass; copies and clears stand between passes.
+fn encode(encoder: &mut wgpu::CommandEncoder, steps: &[Step]) {
+    let mut index = 0;
+    while index < steps.len() {
+        match &steps[index] {
+            Step::Dispatch(_) => {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                while let Some(Step::Dispatch(dispatch)) = steps.get(index) {
+                    issue(&mut pass, dispatch);
+                    index += 1;
+                }
+                continue;
+            }
+            Step::Copy { from, to } => encoder.copy_buffer_to_buffer(
+                from.raw(),
+                from.offset_bytes(),
+                to.raw(),
+                to.offset_bytes(),
+                Some(from.bytes()),
+            ),
+            Step::Clear(buffer) => {
+                encoder.clear_buffer(buffer.raw(), buffer.offset_bytes(), Some(buffer.bytes()));
+            }
+        }
+        index += 1;
+    }
+}

@@ -1,0 +1,94 @@
+//! Reading buffers back, now or a few steps late.
+
+use super::Gpu;
+use super::buffer::Buffer;
+use crate::{Error, Result};
+
+/// A copy on its way to the CPU. Await it later, after more work has been submitted.
+#[derive(Debug)]
+pub struct Pending {
+    staging: wgpu::Buffer,
+    mapped: futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    submission: wgpu::SubmissionIndex,
+}
+
+impl Pending {
+    fn begin(gpu: &Gpu, parts: &[(&wgpu::Buffer, u64, u64)]) -> Self {
+        let size: u64 = parts.iter().map(|part| part.2).sum();
+        let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut at = 0;
+        for &(buffer, offset, bytes) in parts {
+            encoder.copy_buffer_to_buffer(buffer, offset, &staging, at, Some(bytes));
+            at += bytes;
+        }
+        let submission = gpu.queue().submit([encoder.finish()]);
+        let (sender, mapped) = futures_channel::oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // A receiver that was dropped no longer wants the answer.
+            let _ = sender.send(result);
+        });
+        Self { staging, mapped, submission }
+    }
+
+    /// Waits for the copy and returns its bytes.
+    pub async fn bytes(self, gpu: &Gpu) -> Result<Vec<u8>> {
+        let failed = |problem: String| Error::Gpu { what: "readback".into(), problem };
+        // Natively the callback fires inside of poll; on the web poll does nothing and the event loop fires it.
+        let wait = wgpu::PollType::Wait { submission_index: Some(self.submission), timeout: None };
+        if let Err(error) = gpu.device().poll(wait) {
+            gpu.check()?;
+            return Err(failed(error.to_string()));
+        }
+        match self.mapped.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                gpu.check()?;
+                return Err(failed(error.to_string()));
+            }
+            Err(_) => {
+                gpu.check()?;
+                return Err(failed("the mapping was dropped".into()));
+            }
+        }
+        gpu.check()?;
+        let view = self.staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
+        let bytes = view.to_vec();
+        drop(view);
+        self.staging.destroy();
+        Ok(bytes)
+    }
+}
+
+pub(super) async fn read_raw(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+    Pending::begin(gpu, &[(buffer, offset, bytes)]).bytes(gpu).await
+}
+
+impl Gpu {
+    /// Reads a whole buffer after everything submitted so far.
+    pub async fn read<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(
+        &self,
+        buffer: &Buffer,
+    ) -> Result<Vec<T>> {
+        let bytes = self.read_later(&[buffer]).bytes(self).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// Starts reading buffers, one after the other in one piece, and returns at once.
+    pub fn read_later(&self, buffers: &[&Buffer]) -> Pending {
+        let parts: Vec<_> =
+            buffers.iter().map(|buffer| (buffer.raw(), buffer.offset_bytes(), buffer.bytes())).collect();
+        Pending::begin(self, &parts)
+    }
+
+    /// Waits until the GPU has done everything submitted so far.
+    pub async fn wait(&self, after: &Buffer) -> Result<()> {
+        let first = after.bytes().min(4);
+        read_raw(self, after.raw(), after.offset_bytes(), first).await.map(|_| ())
+    }
+}

@@ -1,0 +1,31 @@
+//! Writing keys and values into cache pages. Shader: shaders/kv_write.wgsl. Reference: tests/reference/kv_write.rs.
+
+use super::{GROUP, plain, word};
+use crate::Result;
+use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
+
+params! { Params { pairs: u32, cols: u32 } }
+
+const FORWARD: Kernel = kernel!("kv_write", "forward", Params, ["pair", "k", "v", "k_pages", "v_pages"]);
+
+pub(super) fn variants() -> Vec<(Kernel, Variant)> {
+    vec![(FORWARD, plain())]
+}
+
+/// Copies rows of k and v `[rows, cols]` to places of the pages, both named by pair `[pairs, 2]` of (row, place).
+pub fn forward(
+    rec: &mut Recorder<'_>,
+    pair: &Buffer,
+    k: &Buffer,
+    v: &Buffer,
+    k_pages: &Buffer,
+    v_pages: &Buffer,
+) -> Result<()> {
+    let [pairs, _] = pair.matrix("kv_write", "pair")?;
+    let [_, cols] = k.matrix("kv_write", "k")?;
+    v.expect("kv_write", "v", k.shape())?;
+    v_pages.expect("kv_write", "v_pages", k_pages.shape())?;
+    let params = Params { pairs: word(pairs), cols: word(cols) };
+    let groups = groups_for(pairs * cols, GROUP as usize);
+    rec.dispatch(&FORWARD, &plain(), &params, &[pair, k, v, k_pages, v_pages], groups)
+}

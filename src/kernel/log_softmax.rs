@@ -1,0 +1,46 @@
+//! Log-probabilities of chosen tokens and the gradient that starts the backward pass.
+//! Shader: shaders/log_softmax.wgsl. Reference: tests/reference/log_softmax.rs.
+
+use super::{reducing, word};
+use crate::Result;
+use crate::gpu::{Buffer, Kernel, Recorder, Variant};
+
+params! { Params { rows: u32, cols: u32, row0: u32 } }
+
+const FORWARD: Kernel =
+    kernel!("log_softmax", "forward", Params, ["target_token", "z", "logprob", "entropy"]);
+const BACKWARD: Kernel = kernel!("log_softmax", "backward", Params, ["target_token", "coefficient", "dz"]);
+
+pub(super) fn variants() -> Vec<(Kernel, Variant)> {
+    vec![(FORWARD, reducing()), (BACKWARD, reducing())]
+}
+
+/// Log-probability and entropy of rows `row0 ..` from their logits z `[rows, vocab]`.
+pub fn forward(
+    rec: &mut Recorder<'_>,
+    row0: usize,
+    target: &Buffer,
+    z: &Buffer,
+    logprob: &Buffer,
+    entropy: &Buffer,
+) -> Result<()> {
+    let [rows, cols] = z.matrix("log_softmax", "z")?;
+    logprob.expect("log_softmax", "logprob", target.shape())?;
+    entropy.expect("log_softmax", "entropy", target.shape())?;
+    let params = Params { rows: word(rows), cols: word(cols), row0: word(row0) };
+    rec.dispatch(&FORWARD, &reducing(), &params, &[target, z, logprob, entropy], word(rows))
+}
+
+/// Turns logits dz `[rows, vocab]` into dLoss/dlogits in place, given coefficient = dLoss/dlogprob.
+pub fn backward(
+    rec: &mut Recorder<'_>,
+    row0: usize,
+    target: &Buffer,
+    coefficient: &Buffer,
+    dz: &Buffer,
+) -> Result<()> {
+    let [rows, cols] = dz.matrix("log_softmax", "dz")?;
+    coefficient.expect("log_softmax", "coefficient", target.shape())?;
+    let params = Params { rows: word(rows), cols: word(cols), row0: word(row0) };
+    rec.dispatch(&BACKWARD, &reducing(), &params, &[target, coefficient, dz], word(rows))
+}

@@ -1,0 +1,42 @@
+//! RMSNorm. Shader: shaders/rms_norm.wgsl. Reference: tests/reference/rms_norm.rs.
+
+use super::{reducing, word};
+use crate::Result;
+use crate::gpu::{Buffer, Kernel, Recorder, Variant};
+
+params! { Params { rows: u32, cols: u32, eps: f32, accumulate: u32 } }
+
+const FORWARD: Kernel = kernel!("rms_norm", "forward", Params, ["x", "w", "y"]);
+const BACKWARD_X: Kernel = kernel!("rms_norm", "backward_x", Params, ["x", "w", "dy", "dx"]);
+
+pub(super) fn variants() -> Vec<(Kernel, Variant)> {
+    vec![(FORWARD, reducing()), (BACKWARD_X, reducing())]
+}
+
+/// y = x / rms(x) · w, row by row. The last axis has `w`'s length; all axes before it count as rows.
+pub fn forward(rec: &mut Recorder<'_>, x: &Buffer, w: &Buffer, y: &Buffer, eps: f32) -> Result<()> {
+    let cols = w.len();
+    let rows = x.len() / cols.max(1);
+    y.expect("rms_norm", "y", x.shape())?;
+    w.expect("rms_norm", "w", &[cols])?;
+    let params = Params { rows: word(rows), cols: word(cols), eps, accumulate: 0 };
+    rec.dispatch(&FORWARD, &reducing(), &params, &[x, w, y], word(rows))
+}
+
+/// dx from dy, added to dx if `accumulate` (the residual stream's gradient).
+pub fn backward_x(
+    rec: &mut Recorder<'_>,
+    x: &Buffer,
+    w: &Buffer,
+    dy: &Buffer,
+    dx: &Buffer,
+    eps: f32,
+    accumulate: bool,
+) -> Result<()> {
+    let cols = w.len();
+    let rows = x.len() / cols.max(1);
+    dy.expect("rms_norm", "dy", x.shape())?;
+    dx.expect("rms_norm", "dx", x.shape())?;
+    let params = Params { rows: word(rows), cols: word(cols), eps, accumulate: accumulate.into() };
+    rec.dispatch(&BACKWARD_X, &reducing(), &params, &[x, w, dy, dx], word(rows))
+}

@@ -1,0 +1,89 @@
+//! Sampling on the GPU. Shader: shaders/sample.wgsl. Reference: tests/reference/sample.rs.
+
+use super::decode_attention::PAGE;
+use super::{REDUCE_GROUP, word};
+use crate::Result;
+use crate::gpu::{Buffer, Kernel, Recorder, Variant};
+
+params! { Params { rows: u32, vocab: u32, row_pages: u32, capacity: u32 } }
+
+const FORWARD: Kernel = kernel!(
+    "sample",
+    "forward",
+    Params,
+    ["z", "settings", "pages", "token", "position", "live", "pair", "out"]
+);
+
+fn variant() -> Variant {
+    Variant::constants(&[("WG", REDUCE_GROUP), ("PAGE", word(PAGE))])
+}
+
+pub(super) fn variants() -> Vec<(Kernel, Variant)> {
+    vec![(FORWARD, variant())]
+}
+
+/// Stop tokens that a row can have.
+pub const MAX_STOPS: usize = 4;
+
+/// How one row is sampled, in the shader's order (12 words).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Settings {
+    /// 0 takes the largest logit.
+    pub temperature: f32,
+    /// Mass to keep; 1 keeps all.
+    pub top_p: f32,
+    /// Smallest probability kept, relative to the largest; 0 keeps all.
+    pub min_p: f32,
+    /// Number of tokens to keep; 0 keeps all.
+    pub top_k: u32,
+    /// Seed of the row's random numbers.
+    pub seed: u32,
+    /// Position of the first token that was given to the decode loop; its choice is written to place 0 of `out`.
+    pub first: u32,
+    /// Most tokens to choose.
+    pub limit: u32,
+    /// Number of stop tokens used.
+    pub stops: u32,
+    /// Tokens that end the row.
+    pub stop: [u32; MAX_STOPS],
+}
+
+/// The state of a decode batch. All but `settings` and `pages` change at every step.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// [`Settings`] of each row `[rows, 12]`.
+    pub settings: Buffer,
+    /// Page numbers `[rows, pages of a row]`.
+    pub pages: Buffer,
+    /// The token to feed next `[rows]`.
+    pub token: Buffer,
+    /// Its position `[rows]`.
+    pub position: Buffer,
+    /// 1 while the row goes on `[rows]`.
+    pub live: Buffer,
+    /// Where its key and value go: (row, place) `[rows, 2]`.
+    pub pair: Buffer,
+    /// Chosen tokens and the bits of their log-probabilities `[rows, capacity, 2]`.
+    pub out: Buffer,
+}
+
+/// Chooses a token for every live row from the logits z `[rows, vocab]` and moves the rows on.
+pub fn forward(rec: &mut Recorder<'_>, z: &Buffer, state: &State) -> Result<()> {
+    let [rows, vocab] = z.matrix("sample", "z")?;
+    let [_, row_pages] = state.pages.matrix("sample", "pages")?;
+    state.settings.expect("sample", "settings", &[rows, 12])?;
+    state.token.expect("sample", "token", &[rows])?;
+    let capacity = state.out.len() / rows / 2;
+    state.out.expect("sample", "out", &[rows, capacity, 2])?;
+    let params =
+        Params { rows: word(rows), vocab: word(vocab), row_pages: word(row_pages), capacity: word(capacity) };
+    let State { settings, pages, token, position, live, pair, out } = state;
+    rec.dispatch(
+        &FORWARD,
+        &variant(),
+        &params,
+        &[z, settings, pages, token, position, live, pair, out],
+        word(rows),
+    )
+}

@@ -1,0 +1,165 @@
+//! Weight matrices on the GPU: f32, f16 or quantised blocks, split by rows where they exceed a binding.
+//! No shader of its own: each format is a file `shaders/include/weight_*.wgsl` with the same bindings.
+
+use crate::gpu::{Buffer, Gpu};
+use crate::{Error, Result};
+
+/// How the values of a weight matrix are stored on the GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// 4 bytes a value.
+    F32,
+    /// 2 bytes a value; the low half of a word is the even column.
+    F16,
+    /// Signed bytes with (scale, min) for 32 values: scale·q + min.
+    Q8,
+    /// Signed bytes with (scale of the first 16, scale of the second 16) for 32 values: scale·q.
+    Q8x2,
+    /// Nibbles with (scale, min) for 32 values: scale·q + min, q in 0..15; value i of a word at bits 4i.
+    Q4,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 5] = [Self::F32, Self::F16, Self::Q8, Self::Q8x2, Self::Q4];
+
+    /// The include file that decodes it.
+    pub fn import(self) -> &'static str {
+        match self {
+            Self::F32 => "weight_f32",
+            Self::F16 => "weight_f16",
+            Self::Q8 => "weight_q8",
+            Self::Q8x2 => "weight_q8x2",
+            Self::Q4 => "weight_q4",
+        }
+    }
+
+    /// Values in a 4-byte word.
+    pub fn values_per_word(self) -> usize {
+        match self {
+            Self::F32 => 1,
+            Self::F16 => 2,
+            Self::Q8 | Self::Q8x2 => 4,
+            Self::Q4 => 8,
+        }
+    }
+
+    /// Whether every 32 values have two numbers more.
+    pub fn has_scales(self) -> bool {
+        matches!(self, Self::Q8 | Self::Q8x2 | Self::Q4)
+    }
+
+    /// Columns must be a multiple of this.
+    pub fn column_multiple(self) -> usize {
+        if self.has_scales() { 32 } else { 8 }
+    }
+
+    /// Bytes of a matrix.
+    pub fn bytes(self, rows: usize, cols: usize) -> u64 {
+        let words = rows * cols / self.values_per_word();
+        let scales = if self.has_scales() { rows * cols / 32 * 2 } else { 0 };
+        (words + scales) as u64 * 4
+    }
+}
+
+/// Some rows of a weight matrix.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// First row.
+    pub row0: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// The values.
+    pub words: Buffer,
+    /// Scales, or a buffer of one element that nothing reads.
+    pub scales: Buffer,
+}
+
+/// A weight matrix `[rows, cols]`, stored row by row.
+#[derive(Debug, Clone)]
+pub struct Weight {
+    /// Storage format.
+    pub format: Format,
+    /// Rows (output features).
+    pub rows: usize,
+    /// Columns (input features).
+    pub cols: usize,
+    /// The parts, in order of rows.
+    pub parts: Vec<Part>,
+}
+
+impl Weight {
+    /// Allocates a matrix; fill it with [`Weight::write_rows`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the columns do not suit the format, [`Error::OutOfMemory`] if it does not fit.
+    pub fn new(gpu: &Gpu, label: &str, format: Format, rows: usize, cols: usize) -> Result<Self> {
+        let multiple = format.column_multiple();
+        if !cols.is_multiple_of(multiple) || rows == 0 || cols == 0 {
+            return Err(Error::Shape {
+                kernel: "weight",
+                arg: "columns",
+                expected: vec![rows, cols.next_multiple_of(multiple)],
+                got: vec![rows, cols],
+            });
+        }
+        let words_per_row = cols / format.values_per_word();
+        let rows_per_part = usize::try_from(gpu.max_binding_bytes() / (words_per_row as u64 * 4))
+            .unwrap_or(usize::MAX)
+            .max(1);
+        let mut parts = Vec::new();
+        let mut row0 = 0;
+        while row0 < rows {
+            let count = rows_per_part.min(rows - row0);
+            let scales = if format.has_scales() { count * cols / 32 * 2 } else { 1 };
+            parts.push(Part {
+                row0,
+                rows: count,
+                words: gpu.buffer(label, &[count, words_per_row])?,
+                scales: gpu.buffer(label, &[scales])?,
+            });
+            row0 += count;
+        }
+        Ok(Self { format, rows, cols, parts })
+    }
+
+    /// Writes packed rows from `row` on: `words` of whole rows, and their `scales` (empty for formats without).
+    pub fn write_rows(&self, gpu: &Gpu, row: usize, words: &[u32], scales: &[[f32; 2]]) -> Result<()> {
+        let words_per_row = self.cols / self.format.values_per_word();
+        let scales_per_row = if self.format.has_scales() { self.cols / 32 } else { 0 };
+        let count = words.len() / words_per_row;
+        for part in &self.parts {
+            let start = row.max(part.row0);
+            let end = (row + count).min(part.row0 + part.rows);
+            if start >= end {
+                continue;
+            }
+            let from = (start - row)..(end - row);
+            let to = start - part.row0;
+            gpu.write(
+                &part.words,
+                to * words_per_row,
+                &words[from.start * words_per_row..from.end * words_per_row],
+            )?;
+            if scales_per_row > 0 {
+                let rows = &scales[from.start * scales_per_row..from.end * scales_per_row];
+                gpu.write(&part.scales, to * scales_per_row * 2, bytemuck::cast_slice::<_, f32>(rows))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes on the GPU.
+    pub fn bytes(&self) -> u64 {
+        self.format.bytes(self.rows, self.cols)
+    }
+
+    /// An f32 matrix with these values.
+    pub fn from_f32(gpu: &Gpu, label: &str, rows: usize, cols: usize, values: &[f32]) -> Result<Self> {
+        let weight = Self::new(gpu, label, Format::F32, rows, cols)?;
+        let words: &[u32] = bytemuck::cast_slice(values);
+        weight.write_rows(gpu, 0, words, &[])?;
+        Ok(weight)
+    }
+}

@@ -1,0 +1,130 @@
+//! One kernel test: buffers with their first contents, what to record, what the buffers should hold afterwards.
+
+use stepladder::Result;
+use stepladder::gpu::{Buffer, Gpu, Recorder};
+
+use crate::common::{self, Policy, close};
+
+type Record = Box<dyn Fn(&mut Recorder<'_>, &[Buffer]) -> Result<()>>;
+
+/// What a buffer should hold.
+enum Want {
+    Near(Vec<f64>, Policy),
+    Bits(Vec<u32>),
+}
+
+/// Elements `from ..` of a buffer should hold these.
+struct Check {
+    buffer: usize,
+    from: usize,
+    want: Want,
+}
+
+/// A kernel test.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    buffers: Vec<(Vec<usize>, Vec<u32>)>,
+    record: Record,
+    checks: Vec<Check>,
+}
+
+/// Contents of outputs before a kernel writes them: a NaN, so that a value which is read or left out shows.
+pub(crate) const UNWRITTEN: u32 = 0x7fc0_0001;
+
+impl Case {
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), buffers: Vec::new(), record: Box::new(|_, _| Ok(())), checks: Vec::new() }
+    }
+
+    /// A buffer with these words; gives its index.
+    pub(crate) fn words(&mut self, shape: &[usize], words: &[u32]) -> usize {
+        assert_eq!(shape.iter().product::<usize>(), words.len(), "{}: shape {shape:?}", self.name);
+        self.buffers.push((shape.to_vec(), words.to_vec()));
+        self.buffers.len() - 1
+    }
+
+    /// A buffer with these values; gives its index.
+    pub(crate) fn input(&mut self, shape: &[usize], values: &[f32]) -> usize {
+        self.words(shape, &common::words(values))
+    }
+
+    /// A buffer that the kernel fills; gives its index.
+    pub(crate) fn output(&mut self, shape: &[usize]) -> usize {
+        self.words(shape, &vec![UNWRITTEN; shape.iter().product()])
+    }
+
+    /// What to run, with the buffers by index.
+    pub(crate) fn record(&mut self, record: impl Fn(&mut Recorder<'_>, &[Buffer]) -> Result<()> + 'static) {
+        self.record = Box::new(record);
+    }
+
+    /// Afterwards a buffer holds nearly these values.
+    pub(crate) fn near(&mut self, buffer: usize, want: Vec<f64>, policy: Policy) {
+        self.near_from(buffer, 0, want, policy);
+    }
+
+    /// Afterwards a buffer holds nearly these values from element `from` on.
+    pub(crate) fn near_from(&mut self, buffer: usize, from: usize, want: Vec<f64>, policy: Policy) {
+        self.checks.push(Check { buffer, from, want: Want::Near(want, policy) });
+    }
+
+    /// Afterwards a buffer holds exactly these words.
+    pub(crate) fn bits(&mut self, buffer: usize, want: Vec<u32>) {
+        self.bits_from(buffer, 0, want);
+    }
+
+    /// Afterwards a buffer holds exactly these words from element `from` on.
+    pub(crate) fn bits_from(&mut self, buffer: usize, from: usize, want: Vec<u32>) {
+        self.checks.push(Check { buffer, from, want: Want::Bits(want) });
+    }
+
+    /// Afterwards a buffer holds what it held before.
+    pub(crate) fn untouched(&mut self, buffer: usize) {
+        let words = self.buffers[buffer].1.clone();
+        self.bits(buffer, words);
+    }
+
+    /// Runs the plan twice from the same contents. Gives the worst error ÷ bound.
+    pub(crate) fn run(&self, gpu: &Gpu) -> std::result::Result<f64, String> {
+        assert!(!self.checks.is_empty(), "{} checks nothing", self.name);
+        let mut worst = 0.0f64;
+        let (first, second) = self.outputs(gpu).map_err(|error| error.to_string())?;
+        for ((check, got), again) in self.checks.iter().zip(first).zip(second) {
+            let place = |text: String| format!("buffer {} from {}: {text}", check.buffer, check.from);
+            if got != again {
+                return Err(place("the second run gave other bits".into()));
+            }
+            let got = &got[check.from..];
+            match &check.want {
+                Want::Near(want, policy) => {
+                    let got: Vec<f32> = got.iter().copied().map(f32::from_bits).collect();
+                    let got = got.get(..want.len()).unwrap_or(&got);
+                    worst = worst.max(close(got, want, *policy).map_err(place)?);
+                }
+                Want::Bits(want) => {
+                    assert!(want.len() <= got.len(), "{}: too many words wanted", self.name);
+                    if let Some(at) = want.iter().zip(got).position(|(want, got)| want != got) {
+                        return Err(place(format!("at {at}: got {:#x}, want {:#x}", got[at], want[at])));
+                    }
+                }
+            }
+        }
+        Ok(worst)
+    }
+
+    /// The checked buffers' words after a run and after another one of the same plan.
+    fn outputs(&self, gpu: &Gpu) -> Result<(Vec<Vec<u32>>, Vec<Vec<u32>>)> {
+        let buffers: Result<Vec<Buffer>> =
+            self.buffers.iter().map(|(shape, _)| gpu.buffer(&self.name, shape)).collect();
+        let buffers = buffers?;
+        let plan = common::plan(gpu, |rec| (self.record)(rec, &buffers))?;
+        let once = || {
+            for (buffer, (_, words)) in buffers.iter().zip(&self.buffers) {
+                gpu.write(buffer, 0, words)?;
+            }
+            gpu.run(&plan)?;
+            Ok(self.checks.iter().map(|check| common::read_words(gpu, &buffers[check.buffer])).collect())
+        };
+        Ok((once()?, once()?))
+    }
+}

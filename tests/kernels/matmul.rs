@@ -1,0 +1,175 @@
+//! Kernels that read weight matrices, in every format.
+
+use half::f16;
+use stepladder::gpu::Gpu;
+use stepladder::kernel::weight::{Format, Weight};
+use stepladder::kernel::{embed, matmul};
+
+use crate::case::Case;
+use crate::common::{Dtype, Policy, Random, wide};
+use crate::reference;
+
+/// A packed random matrix and the values that it stands for.
+#[derive(Clone)]
+pub(crate) struct Packed {
+    format: Format,
+    rows: usize,
+    cols: usize,
+    words: Vec<u32>,
+    scales: Vec<[f32; 2]>,
+    pub(crate) values: Vec<f64>,
+}
+
+impl Packed {
+    /// Random blocks, with the numbers that a quantiser would give for values around 1.
+    pub(crate) fn random(random: &mut Random, format: Format, rows: usize, cols: usize) -> Self {
+        let (mut words, mut scales, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        if !format.has_scales() {
+            for pair in random.normal(rows * cols).chunks(2) {
+                if format == Format::F32 {
+                    words.extend(pair.iter().map(|value| value.to_bits()));
+                    values.extend(wide(pair));
+                } else {
+                    let halves = [f16::from_f32(pair[0]), f16::from_f32(pair[1])];
+                    words.push(u32::from(halves[0].to_bits()) | u32::from(halves[1].to_bits()) << 16);
+                    values.extend(halves.map(f16::to_f64));
+                }
+            }
+            return Self { format, rows, cols, words, scales, values };
+        }
+        for _ in 0..rows * cols / 32 {
+            let [a, b] = [random.normal(1)[0], random.normal(1)[0]];
+            let per_word = format.values_per_word();
+            let scale = match format {
+                Format::Q8 => [a / 64.0, b],
+                Format::Q8x2 => [a / 64.0, b / 64.0],
+                _ => [a / 4.0, b * 2.0],
+            };
+            for word in 0..32 / per_word {
+                let packed = random.word();
+                for i in 0..per_word {
+                    let q = match format {
+                        Format::Q4 => i64::from(packed >> (4 * i) & 15),
+                        _ => i64::from(packed.to_le_bytes()[i] as i8),
+                    };
+                    let [scale, min] = scale.map(f64::from);
+                    values.push(match format {
+                        Format::Q8x2 if word * per_word >= 16 => min * q as f64,
+                        Format::Q8x2 => scale * q as f64,
+                        _ => scale * q as f64 + min,
+                    });
+                }
+                words.push(packed);
+            }
+            scales.push(scale);
+        }
+        Self { format, rows, cols, words, scales, values }
+    }
+
+    /// The matrix on the GPU, written in two pieces.
+    pub(crate) fn upload(&self, gpu: &Gpu) -> stepladder::Result<Weight> {
+        let weight = Weight::new(gpu, "w", self.format, self.rows, self.cols)?;
+        let half = self.rows / 2;
+        let (words, scales) = (half * self.words.len() / self.rows, half * self.scales.len() / self.rows);
+        weight.write_rows(gpu, 0, &self.words[..words], &self.scales[..scales])?;
+        weight.write_rows(gpu, half, &self.words[words..], &self.scales[scales..])?;
+        Ok(weight)
+    }
+}
+
+/// (n, k): odd numbers of rows, one block and a few, columns that are no multiple of 32.
+const SIZES: [(usize, usize); 5] = [(1, 32), (6, 8), (13, 72), (64, 96), (30, 32)];
+const ROWS: [usize; 6] = [1, 3, 7, 8, 9, 65];
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut random = Random::new(1);
+    let mut cases = Vec::new();
+    for format in Format::ALL {
+        for (n, k) in SIZES {
+            if k % format.column_multiple() == 0 {
+                for (index, m) in ROWS.into_iter().enumerate() {
+                    let packed = Packed::random(&mut random, format, n, k);
+                    cases.push(forward(&mut random, &packed, m, index % 2 == 1));
+                    cases.push(backward_x(&mut random, &packed, m, index % 2 == 0));
+                }
+            }
+        }
+    }
+    cases
+}
+
+fn add(values: &mut [f64], more: &[f32]) {
+    values.iter_mut().zip(more).for_each(|(value, more)| *value += f64::from(*more));
+}
+
+/// Size of a sum of `k` products of W's values with normal numbers, should it cancel by chance.
+fn terms(k: usize, values: &[f64]) -> f64 {
+    (k as f64 * values.iter().map(|w| w * w).sum::<f64>() / values.len() as f64).sqrt()
+}
+
+fn forward(random: &mut Random, w: &Packed, m: usize, accumulate: bool) -> Case {
+    let (n, k) = (w.rows, w.cols);
+    let mut case = Case::new(format!("forward {:?} m {m} n {n} k {k}, accumulate {accumulate}", w.format));
+    let (x, old) = (random.normal(m * k), random.normal(m * n));
+    let mut want = reference::matmul::forward(m, n, k, &w.values, &wide(&x));
+    let x = case.input(&[m, k], &x);
+    let y = if accumulate { case.input(&[m, n], &old) } else { case.output(&[m, n]) };
+    if accumulate {
+        add(&mut want, &old);
+    }
+    let (w, w_values) = (w.clone(), w.values.clone());
+    case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], accumulate));
+    case.near(y, want, Policy::of(Dtype::F32, k).rows(n).at_least(terms(k, &w_values)));
+    case
+}
+
+fn backward_x(random: &mut Random, w: &Packed, m: usize, accumulate: bool) -> Case {
+    let (n, k) = (w.rows, w.cols);
+    let mut case = Case::new(format!("backward_x {:?} m {m} n {n} k {k}, accumulate {accumulate}", w.format));
+    let (dy, old) = (random.normal(m * n), random.normal(m * k));
+    let mut want = reference::matmul::backward_x(m, n, k, &w.values, &wide(&dy));
+    let dy = case.input(&[m, n], &dy);
+    let dx = if accumulate { case.input(&[m, k], &old) } else { case.output(&[m, k]) };
+    if accumulate {
+        add(&mut want, &old);
+    }
+    let (w, w_values) = (w.clone(), w.values.clone());
+    case.record(move |rec, b| matmul::backward_x(rec, &w.upload(rec.gpu())?, &b[dy], &b[dx], accumulate));
+    case.near(dx, want, Policy::of(Dtype::F32, n).rows(k).at_least(terms(n, &w_values)));
+    case
+}
+
+pub(crate) fn embed() -> Vec<Case> {
+    let mut random = Random::new(11);
+    let mut cases = Vec::new();
+    for format in Format::ALL {
+        for (rows, cols, m) in [(1, 32, 1), (7, 64, 3), (50, 96, 65)] {
+            let mut case = Case::new(format!("{format:?} rows {rows} cols {cols} m {m}"));
+            let packed = Packed::random(&mut random, format, rows, cols);
+            let token: Vec<u32> = (0..m).map(|_| random.below(rows) as u32).collect();
+            let want = reference::embed::forward(cols, &packed.values, &token);
+            let token = case.words(&[m], &token);
+            let y = case.output(&[m, cols]);
+            case.record(move |rec, b| embed::forward(rec, &packed.upload(rec.gpu())?, &b[token], &b[y]));
+            // Dequantising is one product and one sum.
+            case.near(y, want, Policy::of(Dtype::F32, 2));
+            cases.push(case);
+        }
+    }
+    cases
+}
+
+/// Matrices of several parts where a binding holds a few rows of them.
+pub(crate) fn split() -> Vec<Case> {
+    let mut random = Random::new(12);
+    let mut cases = Vec::new();
+    for format in Format::ALL {
+        for (m, accumulate) in [(1, false), (9, true)] {
+            let packed = Packed::random(&mut random, format, 53, 64);
+            cases.push(forward(&mut random, &packed, m, accumulate));
+            cases.push(backward_x(&mut random, &packed, m, accumulate));
+        }
+    }
+    cases.extend(embed());
+    cases
+}

@@ -1,0 +1,257 @@
+//! Every shader in every variant, checked without a GPU against the rules that let it run on any WebGPU device.
+//! The composed texts are left in `wgsl/` of the target folder for the check with Chromium's compiler.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
+use naga::{AddressSpace, Scalar, StorageAccess, TypeInner};
+use stepladder::gpu::Kernel;
+use stepladder::gpu::shader::{bindings, compose};
+use stepladder::kernel;
+
+/// WebGPU's default limits.
+const STORAGE_BUFFERS: usize = 8;
+const INVOCATIONS: u32 = 256;
+const WORKGROUP_SIZE: [u32; 3] = [256, 256, 64];
+const WORKGROUP_BYTES: u32 = 16_384;
+
+/// Every broken rule of one entry point, in words.
+fn problems(kernel: &Kernel, text: &str) -> Vec<String> {
+    let module = match naga::front::wgsl::parse_str(text) {
+        Ok(module) => module,
+        Err(error) => return vec![error.emit_to_string_with_path(text, kernel.stem)],
+    };
+    // `unpack2x16float` is core WebGPU; naga counts it as a capability because OpenGL ES may lack it.
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+    let info = match validator.validate(&module) {
+        Ok(info) => info,
+        Err(error) => return vec![error.emit_to_string_with_path(text, kernel.stem)],
+    };
+    let Some(index) = module.entry_points.iter().position(|entry| entry.name == kernel.entry) else {
+        return vec![format!("no entry point `{}`", kernel.entry)];
+    };
+    let entry = &module.entry_points[index];
+    let uses = info.get_entry_point(index);
+    let mut found = params_problems(kernel, &module);
+
+    let size = entry.workgroup_size;
+    if size.iter().product::<u32>() > INVOCATIONS || (0..3).any(|axis| size[axis] > WORKGROUP_SIZE[axis]) {
+        found.push(format!("workgroup size {size:?} exceeds {INVOCATIONS} threads or {WORKGROUP_SIZE:?}"));
+    }
+    let shared: u32 = module
+        .global_variables
+        .iter()
+        .filter(|(handle, global)| global.space == AddressSpace::WorkGroup && !uses[*handle].is_empty())
+        .map(|(_, global)| module.types[global.ty].inner.size(module.to_ctx()))
+        .sum();
+    if shared > WORKGROUP_BYTES {
+        found.push(format!("{shared} bytes of workgroup memory exceed {WORKGROUP_BYTES}"));
+    }
+
+    // What the host reads from the text, by name.
+    let lines: BTreeMap<String, _> = bindings(text)
+        .into_iter()
+        .filter(|line| !line.uniform)
+        .map(|line| (line.name.clone(), line))
+        .collect();
+    let mut used = BTreeSet::new();
+    for (handle, global) in module.global_variables.iter() {
+        let AddressSpace::Storage { access } = global.space else { continue };
+        let name = global.name.clone().unwrap_or_default();
+        let Some(number) = global.binding.as_ref().map(|at| at.binding) else {
+            found.push(format!("`{name}` has no binding number"));
+            continue;
+        };
+        let writes = access.contains(StorageAccess::STORE);
+        if !lines.get(&name).is_some_and(|line| (line.number, line.writes) == (number, writes)) {
+            found
+                .push(format!("the host reads another number or access of `{name}` from its line than naga"));
+        }
+        if uses[handle].is_empty() {
+            continue;
+        }
+        if writes && kernel.bindings.contains(&name.as_str()) && !uses[handle].contains(GlobalUse::WRITE) {
+            found.push(format!("`{name}` is declared read_write and never written"));
+        }
+        used.insert(name);
+    }
+    // A weight format without scales leaves the binding for them idle and says so in the text.
+    let idle = |name: &str| {
+        text.lines().any(|line| line.contains(&format!("> {name}:")) && line.ends_with("// unused"))
+    };
+    let listed: BTreeSet<String> = kernel.bindings.iter().map(|name| (*name).to_string()).collect();
+    for name in used.difference(&listed) {
+        found.push(format!("uses `{name}`, which the host does not list"));
+    }
+    for name in listed.difference(&used).filter(|name| !idle(name)) {
+        found.push(format!("lists `{name}`, which the shader does not use"));
+    }
+    let numbers: Vec<u32> =
+        kernel.bindings.iter().filter_map(|name| lines.get(*name)).map(|line| line.number).collect();
+    if !numbers.is_sorted_by(|a, b| a < b) {
+        found.push(format!("binding numbers {numbers:?} do not rise in the host's order"));
+    }
+    if kernel.bindings.len() > STORAGE_BUFFERS {
+        found.push(format!("{} storage buffers exceed {STORAGE_BUFFERS}", kernel.bindings.len()));
+    }
+    found
+}
+
+/// Names, types, order and offsets of `Params` against the Rust struct, whose fields are 4 bytes each.
+fn params_problems(kernel: &Kernel, module: &naga::Module) -> Vec<String> {
+    let uniform = module.global_variables.iter().find(|(_, global)| global.space == AddressSpace::Uniform);
+    let Some((_, uniform)) = uniform else {
+        return vec!["no uniform block".to_string()];
+    };
+    let mut found = Vec::new();
+    if uniform.binding.as_ref().is_none_or(|at| (at.group, at.binding) != (0, 0)) {
+        found.push("the uniform block is not binding 0".to_string());
+    }
+    let TypeInner::Struct { members, .. } = &module.types[uniform.ty].inner else {
+        found.push("the uniform block is not a struct".to_string());
+        return found;
+    };
+    let shader: Vec<(String, String, u32)> = members
+        .iter()
+        .map(|member| {
+            let kind = match module.types[member.ty].inner {
+                TypeInner::Scalar(Scalar::U32) => "u32",
+                TypeInner::Scalar(Scalar::F32) => "f32",
+                _ => "neither u32 nor f32",
+            };
+            (member.name.clone().unwrap_or_default(), kind.to_string(), member.offset)
+        })
+        .collect();
+    let host: Vec<(String, String, u32)> = (0u32..)
+        .zip(kernel.params)
+        .map(|(index, (name, kind))| ((*name).to_string(), (*kind).to_string(), index * 4))
+        .collect();
+    if shader != host {
+        found.push(format!("Params differ (name, type, offset): shader {shader:?}, host {host:?}"));
+    }
+    found
+}
+
+fn wgsl_folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("wgsl")
+}
+
+#[test]
+fn every_variant_of_every_kernel_is_valid() {
+    let folder = wgsl_folder();
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut found = Vec::new();
+    let mut counts = BTreeMap::<String, usize>::new();
+    for (kernel, variant) in kernel::all() {
+        let text = compose(kernel.source, &variant);
+        let label = kernel.label();
+        let number = counts.entry(label.clone()).or_default();
+        let file = folder.join(format!("{}-{}-{number}.wgsl", kernel.stem, kernel.entry));
+        *number += 1;
+        std::fs::write(file, format!("// entry: {}\n{text}", kernel.entry)).unwrap();
+        found.extend(
+            problems(&kernel, &text)
+                .into_iter()
+                .map(|problem| format!("{label} {:?} {:?}: {problem}", variant.constants, variant.imports)),
+        );
+    }
+    assert!(counts.len() > 20, "only {} kernels found", counts.len());
+    assert!(found.is_empty(), "{} problems:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn every_entry_point_of_a_shader_has_a_kernel() {
+    let mut listed = BTreeMap::<&str, BTreeSet<String>>::new();
+    let mut texts = BTreeMap::new();
+    for (kernel, variant) in kernel::all() {
+        listed.entry(kernel.stem).or_default().insert(kernel.entry.to_string());
+        texts.insert(kernel.stem, compose(kernel.source, &variant));
+    }
+    for (stem, text) in texts {
+        let module = naga::front::wgsl::parse_str(&text).unwrap();
+        let declared: BTreeSet<String> = module.entry_points.into_iter().map(|entry| entry.name).collect();
+        assert_eq!(listed[stem], declared, "{stem}");
+    }
+    let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let files: BTreeSet<String> = std::fs::read_dir(shaders)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wgsl"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let stems: BTreeSet<String> = listed.keys().map(|stem| (*stem).to_string()).collect();
+    assert_eq!(files, stems, "files of shaders/ and stems of kernel::all()");
+}
+
+const GOOD: &str = "\
+const WG: u32 = 64u;
+struct Params { rows: u32, scale: f32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;   // [rows]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;   // [rows]
+var<workgroup> scratch: array<f32, WG>;
+@compute @workgroup_size(WG)
+fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let i = group.x * WG + thread;
+    scratch[thread] = x[i] * p.scale;
+    workgroupBarrier();
+    if i < u32(p.rows) { y[i] = scratch[WG - 1u - thread]; }
+}
+";
+
+const GOOD_KERNEL: Kernel = Kernel {
+    stem: "good",
+    source: GOOD,
+    entry: "forward",
+    bindings: &["x", "y"],
+    params: &[("rows", "u32"), ("scale", "f32")],
+};
+
+#[test]
+fn a_good_shader_has_no_problem() {
+    assert_eq!(problems(&GOOD_KERNEL, GOOD), Vec::<String>::new());
+    let idle = GOOD.replace(
+        "// [rows]\nvar",
+        "// [rows]\n@group(0) @binding(3) var<storage, read> w: array<f32>;   // unused\nvar",
+    );
+    let kernel = Kernel { bindings: &["x", "y", "w"], ..GOOD_KERNEL };
+    assert_eq!(problems(&kernel, &idle), Vec::<String>::new());
+}
+
+/// (part of the message, text to replace, replacement)
+const BAD: &[(&str, &str, &str)] = &[
+    ("expected", "workgroupBarrier();", "workgroupBarrier()"),
+    ("good:", "x[i] * p.scale", "x[i] * p.rows"),
+    ("FLOAT16", "const WG", "enable f16;\nvar<private> half: f16;\nconst WG"),
+    ("Params differ", "rows: u32, scale: f32", "scale: f32, rows: u32"),
+    ("Params differ", "scale: f32", "scale: f32, more: f32"),
+    ("Params differ", "rows: u32, scale", "rows: i32, scale"),
+    ("Params differ", "scale: f32", "@align(16) scale: f32"),
+    ("not binding 0", "@binding(0)", "@binding(7)"),
+    ("no entry point", "fn forward", "fn backward"),
+    ("host does not list", "x[i] *", "x[i] * h[i] *"),
+    ("does not use", "x[i] *", "2.0 *"),
+    ("another number or access", "var<storage, read_write> y", "var <storage, read_write> y"),
+    ("never written", "<storage, read> x", "<storage, read_write> x"),
+    ("do not rise", "@binding(1)", "@binding(3)"),
+    ("workgroup size", "64u", "512u"),
+    ("workgroup memory", "array<f32, WG>", "array<f32, 5000>"),
+];
+
+#[test]
+fn every_rule_catches_a_shader_that_breaks_it() {
+    for (message, from, to) in BAD {
+        let mut text = GOOD.replace(from, to);
+        assert_ne!(text, GOOD, "`{from}` is not in the text");
+        if text.contains("h[i]") {
+            text.push_str("@group(0) @binding(9) var<storage, read> h: array<f32>;\n");
+        }
+        let found = problems(&GOOD_KERNEL, &text);
+        assert!(found.iter().any(|problem| problem.contains(message)), "`{to}`: {found:?}");
+    }
+    let kernel = Kernel { bindings: &["x", "y", "a", "b", "c", "d", "e", "f", "g"], ..GOOD_KERNEL };
+    assert!(problems(&kernel, GOOD).iter().any(|problem| problem.contains("9 storage buffers")));
+}
