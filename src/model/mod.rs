@@ -1,6 +1,7 @@
 //! Models: configuration, families, weights, tokenizer and chat template; the forward pass.
 
 pub mod block;
+pub mod chat;
 pub mod config;
 pub mod family;
 pub mod generate;
