@@ -1,7 +1,7 @@
 //! The policy of a real run: a model on the GPU, its tokenizer, and one adapter that is sampled from and trained.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -51,7 +51,7 @@ impl Language {
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
         match &self.chat {
             Some(chat) => {
-                let rendered = chat.render(&[Message::user(text)], true)?;
+                let rendered = chat.render(&[Message::new("user", text)], true)?;
                 self.tokenizer.encode(&rendered, false)
             }
             None => self.tokenizer.encode(text, true),

@@ -7,9 +7,11 @@ pub mod family;
 pub mod generate;
 pub mod lora;
 pub mod module;
+pub mod open;
 pub mod pack;
 pub mod packed;
 pub mod source;
+pub mod tiny;
 pub mod tokenizer;
 pub mod weights;
 
