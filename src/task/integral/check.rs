@@ -129,6 +129,10 @@ fn definite(integrand: &Expr, a: f64, b: f64, answer: &Expr) -> Outcome {
     let Some(area) = area.filter(|area| area.error <= 1e-9 * area.absolute) else {
         return Outcome::Unverifiable("the integral does not converge numerically".to_owned());
     };
+    // A number such as 1e20-1e20+5 is known to no more than its rounding error, and must not pass within it.
+    if number.value_error > USABLE_NOISE * area.absolute {
+        return Outcome::Unverifiable("the answer is lost in rounding errors".to_owned());
+    }
     let noise = SAFETY * number.value_error + 10.0 * area.error + 1e-9 * area.absolute;
     if (number.value - area.value).abs() <= noise {
         Outcome::Correct(format!("quadrature gives {:.9}", area.value))
