@@ -39,6 +39,7 @@ pub(super) fn check(question: &Question, answer: &Expr) -> Outcome {
 
 fn indefinite(integrand: &Expr, answer: &Expr) -> Outcome {
     let domain = domain(integrand);
+    let telling = telling(&domain);
     let mut common = 0;
     // Off its real domain an answer may still be an antiderivative plus an imaginary constant: log(1-x) for x > 1.
     for branch in [Branch::Real, Branch::RealPart] {
@@ -57,24 +58,28 @@ fn indefinite(integrand: &Expr, answer: &Expr) -> Outcome {
             }
         }
         common = common.max(points.len());
-        if points.len() >= NEEDED_POINTS.max(domain.len() / NEEDED_SHARE) {
+        if points.len() >= NEEDED_POINTS.max(telling / NEEDED_SHARE) {
             return confirm(integrand, answer, branch, &points);
         }
     }
     Outcome::Unverifiable(format!(
-        "the answer is real, finite and not lost in rounding errors at only {common} of the {} points where the integrand is",
-        domain.len()
+        "the answer is real, finite and not lost in rounding errors at only {common} of {telling} points where the integrand is"
     ))
 }
 
-/// The integrand where it is real and finite: at the coarse points, and at the dense ones if those are too few.
+/// The integrand where it is real and finite: at the coarse points, and at the dense ones if too few of those tell anything.
 fn domain(integrand: &Expr) -> Vec<(f64, Jet)> {
     let defined = |x| Some((x, integrand.eval(x, Branch::Real))).filter(|(_, value)| value.is_defined());
     let mut points: Vec<_> = coarse_points().filter_map(defined).collect();
-    if points.len() < BROAD_DOMAIN {
+    if telling(&points) < BROAD_DOMAIN {
         points.extend(dense_points().filter_map(defined));
     }
     points
+}
+
+/// The number of points where the integrand is neither zero nor lost in rounding errors or underflow, as `exp(-x^2)` is from 26 on.
+fn telling(points: &[(f64, Jet)]) -> usize {
+    points.iter().filter(|(_, jet)| jet.value_error < USABLE_NOISE * jet.value.abs()).count()
 }
 
 /// Whether the derivative in `answer` equals the value in `integrand`; `None` if one is undefined or lost in rounding errors.
