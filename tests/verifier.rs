@@ -188,6 +188,10 @@ fn antiderivatives_are_correct_and_perturbed_ones_never() {
     );
     runner(1500)
         .run(&(expressions(), perturbations), |(Pair { f, df }, (term, size))| {
+            if task.canonical(&df).is_err() {
+                // A constant, such as x/x, or a derivative that is real nowhere.
+                return Ok(());
+            }
             let right = verify(&*task, &df, &f);
             prop_assert!(
                 matches!(right.verdict, VerdictKind::Correct | VerdictKind::Unverifiable),
@@ -205,8 +209,12 @@ fn antiderivatives_are_correct_and_perturbed_ones_never() {
         })
         .unwrap();
     let rate = f64::from(correct.get()) / f64::from(judged.get());
-    println!("random antiderivatives: {:.1} % judged correct, the others unverifiable", 100.0 * rate);
-    assert!(rate > 0.9, "{rate}");
+    println!(
+        "{} random antiderivatives: {:.2} % judged correct, the others unverifiable",
+        judged.get(),
+        100.0 * rate
+    );
+    assert!(judged.get() > 1200 && rate > 0.99, "{} {rate}", judged.get());
 }
 
 #[test]
