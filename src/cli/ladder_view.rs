@@ -29,15 +29,7 @@ impl<'a> View<'a> {
     /// A view of a run of `steps` steps.
     pub(super) fn new(context: &'a Context, steps: u64) -> Self {
         let bar = Progress::new("LADDER", "steps", steps);
-        Self {
-            context,
-            bar,
-            step: 0,
-            state: String::new(),
-            first: None,
-            last: None,
-            examples: Vec::new(),
-        }
+        Self { context, bar, step: 0, state: String::new(), first: None, last: None, examples: Vec::new() }
     }
 
     /// Takes an event.
@@ -117,7 +109,7 @@ impl<'a> View<'a> {
     }
 
     fn variants(&mut self, variants: &Variants) {
-        for record in variants.variants.iter().filter(|record| record.node.is_some()) {
+        for record in variants.variants.iter().filter(|record| record.id.is_some()) {
             // Spread over the run: one of each parent until there are enough.
             if self.examples.len() < EXAMPLES && !self.examples.iter().any(|(p, _)| *p == variants.problem) {
                 self.examples.push((variants.problem.clone(), record.problem.clone()));
@@ -143,7 +135,8 @@ impl<'a> View<'a> {
             .iter()
             .map(|level| format!("L{} {}/{}", level.key, level.correct, level.samples))
             .collect();
-        let percent = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.0} %", 100.0 * share));
+        let percent =
+            |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.0} %", 100.0 * share));
         self.state = format!(
             "reward {}  solved {}  [{}]  {:.0} tokens/s",
             step.reward_mean.map_or("-".into(), |reward| format!("{reward:.2}")),
