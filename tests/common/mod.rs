@@ -243,7 +243,7 @@ impl Random {
 
     /// Uniform in 0 .. limit.
     pub fn below(&mut self, limit: usize) -> usize {
-        (u64::from(self.word()) * limit as u64 >> 32) as usize
+        ((u64::from(self.word()) * limit as u64) >> 32) as usize
     }
 
     /// Uniform in (0, 1).
