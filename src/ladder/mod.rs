@@ -1,1 +1,22 @@
-//! ladder.
+//! LADDER: a model writes easier variants of problems that it cannot solve, a verifier scores its attempts, and a
+//! policy gradient turns the scores into adapter updates (arXiv 2503.00735).
+//!
+//! The loop sees a model only through [`policy::Policy`] and a domain only through [`crate::task::Task`], so it runs
+//! without a GPU in tests and unchanged in a browser.
+
+pub mod curriculum;
+mod engine;
+pub mod eval;
+pub mod events;
+pub mod policy;
+pub mod report;
+pub mod run;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod run_folder;
+pub mod settings;
+pub mod state;
+pub mod stats;
+mod step;
+pub mod tree;
+pub mod ttrl;
+mod variants;

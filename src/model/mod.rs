@@ -1,1 +1,106 @@
-//! model.
+//! Models: configuration, families, weights, tokenizer and chat template; the forward pass.
+
+pub mod block;
+pub mod config;
+pub mod family;
+pub mod generate;
+pub mod lora;
+pub mod module;
+pub mod pack;
+pub mod packed;
+pub mod source;
+pub mod tokenizer;
+pub mod weights;
+
+use std::sync::Arc;
+
+use block::Block;
+use config::ModelConfig;
+use lora::Lora;
+use source::TensorSource;
+use weights::Weights;
+
+use crate::Result;
+use crate::gpu::{Buffer, Gpu};
+use crate::kernel::weight::Format;
+
+/// A model on the GPU: configuration, base weights and rotation table. It has no state; adapters and caches live apart.
+#[derive(Debug)]
+pub struct Model {
+    gpu: Arc<Gpu>,
+    config: ModelConfig,
+    weights: Weights,
+    rope_table: Buffer,
+    context: usize,
+}
+
+impl Model {
+    /// Streams the weights of `source` to `gpu`. `context` is the longest sequence it will see (at most the
+    /// configuration's own).
+    ///
+    /// # Errors
+    /// What [`Weights::load`] says.
+    pub fn load(
+        gpu: Arc<Gpu>,
+        config: ModelConfig,
+        source: &mut dyn TensorSource,
+        format: Option<Format>,
+        context: usize,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        let context = context.min(config.max_position_embeddings).max(1);
+        let weights = Weights::load(&gpu, &config, source, format, progress)?;
+        let rope_table = gpu.upload("rope", &[context, config.head_dim], &rope_table(&config, context))?;
+        Ok(Self { gpu, config, weights, rope_table, context })
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// Sizes and constants.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Base weights.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Longest sequence.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// (cos, sin) by position `[context, head_dim]`.
+    pub fn rope_table(&self) -> &Buffer {
+        &self.rope_table
+    }
+
+    /// One block with the adapter that is live.
+    pub fn block<'a>(&'a self, layer: usize, lora: Option<&'a Lora>) -> Block<'a> {
+        Block { config: &self.config, layer, weights: &self.weights.layers[layer], lora }
+    }
+}
+
+/// cos and sin of position · frequency, one pair each: angles as PyTorch rounds them, functions in f64.
+///
+/// A table, because shaders promise an accuracy of only 2⁻¹¹ for sin and cos, and none for large angles.
+fn rope_table(config: &ModelConfig, context: usize) -> Vec<[f32; 2]> {
+    let frequencies = config.inv_freq();
+    let mut table = Vec::with_capacity(context * frequencies.len());
+    for position in 0..context {
+        for frequency in &frequencies {
+            let angle = f64::from(position as f32 * frequency);
+            table.push([angle.cos() as f32, angle.sin() as f32]);
+        }
+    }
+    table
+}
+
+/// A size as the GPU counts it. Buffers hold fewer than 2³² elements, so nothing is lost.
+pub(crate) fn index32(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}

@@ -4,6 +4,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
+#[cfg(not(target_arch = "wasm32"))]
+mod command;
+mod contamination;
+mod countdown;
+pub mod expr;
+mod integral;
+mod jsonl;
+mod plain;
+mod text;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use command::Command;
+pub use contamination::{Overlap, overlaps};
+pub use countdown::Countdown;
+pub use integral::Integral;
+pub use jsonl::Jsonl;
+
 /// How a prompt is worded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,7 +122,8 @@ pub trait Task: Send + Sync {
     /// The user message that asks for variants of `problem`.
     fn variant_prompt(&self, problem: &str, request: &VariantRequest, style: PromptStyle) -> String;
 
-    /// The transformations to draw from for `kind`.
+    /// The transformations to draw from for `kind`. None at all: variants of this task could not be judged, so its problems are
+    /// trained on as they are.
     fn transformations(&self, kind: VariantKind) -> &'static [&'static str];
 
     /// The variants listed in a completion, as written, in order; hostile text gives an empty list.
@@ -125,8 +143,110 @@ pub trait Task: Send + Sync {
 /// Options of a task as `name=value` pairs.
 pub type TaskOptions = std::collections::BTreeMap<String, String>;
 
-/// Makes the task `name`, or says which names are known.
+/// A built-in task: its name and how it is made from its options.
+type Builtin = (&'static str, fn(&TaskOptions) -> Result<Box<dyn Task>>);
+
+/// Every task there is; a new one is a line here.
+const TASKS: &[Builtin] = &[
+    ("integral", |options| Ok(Box::new(Integral::new(options)?))),
+    ("countdown", |options| Ok(Box::new(Countdown::new(options)?))),
+    ("jsonl", |options| Ok(Box::new(Jsonl::new(options)?))),
+    #[cfg(not(target_arch = "wasm32"))]
+    ("command", |options| Ok(Box::new(Command::new(options)?))),
+];
+
+/// Makes the task `name`. An unknown name or option is an [`crate::Error::Usage`] that says which are known.
 pub fn create(name: &str, options: &TaskOptions) -> Result<Box<dyn Task>> {
-    let _ = options;
-    Err(crate::Error::usage("--task", format!("unknown task `{name}`"), "known tasks: none yet"))
+    let Some((_, make)) = TASKS.iter().find(|(known, _)| *known == name) else {
+        return Err(crate::Error::usage(
+            "--task",
+            format!("unknown task `{name}`"),
+            format!("known tasks: {}", names().collect::<Vec<_>>().join(", ")),
+        ));
+    };
+    make(options)
+}
+
+/// The names [`create`] takes.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TASKS.iter().map(|&(name, _)| name)
+}
+
+/// Fails on the first option that `parameters` does not declare.
+fn check_options(task: &str, parameters: &[Parameter], options: &TaskOptions) -> Result<()> {
+    let Some(unknown) = options.keys().find(|&name| parameters.iter().all(|known| known.name != name)) else {
+        return Ok(());
+    };
+    let known: Vec<_> = parameters.iter().map(|parameter| parameter.name).collect();
+    let hint = match known.is_empty() {
+        true => format!("the task `{task}` takes no options"),
+        false => format!("the task `{task}` takes: {}", known.join(", ")),
+    };
+    Err(crate::Error::usage("--task-option", format!("unknown option `{unknown}`"), hint))
+}
+
+/// The value of a declared option, or its default.
+fn option<T: std::str::FromStr>(parameters: &[Parameter], options: &TaskOptions, name: &str) -> Result<T> {
+    let default = parameters.iter().find(|known| known.name == name).map_or("", |known| known.default);
+    let text = options.get(name).map_or(default, String::as_str);
+    text.parse().map_err(|_| {
+        let problem =
+            if text.is_empty() { "no value given".to_owned() } else { format!("`{text}` cannot be used") };
+        crate::Error::usage(
+            format!("--task-option {name}"),
+            problem,
+            format!("give {name}=VALUE, such as {name}={default}"),
+        )
+    })
+}
+
+impl Verdict {
+    fn new(verdict: VerdictKind, reason: impl Into<String>, answer: Option<String>) -> Self {
+        Self { verdict, reason: reason.into(), answer }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn error(name: &str, options: &[(&str, &str)]) -> String {
+        let options = options.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        create(name, &options).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn unknown_names_and_options_say_which_are_known() {
+        for name in names().filter(|&name| name != "command") {
+            let task = create(name, &TaskOptions::new()).unwrap();
+            assert_eq!(task.name(), name);
+            for parameter in task.parameters() {
+                assert!(!parameter.doc.is_empty());
+                let options = [(parameter.name.to_owned(), parameter.default.to_owned())].into();
+                assert!(
+                    create(name, &options).is_ok(),
+                    "{name}: the default of {} is refused",
+                    parameter.name
+                );
+            }
+        }
+        let message = error("integrals", &[]);
+        assert!(names().all(|name| message.contains(name)), "{message}");
+        assert!(error("countdown", &[("all", "true")]).contains("takes: use_all"));
+        assert!(error("countdown", &[("use_all", "perhaps")]).contains("`perhaps`"));
+        assert!(error("integral", &[("points", "3")]).contains("no options"));
+    }
+
+    #[test]
+    fn overlaps_are_found_in_any_notation() {
+        let task = create("integral", &TaskOptions::new()).unwrap();
+        let found = overlaps(
+            &*task,
+            ["2*sin(x)*cos(x)", "x^3", "no problem"],
+            ["x^2", "sin(2x)", "x**3", "no problem"],
+        );
+        let pairs: Vec<_> = found.iter().map(|overlap| (overlap.held_out, overlap.training)).collect();
+        assert_eq!(pairs, [("sin(2x)", "2*sin(x)*cos(x)"), ("x**3", "x^3")]);
+    }
 }

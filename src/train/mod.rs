@@ -1,1 +1,18 @@
-//! train.
+//! Training: losses (SFT and the GRPO family), LoRA adapters, optimizer state, data. It sees rewards, never tasks.
+
+pub mod adapter;
+pub mod advantage;
+mod backward;
+pub mod checkpoint;
+pub mod data;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod files;
+pub mod gguf_export;
+pub mod guard;
+pub mod lora_config;
+pub mod loss;
+pub mod peft;
+pub mod rng;
+pub mod schedule;
+pub mod tensor_file;
+pub mod trainer;

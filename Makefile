@@ -1,0 +1,53 @@
+# Everything that people run. A fresh Debian machine with Rust, Node and Python is enough: what else is missing is
+# installed (apt when root) or the one command that installs it is printed.
+.DEFAULT_GOAL := help
+.PHONY: help setup driver models tint build test lint demo bench clean
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# Settings of `make demo`.
+MODEL         ?= tiny
+PRESET        ?= $(if $(filter tiny,$(MODEL)),tiny,small)
+STEPS         ?=
+PROBLEMS      ?= models/tiny/problems_train.jsonl
+EVAL_PROBLEMS ?= models/tiny/problems_heldout.jsonl
+OUTPUT        ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
+
+help: ## this text
+	@echo "stepladder: language models that teach themselves, on the GPU at hand"; echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo; echo "  make demo MODEL=folder STEPS=20 PROBLEMS=file.jsonl EVAL_PROBLEMS=file.jsonl OUTPUT=runs/mine   (all optional)"
+
+setup: driver models tint ## all that build, test and demo need: Vulkan driver, test model, node packages
+
+driver:
+	@command -v cc >/dev/null || scripts/apt.sh gcc libc6-dev
+	@scripts/driver.sh
+
+models: ## fetch the real model of the tests (SmolLM2-135M-Instruct, 98 MB) into a cache; prints its path
+	@scripts/models.sh
+
+tint:
+	@scripts/tint.sh
+
+build: driver ## the program, optimised: target/release/stepladder
+	cargo build --release --locked
+
+test: setup ## every test; ends with `N passed, N failed`
+	@scripts/test.sh
+
+lint: ## formatting and clippy, warnings are errors
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+demo: build ## a model improves itself by LADDER: minutes on two CPU cores
+	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" ladder -m "$(MODEL)" --task integral --preset "$(PRESET)" \
+	    --problems "$(PROBLEMS)" --eval-problems "$(EVAL_PROBLEMS)" $(if $(STEPS),--steps "$(STEPS)") --output "$(OUTPUT)"
+
+bench: build ## kernels, decoding and training on this machine's GPU, with fractions of its peaks
+	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" bench
+
+clean: ## remove what was built here (not the model cache)
+	cargo clean
+	rm -rf scripts/tint/node_modules

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Runs every test: cargo's, then Tint over the shaders that tests/shaders.rs composed. Arguments go to `cargo test`.
+# Ends with one line, `N passed, N failed`, summed over all; the exit status is 0 only if all ran and passed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+wgsl=${CARGO_TARGET_DIR:-target}/wgsl
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+rm -rf "$wgsl" # shaders of an earlier state must not be checked in place of today's
+
+status=0
+# The GPU tests of one binary share an adapter, which may be software on all cores: more threads only add memory.
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-2} cargo test --locked --no-fail-fast "$@" </dev/null 2>&1 | tee "$log" || status=$?
+if [ -d "$wgsl" ] || [ $# -eq 0 ]; then
+    scripts/tint.sh --self-test 2>&1 | tee -a "$log" || status=$?
+    mkdir -p "$wgsl"
+    scripts/tint.sh "$wgsl" 2>&1 | tee -a "$log" || status=$?
+fi
+
+# cargo: `test result: ok. 5 passed; 0 failed; ...`; Tint: `tint: 5 passed, 0 failed`.
+awk '/^test result: / || /^tint: / {
+         for (i = 2; i <= NF; i++) {
+             if ($i ~ /^passed/) passed += $(i - 1)
+             if ($i ~ /^failed/) failed += $(i - 1)
+         }
+     }
+     END { printf "%d passed, %d failed\n", passed, failed }' "$log"
+[ "$status" -eq 0 ] || echo "not all tests passed or ran: see above (status $status)"
+exit "$status"

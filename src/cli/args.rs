@@ -1,0 +1,110 @@
+//! Groups of options that several commands share, and the checks of single values.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use stepladder::task::TaskOptions;
+
+/// Which model, and which adapter on it.
+#[derive(Debug, Args, Serialize)]
+pub(super) struct ModelArgs {
+    /// `tiny` (built in), a Hugging Face folder, a .gguf file, or hf:OWNER/NAME[@REV]
+    #[arg(short, long)]
+    pub(super) model: String,
+    /// PEFT adapter to use on the model
+    #[arg(long, value_name = "DIR")]
+    pub(super) adapter: Option<PathBuf>,
+}
+
+/// How tokens are drawn.
+#[derive(Debug, Args, Serialize)]
+pub(super) struct SamplingArgs {
+    /// Spread of the choice; 0 always takes the likeliest token
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = non_negative)]
+    pub(super) temperature: f64,
+    /// Choose among the K likeliest tokens only; 0 is all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub(super) top_k: u32,
+    /// Choose among the likeliest tokens that together have probability P
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = positive_share)]
+    pub(super) top_p: f64,
+    /// Choose among tokens at least P times as likely as the likeliest
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
+    pub(super) min_p: f64,
+    /// Seed of every random choice; the same seed on the same GPU gives the same text
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+}
+
+/// Which task, with its parameters.
+#[derive(Debug, Args, Serialize)]
+pub(super) struct TaskArgs {
+    /// Kind of problem: what is asked, and who judges answers (see below)
+    #[arg(long, value_name = "NAME")]
+    pub(super) task: String,
+    /// A parameter of the task; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_value)]
+    pub(super) task_option: Vec<(String, String)>,
+}
+
+impl TaskArgs {
+    /// The task's parameters; a later one of the same name wins.
+    pub(super) fn options(&self) -> TaskOptions {
+        self.task_option.iter().cloned().collect()
+    }
+}
+
+/// `name=value`, split at the first `=`.
+pub(super) fn name_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_string(), value.to_string()))
+}
+
+/// A finite number of at least 0.
+pub(super) fn non_negative(text: &str) -> Result<f64, String> {
+    number(text, "at least 0", |value| value >= 0.0)
+}
+
+/// A finite number above 0.
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    number(text, "above 0", |value| value > 0.0)
+}
+
+/// A number from 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    number(text, "from 0 to 1", |value| (0.0..=1.0).contains(&value))
+}
+
+/// A number above 0, at most 1.
+pub(super) fn positive_share(text: &str) -> Result<f64, String> {
+    number(text, "above 0 and at most 1", |value| value > 0.0 && value <= 1.0)
+}
+
+fn number(text: &str, range: &str, fits: impl Fn(f64) -> bool) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value: &f64| value.is_finite() && fits(*value));
+    value.ok_or_else(|| format!("expected a number {range}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_held_to_their_range() {
+        assert_eq!(non_negative("0"), Ok(0.0));
+        assert_eq!(positive("1e-4"), Ok(1e-4));
+        assert_eq!(share("1"), Ok(1.0));
+        for text in ["-1", "nan", "inf", "", "1x"] {
+            assert!(non_negative(text).is_err(), "{text}");
+        }
+        assert!(positive("0").is_err());
+        assert!(positive_share("0").is_err() && share("1.01").is_err());
+    }
+
+    #[test]
+    fn options_split_at_the_first_equals_sign() {
+        assert_eq!(name_value("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(name_value("a").is_err());
+    }
+}

@@ -1,0 +1,71 @@
+//! What every command gets beside its own options: how to answer, which GPU was asked for, and whether to stop.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use stepladder::{Error, Result};
+
+use super::Global;
+
+/// Exit status of a program that was stopped by Ctrl-C.
+const CANCELLED: i32 = 130;
+
+/// Settings of this call of the program.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// Standard output is for programs.
+    pub(super) json: bool,
+    /// Part of the name of the GPU to use, from `--gpu`, else from `WGPU_ADAPTER_NAME`.
+    #[allow(dead_code, reason = "read by the commands that open a device")]
+    pub(super) gpu: Option<String>,
+    /// Time every kernel.
+    #[allow(dead_code, reason = "read by the commands that open a device")]
+    pub(super) profile: bool,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Context {
+    /// Reads the environment and takes over Ctrl-C: the first asks the command to stop, the second ends the program.
+    pub(super) fn new(global: &Global) -> Result<Self> {
+        let from_environment = || std::env::var("WGPU_ADAPTER_NAME").ok();
+        let gpu = global.gpu.clone().or_else(from_environment).filter(|name| !name.is_empty());
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&cancelled);
+        let handler = move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(CANCELLED);
+            }
+            eprintln!("stopping at the next safe point; press Ctrl-C again to stop at once");
+        };
+        ctrlc::set_handler(handler).map_err(|error| Error::Io {
+            path: "Ctrl-C".into(),
+            action: "handle",
+            source: std::io::Error::other(error),
+            hint: "run in a terminal that can send signals",
+        })?;
+        Ok(Self { json: global.json, gpu, profile: global.profile, cancelled })
+    }
+
+    /// Becomes true when the user asks to stop; long work looks at it between slices.
+    #[allow(dead_code, reason = "watched by the commands that run long")]
+    pub(super) fn cancelled(&self) -> &Arc<AtomicBool> {
+        &self.cancelled
+    }
+
+    /// Answers with `value` as a line of JSON if `--json` was given, else with `text`, a newline added.
+    ///
+    /// Each answer is one JSON line, flushed, so that a reader sees events as they happen.
+    pub(super) fn answer(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+        let line = if self.json {
+            serde_json::to_string(value).map_err(|error| Error::write("standard output", error.into()))?
+        } else {
+            text()
+        };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}")
+            .and_then(|()| out.flush())
+            .map_err(|error| Error::write("standard output", error))
+    }
+}

@@ -1,0 +1,221 @@
+//! The command line: one file a command, each with its options and a `run`. No logic lives here.
+//!
+//! `--adapter DIR` always means a PEFT adapter; the GPU adapter is chosen by `--gpu NAME` or `WGPU_ADAPTER_NAME`.
+
+mod args;
+mod bench;
+mod chat;
+mod context;
+mod eval;
+mod export;
+mod generate;
+mod info;
+mod ladder;
+#[allow(dead_code, reason = "used by the commands that run long")]
+mod progress;
+mod score;
+mod train;
+mod ttrl;
+mod variants;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde::Serialize;
+use stepladder::{Error, Result, task};
+
+use context::Context;
+
+/// Language models that teach themselves, on the GPU at hand.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 110, arg_required_else_help = true, after_help = EXIT_STATUS)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed (one line on standard error: what, where, what to do), \
+2 bad usage, 130 cancelled (runs save a checkpoint first).\n\
+A problems file has one JSON object a line: {\"problem\": \"x*exp(x)\"}, optional id, level and answer.\n\
+Run `stepladder help COMMAND` for a command's options.";
+
+/// Options that every command takes.
+#[derive(Debug, clap::Args, Serialize)]
+struct Global {
+    /// Print one JSON document (or JSON lines for events) on standard output and nothing else
+    #[arg(long, global = true, help_heading = "Options of every command")]
+    json: bool,
+    /// Use the GPU whose name holds NAME (see `stepladder info`) [default: $WGPU_ADAPTER_NAME, else the first of
+    /// discrete, integrated, software]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Options of every command")]
+    gpu: Option<String>,
+    /// Print time, GB/s and GFLOP/s of every kernel on standard error at the end
+    #[arg(long, global = true, help_heading = "Options of every command")]
+    profile: bool,
+}
+
+#[derive(Debug, Subcommand, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Command {
+    /// List GPUs, their features and limits; with -m, say what fits
+    Info(info::Args),
+    /// Log-probability of each token of a text, given those before it
+    Score(score::Args),
+    /// Continue a prompt
+    Generate(generate::Args),
+    /// Talk with a model in the terminal
+    Chat(chat::Args),
+    /// Fine-tune a LoRA adapter on examples
+    Train(train::Args),
+    /// Let a model teach itself: variants of its problems, attempts, verdicts, updates (LADDER)
+    Ladder(ladder::Args),
+    /// Learn for one problem at test time with a temporary adapter, then answer it
+    Ttrl(ttrl::Args),
+    /// Share of problems solved: pass@1 and pass@k
+    Eval(eval::Args),
+    /// Grow the tree of variants of one problem, without training
+    Variants(variants::Args),
+    /// Judge one answer; needs no GPU
+    Verify(verify::Args),
+    /// Write the merged model, or the adapter as GGUF
+    Export(export::Args),
+    /// Measure kernels, decoding and a training step on this GPU
+    Bench(bench::Args),
+}
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    // Ends with status 2 on bad usage, 0 after --help and --version.
+    let cli = Cli::from_arg_matches(&definition().get_matches()).unwrap_or_else(|error| error.exit());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = Context::new(&cli.global).and_then(|context| run(&cli.command, &context));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !is_broken_pipe(&error) {
+                eprintln!("stepladder: {error}");
+            }
+            exit_code(&error)
+        }
+    }
+}
+
+/// The options and help of every command; those that take a task list the tasks and their parameters.
+fn definition() -> clap::Command {
+    Cli::command().mut_subcommands(|command| {
+        let takes_task = command.get_arguments().any(|arg| arg.get_id() == "task");
+        if takes_task { command.after_help(tasks_help()) } else { command }
+    })
+}
+
+/// Every task and its parameters, as the registry has them.
+fn tasks_help() -> String {
+    let mut text = String::from("Tasks and their options (--task-option NAME=VALUE):");
+    for name in task::names() {
+        text += &format!("\n  {name}");
+        // A task that cannot be made without options says which when it is used.
+        let Ok(task) = task::create(name, &task::TaskOptions::new()) else { continue };
+        for parameter in task.parameters() {
+            text += &format!("\n    {}  {} [default: {}]", parameter.name, parameter.doc, parameter.default);
+        }
+    }
+    text
+}
+
+fn run(command: &Command, context: &Context) -> Result<()> {
+    if let Ok(settings) = serde_json::to_string(command) {
+        tracing::debug!(settings, "command");
+    }
+    match command {
+        Command::Verify(args) => verify::run(args, context),
+        _ => Err(Error::usage("COMMAND", "this command is not part of this build", "only `verify` is")),
+    }
+}
+
+/// The exit status that stands for `error`.
+fn exit_code(error: &Error) -> ExitCode {
+    ExitCode::from(match error {
+        Error::Usage { .. } => 2,
+        Error::Cancelled => 130,
+        _ => 1,
+    })
+}
+
+/// Whether the reader of standard output went away (`stepladder ... | head`), which deserves no message.
+fn is_broken_pipe(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        definition().debug_assert();
+    }
+
+    /// Every option of every command has a line of help.
+    #[test]
+    fn every_option_has_help() {
+        for command in definition().get_subcommands() {
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+            }
+        }
+    }
+
+    /// The examples that people will copy.
+    #[test]
+    fn usual_command_lines_are_understood() {
+        for line in [
+            "info",
+            "info -m tiny --rank 4 --json",
+            "score -m tiny --text -x",
+            "generate -m tiny -p ?x= --max-tokens 8 --temperature 0 --top-k 5 --top-p 0.9 --min-p 0.1 --seed 1 -n 2 --chat",
+            "chat -m tiny --adapter a",
+            "train -m tiny --data d.jsonl --output o --steps 3 --target-modules q_proj,v_proj --no-shuffle",
+            "train -m tiny --data d.jsonl --output o --epochs 2 --adapter a",
+            "ladder -m tiny --task integral --problems p.jsonl --output r --loss dapo --kl-coef 0.001",
+            "ladder --output r --resume",
+            "ladder -m tiny --task integral --problems p.jsonl --output r --preset tiny --eval-problems q.jsonl",
+            "ttrl -m tiny --task integral --problem -x^2",
+            "eval -m tiny --task integral --problems p.jsonl --samples 4",
+            "variants -m tiny --task integral --problem x",
+            "verify --task countdown --task-option a=b --problem 1,2=3 --answer 1+2",
+            "export -m tiny --adapter a --output o",
+            "bench --json --gpu llvmpipe --profile",
+        ] {
+            let words = std::iter::once("stepladder").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_command_lines_are_refused() {
+        for line in [
+            "score -m tiny",
+            "generate -p x",
+            "generate -m tiny -p x --temperature -1",
+            "generate -m tiny -p x --top-p 0",
+            "generate -m tiny -p x -n 0",
+            "train -m tiny --data d --output o --steps 1 --epochs 1",
+            "train -m tiny --data d --output o --target-modules q_proj,head",
+            "train -m tiny --data d --output o --rank 0",
+            "ladder -m tiny --task integral --problems p.jsonl",
+            "ladder -m tiny --task integral --output r",
+            "ladder --output r",
+            "eval -m tiny --task integral --problems p --samples 0",
+            "verify --task integral --problem x --answer y --task-option nothing",
+        ] {
+            let words = std::iter::once("stepladder").chain(line.split(' '));
+            assert_eq!(Cli::try_parse_from(words).map_err(|e| e.exit_code()).err(), Some(2), "{line}");
+        }
+    }
+}

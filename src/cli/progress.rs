@@ -1,0 +1,91 @@
+//! Progress on standard error: a bar with rate and time left on a terminal, now and then a plain line elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+/// Shortest time between two plain lines.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// How far a long job has come. Dropping it removes the bar.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    name: &'static str,
+    unit: &'static str,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// A job of `total` units (bytes if `unit` is `B`), named in one word.
+    pub(super) fn new(name: &'static str, unit: &'static str, total: u64) -> Self {
+        let counts = match unit {
+            "B" => "{binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}".to_string(),
+            unit => format!("{{pos}}/{{len}} {unit}  {{per_sec:.1}}"),
+        };
+        let template = format!("{name} [{{bar:30}}] {counts}  {{eta}} left  {{msg}}");
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new(total).with_style(style.progress_chars("=> "));
+        if std::io::stderr().is_terminal() {
+            bar.enable_steady_tick(Duration::from_millis(250));
+        }
+        Self { bar, name, unit, last_line: Instant::now() }
+    }
+
+    /// `done` units are done; `message` says how it goes (`loss 0.41`).
+    pub(super) fn set(&mut self, done: u64, message: &str) {
+        self.bar.set_position(done);
+        self.bar.set_message(message.to_string());
+        if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            eprintln!("{}", self.line());
+        }
+    }
+
+    /// Prints a line above the bar.
+    pub(super) fn note(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    /// The state in one plain line.
+    fn line(&self) -> String {
+        let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        let left = HumanDuration(self.bar.eta());
+        format!(
+            "{} {done}/{total} {}, {:.1}/s, {left} left  {}",
+            self.name,
+            self.unit,
+            self.bar.per_sec(),
+            self.bar.message()
+        )
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plain_line_holds_counts_rate_and_message() {
+        let mut progress = Progress::new("train", "steps", 10);
+        progress.set(4, "loss 0.41");
+        let line = progress.line();
+        assert!(line.starts_with("train 4/10 steps, "), "{line}");
+        assert!(line.contains("/s, ") && line.ends_with("left  loss 0.41"), "{line}");
+    }
+
+    #[test]
+    fn both_templates_are_sound() {
+        for unit in ["B", "steps"] {
+            let progress = Progress::new("load", unit, 1 << 20);
+            progress.note("a note");
+            assert_eq!(progress.bar.length(), Some(1 << 20));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The parts that a run and test-time RL are put together from, and how they sample.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use crate::Result;
+use crate::ladder::events::{self, Event, Phase, WarningCode};
+use crate::ladder::policy::{Policy, Sample, SampleRequest};
+use crate::ladder::settings::Settings;
+use crate::ladder::state::{Host, Progress};
+use crate::ladder::tree::Tree;
+use crate::task::Task;
+
+/// Seconds between `rollout` events of one batch.
+const PROGRESS_SECONDS: f64 = 0.2;
+
+/// A policy at work on a tree. [`crate::ladder::variants`] grows the tree, [`crate::ladder::step`] learns from it.
+pub(crate) struct Engine<'a, 'h, P: Policy> {
+    pub(crate) policy: &'a mut P,
+    pub(crate) task: &'a dyn Task,
+    pub(crate) settings: &'a Settings,
+    pub(crate) host: &'a mut Host<'h>,
+    pub(crate) tree: Tree,
+    pub(crate) progress: Progress,
+    /// Nodes that are varied but never answered in training.
+    pub(crate) withheld: HashSet<u32>,
+}
+
+impl<P: Policy> Engine<'_, '_, P> {
+    pub(crate) async fn sample(
+        &mut self,
+        phase: Phase,
+        step: u64,
+        requests: &[SampleRequest],
+    ) -> Result<Vec<Vec<Sample>>> {
+        sample(self.policy, self.host, phase, step, requests).await
+    }
+
+    pub(crate) fn warn(&mut self, step: u64, code: WarningCode, message: String) -> Result<()> {
+        self.host.emit(&Event::Warning(events::Warning { step, code, message }))
+    }
+}
+
+/// Samples with progress events and cancellation.
+pub(crate) async fn sample<P: Policy>(
+    policy: &mut P,
+    host: &mut Host<'_>,
+    phase: Phase,
+    step: u64,
+    requests: &[SampleRequest],
+) -> Result<Vec<Vec<Sample>>> {
+    host.check_cancelled()?;
+    let total = requests.iter().map(|request| request.samples).sum();
+    let began = (host.clock)();
+    let event = |done: usize, tokens: usize, now: f64| {
+        let seconds = (now - began).max(1e-9);
+        let tokens_per_second = if now > began { tokens as f64 / seconds } else { 0.0 };
+        Event::Rollout(events::Rollout { step, phase, done, total, tokens, tokens_per_second })
+    };
+    let mut last = began;
+    let mut listener_error = None;
+    let answer = {
+        let (sink, clock, cancel) = (&mut *host.sink, host.clock, host.cancel);
+        let mut progress = |progress: crate::ladder::policy::SampleProgress| {
+            if cancel.load(std::sync::atomic::Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
+            let now = clock();
+            if now - last >= PROGRESS_SECONDS && progress.done < total {
+                last = now;
+                if let Err(error) = sink.event(&event(progress.done, progress.tokens, now)) {
+                    listener_error = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        policy.sample(requests, &mut progress).await
+    };
+    if let Some(error) = listener_error {
+        return Err(error);
+    }
+    let samples = answer?;
+    let tokens = samples.iter().flatten().map(|sample| sample.tokens.len()).sum();
+    let now = (host.clock)();
+    host.emit(&event(total, tokens, now))?;
+    Ok(samples)
+}

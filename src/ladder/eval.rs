@@ -1,0 +1,201 @@
+//! Held-out problems: pass@1 with its interval, and pass@k.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::ladder::engine::sample;
+use crate::ladder::events::{
+    Evaluated, EvaluatedExample, JudgedSample, LevelResult, PassRate, Phase, VerdictCounts,
+};
+use crate::ladder::policy::{Policy, SampleRequest};
+use crate::ladder::settings::EvaluationSettings;
+use crate::ladder::state::Host;
+use crate::ladder::stats::{mean_with_ci, pass_at_k};
+use crate::ladder::step::judge;
+use crate::task::{Problem, Task, VerdictKind};
+use crate::train::rng::stream;
+
+/// Problems whose first answer goes into the `evaluated` event.
+const EXAMPLES: usize = 12;
+
+/// Names the random streams of evaluations. They depend on the seed and the problem alone, so that evaluations before
+/// and after training differ by the policy only.
+const EVALUATION: u64 = 0x6576_616c;
+
+/// One problem's answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProblemResult {
+    /// The problem.
+    pub problem: String,
+    /// The user's name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<u32>,
+    /// Correct samples.
+    pub correct: usize,
+    /// Every sample with its judgement.
+    pub samples: Vec<JudgedSample>,
+}
+
+impl ProblemResult {
+    /// Share of correct samples.
+    pub fn pass_rate(&self) -> f64 {
+        self.correct as f64 / self.samples.len().max(1) as f64
+    }
+}
+
+/// An evaluation of a set of problems.
+///
+/// An answer that the verifier cannot judge is not counted as correct here: a claim of accuracy must not rise by
+/// answers that nobody could check. The counts tell how many there were.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Number of problems.
+    pub n: usize,
+    /// Samples of each.
+    pub samples: usize,
+    /// Unbiased pass@k by k, for k = 1, 2, 4, ... and the number of samples.
+    pub pass_at: BTreeMap<String, f64>,
+    /// 95 % interval of pass@1 ([`mean_with_ci`]).
+    pub ci95: [f64; 2],
+    /// pass@1 by level, problems without a level last.
+    pub by_level: Vec<LevelResult>,
+    /// Judgements of all samples.
+    pub verdicts: VerdictCounts,
+    /// Tokens generated.
+    pub tokens: usize,
+    /// Each problem's result.
+    pub problems: Vec<ProblemResult>,
+}
+
+impl Evaluation {
+    fn of(problems: Vec<ProblemResult>, samples: usize) -> Self {
+        let rates =
+            |results: &[&ProblemResult]| -> Vec<f64> { results.iter().map(|r| r.pass_rate()).collect() };
+        let all: Vec<&ProblemResult> = problems.iter().collect();
+        let (_, ci95) = mean_with_ci(&rates(&all), samples);
+        let pass_at = pass_ks(samples)
+            .into_iter()
+            .map(|k| {
+                let sum: f64 = all.iter().filter_map(|r| pass_at_k(r.samples.len(), r.correct, k)).sum();
+                (k.to_string(), sum / all.len().max(1) as f64)
+            })
+            .collect();
+        let mut levels: BTreeMap<(bool, Option<u32>), Vec<&ProblemResult>> = BTreeMap::new();
+        for result in &all {
+            levels.entry((result.level.is_none(), result.level)).or_default().push(result);
+        }
+        let by_level = levels
+            .into_iter()
+            .map(|((_, level), results)| {
+                let (pass_at_1, ci95) = mean_with_ci(&rates(&results), samples);
+                LevelResult { level, n: results.len(), pass_at_1, ci95 }
+            })
+            .collect();
+        let mut verdicts = VerdictCounts::default();
+        let mut tokens = 0;
+        for sample in problems.iter().flat_map(|result| &result.samples) {
+            verdicts.add(sample.verdict.verdict, sample.finished);
+            tokens += sample.tokens;
+        }
+        Self { n: problems.len(), samples, pass_at, ci95, by_level, verdicts, tokens, problems }
+    }
+
+    /// pass@1 with its interval.
+    pub fn pass_rate(&self) -> PassRate {
+        PassRate { pass_at_1: self.pass_at.get("1").copied().unwrap_or(0.0), ci95: self.ci95 }
+    }
+
+    /// The event that tells of it.
+    pub(crate) fn event(&self, step: u64, total_rollout_tokens: u64, seconds: f64) -> Evaluated {
+        let examples = self.problems.iter().filter_map(|result| {
+            Some(EvaluatedExample {
+                problem: result.problem.clone(),
+                level: result.level,
+                sample: result.samples.first()?.clone(),
+            })
+        });
+        // Spread over the file, which is often sorted by level.
+        let stride = self.problems.len().div_ceil(EXAMPLES).max(1);
+        Evaluated {
+            step,
+            n: self.n,
+            samples: self.samples,
+            pass_at: self.pass_at.clone(),
+            ci95: self.ci95,
+            by_level: self.by_level.clone(),
+            verdicts: self.verdicts,
+            correct: self.problems.iter().map(|result| result.correct).collect(),
+            total_rollout_tokens,
+            tokens: self.tokens,
+            seconds,
+            examples: examples.step_by(stride).collect(),
+        }
+    }
+}
+
+/// 1, 2, 4, ... up to `samples`, and `samples` itself.
+fn pass_ks(samples: usize) -> Vec<usize> {
+    let mut ks: Vec<usize> =
+        std::iter::successors(Some(1), |k| Some(k * 2)).take_while(|k| *k < samples).collect();
+    ks.push(samples.max(1));
+    ks
+}
+
+/// Answers every problem `settings.samples` times and judges the answers. `step` is for the progress events.
+///
+/// # Errors
+/// [`crate::Error::Cancelled`]; the policy's and the host's.
+pub async fn evaluate<P: Policy>(
+    policy: &mut P,
+    task: &dyn Task,
+    problems: &[Problem],
+    settings: &EvaluationSettings,
+    seed: u64,
+    step: u64,
+    host: &mut Host<'_>,
+) -> Result<Evaluation> {
+    let style = policy.prompt_style();
+    let mut requests = Vec::with_capacity(problems.len());
+    for (index, problem) in problems.iter().enumerate() {
+        requests.push(SampleRequest {
+            prompt: policy.encode_prompt(&task.prompt(&problem.problem, style))?,
+            samples: settings.samples,
+            sampling: settings.sampling,
+            seed: rand::Rng::next_u64(&mut stream(seed, &[EVALUATION, index as u64])),
+        });
+    }
+    let answers = sample(policy, host, Phase::Evaluation, step, &requests).await?;
+    let results = problems
+        .iter()
+        .zip(answers)
+        .map(|(problem, samples)| {
+            let samples: Vec<JudgedSample> =
+                samples.iter().map(|sample| judge(task, problem, sample)).collect();
+            ProblemResult {
+                problem: problem.problem.clone(),
+                id: problem.id.clone(),
+                level: problem.level,
+                correct: samples.iter().filter(|s| s.verdict.verdict == VerdictKind::Correct).count(),
+                samples,
+            }
+        })
+        .collect();
+    Ok(Evaluation::of(results, settings.samples))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ks_are_powers_of_two_and_the_number_of_samples() {
+        assert_eq!(pass_ks(1), [1]);
+        assert_eq!(pass_ks(4), [1, 2, 4]);
+        assert_eq!(pass_ks(10), [1, 2, 4, 8, 10]);
+    }
+}

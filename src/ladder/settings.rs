@@ -1,0 +1,490 @@
+//! Every number of a run, and the presets that fix them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ladder::policy::Sampling;
+use crate::ladder::tree::Limits;
+use crate::train::lora_config::LoraConfig;
+use crate::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
+use crate::train::schedule::{Schedule, ScheduleKind};
+use crate::train::trainer::Optimizer;
+use crate::{Error, Result};
+
+/// Settings of a LADDER run; `run.json` holds them whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Optimizer steps of the run.
+    pub steps: u64,
+    /// Stop when this many training rollout tokens are spent, variants included; `None` is no limit.
+    pub token_budget: Option<u64>,
+    /// Groups with signal that a step aims for.
+    pub prompts_per_step: usize,
+    /// Completions of one problem in a step (G of GRPO).
+    pub group_size: usize,
+    /// How answers are drawn in training.
+    pub sampling: Sampling,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Course of the learning rate.
+    pub schedule: ScheduleKind,
+    /// Steps of linear warm-up.
+    pub warmup_steps: u64,
+    /// AdamW's settings and the bound of the gradient norm.
+    pub optimizer: Optimizer,
+    /// The adapter that is trained, where the run does not go on from one.
+    pub lora: LoraConfig,
+    /// The loss, its advantages and its KL term.
+    pub loss: LossConfig,
+    /// Rewards by judgement.
+    pub reward: Rewards,
+    /// How variants are made.
+    pub variants: VariantSettings,
+    /// How problems are chosen.
+    pub curriculum: CurriculumSettings,
+    /// How held-out problems are answered.
+    pub evaluation: EvaluationSettings,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+}
+
+/// Reward of a completion by its judgement. An unverifiable completion has none and never enters a gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewards {
+    /// A right answer.
+    pub correct: f32,
+    /// A well-formed wrong answer.
+    pub wrong: f32,
+    /// No answer in the task's notation.
+    pub malformed: f32,
+}
+
+/// How variants are made (LADDER section 3.1.2).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VariantSettings {
+    /// Off is plain RL on the roots, the paper's baseline.
+    pub enabled: bool,
+    /// Variants asked for when a node is expanded.
+    pub per_node: usize,
+    /// Variants that one completion is asked to list; models with terse prompts always write one.
+    pub per_completion: usize,
+    /// Levels of the tree that are made before the first step; the adaptive curriculum grows the rest where needed.
+    pub initial_levels: u32,
+    /// Most nodes of a level that are expanded before the first step.
+    pub parents_per_level: usize,
+    /// Bounds of the tree.
+    pub limits: Limits,
+    /// Share of requests for easier, equivalent and harder variants; they add up to 1.
+    pub mix: VariantMix,
+    /// Fewest and most transformations that a prompt offers.
+    pub transformations: [usize; 2],
+    /// Temperatures that requests cycle through.
+    pub temperatures: Vec<f32>,
+    /// How the text is drawn; its temperature is replaced by the cycle's.
+    pub sampling: Sampling,
+    /// Personas that prompts cycle through; empty is none.
+    pub personas: Vec<String>,
+}
+
+/// Shares of the kinds of variants.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VariantMix {
+    /// A step down.
+    pub easier: f64,
+    /// As hard.
+    pub equivalent: f64,
+    /// A step up.
+    pub harder: f64,
+}
+
+/// How problems are chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CurriculumSettings {
+    /// Draw by estimated p(1-p), grow unsolved nodes, rest solved ones. Off draws uniformly from a static tree, as
+    /// the paper does.
+    pub adaptive: bool,
+    /// Exponent on the expected p(1-p) of a node when problems are drawn; 1 is the expectation itself, more keeps
+    /// a crowd of nearly solved nodes from outweighing the few at the frontier.
+    pub sharpness: f64,
+    /// Share of every batch that is drawn from the roots and their direct children.
+    pub root_share: f64,
+    /// Rollouts that tell whether an unmeasured problem is worth a full group; 0 gives every problem a full group.
+    pub probe_samples: usize,
+    /// Problems with at least this many (discounted) judged rollouts are not probed.
+    pub probe_until: f64,
+    /// A probed problem gets its full group if the chance that its rewards will differ is at least this.
+    pub probe_threshold: f64,
+    /// Most rounds of drawing further problems for groups without signal.
+    pub refill_rounds: usize,
+    /// Pseudo-rollouts that the prior of a node, taken from its relatives, is worth.
+    pub prior_strength: f64,
+    /// Factor on older rollouts at each new visit of a node, because the policy moves on.
+    pub memory: f64,
+    /// A node whose estimated pass rate is at least this is solved and rests.
+    pub solved_rate: f64,
+    /// Steps that a solved node rests before it may be drawn again, which also measures forgetting.
+    pub rest_steps: u64,
+    /// A node without a success in this many (discounted) rollouts grows easier variants.
+    pub grow_after: f64,
+    /// Most nodes that grow after one step.
+    pub grow_per_step: usize,
+    /// A parent is promoted when this share of its measured children is solved.
+    pub promote_share: f64,
+}
+
+/// How held-out problems are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationSettings {
+    /// Steps between evaluations; 0 evaluates only before the first and after the last.
+    pub every: u64,
+    /// Samples of each problem.
+    pub samples: usize,
+    /// How they are drawn.
+    pub sampling: Sampling,
+}
+
+/// A named set of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// The paper's values where it gives them (arXiv 2503.00735, sections 3.1 and 3.2) and those of its released
+    /// training scripts elsewhere, with the tenfold learning rate that LoRA needs; static tree, no probes, no refill.
+    Paper,
+    /// For instruction-tuned models under a billion parameters on one GPU: small groups and batches, adaptive tree.
+    Small,
+    /// For the embedded `tiny` model: terse prompts, short answers, a high learning rate.
+    Tiny,
+}
+
+impl std::str::FromStr for Preset {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "paper" => Ok(Self::Paper),
+            "small" => Ok(Self::Small),
+            "tiny" => Ok(Self::Tiny),
+            _ => {
+                Err(Error::usage("--preset", format!("unknown preset `{name}`"), "use paper, small or tiny"))
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        match preset {
+            Preset::Paper => Self::paper(),
+            Preset::Small => Self::small(),
+            Preset::Tiny => Self::tiny(),
+        }
+    }
+
+    fn paper() -> Self {
+        Self {
+            seed: 0,
+            steps: 250,
+            token_budget: None,
+            prompts_per_step: 128,
+            group_size: 8,
+            sampling: Sampling { max_tokens: 1024, ..Sampling::default() },
+            learning_rate: 1e-5,
+            schedule: ScheduleKind::Constant,
+            warmup_steps: 0,
+            optimizer: Optimizer::default(),
+            lora: LoraConfig { rank: 32, ..LoraConfig::default() },
+            loss: LossConfig {
+                kl: Some(KlConfig { coef: 1e-3, estimator: KlEstimator::K3, bias_correction: false }),
+                ..LossName::Grpo.config(1024)
+            },
+            reward: Rewards { correct: 1.05, wrong: 0.05, malformed: 0.0 },
+            variants: VariantSettings {
+                enabled: true,
+                per_node: 20,
+                per_completion: 10,
+                initial_levels: 3,
+                parents_per_level: 300,
+                limits: Limits { depth: 3, children: 40, nodes: 9000, problem_bytes: 256 },
+                mix: VariantMix { easier: 0.7, equivalent: 0.3, harder: 0.0 },
+                transformations: [3, 5],
+                temperatures: vec![0.8, 1.0, 1.2, 1.4],
+                sampling: Sampling { max_tokens: 1536, ..Sampling::default() },
+                personas: personas(),
+            },
+            curriculum: CurriculumSettings {
+                adaptive: false,
+                sharpness: 2.0,
+                root_share: 0.0,
+                probe_samples: 0,
+                probe_until: 0.0,
+                probe_threshold: 0.0,
+                refill_rounds: 0,
+                prior_strength: 2.0,
+                memory: 0.7,
+                solved_rate: 0.9,
+                rest_steps: 20,
+                grow_after: 8.0,
+                grow_per_step: 0,
+                promote_share: 0.5,
+            },
+            evaluation: EvaluationSettings {
+                every: 10,
+                samples: 1,
+                sampling: Sampling { max_tokens: 1024, ..Sampling::default() },
+            },
+            checkpoint_every: 10,
+        }
+    }
+
+    fn small() -> Self {
+        let paper = Self::paper();
+        let answer = Sampling { max_tokens: 256, ..Sampling::default() };
+        Self {
+            steps: 100,
+            lora: LoraConfig { rank: 16, ..LoraConfig::default() },
+            prompts_per_step: 8,
+            sampling: answer,
+            learning_rate: 4e-5,
+            warmup_steps: 2,
+            loss: LossName::Dapo.config(answer.max_tokens),
+            variants: VariantSettings {
+                per_node: 10,
+                per_completion: 5,
+                initial_levels: 1,
+                parents_per_level: 32,
+                limits: Limits { depth: 3, children: 30, nodes: 2000, problem_bytes: 200 },
+                transformations: [3, 6],
+                sampling: Sampling { max_tokens: 320, top_p: 0.95, ..answer },
+                ..paper.variants
+            },
+            curriculum: CurriculumSettings {
+                adaptive: true,
+                root_share: 0.4,
+                probe_samples: 2,
+                probe_until: 4.0,
+                probe_threshold: 0.35,
+                refill_rounds: 3,
+                grow_per_step: 4,
+                ..paper.curriculum
+            },
+            evaluation: EvaluationSettings { every: 10, samples: 1, sampling: answer },
+            checkpoint_every: 5,
+            ..paper
+        }
+    }
+
+    fn tiny() -> Self {
+        let small = Self::small();
+        let answer = Sampling { max_tokens: 64, ..Sampling::default() };
+        Self {
+            steps: 60,
+            prompts_per_step: 16,
+            sampling: answer,
+            learning_rate: 1e-3,
+            lora: LoraConfig { rank: 8, ..LoraConfig::default() },
+            warmup_steps: 0,
+            reward: Rewards { correct: 1.0, wrong: 0.0, malformed: 0.0 },
+            loss: LossName::Grpo.config(answer.max_tokens),
+            variants: VariantSettings {
+                per_node: 8,
+                per_completion: 1,
+                parents_per_level: 64,
+                limits: Limits { depth: 3, children: 24, nodes: 2000, problem_bytes: 64 },
+                sampling: Sampling { top_p: 1.0, ..answer },
+                personas: Vec::new(),
+                ..small.variants
+            },
+            curriculum: CurriculumSettings { root_share: 0.5, grow_per_step: 8, ..small.curriculum },
+            evaluation: EvaluationSettings { every: 20, samples: 4, sampling: answer },
+            checkpoint_every: 10,
+            ..small
+        }
+    }
+
+    /// The learning rate of every step.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            kind: self.schedule,
+            learning_rate: self.learning_rate,
+            warmup_steps: self.warmup_steps,
+            total_steps: self.steps,
+        }
+    }
+
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the setting, by its option where it has one.
+    pub fn check(&self) -> Result<()> {
+        let positive = [
+            ("--steps", self.steps as f64),
+            ("--prompts-per-step", self.prompts_per_step as f64),
+            ("--learning-rate", self.learning_rate),
+            ("checkpoint_every", self.checkpoint_every as f64),
+            ("evaluation.samples", self.evaluation.samples as f64),
+            ("token_budget", self.token_budget.unwrap_or(1) as f64),
+            ("curriculum.prior_strength", self.curriculum.prior_strength),
+            ("curriculum.sharpness", self.curriculum.sharpness),
+        ];
+        for (option, value) in positive {
+            if value.is_nan() || value <= 0.0 || value.is_infinite() {
+                return Err(Error::usage(
+                    option,
+                    format!("{value} is not a positive number"),
+                    "give a larger one",
+                ));
+            }
+        }
+        if self.group_size < 2 {
+            return Err(Error::usage(
+                "--group-size",
+                format!("{} completions cannot be compared with each other", self.group_size),
+                "use 2 or more",
+            ));
+        }
+        for sampling in [&self.sampling, &self.evaluation.sampling, &self.variants.sampling] {
+            sampling.validate()?;
+        }
+        if self.sampling.temperature == 0.0 {
+            return Err(Error::usage(
+                "--temperature",
+                "at 0 all completions of a group are equal, so nothing can be learned from them",
+                "use 1",
+            ));
+        }
+        self.loss.validate()?;
+        self.lora.validate()?;
+        self.check_variants()?;
+        self.check_curriculum()
+    }
+
+    fn check_variants(&self) -> Result<()> {
+        let variants = &self.variants;
+        if !variants.enabled {
+            return Ok(());
+        }
+        let mix = [variants.mix.easier, variants.mix.equivalent, variants.mix.harder];
+        if mix.iter().any(|share| !(0.0..=1.0).contains(share))
+            || (mix.iter().sum::<f64>() - 1.0).abs() > 1e-6
+        {
+            return Err(Error::usage(
+                "variants.mix",
+                format!("{mix:?} are not shares"),
+                "give three numbers from 0 to 1 that add up to 1",
+            ));
+        }
+        if variants.per_node == 0 || variants.per_completion == 0 {
+            return Err(Error::usage(
+                "variants",
+                "per_node and per_completion must be positive",
+                "set variants.enabled to false to train without variants",
+            ));
+        }
+        if variants.temperatures.is_empty()
+            || variants.temperatures.iter().any(|t| !(0.0..=100.0).contains(t))
+        {
+            return Err(Error::usage(
+                "variants.temperatures",
+                format!("{:?}", variants.temperatures),
+                "give at least one temperature from 0 to 100",
+            ));
+        }
+        if variants.transformations[0] > variants.transformations[1] {
+            return Err(Error::usage(
+                "variants.transformations",
+                format!(
+                    "at least {} and at most {}",
+                    variants.transformations[0], variants.transformations[1]
+                ),
+                "give the smaller number first",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_curriculum(&self) -> Result<()> {
+        let c = &self.curriculum;
+        let shares = [
+            ("curriculum.root_share", c.root_share),
+            ("curriculum.probe_threshold", c.probe_threshold),
+            ("curriculum.memory", c.memory),
+            ("curriculum.solved_rate", c.solved_rate),
+            ("curriculum.promote_share", c.promote_share),
+        ];
+        for (option, value) in shares {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(Error::usage(
+                    option,
+                    format!("{value} is not a share"),
+                    "use a number from 0 to 1",
+                ));
+            }
+        }
+        if c.probe_samples > self.group_size {
+            return Err(Error::usage(
+                "curriculum.probe_samples",
+                format!("{} probes for groups of {}", c.probe_samples, self.group_size),
+                "use fewer probes than --group-size",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Experts whose ways of looking at a problem give different variants.
+fn personas() -> Vec<String> {
+    [
+        "Leonhard Euler, who thinks in series and substitutions",
+        "Carl Friedrich Gauss, who looks for patterns and symmetry",
+        "Emmy Noether, who strips a problem to its structure",
+        "Bernhard Riemann, who sees functions as geometry",
+        "Srinivasa Ramanujan, who finds unexpected special cases",
+        "a calculus teacher who writes graded exercise sheets",
+        "an engineer who needs formulas that can be computed by hand",
+        "a contest author who hides a simple idea in an unusual form",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_survive_json() {
+        for preset in ["paper", "small", "tiny"] {
+            let settings = Settings::preset(preset.parse().unwrap());
+            settings.check().unwrap();
+            let json = serde_json::to_string(&settings).unwrap();
+            assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
+        }
+    }
+
+    #[test]
+    fn a_bad_number_is_named() {
+        let bad = |change: fn(&mut Settings)| {
+            let mut settings = Settings::preset(Preset::Tiny);
+            change(&mut settings);
+            settings.check().unwrap_err().to_string()
+        };
+        assert!(bad(|s| s.group_size = 1).starts_with("--group-size"));
+        assert!(bad(|s| s.steps = 0).starts_with("--steps"));
+        assert!(bad(|s| s.learning_rate = f64::NAN).starts_with("--learning-rate"));
+        assert!(bad(|s| s.sampling.temperature = 0.0).starts_with("--temperature"));
+        assert!(bad(|s| s.token_budget = Some(0)).starts_with("token_budget"));
+        assert!(bad(|s| s.variants.mix.easier = 0.9).starts_with("variants.mix"));
+        assert!(bad(|s| s.curriculum.memory = 2.0).starts_with("curriculum.memory"));
+        assert!(bad(|s| s.curriculum.probe_samples = 99).starts_with("curriculum.probe_samples"));
+        assert!("pape".parse::<Preset>().unwrap_err().to_string().contains("paper, small or tiny"));
+    }
+}

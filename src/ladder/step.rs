@@ -1,0 +1,368 @@
+//! One step: choose problems, answer them in groups, judge, update.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::Result;
+use crate::ladder::curriculum::{self, Beliefs, Draw};
+use crate::ladder::engine::Engine;
+use crate::ladder::events::{
+    self, Event, JudgedSample, Phase, RolloutRate, VerdictCounts, WarningCode, finite, logged_text,
+};
+use crate::ladder::policy::{Episode, Policy, Sample, SampleRequest, UpdateSettings, UpdateStats};
+use crate::ladder::settings::Rewards;
+use crate::task::{Problem, Task, Verdict, VerdictKind};
+use crate::train::advantage::advantages;
+
+/// Completions of one problem, judged.
+#[derive(Debug, Default)]
+struct Group {
+    prompt: Vec<u32>,
+    samples: Vec<Sample>,
+    verdicts: Vec<Verdict>,
+}
+
+impl Group {
+    fn counts(&self) -> VerdictCounts {
+        let mut counts = VerdictCounts::default();
+        for (sample, verdict) in self.samples.iter().zip(&self.verdicts) {
+            counts.add(verdict.verdict, sample.finished);
+        }
+        counts
+    }
+
+    /// One reward a sample; `None` for those that may not enter a gradient.
+    fn rewards(&self, rewards: &Rewards, mask_truncated: bool) -> Vec<Option<f32>> {
+        self.samples
+            .iter()
+            .zip(&self.verdicts)
+            .map(
+                |(sample, verdict)| {
+                    if mask_truncated && !sample.finished { None } else { reward(rewards, verdict.verdict) }
+                },
+            )
+            .collect()
+    }
+}
+
+/// The reward of a judgement; an unverifiable answer has none.
+pub(crate) fn reward(rewards: &Rewards, verdict: VerdictKind) -> Option<f32> {
+    match verdict {
+        VerdictKind::Correct => Some(rewards.correct),
+        VerdictKind::Wrong => Some(rewards.wrong),
+        VerdictKind::Malformed => Some(rewards.malformed),
+        VerdictKind::Unverifiable => None,
+    }
+}
+
+/// Judges one completion; what the log keeps of it is bounded.
+pub(crate) fn judge(task: &dyn Task, problem: &Problem, sample: &Sample) -> JudgedSample {
+    JudgedSample {
+        text: logged_text(&sample.text),
+        verdict: task.verify(problem, &sample.text),
+        tokens: sample.tokens.len(),
+        finished: sample.finished,
+    }
+}
+
+/// What a step collects on its way.
+#[derive(Default)]
+struct Collected {
+    /// In order of the first visit.
+    order: Vec<u32>,
+    groups: HashMap<u32, Group>,
+    with_signal: HashSet<u32>,
+    rounds: usize,
+    tokens: usize,
+}
+
+impl<P: Policy> Engine<'_, '_, P> {
+    /// One step of the loop. On an error the tree and the progress are to be put back by the caller; the policy has
+    /// not changed then.
+    pub(crate) async fn step(&mut self) -> Result<()> {
+        let began = (self.host.clock)();
+        let step = self.progress.step + 1;
+        let collected = self.collect(step).await?;
+        let groups: Vec<&Group> = collected
+            .order
+            .iter()
+            .filter(|id| collected.with_signal.contains(id))
+            .map(|id| &collected.groups[id])
+            .collect();
+        let learning_rate = self.settings.schedule().at(self.progress.step);
+        let stats = self.update(&groups, learning_rate).await?;
+        if groups.is_empty() {
+            let message = format!(
+                "no group of {} had answers of different reward, so there was no update",
+                collected.order.len()
+            );
+            self.warn(step, WarningCode::NoSignal, message)?;
+        }
+        let skipped = stats.is_some_and(|stats| stats.skipped);
+        if skipped {
+            self.progress.non_finite_in_a_row += 1;
+            let message = "the loss or gradient was not finite; the update was skipped".to_owned();
+            self.warn(step, WarningCode::NonFinite, message)?;
+        } else if stats.is_some() {
+            self.progress.non_finite_in_a_row = 0;
+        }
+        let limits = &self.settings.variants.limits;
+        let mut changes =
+            curriculum::after_step(&mut self.tree, &self.settings.curriculum, limits, &collected.order, step);
+        if !self.settings.variants.enabled {
+            changes.grow.clear();
+        }
+        self.progress.pending.extend(&changes.grow);
+        self.progress.step = step;
+        let event = self.report(&collected, groups.len(), stats, learning_rate, changes.promoted, began);
+        let truncated = event.verdicts.truncated;
+        if truncated * 2 > event.verdicts.total() {
+            let message = format!(
+                "{truncated} of {} answers were cut off after {} tokens; raise --max-tokens if this goes on",
+                event.verdicts.total(),
+                self.settings.sampling.max_tokens
+            );
+            self.warn(step, WarningCode::Truncated, message)?;
+        }
+        self.host.emit(&Event::Step(event))
+    }
+
+    /// Rolls out problems until enough groups have a signal or the rounds are used up.
+    ///
+    /// A problem of which little is known gets a few probes first and the rest of its group only if that group is
+    /// likely to have a signal. That the decision depends on the probes, which stay in the group, biases a group's
+    /// composition towards mixed outcomes; dropping groups without signal does the same.
+    async fn collect(&mut self, step: u64) -> Result<Collected> {
+        let settings = self.settings;
+        let c = &settings.curriculum;
+        let mut collected = Collected::default();
+        for round in 0..=c.refill_rounds {
+            let found = collected.with_signal.len();
+            let missing = settings.prompts_per_step.saturating_sub(found);
+            if missing == 0 {
+                break;
+            }
+            // Draw as many as the yield so far asks for, at most four times what is missing.
+            let visited = collected.order.len();
+            let rate = if visited == 0 { 1.0 } else { (found as f64 / visited as f64).max(0.25) };
+            let count = (missing as f64 / rate).ceil() as usize;
+            let used: HashSet<u32> = collected.order.iter().chain(&self.withheld).copied().collect();
+            let beliefs = Beliefs::of(&self.tree, c);
+            let mut rng = self.progress.random.stream();
+            let draw = Draw { step, count, used: &used, or_resting: round == 0 };
+            let chosen = curriculum::select(&self.tree, &beliefs, c, &draw, &mut rng);
+            if chosen.is_empty() {
+                break;
+            }
+            collected.rounds = round;
+            let first: Vec<(u32, usize)> = chosen
+                .iter()
+                .map(|&id| {
+                    let known = c.probe_samples == 0 || self.tree.node(id).recent_attempts >= c.probe_until;
+                    (id, if known { settings.group_size } else { c.probe_samples })
+                })
+                .collect();
+            self.rollout(step, &first, &mut collected).await?;
+            let beliefs = Beliefs::of(&self.tree, c);
+            let second: Vec<(u32, usize)> = first
+                .into_iter()
+                .filter(|&(_, taken)| taken < settings.group_size)
+                .filter(|(id, taken)| {
+                    let rest = settings.group_size - taken;
+                    mixed(collected.groups[id].counts())
+                        || beliefs.posterior(*id).signal(rest) >= c.probe_threshold
+                })
+                .map(|(id, taken)| (id, settings.group_size - taken))
+                .collect();
+            if !second.is_empty() {
+                self.rollout(step, &second, &mut collected).await?;
+            }
+            let rewards: Vec<Vec<Option<f32>>> =
+                chosen.iter().map(|id| self.rewards_of(&collected.groups[id])).collect();
+            let signals = advantages(settings.loss.advantage, &rewards).has_signal;
+            let beliefs = Beliefs::of(&self.tree, c);
+            for (&id, signal) in chosen.iter().zip(signals) {
+                // Probes alone are too few for a group's statistics.
+                let full = collected.groups[&id].samples.len() >= settings.group_size;
+                if signal && full {
+                    collected.with_signal.insert(id);
+                }
+                let estimate = beliefs.posterior(id).mean();
+                self.verified(step, id, &collected.groups[&id], signal && full, estimate)?;
+            }
+        }
+        Ok(collected)
+    }
+
+    fn rewards_of(&self, group: &Group) -> Vec<Option<f32>> {
+        group.rewards(&self.settings.reward, self.settings.loss.mask_truncated)
+    }
+
+    /// Adds `count` judged completions to the group of each node and to the node's estimate.
+    async fn rollout(&mut self, step: u64, wanted: &[(u32, usize)], collected: &mut Collected) -> Result<()> {
+        let style = self.policy.prompt_style();
+        let mut requests = Vec::with_capacity(wanted.len());
+        for &(id, samples) in wanted {
+            requests.push(SampleRequest {
+                prompt: self.policy.encode_prompt(&self.task.prompt(&self.tree.node(id).problem, style))?,
+                samples,
+                sampling: self.settings.sampling,
+                seed: self.progress.random.seed(),
+            });
+        }
+        let answers = self.sample(Phase::Training, step, &requests).await?;
+        for ((&(id, _), request), samples) in wanted.iter().zip(requests).zip(answers) {
+            let problem = self.tree.node(id).as_problem();
+            let verdicts: Vec<Verdict> =
+                samples.iter().map(|sample| self.task.verify(&problem, &sample.text)).collect();
+            let mut counts = VerdictCounts::default();
+            for (sample, verdict) in samples.iter().zip(&verdicts) {
+                counts.add(verdict.verdict, sample.finished);
+                collected.tokens += sample.tokens.len();
+            }
+            let first = !collected.groups.contains_key(&id);
+            let memory = self.settings.curriculum.memory;
+            curriculum::observe(&mut self.tree, id, counts.judged(), counts.correct, first, memory);
+            if first {
+                collected.order.push(id);
+            }
+            let group = collected.groups.entry(id).or_default();
+            group.prompt = request.prompt;
+            group.samples.extend(samples);
+            group.verdicts.extend(verdicts);
+        }
+        Ok(())
+    }
+
+    fn verified(&mut self, step: u64, id: u32, group: &Group, signal: bool, estimate: f64) -> Result<()> {
+        let rewards: Vec<f64> = self.rewards_of(group).into_iter().flatten().map(f64::from).collect();
+        let correct = |verdict: &Verdict| verdict.verdict == VerdictKind::Correct;
+        let shown = [
+            group.verdicts.iter().position(correct),
+            group.verdicts.iter().position(|verdict| !correct(verdict)),
+        ];
+        let samples = shown
+            .into_iter()
+            .flatten()
+            .map(|place| JudgedSample {
+                text: logged_text(&group.samples[place].text),
+                verdict: group.verdicts[place].clone(),
+                tokens: group.samples[place].tokens.len(),
+                finished: group.samples[place].finished,
+            })
+            .collect();
+        let node = self.tree.node(id);
+        self.host.emit(&Event::Verified(events::Verified {
+            step,
+            node: id,
+            problem: node.problem.clone(),
+            depth: node.depth,
+            counts: group.counts(),
+            reward_mean: (!rewards.is_empty()).then(|| rewards.iter().sum::<f64>() / rewards.len() as f64),
+            signal,
+            estimate,
+            samples,
+        }))
+    }
+
+    /// One optimizer step on groups with signal; `None` if there are none.
+    async fn update(&mut self, groups: &[&Group], learning_rate: f64) -> Result<Option<UpdateStats>> {
+        if groups.is_empty() {
+            return Ok(None);
+        }
+        self.host.check_cancelled()?;
+        let rewards: Vec<Vec<Option<f32>>> = groups.iter().map(|group| self.rewards_of(group)).collect();
+        let computed = advantages(self.settings.loss.advantage, &rewards);
+        let episodes: Vec<Vec<Episode<'_>>> = groups
+            .iter()
+            .zip(&computed.values)
+            .map(|(group, values)| {
+                group
+                    .samples
+                    .iter()
+                    .zip(values)
+                    .filter(|(sample, _)| !sample.tokens.is_empty())
+                    .filter_map(|(sample, advantage)| {
+                        advantage.map(|advantage| Episode { prompt: &group.prompt, sample, advantage })
+                    })
+                    .collect()
+            })
+            .collect();
+        let settings = UpdateSettings {
+            loss: self.settings.loss.clone(),
+            learning_rate,
+            optimizer: self.settings.optimizer,
+        };
+        self.policy.update(&episodes, &settings).await.map(Some)
+    }
+
+    fn report(
+        &mut self,
+        collected: &Collected,
+        groups: usize,
+        stats: Option<UpdateStats>,
+        learning_rate: f64,
+        promoted: Vec<u32>,
+        began: f64,
+    ) -> events::Step {
+        let step = self.progress.step;
+        let mut verdicts = VerdictCounts::default();
+        let (mut by_level, mut by_depth) = (BTreeMap::new(), BTreeMap::new());
+        let mut rewards = Vec::new();
+        let mut probes = 0;
+        for id in &collected.order {
+            let group = &collected.groups[id];
+            let counts = group.counts();
+            verdicts.merge(&counts);
+            rewards.extend(self.rewards_of(group).into_iter().flatten().map(f64::from));
+            probes += usize::from(group.samples.len() < self.settings.group_size);
+            let node = self.tree.node(*id);
+            let keys = [(&mut by_depth, Some(node.depth)), (&mut by_level, node.level)];
+            for (rates, key) in keys.into_iter().filter_map(|(rates, key)| Some((rates, key?))) {
+                let rate = rates.entry(key).or_insert(RolloutRate { key, samples: 0, correct: 0 });
+                rate.samples += counts.judged();
+                rate.correct += counts.correct;
+            }
+        }
+        let progress = &mut self.progress;
+        progress.total_rollout_tokens += collected.tokens as u64;
+        let rollout_tokens = collected.tokens + std::mem::take(&mut progress.variant_tokens);
+        let seconds = (self.host.clock)() - began;
+        progress.step_seconds += seconds;
+        let beliefs = Beliefs::of(&self.tree, &self.settings.curriculum);
+        let measured = |value: fn(&UpdateStats) -> f64| stats.as_ref().and_then(|stats| finite(value(stats)));
+        events::Step {
+            step,
+            steps: self.settings.steps,
+            learning_rate,
+            loss: measured(|stats| stats.loss),
+            grad_norm: measured(|stats| stats.grad_norm),
+            kl: measured(|stats| stats.kl),
+            entropy: measured(|stats| stats.entropy),
+            clip_fraction: measured(|stats| stats.clip_fraction),
+            skipped: stats.is_some_and(|stats| stats.skipped),
+            reward_mean: (!rewards.is_empty()).then(|| rewards.iter().sum::<f64>() / rewards.len() as f64),
+            pass_rate: verdicts.pass_rate(),
+            by_level: by_level.into_values().collect(),
+            by_depth: by_depth.into_values().collect(),
+            verdicts,
+            groups,
+            groups_without_signal: collected.order.len() - probes - groups,
+            probes,
+            refills: collected.rounds,
+            rollout_tokens,
+            total_rollout_tokens: progress.total_rollout_tokens,
+            tokens_per_second: if seconds > 0.0 { collected.tokens as f64 / seconds } else { 0.0 },
+            seconds,
+            elapsed: progress.elapsed + seconds,
+            remaining: progress.step_seconds / step as f64 * self.settings.steps.saturating_sub(step) as f64,
+            nodes: self.tree.len(),
+            frontier: beliefs.frontier(),
+            solved: self.tree.nodes().iter().filter(|node| node.rests_until > step).count(),
+            promoted,
+        }
+    }
+}
+
+fn mixed(counts: VerdictCounts) -> bool {
+    counts.correct > 0 && counts.correct < counts.judged()
+}

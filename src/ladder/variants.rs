@@ -1,0 +1,211 @@
+//! The model writes variants of problems, and those that are problems of their own become nodes.
+
+use std::collections::BTreeMap;
+
+use crate::Result;
+use crate::ladder::engine::Engine;
+use crate::ladder::events::{self, Event, Phase, VariantRecord, logged_text};
+use crate::ladder::policy::{Policy, Sample, SampleRequest, Sampling};
+use crate::ladder::settings::{VariantMix, VariantSettings};
+use crate::ladder::state::{Cycle, Randomness};
+use crate::ladder::tree::{Proposal, Rejection};
+use crate::task::{PromptStyle, Task, VariantKind, VariantRequest};
+use crate::train::rng::{below, permutation};
+
+/// One prompt that asks for variants, and how often it is sampled.
+#[derive(Debug, Clone, PartialEq)]
+struct Ask {
+    request: VariantRequest,
+    prompt: String,
+    temperature: f32,
+    samples: usize,
+}
+
+/// Splits `total` by the shares of `mix`, largest remainders first; the parts add up to `total`.
+fn apportion(mix: &VariantMix, total: usize) -> [(VariantKind, usize); 3] {
+    let shares = [mix.easier, mix.equivalent, mix.harder].map(|share| share * total as f64);
+    let mut counts = shares.map(|share| share.floor() as usize);
+    let mut order = [0, 1, 2];
+    order.sort_by(|&a, &b| (shares[b].fract()).total_cmp(&shares[a].fract()).then(a.cmp(&b)));
+    let missing = total.saturating_sub(counts.iter().sum());
+    for place in order.into_iter().cycle().filter(|&place| shares[place] > 0.0).take(missing) {
+        counts[place] += 1;
+    }
+    [(VariantKind::Easier, counts[0]), (VariantKind::Equivalent, counts[1]), (VariantKind::Harder, counts[2])]
+}
+
+/// The prompts for `wanted` variants of `problem`. Prompts that come out equal (terse ones name neither persona nor
+/// transformations) are merged, so that their samples share a KV cache.
+fn plan(
+    task: &dyn Task,
+    style: PromptStyle,
+    settings: &VariantSettings,
+    problem: &str,
+    wanted: usize,
+    cycle: &mut Cycle,
+    random: &mut Randomness,
+) -> Vec<Ask> {
+    let terse = style == PromptStyle::Terse;
+    let per_completion = if terse { 1 } else { settings.per_completion };
+    let mut rng = random.stream();
+    let mut asks: Vec<Ask> = Vec::new();
+    for (kind, mut missing) in apportion(&settings.mix, wanted) {
+        while missing > 0 {
+            let count = missing.min(per_completion);
+            missing -= count;
+            let place = cycle.temperature as usize % settings.temperatures.len();
+            let temperature = settings.temperatures[place];
+            cycle.temperature += 1;
+            let (mut transformations, mut persona) = (Vec::new(), None);
+            if !terse {
+                let library = task.transformations(kind);
+                let [fewest, most] = settings.transformations;
+                let offered = fewest + below(&mut rng, most - fewest + 1);
+                let order = permutation(&mut rng, library.len());
+                transformations =
+                    order.into_iter().take(offered).map(|index| library[index].to_owned()).collect();
+                if !settings.personas.is_empty() {
+                    persona =
+                        Some(settings.personas[cycle.persona as usize % settings.personas.len()].clone());
+                    cycle.persona += 1;
+                }
+            }
+            let request = VariantRequest { kind, count, transformations, persona };
+            let prompt = task.variant_prompt(problem, &request, style);
+            match asks.iter_mut().find(|ask| ask.prompt == prompt && ask.temperature == temperature) {
+                Some(ask) => ask.samples += 1,
+                None => asks.push(Ask { request, prompt, temperature, samples: 1 }),
+            }
+        }
+    }
+    asks
+}
+
+/// The variants in a completion that was asked for `count`. The last one of a completion that was cut off may be
+/// half an expression that happens to parse, so it is left out.
+fn read_variants(task: &dyn Task, sample: &Sample, count: usize) -> Vec<String> {
+    let mut variants = task.parse_variants(&sample.text);
+    if !sample.finished {
+        variants.pop();
+    }
+    variants.truncate(count);
+    variants
+}
+
+impl<P: Policy> Engine<'_, '_, P> {
+    /// Asks for variants of every node of `parents` in one batch and adds those that hold up.
+    pub(crate) async fn grow(&mut self, parents: &[u32]) -> Result<()> {
+        let settings = self.settings;
+        let variants = &settings.variants;
+        let style = self.policy.prompt_style();
+        let step = self.progress.step;
+        let mut asks: Vec<(u32, Ask)> = Vec::new();
+        let mut requests = Vec::new();
+        for &parent in parents {
+            if !self.tree.may_grow(parent, &variants.limits) {
+                continue;
+            }
+            let wanted = variants.per_node.min(variants.limits.children - self.tree.children(parent).len());
+            let problem = self.tree.node(parent).problem.clone();
+            let (cycle, random) = (&mut self.progress.cycle, &mut self.progress.random);
+            for ask in plan(self.task, style, variants, &problem, wanted, cycle, random) {
+                requests.push(SampleRequest {
+                    prompt: self.policy.encode_prompt(&ask.prompt)?,
+                    samples: ask.samples,
+                    sampling: Sampling { temperature: ask.temperature, ..variants.sampling },
+                    seed: random.seed(),
+                });
+                asks.push((parent, ask));
+            }
+            self.tree.node_mut(parent).expansions += 1;
+        }
+        if requests.is_empty() {
+            return Ok(());
+        }
+        let answers = self.sample(Phase::Variants, step, &requests).await?;
+        let mut reports: BTreeMap<u32, events::Variants> = BTreeMap::new();
+        for ((parent, ask), samples) in asks.iter().zip(&answers) {
+            let mut report = reports.remove(parent).unwrap_or_else(|| events::Variants {
+                step,
+                parent: *parent,
+                problem: self.tree.node(*parent).problem.clone(),
+                completions: 0,
+                empty: 0,
+                variants: Vec::new(),
+                accepted: 0,
+                rejected: BTreeMap::new(),
+                tokens: 0,
+            });
+            for sample in samples {
+                self.take_variants(*parent, ask, sample, style, &mut report);
+            }
+            reports.insert(*parent, report);
+        }
+        for report in reports.into_values() {
+            self.progress.total_rollout_tokens += report.tokens as u64;
+            self.progress.variant_tokens += report.tokens;
+            self.host.emit(&Event::Variants(report))?;
+        }
+        self.progress.rejections = self.tree.rejections().clone();
+        Ok(())
+    }
+
+    fn take_variants(
+        &mut self,
+        parent: u32,
+        ask: &Ask,
+        sample: &Sample,
+        style: PromptStyle,
+        report: &mut events::Variants,
+    ) {
+        let found = read_variants(self.task, sample, ask.request.count);
+        report.completions += 1;
+        report.empty += usize::from(found.is_empty());
+        report.tokens += sample.tokens.len();
+        for problem in found {
+            let kind = ask.request.kind;
+            // A problem that the model cannot be asked is worth nothing, however valid it is.
+            let fits = self.policy.encode_prompt(&self.task.prompt(&problem, style)).is_ok();
+            let outcome = if fits {
+                let proposal = Proposal {
+                    parent,
+                    problem: &problem,
+                    kind,
+                    persona: ask.request.persona.as_deref(),
+                    transformations: &ask.request.transformations,
+                    step: self.progress.step,
+                };
+                self.tree.propose(self.task, &self.settings.variants.limits, &proposal)
+            } else {
+                self.tree.reject(Rejection::TooLong)
+            };
+            report.accepted += usize::from(outcome.is_ok());
+            if let Err(reason) = outcome {
+                *report.rejected.entry(reason).or_default() += 1;
+            }
+            report.variants.push(VariantRecord {
+                id: outcome.ok(),
+                problem: logged_text(&problem),
+                kind: kind.into(),
+                rejection: outcome.err(),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apportioned_parts_add_up() {
+        let mix = VariantMix { easier: 0.7, equivalent: 0.3, harder: 0.0 };
+        for total in 0..50 {
+            let parts = apportion(&mix, total).map(|(_, count)| count);
+            assert_eq!(parts.iter().sum::<usize>(), total);
+            assert_eq!(parts[2], 0);
+        }
+        assert_eq!(apportion(&mix, 10).map(|(_, count)| count), [7, 3, 0]);
+        assert_eq!(apportion(&mix, 8).map(|(_, count)| count), [6, 2, 0]);
+    }
+}

@@ -1,0 +1,265 @@
+//! The forward pass of one transformer block, the same for training, prefill and decoding.
+//!
+//!   x  = norm(h)
+//!   q, k, v = Wq·x, Wk·x, Wv·x          (+ bias; q and k normalised per head in Qwen3)
+//!   h += Wo·attention(rope(q), rope(k), v)
+//!   x  = norm(h)
+//!   h += Wdown·(silu(Wgate·x) · Wup·x)
+//!
+//! Every W also adds scale·B·A·x where an adapter has one.
+
+use super::config::ModelConfig;
+use super::lora::{Lora, Pair};
+use super::module::Module;
+use super::weights::{LayerWeights, Linear};
+use crate::Result;
+use crate::gpu::{Buffer, Gpu, Recorder};
+use crate::kernel::attention::{Heads, Saved};
+use crate::kernel::gemm::Operand::{Plain, Transposed};
+use crate::kernel::{add_bias, attention, decode_attention, gemm, kv_write, matmul, rms_norm, rope, swiglu};
+
+/// The intermediate results of one block for some tokens.
+#[derive(Debug, Clone)]
+pub struct Activations {
+    /// Normalised input of the attention half `[tokens, hidden]`.
+    pub x_attention: Buffer,
+    /// Projections before their per-head norm, where the family has one: `[tokens, heads·head_dim]`, `[tokens, kv…]`.
+    pub raw_qk: Option<[Buffer; 2]>,
+    /// Rotated queries `[tokens, heads·head_dim]`.
+    pub q: Buffer,
+    /// Rotated keys `[tokens, kv_heads·head_dim]`.
+    pub k: Buffer,
+    /// Values `[tokens, kv_heads·head_dim]`.
+    pub v: Buffer,
+    /// Output of attention `[tokens, heads·head_dim]`.
+    pub o: Buffer,
+    /// Softmax statistics `[tokens, heads, 2]`; unused while decoding.
+    pub stats: Buffer,
+    /// Normalised input of the MLP half `[tokens, hidden]`.
+    pub x_mlp: Buffer,
+    /// Gate projection `[tokens, intermediate]`.
+    pub gate: Buffer,
+    /// Up projection `[tokens, intermediate]`.
+    pub up: Buffer,
+    /// silu(gate)·up `[tokens, intermediate]`.
+    pub act: Buffer,
+    /// A·x of each adapted module, by `Module as usize`: `[tokens, max rank]` elements each.
+    pub low: Vec<Buffer>,
+}
+
+impl Activations {
+    /// Buffers for up to `tokens` tokens and adapters of up to `rank`.
+    pub fn new(gpu: &Gpu, config: &ModelConfig, tokens: usize, rank: usize) -> Result<Self> {
+        let (q, kv) = (config.q_size(), config.kv_size());
+        let buffer = |label: &str, cols: usize| gpu.buffer(label, &[tokens, cols]);
+        Ok(Self {
+            x_attention: buffer("x_attention", config.hidden_size)?,
+            raw_qk: if config.qk_norm { Some([buffer("raw_q", q)?, buffer("raw_k", kv)?]) } else { None },
+            q: buffer("q", q)?,
+            k: buffer("k", kv)?,
+            v: buffer("v", kv)?,
+            o: buffer("o", q)?,
+            stats: gpu.buffer("stats", &[tokens, config.num_heads, 2])?,
+            x_mlp: buffer("x_mlp", config.hidden_size)?,
+            gate: buffer("gate", config.intermediate_size)?,
+            up: buffer("up", config.intermediate_size)?,
+            act: buffer("act", config.intermediate_size)?,
+            low: (0..if rank > 0 { 7 } else { 0 }).map(|_| buffer("low", rank)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The same memory for fewer tokens.
+    pub fn first(&self, tokens: usize) -> Result<Self> {
+        let view = |buffer: &Buffer| {
+            let mut shape = buffer.shape().to_vec();
+            shape[0] = tokens;
+            buffer.view(0, &shape)
+        };
+        Ok(Self {
+            x_attention: view(&self.x_attention)?,
+            raw_qk: match &self.raw_qk {
+                Some([q, k]) => Some([view(q)?, view(k)?]),
+                None => None,
+            },
+            q: view(&self.q)?,
+            k: view(&self.k)?,
+            v: view(&self.v)?,
+            o: view(&self.o)?,
+            stats: view(&self.stats)?,
+            x_mlp: view(&self.x_mlp)?,
+            gate: view(&self.gate)?,
+            up: view(&self.up)?,
+            act: view(&self.act)?,
+            low: self.low.iter().map(view).collect::<Result<_>>()?,
+        })
+    }
+
+    /// A·x of one module with its own rank.
+    pub fn low(&self, module: Module, rank: usize) -> Result<Buffer> {
+        let buffer = &self.low[module as usize];
+        buffer.view(0, &[buffer.shape()[0], rank])
+    }
+
+    /// What attention saves for its backward pass.
+    pub fn saved(&self) -> Saved<'_> {
+        Saved { q: &self.q, k: &self.k, v: &self.v, o: &self.o, stats: &self.stats }
+    }
+}
+
+/// Keys and values of one layer in pages.
+#[derive(Debug, Clone)]
+pub struct LayerCache {
+    /// `[places, kv_heads·head_dim]`
+    pub k: Buffer,
+    /// `[places, kv_heads·head_dim]`
+    pub v: Buffer,
+}
+
+/// Which tokens attend to which.
+#[derive(Debug, Clone, Copy)]
+pub enum Attend<'a> {
+    /// Each token to those before it in its own sequence; span is `[tokens, 2]`.
+    Packed {
+        /// First token and end of each token's sequence.
+        span: &'a Buffer,
+    },
+    /// The same, and keys and values go into the cache as `pair` says.
+    Prefill {
+        /// First token and end of each token's sequence.
+        span: &'a Buffer,
+        /// `[pairs, 2]` of (token, place).
+        pair: &'a Buffer,
+        /// The layer's pages.
+        cache: &'a LayerCache,
+    },
+    /// One new token a row to its own cache.
+    Cached {
+        /// The rows.
+        rows: decode_attention::Rows<'a>,
+        /// `[rows, 2]` of (row, place).
+        pair: &'a Buffer,
+        /// The layer's pages.
+        cache: &'a LayerCache,
+    },
+}
+
+/// Where the tokens stand: positions `[tokens]` and the table `[positions, head_dim]` of (cos, sin).
+#[derive(Debug, Clone, Copy)]
+pub struct Positions<'a> {
+    /// Position of each token.
+    pub position: &'a Buffer,
+    /// (cos, sin) by position.
+    pub table: &'a Buffer,
+}
+
+/// One block with its adapter.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<'a> {
+    /// Sizes.
+    pub config: &'a ModelConfig,
+    /// Number of the block.
+    pub layer: usize,
+    /// Base weights.
+    pub weights: &'a LayerWeights,
+    /// The live adapter.
+    pub lora: Option<&'a Lora>,
+}
+
+impl<'a> Block<'a> {
+    /// The sizes of attention.
+    pub fn heads(&self) -> Heads {
+        Heads {
+            heads: self.config.num_heads,
+            kv_heads: self.config.num_kv_heads,
+            head_dim: self.config.head_dim,
+        }
+    }
+
+    /// The adapter of one module.
+    pub fn pair(&self, module: Module) -> Option<&'a Pair> {
+        self.lora.and_then(|lora| lora.pair(self.layer, module))
+    }
+
+    /// y = W·x (+ bias) + scale·B·A·x, added to y if `accumulate`.
+    fn linear(
+        &self,
+        rec: &mut Recorder<'_>,
+        module: Module,
+        x: &Buffer,
+        y: &Buffer,
+        act: &Activations,
+        accumulate: bool,
+    ) -> Result<()> {
+        let Linear { weight, bias } = self.weights.linear(module);
+        matmul::forward(rec, weight, x, y, accumulate)?;
+        if let Some(bias) = bias {
+            add_bias::forward(rec, bias, y)?;
+        }
+        if let Some(pair) = self.pair(module) {
+            let low = act.low(module, pair.rank)?;
+            gemm::forward(rec, Plain(x), Transposed(&pair.a), &low, 1.0, 0.0)?;
+            gemm::forward(rec, Plain(&low), Transposed(&pair.b), y, pair.scale, 1.0)?;
+        }
+        Ok(())
+    }
+
+    /// The attention half: reads h, adds to `h` in place.
+    pub fn attention_half(
+        &self,
+        rec: &mut Recorder<'_>,
+        h: &Buffer,
+        act: &Activations,
+        positions: Positions<'_>,
+        attend: Attend<'_>,
+    ) -> Result<()> {
+        let eps = self.config.rms_norm_eps;
+        rms_norm::forward(rec, h, &self.weights.attention_norm, &act.x_attention, eps)?;
+        let [raw_q, raw_k] = match &act.raw_qk {
+            Some([q, k]) => [q, k],
+            None => [&act.q, &act.k],
+        };
+        self.linear(rec, Module::Q, &act.x_attention, raw_q, act, false)?;
+        self.linear(rec, Module::K, &act.x_attention, raw_k, act, false)?;
+        self.linear(rec, Module::V, &act.x_attention, &act.v, act, false)?;
+        if let Some([q_norm, k_norm]) = &self.weights.qk_norm {
+            rms_norm::forward(rec, raw_q, q_norm, &act.q, eps)?;
+            rms_norm::forward(rec, raw_k, k_norm, &act.k, eps)?;
+        }
+        rope::forward(rec, positions.position, positions.table, &act.q)?;
+        rope::forward(rec, positions.position, positions.table, &act.k)?;
+        match attend {
+            Attend::Packed { span } => attention::forward(rec, self.heads(), span, act.saved())?,
+            Attend::Prefill { span, pair, cache } => {
+                kv_write::forward(rec, pair, &act.k, &act.v, &cache.k, &cache.v)?;
+                attention::forward(rec, self.heads(), span, act.saved())?;
+            }
+            Attend::Cached { rows, pair, cache } => {
+                kv_write::forward(rec, pair, &act.k, &act.v, &cache.k, &cache.v)?;
+                decode_attention::forward(rec, self.heads(), rows, &act.q, &cache.k, &cache.v, &act.o)?;
+            }
+        }
+        self.linear(rec, Module::O, &act.o, h, act, true)
+    }
+
+    /// The MLP half up to silu(gate)·up: all that its backward pass needs.
+    pub fn mlp_inner(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
+        rms_norm::forward(rec, h, &self.weights.mlp_norm, &act.x_mlp, self.config.rms_norm_eps)?;
+        self.linear(rec, Module::Gate, &act.x_mlp, &act.gate, act, false)?;
+        self.linear(rec, Module::Up, &act.x_mlp, &act.up, act, false)?;
+        swiglu::forward(rec, &act.gate, &act.up, &act.act)
+    }
+
+    /// The whole block: adds to `h` in place.
+    pub fn forward(
+        &self,
+        rec: &mut Recorder<'_>,
+        h: &Buffer,
+        act: &Activations,
+        positions: Positions<'_>,
+        attend: Attend<'_>,
+    ) -> Result<()> {
+        self.attention_half(rec, h, act, positions, attend)?;
+        self.mlp_inner(rec, h, act)?;
+        self.linear(rec, Module::Down, &act.act, h, act, true)
+    }
+}

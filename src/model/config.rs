@@ -1,0 +1,240 @@
+//! The sizes and constants of a model, whatever file they came from.
+
+pub mod gguf;
+pub mod json;
+
+use std::f64::consts::PI;
+use std::path::Path;
+
+use super::family::Family;
+use crate::{Error, Result};
+
+/// How RoPE's frequencies are stretched for longer contexts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RopeScaling {
+    /// As trained.
+    None,
+    /// Every frequency divided by `factor` (position interpolation).
+    Linear {
+        /// Divisor of the frequencies.
+        factor: f64,
+    },
+    /// Llama 3.1: long wavelengths divided by `factor`, short ones kept, those between blended.
+    Llama3 {
+        /// Divisor of the lowest frequencies.
+        factor: f64,
+        /// Wavelengths above `original / low_freq_factor` are divided.
+        low_freq_factor: f64,
+        /// Wavelengths below `original / high_freq_factor` are kept.
+        high_freq_factor: f64,
+        /// Context length of the pretraining.
+        original_max_position_embeddings: usize,
+    },
+    /// A divisor for each frequency, as GGUF files carry it in `rope_freqs.weight`. `[head_dim / 2]`
+    Divisors(Vec<f32>),
+}
+
+/// Rotary position embedding (Su et al. 2021), in the half-split layout of Hugging Face checkpoints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rope {
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// Stretching for longer contexts.
+    pub scaling: RopeScaling,
+}
+
+/// The sizes and constants of a decoder-only transformer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// The family.
+    pub family: &'static Family,
+    /// Rows of the embedding; at least the tokenizer's size.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the MLP.
+    pub intermediate_size: usize,
+    /// Transformer blocks.
+    pub num_layers: usize,
+    /// Query heads.
+    pub num_heads: usize,
+    /// Key and value heads; divides `num_heads`.
+    pub num_kv_heads: usize,
+    /// Width of a head; even.
+    pub head_dim: usize,
+    /// Epsilon of every RMSNorm.
+    pub rms_norm_eps: f32,
+    /// The longest sequence.
+    pub max_position_embeddings: usize,
+    /// The output head is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Position embedding.
+    pub rope: Rope,
+    /// q, k and v have biases.
+    pub attention_bias: bool,
+    /// q and k heads are normalised before RoPE.
+    pub qk_norm: bool,
+    /// Beginning-of-text token.
+    pub bos_token_id: Option<u32>,
+    /// Tokens that end a completion.
+    pub eos_token_ids: Vec<u32>,
+}
+
+impl ModelConfig {
+    /// Reads a Hugging Face `config.json`; `file` is for messages.
+    ///
+    /// # Errors
+    /// `Input` for anything missing, contradictory or unsupported.
+    pub fn from_json(file: &Path, text: &str) -> Result<Self> {
+        json::parse(file, text)
+    }
+
+    /// Rows of the q projection: `num_heads * head_dim`.
+    pub fn q_size(&self) -> usize {
+        self.num_heads * self.head_dim
+    }
+
+    /// Rows of the k and of the v projection: `num_kv_heads * head_dim`.
+    pub fn kv_size(&self) -> usize {
+        self.num_kv_heads * self.head_dim
+    }
+
+    /// Adds end tokens that another file (`generation_config.json`) names; those known are kept.
+    ///
+    /// # Errors
+    /// `Input` if one is outside the vocabulary.
+    pub fn add_eos(&mut self, file: &Path, ids: &[u32]) -> Result<()> {
+        for &id in ids {
+            check_token(file, "eos_token_id", id, self.vocab_size)?;
+            if !self.eos_token_ids.contains(&id) {
+                self.eos_token_ids.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// RoPE's angular frequencies per position, `[head_dim / 2]`: `theta^(-2i / head_dim)`, stretched as `rope.scaling`
+    /// says. Computed in f64 and rounded once.
+    pub fn inv_freq(&self) -> Vec<f32> {
+        let dim = self.head_dim as f64;
+        let frequency = |i: usize| self.rope.theta.powf(-(2.0 * i as f64) / dim);
+        (0..self.head_dim / 2)
+            .map(|i| {
+                let base = frequency(i);
+                let stretched = match &self.rope.scaling {
+                    RopeScaling::None => base,
+                    RopeScaling::Linear { factor } => base / factor,
+                    &RopeScaling::Llama3 {
+                        factor,
+                        low_freq_factor,
+                        high_freq_factor,
+                        original_max_position_embeddings,
+                    } => {
+                        // Turns within the original context decide: few turns are stretched, many are kept.
+                        let turns = original_max_position_embeddings as f64 * base / (2.0 * PI);
+                        let keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor))
+                            .clamp(0.0, 1.0);
+                        keep * base + (1.0 - keep) * base / factor
+                    }
+                    RopeScaling::Divisors(divisors) => base / f64::from(divisors[i]),
+                };
+                stretched as f32
+            })
+            .collect()
+    }
+
+    /// Checks what holds for every family, so that later code need not.
+    ///
+    /// # Errors
+    /// `Input` naming the field and the contradiction.
+    pub fn validate(&self, file: &Path) -> Result<()> {
+        let wrong = |field: &str, problem: String| {
+            Err(Error::input(file, field, problem, "take the model's original files"))
+        };
+        for (field, value, most) in [
+            ("vocab_size", self.vocab_size, 1 << 24),
+            ("hidden_size", self.hidden_size, 1 << 20),
+            ("intermediate_size", self.intermediate_size, 1 << 22),
+            ("num_hidden_layers", self.num_layers, 1 << 12),
+            ("num_attention_heads", self.num_heads, 1 << 12),
+            ("num_key_value_heads", self.num_kv_heads, 1 << 12),
+            ("head_dim", self.head_dim, 1 << 12),
+            ("max_position_embeddings", self.max_position_embeddings, 1 << 30),
+        ] {
+            if value == 0 || value > most {
+                return wrong(field, format!("is {value}; it must be from 1 to {most}"));
+            }
+        }
+        if !self.num_heads.is_multiple_of(self.num_kv_heads) {
+            let (heads, kv) = (self.num_heads, self.num_kv_heads);
+            return wrong("num_key_value_heads", format!("{kv} does not divide num_attention_heads {heads}"));
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            return wrong("head_dim", format!("{} is odd; RoPE turns pairs", self.head_dim));
+        }
+        if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
+            return wrong("rms_norm_eps", format!("{} is not between 0 and 1", self.rms_norm_eps));
+        }
+        self.validate_rope(file)?;
+        for (field, ids) in
+            [("bos_token_id", self.bos_token_id.as_slice()), ("eos_token_id", &self.eos_token_ids)]
+        {
+            for &id in ids {
+                check_token(file, field, id, self.vocab_size)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_rope(&self, file: &Path) -> Result<()> {
+        let wrong = |field: &str, problem: &str| {
+            Err(Error::input(file, field, problem.to_string(), "take the model's original files"))
+        };
+        if !(self.rope.theta.is_finite() && self.rope.theta > 1.0) {
+            return wrong("rope_theta", "must be a number above 1");
+        }
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        match &self.rope.scaling {
+            RopeScaling::None => Ok(()),
+            RopeScaling::Linear { factor } if positive(*factor) => Ok(()),
+            RopeScaling::Linear { .. } => wrong("rope_scaling.factor", "must be above 0"),
+            &RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings,
+            } => {
+                if !positive(factor) || !positive(low_freq_factor) || !positive(high_freq_factor) {
+                    wrong("rope_scaling", "factor, low_freq_factor and high_freq_factor must be above 0")
+                } else if high_freq_factor <= low_freq_factor {
+                    wrong("rope_scaling.high_freq_factor", "must be above low_freq_factor")
+                } else if original_max_position_embeddings == 0 {
+                    wrong("rope_scaling.original_max_position_embeddings", "must be above 0")
+                } else {
+                    Ok(())
+                }
+            }
+            RopeScaling::Divisors(divisors) => {
+                if divisors.len() != self.head_dim / 2 {
+                    wrong("rope_freqs.weight", "must have half as many values as a head")
+                } else if !divisors.iter().all(|&divisor| positive(f64::from(divisor))) {
+                    wrong("rope_freqs.weight", "must hold positive numbers")
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+}
+
+fn check_token(file: &Path, field: &str, id: u32, vocab_size: usize) -> Result<()> {
+    if id as usize >= vocab_size {
+        return Err(Error::input(
+            file,
+            field,
+            format!("token {id} is outside the vocabulary of {vocab_size}"),
+            "take config.json and weights from the same model",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! Qwen3 (dense): RMSNorm on every q and k head, `head_dim` apart from `hidden_size`, no biases.
+
+use super::{Family, Fields};
+use crate::Result;
+
+/// q/k norms, no biases.
+pub const FAMILY: Family = Family {
+    name: "qwen3",
+    architectures: &["Qwen3ForCausalLM"],
+    gguf_architecture: "qwen3",
+    attention_bias: false,
+    qk_norm: true,
+    gguf_interleaves_qk: false,
+    check,
+};
+
+fn check(fields: &Fields<'_>) -> Result<()> {
+    fields.reject_flag("attention_bias", "a bias on the attention's projections")?;
+    if fields.flag("use_sliding_window")? { fields.reject_sliding_window() } else { Ok(()) }
+}

@@ -1,0 +1,195 @@
+//! The state of a decode batch on the GPU and the recorded step, one plan for each number of rows.
+
+use std::collections::HashMap;
+
+use super::super::block::{Activations, Attend, LayerCache, Positions};
+use super::super::lora::Lora;
+use super::super::{Model, index32};
+use crate::Result;
+use crate::gpu::{Buffer, Gpu, Pending, Plan, Recorder};
+use crate::kernel::decode_attention::{PAGE, Rows};
+use crate::kernel::sample::{self, Settings, State};
+use crate::kernel::{embed, matmul, rms_norm};
+
+/// How a row begins, or goes on at another place.
+#[derive(Debug, Clone)]
+pub(super) struct RowStart {
+    pub(super) settings: Settings,
+    /// The token to feed.
+    pub(super) token: u32,
+    /// Its position.
+    pub(super) position: u32,
+    /// Page numbers in order of positions.
+    pub(super) table: Vec<u32>,
+}
+
+/// Buffers and plans for up to a fixed number of rows.
+pub(super) struct Batch {
+    state: State,
+    act: Activations,
+    hidden: Buffer,
+    normed: Buffer,
+    logits: Buffer,
+    plans: HashMap<usize, Plan>,
+}
+
+/// A state's first rows.
+fn first(state: &State, rows: usize) -> Result<State> {
+    let cut = |buffer: &Buffer| {
+        let mut shape = buffer.shape().to_vec();
+        shape[0] = rows;
+        buffer.view(0, &shape)
+    };
+    Ok(State {
+        settings: cut(&state.settings)?,
+        pages: cut(&state.pages)?,
+        token: cut(&state.token)?,
+        position: cut(&state.position)?,
+        live: cut(&state.live)?,
+        pair: cut(&state.pair)?,
+        out: cut(&state.out)?,
+    })
+}
+
+impl Batch {
+    pub(super) fn new(
+        model: &Model,
+        rows: usize,
+        row_pages: usize,
+        capacity: usize,
+        lora: Option<&Lora>,
+    ) -> Result<Self> {
+        let (gpu, config) = (model.gpu(), model.config());
+        let rank = lora.map_or(0, |lora| lora.layout().max_rank());
+        Ok(Self {
+            state: State {
+                settings: gpu.buffer("settings", &[rows, 12])?,
+                pages: gpu.buffer("pages", &[rows, row_pages])?,
+                token: gpu.buffer("row_token", &[rows])?,
+                position: gpu.buffer("row_position", &[rows])?,
+                live: gpu.buffer("live", &[rows])?,
+                pair: gpu.buffer("pair", &[rows, 2])?,
+                out: gpu.buffer("out", &[rows, capacity, 2])?,
+            },
+            act: Activations::new(gpu, config, rows, rank)?,
+            hidden: gpu.buffer("hidden", &[rows, config.hidden_size])?,
+            normed: gpu.buffer("normed", &[rows, config.hidden_size])?,
+            logits: gpu.buffer("logits", &[rows, config.vocab_size])?,
+            plans: HashMap::new(),
+        })
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.state.token.len()
+    }
+
+    pub(super) fn row_pages(&self) -> usize {
+        self.state.pages.shape()[1]
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.state.out.shape()[1]
+    }
+
+    /// Ends every row.
+    pub(super) fn reset(&self, gpu: &Gpu) -> Result<()> {
+        let rows = self.rows();
+        gpu.write(&self.state.live, 0, &vec![0u32; rows])?;
+        gpu.write(&self.state.position, 0, &vec![0u32; rows])?;
+        gpu.write(&self.state.pair, 0, &vec![[0, crate::kernel::NONE]; rows])
+    }
+
+    /// Starts a row; takes effect before the next block.
+    pub(super) fn start_row(&self, gpu: &Gpu, row: usize, start: &RowStart) -> Result<()> {
+        let State { settings, pages, token, position, live, pair, .. } = &self.state;
+        let page = start.table[start.position as usize / PAGE];
+        let place = page * index32(PAGE) + start.position % index32(PAGE);
+        gpu.write(settings, row * 12, &[start.settings])?;
+        gpu.write(pages, row * self.row_pages(), &start.table)?;
+        gpu.write(token, row, &[start.token])?;
+        gpu.write(position, row, &[start.position])?;
+        gpu.write(live, row, &[1u32])?;
+        gpu.write(pair, row * 2, &[index32(row), place])
+    }
+
+    /// Submits `steps` steps of the first `rows` rows.
+    pub(super) fn run(
+        &mut self,
+        model: &Model,
+        cache: &[LayerCache],
+        lora: Option<&Lora>,
+        rows: usize,
+        steps: usize,
+    ) -> Result<()> {
+        if !self.plans.contains_key(&rows) {
+            let plan = self.record(model, cache, lora, rows)?;
+            self.plans.insert(rows, plan);
+        }
+        match self.plans.get(&rows) {
+            Some(plan) => model.gpu().run_repeated(plan, steps),
+            None => Ok(()),
+        }
+    }
+
+    fn record(&self, model: &Model, cache: &[LayerCache], lora: Option<&Lora>, rows: usize) -> Result<Plan> {
+        let (gpu, weights) = (model.gpu(), model.weights());
+        let state = first(&self.state, rows)?;
+        let act = self.act.first(rows)?;
+        let cut = |buffer: &Buffer| buffer.view(0, &[rows, buffer.shape()[1]]);
+        let (hidden, normed, logits) = (cut(&self.hidden)?, cut(&self.normed)?, cut(&self.logits)?);
+        let mut rec = Recorder::new(gpu);
+        embed::forward(&mut rec, &weights.embedding, &state.token, &hidden)?;
+        let positions = Positions { position: &state.position, table: model.rope_table() };
+        let places = Rows { position: &state.position, live: &state.live, pages: &state.pages };
+        for (layer, cache) in cache.iter().enumerate() {
+            let attend = Attend::Cached { rows: places, pair: &state.pair, cache };
+            model.block(layer, lora).forward(&mut rec, &hidden, &act, positions, attend)?;
+        }
+        rms_norm::forward(&mut rec, &hidden, &weights.norm, &normed, model.config().rms_norm_eps)?;
+        matmul::forward(&mut rec, weights.head(), &normed, &logits, false)?;
+        sample::forward(&mut rec, &logits, &state)?;
+        rec.finish()
+    }
+
+    /// Starts reading what the rows have done.
+    pub(super) fn read_later(&self, gpu: &Gpu, rows: usize) -> Result<Pending> {
+        let state = first(&self.state, rows)?;
+        Ok(gpu.read_later(&[&state.position, &state.live, &state.out]))
+    }
+
+    /// Waits for such a reading.
+    pub(super) async fn snapshot(&self, gpu: &Gpu, read: Pending, rows: usize) -> Result<Snapshot> {
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&read.bytes(gpu).await?);
+        let (position, rest) = words.split_at(rows);
+        let (live, out) = rest.split_at(rows);
+        Ok(Snapshot {
+            position: position.to_vec(),
+            live: live.to_vec(),
+            out: out.to_vec(),
+            capacity: self.capacity(),
+        })
+    }
+}
+
+/// What the rows had done when a block ended.
+pub(super) struct Snapshot {
+    position: Vec<u32>,
+    live: Vec<u32>,
+    out: Vec<u32>,
+    capacity: usize,
+}
+
+impl Snapshot {
+    /// Whether a row goes on.
+    pub(super) fn live(&self, row: usize) -> bool {
+        self.live[row] != 0
+    }
+
+    /// Tokens and log-probabilities of a row after the first `seen`; `first` is its first position.
+    pub(super) fn news(&self, row: usize, first: usize, seen: usize) -> (Vec<u32>, Vec<f32>) {
+        let count = (self.position[row] as usize).saturating_sub(first).min(self.capacity);
+        let at = row * self.capacity * 2;
+        let pairs = self.out[at + seen.min(count) * 2..at + count * 2].chunks_exact(2);
+        pairs.map(|pair| (pair[0], f32::from_bits(pair[1]))).unzip()
+    }
+}

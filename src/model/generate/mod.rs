@@ -1,0 +1,427 @@
+//! Continuous, batched generation: the GPU samples and goes on by itself, the CPU reads tokens a block late.
+//!
+//! A prompt of P tokens is prefilled once up to token P − 2; its full cache pages are shared by all its samples. Every
+//! row of the decode batch then starts with the prompt's last token. A row that ends gives its place to the next sample.
+
+mod batch;
+mod pages;
+mod prefill;
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use batch::{Batch, RowStart, Snapshot};
+use pages::Pages;
+use prefill::Prefill;
+
+use super::block::LayerCache;
+use super::lora::Lora;
+use super::{Model, index32};
+use crate::gpu::{Gpu, Pending};
+use crate::kernel::decode_attention::PAGE;
+use crate::kernel::sample::{MAX_STOPS, Settings};
+use crate::{Error, Result};
+
+/// How completions are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// Most tokens, the stop token included.
+    pub max_tokens: usize,
+    /// Softmax temperature; 0 is greedy.
+    pub temperature: f32,
+    /// Keep this many of the most likely tokens; 0 keeps all.
+    pub top_k: usize,
+    /// Of these, keep the fewest whose probability reaches this; 1 keeps all.
+    pub top_p: f32,
+    /// Of these, keep those with at least this share of the largest probability; 0 keeps all.
+    pub min_p: f32,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { max_tokens: 256, temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0 }
+    }
+}
+
+impl Sampling {
+    /// Fails on values that mean nothing.
+    pub fn validate(&self) -> Result<()> {
+        let fail =
+            |option: &str, value: f32, hint: &str| Err(Error::usage(option, format!("is {value}"), hint));
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return fail("--temperature", self.temperature, "use a number from 0 (greedy) up, such as 1");
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return fail("--top-p", self.top_p, "use a number above 0 and up to 1");
+        }
+        if !(0.0..=1.0).contains(&self.min_p) {
+            return fail("--min-p", self.min_p, "use a number from 0 to 1");
+        }
+        if self.max_tokens == 0 {
+            return fail("--max-tokens", 0.0, "use at least 1");
+        }
+        Ok(())
+    }
+}
+
+/// Several completions of one prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Tokens of the prompt; at least one.
+    pub prompt: Vec<u32>,
+    /// Number of completions.
+    pub samples: usize,
+    /// How they are drawn.
+    pub sampling: Sampling,
+    /// Completion i depends on this and i, not on what else is in the batch.
+    pub seed: u64,
+}
+
+/// One completion.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Completion {
+    /// Tokens, the stop token included.
+    pub tokens: Vec<u32>,
+    /// Log-probability of each under the model at temperature 1.
+    pub logprobs: Vec<f32>,
+    /// Whether a stop token ended it.
+    pub stopped: bool,
+}
+
+/// News from a running generation.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// Index of the request.
+    pub request: usize,
+    /// Index of the sample.
+    pub sample: usize,
+    /// Its tokens since the last news.
+    pub tokens: &'a [u32],
+    /// Whether it is complete.
+    pub done: bool,
+}
+
+/// Called for every row with news; `Break` stops with [`Error::Cancelled`].
+pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// Steps in one submission. Tokens arrive in blocks of this many.
+const BLOCK_STEPS: usize = 8;
+
+/// A sample in a row of the batch.
+struct Running {
+    request: usize,
+    sample: usize,
+    start: RowStart,
+    /// Tokens taken over so far.
+    seen: usize,
+    /// The first block that it runs in; what was read of earlier ones is about the row's predecessor.
+    since: u64,
+}
+
+/// A sample that waits for a row.
+struct Waiting {
+    request: usize,
+    sample: usize,
+    start: RowStart,
+}
+
+/// Everything recorded to generate with one model and one adapter.
+pub struct Generator {
+    model: Arc<Model>,
+    lora: Option<Lora>,
+    max_rows: usize,
+    stops: Vec<u32>,
+    cache: Vec<LayerCache>,
+    pages: Pages,
+    batch: Option<Batch>,
+    prefill: Prefill,
+}
+
+impl Generator {
+    /// A generator of at most `max_rows` rows at a time. The adapter is live: later changes of its values count.
+    pub fn new(model: Arc<Model>, lora: Option<&Lora>, max_rows: usize) -> Self {
+        let stops = model.config().eos_token_ids.iter().copied().take(MAX_STOPS).collect();
+        Self {
+            model,
+            lora: lora.cloned(),
+            max_rows: max_rows.max(1),
+            stops,
+            cache: Vec::new(),
+            pages: Pages::default(),
+            batch: None,
+            prefill: Prefill::default(),
+        }
+    }
+
+    /// Makes caches and state large enough for these requests. What is large enough already is kept.
+    fn ensure(&mut self, requests: &[Request]) -> Result<()> {
+        let samples: usize = requests.iter().map(|request| request.samples).sum();
+        let rows = samples.min(self.max_rows).max(1).next_power_of_two();
+        let longest = requests.iter().map(|r| r.prompt.len() + r.sampling.max_tokens).max().unwrap_or(1);
+        let longest = longest.min(self.model.context() + 1);
+        let row_pages = longest.div_ceil(PAGE).next_power_of_two();
+        let capacity = requests.iter().map(|request| request.sampling.max_tokens).max().unwrap_or(1);
+        let largest = requests.iter().map(|request| request.samples).max().unwrap_or(1);
+        let (had_rows, had_pages, had_capacity) = self
+            .batch
+            .as_ref()
+            .map_or((0, 0, 0), |batch| (batch.rows(), batch.row_pages(), batch.capacity()));
+        // A group is admitted whole, so one may wait with all its pages beside the rows that run.
+        let needed = (rows + largest) * row_pages;
+        if rows <= had_rows
+            && row_pages <= had_pages
+            && capacity <= had_capacity
+            && needed <= self.pages.total()
+        {
+            return Ok(());
+        }
+        let gpu = self.model.gpu();
+        let (rows, row_pages) = (rows.max(had_rows), row_pages.max(had_pages));
+        let total = needed.max(self.pages.total());
+        self.batch = None;
+        self.prefill = Prefill::default();
+        if total > self.pages.total() {
+            self.cache.clear();
+            let kv = self.model.config().kv_size();
+            for _ in 0..self.model.config().num_layers {
+                self.cache.push(LayerCache {
+                    k: gpu.buffer("k_pages", &[total * PAGE, kv])?,
+                    v: gpu.buffer("v_pages", &[total * PAGE, kv])?,
+                });
+            }
+            self.pages = Pages::new(total);
+        }
+        self.batch =
+            Some(Batch::new(&self.model, rows, row_pages, capacity.max(had_capacity), self.lora.as_ref())?);
+        Ok(())
+    }
+
+    fn check(&self, request: &Request) -> Result<usize> {
+        request.sampling.validate()?;
+        let (len, context) = (request.prompt.len(), self.model.context());
+        if len == 0 {
+            return Err(Error::usage("--prompt", "is empty", "give at least one token of text"));
+        }
+        if len >= context {
+            return Err(Error::usage(
+                "--prompt",
+                format!("has {len} tokens, the context holds {context}"),
+                "shorten it, or raise --context if the model allows more",
+            ));
+        }
+        let vocab = self.model.config().vocab_size;
+        if let Some(token) = request.prompt.iter().find(|&&token| token as usize >= vocab) {
+            return Err(Error::usage(
+                "--prompt",
+                format!("token {token} is outside of the vocabulary of {vocab}"),
+                "use the tokenizer that belongs to the model",
+            ));
+        }
+        Ok(request.sampling.max_tokens.min(context - len))
+    }
+
+    /// Completions of every request: outer index request, inner index sample.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for prompts that do not fit, [`Error::Cancelled`] when `progress` says so, GPU errors.
+    pub async fn generate(
+        &mut self,
+        requests: &[Request],
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Vec<Vec<Completion>>> {
+        let limits = requests.iter().map(|request| self.check(request)).collect::<Result<Vec<_>>>()?;
+        self.ensure(requests)?;
+        let mut results: Vec<Vec<Completion>> =
+            requests.iter().map(|request| vec![Completion::default(); request.samples]).collect();
+        let outcome = self.run(requests, &limits, &mut results, progress).await;
+        // Whatever happened, no page stays taken.
+        self.pages = Pages::new(self.pages.total());
+        outcome.map(|()| results)
+    }
+
+    async fn run(
+        &mut self,
+        requests: &[Request],
+        limits: &[usize],
+        results: &mut [Vec<Completion>],
+        progress: &mut OnProgress<'_>,
+    ) -> Result<()> {
+        let model = Arc::clone(&self.model);
+        let gpu = model.gpu();
+        let Some(mut batch) = self.batch.take() else { return Ok(()) };
+        // Reading a block late keeps a GPU busy; a software adapter would spend the same cores on rows that ended.
+        let lag = usize::from(!gpu.is_software());
+        let mut active =
+            batch.rows().min(results.iter().map(Vec::len).sum::<usize>().max(1).next_power_of_two());
+        let mut rows: Vec<Option<Running>> = (0..active).map(|_| None).collect();
+        let mut waiting: VecDeque<Waiting> = VecDeque::new();
+        let mut reads: VecDeque<(u64, Pending)> = VecDeque::new();
+        let (mut next, mut block) = (0, 0);
+        batch.reset(gpu)?;
+        let outcome = loop {
+            let free = rows.iter().filter(|row| row.is_none()).count();
+            if free > waiting.len() && next < requests.len() {
+                next = self.admit(requests, limits, next, free - waiting.len(), &mut waiting)?;
+            }
+            for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.is_none()) {
+                let Some(Waiting { request, sample, start }) = waiting.pop_front() else { break };
+                batch.start_row(gpu, index, &start)?;
+                *row = Some(Running { request, sample, start, seen: 0, since: block });
+            }
+            let live = rows.iter().filter(|row| row.is_some()).count();
+            if live == 0 && reads.is_empty() {
+                break Ok(());
+            }
+            let shrink = waiting.is_empty() && next == requests.len() && live * 2 <= active && live > 0;
+            if shrink && reads.is_empty() {
+                active = live.next_power_of_two();
+                rows = compact(gpu, &batch, rows, active, results, block)?;
+            }
+            if live > 0 && (!shrink || reads.is_empty()) {
+                batch.run(&model, &self.cache, self.lora.as_ref(), active, BLOCK_STEPS)?;
+                reads.push_back((block, batch.read_later(gpu, active)?));
+                block += 1;
+            }
+            if reads.len() > lag || live == 0 || shrink {
+                let Some((number, read)) = reads.pop_front() else { continue };
+                let snapshot = batch.snapshot(gpu, read, active).await?;
+                if self.collect(&snapshot, number, &mut rows, results, progress).is_break() {
+                    break Err(Error::Cancelled);
+                }
+            }
+        };
+        self.batch = Some(batch);
+        outcome
+    }
+
+    /// Prefills prompts from `next` on until `wanted` samples wait; returns the next prompt.
+    fn admit(
+        &mut self,
+        requests: &[Request],
+        limits: &[usize],
+        mut next: usize,
+        wanted: usize,
+        waiting: &mut VecDeque<Waiting>,
+    ) -> Result<usize> {
+        let mut prompts: Vec<&[u32]> = Vec::new();
+        let mut pairs: Vec<Vec<(usize, u32)>> = Vec::new();
+        let mut added = 0;
+        while next < requests.len() && added < wanted {
+            let request = &requests[next];
+            let Some(group) = self.pages.take_group(request.prompt.len(), limits[next], request.samples)
+            else {
+                break;
+            };
+            let mut places = Vec::new();
+            for position in 0..request.prompt.len() - 1 {
+                if position / PAGE < group.shared.len() {
+                    places.push((position, group.place(0, position)));
+                } else {
+                    places
+                        .extend((0..request.samples).map(|sample| (position, group.place(sample, position))));
+                }
+            }
+            for sample in 0..request.samples {
+                let start = self.row_start(request, limits[next], sample, group.table(sample));
+                waiting.push_back(Waiting { request: next, sample, start });
+            }
+            if request.prompt.len() > 1 && request.samples > 0 {
+                prompts.push(&request.prompt[..request.prompt.len() - 1]);
+                pairs.push(places);
+            }
+            added += request.samples;
+            next += 1;
+        }
+        if added == 0 && next < requests.len() && waiting.is_empty() && self.pages.all_free() {
+            return Err(Error::OutOfMemory {
+                what: "the KV cache of one prompt".into(),
+                needed: 0,
+                available: 0,
+                hint: "lower --group-size or --max-tokens".into(),
+            });
+        }
+        self.prefill.run(&self.model, self.lora.as_ref(), &self.cache, &prompts, &pairs)?;
+        Ok(next)
+    }
+
+    fn row_start(&self, request: &Request, limit: usize, sample: usize, table: Vec<u32>) -> RowStart {
+        let first = request.prompt.len() - 1;
+        let mut stop = [0; MAX_STOPS];
+        stop[..self.stops.len()].copy_from_slice(&self.stops);
+        let settings = Settings {
+            temperature: request.sampling.temperature,
+            top_p: request.sampling.top_p,
+            min_p: request.sampling.min_p,
+            top_k: index32(request.sampling.top_k),
+            seed: row_seed(request.seed, sample as u64),
+            first: index32(first),
+            limit: index32(limit),
+            stops: index32(self.stops.len()),
+            stop,
+        };
+        RowStart { settings, token: request.prompt[first], position: index32(first), table }
+    }
+
+    /// Takes over the news that were read after block `number`; frees rows that ended.
+    fn collect(
+        &mut self,
+        snapshot: &Snapshot,
+        number: u64,
+        rows: &mut [Option<Running>],
+        results: &mut [Vec<Completion>],
+        progress: &mut OnProgress<'_>,
+    ) -> ControlFlow<()> {
+        for (index, slot) in rows.iter_mut().enumerate() {
+            let Some(row) = slot.as_mut().filter(|row| row.since <= number) else { continue };
+            let (tokens, logprobs) = snapshot.news(index, row.start.settings.first as usize, row.seen);
+            let done = !snapshot.live(index);
+            row.seen += tokens.len();
+            let (request, sample) = (row.request, row.sample);
+            let completion = &mut results[request][sample];
+            completion.tokens.extend_from_slice(&tokens);
+            completion.logprobs.extend_from_slice(&logprobs);
+            completion.stopped = completion.tokens.last().is_some_and(|token| self.stops.contains(token));
+            if done {
+                self.pages.release(&row.start.table);
+                *slot = None;
+            }
+            progress(Progress { request, sample, tokens: &tokens, done })?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Moves the rows that still run to the first `active` places. Every block has been read, so the CPU knows where each
+/// row stands.
+fn compact(
+    gpu: &Gpu,
+    batch: &Batch,
+    rows: Vec<Option<Running>>,
+    active: usize,
+    results: &[Vec<Completion>],
+    block: u64,
+) -> Result<Vec<Option<Running>>> {
+    batch.reset(gpu)?;
+    let mut moved: Vec<Option<Running>> = Vec::with_capacity(active);
+    for mut row in rows.into_iter().flatten() {
+        if let Some(&token) = results[row.request][row.sample].tokens.last() {
+            row.start.token = token;
+        }
+        row.start.position = row.start.settings.first + index32(row.seen);
+        row.since = block;
+        batch.start_row(gpu, moved.len(), &row.start)?;
+        moved.push(Some(row));
+    }
+    moved.resize_with(active, || None);
+    Ok(moved)
+}
+
+/// Splits a 64-bit seed and a sample's number into the seed of one row (SplitMix64's finaliser, Steele et al. 2014).
+fn row_seed(seed: u64, sample: u64) -> u32 {
+    let mut z = seed.wrapping_add((sample + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 32) as u32
+}

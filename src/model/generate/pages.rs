@@ -1,0 +1,113 @@
+//! Which cache pages belong to whom. Full pages of a prompt are shared by its samples.
+
+use crate::kernel::decode_attention::PAGE;
+
+/// The pool of pages, with the number of rows that use each.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    users: Vec<u32>,
+    free: Vec<u32>,
+}
+
+/// Pages of one prompt and its samples.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// Full pages of the prompt.
+    pub(super) shared: Vec<u32>,
+    /// The pages after these, for each sample.
+    private: Vec<Vec<u32>>,
+}
+
+impl Group {
+    /// The page table of a sample, in order of positions.
+    pub(super) fn table(&self, sample: usize) -> Vec<u32> {
+        [self.shared.as_slice(), &self.private[sample]].concat()
+    }
+
+    /// Where a sample keeps the key and value of a position.
+    pub(super) fn place(&self, sample: usize, position: usize) -> u32 {
+        let index = position / PAGE;
+        let page = match self.shared.get(index) {
+            Some(page) => *page,
+            None => self.private[sample][index - self.shared.len()],
+        };
+        page * PAGE as u32 + (position % PAGE) as u32
+    }
+}
+
+impl Pages {
+    /// A pool of `total` free pages.
+    pub(super) fn new(total: usize) -> Self {
+        Self { users: vec![0; total], free: (0..super::index32(total)).rev().collect() }
+    }
+
+    pub(super) fn total(&self) -> usize {
+        self.users.len()
+    }
+
+    pub(super) fn all_free(&self) -> bool {
+        self.free.len() == self.users.len()
+    }
+
+    /// Pages for a prompt of `prompt` tokens with `samples` completions of up to `limit` tokens; `None` if too few
+    /// are free. The prompt's last token is fed by the decode loop, so its key is never shared.
+    pub(super) fn take_group(&mut self, prompt: usize, limit: usize, samples: usize) -> Option<Group> {
+        let shared = (prompt - 1) / PAGE;
+        let own = (prompt + limit).div_ceil(PAGE) - shared;
+        if shared + own * samples > self.free.len() {
+            return None;
+        }
+        let mut take = |count: usize, users: usize| {
+            let pages = self.free.split_off(self.free.len() - count);
+            for &page in &pages {
+                self.users[page as usize] = super::index32(users);
+            }
+            pages
+        };
+        Some(Group { shared: take(shared, samples), private: (0..samples).map(|_| take(own, 1)).collect() })
+    }
+
+    /// Gives a row's pages back; shared ones return with their last user.
+    pub(super) fn release(&mut self, table: &[u32]) {
+        for &page in table {
+            let users = &mut self.users[page as usize];
+            *users = users.saturating_sub(1);
+            if *users == 0 {
+                self.free.push(page);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_share_full_prompt_pages_and_nothing_else() {
+        let mut pages = Pages::new(16);
+        let group = pages.take_group(PAGE * 2 + 5, PAGE, 3).unwrap();
+        assert_eq!(group.shared.len(), 2);
+        let tables: Vec<_> = (0..3).map(|sample| group.table(sample)).collect();
+        assert!(tables.iter().all(|table| table[..2] == group.shared[..] && table.len() == 4));
+        let mut private: Vec<u32> = tables.iter().flat_map(|table| table[2..].to_vec()).collect();
+        private.sort_unstable();
+        private.dedup();
+        assert_eq!(private.len(), 6);
+        for table in &tables {
+            assert!(!pages.all_free());
+            pages.release(table);
+        }
+        assert!(pages.all_free());
+    }
+
+    #[test]
+    fn a_group_that_does_not_fit_takes_nothing() {
+        let mut pages = Pages::new(4);
+        assert!(pages.take_group(1, PAGE * 5, 1).is_none());
+        assert!(pages.all_free());
+        assert!(pages.take_group(1, PAGE - 1, 4).is_some());
+        assert!(pages.take_group(1, 1, 1).is_none());
+    }
+}

@@ -1,0 +1,156 @@
+//! A LoRA adapter on the GPU: all A and B in one flat buffer, so that one optimizer dispatch updates them all and
+//! another adapter is a copy away.
+//!
+//! y += scale · B · A · x for each adapted module (Hu et al., 2021), never merged into the weights.
+
+use super::config::ModelConfig;
+use super::module::Module;
+use crate::gpu::{Buffer, Gpu};
+use crate::{Error, Result};
+
+/// Elements between the starts of two matrices are a multiple of this: WebGPU aligns bindings to 256 bytes.
+const ALIGNMENT: usize = 64;
+
+/// One adapted module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// Block.
+    pub layer: usize,
+    /// Module of the block.
+    pub module: Module,
+    /// Rank r.
+    pub rank: usize,
+    /// Factor of B·A·x.
+    pub scale: f32,
+    /// Output features, rows of B.
+    pub outputs: usize,
+    /// Input features, columns of A.
+    pub inputs: usize,
+    /// First element of A `[rank, inputs]` in the flat buffer.
+    pub a_start: usize,
+    /// First element of B `[outputs, rank]`.
+    pub b_start: usize,
+}
+
+/// Where each adapted module's matrices lie. Two adapters of one layout can be swapped by copying the flat buffer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Layout {
+    sites: Vec<Site>,
+    len: usize,
+}
+
+impl Layout {
+    /// Lays out `(layer, module, rank, scale)` in order.
+    pub fn new(
+        config: &ModelConfig,
+        modules: impl IntoIterator<Item = (usize, Module, usize, f32)>,
+    ) -> Result<Self> {
+        let mut layout = Self::default();
+        for (layer, module, rank, scale) in modules {
+            let [outputs, inputs] = module_shape(config, module);
+            if layer >= config.num_layers || rank == 0 {
+                return Err(Error::usage(
+                    "adapter",
+                    format!("{} with rank {rank} does not exist in this model", module.path(layer)),
+                    "use an adapter that was made for this model",
+                ));
+            }
+            let a_start = layout.len;
+            let b_start = a_start + (rank * inputs).next_multiple_of(ALIGNMENT);
+            layout.len = b_start + (outputs * rank).next_multiple_of(ALIGNMENT);
+            layout.sites.push(Site { layer, module, rank, scale, outputs, inputs, a_start, b_start });
+        }
+        Ok(layout)
+    }
+
+    /// The adapted modules.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// Elements of the flat buffer, padding included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is adapted.
+    pub fn is_empty(&self) -> bool {
+        self.sites.is_empty()
+    }
+
+    /// Trainable parameters, padding excluded.
+    pub fn parameters(&self) -> usize {
+        self.sites.iter().map(|site| site.rank * (site.inputs + site.outputs)).sum()
+    }
+
+    /// The largest rank.
+    pub fn max_rank(&self) -> usize {
+        self.sites.iter().map(|site| site.rank).max().unwrap_or(0)
+    }
+}
+
+/// `[outputs, inputs]` of a module's weight.
+pub fn module_shape(config: &ModelConfig, module: Module) -> [usize; 2] {
+    let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
+    match module {
+        Module::Q => [config.q_size(), hidden],
+        Module::K | Module::V => [config.kv_size(), hidden],
+        Module::O => [hidden, config.q_size()],
+        Module::Gate | Module::Up => [ffn, hidden],
+        Module::Down => [hidden, ffn],
+    }
+}
+
+/// A and B of one module, as views of a flat buffer.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// `[rank, inputs]`
+    pub a: Buffer,
+    /// `[outputs, rank]`
+    pub b: Buffer,
+    /// Factor of B·A·x.
+    pub scale: f32,
+    /// Rank r.
+    pub rank: usize,
+}
+
+/// A flat buffer of adapter values (or their gradients) seen as matrices.
+#[derive(Debug, Clone)]
+pub struct Lora {
+    layout: Layout,
+    flat: Buffer,
+    /// `[layer][module]`
+    pairs: Vec<[Option<Pair>; 7]>,
+}
+
+impl Lora {
+    /// A zeroed buffer of this layout.
+    pub fn new(gpu: &Gpu, label: &str, num_layers: usize, layout: &Layout) -> Result<Self> {
+        let flat = gpu.buffer(label, &[layout.len])?;
+        let mut pairs: Vec<[Option<Pair>; 7]> = vec![const { [const { None }; 7] }; num_layers];
+        for site in &layout.sites {
+            pairs[site.layer][site.module as usize] = Some(Pair {
+                a: flat.view(site.a_start, &[site.rank, site.inputs])?,
+                b: flat.view(site.b_start, &[site.outputs, site.rank])?,
+                scale: site.scale,
+                rank: site.rank,
+            });
+        }
+        Ok(Self { layout: layout.clone(), flat, pairs })
+    }
+
+    /// The layout.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The flat buffer.
+    pub fn flat(&self) -> &Buffer {
+        &self.flat
+    }
+
+    /// The matrices of one module, if it is adapted.
+    pub fn pair(&self, layer: usize, module: Module) -> Option<&Pair> {
+        self.pairs[layer][module as usize].as_ref()
+    }
+}

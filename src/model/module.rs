@@ -1,0 +1,94 @@
+//! The linear modules of a transformer block and their names in checkpoints.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A linear module of a transformer block, in the order of the forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Module {
+    /// Query projection.
+    #[serde(rename = "q_proj")]
+    Q,
+    /// Key projection.
+    #[serde(rename = "k_proj")]
+    K,
+    /// Value projection.
+    #[serde(rename = "v_proj")]
+    V,
+    /// Attention output projection.
+    #[serde(rename = "o_proj")]
+    O,
+    /// Gate projection of the MLP.
+    #[serde(rename = "gate_proj")]
+    Gate,
+    /// Up projection of the MLP.
+    #[serde(rename = "up_proj")]
+    Up,
+    /// Down projection of the MLP.
+    #[serde(rename = "down_proj")]
+    Down,
+}
+
+impl Module {
+    /// All modules.
+    pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+
+    /// The name in Hugging Face checkpoints, such as `q_proj`.
+    pub fn hf_name(self) -> &'static str {
+        match self {
+            Self::Q => "q_proj",
+            Self::K => "k_proj",
+            Self::V => "v_proj",
+            Self::O => "o_proj",
+            Self::Gate => "gate_proj",
+            Self::Up => "up_proj",
+            Self::Down => "down_proj",
+        }
+    }
+
+    /// The path inside the model, such as `model.layers.3.self_attn.q_proj`.
+    pub fn path(self, layer: usize) -> String {
+        let parent = match self {
+            Self::Q | Self::K | Self::V | Self::O => "self_attn",
+            Self::Gate | Self::Up | Self::Down => "mlp",
+        };
+        format!("model.layers.{layer}.{parent}.{}", self.hf_name())
+    }
+
+    /// The layer and module of such a path; `None` for any other.
+    pub fn from_path(path: &str) -> Option<(usize, Self)> {
+        let (layer, rest) = path.strip_prefix("model.layers.")?.split_once('.')?;
+        let module: Self = rest.rsplit_once('.')?.1.parse().ok()?;
+        let layer = layer.parse().ok()?;
+        // Comparing with the canonical form rejects `model.layers.+1`, `01`, and a module under another parent.
+        (module.path(layer) == path).then_some((layer, module))
+    }
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.hf_name())
+    }
+}
+
+impl FromStr for Module {
+    type Err = Error;
+
+    /// Takes `q_proj` and the short `q`.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|module| module.hf_name() == name || module.hf_name().strip_suffix("_proj") == Some(name))
+            .ok_or_else(|| {
+                Error::usage(
+                    "--target-modules",
+                    format!("unknown module `{name}`"),
+                    "use any of q, k, v, o, gate, up, down separated by commas, or all-linear",
+                )
+            })
+    }
+}

@@ -1,0 +1,220 @@
+//! Sequences packed one after the other without padding, and the forward pass over them.
+
+use super::Model;
+use super::block::{Activations, Attend, Positions};
+use super::lora::Lora;
+use crate::gpu::{Buffer, Gpu, Recorder};
+use crate::kernel::{NONE, embed, gather, log_softmax, matmul, rms_norm};
+use crate::{Error, Result};
+
+use super::index32;
+
+/// Elements of logits that exist at a time (16 MiB).
+const LOGITS_ELEMENTS: usize = 4 << 20;
+
+/// Sequences as the GPU gets them, padded at the end to the sizes of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// Tokens of all sequences.
+    pub tokens: Vec<u32>,
+    /// Position of each token in its sequence.
+    pub positions: Vec<u32>,
+    /// First token and end of each token's sequence.
+    pub spans: Vec<[u32; 2]>,
+    /// Tokens whose successor is scored, ascending.
+    pub rows: Vec<u32>,
+    /// The successor of each of those.
+    pub targets: Vec<u32>,
+}
+
+impl Packed {
+    /// Packs sequences; `scored(sequence, t)` says whether the prediction of token t + 1 from token t counts.
+    pub fn new<S: AsRef<[u32]>>(sequences: &[S], mut scored: impl FnMut(usize, usize) -> bool) -> Self {
+        let mut packed = Self::default();
+        for (index, sequence) in sequences.iter().enumerate() {
+            let sequence = sequence.as_ref();
+            let first = index32(packed.tokens.len());
+            let end = first + index32(sequence.len());
+            for (t, &token) in sequence.iter().enumerate() {
+                if t + 1 < sequence.len() && scored(index, t) {
+                    packed.rows.push(first + index32(t));
+                    packed.targets.push(sequence[t + 1]);
+                }
+                packed.tokens.push(token);
+                packed.positions.push(index32(t));
+                packed.spans.push([first, end]);
+            }
+        }
+        packed
+    }
+
+    /// Pads to `tokens` tokens (each a sequence of its own that nothing scores) and `rows` scored rows.
+    pub(super) fn pad(&mut self, tokens: usize, rows: usize) {
+        while self.tokens.len() < tokens {
+            let at = index32(self.tokens.len());
+            self.tokens.push(0);
+            self.positions.push(0);
+            self.spans.push([at, at + 1]);
+        }
+        self.rows.resize(rows, NONE);
+        self.targets.resize(rows, 0);
+    }
+}
+
+/// The size of plan that serves `size`: at most an eighth larger, so that few plans serve every batch.
+pub fn bucket(size: usize) -> usize {
+    let step = (size.next_power_of_two() / 16).max(8);
+    size.next_multiple_of(step)
+}
+
+/// Inputs and outputs of a packed forward pass of one bucket.
+#[derive(Debug, Clone)]
+pub struct PackedBuffers {
+    /// `[tokens]`
+    pub token: Buffer,
+    /// `[tokens]`
+    pub position: Buffer,
+    /// `[tokens, 2]`
+    pub span: Buffer,
+    /// Scored rows `[rows]`.
+    pub index: Buffer,
+    /// `[rows]`
+    pub target: Buffer,
+    /// Log-probability of each target `[rows]`.
+    pub logprob: Buffer,
+    /// Entropy of each prediction `[rows]`.
+    pub entropy: Buffer,
+    /// Final hidden state of each scored row, normalised `[rows, hidden]`.
+    pub selected: Buffer,
+    /// Final hidden state, normalised `[tokens, hidden]`.
+    pub normed: Buffer,
+    /// Logits of one chunk of rows `[chunk, vocab]`.
+    pub logits: Buffer,
+}
+
+impl PackedBuffers {
+    /// Buffers for `tokens` tokens and `rows` scored rows.
+    pub fn new(gpu: &Gpu, model: &Model, tokens: usize, rows: usize) -> Result<Self> {
+        let config = model.config();
+        let chunk = (LOGITS_ELEMENTS / config.vocab_size).clamp(1, rows.max(1));
+        Ok(Self {
+            token: gpu.buffer("token", &[tokens])?,
+            position: gpu.buffer("position", &[tokens])?,
+            span: gpu.buffer("span", &[tokens, 2])?,
+            index: gpu.buffer("index", &[rows])?,
+            target: gpu.buffer("target", &[rows])?,
+            logprob: gpu.buffer("logprob", &[rows])?,
+            entropy: gpu.buffer("entropy", &[rows])?,
+            selected: gpu.buffer("selected", &[rows, config.hidden_size])?,
+            normed: gpu.buffer("normed", &[tokens, config.hidden_size])?,
+            logits: gpu.buffer("logits", &[chunk, config.vocab_size])?,
+        })
+    }
+
+    /// The same memory for a smaller bucket.
+    pub fn first(&self, tokens: usize, rows: usize) -> Result<Self> {
+        let cut = |buffer: &Buffer, count: usize| {
+            let mut shape = buffer.shape().to_vec();
+            shape[0] = count;
+            buffer.view(0, &shape)
+        };
+        Ok(Self {
+            token: cut(&self.token, tokens)?,
+            position: cut(&self.position, tokens)?,
+            span: cut(&self.span, tokens)?,
+            index: cut(&self.index, rows)?,
+            target: cut(&self.target, rows)?,
+            logprob: cut(&self.logprob, rows)?,
+            entropy: cut(&self.entropy, rows)?,
+            selected: cut(&self.selected, rows)?,
+            normed: cut(&self.normed, tokens)?,
+            logits: self.logits.clone(),
+        })
+    }
+
+    /// Writes a batch that is not larger than the buffers.
+    pub fn write(&self, gpu: &Gpu, batch: &Packed) -> Result<()> {
+        let (tokens, rows) = (self.token.len(), self.index.len());
+        if batch.tokens.len() > tokens || batch.rows.len() > rows {
+            return Err(Error::Shape {
+                kernel: "packed",
+                arg: "batch",
+                expected: vec![tokens, rows],
+                got: vec![batch.tokens.len(), batch.rows.len()],
+            });
+        }
+        let mut batch = batch.clone();
+        batch.pad(tokens, rows);
+        gpu.write(&self.token, 0, &batch.tokens)?;
+        gpu.write(&self.position, 0, &batch.positions)?;
+        gpu.write(&self.span, 0, &batch.spans)?;
+        gpu.write(&self.index, 0, &batch.rows)?;
+        gpu.write(&self.target, 0, &batch.targets)
+    }
+
+    /// Chunks of scored rows as `(first row, rows of normed hidden states, logits)`.
+    pub fn chunks(&self) -> Result<Vec<(usize, Buffer, Buffer)>> {
+        let [rows, hidden] = self.selected.matrix("packed", "selected")?;
+        let [chunk, vocab] = self.logits.matrix("packed", "logits")?;
+        // Views start at multiples of 64 elements: hidden is a multiple of 8, so 8 rows keep that.
+        let chunk = if chunk < rows { (chunk / 8 * 8).max(chunk.min(8)) } else { chunk };
+        let mut chunks = Vec::new();
+        let mut first = 0;
+        while first < rows {
+            let count = chunk.min(rows - first);
+            chunks.push((
+                first,
+                self.selected.view(first * hidden, &[count, hidden])?,
+                self.logits.view(0, &[count, vocab])?,
+            ));
+            first += count;
+        }
+        Ok(chunks)
+    }
+}
+
+/// Records the embedding and all blocks. `hidden[l]` is the input of block l; the last one is the final state.
+///
+/// With as many buffers as blocks + 1, every block's input is kept for the backward pass; with one, the residual
+/// stream runs in place.
+pub fn record_blocks(
+    rec: &mut Recorder<'_>,
+    model: &Model,
+    lora: Option<&Lora>,
+    buffers: &PackedBuffers,
+    act: &Activations,
+    hidden: &[Buffer],
+) -> Result<()> {
+    embed::forward(rec, &model.weights().embedding, &buffers.token, &hidden[0])?;
+    let positions = Positions { position: &buffers.position, table: model.rope_table() };
+    for layer in 0..model.config().num_layers {
+        let h = if hidden.len() > 1 {
+            rec.copy(&hidden[layer], &hidden[layer + 1])?;
+            &hidden[layer + 1]
+        } else {
+            &hidden[0]
+        };
+        model.block(layer, lora).forward(rec, h, act, positions, Attend::Packed { span: &buffers.span })?;
+    }
+    Ok(())
+}
+
+/// Records the final norm and the choice of scored rows from the final hidden state.
+pub fn record_select(
+    rec: &mut Recorder<'_>,
+    model: &Model,
+    buffers: &PackedBuffers,
+    last: &Buffer,
+) -> Result<()> {
+    rms_norm::forward(rec, last, &model.weights().norm, &buffers.normed, model.config().rms_norm_eps)?;
+    gather::forward(rec, &buffers.index, &buffers.normed, &buffers.selected)
+}
+
+/// Records log-probability and entropy of every scored row, a chunk of logits at a time.
+pub fn record_logprobs(rec: &mut Recorder<'_>, model: &Model, buffers: &PackedBuffers) -> Result<()> {
+    for (first, selected, logits) in buffers.chunks()? {
+        matmul::forward(rec, model.weights().head(), &selected, &logits, false)?;
+        log_softmax::forward(rec, first, &buffers.target, &logits, &buffers.logprob, &buffers.entropy)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Random access to bytes: files here, blobs in a browser.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// Bytes that can be read anywhere.
+pub trait ReadAt {
+    /// Total length in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether there is nothing to read.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `out` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// `Io` if they cannot be read or are beyond the end.
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> Result<()>;
+
+    /// The file's name for messages.
+    fn path(&self) -> &Path;
+}
+
+/// Bytes in memory under a name.
+#[derive(Debug, Clone)]
+pub struct Memory<B> {
+    path: PathBuf,
+    bytes: B,
+}
+
+impl<B: AsRef<[u8]>> Memory<B> {
+    /// `bytes` under the name `path`, which need not exist.
+    pub fn new(path: impl Into<PathBuf>, bytes: B) -> Self {
+        Self { path: path.into(), bytes }
+    }
+}
+
+impl<B: AsRef<[u8]>> ReadAt for Memory<B> {
+    fn len(&self) -> u64 {
+        self.bytes.as_ref().len() as u64
+    }
+
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let bytes = self.bytes.as_ref();
+        let start = usize::try_from(offset).ok();
+        let slice = start.and_then(|start| bytes.get(start..start.checked_add(out.len())?));
+        match slice {
+            Some(slice) => {
+                out.copy_from_slice(slice);
+                Ok(())
+            }
+            None => Err(Error::read(&self.path, std::io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::File;
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use std::io::{Read, Seek, SeekFrom};
+    use std::path::{Path, PathBuf};
+
+    use super::ReadAt;
+    use crate::{Error, Result};
+
+    /// A file on disk. Its length is taken once, when it is opened.
+    #[derive(Debug)]
+    pub struct File {
+        path: PathBuf,
+        file: std::fs::File,
+        len: u64,
+    }
+
+    impl File {
+        /// Opens a regular file.
+        ///
+        /// # Errors
+        /// `Io` if it cannot be opened.
+        pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+            let path = path.into();
+            let open = || {
+                let file = std::fs::File::open(&path)?;
+                let metadata = file.metadata()?;
+                if !metadata.is_file() {
+                    return Err(std::io::Error::other("it is not a regular file"));
+                }
+                Ok((file, metadata.len()))
+            };
+            match open() {
+                Ok((file, len)) => Ok(Self { path, file, len }),
+                Err(source) => Err(Error::read(path, source)),
+            }
+        }
+    }
+
+    impl ReadAt for File {
+        fn len(&self) -> u64 {
+            self.len
+        }
+
+        fn read_at(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
+            self.file
+                .seek(SeekFrom::Start(offset))
+                .and_then(|_| self.file.read_exact(out))
+                .map_err(|source| Error::read(&self.path, source))
+        }
+
+        fn path(&self) -> &Path {
+            &self.path
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A Hugging Face folder: `model.safetensors`, or shards listed in `model.safetensors.index.json`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::bytes::File;
+use super::safetensors::SafeTensors;
+use super::{TensorInfo, TensorSource};
+use crate::{Error, Result};
+
+/// Name of the single file.
+pub const SINGLE: &str = "model.safetensors";
+/// Name of the list of shards.
+pub const INDEX: &str = "model.safetensors.index.json";
+
+/// The safetensors files of a folder as one source.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    shards: Vec<SafeTensors<File>>,
+    tensors: Vec<TensorInfo>,
+    /// Shard and index in it of each tensor.
+    places: Vec<(usize, usize)>,
+}
+
+/// The part of `model.safetensors.index.json` that is read.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: HashMap<String, String>,
+}
+
+/// The shard files that an index names, sorted, each once.
+///
+/// # Errors
+/// `Input` if the text is not an index or names something that is not a plain file name.
+pub fn shard_files(file: &Path, text: &str) -> Result<Vec<String>> {
+    Ok(parse_index(file, text)?.0)
+}
+
+fn parse_index(file: &Path, text: &str) -> Result<(Vec<String>, HashMap<String, String>)> {
+    let hint = "download the file again";
+    let Index { weight_map } = serde_json::from_str(text)
+        .map_err(|error| Error::input(file, format!("line {}", error.line()), error.to_string(), hint))?;
+    let mut names: Vec<String> = weight_map.values().cloned().collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in &names {
+        // A name such as ../../x would read outside the folder.
+        if name.contains(['/', '\\', ':']) || name.starts_with('.') || !name.ends_with(".safetensors") {
+            let problem = format!("{name:?} is not the plain name of a .safetensors file");
+            return Err(Error::input(file, "weight_map", problem, hint));
+        }
+    }
+    if names.is_empty() {
+        return Err(Error::input(file, "weight_map", "names no file", hint));
+    }
+    Ok((names, weight_map))
+}
+
+impl Folder {
+    /// Opens the shards of `path` and checks them against the index. An index is preferred where both exist.
+    ///
+    /// # Errors
+    /// `Input` if a file is damaged, a listed tensor is not in its file, or one name is in two files; `Io` if a
+    /// file is missing or unreadable.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let index = path.join(INDEX);
+        let single = path.join(SINGLE);
+        let (names, weight_map) = if index.exists() {
+            let text = std::fs::read_to_string(&index).map_err(|source| Error::read(&index, source))?;
+            parse_index(&index, &text)?
+        } else if single.exists() {
+            (vec![SINGLE.to_string()], HashMap::new())
+        } else {
+            return Err(Error::input(
+                &path,
+                SINGLE,
+                format!("neither this file nor {INDEX} is in the folder"),
+                "give a Hugging Face folder with safetensors weights, or a .gguf file",
+            ));
+        };
+        let mut shards = Vec::with_capacity(names.len());
+        let mut tensors: Vec<TensorInfo> = Vec::new();
+        let mut places = Vec::new();
+        let mut home: HashMap<String, usize> = HashMap::new();
+        for (shard, name) in names.iter().enumerate() {
+            let source = SafeTensors::open(File::open(path.join(name))?)?;
+            for (index, tensor) in source.tensors().iter().enumerate() {
+                if let Some(other) = home.insert(tensor.name.clone(), shard) {
+                    let problem = format!("the tensor is also in {}", names[other]);
+                    return Err(Error::input(
+                        path.join(name),
+                        &tensor.name,
+                        problem,
+                        "remove one of the two files",
+                    ));
+                }
+                tensors.push(tensor.clone());
+                places.push((shard, index));
+            }
+            shards.push(source);
+        }
+        for (tensor, file) in &weight_map {
+            if home.get(tensor).is_none_or(|&shard| names[shard] != *file) {
+                let problem = format!("the index lists it in {file}, which does not hold it");
+                return Err(Error::input(
+                    &index,
+                    tensor,
+                    problem,
+                    "download index and shards of the same model",
+                ));
+            }
+        }
+        Ok(Self { path, shards, tensors, places })
+    }
+}
+
+impl TensorSource for Folder {
+    fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    fn read(&mut self, index: usize, row_start: usize, row_count: usize, out: &mut Vec<u8>) -> Result<()> {
+        let (shard, index) = self.places[index];
+        self.shards[shard].read(index, row_start, row_count, out)
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}

@@ -1,0 +1,76 @@
+//! Decoding token by token, in whole characters.
+
+use super::Tokenizer;
+use crate::Result;
+
+/// U+FFFD stands for a byte sequence that is not (yet) a character. A character has at most four bytes, so at most
+/// three of these at the end of a text can still change.
+const MAX_HELD: usize = 3;
+
+/// Window length from which a decoder tries to forget tokens already shown.
+const SHRINK_AT: usize = 16;
+
+/// Turns a stream of tokens into pieces of text that never end inside a character.
+///
+/// The pieces and the rest that [`finish`](Self::finish) returns add up to what [`Tokenizer::decode`] gives for all
+/// tokens at once.
+#[derive(Debug, Clone)]
+pub struct StreamDecoder<'a> {
+    tokenizer: &'a Tokenizer,
+    /// Tokens whose text is not all shown, and a shown one before them: decoders treat the first token of a text
+    /// differently.
+    window: Vec<u32>,
+    /// Bytes of the window's text that have been returned.
+    shown: usize,
+}
+
+impl<'a> StreamDecoder<'a> {
+    pub(super) fn new(tokenizer: &'a Tokenizer) -> Self {
+        Self { tokenizer, window: Vec::new(), shown: 0 }
+    }
+
+    /// Adds a token and returns the text that is now certain, often empty.
+    ///
+    /// # Errors
+    /// `Input` if the tokenizer's decoder fails.
+    pub fn push(&mut self, token: u32) -> Result<String> {
+        self.window.push(token);
+        let text = self.tokenizer.decode(&self.window)?;
+        let mut certain = text.as_str();
+        for _ in 0..MAX_HELD {
+            certain = certain.strip_suffix('\u{FFFD}').unwrap_or(certain);
+        }
+        let piece = self.take(certain);
+        if certain.len() == text.len() && self.window.len() >= SHRINK_AT {
+            self.shrink()?;
+        }
+        Ok(piece)
+    }
+
+    /// The text held back, with U+FFFD for what never became a character.
+    ///
+    /// # Errors
+    /// `Input` if the tokenizer's decoder fails.
+    pub fn finish(mut self) -> Result<String> {
+        let text = self.tokenizer.decode(&self.window)?;
+        Ok(self.take(&text))
+    }
+
+    /// What of `text` has not been returned before.
+    fn take(&mut self, text: &str) -> String {
+        let Some(piece) = text.get(self.shown..) else { return String::new() };
+        self.shown = text.len().max(self.shown);
+        piece.to_string()
+    }
+
+    /// Keeps the last token only, if it makes text alone.
+    fn shrink(&mut self) -> Result<()> {
+        let Some(&last) = self.window.last() else { return Ok(()) };
+        let text = self.tokenizer.decode(&[last])?;
+        if !text.is_empty() && !text.contains('\u{FFFD}') {
+            self.window = vec![last];
+            self.shown = text.len();
+        }
+        Ok(())
+    }
+}

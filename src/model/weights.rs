@@ -1,0 +1,219 @@
+//! Base weights on the GPU, streamed there from a source a few rows at a time.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::config::ModelConfig;
+use super::lora::module_shape;
+use super::module::Module;
+use super::pack::{self, Packed};
+use super::source::{self, Dtype, TensorInfo, TensorSource, quant};
+use crate::gpu::{Buffer, Gpu};
+use crate::kernel::weight::{Format, Weight};
+use crate::{Error, Result};
+
+/// Bytes of a tensor that are held on the host at a time.
+const CHUNK_BYTES: usize = 16 << 20;
+
+/// A linear layer y = W·x + bias.
+#[derive(Debug)]
+pub struct Linear {
+    /// `[outputs, inputs]`
+    pub weight: Weight,
+    /// `[outputs]`
+    pub bias: Option<Buffer>,
+}
+
+/// The weights of one block.
+#[derive(Debug)]
+pub struct LayerWeights {
+    /// RMSNorm before attention `[hidden]`.
+    pub attention_norm: Buffer,
+    /// RMSNorm of each q and k head `[head_dim]`, where the family has them.
+    pub qk_norm: Option<[Buffer; 2]>,
+    /// RMSNorm before the MLP `[hidden]`.
+    pub mlp_norm: Buffer,
+    linears: [Linear; 7],
+}
+
+impl LayerWeights {
+    /// One of the seven linear layers.
+    pub fn linear(&self, module: Module) -> &Linear {
+        &self.linears[module as usize]
+    }
+}
+
+/// All weights of a model.
+#[derive(Debug)]
+pub struct Weights {
+    /// Token embedding `[vocab, hidden]`.
+    pub embedding: Weight,
+    /// The blocks.
+    pub layers: Vec<LayerWeights>,
+    /// RMSNorm before the head `[hidden]`.
+    pub norm: Buffer,
+    head: Option<Weight>,
+}
+
+impl Weights {
+    /// The output head `[vocab, hidden]`: the embedding where the two are tied.
+    pub fn head(&self) -> &Weight {
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    /// Streams every tensor to the GPU.
+    ///
+    /// `format` converts the matrices; without it each keeps the precision of the file. `progress` gets
+    /// `(bytes read, bytes in all)`.
+    ///
+    /// # Errors
+    /// What the source, the check against the configuration or the GPU's memory say.
+    pub fn load(
+        gpu: &Gpu,
+        config: &ModelConfig,
+        source: &mut dyn TensorSource,
+        format: Option<Format>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        source::check(config, source)?;
+        let needed = weight_bytes(config, source, format);
+        if let Some(available) = gpu.available_bytes()
+            && needed > available
+        {
+            return Err(Error::OutOfMemory {
+                what: format!("the weights of {}", source.name()),
+                needed,
+                available,
+                hint: "load them smaller with --weights q8 or --weights q4, or take a smaller model".into(),
+            });
+        }
+        let index: HashMap<String, usize> =
+            source.tensors().iter().enumerate().map(|(i, tensor)| (tensor.name.clone(), i)).collect();
+        let total: u64 = source.tensors().iter().map(|t| (t.rows() * t.row_bytes()) as u64).sum();
+        let mut loader = Loader { gpu, source, index, format, progress, done: 0, total, bytes: Vec::new() };
+        let embedding = loader.matrix("model.embed_tokens.weight")?;
+        let mut layers = Vec::with_capacity(config.num_layers);
+        for layer in 0..config.num_layers {
+            layers.push(loader.layer(config, layer)?);
+        }
+        let norm = loader.vector("model.norm.weight")?;
+        let head = if config.tie_word_embeddings { None } else { Some(loader.matrix("lm_head.weight")?) };
+        gpu.check()?;
+        Ok(Self { embedding, layers, norm, head })
+    }
+
+    /// Bytes on the GPU.
+    pub fn bytes(&self) -> u64 {
+        let linears = self.layers.iter().flat_map(|layer| &layer.linears).map(|linear| linear.weight.bytes());
+        self.embedding.bytes() + self.head.as_ref().map_or(0, Weight::bytes) + linears.sum::<u64>()
+    }
+}
+
+/// The format that a tensor of `dtype` gets on the GPU: the file's own precision unless another is wanted.
+pub fn target_format(dtype: Dtype, cols: usize, wanted: Option<Format>) -> Format {
+    wanted.map_or_else(|| Format::for_dtype(dtype, cols), |format| format.for_cols(cols))
+}
+
+/// Bytes that the matrices of a source take on the GPU.
+pub fn weight_bytes(config: &ModelConfig, source: &dyn TensorSource, format: Option<Format>) -> u64 {
+    let matrices = source.tensors().iter().filter(|tensor| tensor.shape.len() == 2);
+    matrices
+        .filter(|tensor| !(config.tie_word_embeddings && tensor.name == "lm_head.weight"))
+        .map(|tensor| target_format(tensor.dtype, tensor.cols(), format).bytes(tensor.rows(), tensor.cols()))
+        .sum()
+}
+
+struct Loader<'a> {
+    gpu: &'a Gpu,
+    source: &'a mut dyn TensorSource,
+    index: HashMap<String, usize>,
+    format: Option<Format>,
+    progress: &'a mut dyn FnMut(u64, u64),
+    done: u64,
+    total: u64,
+    bytes: Vec<u8>,
+}
+
+impl Loader<'_> {
+    fn find(&self, name: &str) -> Result<(usize, TensorInfo)> {
+        let found = self.index.get(name).map(|&i| (i, self.source.tensors()[i].clone()));
+        found.ok_or_else(|| {
+            let file = self.source.name();
+            Error::input(Path::new(&file), name, "the tensor is missing", "take the complete model")
+        })
+    }
+
+    fn read(&mut self, index: usize, row: usize, rows: usize) -> Result<()> {
+        self.source.read(index, row, rows, &mut self.bytes)?;
+        self.done += self.bytes.len() as u64;
+        (self.progress)(self.done, self.total);
+        Ok(())
+    }
+
+    fn vector(&mut self, name: &str) -> Result<Buffer> {
+        let (index, info) = self.find(name)?;
+        self.read(index, 0, 1)?;
+        let mut values = vec![0.0; info.cols()];
+        quant::dequantize(info.dtype, &self.bytes, &mut values)?;
+        self.gpu.upload(name, &[values.len()], &values)
+    }
+
+    fn matrix(&mut self, name: &str) -> Result<Weight> {
+        let (index, info) = self.find(name)?;
+        let (rows, cols) = (info.rows(), info.cols());
+        let format = target_format(info.dtype, cols, self.format);
+        let weight = Weight::new(self.gpu, name, format, rows, cols)?;
+        let step = (CHUNK_BYTES / info.row_bytes().max(1)).max(1);
+        let mut row = 0;
+        while row < rows {
+            let count = step.min(rows - row);
+            self.read(index, row, count)?;
+            let packed = if format == Format::for_dtype(info.dtype, cols) {
+                pack::pack(info.dtype, &self.bytes, cols)?
+            } else {
+                let mut values = vec![0.0; count * cols];
+                quant::dequantize(info.dtype, &self.bytes, &mut values)?;
+                pack::pack_as(format, &values, cols)?
+            };
+            if packed.format != format {
+                let file = self.source.name();
+                let problem = "has values beyond the range of f16";
+                return Err(Error::input(file, name, problem, "load it with --weights f32, q8 or q4"));
+            }
+            let Packed { words, scales, .. } = packed;
+            weight.write_rows(self.gpu, row, &words, &scales)?;
+            row += count;
+        }
+        Ok(weight)
+    }
+
+    fn layer(&mut self, config: &ModelConfig, layer: usize) -> Result<LayerWeights> {
+        let name = |rest: &str| format!("model.layers.{layer}.{rest}.weight");
+        let mut linears = Vec::with_capacity(7);
+        for module in Module::ALL {
+            let path = module.path(layer);
+            let bias = config.attention_bias && matches!(module, Module::Q | Module::K | Module::V);
+            let linear = Linear {
+                weight: self.matrix(&format!("{path}.weight"))?,
+                bias: if bias { Some(self.vector(&format!("{path}.bias"))?) } else { None },
+            };
+            let [outputs, inputs] = module_shape(config, module);
+            debug_assert_eq!([linear.weight.rows, linear.weight.cols], [outputs, inputs]);
+            linears.push(linear);
+        }
+        let qk_norm = if config.qk_norm {
+            Some([self.vector(&name("self_attn.q_norm"))?, self.vector(&name("self_attn.k_norm"))?])
+        } else {
+            None
+        };
+        Ok(LayerWeights {
+            attention_norm: self.vector(&name("input_layernorm"))?,
+            qk_norm,
+            mlp_norm: self.vector(&name("post_attention_layernorm"))?,
+            linears: linears.try_into().map_err(|_| Error::Gpu {
+                what: "weights".into(),
+                problem: "a block does not have seven linear layers".into(),
+            })?,
+        })
+    }
+}

@@ -1,0 +1,389 @@
+//! Text to tokens: plain notation, Python's, simple LaTeX and Unicode all end in the same few tokens.
+
+use super::parser::ParseError;
+use super::{Function, MAX_LENGTH, MAX_TOKENS, Number};
+
+/// A lexical unit.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Token {
+    Number(Number),
+    Variable,
+    E,
+    Pi,
+    Function(Function),
+    /// A function of two arguments, or of one that is rewritten: see [`Special`].
+    Special(Special),
+    /// The constant of integration.
+    Constant,
+    Plus,
+    Minus,
+    Times,
+    Divide,
+    Power,
+    Open(Bracket),
+    Close(Bracket),
+    Bar,
+    Comma,
+}
+
+/// Brackets that must match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bracket {
+    Round,
+    Square,
+    Curly,
+}
+
+/// Names that the parser rewrites into the plain grammar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Special {
+    /// `log2`, `log10`.
+    LogBase(u32),
+    /// `\frac{a}{b}`.
+    Fraction,
+    /// `Pow(a,b)`.
+    Pow,
+    /// `root(a,n)`.
+    Root,
+    /// `Rational(p,q)`.
+    Rational,
+}
+
+/// A token and whether a line break stands before it: a product must not be implied across lines.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Spanned {
+    pub(super) token: Token,
+    pub(super) after_break: bool,
+}
+
+/// Names that stand for something unevaluated, with what to call it.
+const UNEVALUATED: &[(&str, &str)] = &[
+    ("integral", "integral"),
+    ("integrate", "integral"),
+    ("int", "integral"),
+    ("iint", "integral"),
+    ("quad", "integral"),
+    ("nintegrate", "integral"),
+    ("antiderivative", "integral"),
+    ("diff", "derivative"),
+    ("derivative", "derivative"),
+    ("differentiate", "derivative"),
+    ("sum", "sum"),
+    ("summation", "sum"),
+    ("prod", "product"),
+    ("limit", "limit"),
+    ("lim", "limit"),
+];
+
+/// Splits `text` into tokens.
+pub(super) fn tokenize(text: &str) -> Result<Vec<Spanned>, ParseError> {
+    if text.len() > MAX_LENGTH {
+        return Err(ParseError::new(format!("longer than {MAX_LENGTH} bytes")));
+    }
+    let mut lexer = Lexer { rest: text, tokens: Vec::new(), after_break: false };
+    while lexer.step()? {
+        if lexer.tokens.len() > MAX_TOKENS {
+            return Err(ParseError::new(format!("more than {MAX_TOKENS} tokens")));
+        }
+    }
+    Ok(lexer.tokens)
+}
+
+struct Lexer<'a> {
+    rest: &'a str,
+    tokens: Vec<Spanned>,
+    after_break: bool,
+}
+
+impl Lexer<'_> {
+    fn push(&mut self, token: Token) {
+        self.tokens.push(Spanned { token, after_break: std::mem::take(&mut self.after_break) });
+    }
+
+    fn take(&mut self, bytes: usize) -> String {
+        let (head, tail) = self.rest.split_at(bytes);
+        self.rest = tail;
+        head.to_owned()
+    }
+
+    fn take_while(&mut self, accept: impl Fn(char) -> bool) -> String {
+        let end = self.rest.find(|c| !accept(c)).unwrap_or(self.rest.len());
+        self.take(end)
+    }
+
+    /// Reads one token; false at the end.
+    fn step(&mut self) -> Result<bool, ParseError> {
+        let Some(c) = self.rest.chars().next() else { return Ok(false) };
+        if c.is_ascii_digit() || (c == '.' && self.rest[1..].starts_with(|d: char| d.is_ascii_digit())) {
+            return self.number().map(|()| true);
+        }
+        if c.is_ascii_alphabetic() {
+            let word = self.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
+            return self.word(&word).map(|()| true);
+        }
+        if c == '\\' {
+            return self.command().map(|()| true);
+        }
+        if let Some(power) = superscript(c) {
+            let mut digits = String::from(power);
+            self.take(c.len_utf8());
+            while let Some((c, digit)) = self.rest.chars().next().and_then(|c| Some((c, superscript(c)?))) {
+                digits.push(digit);
+                self.take(c.len_utf8());
+            }
+            self.push(Token::Power);
+            self.push(Token::Open(Bracket::Round));
+            let digits = match digits.strip_prefix('-') {
+                Some(digits) => {
+                    self.push(Token::Minus);
+                    digits
+                }
+                None => &digits,
+            };
+            self.push(literal(digits)?);
+            self.push(Token::Close(Bracket::Round));
+            return Ok(true);
+        }
+        if let Some((numerator, denominator)) = vulgar_fraction(c) {
+            self.take(c.len_utf8());
+            self.push(Token::Open(Bracket::Round));
+            self.push(literal(numerator)?);
+            self.push(Token::Divide);
+            self.push(literal(denominator)?);
+            self.push(Token::Close(Bracket::Round));
+            return Ok(true);
+        }
+        self.take(c.len_utf8());
+        let token = match c {
+            '\n' | '\r' | '\u{2028}' | '\u{2029}' => {
+                self.after_break = true;
+                return Ok(true);
+            }
+            c if c.is_whitespace()
+                || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2062}' | '\u{feff}') =>
+            {
+                return Ok(true);
+            }
+            '+' | '\u{ff0b}' => Token::Plus,
+            '-' | '\u{2010}'..='\u{2014}' | '\u{2212}' | '\u{ff0d}' => Token::Minus,
+            '*' if self.rest.starts_with('*') => {
+                self.take(1);
+                Token::Power
+            }
+            '*' | '\u{b7}' | '\u{d7}' | '\u{22c5}' | '\u{2217}' | '\u{2219}' | '\u{2022}' => Token::Times,
+            '/' | '\u{f7}' | '\u{2044}' | '\u{2215}' => Token::Divide,
+            '^' => Token::Power,
+            '(' | '\u{ff08}' => Token::Open(Bracket::Round),
+            ')' | '\u{ff09}' => Token::Close(Bracket::Round),
+            '[' => Token::Open(Bracket::Square),
+            ']' => Token::Close(Bracket::Square),
+            '{' => Token::Open(Bracket::Curly),
+            '}' => Token::Close(Bracket::Curly),
+            '|' | '\u{2223}' => Token::Bar,
+            ',' => Token::Comma,
+            '\u{3c0}' | '\u{1d70b}' => Token::Pi,
+            '\u{1d465}' => Token::Variable,
+            '\u{221a}' => Token::Function(Function::Sqrt),
+            '\u{221b}' => Token::Function(Function::Cbrt),
+            '\u{222b}' => return Err(ParseError::unevaluated("integral")),
+            '\u{2211}' => return Err(ParseError::unevaluated("sum")),
+            '\u{2202}' => return Err(ParseError::unevaluated("derivative")),
+            other => return Err(ParseError::new(format!("unexpected character {other:?}"))),
+        };
+        self.push(token);
+        Ok(true)
+    }
+
+    fn number(&mut self) -> Result<(), ParseError> {
+        let mut text = self.take_while(|c| c.is_ascii_digit());
+        if self.rest.starts_with('.') {
+            text.push('.');
+            self.take(1);
+            text += &self.take_while(|c| c.is_ascii_digit());
+        }
+        // An exponent needs its digits, so that `2e` and `2e^x` stay products.
+        let mut tail = self.rest.bytes();
+        if matches!(tail.next(), Some(b'e' | b'E')) {
+            let next = tail.next();
+            let (sign, digit) = if matches!(next, Some(b'+' | b'-')) { (1, tail.next()) } else { (0, next) };
+            if digit.is_some_and(|d| d.is_ascii_digit()) {
+                text += &self.take(1 + sign);
+                text += &self.take_while(|c| c.is_ascii_digit());
+            }
+        }
+        self.push(literal(&text)?);
+        Ok(())
+    }
+
+    /// A run of letters: a known name, or several known names written together (`sinx`, `xe`).
+    fn word(&mut self, word: &str) -> Result<(), ParseError> {
+        if let Some(token) = named(word) {
+            self.push(token);
+            return Ok(());
+        }
+        if let Some((_, what)) = UNEVALUATED.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
+            return Err(ParseError::unevaluated(what));
+        }
+        let mut rest = word;
+        let mut parts = Vec::new();
+        while !rest.is_empty() {
+            let found = (1..=rest.len().min(8)).rev().find_map(|n| {
+                // Only names that stay lower case when glued; `C` and `E` never are.
+                let head = &rest[..n];
+                let lower = head.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+                named(head).filter(|token| lower && *token != Token::Constant).map(|token| (token, n))
+            });
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            match found {
+                Some((token, n)) => {
+                    parts.push(token);
+                    rest = &rest[n..];
+                }
+                // `sin2x`, but not `x2`.
+                None if digits > 0 && matches!(parts.last(), Some(Token::Function(_))) => {
+                    parts.push(literal(&rest[..digits])?);
+                    rest = &rest[digits..];
+                }
+                None => {
+                    return Err(ParseError::new(format!("unknown symbol or function `{}`", shorten(word))));
+                }
+            }
+        }
+        parts.into_iter().for_each(|token| self.push(token));
+        Ok(())
+    }
+
+    /// A LaTeX command.
+    fn command(&mut self) -> Result<(), ParseError> {
+        self.take(1);
+        let name = self.take_while(|c| c.is_ascii_alphabetic());
+        match name.as_str() {
+            "" => match self.rest.chars().next() {
+                Some(c @ (',' | ';' | '!' | ':' | ' ' | '(' | ')' | '[' | ']')) => {
+                    self.take(c.len_utf8());
+                }
+                _ => return Err(ParseError::new("unexpected `\\`")),
+            },
+            "left" | "right" | "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr"
+            | "displaystyle" | "quad" | "qquad" | "limits" | "boxed" => {}
+            "mathrm" | "operatorname" | "text" | "mathit" | "textrm" | "mathop" => {
+                let inner = self.rest.trim_start().strip_prefix('{').and_then(|rest| rest.split_once('}'));
+                let Some((inner, rest)) = inner else {
+                    return Err(ParseError::new(format!("`\\{name}` without a name")));
+                };
+                let inner = inner.trim().to_owned();
+                self.rest = rest;
+                if !inner.bytes().all(|b| b.is_ascii_alphabetic()) || inner.is_empty() {
+                    return Err(ParseError::new(format!("words in `\\{name}`")));
+                }
+                self.word(&inner)?;
+            }
+            "frac" | "dfrac" | "tfrac" | "cfrac" => {
+                self.push(Token::Special(Special::Fraction));
+                // `\frac12`: arguments without braces are single characters.
+                for _ in 0..2 {
+                    let rest = self.rest.trim_start();
+                    let Some(c) = rest.chars().next().filter(char::is_ascii_alphanumeric) else { break };
+                    self.rest = &rest[1..];
+                    self.push(Token::Open(Bracket::Curly));
+                    self.letter_or_digit(c)?;
+                    self.push(Token::Close(Bracket::Curly));
+                }
+            }
+            "cdot" | "times" | "ast" => self.push(Token::Times),
+            "div" => self.push(Token::Divide),
+            "lvert" | "rvert" | "vert" | "mid" => self.push(Token::Bar),
+            "int" | "iint" | "oint" => return Err(ParseError::unevaluated("integral")),
+            "sum" => return Err(ParseError::unevaluated("sum")),
+            "prod" => return Err(ParseError::unevaluated("product")),
+            "lim" => return Err(ParseError::unevaluated("limit")),
+            "partial" => return Err(ParseError::unevaluated("derivative")),
+            _ => self.word(&name)?,
+        }
+        Ok(())
+    }
+
+    fn letter_or_digit(&mut self, c: char) -> Result<(), ParseError> {
+        let mut bytes = [0; 4];
+        let text = c.encode_utf8(&mut bytes);
+        if c.is_ascii_digit() {
+            self.push(literal(text)?);
+            Ok(())
+        } else {
+            self.word(text)
+        }
+    }
+}
+
+/// A single known name.
+fn named(word: &str) -> Option<Token> {
+    Some(match word {
+        "x" => Token::Variable,
+        "e" | "E" => Token::E,
+        "pi" | "Pi" | "PI" => Token::Pi,
+        "C" | "c" | "K" | "k" | "const" | "constant" | "C1" | "C_1" | "c1" | "c_1" => Token::Constant,
+        "log2" => Token::Special(Special::LogBase(2)),
+        "log10" => Token::Special(Special::LogBase(10)),
+        "Pow" | "pow" => Token::Special(Special::Pow),
+        "root" => Token::Special(Special::Root),
+        "Rational" => Token::Special(Special::Rational),
+        _ => Token::Function(Function::named(word)?),
+    })
+}
+
+/// A literal of digits with an optional fraction and exponent.
+fn literal(text: &str) -> Result<Token, ParseError> {
+    let value: f64 =
+        text.parse().map_err(|_| ParseError::new(format!("`{}` is no number", shorten(text))))?;
+    if !value.is_finite() {
+        return Err(ParseError::new("a number too large"));
+    }
+    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
+    let significant = mantissa.bytes().filter(u8::is_ascii_digit).skip_while(|&digit| digit == b'0').count();
+    let error = match mantissa.split_once('.') {
+        Some((_, fraction)) if significant >= 8 => {
+            let exponent = text.split(['e', 'E']).nth(1).unwrap_or("0");
+            format!("1e{exponent}").parse().unwrap_or(1.0)
+                * 10f64.powi(-i32::try_from(fraction.len()).unwrap_or(i32::MAX))
+        }
+        None if value < 9_007_199_254_740_992.0 && value == value.trunc() => 0.0,
+        _ => f64::EPSILON * value,
+    };
+    Ok(Token::Number(Number { value, error: f64::max(error, 0.0), text: text.to_owned() }))
+}
+
+fn superscript(c: char) -> Option<char> {
+    Some(match c {
+        '\u{2070}' => '0',
+        '\u{b9}' => '1',
+        '\u{b2}' => '2',
+        '\u{b3}' => '3',
+        '\u{2074}' => '4',
+        '\u{2075}' => '5',
+        '\u{2076}' => '6',
+        '\u{2077}' => '7',
+        '\u{2078}' => '8',
+        '\u{2079}' => '9',
+        '\u{207b}' => '-',
+        _ => return None,
+    })
+}
+
+fn vulgar_fraction(c: char) -> Option<(&'static str, &'static str)> {
+    Some(match c {
+        '\u{bd}' => ("1", "2"),
+        '\u{2153}' => ("1", "3"),
+        '\u{2154}' => ("2", "3"),
+        '\u{bc}' => ("1", "4"),
+        '\u{be}' => ("3", "4"),
+        '\u{2155}' => ("1", "5"),
+        '\u{2159}' => ("1", "6"),
+        '\u{215b}' => ("1", "8"),
+        _ => return None,
+    })
+}
+
+/// A word of untrusted text, short enough for a message.
+fn shorten(word: &str) -> String {
+    word.chars().take(24).collect()
+}

@@ -1,0 +1,110 @@
+//! Expressions of one real variable `x`: a small grammar of its own, never a general evaluator.
+//!
+//! Text goes through [`parse`] (bounded in length, tokens and depth) into an [`Expr`], which can be
+//! evaluated together with its exact derivative and a bound on the rounding error ([`Jet`]), printed in the
+//! terse notation ([`std::fmt::Display`]) and compared by value ([`fingerprint()`], [`proportional`]).
+
+mod eval;
+mod fingerprint;
+mod function;
+mod jet;
+mod lexer;
+mod parser;
+mod points;
+mod print;
+
+pub use fingerprint::{fingerprint, proportional};
+pub use function::{Branch, Function};
+pub use jet::Jet;
+pub use parser::{Grammar, ParseError, parse};
+pub(in crate::task) use points::{coarse_points, dense_points};
+
+/// Longest text that is parsed, in bytes.
+pub const MAX_LENGTH: usize = 4096;
+/// Most tokens in a text; bounds the nodes of the tree and so the work of one evaluation.
+pub const MAX_TOKENS: usize = 1500;
+/// Deepest nesting of parentheses, powers and functions.
+pub const MAX_DEPTH: usize = 64;
+
+/// A real expression in `x`. Sums and products are flat, so the depth of a tree is bounded by the grammar.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expr {
+    /// A literal.
+    Number(Number),
+    /// The variable `x`.
+    Variable,
+    /// Euler's number.
+    E,
+    /// The circle constant.
+    Pi,
+    /// Terms added or subtracted.
+    Sum(Vec<Term>),
+    /// Factors multiplied or divided, from left to right.
+    Product(Vec<Factor>),
+    /// Base and exponent.
+    Power(Box<Expr>, Box<Expr>),
+    /// A function of one argument.
+    Call(Function, Box<Expr>),
+}
+
+/// One term of a sum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Term {
+    /// Whether it is subtracted.
+    pub negative: bool,
+    /// The term without its sign.
+    pub expr: Expr,
+}
+
+/// One factor of a product.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Factor {
+    /// Whether it divides.
+    pub inverse: bool,
+    /// The factor.
+    pub expr: Expr,
+}
+
+/// A literal with what is known of its precision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Number {
+    /// The nearest double.
+    pub value: f64,
+    /// Bound on the distance to the number that was meant. Zero for integers below 2^53. A decimal of eight or more significant
+    /// digits is read as a rounded one and is uncertain by one unit of its last digit; a shorter one is meant exactly.
+    pub error: f64,
+    /// As written, without spaces.
+    pub text: String,
+}
+
+impl Expr {
+    /// An integer literal.
+    pub fn integer(value: u32) -> Self {
+        Self::Number(Number { value: f64::from(value), error: 0.0, text: value.to_string() })
+    }
+
+    /// `-expr`.
+    pub fn negated(expr: Self) -> Self {
+        Self::Sum(vec![Term { negative: true, expr }])
+    }
+
+    /// `numerator/denominator`.
+    pub fn quotient(numerator: Self, denominator: Self) -> Self {
+        Self::Product(vec![
+            Factor { inverse: false, expr: numerator },
+            Factor { inverse: true, expr: denominator },
+        ])
+    }
+
+    /// Whether `x` occurs.
+    pub fn has_variable(&self) -> bool {
+        match self {
+            Self::Variable => true,
+            Self::Number(_) | Self::E | Self::Pi => false,
+            Self::Sum(terms) => terms.iter().any(|term| term.expr.has_variable()),
+            Self::Product(factors) => factors.iter().any(|factor| factor.expr.has_variable()),
+            Self::Power(base, exponent) => base.has_variable() || exponent.has_variable(),
+            Self::Call(_, argument) => argument.has_variable(),
+        }
+    }
+}

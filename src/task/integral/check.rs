@@ -1,0 +1,138 @@
+//! Judging an answer: its exact derivative against the integrand, then its differences against quadrature.
+
+use super::problem::Question;
+use super::quadrature;
+use crate::task::expr::{Branch, Expr, Jet, coarse_points, dense_points};
+
+/// Coarse points in the integrand's domain that make a search for a narrow one needless.
+const BROAD_DOMAIN: usize = 16;
+/// Common points without which nothing is said.
+const NEEDED_POINTS: usize = 4;
+/// The share of the integrand's points at which the answer must be usable too, as a divisor. An answer that is real in a
+/// speck only, `x+0*sqrt(0.0001-x^2)` for `cos(x)`, agrees there with more than its antiderivatives.
+const NEEDED_SHARE: usize = 4;
+/// Largest rounding error of a point that is used, relative to the integrand there. Also the largest error that could be overlooked,
+/// up to [`SAFETY`], and then only in an answer that is numerically that poor at every point.
+const USABLE_NOISE: f64 = 1e-6;
+/// How often the first-order rounding bound may be exceeded.
+const SAFETY: f64 = 8.0;
+/// Agreement that is granted beyond rounding bounds, relative to the integrand.
+const SLACK: f64 = 1e-12;
+/// Intervals that are integrated, spread over the points.
+const INTERVALS: usize = 6;
+
+/// The outcome of a check, with its reason.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Outcome {
+    Correct(String),
+    Wrong(String),
+    Unverifiable(String),
+}
+
+/// Judges `answer` as the value of `question`.
+pub(super) fn check(question: &Question, answer: &Expr) -> Outcome {
+    match question.bounds_values() {
+        Some((a, b)) => definite(&question.integrand, a, b, answer),
+        None => indefinite(&question.integrand, answer),
+    }
+}
+
+fn indefinite(integrand: &Expr, answer: &Expr) -> Outcome {
+    let domain = domain(integrand);
+    let mut common = 0;
+    // Off its real domain an answer may still be an antiderivative plus an imaginary constant: log(1-x) for x > 1.
+    for branch in [Branch::Real, Branch::RealPart] {
+        let mut points = Vec::new();
+        for &(x, value) in &domain {
+            let answer = answer.eval(x, branch);
+            match compare(value, answer) {
+                Some(true) => points.push(x),
+                Some(false) => {
+                    let (slope, value) = (answer.slope, value.value);
+                    return Outcome::Wrong(format!(
+                        "at x = {x:.4} the derivative of the answer is {slope:.6}, the integrand {value:.6}"
+                    ));
+                }
+                None => {}
+            }
+        }
+        common = common.max(points.len());
+        if points.len() >= NEEDED_POINTS.max(domain.len() / NEEDED_SHARE) {
+            return confirm(integrand, answer, branch, &points);
+        }
+    }
+    Outcome::Unverifiable(format!(
+        "the answer is real, finite and not lost in rounding errors at only {common} of the {} points where the integrand is",
+        domain.len()
+    ))
+}
+
+/// The integrand where it is real and finite: at the coarse points, and at the dense ones if those are too few.
+fn domain(integrand: &Expr) -> Vec<(f64, Jet)> {
+    let defined = |x| Some((x, integrand.eval(x, Branch::Real))).filter(|(_, value)| value.is_defined());
+    let mut points: Vec<_> = coarse_points().filter_map(defined).collect();
+    if points.len() < BROAD_DOMAIN {
+        points.extend(dense_points().filter_map(defined));
+    }
+    points
+}
+
+/// Whether the derivative in `answer` equals the value in `integrand`; `None` if one is undefined or lost in rounding errors.
+fn compare(integrand: Jet, answer: Jet) -> Option<bool> {
+    if !integrand.is_defined() || !answer.is_defined() {
+        return None;
+    }
+    let scale = integrand.value.abs().max(answer.slope.abs());
+    let noise = integrand.value_error + answer.slope_error;
+    if scale == 0.0 || noise > USABLE_NOISE * scale {
+        return None;
+    }
+    Some((answer.slope - integrand.value).abs() <= SAFETY * noise + SLACK * scale)
+}
+
+/// The fundamental theorem on short intervals around some of the points. An answer may jump by a constant in one of them, so they
+/// need not all agree, but more must agree than not.
+fn confirm(integrand: &Expr, answer: &Expr, branch: Branch, points: &[f64]) -> Outcome {
+    let (mut agree, mut differ) = (0usize, 0usize);
+    for &x in points.iter().step_by(points.len().div_ceil(INTERVALS).max(1)) {
+        let (a, b) = (x - 0.03 * x.abs(), x + 0.03 * x.abs());
+        let (from, to) = (answer.eval(a, branch), answer.eval(b, branch));
+        if !from.is_defined() || !to.is_defined() {
+            continue;
+        }
+        let value = |x: f64| Some(integrand.eval(x, Branch::Real).value).filter(|value| value.is_finite());
+        let Some(area) = quadrature::integrate(value, a, b, 1e-11, 24) else { continue };
+        let noise = SAFETY * (from.value_error + to.value_error) + 10.0 * area.error;
+        if noise > 1e-3 * area.absolute {
+            continue;
+        }
+        let difference = (to.value - from.value - area.value).abs();
+        *(if difference <= noise + 1e-8 * area.absolute { &mut agree } else { &mut differ }) += 1;
+    }
+    if agree > differ {
+        Outcome::Correct(format!(
+            "the derivative equals the integrand at {} points, quadrature agrees on {agree} intervals",
+            points.len()
+        ))
+    } else {
+        Outcome::Unverifiable(format!(
+            "the derivative equals the integrand at {} points, but quadrature agrees on {agree} and differs on {differ} intervals",
+            points.len()
+        ))
+    }
+}
+
+fn definite(integrand: &Expr, a: f64, b: f64, answer: &Expr) -> Outcome {
+    let number = answer.eval(0.0, Branch::Real);
+    let value = |x: f64| Some(integrand.eval(x, Branch::Real).value).filter(|value| value.is_finite());
+    let area = quadrature::integrate(value, a, b, 1e-12, 200);
+    let Some(area) = area.filter(|area| area.error <= 1e-9 * area.absolute) else {
+        return Outcome::Unverifiable("the integral does not converge numerically".to_owned());
+    };
+    let noise = SAFETY * number.value_error + 10.0 * area.error + 1e-9 * area.absolute;
+    if (number.value - area.value).abs() <= noise {
+        Outcome::Correct(format!("quadrature gives {:.9}", area.value))
+    } else {
+        Outcome::Wrong(format!("quadrature gives {:.9}, the answer is {:.9}", area.value, number.value))
+    }
+}

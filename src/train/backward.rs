@@ -1,0 +1,231 @@
+//! The backward pass, mirror of the forward pass in `model::block`, with each block's activations recomputed.
+//!
+//!   dnormed ← (dlogits · E) scattered to its rows;  dh = norm'(dnormed)
+//!   for each block, last first:
+//!     recompute the block from its kept input
+//!     dact = dh·Wdown;  dgate, dup = swiglu'(dact);  dx = dgate·Wgate + dup·Wup;  dh += norm'(dx)
+//!     do = dh·Wo;  dq, dk, dv = attention'(do);  rotate back;  dx = dq·Wq + dk·Wk + dv·Wv;  dh += norm'(dx)
+//!
+//! Base weights are frozen. Each adapted module with t = A·x adds, for its output gradient dy,
+//!   dt = s·dy·B,  dB += s·dyᵀ·t,  dA += dtᵀ·x,  dx += dt·A
+
+use crate::Result;
+use crate::gpu::{Buffer, Gpu, Recorder};
+use crate::kernel::attention::{self, Gradients};
+use crate::kernel::gemm::Operand::{Plain, Transposed};
+use crate::kernel::{gather, gemm, log_softmax, matmul, rms_norm, rope, swiglu};
+use crate::model::Model;
+use crate::model::block::{Activations, Attend, Block, Positions};
+use crate::model::lora::Lora;
+use crate::model::module::Module;
+use crate::model::packed::PackedBuffers;
+
+/// Gradients of the activations.
+#[derive(Debug, Clone)]
+pub(super) struct GradientBuffers {
+    /// Residual stream `[tokens, hidden]`.
+    dh: Buffer,
+    /// Normalised input of either half, and of the head `[tokens, hidden]`.
+    dx: Buffer,
+    /// Queries, keys, values.
+    dq: Buffer,
+    dk: Buffer,
+    dv: Buffer,
+    /// Projections before their per-head norm, where the family has one.
+    d_raw: Option<[Buffer; 2]>,
+    /// Output of attention `[tokens, heads·head_dim]`.
+    d_out: Buffer,
+    /// silu(gate)·up, gate and up `[tokens, intermediate]`.
+    d_act: Buffer,
+    d_gate: Buffer,
+    d_up: Buffer,
+    /// A·x `[tokens, max rank]` elements.
+    d_low: Buffer,
+    /// Residual stream between the halves, recomputed `[tokens, hidden]`.
+    h_mid: Buffer,
+    /// Scored rows of the head's input `[rows, hidden]`.
+    d_selected: Buffer,
+}
+
+impl GradientBuffers {
+    pub(super) fn new(gpu: &Gpu, model: &Model, tokens: usize, rows: usize, rank: usize) -> Result<Self> {
+        let config = model.config();
+        let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
+        let (q, kv) = (config.q_size(), config.kv_size());
+        let buffer = |label: &str, cols: usize| gpu.buffer(label, &[tokens, cols]);
+        Ok(Self {
+            dh: buffer("dh", hidden)?,
+            dx: buffer("dx", hidden)?,
+            dq: buffer("dq", q)?,
+            dk: buffer("dk", kv)?,
+            dv: buffer("dv", kv)?,
+            d_raw: if config.qk_norm { Some([buffer("d_raw_q", q)?, buffer("d_raw_k", kv)?]) } else { None },
+            d_out: buffer("d_out", q)?,
+            d_act: buffer("d_act", ffn)?,
+            d_gate: buffer("d_gate", ffn)?,
+            d_up: buffer("d_up", ffn)?,
+            d_low: buffer("d_low", rank)?,
+            h_mid: buffer("h_mid", hidden)?,
+            d_selected: gpu.buffer("d_selected", &[rows, hidden])?,
+        })
+    }
+
+    /// The same memory for a smaller bucket.
+    pub(super) fn first(&self, tokens: usize, rows: usize) -> Result<Self> {
+        let cut = |buffer: &Buffer, count: usize| buffer.view(0, &[count, buffer.shape()[1]]);
+        Ok(Self {
+            dh: cut(&self.dh, tokens)?,
+            dx: cut(&self.dx, tokens)?,
+            dq: cut(&self.dq, tokens)?,
+            dk: cut(&self.dk, tokens)?,
+            dv: cut(&self.dv, tokens)?,
+            d_raw: match &self.d_raw {
+                Some([q, k]) => Some([cut(q, tokens)?, cut(k, tokens)?]),
+                None => None,
+            },
+            d_out: cut(&self.d_out, tokens)?,
+            d_act: cut(&self.d_act, tokens)?,
+            d_gate: cut(&self.d_gate, tokens)?,
+            d_up: cut(&self.d_up, tokens)?,
+            d_low: cut(&self.d_low, tokens)?,
+            h_mid: cut(&self.h_mid, tokens)?,
+            d_selected: cut(&self.d_selected, rows)?,
+        })
+    }
+}
+
+/// What the backward pass reads and writes.
+pub(super) struct Backward<'a> {
+    pub(super) model: &'a Model,
+    /// The adapter, and the buffer of the same layout that its gradient is added to.
+    pub(super) lora: &'a Lora,
+    pub(super) grads: &'a Lora,
+    pub(super) buffers: &'a PackedBuffers,
+    pub(super) act: &'a Activations,
+    /// The input of every block, and the final state: `[layers + 1]` of `[tokens, hidden]`.
+    pub(super) hidden: &'a [Buffer],
+    /// dLoss/dlogprob of each scored row.
+    pub(super) coefficient: &'a Buffer,
+    pub(super) d: &'a GradientBuffers,
+}
+
+impl Backward<'_> {
+    /// Records everything from the logits down to the first block's adapters.
+    ///
+    /// `with_logprobs` also records log-probabilities and entropies on the way, for losses whose coefficients are
+    /// known before the forward pass (supervised ones): the logits are then computed once.
+    pub(super) fn record(&self, rec: &mut Recorder<'_>, with_logprobs: bool) -> Result<()> {
+        self.head(rec, with_logprobs)?;
+        for layer in (0..self.model.config().num_layers).rev() {
+            self.block(rec, layer)?;
+        }
+        Ok(())
+    }
+
+    fn head(&self, rec: &mut Recorder<'_>, with_logprobs: bool) -> Result<()> {
+        let (model, buffers, d) = (self.model, self.buffers, self.d);
+        let head = model.weights().head();
+        let hidden = model.config().hidden_size;
+        for (first, selected, logits) in buffers.chunks()? {
+            matmul::forward(rec, head, &selected, &logits, false)?;
+            if with_logprobs {
+                log_softmax::forward(
+                    rec,
+                    first,
+                    &buffers.target,
+                    &logits,
+                    &buffers.logprob,
+                    &buffers.entropy,
+                )?;
+            }
+            log_softmax::backward(rec, first, &buffers.target, self.coefficient, &logits)?;
+            let d_selected = d.d_selected.view(first * hidden, selected.shape())?;
+            matmul::backward_x(rec, head, &logits, &d_selected, false)?;
+        }
+        rec.clear(&d.dx);
+        gather::backward(rec, &buffers.index, &d.d_selected, &d.dx)?;
+        let last = &self.hidden[model.config().num_layers];
+        rms_norm::backward_x(
+            rec,
+            last,
+            &model.weights().norm,
+            &d.dx,
+            &d.dh,
+            model.config().rms_norm_eps,
+            false,
+        )
+    }
+
+    fn block(&self, rec: &mut Recorder<'_>, layer: usize) -> Result<()> {
+        let (model, act, d) = (self.model, self.act, self.d);
+        let block = model.block(layer, Some(self.lora));
+        let eps = model.config().rms_norm_eps;
+        let h_in = &self.hidden[layer];
+        let positions = Positions { position: &self.buffers.position, table: model.rope_table() };
+        let span = &self.buffers.span;
+
+        rec.copy(h_in, &d.h_mid)?;
+        block.attention_half(rec, &d.h_mid, act, positions, Attend::Packed { span })?;
+        block.mlp_inner(rec, &d.h_mid, act)?;
+        // The down projection itself is not needed again, only its A·x.
+        if let Some(pair) = block.pair(Module::Down) {
+            let low = act.low(Module::Down, pair.rank)?;
+            gemm::forward(rec, Plain(&act.act), Transposed(&pair.a), &low, 1.0, 0.0)?;
+        }
+
+        self.linear(rec, &block, Module::Down, &act.act, &d.dh, Some((&d.d_act, false)))?;
+        swiglu::backward(rec, &act.gate, &act.up, &d.d_act, &d.d_gate, &d.d_up)?;
+        self.linear(rec, &block, Module::Gate, &act.x_mlp, &d.d_gate, Some((&d.dx, false)))?;
+        self.linear(rec, &block, Module::Up, &act.x_mlp, &d.d_up, Some((&d.dx, true)))?;
+        rms_norm::backward_x(rec, &d.h_mid, &block.weights.mlp_norm, &d.dx, &d.dh, eps, true)?;
+
+        self.linear(rec, &block, Module::O, &act.o, &d.dh, Some((&d.d_out, false)))?;
+        let grads = Gradients { dq: &d.dq, dk: &d.dk, dv: &d.dv };
+        attention::backward(rec, block.heads(), span, act.saved(), &d.d_out, grads)?;
+        rope::backward(rec, positions.position, positions.table, &d.dq)?;
+        rope::backward(rec, positions.position, positions.table, &d.dk)?;
+        let [dq, dk] = match (&d.d_raw, &act.raw_qk, &block.weights.qk_norm) {
+            (Some([d_raw_q, d_raw_k]), Some([raw_q, raw_k]), Some([q_norm, k_norm])) => {
+                rms_norm::backward_x(rec, raw_q, q_norm, &d.dq, d_raw_q, eps, false)?;
+                rms_norm::backward_x(rec, raw_k, k_norm, &d.dk, d_raw_k, eps, false)?;
+                [d_raw_q, d_raw_k]
+            }
+            _ => [&d.dq, &d.dk],
+        };
+        // Nothing below the first block learns, so its input needs no gradient.
+        let dx = |accumulate| (layer > 0).then_some((&d.dx, accumulate));
+        self.linear(rec, &block, Module::Q, &act.x_attention, dq, dx(false))?;
+        self.linear(rec, &block, Module::K, &act.x_attention, dk, dx(true))?;
+        self.linear(rec, &block, Module::V, &act.x_attention, &d.dv, dx(true))?;
+        if layer > 0 {
+            rms_norm::backward_x(rec, h_in, &block.weights.attention_norm, &d.dx, &d.dh, eps, true)?;
+        }
+        Ok(())
+    }
+
+    /// Gradients of one linear layer: of its input (added to `dx` if the flag says so), and of its adapter.
+    fn linear(
+        &self,
+        rec: &mut Recorder<'_>,
+        block: &Block<'_>,
+        module: Module,
+        x: &Buffer,
+        dy: &Buffer,
+        dx: Option<(&Buffer, bool)>,
+    ) -> Result<()> {
+        if let Some((dx, accumulate)) = dx {
+            matmul::backward_x(rec, &block.weights.linear(module).weight, dy, dx, accumulate)?;
+        }
+        let Some(pair) = self.lora.pair(block.layer, module) else { return Ok(()) };
+        let Some(grad) = self.grads.pair(block.layer, module) else { return Ok(()) };
+        let low = self.act.low(module, pair.rank)?;
+        let d_low = self.d.d_low.view(0, &[dy.shape()[0], pair.rank])?;
+        gemm::forward(rec, Plain(dy), Plain(&pair.b), &d_low, pair.scale, 0.0)?;
+        gemm::forward(rec, Transposed(dy), Plain(&low), &grad.b, pair.scale, 1.0)?;
+        gemm::forward(rec, Transposed(&d_low), Plain(x), &grad.a, 1.0, 1.0)?;
+        if let Some((dx, _)) = dx {
+            gemm::forward(rec, Plain(&d_low), Plain(&pair.a), dx, 1.0, 1.0)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,349 @@
+//! From a training file to token sequences with a mask of what is learnt.
+
+use std::path::Path;
+
+use super::record::{Message, Record};
+use crate::{Error, Result};
+
+/// Where a text stands in its sequence; tokenizers treat the beginning differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At the beginning; the tokenizer adds its special tokens (such as a begin-of-text token).
+    Start,
+    /// At the beginning of a rendered chat, which has its special tokens written out.
+    Rendered,
+    /// After earlier tokens: nothing is added, not even the leading space that some tokenizers put before a text.
+    Continuation,
+}
+
+/// What a model brings along to turn text into tokens.
+pub trait TextEncoder {
+    /// The tokens of `text`.
+    fn encode(&self, text: &str, place: Place) -> Result<Vec<u32>>;
+
+    /// The text of a conversation by the model's chat template, with or without the header that asks for the
+    /// assistant's next turn.
+    fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String>;
+
+    /// The token that ends a text or completion; `None` if the model has none.
+    fn end_token(&self) -> Option<u32>;
+
+    /// Whether `token` ends a turn or text.
+    fn is_end(&self, token: u32) -> bool {
+        self.end_token() == Some(token)
+    }
+}
+
+/// A token sequence with a mask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// For each token whether predicting it from those before is learnt; never for the first.
+    pub scored: Vec<bool>,
+}
+
+impl Example {
+    /// A prompt followed by a completion, which alone is scored.
+    pub fn completion(prompt: &[u32], completion: &[u32]) -> Self {
+        let mut example = Self { tokens: Vec::new(), scored: Vec::new() };
+        example.extend(prompt, false);
+        example.extend(completion, true);
+        example
+    }
+
+    /// Number of scored tokens.
+    pub fn scored_tokens(&self) -> usize {
+        self.scored.iter().filter(|&&scored| scored).count()
+    }
+
+    fn extend(&mut self, tokens: &[u32], scored: bool) {
+        self.tokens.extend_from_slice(tokens);
+        self.scored.resize(self.tokens.len(), scored);
+        if let Some(first) = self.scored.first_mut() {
+            *first = false;
+        }
+    }
+}
+
+/// A training file as token sequences.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dataset {
+    /// The sequences in the order of the file.
+    pub examples: Vec<Example>,
+    /// How many were cut at the length limit.
+    pub truncated: usize,
+    /// How many were left out because nothing to learn was left within the length limit.
+    pub dropped: usize,
+    /// Assistant turns that are context only, because the chat template words them differently once the conversation
+    /// goes on (such as templates that remove reasoning from earlier turns).
+    pub unscored_turns: usize,
+}
+
+impl Dataset {
+    /// Reads a file of JSON lines; see [`Record`] for their forms. Blank lines are allowed. `file` is named in errors.
+    ///
+    /// - `text`: scored from the second token on, and ended by the end token.
+    /// - `prompt` + `completion`: tokenised apart, as in generation, and ended by the end token.
+    /// - `messages`: the chat template's text; scored are the assistant's turns up to and with their end token.
+    ///
+    /// Sequences longer than `max_length` tokens keep their beginning.
+    ///
+    /// Errors: [`Error::Input`] with the line's number; [`Error::Usage`] if `max_length` leaves nothing to learn.
+    pub fn from_jsonl(
+        bytes: &[u8],
+        file: &Path,
+        encoder: &dyn TextEncoder,
+        max_length: usize,
+    ) -> Result<Self> {
+        if max_length < 2 {
+            return Err(Error::usage("--max-length", format!("is {max_length}"), "use at least 2 tokens"));
+        }
+        let mut dataset = Self::default();
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let bad = |problem: String| {
+                let hint =
+                    "each line is an object with `text`, with `prompt` and `completion`, or with `messages`";
+                Error::input(file, format!("line {}", index + 1), problem, hint)
+            };
+            let line = std::str::from_utf8(line).map_err(|_| bad("is not UTF-8".into()))?;
+            let record = Record::parse(line).map_err(bad)?;
+            let example = dataset.encode(&record, encoder).map_err(bad)?;
+            dataset.add(example, max_length);
+        }
+        match (dataset.examples.is_empty(), dataset.dropped) {
+            (false, _) => Ok(dataset),
+            (true, 0) => Err(Error::input(
+                file,
+                "line 1",
+                "the file has no examples",
+                "give at least one line of JSON",
+            )),
+            (true, dropped) => Err(Error::usage(
+                "--max-length",
+                format!("all {dropped} examples have nothing to learn within {max_length} tokens"),
+                "use a larger number",
+            )),
+        }
+    }
+
+    fn add(&mut self, mut example: Example, max_length: usize) {
+        if example.tokens.len() > max_length {
+            example.tokens.truncate(max_length);
+            example.scored.truncate(max_length);
+            self.truncated += 1;
+        }
+        match example.scored_tokens() {
+            0 => self.dropped += 1,
+            _ => self.examples.push(example),
+        }
+    }
+
+    fn encode(&mut self, record: &Record, encoder: &dyn TextEncoder) -> Result<Example, String> {
+        let tokens = |text: &str, place| encoder.encode(text, place).map_err(|e| e.to_string());
+        let mut example = match record {
+            Record::Messages(messages) => {
+                let (example, unscored) = encode_chat(messages, encoder)?;
+                self.unscored_turns += unscored;
+                return Ok(example);
+            }
+            Record::Text(text) => Example::completion(&[], &tokens(text, Place::Start)?),
+            Record::Completion { prompt, completion } => {
+                Example::completion(&tokens(prompt, Place::Start)?, &tokens(completion, Place::Continuation)?)
+            }
+        };
+        match encoder.end_token() {
+            Some(end) if !example.tokens.last().is_some_and(|&last| encoder.is_end(last)) => {
+                example.extend(&[end], true);
+            }
+            _ => {}
+        }
+        Ok(example)
+    }
+}
+
+/// The tokens of a conversation, and the number of assistant turns that are not scored.
+///
+/// The model continues the text up to a turn's generation prompt. A turn is scored if the whole conversation's text
+/// begins with that prompt and with the turn after it; the text is tokenised in pieces that meet at these borders.
+fn encode_chat(messages: &[Message], encoder: &dyn TextEncoder) -> Result<(Example, usize), String> {
+    let render = |messages: &[Message], prompt| encoder.render(messages, prompt).map_err(|e| e.to_string());
+    let whole = render(messages, false)?;
+    let mut example = Example { tokens: Vec::new(), scored: Vec::new() };
+    let (mut done, mut unscored) = (0, 0);
+    let mut piece = |range: std::ops::Range<usize>, scored: bool| -> Result<(), String> {
+        let place = if range.start == 0 { Place::Rendered } else { Place::Continuation };
+        let tokens = encoder.encode(&whole[range], place).map_err(|e| e.to_string())?;
+        // What the template puts after the turn's end token, the model never has to write.
+        let end = tokens.iter().rposition(|&token| encoder.is_end(token)).map_or(tokens.len(), |end| end + 1);
+        example.extend(&tokens[..end], scored);
+        example.extend(&tokens[end..], false);
+        Ok(())
+    };
+    for (turn, _) in messages.iter().enumerate().filter(|(_, message)| message.is_assistant()) {
+        let before = render(&messages[..turn], true)?;
+        let after = render(&messages[..=turn], false)?;
+        if before.len() < done || !after.starts_with(&before) || !whole.starts_with(&after) {
+            unscored += 1;
+            continue;
+        }
+        if done < before.len() {
+            piece(done..before.len(), false)?;
+        }
+        piece(before.len()..after.len(), true)?;
+        done = after.len();
+    }
+    if done < whole.len() {
+        piece(done..whole.len(), false)?;
+    }
+    if done == 0 {
+        return Err("the chat template rewrites every assistant turn, so none can be learnt".into());
+    }
+    Ok((example, unscored))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    const BEGIN: u32 = 1;
+    const END: u32 = 2;
+
+    /// One token a character; `^` and `$` are the begin and end tokens.
+    #[derive(Default)]
+    struct Characters {
+        /// Earlier assistant turns lose what stands before `/`.
+        forgets_reasoning: bool,
+    }
+
+    fn id(character: char) -> u32 {
+        match character {
+            '^' => BEGIN,
+            '$' => END,
+            other => other as u32,
+        }
+    }
+
+    impl TextEncoder for Characters {
+        fn encode(&self, text: &str, place: Place) -> Result<Vec<u32>> {
+            let begin = (place == Place::Start).then_some(BEGIN);
+            if text.contains('#') {
+                return Err(Error::usage("tokenizer", "cannot encode #", "remove it"));
+            }
+            Ok(begin.into_iter().chain(text.chars().map(id)).collect())
+        }
+
+        fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+            let mut text = String::from("^");
+            for (index, message) in messages.iter().enumerate() {
+                let content = match message.content.split_once('/') {
+                    Some((_, kept)) if self.forgets_reasoning && index + 1 < messages.len() => kept,
+                    _ => &message.content,
+                };
+                text += &format!("{}:{content}$_", &message.role[..1]);
+            }
+            Ok(text + if add_generation_prompt { "a:" } else { "" })
+        }
+
+        fn end_token(&self) -> Option<u32> {
+            Some(END)
+        }
+    }
+
+    fn read(lines: &str, max_length: usize) -> Result<Dataset> {
+        Dataset::from_jsonl(lines.as_bytes(), Path::new("data.jsonl"), &Characters::default(), max_length)
+    }
+
+    /// The tokens as text, and the scored ones with `.` for the others.
+    fn show(example: &Example) -> (String, String) {
+        let character = |&token: &u32| match token {
+            BEGIN => '^',
+            END => '$',
+            other => char::from_u32(other).unwrap(),
+        };
+        let text = example.tokens.iter().map(character).collect();
+        let scored = example.tokens.iter().zip(&example.scored);
+        (text, scored.map(|(token, &scored)| if scored { character(token) } else { '.' }).collect())
+    }
+
+    fn shown(line: &str) -> (String, String) {
+        show(&read(line, 1000).unwrap().examples[0])
+    }
+
+    #[test]
+    fn a_text_is_scored_whole_with_its_end() {
+        assert_eq!(shown(r#"{"text": "ab"}"#), ("^ab$".into(), ".ab$".into()));
+        assert_eq!(shown(r#"{"text": "ab$"}"#), ("^ab$".into(), ".ab$".into()));
+    }
+
+    #[test]
+    fn only_the_completion_is_scored() {
+        assert_eq!(shown(r#"{"prompt": "ab", "completion": "cd"}"#), ("^abcd$".into(), "...cd$".into()));
+        assert_eq!(shown(r#"{"prompt": "", "completion": "c"}"#), ("^c$".into(), ".c$".into()));
+    }
+
+    #[test]
+    fn only_the_assistants_turns_are_scored() {
+        let turns = r#"{"role":"user","content":"q"},{"role":"assistant","content":"x"},{"role":"user","content":"r"}"#;
+        let two = format!(r#"{{"messages": [{turns}, {{"role":"assistant","content":"y"}}]}}"#);
+        assert_eq!(shown(&two), ("^u:q$_a:x$_u:r$_a:y$_".into(), "........x$........y$.".into()));
+        let open = format!(r#"{{"messages": [{turns}]}}"#);
+        assert_eq!(shown(&open), ("^u:q$_a:x$_u:r$_".into(), "........x$......".into()));
+    }
+
+    #[test]
+    fn turns_that_the_template_rewrites_are_context_and_counted() {
+        let line = r#"{"messages": [{"role":"user","content":"q"},{"role":"assistant","content":"t/x"},
+            {"role":"user","content":"r"},{"role":"assistant","content":"t/y"}]}"#
+            .replace('\n', " ");
+        let encoder = Characters { forgets_reasoning: true };
+        let dataset = Dataset::from_jsonl(line.as_bytes(), Path::new("d"), &encoder, 100).unwrap();
+        assert_eq!(dataset.unscored_turns, 1);
+        let (text, scored) = show(&dataset.examples[0]);
+        assert_eq!(text, "^u:q$_a:x$_u:r$_a:t/y$_");
+        assert_eq!(scored, "..................t/y$.");
+    }
+
+    #[test]
+    fn long_examples_keep_their_beginning_and_are_counted() {
+        let lines =
+            "{\"text\": \"abcdef\"}\n{\"prompt\": \"abcdef\", \"completion\": \"g\"}\n{\"text\": \"a\"}\n";
+        let dataset = read(lines, 4).unwrap();
+        assert_eq!((dataset.examples.len(), dataset.truncated, dataset.dropped), (2, 2, 1));
+        assert_eq!(show(&dataset.examples[0]), ("^abc".into(), ".abc".into()));
+        assert_eq!(read("{\"prompt\": \"abcd\", \"completion\": \"e\"}", 3).unwrap_err().code(), "usage");
+        assert_eq!(read("{\"text\": \"a\"}", 1).unwrap_err().code(), "usage");
+    }
+
+    #[test]
+    fn errors_name_file_line_and_remedy() {
+        let cases = [
+            ("", "data.jsonl: line 1: the file has no examples"),
+            ("\n \r\n", "line 1: the file has no examples"),
+            ("{\"text\": \"a\"}\n\n{\"text\": \"b\"", "data.jsonl: line 3: is not JSON"),
+            ("{\"text\": \"a\"}\r\n{\"txt\": \"b\"}", "line 2: has none of"),
+            ("{\"text\": \"#\"}", "line 1: tokenizer: cannot encode #"),
+        ];
+        for (lines, words) in cases {
+            let error = read(lines, 100).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}, expected `{words}`");
+        }
+        let latin = Dataset::from_jsonl(b"{\"text\": \"\xe9\"}", Path::new("d"), &Characters::default(), 9);
+        assert!(latin.unwrap_err().to_string().contains("d: line 1: is not UTF-8"));
+        let marked =
+            Dataset::from_jsonl(b"\xef\xbb\xbf{\"text\": \"a\"}", Path::new("d"), &Characters::default(), 9);
+        assert_eq!(marked.unwrap().examples.len(), 1);
+    }
+
+    #[test]
+    fn the_first_token_is_never_scored() {
+        let example = Example::completion(&[], &[7, 8]);
+        assert_eq!((example.scored.clone(), example.scored_tokens()), (vec![false, true], 1));
+        assert_eq!(Example::completion(&[], &[]).scored_tokens(), 0);
+    }
+}

@@ -1,0 +1,11 @@
+//! Training data: lines of JSON to token sequences, their order, and their packing into batches.
+
+mod encode;
+mod order;
+mod pack;
+mod record;
+
+pub use encode::{Dataset, Example, Place, TextEncoder};
+pub use order::{Cursor, Order};
+pub use pack::{PackedBatch, pack};
+pub use record::{Message, Record};

@@ -1,0 +1,586 @@
+//! One optimizer step: packs, forward, loss on the CPU, backward, AdamW. Sees log-probabilities and rewards, never tasks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::backward::{Backward, GradientBuffers};
+use super::loss::{self, LossConfig, LossMetrics, Normalizer, Objective, Sequence};
+use crate::gpu::{Buffer, Gpu, Plan, Recorder};
+use crate::kernel::adamw::{self, Hyper};
+use crate::model::Model;
+use crate::model::block::Activations;
+use crate::model::lora::{Layout, Lora};
+use crate::model::packed::{self, Packed, PackedBuffers, bucket};
+use crate::{Error, Result};
+
+/// A sequence to learn from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Trajectory {
+    /// Prompt and completion.
+    pub tokens: Vec<u32>,
+    /// Whether the prediction of token t + 1 from token t counts; shorter means false for the rest.
+    pub scored: Vec<bool>,
+    /// Log-probabilities of the scored tokens when they were sampled, in order; `None` for the present policy's own.
+    pub old_logp: Option<Vec<f32>>,
+    /// Advantage of every scored token; `None` leaves the sequence out.
+    pub advantage: Option<f32>,
+    /// Whether sampling ended at the length limit.
+    pub truncated: bool,
+}
+
+impl Trajectory {
+    /// A sequence whose scored tokens are to become likely.
+    pub fn supervised(tokens: Vec<u32>, scored: Vec<bool>) -> Self {
+        Self { tokens, scored, old_logp: None, advantage: Some(1.0), truncated: false }
+    }
+
+    fn scores(&self, t: usize) -> bool {
+        t + 1 < self.tokens.len() && self.scored.get(t).copied().unwrap_or(false)
+    }
+
+    fn scored_count(&self) -> usize {
+        (0..self.tokens.len()).filter(|&t| self.scores(t)).count()
+    }
+
+    /// Whether its coefficients can differ from zero; if not, it only counts in the normaliser.
+    fn contributes(&self, config: &LossConfig) -> bool {
+        match self.advantage {
+            None => false,
+            Some(advantage) => {
+                (advantage != 0.0 || config.kl.is_some()) && !(config.mask_truncated && self.truncated)
+            }
+        }
+    }
+}
+
+/// AdamW's settings.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Optimizer {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Largest global gradient norm; 0 for none.
+    pub max_grad_norm: f64,
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 }
+    }
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// The loss before the step.
+    pub loss: f64,
+    /// Global gradient norm before clipping.
+    pub grad_norm: f64,
+    /// The loss or the gradient was not finite; nothing was changed.
+    pub skipped: bool,
+    /// Tokens that went through the model.
+    pub tokens: usize,
+    /// Counts and sums of the loss.
+    pub metrics: LossMetrics,
+}
+
+/// Log-probabilities and entropies of one sequence's scored tokens.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scores {
+    /// Natural logarithms.
+    pub logp: Vec<f32>,
+    /// Nats.
+    pub entropy: Vec<f32>,
+}
+
+/// The memory that plans of every bucket share.
+struct Arena {
+    buffers: PackedBuffers,
+    act: Activations,
+    hidden: Vec<Buffer>,
+    coefficient: Buffer,
+    d: GradientBuffers,
+}
+
+impl Arena {
+    fn new(gpu: &Gpu, model: &Model, tokens: usize, rows: usize, rank: usize) -> Result<Self> {
+        let config = model.config();
+        let hidden = (0..=config.num_layers).map(|_| gpu.buffer("hidden", &[tokens, config.hidden_size]));
+        Ok(Self {
+            buffers: PackedBuffers::new(gpu, model, tokens, rows)?,
+            act: Activations::new(gpu, config, tokens, rank)?,
+            hidden: hidden.collect::<Result<_>>()?,
+            coefficient: gpu.buffer("coefficient", &[rows])?,
+            d: GradientBuffers::new(gpu, model, tokens, rows, rank)?,
+        })
+    }
+
+    fn tokens(&self) -> usize {
+        self.buffers.token.len()
+    }
+
+    fn rows(&self) -> usize {
+        self.buffers.index.len()
+    }
+
+    fn first(&self, tokens: usize, rows: usize) -> Result<Self> {
+        let width = |buffer: &Buffer| buffer.shape()[1];
+        Ok(Self {
+            buffers: self.buffers.first(tokens, rows)?,
+            act: self.act.first(tokens)?,
+            hidden: self.hidden.iter().map(|h| h.view(0, &[tokens, width(h)])).collect::<Result<_>>()?,
+            coefficient: self.coefficient.view(0, &[rows])?,
+            d: self.d.first(tokens, rows)?,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Pass {
+    /// Log-probabilities, with the adapter or without; keeps every block's input.
+    Forward { adapter: bool },
+    /// Gradients, after `Forward { adapter: true }` of the same pack.
+    Backward,
+    /// Both at once, for losses whose coefficients do not depend on the log-probabilities.
+    Fused,
+}
+
+/// An adapter and its optimizer, set aside.
+struct Kept {
+    lora: Buffer,
+    m: Buffer,
+    v: Buffer,
+    steps: u64,
+}
+
+/// A LoRA adapter with its optimizer, and everything recorded to train it.
+pub struct Trainer {
+    model: Arc<Model>,
+    lora: Lora,
+    grads: Lora,
+    optimizer: adamw::State,
+    steps: u64,
+    pack_tokens: usize,
+    arena: Option<Arena>,
+    plans: HashMap<(usize, usize, Pass), Plan>,
+    zero_grads: Plan,
+    update: Plan,
+    kept: Vec<Kept>,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Trainer {
+    /// A zero adapter of this layout with a fresh optimizer. `pack_tokens` bounds the tokens in one forward pass:
+    /// it sets the memory and not the result.
+    pub fn new(model: Arc<Model>, layout: &Layout, pack_tokens: usize) -> Result<Self> {
+        if layout.is_empty() {
+            return Err(Error::usage(
+                "--target-modules",
+                "adapts no module",
+                "name at least one, such as q,v",
+            ));
+        }
+        let gpu = Arc::clone(model.gpu());
+        let layers = model.config().num_layers;
+        let lora = Lora::new(&gpu, "lora", layers, layout)?;
+        let grads = Lora::new(&gpu, "lora.grad", layers, layout)?;
+        let optimizer = adamw::State::new(&gpu, layout.len())?;
+        let mut rec = Recorder::new(&gpu);
+        rec.clear(grads.flat());
+        let zero_grads = rec.finish()?;
+        let mut rec = Recorder::new(&gpu);
+        adamw::step(&mut rec, lora.flat(), grads.flat(), &optimizer)?;
+        let update = rec.finish()?;
+        Ok(Self {
+            model,
+            lora,
+            grads,
+            optimizer,
+            steps: 0,
+            pack_tokens: pack_tokens.max(1),
+            arena: None,
+            plans: HashMap::new(),
+            zero_grads,
+            update,
+            kept: Vec::new(),
+            cancel: Arc::new(AtomicBool::new(false)),
+        })
+    }
+
+    /// The flag that stops work between two submissions with [`Error::Cancelled`].
+    pub fn set_cancel(&mut self, cancel: Arc<AtomicBool>) {
+        self.cancel = cancel;
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The adapter, live: rollouts that bind it see every update.
+    pub fn lora(&self) -> &Lora {
+        &self.lora
+    }
+
+    /// Optimizer steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn gpu(&self) -> &Arc<Gpu> {
+        self.model.gpu()
+    }
+
+    /// Splits a batch into packs of at most `pack_tokens` tokens, in order.
+    fn packs<'b>(&self, batch: &'b [Trajectory]) -> Vec<&'b [Trajectory]> {
+        let mut packs = Vec::new();
+        let (mut start, mut tokens) = (0, 0);
+        for (index, trajectory) in batch.iter().enumerate() {
+            let len = trajectory.tokens.len();
+            if tokens + len > self.pack_tokens && index > start {
+                packs.push(&batch[start..index]);
+                (start, tokens) = (index, 0);
+            }
+            tokens += len;
+        }
+        if start < batch.len() {
+            packs.push(&batch[start..]);
+        }
+        packs
+    }
+
+    fn pack(&self, pack: &[Trajectory]) -> Result<Packed> {
+        let (context, vocab) = (self.model.context(), self.model.config().vocab_size);
+        for trajectory in pack {
+            if trajectory.tokens.len() > context {
+                return Err(Error::usage(
+                    "--max-length",
+                    format!("a sequence has {} tokens, the context holds {context}", trajectory.tokens.len()),
+                    "lower --max-length or --max-tokens",
+                ));
+            }
+            if let Some(token) = trajectory.tokens.iter().find(|&&token| token as usize >= vocab) {
+                return Err(Error::usage(
+                    "tokens",
+                    format!("token {token} is outside of the vocabulary of {vocab}"),
+                    "use the tokenizer that belongs to the model",
+                ));
+            }
+        }
+        let tokens: Vec<&[u32]> = pack.iter().map(|trajectory| trajectory.tokens.as_slice()).collect();
+        Ok(Packed::new(&tokens, |sequence, t| pack[sequence].scores(t)))
+    }
+
+    /// Makes the plan of a pass and bucket, growing the arena where it is too small, and writes the pack.
+    fn prepare(&mut self, packed: &Packed, pass: Pass) -> Result<(usize, usize)> {
+        let tokens = bucket(packed.tokens.len());
+        let rows = bucket(packed.rows.len().max(1));
+        let gpu = Arc::clone(self.gpu());
+        let (had_tokens, had_rows) =
+            self.arena.as_ref().map_or((0, 0), |arena| (arena.tokens(), arena.rows()));
+        if tokens > had_tokens || rows > had_rows {
+            self.plans.clear();
+            self.arena = None;
+            let rank = self.lora.layout().max_rank();
+            self.arena =
+                Some(Arena::new(&gpu, &self.model, tokens.max(had_tokens), rows.max(had_rows), rank)?);
+        }
+        let Some(arena) = &self.arena else { return Ok((tokens, rows)) };
+        if !self.plans.contains_key(&(tokens, rows, pass)) {
+            let view = arena.first(tokens, rows)?;
+            let mut rec = Recorder::new(&gpu);
+            let model = &*self.model;
+            let forward = |rec: &mut Recorder<'_>, lora: Option<&Lora>| {
+                packed::record_blocks(rec, model, lora, &view.buffers, &view.act, &view.hidden)?;
+                packed::record_select(rec, model, &view.buffers, &view.hidden[view.hidden.len() - 1])
+            };
+            let backward = Backward {
+                model,
+                lora: &self.lora,
+                grads: &self.grads,
+                buffers: &view.buffers,
+                act: &view.act,
+                hidden: &view.hidden,
+                coefficient: &view.coefficient,
+                d: &view.d,
+            };
+            match pass {
+                Pass::Forward { adapter } => {
+                    forward(&mut rec, adapter.then_some(&self.lora))?;
+                    packed::record_logprobs(&mut rec, model, &view.buffers)?;
+                }
+                Pass::Backward => backward.record(&mut rec, false)?,
+                Pass::Fused => {
+                    forward(&mut rec, Some(&self.lora))?;
+                    backward.record(&mut rec, true)?;
+                }
+            }
+            let plan = rec.finish()?;
+            self.plans.insert((tokens, rows, pass), plan);
+        }
+        Ok((tokens, rows))
+    }
+
+    fn run(&self, key: (usize, usize), pass: Pass) -> Result<()> {
+        match self.plans.get(&(key.0, key.1, pass)) {
+            Some(plan) => self.gpu().run_cancellable(plan, &self.cancel),
+            None => Err(Error::Gpu { what: "trainer".into(), problem: "a pass was not recorded".into() }),
+        }
+    }
+
+    /// Reads log-probabilities and entropies of the last forward pass, one entry a sequence.
+    async fn read_scores(&self, pack: &[Trajectory]) -> Result<Vec<Scores>> {
+        let Some(arena) = &self.arena else { return Ok(Vec::new()) };
+        let count: usize = pack.iter().map(Trajectory::scored_count).sum();
+        if count == 0 {
+            return Ok(vec![Scores::default(); pack.len()]);
+        }
+        let view = |buffer: &Buffer| buffer.view(0, &[count]);
+        let (logp, entropy) = (view(&arena.buffers.logprob)?, view(&arena.buffers.entropy)?);
+        let bytes = self.gpu().read_later(&[&logp, &entropy]).bytes(self.gpu()).await?;
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        let mut at = 0;
+        Ok(pack
+            .iter()
+            .map(|trajectory| {
+                let range = at..at + trajectory.scored_count();
+                at = range.end;
+                Scores {
+                    logp: values[range.clone()].to_vec(),
+                    entropy: values[count + range.start..count + range.end].to_vec(),
+                }
+            })
+            .collect())
+    }
+
+    async fn forward(&mut self, pack: &[Trajectory], adapter: bool) -> Result<Vec<Scores>> {
+        let packed = self.pack(pack)?;
+        let pass = Pass::Forward { adapter };
+        let key = self.prepare(&packed, pass)?;
+        self.write(&packed, key)?;
+        self.run(key, pass)?;
+        self.read_scores(pack).await
+    }
+
+    fn write(&self, packed: &Packed, key: (usize, usize)) -> Result<()> {
+        let Some(arena) = &self.arena else { return Ok(()) };
+        arena.buffers.first(key.0, key.1)?.write(self.gpu(), packed)
+    }
+
+    fn write_coefficients(&self, coefficients: &[f32], key: (usize, usize)) -> Result<()> {
+        let Some(arena) = &self.arena else { return Ok(()) };
+        let mut padded = coefficients.to_vec();
+        padded.resize(key.1, 0.0);
+        self.gpu().write(&arena.coefficient, 0, &padded)
+    }
+
+    /// Log-probabilities of the scored tokens of each sequence, with the adapter or under the base model.
+    pub async fn logprobs(&mut self, batch: &[Trajectory], adapter: bool) -> Result<Vec<Scores>> {
+        let mut scores = Vec::with_capacity(batch.len());
+        for pack in self.packs(batch) {
+            scores.extend(self.forward(pack, adapter).await?);
+        }
+        Ok(scores)
+    }
+
+    /// The loss of a batch, and its gradient in [`Trainer::read_gradient`].
+    pub async fn gradient(
+        &mut self,
+        batch: &[Trajectory],
+        config: &LossConfig,
+    ) -> Result<(f64, LossMetrics)> {
+        let mut normalizer = Normalizer::default();
+        for trajectory in batch {
+            normalizer.add(config, trajectory.scored_count(), trajectory.advantage, trajectory.truncated);
+        }
+        self.gpu().run(&self.zero_grads)?;
+        let (mut total, mut metrics) = (0.0, LossMetrics::default());
+        let batch: Vec<Trajectory> = batch.iter().filter(|t| t.contributes(config)).cloned().collect();
+        for pack in self.packs(&batch) {
+            let output = if config.objective == Objective::CrossEntropy && config.kl.is_none() {
+                self.supervised(pack, config, &normalizer).await?
+            } else {
+                self.policy(pack, config, &normalizer).await?
+            };
+            total += output.loss;
+            metrics.merge(&output.metrics);
+        }
+        Ok((total, metrics))
+    }
+
+    async fn supervised(
+        &mut self,
+        pack: &[Trajectory],
+        config: &LossConfig,
+        normalizer: &Normalizer,
+    ) -> Result<loss::LossOutput> {
+        // Cross-entropy is linear in the log-probabilities: any values give the coefficients.
+        let zeros: Vec<Scores> =
+            pack.iter().map(|t| Scores { logp: vec![0.0; t.scored_count()], entropy: Vec::new() }).collect();
+        let coefficients = loss::loss(config, &sequences(pack, &zeros, None), normalizer)?.coefficients;
+        let packed = self.pack(pack)?;
+        let key = self.prepare(&packed, Pass::Fused)?;
+        self.write(&packed, key)?;
+        self.write_coefficients(&coefficients, key)?;
+        self.run(key, Pass::Fused)?;
+        let scores = self.read_scores(pack).await?;
+        loss::loss(config, &sequences(pack, &scores, None), normalizer)
+    }
+
+    async fn policy(
+        &mut self,
+        pack: &[Trajectory],
+        config: &LossConfig,
+        normalizer: &Normalizer,
+    ) -> Result<loss::LossOutput> {
+        let reference = if config.needs_reference() { Some(self.forward(pack, false).await?) } else { None };
+        let packed = self.pack(pack)?;
+        // Both plans first: making the second may grow the arena and lose the first's results.
+        self.prepare(&packed, Pass::Backward)?;
+        let scores = self.forward(pack, true).await?;
+        let output = loss::loss(config, &sequences(pack, &scores, reference.as_deref()), normalizer)?;
+        let key = self.prepare(&packed, Pass::Backward)?;
+        self.write_coefficients(&output.coefficients, key)?;
+        self.run(key, Pass::Backward)?;
+        Ok(output)
+    }
+
+    /// One AdamW step on the gradient of `batch`'s loss. A loss or gradient that is not finite changes nothing.
+    pub async fn step(
+        &mut self,
+        batch: &[Trajectory],
+        config: &LossConfig,
+        learning_rate: f64,
+        optimizer: &Optimizer,
+    ) -> Result<StepReport> {
+        let (loss, metrics) = self.gradient(batch, config).await?;
+        let t = (self.steps + 1) as f64;
+        let hyper = Hyper {
+            learning_rate: learning_rate as f32,
+            beta1: optimizer.beta1 as f32,
+            beta2: optimizer.beta2 as f32,
+            eps: optimizer.eps as f32,
+            weight_decay: optimizer.weight_decay as f32,
+            c1: (1.0 - optimizer.beta1.powf(t)) as f32,
+            c2: (1.0 - optimizer.beta2.powf(t)) as f32,
+            clip: optimizer.max_grad_norm as f32,
+        };
+        let tokens = batch.iter().map(|trajectory| trajectory.tokens.len()).sum();
+        if !loss.is_finite() {
+            return Ok(StepReport { loss, grad_norm: f64::NAN, skipped: true, tokens, metrics });
+        }
+        self.gpu().write(&self.optimizer.hyper, 0, &[hyper])?;
+        self.gpu().run(&self.update)?;
+        let norm: Vec<u32> = self.gpu().read(&self.optimizer.norm).await?;
+        let finite = norm[2] == 1;
+        self.steps += u64::from(finite);
+        let grad_norm = if finite { f64::from(f32::from_bits(norm[0])) } else { f64::NAN };
+        Ok(StepReport { loss, grad_norm, skipped: !finite, tokens, metrics })
+    }
+
+    /// The gradient of the last batch, in the order of the adapter's flat buffer.
+    pub async fn read_gradient(&self) -> Result<Vec<f32>> {
+        self.gpu().read(self.grads.flat()).await
+    }
+
+    /// The adapter's values, in the order of its flat buffer.
+    pub async fn read_adapter(&self) -> Result<Vec<f32>> {
+        self.gpu().read(self.lora.flat()).await
+    }
+
+    /// Replaces the adapter's values.
+    pub fn write_adapter(&mut self, values: &[f32]) -> Result<()> {
+        self.expect_len(values)?;
+        self.gpu().write(self.lora.flat(), 0, values)
+    }
+
+    /// First and second moments and the number of steps taken.
+    pub async fn read_moments(&self) -> Result<(Vec<f32>, Vec<f32>, u64)> {
+        Ok((self.gpu().read(&self.optimizer.m).await?, self.gpu().read(&self.optimizer.v).await?, self.steps))
+    }
+
+    /// Replaces the optimizer's state.
+    pub fn write_moments(&mut self, m: &[f32], v: &[f32], steps: u64) -> Result<()> {
+        self.expect_len(m)?;
+        self.expect_len(v)?;
+        self.steps = steps;
+        self.gpu().write(&self.optimizer.m, 0, m)?;
+        self.gpu().write(&self.optimizer.v, 0, v)
+    }
+
+    /// Sets adapter and optimizer aside and goes on with a copy of the adapter and a fresh optimizer. Calls nest.
+    pub fn push_adapter(&mut self) -> Result<()> {
+        let gpu = Arc::clone(self.gpu());
+        let len = [self.lora.layout().len()];
+        let kept = Kept {
+            lora: gpu.buffer("kept.lora", &len)?,
+            m: gpu.buffer("kept.m", &len)?,
+            v: gpu.buffer("kept.v", &len)?,
+            steps: self.steps,
+        };
+        let mut rec = Recorder::new(&gpu);
+        rec.copy(self.lora.flat(), &kept.lora)?;
+        rec.copy(&self.optimizer.m, &kept.m)?;
+        rec.copy(&self.optimizer.v, &kept.v)?;
+        rec.clear(&self.optimizer.m);
+        rec.clear(&self.optimizer.v);
+        gpu.run(&rec.finish()?)?;
+        self.steps = 0;
+        self.kept.push(kept);
+        Ok(())
+    }
+
+    /// Ends what [`Trainer::push_adapter`] began: back to what was set aside, or with `keep` on with the present one.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if nothing was set aside.
+    pub fn pop_adapter(&mut self, keep: bool) -> Result<()> {
+        let Some(kept) = self.kept.pop() else {
+            return Err(Error::usage("adapter", "none was set aside", "call push_adapter first"));
+        };
+        if keep {
+            return Ok(());
+        }
+        let gpu = Arc::clone(self.gpu());
+        let mut rec = Recorder::new(&gpu);
+        rec.copy(&kept.lora, self.lora.flat())?;
+        rec.copy(&kept.m, &self.optimizer.m)?;
+        rec.copy(&kept.v, &self.optimizer.v)?;
+        gpu.run(&rec.finish()?)?;
+        self.steps = kept.steps;
+        Ok(())
+    }
+
+    fn expect_len(&self, values: &[f32]) -> Result<()> {
+        let len = self.lora.layout().len();
+        if values.len() == len {
+            return Ok(());
+        }
+        Err(Error::Shape { kernel: "trainer", arg: "state", expected: vec![len], got: vec![values.len()] })
+    }
+}
+
+fn sequences<'a>(
+    pack: &'a [Trajectory],
+    scores: &'a [Scores],
+    reference: Option<&'a [Scores]>,
+) -> Vec<Sequence<'a>> {
+    pack.iter()
+        .zip(scores)
+        .enumerate()
+        .map(|(index, (trajectory, scores))| Sequence {
+            logp: &scores.logp,
+            old_logp: trajectory.old_logp.as_deref(),
+            ref_logp: reference.map(|reference| reference[index].logp.as_slice()),
+            entropy: (!scores.entropy.is_empty()).then_some(scores.entropy.as_slice()),
+            advantage: trajectory.advantage,
+            truncated: trajectory.truncated,
+        })
+        .collect()
+}

@@ -1,0 +1,156 @@
+//! The program as its users meet it: exit status, what goes to which stream, JSON. Needs no GPU.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const COMMANDS: [&str; 12] = [
+    "info", "score", "generate", "chat", "train", "ladder", "ttrl", "eval", "variants", "verify", "export",
+    "bench",
+];
+
+fn stepladder(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stepladder"));
+    command.args(args).stdin(Stdio::null()).env_remove("RUST_LOG").output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn help_names_every_command_and_the_exit_status() {
+    let output = stepladder(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let help = text(&output.stdout);
+    for command in COMMANDS {
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))),
+            "{command}\n{help}"
+        );
+    }
+    assert!(help.contains("130 cancelled"), "{help}");
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn each_command_has_help_with_the_shared_options() {
+    for command in COMMANDS {
+        let output = stepladder(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        for option in ["--json", "--gpu"] {
+            assert!(text(&output.stdout).contains(option), "{command} {option}");
+        }
+    }
+}
+
+#[test]
+fn help_shows_defaults_and_tells_the_two_adapters_apart() {
+    let help = stepladder(&["train", "--help"]).stdout;
+    assert!(text(&help).contains("[default: 0.0002]"), "{}", text(&help));
+    assert!(text(&help).contains("PEFT adapter"), "{}", text(&help));
+    assert!(text(&help).contains("WGPU_ADAPTER_NAME"), "{}", text(&help));
+}
+
+#[test]
+fn the_version_is_the_crates() {
+    let output = stepladder(&["--version"]);
+    assert_eq!(text(&output.stdout).trim(), concat!("stepladder ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn bad_usage_ends_with_status_2_and_leaves_standard_output_empty() {
+    let cases: [&[&str]; 6] = [
+        &[],
+        &["nonsense"],
+        &["verify"],
+        &["verify", "--task", "integral", "--problem", "2*x"],
+        &["generate", "-m", "tiny", "-p", "x", "--temperature", "hot"],
+        &["eval", "--no-such-option"],
+    ];
+    for args in cases {
+        let output = stepladder(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+        assert!(!output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn an_unknown_task_is_one_line_that_says_what_to_do() {
+    let output = stepladder(&["verify", "--task", "poetry", "--problem", "x", "--answer", "y"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stdout), "");
+    let message = text(&output.stderr);
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(
+        message.contains("--task") && message.contains("poetry") && message.contains("known tasks"),
+        "{message}"
+    );
+}
+
+/// Every kind of verdict is a success of the command; the fields are the contract.
+#[test]
+fn verify_answers_in_json() {
+    let cases = [
+        ("2*x", "x^2", "correct"),
+        ("2*x", "x^2 + C", "correct"),
+        ("2*x", "-x^2", "wrong"),
+        ("2*x", "no idea, sorry (", "malformed"),
+    ];
+    for (problem, answer, expected) in cases {
+        let args = ["verify", "--json", "--task", "integral", "--problem", problem, "--answer", answer];
+        let output = stepladder(&args);
+        assert_eq!(output.status.code(), Some(0), "{answer}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout).lines().count(), 1);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["verdict"], expected, "{answer}: {value}");
+        assert!(value["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{value}");
+        assert_eq!(text(&output.stderr), "");
+    }
+}
+
+#[test]
+fn verify_answers_people_in_one_line() {
+    let output = stepladder(&["verify", "--task", "integral", "--problem", "2*x", "--answer", "x^3"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).starts_with("wrong: "), "{}", text(&output.stdout));
+}
+
+#[test]
+fn an_unknown_task_option_is_bad_usage() {
+    let args =
+        ["verify", "--task", "integral", "--task-option", "no=1", "--problem", "2*x", "--answer", "x^2"];
+    let output = stepladder(&args);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--task-option"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn help_lists_the_tasks() {
+    for command in ["ladder", "ttrl", "eval", "variants", "verify"] {
+        let help = stepladder(&[command, "--help"]).stdout;
+        for task in stepladder::task::names() {
+            assert!(
+                text(&help).lines().any(|line| line == format!("  {task}")),
+                "{command}: {}",
+                text(&help)
+            );
+        }
+    }
+}
+
+/// A reader that goes away ends the program without a message and without success.
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_silent() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stepladder"));
+    command.args(["verify", "--task", "integral", "--problem", "2*x", "--answer", "x^2"]);
+    let output = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "");
+}

@@ -1,0 +1,289 @@
+//! Damaged, hostile and contradictory model files give an error that names file, field and remedy.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use stepladder::Error;
+use stepladder::model::config::{ModelConfig, RopeScaling};
+use stepladder::model::source::bytes::Memory;
+use stepladder::model::source::folder::Folder;
+use stepladder::model::source::safetensors::SafeTensors;
+use stepladder::model::source::{Dtype, TensorSource, check, expected};
+use stepladder::model::tokenizer::Tokenizer;
+
+/// Asserts that `result` is an input error about `field` whose text holds `part`.
+#[track_caller]
+fn assert_input<T>(result: Result<T, Error>, field: &str, part: &str) {
+    match result {
+        Err(Error::Input { file, field: got, problem, hint }) => {
+            assert!(!file.as_os_str().is_empty() && !hint.is_empty());
+            assert_eq!(got, field, "{problem}");
+            assert!(problem.contains(part), "{problem:?} does not say {part:?}");
+        }
+        Err(other) => panic!("another error: {other}"),
+        Ok(_) => panic!("accepted"),
+    }
+}
+
+// ---- config.json ----
+
+/// The config of a small Llama.
+fn llama() -> Value {
+    json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "vocab_size": 64,
+        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "max_position_embeddings": 128, "rope_theta": 10000.0,
+        "tie_word_embeddings": true, "bos_token_id": 1, "eos_token_id": [2, 3], "torch_dtype": "float32"
+    })
+}
+
+fn parse(config: &Value) -> Result<ModelConfig, Error> {
+    ModelConfig::from_json(Path::new("config.json"), &config.to_string())
+}
+
+#[test]
+fn a_config_is_read() {
+    let config = parse(&llama()).unwrap();
+    assert_eq!((config.head_dim, config.q_size(), config.kv_size()), (8, 32, 16));
+    assert_eq!(config.eos_token_ids, [2, 3]);
+    assert_eq!(config.rope.scaling, RopeScaling::None);
+    assert_eq!(config.inv_freq(), [1.0, 0.1, 0.01, 0.001]);
+}
+
+#[test]
+fn both_generations_of_rope_fields_are_read() {
+    let scaling = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64});
+    let mut old = llama();
+    old["rope_theta"] = json!(500000.0);
+    old["rope_scaling"] = scaling.clone();
+    let mut new = llama();
+    new.as_object_mut().unwrap().remove("rope_theta");
+    new["dtype"] = json!("bfloat16");
+    new["rope_parameters"] = scaling;
+    new["rope_parameters"]["rope_theta"] = json!(500000.0);
+    assert_eq!(parse(&old).unwrap(), parse(&new).unwrap());
+    new["rope_theta"] = json!(10000.0);
+    assert_input(parse(&new), "rope_parameters.rope_theta", "contradicts");
+}
+
+#[test]
+fn every_bad_config_field_is_named() {
+    let cases = [
+        ("architectures", json!(["GPT2LMHeadModel"]), "architectures", "unknown architecture"),
+        ("architectures", json!(null), "architectures", "list of one name"),
+        ("vocab_size", json!(null), "vocab_size", "missing"),
+        ("vocab_size", json!(-1), "vocab_size", "whole number"),
+        ("vocab_size", json!(1u64 << 40), "vocab_size", "whole number"),
+        ("hidden_size", json!("32"), "hidden_size", "whole number"),
+        ("hidden_size", json!(33), "num_attention_heads", "does not divide"),
+        ("num_attention_heads", json!(0), "num_attention_heads", "does not divide"),
+        ("num_key_value_heads", json!(3), "num_key_value_heads", "does not divide"),
+        ("head_dim", json!(7), "head_dim", "odd"),
+        ("num_hidden_layers", json!(0), "num_hidden_layers", "must be from 1"),
+        ("rms_norm_eps", json!(0.0), "rms_norm_eps", "between"),
+        ("rope_theta", json!(0.5), "rope_theta", "above 1"),
+        ("hidden_act", json!("gelu"), "hidden_act", "not supported"),
+        ("attention_bias", json!(true), "attention_bias", "not supported"),
+        ("mlp_bias", json!(true), "mlp_bias", "not supported"),
+        ("sliding_window", json!(64), "sliding_window", "not supported"),
+        ("quantization_config", json!({"quant_method": "gptq"}), "quantization_config", "not supported"),
+        ("rope_scaling", json!({"type": "yarn"}), "rope_scaling.rope_type", "not supported"),
+        ("rope_scaling", json!({"type": "linear"}), "rope_scaling.factor", "missing"),
+        ("rope_scaling", json!({"type": "linear", "factor": 0}), "rope_scaling.factor", "above 0"),
+        ("eos_token_id", json!(64), "eos_token_id", "outside the vocabulary"),
+        ("tie_word_embeddings", json!("yes"), "tie_word_embeddings", "true or false"),
+    ];
+    for (field, value, named, problem) in cases {
+        let mut config = llama();
+        config[field] = value;
+        assert_input(parse(&config), named, problem);
+    }
+    assert_input(
+        ModelConfig::from_json(Path::new("config.json"), "{\n \"a\": }"),
+        "line 2",
+        "expected value",
+    );
+}
+
+#[test]
+fn an_unknown_architecture_lists_the_known_ones() {
+    let mut config = llama();
+    config["architectures"] = json!(["MambaForCausalLM"]);
+    let message = parse(&config).unwrap_err().to_string();
+    for known in ["LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"] {
+        assert!(message.contains(known), "{message}");
+    }
+}
+
+// ---- safetensors ----
+
+/// A file of `header` and `data` bytes of zeros.
+fn file(header: &str, data: usize) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.resize(bytes.len() + data, 0);
+    bytes
+}
+
+fn open(bytes: Vec<u8>) -> Result<SafeTensors<Memory<Vec<u8>>>, Error> {
+    SafeTensors::open(Memory::new("model.safetensors", bytes))
+}
+
+/// Bytes of a safetensors file of f32 tensors that count up from 0.
+fn safetensors(tensors: &[(String, Vec<usize>)]) -> Vec<u8> {
+    let mut header = serde_json::Map::new();
+    let mut data = Vec::new();
+    for (name, shape) in tensors {
+        let begin = data.len();
+        for value in 0..shape.iter().product::<usize>() {
+            data.extend_from_slice(&(value as f32).to_le_bytes());
+        }
+        header.insert(
+            name.clone(),
+            json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()]}),
+        );
+    }
+    let mut bytes = file(&Value::Object(header).to_string(), 0);
+    bytes.extend_from_slice(&data);
+    bytes
+}
+
+#[test]
+fn rows_are_read() {
+    let bytes = safetensors(&[("w".into(), vec![4, 3]), ("v".into(), vec![5])]);
+    let mut source = open(bytes).unwrap();
+    let tensors = source.tensors();
+    assert_eq!((tensors[0].rows(), tensors[0].cols(), tensors[0].dtype), (4, 3, Dtype::F32));
+    assert_eq!((tensors[1].rows(), tensors[1].cols()), (1, 5));
+    let mut out = vec![1, 2, 3];
+    source.read(0, 1, 2, &mut out).unwrap();
+    let values: Vec<f32> = out.chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+    assert_eq!(values, [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+    assert!(source.read(0, 3, 2, &mut out).is_err());
+    assert!(source.read(0, usize::MAX, 2, &mut out).is_err());
+}
+
+#[test]
+fn every_bad_safetensors_header_is_named() {
+    let tensor = |shape: &str, offsets: &str| {
+        format!(r#"{{"w": {{"dtype": "F32", "shape": {shape}, "data_offsets": {offsets}}}}}"#)
+    };
+    let two = |a: &str, first: &str, b: &str, second: &str| {
+        format!(
+            r#"{{"{a}": {{"dtype": "F32", "shape": [2], "data_offsets": {first}}},
+                "{b}": {{"dtype": "F32", "shape": [2], "data_offsets": {second}}}}}"#
+        )
+    };
+    assert_input(open(vec![1, 2, 3]), "header length", "no room");
+    assert_input(open(u64::MAX.to_le_bytes().to_vec()), "header length", "does not fit");
+    assert_input(open(100u64.to_le_bytes().to_vec()), "header length", "does not fit");
+    assert_input(open(file("[]", 0)), "header", "not a safetensors header");
+    assert_input(open(file(r#"{"w": {"dtype": "F32"}}"#, 0)), "header", "missing field");
+    assert_input(open(file(&tensor("[2]", "[0, 8]"), 4)), "w", "outside");
+    assert_input(open(file(&tensor("[2]", "[8, 0]"), 8)), "w", "outside");
+    assert_input(open(file(&tensor("[3]", "[0, 8]"), 8)), "w", "need 12");
+    assert_input(open(file(&tensor("[-3]", "[0, 8]"), 8)), "header", "not a safetensors header");
+    let huge = "[4294967296, 4294967296, 4294967296]";
+    assert_input(open(file(&tensor(huge, "[0, 8]"), 8)), "w", "overflows");
+    assert_input(open(file(&tensor("[9223372036854775807]", "[0, 8]"), 8)), "w", "overflows");
+    assert_input(open(file(&tensor("[0]", "[0, 0]"), 0)), "w", "not one of a weight");
+    assert_input(open(file(&tensor("[2]", "[0, 8]"), 12)), "header", "describes 8 of");
+    assert_input(open(file(&two("a", "[0, 8]", "b", "[4, 12]"), 12)), "b", "overlaps");
+    assert_input(open(file(&two("a", "[0, 8]", "b", "[12, 20]"), 20)), "b", "gap");
+    assert_input(open(file(&two("a", "[0, 8]", "a", "[8, 16]"), 16)), "a", "two tensors");
+    let strange = tensor("[2]", "[0, 8]").replace("F32", "F8_E4M3");
+    assert_input(open(file(&strange, 8)), "w", "not supported");
+}
+
+#[test]
+fn weights_are_compared_with_the_config() {
+    let config = parse(&llama()).unwrap();
+    let good = expected(&config);
+    check(&config, &open(safetensors(&good)).unwrap()).unwrap();
+
+    let without = |name: &str| good.iter().filter(|(other, _)| other != name).cloned().collect::<Vec<_>>();
+    let q = "model.layers.1.self_attn.q_proj.weight";
+    assert_input(check(&config, &open(safetensors(&without(q))).unwrap()), q, "missing");
+
+    let mut other = without(q);
+    other.push((q.into(), vec![16, 32]));
+    assert_input(check(&config, &open(safetensors(&other)).unwrap()), q, "[16, 32]");
+
+    let mut more = good.clone();
+    more.push(("model.layers.2.mlp.up_proj.weight".into(), vec![64, 32]));
+    let field = "model.layers.2.mlp.up_proj.weight";
+    assert_input(check(&config, &open(safetensors(&more)).unwrap()), field, "does not call for");
+
+    let mut untied = config.clone();
+    untied.tie_word_embeddings = false;
+    assert_input(check(&untied, &open(safetensors(&good)).unwrap()), "lm_head.weight", "missing");
+}
+
+/// Writes a folder with two shards and `index`; `None` is the right one.
+fn shards(index: Option<Value>) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_path_buf();
+    std::fs::write(path.join("a.safetensors"), safetensors(&[("x".into(), vec![2, 2])])).unwrap();
+    std::fs::write(path.join("b.safetensors"), safetensors(&[("y".into(), vec![3])])).unwrap();
+    let index = index.unwrap_or_else(
+        || json!({"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}, "metadata": {}}),
+    );
+    std::fs::write(path.join("model.safetensors.index.json"), index.to_string()).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn shards_are_one_source() {
+    let (_folder, path) = shards(None);
+    let mut source = Folder::open(&path).unwrap();
+    let index = source.tensors().iter().position(|tensor| tensor.name == "y").unwrap();
+    let mut out = Vec::new();
+    source.read(index, 0, 1, &mut out).unwrap();
+    assert_eq!(out.len(), 12);
+}
+
+#[test]
+fn every_bad_index_is_named() {
+    let index = |map: Value| Folder::open(shards(Some(json!({"weight_map": map}))).1);
+    let lies = json!({"x": "b.safetensors", "y": "b.safetensors"});
+    let (_folder, path) = shards(Some(json!({"weight_map": lies})));
+    assert_input(Folder::open(&path), "x", "does not hold it");
+    assert_input(index(json!({"x": "../a.safetensors"})), "weight_map", "plain name");
+    assert_input(index(json!({})), "weight_map", "names no file");
+    assert_input(index(json!(3)), "line 1", "invalid type");
+    let (_folder, path) = shards(None);
+    std::fs::copy(path.join("a.safetensors"), path.join("b.safetensors")).unwrap();
+    assert_input(Folder::open(&path), "x", "also in a.safetensors");
+    std::fs::remove_file(path.join("b.safetensors")).unwrap();
+    assert_eq!(Folder::open(&path).unwrap_err().code(), "io");
+    let empty = tempfile::tempdir().unwrap();
+    assert_input(Folder::open(empty.path()), "model.safetensors", "neither");
+}
+
+// ---- tokenizer.json ----
+
+/// A word-level tokenizer with `size` words.
+fn tokenizer(size: usize) -> Result<Tokenizer, Error> {
+    let vocab: serde_json::Map<String, Value> = (0..size).map(|id| (format!("w{id}"), json!(id))).collect();
+    let text = json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "w0"}});
+    Tokenizer::from_bytes(Path::new("tokenizer.json"), text.to_string().as_bytes())
+}
+
+#[test]
+fn a_tokenizer_of_another_size_is_rejected() {
+    let mut config = parse(&llama()).unwrap();
+    config.vocab_size = 1000;
+    tokenizer(1000).unwrap().check(&config).unwrap();
+    tokenizer(937).unwrap().check(&config).unwrap();
+    assert_input(
+        tokenizer(1001).unwrap().check(&config),
+        "vocabulary",
+        "1001 tokens where the model has 1000",
+    );
+    assert_input(tokenizer(900).unwrap().check(&config), "vocabulary", "900 tokens");
+    assert_input(Tokenizer::from_bytes(Path::new("tokenizer.json"), b"{}"), "tokenizer", "cannot be read");
+}

@@ -1,0 +1,137 @@
+//! Sampling on the GPU against PyTorch's greedy text, and against the training forward pass.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fixture_models;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use fixture_models::{Expected, FAMILIES, adapter_file, folder, load, trainer};
+use pollster::block_on;
+use stepladder::Error;
+use stepladder::model::generate::{Completion, Generator, Request, Sampling};
+use stepladder::train::trainer::{Trainer, Trajectory};
+
+fn generate(generator: &mut Generator, requests: &[Request]) -> Vec<Vec<Completion>> {
+    block_on(generator.generate(requests, &mut |_| ControlFlow::Continue(()))).unwrap()
+}
+
+fn request(prompt: &[u32], samples: usize, temperature: f32, max_tokens: usize, seed: u64) -> Request {
+    let sampling = Sampling { max_tokens, temperature, ..Sampling::default() };
+    Request { prompt: prompt.to_vec(), samples, sampling, seed }
+}
+
+fn with_adapter(name: &str) -> Trainer {
+    let model = load(name);
+    let file = adapter_file(&model, &folder(name).join("adapter"));
+    trainer(&model, &file, 512)
+}
+
+/// Prompts of several lengths, page ends included.
+fn prompts() -> Vec<Vec<u32>> {
+    [1, 2, 15, 16, 17, 33, 40].iter().map(|&len| (0..len).map(|i| (i * 37 + len) % 250).collect()).collect()
+}
+
+#[test]
+fn greedy_text_equals_pytorch() {
+    for name in FAMILIES {
+        let (trainer, expected) = (with_adapter(name), Expected::read(name));
+        let greedy = &expected.json["greedy"];
+        let prompt: Vec<u32> = serde_json::from_value(greedy["prompt_tokens"].clone()).unwrap();
+        for (kind, lora) in [("base", None), ("adapter", Some(trainer.lora()))] {
+            let want: Vec<u32> = serde_json::from_value(greedy[kind]["tokens"].clone()).unwrap();
+            let mut generator = Generator::new(Arc::clone(trainer.model()), lora, 4);
+            let got = generate(&mut generator, &[request(&prompt, 1, 0.0, want.len(), 0)]);
+            assert_eq!(got[0][0].tokens, want, "{name} {kind}");
+        }
+    }
+}
+
+#[test]
+fn rollout_logprobs_equal_the_training_forward_pass() {
+    for name in FAMILIES {
+        let mut trainer = with_adapter(name);
+        let mut generator = Generator::new(Arc::clone(trainer.model()), Some(trainer.lora()), 8);
+        let requests: Vec<Request> = prompts().iter().map(|p| request(p, 3, 1.0, 21, 7)).collect();
+        let got = generate(&mut generator, &requests);
+        let mut batch = Vec::new();
+        for (request, samples) in requests.iter().zip(&got) {
+            for sample in samples {
+                let tokens = [request.prompt.as_slice(), &sample.tokens].concat();
+                let scored = (0..tokens.len()).map(|t| t + 1 >= request.prompt.len()).collect();
+                batch.push(Trajectory::supervised(tokens, scored));
+            }
+        }
+        let scores = block_on(trainer.logprobs(&batch, true)).unwrap();
+        for (sample, scores) in got.iter().flatten().zip(&scores) {
+            assert_eq!(sample.logprobs.len(), scores.logp.len());
+            for (rollout, training) in sample.logprobs.iter().zip(&scores.logp) {
+                assert!((rollout - training).abs() < 1e-3, "{name}: {rollout} {training}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_completion_does_not_depend_on_its_batch() {
+    let trainer = with_adapter("llama");
+    let requests: Vec<Request> =
+        prompts().iter().zip(0..).map(|(p, seed)| request(p, 3, 1.0, 30, seed)).collect();
+    let mut wide = Generator::new(Arc::clone(trainer.model()), Some(trainer.lora()), 32);
+    let together = generate(&mut wide, &requests);
+    // Fewer rows than samples: rows are used again, and the batch shrinks at the end.
+    let mut narrow = Generator::new(Arc::clone(trainer.model()), Some(trainer.lora()), 4);
+    for got in [generate(&mut narrow, &requests), generate(&mut wide, &requests)] {
+        for (a, b) in together.iter().flatten().zip(got.iter().flatten()) {
+            assert_eq!(a.tokens, b.tokens);
+            let worst = a.logprobs.iter().zip(&b.logprobs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{worst}");
+        }
+    }
+    let mut single = Generator::new(Arc::clone(trainer.model()), Some(trainer.lora()), 1);
+    for (request, group) in requests.iter().zip(&together) {
+        let got = generate(&mut single, std::slice::from_ref(request));
+        for (a, b) in group.iter().zip(&got[0]) {
+            assert_eq!(a.tokens, b.tokens);
+        }
+    }
+    assert_ne!(together[6][0].tokens, together[6][1].tokens);
+}
+
+#[test]
+fn progress_gives_every_token_once_and_stops_on_request() {
+    let trainer = with_adapter("llama");
+    let mut generator = Generator::new(Arc::clone(trainer.model()), None, 2);
+    let requests: Vec<Request> = prompts().iter().map(|p| request(p, 2, 1.0, 19, 3)).collect();
+    let mut streamed = vec![vec![Vec::new(); 2]; requests.len()];
+    let mut ends = 0;
+    let got = block_on(generator.generate(&requests, &mut |news| {
+        streamed[news.request][news.sample].extend_from_slice(news.tokens);
+        ends += usize::from(news.done);
+        ControlFlow::Continue(())
+    }))
+    .unwrap();
+    let tokens: Vec<Vec<Vec<u32>>> =
+        got.iter().map(|group| group.iter().map(|c| c.tokens.clone()).collect()).collect();
+    assert_eq!((streamed, ends), (tokens, 2 * requests.len()));
+
+    let outcome = block_on(generator.generate(&requests, &mut |_| ControlFlow::Break(())));
+    assert!(matches!(outcome, Err(Error::Cancelled)));
+    assert_eq!(generate(&mut generator, &requests), got, "a cancelled run leaves nothing behind");
+}
+
+#[test]
+fn prompts_that_do_not_fit_are_usage_errors() {
+    let trainer = with_adapter("llama");
+    let mut generator = Generator::new(Arc::clone(trainer.model()), None, 2);
+    let context = trainer.model().context();
+    for prompt in [vec![], vec![1; context], vec![1_000_000]] {
+        let outcome = block_on(
+            generator.generate(&[request(&prompt, 1, 1.0, 4, 0)], &mut |_| ControlFlow::Continue(())),
+        );
+        assert_eq!(outcome.unwrap_err().code(), "usage");
+    }
+    // The context ends a completion that may go on.
+    let got = generate(&mut generator, &[request(&vec![1; context - 3], 1, 0.0, 50, 0)]);
+    assert!(got[0][0].tokens.len() <= 3);
+}

@@ -1,0 +1,83 @@
+//! Test-time RL: a temporary adapter, no look at the problem's own verdict before the vote.
+
+use stepladder::Result;
+use stepladder::ladder::events::{Event, FinishReason};
+use stepladder::ladder::settings::Settings;
+use stepladder::ladder::state::{Host, MemoryStore};
+use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
+use stepladder::task::VerdictKind;
+
+use crate::mock::{Fault, Mock, Pairs, problems, settings};
+
+fn solve(
+    policy: &mut Mock,
+    problem: &str,
+    settings: Settings,
+    keep: bool,
+) -> (Result<TtrlOutcome>, MemoryStore) {
+    let sampling = settings.sampling;
+    let settings = TtrlSettings { settings, votes: 32, sampling, keep };
+    let (mut store, mut sink) = (MemoryStore::default(), |_: &Event| Ok(()));
+    let cancel = policy.cancel;
+    let mut host = Host { store: &mut store, sink: &mut sink, clock: &|| 0.0, cancel };
+    let outcome = pollster::block_on(ttrl(policy, &Pairs, &problems(&[problem])[0], &settings, &mut host));
+    (outcome, store)
+}
+
+#[test]
+fn a_problem_out_of_reach_is_learned_and_forgotten() {
+    let mut long = settings();
+    long.steps = 60;
+    let mut policy = Mock::new();
+    let before = policy.rate(4);
+    let outcome = solve(&mut policy, "4:1", long.clone(), false).0.unwrap();
+    assert!(before < 0.06);
+    assert_eq!(outcome.answer.as_deref(), Some("ok"), "{:?}", outcome.votes);
+    assert_eq!(outcome.verdict.unwrap().verdict, VerdictKind::Correct);
+    assert_eq!(policy.rate(4), before, "the adapter is dropped");
+    assert!(outcome.steps == 60 && outcome.rollout_tokens > 0 && outcome.vote_tokens > 0);
+    assert!(
+        policy.seen.iter().flatten().all(|seen| seen.prompt != "solve 4:1"),
+        "the problem is not trained on"
+    );
+    // Without the steps the vote goes the other way.
+    let mut short = long.clone();
+    short.steps = 1;
+    let unlearned = solve(&mut policy, "4:1", short, false).0.unwrap();
+    assert_eq!(unlearned.answer.as_deref(), Some("no"));
+    assert_eq!(unlearned.verdict.unwrap().verdict, VerdictKind::Wrong);
+    let kept = solve(&mut policy, "4:1", long, true).0.unwrap();
+    assert!(kept.answer.is_some() && policy.rate(4) > before);
+}
+
+#[test]
+fn votes_are_counted_by_class() {
+    let mut policy = Mock { noise: 0.0, ..Mock::new() };
+    let (outcome, store) = solve(&mut policy, "2:1", settings(), false);
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.votes.iter().map(|vote| vote.count).sum::<usize>(), 32);
+    assert!(outcome.votes.is_sorted_by_key(|vote| std::cmp::Reverse(vote.count)));
+    assert!(matches!(store.events.first(), Some(Event::Started(_))));
+    assert!(matches!(store.events.last(), Some(Event::Finished(f)) if f.reason == FinishReason::Completed));
+}
+
+#[test]
+fn budgets_hold_and_faults_put_the_adapter_back() {
+    let mut budget = settings();
+    (budget.steps, budget.token_budget) = (1000, Some(800));
+    let mut policy = Mock::new();
+    let outcome = solve(&mut policy, "4:1", budget, false).0.unwrap();
+    assert!(outcome.steps < 1000 && outcome.rollout_tokens >= 800);
+
+    for (fault, code) in
+        [(Fault::Cancel(5), "cancelled"), (Fault::Lost(5), "device_lost"), (Fault::NotFinite, "diverged")]
+    {
+        let mut policy = Mock::with(fault);
+        let rates: Vec<f64> = (0..10).map(|difficulty| policy.rate(difficulty)).collect();
+        // Keeping is for a run that went well.
+        assert_eq!(solve(&mut policy, "4:1", settings(), true).0.unwrap_err().code(), code);
+        assert_eq!((0..10).map(|difficulty| policy.rate(difficulty)).collect::<Vec<_>>(), rates);
+    }
+    let error = solve(&mut Mock::new(), "nonsense", settings(), false).0.unwrap_err().to_string();
+    assert!(error.starts_with("--problem") && error.contains("nonsense"), "{error}");
+}

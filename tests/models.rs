@@ -1,0 +1,86 @@
+//! Whole models on the GPU against PyTorch + transformers + PEFT in float32 (design section 4).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fixture_models;
+
+use fixture_models::{Expected, FAMILIES, adapter_file, folder, load, trainer};
+use pollster::block_on;
+use stepladder::train::adapter;
+use stepladder::train::loss::LossName;
+use stepladder::train::trainer::Optimizer;
+
+fn max_error(got: &[f32], want: &[f32]) -> f32 {
+    assert_eq!(got.len(), want.len());
+    got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+fn relative_l2(got: &[f32], want: &[f32]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let difference: f64 = got.iter().zip(want).map(|(a, b)| square(a - b)).sum();
+    let size: f64 = want.iter().map(|b| square(*b)).sum();
+    (difference / size.max(1e-30)).sqrt()
+}
+
+#[test]
+fn logprobs_equal_pytorch_with_and_without_adapter() {
+    for name in FAMILIES {
+        let (model, expected) = (load(name), Expected::read(name));
+        let file = adapter_file(&model, &folder(name).join("adapter"));
+        let mut trainer = trainer(&model, &file, 512);
+        for (kind, on) in [("base", false), ("adapter", true)] {
+            let scores = block_on(trainer.logprobs(&expected.all_scored(), on)).unwrap();
+            for (index, scores) in scores.iter().enumerate() {
+                let error = max_error(&scores.logp, &expected.tensors[&format!("logprobs.{kind}.{index}")]);
+                assert!(error < 1e-3, "{name} {kind} sequence {index}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_equal_pytorch() {
+    for name in FAMILIES {
+        let (model, expected) = (load(name), Expected::read(name));
+        let file = adapter_file(&model, &folder(name).join("adapter"));
+        // Packs of every size give the same sum: one sequence at a time, and all at once.
+        for pack_tokens in [1, 512] {
+            let mut trainer = trainer(&model, &file, pack_tokens);
+            let config = LossName::Sft.config(1);
+            let (loss, _) = block_on(trainer.gradient(&expected.completions(), &config)).unwrap();
+            let want = expected.json["loss"].as_f64().unwrap();
+            assert!((loss - want).abs() < 1e-3 * want, "{name}: loss {loss}, PyTorch {want}");
+            let flat = block_on(trainer.read_gradient()).unwrap();
+            let got = adapter::unflatten(trainer.lora().layout(), file.config.clone(), &flat);
+            for ((layer, module), pair) in &got.tensors {
+                for (letter, values) in [("A", &pair.a), ("B", &pair.b)] {
+                    let key = format!("grad.base_model.model.{}.lora_{letter}.weight", module.path(*layer));
+                    let error = relative_l2(values, &expected.tensors[&key]);
+                    assert!(error < 1e-3, "{name} {key}: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn ten_adamw_steps_equal_pytorch() {
+    for name in FAMILIES {
+        let (model, expected) = (load(name), Expected::read(name));
+        let file = adapter_file(&model, &folder(name).join("adapter"));
+        let mut trainer = trainer(&model, &file, 512);
+        let settings = Optimizer { weight_decay: 0.01, max_grad_norm: 1.0, ..Optimizer::default() };
+        let config = LossName::Sft.config(1);
+        for step in 0..10 {
+            let report = block_on(trainer.step(&expected.completions(), &config, 1e-2, &settings)).unwrap();
+            let want = f64::from(expected.tensors["steps.loss"][step]);
+            assert!((report.loss - want).abs() < 1e-3 * want, "{name} step {step}: {} {want}", report.loss);
+            let want = f64::from(expected.tensors["steps.grad_norm"][step]);
+            assert!(
+                (report.grad_norm - want).abs() < 1e-2 * want,
+                "{name} step {step}: {} {want}",
+                report.grad_norm
+            );
+        }
+    }
+}
