@@ -85,7 +85,7 @@ fn a_buffer_holds_what_was_written() {
 
     let empty = gpu.upload::<f32>("empty", &[0, 4], &[]).unwrap();
     assert!(empty.is_empty());
-    assert_eq!(common::read(gpu, &empty), []);
+    assert!(common::read(gpu, &empty).is_empty());
 }
 
 #[test]
