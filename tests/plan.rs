@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pollster::block_on;
 use stepladder::Error;
@@ -281,6 +281,31 @@ fn long_plans_are_sliced_and_stop_when_cancelled() {
     assert_eq!(counter.read(gpu), 4.0, "nothing ran");
     gpu.run_cancellable(&plan, &AtomicBool::new(false)).unwrap();
     assert_eq!(counter.read(gpu), 8.0, "the plan can run again");
+}
+
+#[test]
+fn cancelling_from_another_thread_stops_between_slices() {
+    const SLICES: usize = 40;
+    let gpu = common::gpu();
+    let counter = Counter::new(gpu);
+    let plan = counter.sliced_plan(gpu, SLICES);
+    let cancel = AtomicBool::new(false);
+    let mut whole = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            cancel.store(true, Ordering::Relaxed);
+        });
+        let error = loop {
+            match gpu.run_cancellable(&plan, &cancel) {
+                Ok(()) => whole += SLICES,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.code(), "cancelled");
+    });
+    let done = counter.read(gpu) as usize;
+    assert!((whole..whole + SLICES).contains(&done), "{done} slices ran, {whole} of whole plans");
 }
 
 #[test]
