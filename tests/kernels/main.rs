@@ -16,6 +16,7 @@ mod mutation;
 mod rows;
 mod sample;
 mod sample_random;
+mod shapes;
 mod update;
 
 use std::collections::BTreeSet;
