@@ -84,6 +84,18 @@ fn pieces_are_whole_characters() {
     assert_eq!(stream.finish().unwrap(), "\u{FFFD}");
 }
 
+#[test]
+fn bytes_that_are_no_character_neither_stall_nor_repeat() {
+    let tokenizer = sentence_piece();
+    let id = |name: &str| tokenizer.token_id(name).unwrap();
+    let mut stream = tokenizer.stream();
+    let mut push = |name: &str| stream.push(id(name)).unwrap();
+    assert_eq!(["▁a", "<0x21>", "<0xF0>", "<0x9F>"].map(&mut push), ["a", "!", "", ""]);
+    assert_eq!([push("b"), push("c")], ["\u{FFFD}\u{FFFD}b", "c"]);
+    assert_eq!(push("<0xE2>"), "");
+    assert_eq!(stream.finish().unwrap(), "\u{FFFD}");
+}
+
 /// A SentencePiece-like tokenizer with scores that prefer `▁ab` over `bc`.
 fn sentence_piece() -> Tokenizer {
     let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).to_vec();

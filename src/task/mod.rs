@@ -1,5 +1,6 @@
 //! Tasks: problems, prompts, and verifiers. CPU only; knows nothing of models or training.
 
+pub use problems::parse_problems;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -11,6 +12,7 @@ mod countdown;
 pub mod expr;
 mod integral;
 mod jsonl;
+mod problems;
 mod plain;
 mod text;
 
