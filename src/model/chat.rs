@@ -6,7 +6,8 @@ mod strftime;
 
 use std::path::{Path, PathBuf};
 
-use minijinja::value::Kwargs;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Serde};
 use minijinja::{AutoEscape, Environment, ErrorKind, context};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,7 +16,7 @@ use crate::model::source::gguf::Metadata;
 use crate::{Error, Result};
 
 /// Instructions a template may take: a thousand times what a long conversation needs.
-const FUEL: u64 = 50_000_000;
+const FUEL: u64 = 10_000_000;
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,11 @@ impl Message {
     /// A message of `role`.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
         Self { role: role.into(), content: content.into() }
+    }
+
+    /// A message of the user.
+    pub fn user(content: impl Into<String>) -> Self {
+        Self::new("user", content)
     }
 }
 
@@ -52,8 +58,8 @@ impl ChatTemplate {
     pub fn new(file: &Path, text: &str, bos_token: &str, eos_token: &str, now: i64) -> Result<Self> {
         let mut environment = Environment::new();
         // transformers compiles templates with these settings; templates rely on them.
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| template_error(file, &error, "report this defect"))?);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(FUEL));
@@ -106,13 +112,13 @@ impl ChatTemplate {
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
         let render = || {
             self.environment.get_template("chat")?.render(context! {
-                messages,
+                messages => Serde(messages),
                 add_generation_prompt,
-                bos_token => self.bos_token,
-                eos_token => self.eos_token,
+                bos_token => self.bos_token.as_str(),
+                eos_token => self.eos_token.as_str(),
                 tools => (),
                 documents => (),
-                ..minijinja::Value::from_serialize(&self.variables),
+                ..minijinja::Value::from(Serde(&self.variables)),
             })
         };
         render().map_err(|error| {

@@ -5,8 +5,11 @@ pub mod chat;
 pub mod config;
 pub mod family;
 pub mod generate;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod hub;
 pub mod lora;
 pub mod module;
+pub mod open;
 pub mod pack;
 pub mod packed;
 pub mod source;
