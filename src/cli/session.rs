@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
 use stepladder::model::Model;
-use stepladder::model::open::{OpenModel, open};
+use stepladder::model::open::{OpenModel, open_with_progress};
 use stepladder::train::adapter;
 use stepladder::train::files::read_adapter;
 use stepladder::train::lora_config::LoraConfig;
@@ -34,12 +35,25 @@ pub(super) fn open_gpu(context: &Context, device: &DeviceArgs) -> Result<Arc<Gpu
     Ok(Arc::new(block_on(Gpu::open(&options))?))
 }
 
+/// Opens a model's files, downloading them with a bar if they are on the hub.
+pub(super) fn open_model(context: &Context, spec: &str) -> Result<OpenModel> {
+    let mut bar: Option<(String, Progress)> = None;
+    open_with_progress(spec, &mut |news| {
+        if bar.as_ref().is_none_or(|(file, _)| file != news.file) {
+            bar = Some((news.file.to_string(), Progress::new("downloading", "B", news.total)));
+        }
+        if let Some((file, bar)) = &mut bar {
+            bar.set(news.done, file);
+        }
+        !context.cancelled().load(Ordering::Relaxed)
+    })
+}
+
 impl Session {
     /// Opens and loads `spec`.
     pub(super) fn load(context: &Context, spec: &str, device: &DeviceArgs) -> Result<Self> {
         let gpu = open_gpu(context, device)?;
-        let OpenModel { config, mut source, tokenizer, chat_template, name } = open(spec)?;
-        tokenizer.check(&config)?;
+        let OpenModel { config, mut source, tokenizer, chat_template, name } = open_model(context, spec)?;
         let mut bar: Option<Progress> = None;
         let mut progress = |done: u64, total: u64| {
             bar.get_or_insert_with(|| Progress::new("loading", "B", total)).set(done, "");

@@ -6,6 +6,7 @@ mod strftime;
 
 use std::path::{Path, PathBuf};
 
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde};
 use minijinja::{AutoEscape, Environment, ErrorKind, context};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::model::source::gguf::Metadata;
 use crate::{Error, Result};
 
 /// Instructions a template may take: a thousand times what a long conversation needs.
-const FUEL: u64 = 50_000_000;
+const FUEL: u64 = 10_000_000;
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +58,8 @@ impl ChatTemplate {
     pub fn new(file: &Path, text: &str, bos_token: &str, eos_token: &str, now: i64) -> Result<Self> {
         let mut environment = Environment::new();
         // transformers compiles templates with these settings; templates rely on them.
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| template_error(file, &error, "report this defect"))?);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(FUEL));

@@ -5,6 +5,8 @@ pub mod chat;
 pub mod config;
 pub mod family;
 pub mod generate;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod hub;
 pub mod lora;
 pub mod module;
 pub mod open;
