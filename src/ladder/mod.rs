@@ -19,4 +19,4 @@ pub mod stats;
 mod step;
 pub mod tree;
 pub mod ttrl;
-mod variants;
+pub mod variants;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::policy::Sampling;
 use crate::ladder::tree::Limits;
 use crate::train::lora_config::LoraConfig;
-use crate::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
+use crate::train::loss::{Aggregation, KlConfig, KlEstimator, LossConfig, LossName};
 use crate::train::schedule::{Schedule, ScheduleKind};
 use crate::train::trainer::Optimizer;
 use crate::{Error, Result};
@@ -194,7 +194,7 @@ impl Settings {
             steps: 250,
             token_budget: None,
             prompts_per_step: 128,
-            group_size: 8,
+            group_size: 5,
             sampling: Sampling { max_tokens: 1024, ..Sampling::default() },
             learning_rate: 1e-5,
             schedule: ScheduleKind::Constant,
@@ -251,6 +251,7 @@ impl Settings {
             steps: 100,
             lora: LoraConfig { rank: 16, ..LoraConfig::default() },
             prompts_per_step: 8,
+            group_size: 8,
             sampling: answer,
             learning_rate: 4e-5,
             warmup_steps: 2,
@@ -306,6 +307,38 @@ impl Settings {
             evaluation: EvaluationSettings { every: 20, samples: 4, sampling: answer },
             checkpoint_every: 10,
             ..small
+        }
+    }
+
+    /// Takes the parts of another loss; the KL term stays.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a loss that does not learn from rewards.
+    pub fn set_loss(&mut self, name: LossName) -> Result<()> {
+        if name == LossName::Sft {
+            return Err(Error::usage(
+                "--loss",
+                "sft learns from given answers, not from rewards",
+                "use grpo, dapo, dr_grpo, gspo or cispo",
+            ));
+        }
+        self.loss = LossConfig { kl: self.loss.kl, ..name.config(self.sampling.max_tokens) };
+        Ok(())
+    }
+
+    /// Sets the weight of the KL term; 0 takes it out, so that the base model's log-probabilities are not computed.
+    pub fn set_kl_coef(&mut self, coef: f64) {
+        let kl =
+            self.loss.kl.unwrap_or(KlConfig { coef, estimator: KlEstimator::K3, bias_correction: false });
+        self.loss.kl = (coef != 0.0).then_some(KlConfig { coef, ..kl });
+    }
+
+    /// Sets the longest answer, in training and evaluation.
+    pub fn set_max_tokens(&mut self, max_tokens: usize) {
+        self.sampling.max_tokens = max_tokens;
+        self.evaluation.sampling.max_tokens = max_tokens;
+        if let Aggregation::DrGrpo { max_completion } = &mut self.loss.aggregation {
+            *max_completion = max_tokens;
         }
     }
 
@@ -468,6 +501,21 @@ mod tests {
             let json = serde_json::to_string(&settings).unwrap();
             assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
         }
+    }
+
+    #[test]
+    fn a_loss_takes_the_answers_length_and_leaves_the_kl_term() {
+        let mut settings = Settings::preset(Preset::Paper);
+        settings.set_loss(LossName::DrGrpo).unwrap();
+        settings.set_max_tokens(77);
+        assert_eq!(settings.loss.aggregation, Aggregation::DrGrpo { max_completion: 77 });
+        assert_eq!(settings.evaluation.sampling.max_tokens, 77);
+        assert_eq!(settings.loss.kl.unwrap().coef, 1e-3);
+        settings.set_kl_coef(0.0);
+        assert!(!settings.loss.needs_reference());
+        settings.set_kl_coef(0.5);
+        assert_eq!(settings.loss.kl.unwrap().coef, 0.5);
+        assert!(settings.set_loss(LossName::Sft).unwrap_err().to_string().starts_with("--loss"));
     }
 
     #[test]

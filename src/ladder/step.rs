@@ -10,7 +10,7 @@ use crate::ladder::events::{
 };
 use crate::ladder::policy::{Episode, Policy, Sample, SampleRequest, UpdateSettings, UpdateStats};
 use crate::ladder::settings::Rewards;
-use crate::task::{Problem, Task, Verdict, VerdictKind};
+use crate::task::{Verdict, VerdictKind};
 use crate::train::advantage::advantages;
 
 /// Completions of one problem, judged.
@@ -54,11 +54,15 @@ pub(crate) fn reward(rewards: &Rewards, verdict: VerdictKind) -> Option<f32> {
     }
 }
 
-/// Judges one completion; what the log keeps of it is bounded.
-pub(crate) fn judge(task: &dyn Task, problem: &Problem, sample: &Sample) -> JudgedSample {
+/// A completion and its judgement as the log keeps them: bounded, since both hold model text.
+pub(crate) fn logged(sample: &Sample, verdict: &Verdict) -> JudgedSample {
     JudgedSample {
         text: logged_text(&sample.text),
-        verdict: task.verify(problem, &sample.text),
+        verdict: Verdict {
+            verdict: verdict.verdict,
+            reason: logged_text(&verdict.reason),
+            answer: verdict.answer.as_deref().map(logged_text),
+        },
         tokens: sample.tokens.len(),
         finished: sample.finished,
     }
@@ -243,12 +247,7 @@ impl<P: Policy> Engine<'_, '_, P> {
         let samples = shown
             .into_iter()
             .flatten()
-            .map(|place| JudgedSample {
-                text: logged_text(&group.samples[place].text),
-                verdict: group.verdicts[place].clone(),
-                tokens: group.samples[place].tokens.len(),
-                finished: group.samples[place].finished,
-            })
+            .map(|place| logged(&group.samples[place], &group.verdicts[place]))
             .collect();
         let node = self.tree.node(id);
         self.host.emit(&Event::Verified(events::Verified {

@@ -67,7 +67,10 @@ fn integrals_are_compared_by_meaning() {
     let mut tree = Tree::new(HashSet::from([held_out]));
     let roots = problems(&["x*exp(x)", "exp(x)*x", "sin(2*x)/2", "x^2+"]);
     let outcomes: Vec<_> = roots.iter().map(|root| tree.add_root(&*task, root)).collect();
-    assert_eq!(outcomes, [Ok(0), Err(Rejection::Duplicate), Err(Rejection::HeldOut), Err(Rejection::Invalid)]);
+    assert_eq!(
+        outcomes,
+        [Ok(0), Err(Rejection::Duplicate), Err(Rejection::HeldOut), Err(Rejection::Invalid)]
+    );
     let limits = Limits { depth: 2, children: 9, nodes: 50, problem_bytes: 200 };
     let mut propose = |problem: &str| {
         let kind = VariantKind::Easier;
