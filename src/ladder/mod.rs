@@ -9,6 +9,7 @@ mod engine;
 pub mod eval;
 pub mod events;
 pub mod policy;
+pub mod presets;
 pub mod report;
 pub mod run;
 #[cfg(not(target_arch = "wasm32"))]
