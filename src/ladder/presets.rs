@@ -136,6 +136,7 @@ impl Settings {
                 probe_until: 4.0,
                 probe_threshold: 0.35,
                 refill_rounds: 3,
+                grow_after: 3.0,
                 grow_per_step: 4,
                 ..paper.curriculum
             },

@@ -112,13 +112,14 @@ pub struct CurriculumSettings {
     /// Exponent on the expected p(1-p) of a node when problems are drawn; 1 is the expectation itself, more keeps
     /// a crowd of nearly solved nodes from outweighing the few at the frontier.
     pub sharpness: f64,
-    /// Share of every batch that is drawn from the roots and their direct children.
+    /// Share of every batch that is drawn from the roots and their direct children, half of it from the roots alone.
     pub root_share: f64,
     /// Rollouts that tell whether an unmeasured problem is worth a full group; 0 gives every problem a full group.
     pub probe_samples: usize,
-    /// Problems with at least this many (discounted) judged rollouts are not probed.
+    /// Problems with at least this many (discounted) judged rollouts are not probed, if they are promising.
     pub probe_until: f64,
-    /// A probed problem gets its full group if the chance that its rewards will differ is at least this.
+    /// A problem is promising, and a probed one gets its full group, if the chance that the outcomes will differ is
+    /// at least this.
     pub probe_threshold: f64,
     /// Most rounds of drawing further problems for groups without signal.
     pub refill_rounds: usize,

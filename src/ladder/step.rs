@@ -132,8 +132,8 @@ impl<P: Policy> Engine<'_, '_, P> {
 
     /// Rolls out problems until enough groups have a signal or the rounds are used up.
     ///
-    /// A problem of which little is known gets a few probes first and the rest of its group only if that group is
-    /// likely to have a signal. That the decision depends on the probes, which stay in the group, biases a group's
+    /// A problem of which little is known, or little is hoped for, gets a few probes first and the rest of its group
+    /// only if that group is likely to have a signal. That the decision depends on the probes, which stay in the group, biases a group's
     /// composition towards mixed outcomes; dropping groups without signal does the same.
     async fn collect(&mut self, step: u64) -> Result<Collected> {
         let settings = self.settings;
@@ -161,8 +161,10 @@ impl<P: Policy> Engine<'_, '_, P> {
             let first: Vec<(u32, usize)> = chosen
                 .iter()
                 .map(|&id| {
-                    let known = c.probe_samples == 0 || self.tree.node(id).recent_attempts >= c.probe_until;
-                    (id, if known { settings.group_size } else { c.probe_samples })
+                    let promising = self.tree.node(id).recent_attempts >= c.probe_until
+                        && beliefs.posterior(id).signal(settings.group_size) >= c.probe_threshold;
+                    let whole = c.probe_samples == 0 || promising;
+                    (id, if whole { settings.group_size } else { c.probe_samples })
                 })
                 .collect();
             self.rollout(step, &first, &mut collected).await?;
