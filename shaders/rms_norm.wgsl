@@ -1,7 +1,7 @@
 // RMSNorm over the last axis (Zhang and Sennrich, 2019).
 //   forward     y[r,c]   = x[r,c] · rstd[r] · w[c],   rstd[r] = 1/√(mean_c x² + eps)
 //   backward_x  dx[r,c]  = rstd·(dy·w − x·rstd²·mean_c(dy·w·x))     (+ what dx held, if `accumulate`)
-// `in_place` runs read and write one buffer (q and k norms). w is frozen and has no gradient.
+// w is frozen and has no gradient.
 // Grid: one workgroup per row. Reads x twice. Reference: tests/reference/rms_norm.rs
 //! use grid
 //! use reduce

@@ -101,7 +101,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         if !greedy {
             let d = depth(base, c, largest, temperature);
             if bitcast<u32>(d) > bits { continue; }
-            score = -log(-log(uniform01(chosen.seed, here, c))) - d;
+            score = -log(exponential(chosen.seed, here, c)) - d; // Gumbel noise is −log of an exponential
         }
         if score > value || index == p.vocab {
             value = score;

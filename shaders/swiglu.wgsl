@@ -1,6 +1,6 @@
 // SwiGLU's gate (Shazeer, 2020).
 //   forward   y = silu(g)·u,   silu(g) = g·σ(g)
-//   backward  dg = dy·u·σ(g)·(1 + g·(1 − σ(g))),   du = dy·silu(g)
+//   backward  dg = dy·u·σ(g)·(1 + g·σ(−g)),   du = dy·silu(g)
 // Grid: a thread owns one element. Reference: tests/reference/swiglu.rs
 //! use grid
 struct Params { len: u32 }
@@ -12,12 +12,17 @@ struct Params { len: u32 }
 @group(0) @binding(5) var<storage, read_write> dg: array<f32>;   // [len]
 @group(0) @binding(6) var<storage, read_write> du: array<f32>;   // [len]
 
+// The exponent is bounded because shader compilers may assume that infinity does not occur.
+fn sigmoid(x: f32) -> f32 {
+    return 1.0 / (1.0 + exp(min(-x, 80.0)));
+}
+
 @compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
            @builtin(local_invocation_index) thread: u32) {
     let i = group_index(group, groups) * WG + thread;
     if i >= p.len { return; } // guard
-    y[i] = g[i] / (1.0 + exp(-g[i])) * u[i];
+    y[i] = g[i] * sigmoid(g[i]) * u[i];
 }
 
 @compute @workgroup_size(WG)
@@ -25,7 +30,8 @@ fn backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
             @builtin(local_invocation_index) thread: u32) {
     let i = group_index(group, groups) * WG + thread;
     if i >= p.len { return; } // guard
-    let sigma = 1.0 / (1.0 + exp(-g[i]));
-    dg[i] = dy[i] * u[i] * sigma * (1.0 + g[i] * (1.0 - sigma));
+    let sigma = sigmoid(g[i]);
+    // σ(−g) instead of 1 − σ(g), which has no digits left where g is large.
+    dg[i] = dy[i] * u[i] * sigma * (1.0 + g[i] * sigmoid(-g[i]));
     du[i] = dy[i] * g[i] * sigma;
 }

@@ -15,3 +15,9 @@ fn pcg3d(input: vec3<u32>) -> vec3<u32> {
 fn uniform01(seed: u32, counter: u32, lane: u32) -> f32 {
     return (f32(pcg3d(vec3<u32>(seed, counter, lane)).x >> 9u) + 0.5) / 8388608.0;
 }
+// Exponential with mean 1: −log(1 − v) of a uniform v. Where v is small the series keeps the digits that 1 − v drops
+// and that WGSL's log, with an absolute error of up to 2⁻²¹ near 1, may get wrong altogether.
+fn exponential(seed: u32, counter: u32, lane: u32) -> f32 {
+    let v = uniform01(seed, counter, lane);
+    return select(-log(1.0 - v), v + v * v * (0.5 + v * (1.0 / 3.0 + v * 0.25)), v < 0.03125);
+}

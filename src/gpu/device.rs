@@ -18,6 +18,8 @@ pub struct GpuOptions {
     pub default_limits: bool,
     /// Refuse to allocate more than this many bytes in all.
     pub memory_limit: Option<u64>,
+    /// Split weights into parts of at most this many bytes, below the device's own limit.
+    pub max_binding: Option<u64>,
 }
 
 /// An adapter, in words.
@@ -51,7 +53,11 @@ struct Faults {
 
 impl Faults {
     fn put(&self, error: Error) {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        // The loss of the device outlasts every other error, even one that came before and was not asked for yet.
+        if first.is_none() || matches!(error, Error::DeviceLost(_)) {
+            *first = Some(error);
+        }
     }
 
     fn take(&self) -> Option<Error> {
@@ -73,6 +79,7 @@ pub struct Gpu {
     report: AdapterReport,
     memory: Arc<Memory>,
     memory_limit: Option<u64>,
+    max_binding: u64,
     faults: Arc<Faults>,
     pipelines: Pipelines,
 }
@@ -219,6 +226,7 @@ impl Gpu {
             report,
             memory: Arc::new(Memory::default()),
             memory_limit: options.memory_limit,
+            max_binding: options.max_binding.unwrap_or(u64::MAX),
             faults,
             pipelines: Pipelines::default(),
         })
@@ -239,9 +247,9 @@ impl Gpu {
         &self.memory
     }
 
-    /// The largest number of bytes that one binding may cover.
+    /// The largest number of bytes that one part of a weight may have: a binding's limit, or what the options say.
     pub fn max_binding_bytes(&self) -> u64 {
-        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size).min(self.max_binding)
     }
 
     /// The bytes that may still be allocated, where a limit is known.

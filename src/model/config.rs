@@ -1,6 +1,6 @@
 //! The sizes and constants of a model, whatever file they came from.
 
-//G pub mod gguf;
+pub mod gguf;
 pub mod json;
 
 use std::f64::consts::PI;
@@ -97,6 +97,12 @@ impl ModelConfig {
     /// Rows of the k and of the v projection: `num_kv_heads * head_dim`.
     pub fn kv_size(&self) -> usize {
         self.num_kv_heads * self.head_dim
+    }
+
+    /// Number of weights, each counted once where embedding and head are tied.
+    pub fn parameters(&self) -> u64 {
+        let count = |shape: &[usize]| shape.iter().map(|&n| n as u64).product::<u64>();
+        super::source::expected(self).iter().map(|(_, shape)| count(shape)).sum()
     }
 
     /// Adds end tokens that another file (`generation_config.json`) names; those known are kept.

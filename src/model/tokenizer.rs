@@ -1,6 +1,6 @@
 //! Text to token ids and back, by a model's own tokenizer.
 
-//G pub mod gguf;
+pub mod gguf;
 mod stream;
 
 use std::path::{Path, PathBuf};

@@ -109,14 +109,9 @@ impl Weights {
     }
 }
 
-/// The format that a tensor of `dtype` gets on the GPU.
+/// The format that a tensor of `dtype` gets on the GPU: the file's own precision unless another is wanted.
 pub fn target_format(dtype: Dtype, cols: usize, wanted: Option<Format>) -> Format {
-    let format = wanted.unwrap_or_else(|| pack::format_of(dtype));
-    if cols.is_multiple_of(format.column_multiple()) {
-        return format;
-    }
-    // Rows that are not whole blocks of 32 keep more bits than asked for.
-    Format::F16
+    wanted.map_or_else(|| Format::for_dtype(dtype, cols), |format| format.for_cols(cols))
 }
 
 /// Bytes that the matrices of a source take on the GPU.
@@ -173,13 +168,19 @@ impl Loader<'_> {
         while row < rows {
             let count = step.min(rows - row);
             self.read(index, row, count)?;
-            let Packed { words, scales, .. } = if format == pack::format_of(info.dtype) {
+            let packed = if format == Format::for_dtype(info.dtype, cols) {
                 pack::pack(info.dtype, &self.bytes, cols)?
             } else {
                 let mut values = vec![0.0; count * cols];
                 quant::dequantize(info.dtype, &self.bytes, &mut values)?;
-                pack::pack_as(format, &values, cols)
+                pack::pack_as(format, &values, cols)?
             };
+            if packed.format != format {
+                let file = self.source.name();
+                let problem = "has values beyond the range of f16";
+                return Err(Error::input(file, name, problem, "load it with --weights f32, q8 or q4"));
+            }
+            let Packed { words, scales, .. } = packed;
             weight.write_rows(self.gpu, row, &words, &scales)?;
             row += count;
         }

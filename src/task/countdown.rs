@@ -161,19 +161,12 @@ impl Task for Countdown {
     }
 
     fn variant_prompt(&self, problem: &str, request: &VariantRequest, style: PromptStyle) -> String {
-        if style == PromptStyle::Instruct {
-            let what = "A problem is a target, a colon, and two to six whole numbers that can be combined to it with +, -, * and /.";
-            return plain::variant_prompt(problem, request, what, "10: 2 3 4");
-        }
-        let mark = match request.kind {
-            VariantKind::Easier => '<',
-            VariantKind::Equivalent => '~',
-            VariantKind::Harder => '>',
+        let what = "A problem is a target, a colon, and two to six whole numbers that can be combined to it with +, -, * and /.";
+        let written = match (Numbers::read(problem), style) {
+            (Ok(read), PromptStyle::Terse) => format!("{}:{}", read.target, read.join(",")),
+            _ => problem.to_owned(),
         };
-        match Numbers::read(problem) {
-            Ok(read) => format!("{mark}{}:{}:", read.target, read.join(",")),
-            Err(_) => format!("{mark}{problem}:"),
-        }
+        plain::variant_prompt(&written, request, what, "10: 2 3 4", style)
     }
 
     fn transformations(&self, kind: VariantKind) -> &'static [&'static str] {

@@ -1,16 +1,24 @@
 //! Tasks: problems, prompts, and verifiers. CPU only; knows nothing of models or training.
 
+pub use problems::parse_problems;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
+#[cfg(not(target_arch = "wasm32"))]
+mod command;
+mod contamination;
 mod countdown;
 pub mod expr;
 mod integral;
 mod jsonl;
+mod problems;
 mod plain;
 mod text;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use command::Command;
+pub use contamination::{Overlap, overlaps};
 pub use countdown::Countdown;
 pub use integral::Integral;
 pub use jsonl::Jsonl;
@@ -116,7 +124,8 @@ pub trait Task: Send + Sync {
     /// The user message that asks for variants of `problem`.
     fn variant_prompt(&self, problem: &str, request: &VariantRequest, style: PromptStyle) -> String;
 
-    /// The transformations to draw from for `kind`.
+    /// The transformations to draw from for `kind`. None at all: variants of this task could not be judged, so its problems are
+    /// trained on as they are.
     fn transformations(&self, kind: VariantKind) -> &'static [&'static str];
 
     /// The variants listed in a completion, as written, in order; hostile text gives an empty list.
@@ -144,6 +153,8 @@ const TASKS: &[Builtin] = &[
     ("integral", |options| Ok(Box::new(Integral::new(options)?))),
     ("countdown", |options| Ok(Box::new(Countdown::new(options)?))),
     ("jsonl", |options| Ok(Box::new(Jsonl::new(options)?))),
+    #[cfg(not(target_arch = "wasm32"))]
+    ("command", |options| Ok(Box::new(Command::new(options)?))),
 ];
 
 /// Makes the task `name`. An unknown name or option is an [`crate::Error::Usage`] that says which are known.
@@ -194,5 +205,50 @@ fn option<T: std::str::FromStr>(parameters: &[Parameter], options: &TaskOptions,
 impl Verdict {
     fn new(verdict: VerdictKind, reason: impl Into<String>, answer: Option<String>) -> Self {
         Self { verdict, reason: reason.into(), answer }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn error(name: &str, options: &[(&str, &str)]) -> String {
+        let options = options.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        create(name, &options).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn unknown_names_and_options_say_which_are_known() {
+        for name in names().filter(|&name| name != "command") {
+            let task = create(name, &TaskOptions::new()).unwrap();
+            assert_eq!(task.name(), name);
+            for parameter in task.parameters() {
+                assert!(!parameter.doc.is_empty());
+                let options = [(parameter.name.to_owned(), parameter.default.to_owned())].into();
+                assert!(
+                    create(name, &options).is_ok(),
+                    "{name}: the default of {} is refused",
+                    parameter.name
+                );
+            }
+        }
+        let message = error("integrals", &[]);
+        assert!(names().all(|name| message.contains(name)), "{message}");
+        assert!(error("countdown", &[("all", "true")]).contains("takes: use_all"));
+        assert!(error("countdown", &[("use_all", "perhaps")]).contains("`perhaps`"));
+        assert!(error("integral", &[("points", "3")]).contains("no options"));
+    }
+
+    #[test]
+    fn overlaps_are_found_in_any_notation() {
+        let task = create("integral", &TaskOptions::new()).unwrap();
+        let found = overlaps(
+            &*task,
+            ["2*sin(x)*cos(x)", "x^3", "no problem"],
+            ["x^2", "sin(2x)", "x**3", "no problem"],
+        );
+        let pairs: Vec<_> = found.iter().map(|overlap| (overlap.held_out, overlap.training)).collect();
+        assert_eq!(pairs, [("sin(2x)", "2*sin(x)*cos(x)"), ("x**3", "x^3")]);
     }
 }

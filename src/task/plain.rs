@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::text::{all_tags, unwrap_math};
-use super::{VariantKind, VariantRequest};
+use super::{PromptStyle, VariantKind, VariantRequest};
 
 /// Most variants taken from one completion.
 const MAX_VARIANTS: usize = 32;
@@ -26,8 +26,18 @@ pub(super) fn prompt(problem: &str) -> String {
     )
 }
 
-/// The user message that asks for variants; `what` says which properties they must keep, as a sentence.
-pub(super) fn variant_prompt(problem: &str, request: &VariantRequest, what: &str, example: &str) -> String {
+/// The user message that asks for variants. In full sentences, `what` says which properties they must keep; the terse style puts
+/// the mark of the kind before the problem and a colon behind it.
+pub(super) fn variant_prompt(
+    problem: &str,
+    request: &VariantRequest,
+    what: &str,
+    example: &str,
+    style: PromptStyle,
+) -> String {
+    if style == PromptStyle::Terse {
+        return format!("{}{problem}:", terse_mark(request.kind));
+    }
     let mut text = String::new();
     // Writing to a string cannot fail.
     if let Some(persona) = &request.persona {
@@ -57,6 +67,15 @@ pub(super) fn variant_prompt(problem: &str, request: &VariantRequest, what: &str
         "{what}\nWrite each problem between <variant> and </variant>, for example\n<variant>{example}</variant>"
     );
     text
+}
+
+/// The character that asks for a variant in the terse style.
+pub(super) fn terse_mark(kind: VariantKind) -> char {
+    match kind {
+        VariantKind::Easier => '<',
+        VariantKind::Equivalent => '~',
+        VariantKind::Harder => '>',
+    }
 }
 
 /// The insides of the `<variant>` tags of a completion.

@@ -108,7 +108,7 @@ pub(super) fn strip_item_marker(line: &str) -> (&str, bool) {
         .strip_prefix(['-', '*', '+', '\u{2022}', '\u{2013}'])
         .filter(|rest| rest.starts_with(char::is_whitespace));
     if let Some(rest) = bullet {
-        return (strip_number(rest.trim()).0, true);
+        return (rest.trim(), true);
     }
     let plain = line.strip_prefix("**").unwrap_or(line);
     let label = ["variant", "problem", "easier", "equivalent", "harder"].iter().find_map(|word| {

@@ -42,6 +42,16 @@ impl Trajectory {
     fn scored_count(&self) -> usize {
         (0..self.tokens.len()).filter(|&t| self.scores(t)).count()
     }
+
+    /// Whether its coefficients can differ from zero; if not, it only counts in the normaliser.
+    fn contributes(&self, config: &LossConfig) -> bool {
+        match self.advantage {
+            None => false,
+            Some(advantage) => {
+                (advantage != 0.0 || config.kl.is_some()) && !(config.mask_truncated && self.truncated)
+            }
+        }
+    }
 }
 
 /// AdamW's settings.
@@ -141,6 +151,14 @@ enum Pass {
     Fused,
 }
 
+/// An adapter and its optimizer, set aside.
+struct Kept {
+    lora: Buffer,
+    m: Buffer,
+    v: Buffer,
+    steps: u64,
+}
+
 /// A LoRA adapter with its optimizer, and everything recorded to train it.
 pub struct Trainer {
     model: Arc<Model>,
@@ -153,6 +171,7 @@ pub struct Trainer {
     plans: HashMap<(usize, usize, Pass), Plan>,
     zero_grads: Plan,
     update: Plan,
+    kept: Vec<Kept>,
     cancel: Arc<AtomicBool>,
 }
 
@@ -189,6 +208,7 @@ impl Trainer {
             plans: HashMap::new(),
             zero_grads,
             update,
+            kept: Vec::new(),
             cancel: Arc::new(AtomicBool::new(false)),
         })
     }
@@ -381,7 +401,8 @@ impl Trainer {
         }
         self.gpu().run(&self.zero_grads)?;
         let (mut total, mut metrics) = (0.0, LossMetrics::default());
-        for pack in self.packs(batch) {
+        let batch: Vec<Trajectory> = batch.iter().filter(|t| t.contributes(config)).cloned().collect();
+        for pack in self.packs(&batch) {
             let output = if config.objective == Objective::CrossEntropy && config.kl.is_none() {
                 self.supervised(pack, config, &normalizer).await?
             } else {
@@ -491,6 +512,49 @@ impl Trainer {
         self.steps = steps;
         self.gpu().write(&self.optimizer.m, 0, m)?;
         self.gpu().write(&self.optimizer.v, 0, v)
+    }
+
+    /// Sets adapter and optimizer aside and goes on with a copy of the adapter and a fresh optimizer. Calls nest.
+    pub fn push_adapter(&mut self) -> Result<()> {
+        let gpu = Arc::clone(self.gpu());
+        let len = [self.lora.layout().len()];
+        let kept = Kept {
+            lora: gpu.buffer("kept.lora", &len)?,
+            m: gpu.buffer("kept.m", &len)?,
+            v: gpu.buffer("kept.v", &len)?,
+            steps: self.steps,
+        };
+        let mut rec = Recorder::new(&gpu);
+        rec.copy(self.lora.flat(), &kept.lora)?;
+        rec.copy(&self.optimizer.m, &kept.m)?;
+        rec.copy(&self.optimizer.v, &kept.v)?;
+        rec.clear(&self.optimizer.m);
+        rec.clear(&self.optimizer.v);
+        gpu.run(&rec.finish()?)?;
+        self.steps = 0;
+        self.kept.push(kept);
+        Ok(())
+    }
+
+    /// Ends what [`Trainer::push_adapter`] began: back to what was set aside, or with `keep` on with the present one.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if nothing was set aside.
+    pub fn pop_adapter(&mut self, keep: bool) -> Result<()> {
+        let Some(kept) = self.kept.pop() else {
+            return Err(Error::usage("adapter", "none was set aside", "call push_adapter first"));
+        };
+        if keep {
+            return Ok(());
+        }
+        let gpu = Arc::clone(self.gpu());
+        let mut rec = Recorder::new(&gpu);
+        rec.copy(&kept.lora, self.lora.flat())?;
+        rec.copy(&kept.m, &self.optimizer.m)?;
+        rec.copy(&kept.v, &self.optimizer.v)?;
+        gpu.run(&rec.finish()?)?;
+        self.steps = kept.steps;
+        Ok(())
     }
 
     fn expect_len(&self, values: &[f32]) -> Result<()> {

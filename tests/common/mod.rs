@@ -35,7 +35,7 @@ enum Kind {
 }
 
 /// (kind, c of the bound c·ε·√k·scale). Worst error ÷ bound seen: llvmpipe (Mesa 25) 0.33 for sums, 0.35 for exp.
-const CONSTANTS: [(Kind, f64); 2] = [(Kind::Sum, 8.0), (Kind::Exp, 32.0)];
+const CONSTANTS: [(Kind, f64); 2] = [(Kind::Sum, 8.0), (Kind::Exp, 16.0)];
 
 /// A bound above this share of the values' size would accept nonsense.
 const SILLY: f64 = 0.02;
@@ -123,6 +123,50 @@ pub fn close(got: &[f32], want: &[f64], policy: Policy) -> std::result::Result<f
         return Err(format!("relative L2 error / bound {whole:.3}; {place}, error / bound {worst:.3}"));
     }
     Ok(worst.max(whole))
+}
+
+/// Compares a derivative with central differences of step [`STEP`], which are good to about its square.
+///
+/// # Errors
+/// Like [`close`].
+pub fn derivative_close(got: &[f64], differences: &[f64]) -> std::result::Result<f64, String> {
+    let got: Vec<f32> = got.iter().map(|&value| value as f32).collect();
+    let policy = Policy { relative: DIFFERENCES, row: None, least: 0.0 };
+    close(&got, differences, policy)
+}
+
+/// Step of central differences in f64, and their error relative to the RMS of the gradient.
+pub const STEP: f64 = 1e-4;
+const DIFFERENCES: f64 = 1e-6;
+
+/// Whether counts could come from these probabilities: Pearson's χ² within four standard deviations of its mean.
+/// Cells with fewer than five expected counts are pooled.
+///
+/// # Errors
+/// If they differ by more, or there are fewer than two cells.
+pub fn chi_square(counts: &[usize], probabilities: &[f64]) -> std::result::Result<f64, String> {
+    let total = counts.iter().sum::<usize>() as f64;
+    let (mut cells, mut rest) = (Vec::new(), (0.0, 0.0));
+    for (&count, &p) in counts.iter().zip(probabilities) {
+        if p * total >= 5.0 {
+            cells.push((count as f64, p * total));
+        } else {
+            rest = (rest.0 + count as f64, rest.1 + p * total);
+        }
+    }
+    if rest.1 >= 5.0 {
+        cells.push(rest);
+    }
+    if cells.len() < 2 {
+        return Err("too few cells for a test".into());
+    }
+    let statistic: f64 = cells.iter().map(|(got, want)| (got - want).powi(2) / want).sum();
+    let freedom = (cells.len() - 1) as f64;
+    let deviations = (statistic - freedom) / (2.0 * freedom).sqrt();
+    if deviations > 4.0 {
+        return Err(format!("chi-square {statistic:.1} with {freedom} degrees of freedom"));
+    }
+    Ok(deviations)
 }
 
 /// Opens a device.

@@ -13,12 +13,19 @@ enum Want {
     Bits(Vec<u32>),
 }
 
+/// Elements `from ..` of a buffer should hold these.
+struct Check {
+    buffer: usize,
+    from: usize,
+    want: Want,
+}
+
 /// A kernel test.
 pub(crate) struct Case {
     pub(crate) name: String,
     buffers: Vec<(Vec<usize>, Vec<u32>)>,
     record: Record,
-    checks: Vec<(usize, Want)>,
+    checks: Vec<Check>,
 }
 
 /// Contents of outputs before a kernel writes them: a NaN, so that a value which is read or left out shows.
@@ -53,12 +60,22 @@ impl Case {
 
     /// Afterwards a buffer holds nearly these values.
     pub(crate) fn near(&mut self, buffer: usize, want: Vec<f64>, policy: Policy) {
-        self.checks.push((buffer, Want::Near(want, policy)));
+        self.near_from(buffer, 0, want, policy);
+    }
+
+    /// Afterwards a buffer holds nearly these values from element `from` on.
+    pub(crate) fn near_from(&mut self, buffer: usize, from: usize, want: Vec<f64>, policy: Policy) {
+        self.checks.push(Check { buffer, from, want: Want::Near(want, policy) });
     }
 
     /// Afterwards a buffer holds exactly these words.
     pub(crate) fn bits(&mut self, buffer: usize, want: Vec<u32>) {
-        self.checks.push((buffer, Want::Bits(want)));
+        self.bits_from(buffer, 0, want);
+    }
+
+    /// Afterwards a buffer holds exactly these words from element `from` on.
+    pub(crate) fn bits_from(&mut self, buffer: usize, from: usize, want: Vec<u32>) {
+        self.checks.push(Check { buffer, from, want: Want::Bits(want) });
     }
 
     /// Afterwards a buffer holds what it held before.
@@ -72,23 +89,24 @@ impl Case {
         assert!(!self.checks.is_empty(), "{} checks nothing", self.name);
         let mut worst = 0.0f64;
         let (first, second) = self.outputs(gpu).map_err(|error| error.to_string())?;
-        for (((buffer, want), got), again) in self.checks.iter().zip(first).zip(second) {
+        for ((check, got), again) in self.checks.iter().zip(first).zip(second) {
+            let place = |text: String| format!("buffer {} from {}: {text}", check.buffer, check.from);
             if got != again {
-                return Err(format!("buffer {buffer}: the second run gave other bits"));
+                return Err(place("the second run gave other bits".into()));
             }
-            match want {
+            let got = &got[check.from..];
+            match &check.want {
                 Want::Near(want, policy) => {
-                    let got: Vec<f32> = got.into_iter().map(f32::from_bits).collect();
-                    let ratio =
-                        close(&got, want, *policy).map_err(|text| format!("buffer {buffer}: {text}"))?;
-                    worst = worst.max(ratio);
+                    let got: Vec<f32> = got.iter().copied().map(f32::from_bits).collect();
+                    let got = got.get(..want.len()).unwrap_or(&got);
+                    worst = worst.max(close(got, want, *policy).map_err(place)?);
                 }
-                Want::Bits(want) if *want != got => {
-                    let at = want.iter().zip(&got).position(|(want, got)| want != got);
-                    let at = at.ok_or_else(|| format!("{} words, want {}", got.len(), want.len()))?;
-                    return Err(format!("buffer {buffer} at {at}: got {:#x}, want {:#x}", got[at], want[at]));
+                Want::Bits(want) => {
+                    assert!(want.len() <= got.len(), "{}: too many words wanted", self.name);
+                    if let Some(at) = want.iter().zip(got).position(|(want, got)| want != got) {
+                        return Err(place(format!("at {at}: got {:#x}, want {:#x}", got[at], want[at])));
+                    }
                 }
-                Want::Bits(_) => {}
             }
         }
         Ok(worst)
@@ -105,7 +123,7 @@ impl Case {
                 gpu.write(buffer, 0, words)?;
             }
             gpu.run(&plan)?;
-            Ok(self.checks.iter().map(|check| common::read_words(gpu, &buffers[check.0])).collect())
+            Ok(self.checks.iter().map(|check| common::read_words(gpu, &buffers[check.buffer])).collect())
         };
         Ok((once()?, once()?))
     }

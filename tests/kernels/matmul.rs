@@ -2,8 +2,8 @@
 
 use half::f16;
 use stepladder::gpu::Gpu;
-use stepladder::kernel::matmul;
 use stepladder::kernel::weight::{Format, Weight};
+use stepladder::kernel::{embed, matmul};
 
 use crate::case::Case;
 use crate::common::{Dtype, Policy, Random, wide};
@@ -102,6 +102,11 @@ fn add(values: &mut [f64], more: &[f32]) {
     values.iter_mut().zip(more).for_each(|(value, more)| *value += f64::from(*more));
 }
 
+/// Size of a sum of `k` products of W's values with normal numbers, should it cancel by chance.
+fn terms(k: usize, values: &[f64]) -> f64 {
+    (k as f64 * values.iter().map(|w| w * w).sum::<f64>() / values.len() as f64).sqrt()
+}
+
 fn forward(random: &mut Random, w: &Packed, m: usize, accumulate: bool) -> Case {
     let (n, k) = (w.rows, w.cols);
     let mut case = Case::new(format!("forward {:?} m {m} n {n} k {k}, accumulate {accumulate}", w.format));
@@ -112,9 +117,9 @@ fn forward(random: &mut Random, w: &Packed, m: usize, accumulate: bool) -> Case 
     if accumulate {
         add(&mut want, &old);
     }
-    let w = w.clone();
+    let (w, w_values) = (w.clone(), w.values.clone());
     case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], accumulate));
-    case.near(y, want, Policy::of(Dtype::F32, k));
+    case.near(y, want, Policy::of(Dtype::F32, k).rows(n).at_least(terms(k, &w_values)));
     case
 }
 
@@ -128,8 +133,43 @@ fn backward_x(random: &mut Random, w: &Packed, m: usize, accumulate: bool) -> Ca
     if accumulate {
         add(&mut want, &old);
     }
-    let w = w.clone();
+    let (w, w_values) = (w.clone(), w.values.clone());
     case.record(move |rec, b| matmul::backward_x(rec, &w.upload(rec.gpu())?, &b[dy], &b[dx], accumulate));
-    case.near(dx, want, Policy::of(Dtype::F32, n));
+    case.near(dx, want, Policy::of(Dtype::F32, n).rows(k).at_least(terms(n, &w_values)));
     case
+}
+
+pub(crate) fn embed() -> Vec<Case> {
+    let mut random = Random::new(11);
+    let mut cases = Vec::new();
+    for format in Format::ALL {
+        for (rows, cols, m) in [(1, 32, 1), (7, 64, 3), (50, 96, 65)] {
+            let mut case = Case::new(format!("{format:?} rows {rows} cols {cols} m {m}"));
+            let packed = Packed::random(&mut random, format, rows, cols);
+            let token: Vec<u32> = (0..m).map(|_| random.below(rows) as u32).collect();
+            let want = reference::embed::forward(cols, &packed.values, &token);
+            let token = case.words(&[m], &token);
+            let y = case.output(&[m, cols]);
+            case.record(move |rec, b| embed::forward(rec, &packed.upload(rec.gpu())?, &b[token], &b[y]));
+            // Dequantising is one product and one sum.
+            case.near(y, want, Policy::of(Dtype::F32, 2));
+            cases.push(case);
+        }
+    }
+    cases
+}
+
+/// Matrices of several parts where a binding holds a few rows of them.
+pub(crate) fn split() -> Vec<Case> {
+    let mut random = Random::new(12);
+    let mut cases = Vec::new();
+    for format in Format::ALL {
+        for (m, accumulate) in [(1, false), (9, true)] {
+            let packed = Packed::random(&mut random, format, 53, 64);
+            cases.push(forward(&mut random, &packed, m, accumulate));
+            cases.push(backward_x(&mut random, &packed, m, accumulate));
+        }
+    }
+    cases.extend(embed());
+    cases
 }

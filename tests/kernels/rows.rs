@@ -1,18 +1,22 @@
 //! Kernels that work row by row or element by element.
 
-use stepladder::kernel::rms_norm;
+use stepladder::kernel::{self, add_bias, gather, log_softmax, rms_norm, rope, swiglu};
 
 use crate::case::Case;
-use crate::common::{Dtype, Policy, Random, wide};
+use crate::common::{Dtype, Policy, Random, wide, words};
 use crate::reference;
 
 const ROWS: [usize; 6] = [1, 3, 7, 8, 9, 65];
 const COLS: [usize; 6] = [1, 5, 64, 72, 130, 8];
 
+fn shapes() -> impl Iterator<Item = (usize, usize)> {
+    ROWS.into_iter().zip(COLS)
+}
+
 pub(crate) fn rms_norm() -> Vec<Case> {
     let mut random = Random::new(3);
     let mut cases = Vec::new();
-    for (rows, cols) in ROWS.into_iter().zip(COLS) {
+    for (rows, cols) in shapes() {
         for (eps, accumulate) in [(1e-5, false), (0.5, true)] {
             let mut case = Case::new(format!("rows {rows} cols {cols} eps {eps} accumulate {accumulate}"));
             let (x, w) = (random.normal(rows * cols), random.normal(cols));
@@ -31,11 +35,162 @@ pub(crate) fn rms_norm() -> Vec<Case> {
                 rms_norm::forward(rec, &b[x], &b[w], &b[y], eps)?;
                 rms_norm::backward_x(rec, &b[x], &b[w], &b[dy], &b[dx], eps, accumulate)
             });
-            case.near(y, want_y, Policy::with_exp(Dtype::F32, cols).rows(cols));
+            case.near(y, want_y, Policy::of(Dtype::F32, cols).rows(cols));
             // With one column and a small eps, y hardly depends on x: differences of numbers of the size of dy.
-            case.near(dx, want_dx, Policy::with_exp(Dtype::F32, cols).rows(cols).at_least(1.0));
+            case.near(dx, want_dx, Policy::of(Dtype::F32, cols).rows(cols).at_least(1.0));
             cases.push(case);
         }
+    }
+    cases
+}
+
+pub(crate) fn add_bias() -> Vec<Case> {
+    let mut random = Random::new(4);
+    // The last shape needs more workgroups than one axis of the grid may have.
+    let folded = (4_200, 1_001);
+    shapes()
+        .chain([folded])
+        .map(|(rows, cols)| {
+            let mut case = Case::new(format!("rows {rows} cols {cols}"));
+            let (bias, y) = (random.normal(cols), random.normal(rows * cols));
+            let want = reference::add_bias::forward(&wide(&bias), &wide(&y));
+            let (bias, y) = (case.input(&[cols], &bias), case.input(&[rows, cols], &y));
+            case.record(move |rec, b| add_bias::forward(rec, &b[bias], &b[y]));
+            case.near(y, want, Policy::of(Dtype::F32, 2));
+            case
+        })
+        .collect()
+}
+
+pub(crate) fn gather() -> Vec<Case> {
+    let mut random = Random::new(5);
+    let mut cases = Vec::new();
+    for (m, cols) in shapes() {
+        let mut case = Case::new(format!("m {m} cols {cols}"));
+        let rows = m + 2;
+        let (x, dy, old) = (random.normal(rows * cols), random.normal(m * cols), random.normal(rows * cols));
+        // Forward may name a row twice; backward may not.
+        let mut index: Vec<u32> = (0..m).map(|_| random.below(rows) as u32).collect();
+        let mut distinct = random.permutation(rows)[..m].to_vec();
+        for list in [&mut index, &mut distinct] {
+            if m > 1 {
+                list[m / 2] = kernel::NONE;
+            }
+        }
+        let bits = |values: Vec<f64>| words(&values.iter().map(|&value| value as f32).collect::<Vec<_>>());
+        let want_y = bits(reference::gather::forward(cols, kernel::NONE, &index, &wide(&x)));
+        let want_dx =
+            bits(reference::gather::backward(cols, kernel::NONE, &distinct, &wide(&dy), &wide(&old)));
+        let [index, distinct] = [index, distinct].map(|list| case.words(&[m], &list));
+        let (x, dy) = (case.input(&[rows, cols], &x), case.input(&[m, cols], &dy));
+        let (y, dx) = (case.output(&[m, cols]), case.input(&[rows, cols], &old));
+        case.record(move |rec, b| {
+            gather::forward(rec, &b[index], &b[x], &b[y])?;
+            gather::backward(rec, &b[distinct], &b[dy], &b[dx])
+        });
+        case.bits(y, want_y);
+        case.bits(dx, want_dx);
+        cases.push(case);
+    }
+    cases
+}
+
+pub(crate) fn log_softmax() -> Vec<Case> {
+    let mut random = Random::new(6);
+    let mut cases = Vec::new();
+    // `before` and `after` rows belong to other chunks: the kernel must leave them alone.
+    for ((rows, cols), (before, after)) in shapes().zip([(0, 0), (2, 1), (0, 3), (5, 0), (1, 1), (0, 0)]) {
+        let all = before + rows + after;
+        let mut case = Case::new(format!("rows {before}..{} of {all}, cols {cols}", before + rows));
+        // Logits far from 0, as models have them.
+        let z: Vec<f32> = random.normal(rows * cols).iter().map(|z| 5.0 * z + 40.0).collect();
+        let target: Vec<u32> = (0..all).map(|_| random.below(cols) as u32).collect();
+        let (coefficient, old) = (random.normal(all), random.normal(all));
+        let chunk = before..before + rows;
+        let (logprob, entropy) = reference::log_softmax::forward(cols, &target[chunk.clone()], &wide(&z));
+        let want_dz = reference::log_softmax::backward(
+            cols,
+            &target[chunk.clone()],
+            &wide(&coefficient[chunk.clone()]),
+            &wide(&z),
+        );
+        let whole = |part: Vec<f64>| {
+            let mut whole = wide(&old);
+            whole.splice(chunk.clone(), part);
+            whole
+        };
+        let (logprob, entropy) = (whole(logprob), whole(entropy));
+        let (target, coefficient) = (case.words(&[all], &target), case.input(&[all], &coefficient));
+        let (z_in, dz) = (case.input(&[rows, cols], &z), case.input(&[rows, cols], &z));
+        let [out_logprob, out_entropy] = [(); 2].map(|()| case.input(&[all], &old));
+        case.record(move |rec, b| {
+            log_softmax::forward(rec, before, &b[target], &b[z_in], &b[out_logprob], &b[out_entropy])?;
+            log_softmax::backward(rec, before, &b[target], &b[coefficient], &b[dz])
+        });
+        let policy = Policy::with_exp(Dtype::F32, cols);
+        // Differences of logits, which are of this size.
+        case.near(out_logprob, logprob, policy.at_least(1.0));
+        case.near(out_entropy, entropy, policy.at_least(1.0));
+        case.near(dz, want_dz, policy.at_least(1.0 / cols as f64));
+        case.untouched(z_in);
+        cases.push(case);
+    }
+    cases
+}
+
+pub(crate) fn rope() -> Vec<Case> {
+    let mut random = Random::new(7);
+    let mut cases = Vec::new();
+    for (rows, heads, head_dim) in [(1, 9, 64), (3, 3, 64), (7, 1, 16), (8, 4, 32), (9, 2, 128), (65, 1, 6)] {
+        let mut case = Case::new(format!("rows {rows} heads {heads} head_dim {head_dim}"));
+        let positions = 70;
+        let position: Vec<u32> = (0..rows).map(|_| random.below(positions) as u32).collect();
+        let angle = |at: usize| {
+            let (position, i) = (at / (head_dim / 2), at % (head_dim / 2));
+            position as f64 * 10_000f64.powf(-2.0 * i as f64 / head_dim as f64)
+        };
+        let table: Vec<f32> = (0..positions * head_dim / 2)
+            .flat_map(|at| [angle(at).cos() as f32, angle(at).sin() as f32])
+            .collect();
+        let cols = heads * head_dim;
+        let (x, dx) = (random.normal(rows * cols), random.normal(rows * cols));
+        let [want_x, want_dx] = [(&x, 1.0), (&dx, -1.0)]
+            .map(|(x, sign)| reference::rope::rotate(head_dim, sign, &position, &wide(&table), &wide(x)));
+        let (position, table) = (case.words(&[rows], &position), case.input(&[positions, head_dim], &table));
+        let (x, dx) = (case.input(&[rows, cols], &x), case.input(&[rows, cols], &dx));
+        case.record(move |rec, b| {
+            rope::forward(rec, &b[position], &b[table], &b[x])?;
+            rope::backward(rec, &b[position], &b[table], &b[dx])
+        });
+        case.near(x, want_x, Policy::of(Dtype::F32, 2).rows(cols));
+        case.near(dx, want_dx, Policy::of(Dtype::F32, 2).rows(cols));
+        cases.push(case);
+    }
+    cases
+}
+
+pub(crate) fn swiglu() -> Vec<Case> {
+    let mut random = Random::new(8);
+    let mut cases = Vec::new();
+    for (rows, cols) in shapes() {
+        let mut case = Case::new(format!("rows {rows} cols {cols}"));
+        let [mut g, u, dy] = [(); 3].map(|()| random.normal(rows * cols));
+        // Saturated gates: exp overflows on one side and vanishes on the other.
+        g.iter_mut().skip(1).step_by(4).for_each(|g| *g *= 100.0);
+        let want = reference::swiglu::forward(&wide(&g), &wide(&u));
+        let (want_dg, want_du) = reference::swiglu::backward(&wide(&g), &wide(&u), &wide(&dy));
+        let shape = [rows, cols];
+        let [g, u, dy] = [g, u, dy].map(|data| case.input(&shape, &data));
+        let [y, dg, du] = [(); 3].map(|()| case.output(&shape));
+        case.record(move |rec, b| {
+            swiglu::forward(rec, &b[g], &b[u], &b[y])?;
+            swiglu::backward(rec, &b[g], &b[u], &b[dy], &b[dg], &b[du])
+        });
+        for (buffer, want) in [(y, want), (dg, want_dg), (du, want_du)] {
+            // Every value by its own size: a few are a hundred times larger than the rest.
+            case.near(buffer, want, Policy::with_exp(Dtype::F32, 1).rows(1).at_least(1.0));
+        }
+        cases.push(case);
     }
     cases
 }

@@ -2,11 +2,11 @@
 
 use stepladder::kernel::adamw::Hyper;
 
-/// The norm of the gradient and the factor that clips it.
+/// The norm of the gradient and the factor that clips it, as `torch.nn.utils.clip_grad_norm_` has it.
 pub fn norm(g: &[f64], hyper: &Hyper) -> (f64, f64) {
     let norm = g.iter().map(|g| g * g).sum::<f64>().sqrt();
     let clip = f64::from(hyper.clip);
-    (norm, if clip > 0.0 && norm > clip { clip / norm } else { 1.0 })
+    (norm, if clip > 0.0 { (clip / (norm + 1e-6)).min(1.0) } else { 1.0 })
 }
 
 /// One step over w, m and v.

@@ -8,7 +8,6 @@ pub struct Layout {
     pub head_dim: usize,
     pub scale: f64,
     pub page: usize,
-    pub row_pages: usize,
 }
 
 /// o of one row from its query `[heads, head_dim]`: softmax over positions 0 ..= position.

@@ -7,8 +7,8 @@ pub mod bytes;
 pub mod expected;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod folder;
-//G pub mod gguf;
-//G mod gguf_metadata;
+pub mod gguf;
+mod gguf_metadata;
 pub mod quant;
 pub mod safetensors;
 

@@ -1,14 +1,161 @@
-//! Temporary.
+//! Decoding of stored weights: ggml's block formats and the float types, exactly as their definitions say.
+//!
+//! Every block format is a sequence of groups of 32 values `scale * q + min`; [`groups`] takes it apart into them, and
+//! both [`dequantize`] and the packing for the GPU build on that. Products `scale * q` have at most 24 significant
+//! bits (25 in Q6_K), so the sum is rounded once, with or without fused multiply-add.
+
+use half::{bf16, f16};
+
 use super::Dtype;
-use crate::Result;
-/// d
+use crate::{Error, Result};
+
+/// Values in a group.
+pub const GROUP: usize = 32;
+
+/// 32 consecutive values: value `i` is `scales[i / 16] * q[i] + min`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Group {
+    /// The integers.
+    pub q: [i8; GROUP],
+    /// Scales of the first and of the second 16; equal in all formats but Q6_K.
+    pub scales: [f32; 2],
+    /// The constant; 0 in formats without one.
+    pub min: f32,
+}
+
+impl Group {
+    fn new(scale: f32, min: f32, q: impl Fn(usize) -> i32) -> Self {
+        Self { q: std::array::from_fn(|i| q(i) as i8), scales: [scale; 2], min }
+    }
+
+    /// Value `i`.
+    pub fn value(&self, i: usize) -> f32 {
+        self.scales[i / 16] * f32::from(self.q[i]) + self.min
+    }
+}
+
+/// Decodes `bytes` of type `dtype` into `out`.
+///
+/// # Errors
+/// `Shape` if `bytes` is not exactly as long as `out.len()` values need.
 pub fn dequantize(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Result<()> {
-    let p = crate::model::pack::pack(dtype, bytes, 1)?;
-    for (i, o) in out.iter_mut().enumerate() {
-        *o = match dtype {
-            Dtype::F16 => half::f16::from_bits((p.words[i / 2] >> (16 * (i % 2))) as u16).to_f32(),
-            _ => f32::from_bits(p.words[i]),
+    if dtype.size(out.len()) != Some(bytes.len()) {
+        let expected = vec![dtype.size(out.len()).unwrap_or(0)];
+        return Err(Error::Shape { kernel: "dequantize", arg: "bytes", expected, got: vec![bytes.len()] });
+    }
+    match dtype {
+        Dtype::F32 => {
+            for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *value = f32::from_le_bytes(*bytes);
+            }
+        }
+        Dtype::F16 => {
+            for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *value = f16::from_le_bytes(*bytes).to_f32();
+            }
+        }
+        Dtype::BF16 => {
+            for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *value = bf16::from_le_bytes(*bytes).to_f32();
+            }
+        }
+        _ => {
+            let mut values = out.chunks_exact_mut(GROUP);
+            groups(dtype, bytes, |group| {
+                for (i, value) in values.next().into_iter().flatten().enumerate() {
+                    *value = group.value(i);
+                }
+            });
         }
     }
     Ok(())
+}
+
+/// Calls `each` with the groups of whole blocks in order. Float types have none.
+pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
+    let blocks = bytes.chunks_exact(dtype.block().1);
+    match dtype {
+        Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
+        Dtype::Q8_0 => {
+            blocks.for_each(|block| each(Group::new(half(block, 0), 0.0, |i| i32::from(block[2 + i] as i8))))
+        }
+        Dtype::Q4_0 => blocks.for_each(|block| {
+            let qs = &block[2..];
+            each(Group::new(half(block, 0), 0.0, |i| nibble(qs, i) - 8));
+        }),
+        Dtype::Q4_1 => blocks.for_each(|block| {
+            let qs = &block[4..];
+            each(Group::new(half(block, 0), half(block, 2), |i| nibble(qs, i)));
+        }),
+        Dtype::Q5_0 => blocks.for_each(|block| {
+            let (qh, qs) = block[2..].split_at(4);
+            each(Group::new(half(block, 0), 0.0, |i| (nibble(qs, i) | bit(qh, i) << 4) - 16));
+        }),
+        Dtype::Q5_1 => blocks.for_each(|block| {
+            let (qh, qs) = block[4..].split_at(4);
+            each(Group::new(half(block, 0), half(block, 2), |i| nibble(qs, i) | bit(qh, i) << 4));
+        }),
+        Dtype::Q4K => blocks.for_each(|block| {
+            let (scales, qs) = block[4..].split_at(12);
+            for j in 0..8 {
+                let (scale, min) = scale_min(block, scales, j);
+                each(Group::new(scale, min, |i| nibble_of_pair(qs, j, i)));
+            }
+        }),
+        Dtype::Q5K => blocks.for_each(|block| {
+            let (scales, rest) = block[4..].split_at(12);
+            let (qh, qs) = rest.split_at(32);
+            for j in 0..8 {
+                let (scale, min) = scale_min(block, scales, j);
+                each(Group::new(scale, min, |i| nibble_of_pair(qs, j, i) | i32::from(qh[i] >> j & 1) << 4));
+            }
+        }),
+        Dtype::Q6K => blocks.for_each(|block| {
+            let d = half(block, 208);
+            let scale = |i: usize| d * f32::from(block[192 + i] as i8);
+            for j in 0..8 {
+                // Each half of 128 values has 64 bytes of low nibbles, then 32 of upper bit pairs.
+                let (side, part) = (j / 4, j % 4);
+                let low = &block[64 * side + 32 * (part % 2)..];
+                let high = &block[128 + 32 * side..];
+                let q = |i: usize| {
+                    let low = low[i] >> (4 * (part / 2)) & 15;
+                    let high = high[i] >> (2 * part) & 3;
+                    i32::from(low | high << 4) - 32
+                };
+                each(Group { scales: [scale(2 * j), scale(2 * j + 1)], ..Group::new(0.0, 0.0, q) });
+            }
+        }),
+    }
+}
+
+/// The half-precision number at byte `at`.
+fn half(block: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+/// Nibble `i` of a block of 32: the low ones come first, then the high ones.
+fn nibble(qs: &[u8], i: usize) -> i32 {
+    i32::from(qs[i % 16] >> (4 * (i / 16)) & 15)
+}
+
+/// Bit `i`, little-endian.
+fn bit(bytes: &[u8], i: usize) -> i32 {
+    i32::from(bytes[i / 8] >> (i % 8) & 1)
+}
+
+/// Nibble `i` of group `j` where two groups share 32 bytes: even ones have the low nibbles.
+fn nibble_of_pair(qs: &[u8], j: usize, i: usize) -> i32 {
+    i32::from(qs[32 * (j / 2) + i] >> (4 * (j % 2)) & 15)
+}
+
+/// Scale and constant of group `j` of a Q4_K or Q5_K block: two f16 factors times 6-bit integers, of which the last
+/// four groups' upper bits lie in the first bytes.
+fn scale_min(block: &[u8], packed: &[u8], j: usize) -> (f32, f32) {
+    let (scale, min) = if j < 4 {
+        (packed[j] & 63, packed[j + 4] & 63)
+    } else {
+        (packed[j + 4] & 15 | packed[j - 4] >> 6 << 4, packed[j + 4] >> 4 | packed[j] >> 6 << 4)
+    };
+    (half(block, 0) * f32::from(scale), -(half(block, 2) * f32::from(min)))
 }

@@ -10,12 +10,13 @@ impl Expr {
             Self::Variable => Jet::variable(x),
             Self::E => Jet::constant(std::f64::consts::E, f64::EPSILON),
             Self::Pi => Jet::constant(std::f64::consts::PI, f64::EPSILON),
-            Self::Sum(terms) => terms
-                .iter()
-                .fold(Jet::constant(0.0, 0.0), |sum, term| sum.add(term.expr.eval(x, branch), term.negative)),
+            Self::Sum(terms) => terms.iter().fold(Jet::constant(0.0, 0.0), |sum, term| {
+                let value = term.expr.eval(x, branch);
+                sum + if term.negative { -value } else { value }
+            }),
             Self::Product(factors) => factors.iter().fold(Jet::constant(1.0, 0.0), |product, factor| {
                 let value = factor.expr.eval(x, branch);
-                product.mul(if factor.inverse { value.recip() } else { value })
+                product * if factor.inverse { value.recip() } else { value }
             }),
             Self::Power(base, exponent) if **base == Self::E => exponent.eval(x, branch).exp(),
             Self::Power(base, exponent) => base.eval(x, branch).pow(exponent.eval(x, branch)),

@@ -4,6 +4,8 @@
 //! analysis of Higham, *Accuracy and Stability of Numerical Algorithms*, sec. 3.3. The bounds are of first order,
 //! which is enough where they are small, and only such points are used to judge anything.
 
+use std::ops::{Add, Mul, Neg};
+
 /// Relative rounding error granted to one elementary operation; a library function gets [`CALL_ROUNDING`].
 const ROUNDING: f64 = f64::EPSILON;
 /// Relative rounding error granted to one library function (real ones stay below 2 units in the last place).
@@ -54,51 +56,6 @@ impl Jet {
 
     fn is_constant(&self) -> bool {
         self.slope == 0.0 && self.slope_error == 0.0
-    }
-
-    /// `self + other`, or `self - other`.
-    pub fn add(self, other: Self, negative: bool) -> Self {
-        let sign = if negative { -1.0 } else { 1.0 };
-        let value = self.value + sign * other.value;
-        let slope = self.slope + sign * other.slope;
-        Self {
-            value,
-            slope,
-            value_error: self.value_error + other.value_error + ROUNDING * value.abs(),
-            slope_error: self.slope_error + other.slope_error + ROUNDING * slope.abs(),
-        }
-        .or_undefined()
-    }
-
-    /// `self * other`.
-    pub fn mul(self, other: Self) -> Self {
-        let value = self.value * other.value;
-        let (left, right) = (self.slope * other.value, self.value * other.slope);
-        let slope_error = if self.is_constant() && other.is_constant() {
-            0.0
-        } else {
-            self.slope.abs() * other.value_error
-                + other.value.abs() * self.slope_error
-                + self.value.abs() * other.slope_error
-                + other.slope.abs() * self.value_error
-                + 2.0 * ROUNDING * (left.abs() + right.abs())
-                + UNDERFLOW
-        };
-        let inexact = if is_small_integer(self) && is_small_integer(other) {
-            0.0
-        } else {
-            ROUNDING * value.abs() + UNDERFLOW
-        };
-        Self {
-            value,
-            slope: left + right,
-            value_error: self.value.abs() * other.value_error
-                + other.value.abs() * self.value_error
-                + self.value_error * other.value_error
-                + inexact,
-            slope_error,
-        }
-        .or_undefined()
     }
 
     /// `1 / self`; undefined at zero.
@@ -153,7 +110,7 @@ impl Jet {
             return Self::UNDEFINED;
         }
         if !exponent.is_constant() {
-            return exponent.mul(self.ln()).exp();
+            return (exponent * self.ln()).exp();
         }
         let n = exponent.value;
         let integer = n == n.trunc();
@@ -177,6 +134,60 @@ impl Jet {
     }
 }
 
+impl Add for Jet {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let (value, slope) = (self.value + other.value, self.slope + other.slope);
+        Self {
+            value,
+            slope,
+            value_error: self.value_error + other.value_error + ROUNDING * value.abs(),
+            slope_error: self.slope_error + other.slope_error + ROUNDING * slope.abs(),
+        }
+        .or_undefined()
+    }
+}
+
+impl Neg for Jet {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self { value: -self.value, slope: -self.slope, ..self }
+    }
+}
+
+impl Mul for Jet {
+    type Output = Self;
+
+    fn mul(self, other: Self) -> Self {
+        let value = self.value * other.value;
+        let (left, right) = (self.slope * other.value, self.value * other.slope);
+        let slope_error = if self.is_constant() && other.is_constant() {
+            0.0
+        } else {
+            self.slope.abs() * other.value_error
+                + other.value.abs() * self.slope_error
+                + self.value.abs() * other.slope_error
+                + other.slope.abs() * self.value_error
+                + 2.0 * ROUNDING * (left.abs() + right.abs())
+                + UNDERFLOW
+        };
+        let exact = is_small_integer(self) && is_small_integer(other);
+        let rounding = if exact { 0.0 } else { ROUNDING * value.abs() + UNDERFLOW };
+        Self {
+            value,
+            slope: left + right,
+            value_error: self.value.abs() * other.value_error
+                + other.value.abs() * self.value_error
+                + self.value_error * other.value_error
+                + rounding,
+            slope_error,
+        }
+        .or_undefined()
+    }
+}
+
 /// Doubles below 2^53 hold integers exactly.
 const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
 
@@ -185,4 +196,46 @@ fn is_small_integer(jet: Jet) -> bool {
         && jet.value_error == 0.0
         && jet.value == jet.value.trunc()
         && jet.value.abs() < 67_108_864.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cancellation_shows_in_the_bounds() {
+        // sinh(x) + cosh(x) = exp(x) loses all its digits at -30.
+        for (x, lost) in [(-1.0, false), (-30.0, true)] {
+            let at = Jet::variable(x);
+            let sinh = at.chain(x.sinh(), x.cosh(), x.sinh());
+            let cosh = at.chain(x.cosh(), x.sinh(), x.cosh());
+            let sum = sinh + cosh;
+            assert!((sum.value - x.exp()).abs() <= sum.value_error, "{sum:?}");
+            assert!((sum.slope - x.exp()).abs() <= sum.slope_error, "{sum:?}");
+            assert_eq!(sum.value_error > x.exp(), lost, "{sum:?}");
+            assert!(!sum.ln().is_defined() || sum.ln().slope_error > 1e-3 || !lost);
+        }
+    }
+
+    #[test]
+    fn powers_are_real_and_exact_where_they_can_be() {
+        let constant = |value| Jet::constant(value, 0.0);
+        assert_eq!(constant(-2.0).pow(constant(3.0)), constant(-8.0));
+        assert_eq!(constant(0.0).pow(constant(0.0)).value, 1.0);
+        assert!(!constant(-8.0).pow(constant(1.0) * constant(3.0).recip()).is_defined());
+        assert!(!constant(0.0).pow(constant(-1.0)).is_defined());
+        assert!(!constant(98.0).pow(constant(44.0).pow(constant(35.0))).is_defined());
+        let cube = Jet::variable(-1.5).pow(constant(3.0));
+        assert_eq!((cube.value, cube.slope), (-3.375, 6.75));
+        let line = Jet::variable(0.0).pow(constant(1.0));
+        assert_eq!((line.value, line.slope), (0.0, 1.0));
+    }
+
+    #[test]
+    fn what_is_undefined_stays_so() {
+        let infinite = Jet::variable(800.0).exp();
+        assert!(!infinite.is_defined());
+        assert!(!infinite.recip().is_defined(), "1/exp(800) must not pass for a computed zero");
+        assert!(!(infinite * Jet::constant(0.0, 0.0)).is_defined());
+    }
 }

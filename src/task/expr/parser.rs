@@ -262,6 +262,8 @@ impl Parser<'_> {
                     _ => return Err(ParseError::new(format!("`{}` takes one argument", function.name()))),
                 }
             }
+            // The root sign covers one symbol, as in LaTeX: √2x is √2 times x.
+            _ if matches!(function, Function::Sqrt | Function::Cbrt) => self.primary()?,
             _ => self.bare_argument()?,
         };
         let call = Expr::Call(function, Box::new(argument));

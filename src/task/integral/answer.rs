@@ -11,7 +11,7 @@ pub(super) fn find(completion: &str) -> Result<Expr, String> {
         None if completion.contains("<answer>") => return Err("the <answer> is not closed".to_owned()),
         None => completion,
     };
-    let text = right_hand_side(unwrap_math(text))?;
+    let text = without_remark(right_hand_side(unwrap_math(text))?);
     let answer = parse(text, Grammar::Antiderivative).map_err(|error| error.to_string())?;
     match answer.undefined_constant() {
         None => Ok(answer),
@@ -37,6 +37,18 @@ fn right_hand_side(text: &str) -> Result<&str, String> {
     Err("an equation instead of an expression".to_owned())
 }
 
+/// Takes a remark on the constant away: `.. + C, where C is the constant of integration`. It must be words and nothing that could be a
+/// second answer.
+fn without_remark(text: &str) -> &str {
+    let Some((answer, remark)) = text.split_once("where").or_else(|| text.split_once("with C ")) else {
+        return text;
+    };
+    let answer = answer.trim_end().trim_end_matches(['(', ',', '$']).trim_end();
+    let words =
+        remark.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || matches!(c, '.' | ',' | '$' | ')'));
+    if words && answer.ends_with('C') { answer } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -52,6 +64,8 @@ mod tests {
             (r"So the result is \boxed{x^2 + C}.", "x^2"),
             (r"<answer>\int 2x dx = x^2 + C</answer>", "x^2"),
             ("<answer>F(x) = x^2</answer>", "x^2"),
+            ("<answer>x^2 + C, where C is the constant of integration.</answer>", "x^2"),
+            ("<answer>x^2 + C (where $C$ is a constant)</answer>", "x^2"),
         ] {
             assert_eq!(find(completion).unwrap().to_string(), answer, "{completion}");
         }
@@ -65,6 +79,9 @@ mod tests {
             "<answer>x^2, x^3</answer>",
             "<answer>x^2\nx^3</answer>",
             "x^2<answer></answer>",
+            "<answer>x^2 + C, where x^3 is as good</answer>",
+            "<answer>x^2 + C where x = 2</answer>",
+            "<answer>x^2 where C is not</answer>",
         ] {
             assert!(find(completion).is_err(), "{completion}");
         }

@@ -1,9 +1,7 @@
 //! The words in which problems are posed and variants asked for.
 
-use std::fmt::Write;
-
 use super::problem::Question;
-use crate::task::{PromptStyle, VariantKind, VariantRequest};
+use crate::task::{PromptStyle, VariantKind, VariantRequest, plain};
 
 /// Transformations that make an integral easier.
 const EASIER: &[&str] = &[
@@ -84,43 +82,13 @@ pub(super) fn problem(problem: &str, style: PromptStyle) -> String {
 }
 
 pub(super) fn variants(problem: &str, request: &VariantRequest, style: PromptStyle) -> String {
-    if style == PromptStyle::Terse {
-        let mark = match request.kind {
-            VariantKind::Easier => '<',
-            VariantKind::Equivalent => '~',
-            VariantKind::Harder => '>',
-        };
-        return format!("{mark}{}:", terse(problem));
-    }
-    let mut text = String::new();
-    if let Some(persona) = &request.persona {
-        let _ = write!(text, "Think like {persona}. ");
-    }
-    let wish = match request.kind {
-        VariantKind::Easier => "are a step easier to integrate",
-        VariantKind::Equivalent => "are about as hard to integrate but need their own solution",
-        VariantKind::Harder => "are a step harder to integrate and still have a closed form",
+    let posed = match style {
+        PromptStyle::Terse => terse(problem),
+        PromptStyle::Instruct => format!("Integrate with respect to x: {problem}"),
     };
-    let count = request.count.clamp(1, super::variants::MAX_VARIANTS);
-    let _ = write!(text, "A student cannot yet integrate\n\n{problem}\n\nwith respect to x. Invent ");
-    let _ = match count {
-        1 => write!(text, "one other integrand. It should be one of those that {wish}."),
-        _ => write!(text, "{count} other integrands that {wish}, all different."),
-    };
-    if !request.transformations.is_empty() {
-        text.push_str(" Use changes such as these:\n");
-        for transformation in &request.transformations {
-            let _ = writeln!(text, "- {transformation}");
-        }
-    } else {
-        text.push('\n');
-    }
-    text.push_str(
-        "A mere constant factor is no change. Use no variable but x and no unknown constants.\n\
-         Write each integrand on a line of its own between <variant> and </variant>, for example\n\
-         <variant>x^2*cos(3*x)</variant>",
-    );
-    text
+    let what = "Give the integrand alone, with a closed form for its antiderivative, no variable but x and no unknown constants. \
+                A mere constant factor is no change.";
+    plain::variant_prompt(&posed, request, what, "x^2*cos(3*x)", style)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::task::expr::{self, Grammar};
 use crate::task::text::{all_tags, strip_item_marker, unwrap_math};
 
 /// Most variants taken from one completion.
-pub(super) const MAX_VARIANTS: usize = 32;
+const MAX_VARIANTS: usize = 32;
 /// Longest variant, in bytes; a longer one is dropped.
 const MAX_VARIANT: usize = 400;
 /// Most lines of a completion that are looked at.

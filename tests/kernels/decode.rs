@@ -1,0 +1,112 @@
+//! Kernels of the decode loop but sampling: the paged cache.
+
+use stepladder::kernel::attention::Heads;
+use stepladder::kernel::decode_attention::{self, PAGE, Rows};
+use stepladder::kernel::{NONE, kv_write};
+
+use crate::case::{Case, UNWRITTEN};
+use crate::common::{Dtype, Policy, Random, wide, words};
+use crate::reference;
+
+pub(crate) fn kv_write() -> Vec<Case> {
+    let mut random = Random::new(13);
+    let mut cases = Vec::new();
+    for (rows, cols) in [(1usize, 1), (3, 24), (7, 64), (8, 5), (9, 192), (65, 16)] {
+        let mut case = Case::new(format!("rows {rows} cols {cols}"));
+        let places = (rows + 3).next_multiple_of(PAGE);
+        // Rows in any order, one of them left out, no place twice.
+        let (order, free) = (random.permutation(rows), random.permutation(places));
+        let mut pair: Vec<[u32; 2]> = order.into_iter().zip(free).map(|(row, place)| [row, place]).collect();
+        if rows > 1 {
+            pair[rows / 2][1] = NONE;
+        }
+        let [k, v] = [(); 2].map(|()| random.normal(rows * cols));
+        let [k_pages, v_pages] = [(); 2].map(|()| random.normal(places * cols));
+        let want = |values: &[f32], pages: &[f32]| {
+            let pages = reference::kv_write::forward(cols, NONE, &pair, &wide(values), &wide(pages));
+            words(&pages.iter().map(|&value| value as f32).collect::<Vec<_>>())
+        };
+        let (want_k, want_v) = (want(&k, &k_pages), want(&v, &v_pages));
+        let pair = case.words(&[rows, 2], bytemuck::cast_slice(&pair));
+        let [k, v] = [k, v].map(|data| case.input(&[rows, cols], &data));
+        let [k_pages, v_pages] = [k_pages, v_pages].map(|data| case.input(&[places, cols], &data));
+        case.record(move |rec, b| kv_write::forward(rec, &b[pair], &b[k], &b[v], &b[k_pages], &b[v_pages]));
+        case.bits(k_pages, want_k);
+        case.bits(v_pages, want_v);
+        cases.push(case);
+    }
+    cases
+}
+
+pub(crate) fn decode_attention() -> Vec<Case> {
+    let mut random = Random::new(14);
+    let mut cases = Vec::new();
+    for (heads, kv_heads, head_dim) in [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128)] {
+        for rows in [1, 3, 9] {
+            cases.push(decode(&mut random, Heads { heads, kv_heads, head_dim }, rows));
+        }
+    }
+    cases
+}
+
+fn decode(random: &mut Random, heads: Heads, rows: usize) -> Case {
+    let mut case = Case::new(format!("{heads:?}, {rows} rows"));
+    let row_pages = 3;
+    // The first token, both sides of a page's end, the last place of all.
+    let position: Vec<u32> =
+        (0..rows).map(|row| [0, PAGE - 1, PAGE, row_pages * PAGE - 1, 20][row % 5] as u32).collect();
+    let live: Vec<u32> = (0..rows).map(|row| u32::from(row % 4 != 2)).collect();
+    let pages = random.permutation(rows * row_pages);
+    let (cols, kv_cols) = (heads.heads * heads.head_dim, heads.kv_heads * heads.head_dim);
+    let places = pages.len() * PAGE;
+    let q = random.normal(rows * cols);
+    let [mut k, mut v] = [(); 2].map(|()| random.normal(places * kv_cols));
+    // What lies behind a row's position was never written and must not be read.
+    for row in 0..rows {
+        for at in position[row] as usize + 1..row_pages * PAGE {
+            let place = pages[row * row_pages + at / PAGE] as usize * PAGE + at % PAGE;
+            for data in [&mut k, &mut v] {
+                data[place * kv_cols..][..kv_cols].fill(f32::NAN);
+            }
+        }
+    }
+    let layout = reference::decode_attention::Layout {
+        heads: heads.heads,
+        kv_heads: heads.kv_heads,
+        head_dim: heads.head_dim,
+        scale: f64::from(heads.scale()),
+        page: PAGE,
+    };
+    let mut wants = Vec::new();
+    for row in (0..rows).filter(|row| live[*row] != 0) {
+        let row_q = wide(&q[row * cols..][..cols]);
+        let row_page = &pages[row * row_pages..][..row_pages];
+        let position = position[row] as usize;
+        let o = reference::decode_attention::forward_row(
+            layout,
+            position,
+            row_page,
+            &row_q,
+            &wide(&k),
+            &wide(&v),
+        );
+        wants.push((row, o, position + 1));
+    }
+    let idle: Vec<usize> = (0..rows).filter(|row| live[*row] == 0).collect();
+    let [position, live] = [position, live].map(|data| case.words(&[rows], &data));
+    let pages = case.words(&[rows, row_pages], &pages);
+    let q = case.input(&[rows, cols], &q);
+    let [k, v] = [k, v].map(|data| case.input(&[places, kv_cols], &data));
+    let o = case.output(&[rows, cols]);
+    case.record(move |rec, b| {
+        let rows = Rows { position: &b[position], live: &b[live], pages: &b[pages] };
+        decode_attention::forward(rec, heads, rows, &b[q], &b[k], &b[v], &b[o])
+    });
+    for (row, want, terms) in wants {
+        case.near_from(o, row * cols, want, Policy::with_exp(Dtype::F32, heads.head_dim + terms));
+    }
+    for row in idle {
+        case.bits_from(o, row * cols, vec![UNWRITTEN; cols]);
+    }
+    case
+}

@@ -1,0 +1,143 @@
+//! A real pretrained model, SmolLM2-135M-Instruct as Q4_1 GGUF, against PyTorch on its de-quantised weights.
+//! `make models` fetches it; without it these tests fail and say so.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use pollster::block_on;
+use serde_json::Value;
+use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::model::Model;
+use stepladder::model::generate::{Generator, Request, Sampling};
+use stepladder::model::module::Module;
+use stepladder::model::source::bytes::File;
+use stepladder::model::source::gguf::Gguf;
+use stepladder::train::adapter;
+use stepladder::train::lora_config::LoraConfig;
+use stepladder::train::loss::LossName;
+use stepladder::train::peft::{AdapterFile, LoraPair};
+use stepladder::train::trainer::{Trainer, Trajectory};
+
+fn path() -> PathBuf {
+    let home = || std::env::var("HOME").map(|home| format!("{home}/.cache")).unwrap();
+    let cache = std::env::var("STEPLADDER_CACHE").unwrap_or_else(|_| {
+        format!("{}/stepladder", std::env::var("XDG_CACHE_HOME").unwrap_or_else(|_| home()))
+    });
+    let path = PathBuf::from(cache).join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(path.exists(), "{} is missing: run `make models`", path.display());
+    path
+}
+
+fn expected() -> Value {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/smollm2.json");
+    serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+}
+
+fn tokens(value: &Value) -> Vec<u32> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f32> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+/// Loaded once: it takes a few seconds.
+fn model() -> Arc<Model> {
+    static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
+    let load = || {
+        let gpu = Arc::new(block_on(Gpu::open(&GpuOptions::default())).unwrap());
+        let mut source = Gguf::open(File::open(path()).unwrap()).unwrap();
+        let config = source.config().clone();
+        Arc::new(Model::load(gpu, config, &mut source, None, 512, &mut |_, _| {}).unwrap())
+    };
+    Arc::clone(MODEL.get_or_init(load))
+}
+
+/// The adapter that the fixture's formulas give.
+fn trainer() -> (Trainer, LoraConfig) {
+    let model = model();
+    let config = LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() };
+    let layout = adapter::layout(model.config(), &config).unwrap();
+    let tensors = layout.sites().iter().map(|site| {
+        let t = Module::ALL.iter().position(|module| *module == site.module).unwrap() as f64;
+        let layer = site.layer as f64;
+        let a =
+            (0..site.rank * site.inputs).map(|i| (0.02 * (0.1 * i as f64 + layer + 0.5 * t).sin()) as f32);
+        let b =
+            (0..site.outputs * site.rank).map(|i| (0.01 * (0.07 * i as f64 + layer + 0.5 * t).cos()) as f32);
+        ((site.layer, site.module), LoraPair { a: a.collect(), b: b.collect() })
+    });
+    let file = AdapterFile { config: config.clone(), tensors: tensors.collect() };
+    let mut trainer = Trainer::new(model, &layout, 256).unwrap();
+    trainer.write_adapter(&adapter::flatten(&layout, &file).unwrap()).unwrap();
+    (trainer, config)
+}
+
+#[test]
+fn logprobs_and_gradients_equal_pytorch() {
+    let expected = expected();
+    let (mut trainer, config) = trainer();
+    let all = |tokens: Vec<u32>| {
+        let scored = vec![true; tokens.len()];
+        [Trajectory::supervised(tokens, scored)]
+    };
+    let worst = |got: &[f32], want: &[f32]| {
+        assert_eq!(got.len(), want.len());
+        got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    let scores = block_on(trainer.logprobs(&all(tokens(&expected["tokens"])), false)).unwrap();
+    let error = worst(&scores[0].logp, &numbers(&expected["logprobs"]));
+    println!("base log-probs: max error {error:.2e}");
+    assert!(error < 1e-3, "{error}");
+
+    let training = &expected["training"];
+    let batch = all(tokens(&training["tokens"]));
+    let scores = block_on(trainer.logprobs(&batch, true)).unwrap();
+    let error = worst(&scores[0].logp, &numbers(&training["logprobs"]));
+    println!("adapter log-probs: max error {error:.2e}");
+    assert!(error < 1e-3, "{error}");
+
+    let (loss, _) = block_on(trainer.gradient(&batch, &LossName::Sft.config(1))).unwrap();
+    let want = training["loss"].as_f64().unwrap();
+    assert!((loss - want).abs() < 1e-3 * want, "{loss} {want}");
+    let flat = block_on(trainer.read_gradient()).unwrap();
+    let got = adapter::unflatten(trainer.lora().layout(), config, &flat);
+    let bytes =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/smollm2.safetensors")).unwrap();
+    let gradients = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut worst_relative = 0.0_f64;
+    for (name, view) in gradients.tensors() {
+        let path = name.strip_prefix("base_model.model.").unwrap();
+        let (path, letter) = path.rsplit_once(".lora_").unwrap();
+        let pair = &got.tensors[&Module::from_path(path).unwrap()];
+        let values = if letter.starts_with('A') { &pair.a } else { &pair.b };
+        let want: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
+        let square = |x: f32| f64::from(x) * f64::from(x);
+        let difference: f64 = values.iter().zip(&want).map(|(a, b)| square(a - b)).sum();
+        let relative = (difference / want.iter().map(|x| square(*x)).sum::<f64>()).sqrt();
+        assert!(relative < 1e-3, "{name}: {relative}");
+        worst_relative = worst_relative.max(relative);
+    }
+    println!("gradients: worst relative error {worst_relative:.2e}");
+}
+
+#[test]
+fn greedy_text_equals_pytorch() {
+    let expected = expected();
+    let (trainer, _) = trainer();
+    for (kind, lora) in [("base", None), ("adapter", Some(trainer.lora()))] {
+        let mut generator = Generator::new(model(), lora, 1);
+        let request = Request {
+            prompt: tokens(&expected["prompt_tokens"]),
+            samples: 1,
+            sampling: Sampling { max_tokens: 24, temperature: 0.0, ..Sampling::default() },
+            seed: 0,
+        };
+        let start = std::time::Instant::now();
+        let got = block_on(generator.generate(&[request], &mut |_| ControlFlow::Continue(()))).unwrap();
+        println!("{kind}: 24 tokens in {:.1} s", start.elapsed().as_secs_f64());
+        assert_eq!(got[0][0].tokens, tokens(&expected["greedy"][kind]["tokens"]), "{kind}");
+    }
+}

@@ -1,0 +1,171 @@
+//! Tokenizers: SmolLM2's from its GGUF metadata against transformers and llama.cpp (fixtures/tokenizer/make.py), the
+//! SentencePiece kind, and decoding in pieces.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+use serde_json::Value;
+use stepladder::model::source::bytes::File;
+use stepladder::model::source::gguf::{Gguf, Metadata, Value as Item};
+use stepladder::model::source::{TensorSource, check};
+use stepladder::model::tokenizer::Tokenizer;
+
+/// The file that `make models` fetches.
+fn smollm2() -> PathBuf {
+    let folder = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+    let cache = folder("STEPLADDER_CACHE")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|path| path.join("stepladder")))
+        .or_else(|| folder("HOME").map(|path| path.join(".cache/stepladder")))
+        .unwrap();
+    let file = cache.join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(file.exists(), "{} is missing: run `make models`", file.display());
+    file
+}
+
+/// SmolLM2's tokenizer, built once.
+fn tokenizer() -> &'static Tokenizer {
+    static TOKENIZER: OnceLock<Tokenizer> = OnceLock::new();
+    TOKENIZER.get_or_init(|| {
+        let source = Gguf::open(File::open(smollm2()).unwrap()).unwrap();
+        Tokenizer::from_gguf_metadata(source.metadata()).unwrap()
+    })
+}
+
+#[test]
+fn smollm2_opens_and_fits_itself() {
+    let mut source = Gguf::open(File::open(smollm2()).unwrap()).unwrap();
+    let config = source.config().clone();
+    assert_eq!(
+        (config.num_layers, config.hidden_size, config.head_dim, config.num_kv_heads),
+        (30, 576, 64, 3)
+    );
+    assert_eq!((config.rope.theta, config.eos_token_ids.as_slice()), (100_000.0, [2].as_slice()));
+    check(&config, &source).unwrap();
+    tokenizer().check(&config).unwrap();
+    let mut out = Vec::new();
+    for index in 0..source.tensors().len() {
+        let last = source.tensors()[index].rows() - 1;
+        source.read(index, last, 1, &mut out).unwrap();
+        assert_eq!(out.len(), source.tensors()[index].row_bytes());
+    }
+}
+
+#[test]
+fn smollm2_gives_the_reference_ids_and_text() {
+    let rows: Vec<Value> = serde_json::from_str(include_str!("fixtures/tokenizer/smollm2.json")).unwrap();
+    assert!(rows.len() > 10);
+    for row in rows {
+        let text = row["text"].as_str().unwrap();
+        let want: Vec<u32> =
+            row["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+        let got = tokenizer().encode(text, true).unwrap();
+        assert_eq!(got, want, "{text:?}");
+        if !got.iter().any(|&id| tokenizer().is_special(id)) {
+            assert_eq!(tokenizer().decode(&got).unwrap(), text);
+        }
+    }
+    assert_eq!(tokenizer().decode(&[1, 19556, 2]).unwrap(), "Hello");
+    assert_eq!((tokenizer().token_id("<|im_end|>"), tokenizer().vocab_size()), (Some(2), 49152));
+}
+
+#[test]
+fn pieces_are_whole_characters() {
+    let tokenizer = tokenizer();
+    let ids = tokenizer.encode("a🙂b∫", false).unwrap();
+    assert!(ids.len() > 5, "the characters need several tokens each");
+    let mut stream = tokenizer.stream();
+    let pieces: Vec<String> = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
+    assert!(pieces.iter().all(|piece| !piece.contains('\u{FFFD}')), "{pieces:?}");
+    assert_eq!(pieces.concat() + &stream.finish().unwrap(), "a🙂b∫");
+    let mut stream = tokenizer.stream();
+    assert_eq!(stream.push(ids[1]).unwrap(), "");
+    assert_eq!(stream.finish().unwrap(), "\u{FFFD}");
+}
+
+#[test]
+fn bytes_that_are_no_character_neither_stall_nor_repeat() {
+    let tokenizer = sentence_piece();
+    let id = |name: &str| tokenizer.token_id(name).unwrap();
+    let mut stream = tokenizer.stream();
+    let mut push = |name: &str| stream.push(id(name)).unwrap();
+    assert_eq!(["▁a", "<0x21>", "<0xF0>", "<0x9F>"].map(&mut push), ["a", "!", "", ""]);
+    assert_eq!([push("b"), push("c")], ["\u{FFFD}\u{FFFD}b", "c"]);
+    assert_eq!(push("<0xE2>"), "");
+    assert_eq!(stream.finish().unwrap(), "\u{FFFD}");
+}
+
+/// A SentencePiece-like tokenizer with scores that prefer `▁ab` over `bc`.
+fn sentence_piece() -> Tokenizer {
+    let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).to_vec();
+    let mut kinds = vec![2, 3, 3];
+    let mut scores = vec![0.0; 3];
+    for byte in 0..256 {
+        tokens.push(format!("<0x{byte:02X}>"));
+        kinds.push(6);
+        scores.push(0.0);
+    }
+    for (token, score) in
+        [("▁a", -1.0), ("▁ab", -2.0), ("bc", -3.0), ("▁", -9.0), ("a", -10.0), ("b", -11.0), ("c", -12.0)]
+    {
+        tokens.push(token.into());
+        kinds.push(1);
+        scores.push(score);
+    }
+    let values = [
+        ("tokenizer.ggml.model", Item::Text("llama".into())),
+        ("tokenizer.ggml.tokens", Item::Texts(tokens)),
+        ("tokenizer.ggml.token_type", Item::Ints(kinds)),
+        ("tokenizer.ggml.scores", Item::Floats(scores)),
+        ("tokenizer.ggml.bos_token_id", Item::Int(1)),
+    ];
+    let metadata = Metadata::new(Path::new("m.gguf"), values.map(|(key, value)| (key.to_string(), value)));
+    Tokenizer::from_gguf_metadata(&metadata).unwrap()
+}
+
+#[test]
+fn sentence_piece_joins_by_score_and_falls_back_to_bytes() {
+    let tokenizer = sentence_piece();
+    let ids = |names: &[&str]| names.iter().map(|name| tokenizer.token_id(name).unwrap()).collect::<Vec<_>>();
+    assert_eq!(tokenizer.encode("abc", true).unwrap(), ids(&["<s>", "▁ab", "c"]));
+    assert_eq!(tokenizer.encode("bc é", false).unwrap(), ids(&["▁", "bc", "▁", "<0xC3>", "<0xA9>"]));
+    for text in ["abc", "bc é", " a", "日本 b"] {
+        assert_eq!(tokenizer.decode(&tokenizer.encode(text, true).unwrap()).unwrap(), text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Any tokens, sense or not: the pieces and the rest are the text of all tokens.
+    #[test]
+    fn pieces_add_up(ids in proptest::collection::vec(0u32..49152, 0..60)) {
+        let mut stream = tokenizer().stream();
+        let mut text = String::new();
+        for &id in &ids {
+            text += &stream.push(id).unwrap();
+        }
+        text += &stream.finish().unwrap();
+        prop_assert_eq!(text, tokenizer().decode(&ids).unwrap());
+    }
+
+    #[test]
+    fn text_survives_encoding(text in "\\PC{0,40}") {
+        prop_assume!(!text.contains("<|") && !text.contains('<'));
+        let ids = tokenizer().encode(&text, false).unwrap();
+        prop_assert_eq!(tokenizer().decode(&ids).unwrap(), text.clone());
+        let tokenizer = sentence_piece();
+        let ids = tokenizer.encode(&text, false).unwrap();
+        let mut stream = tokenizer.stream();
+        let mut pieces = String::new();
+        for &id in &ids {
+            pieces += &stream.push(id).unwrap();
+        }
+        pieces += &stream.finish().unwrap();
+        prop_assert_eq!(&pieces, &tokenizer.decode(&ids).unwrap());
+        if !text.contains('▁') {
+            prop_assert_eq!(pieces, text);
+        }
+    }
+}
