@@ -105,8 +105,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let clock = move || began.elapsed().as_secs_f64();
     let mut view = View::new(context, card.settings.steps);
     let mut sink = |event: &Event| view.event(event);
-    let mut host =
-        Host { store: &mut folder, sink: &mut sink, clock: &clock, cancel: context.cancelled() };
+    let mut host = Host { store: &mut folder, sink: &mut sink, clock: &clock, cancel: context.cancelled() };
     let outcome = block_on(run::run(&mut learner, &*task, &card, saved, &mut host))?;
     let report = folder.write_report(&outcome.nodes)?;
     view.summary(&outcome, &report)

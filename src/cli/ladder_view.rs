@@ -29,15 +29,7 @@ impl<'a> View<'a> {
     /// A view of a run of `steps` steps.
     pub(super) fn new(context: &'a Context, steps: u64) -> Self {
         let bar = Progress::new("LADDER", "steps", steps);
-        Self {
-            context,
-            bar,
-            step: 0,
-            state: String::new(),
-            first: None,
-            last: None,
-            examples: Vec::new(),
-        }
+        Self { context, bar, step: 0, state: String::new(), first: None, last: None, examples: Vec::new() }
     }
 
     /// Takes an event.
@@ -143,7 +135,8 @@ impl<'a> View<'a> {
             .iter()
             .map(|level| format!("L{} {}/{}", level.key, level.correct, level.samples))
             .collect();
-        let percent = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.0} %", 100.0 * share));
+        let percent =
+            |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.0} %", 100.0 * share));
         self.state = format!(
             "reward {}  solved {}  [{}]  {:.0} tokens/s",
             step.reward_mean.map_or("-".into(), |reward| format!("{reward:.2}")),

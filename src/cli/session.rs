@@ -29,11 +29,8 @@ pub(super) struct Session {
 
 /// Opens the device that was asked for.
 pub(super) fn open_gpu(context: &Context, device: &DeviceArgs) -> Result<Arc<Gpu>> {
-    let options = GpuOptions {
-        name: context.gpu.clone(),
-        memory_limit: device.memory_limit,
-        ..GpuOptions::default()
-    };
+    let options =
+        GpuOptions { name: context.gpu.clone(), memory_limit: device.memory_limit, ..GpuOptions::default() };
     Ok(Arc::new(block_on(Gpu::open(&options))?))
 }
 

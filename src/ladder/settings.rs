@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::policy::Sampling;
+pub use crate::ladder::presets::Preset;
 use crate::ladder::tree::Limits;
 use crate::train::lora_config::LoraConfig;
 use crate::train::loss::{Aggregation, KlConfig, KlEstimator, LossConfig, LossName};
@@ -318,7 +319,6 @@ impl Settings {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::ladder::presets::Preset;
 
     #[test]
     fn a_loss_takes_the_answers_length_and_leaves_the_kl_term() {

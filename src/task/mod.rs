@@ -12,8 +12,8 @@ mod countdown;
 pub mod expr;
 mod integral;
 mod jsonl;
-mod problems;
 mod plain;
+mod problems;
 mod text;
 
 #[cfg(not(target_arch = "wasm32"))]
