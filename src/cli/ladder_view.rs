@@ -109,7 +109,7 @@ impl<'a> View<'a> {
     }
 
     fn variants(&mut self, variants: &Variants) {
-        for record in variants.variants.iter().filter(|record| record.node.is_some()) {
+        for record in variants.variants.iter().filter(|record| record.id.is_some()) {
             // Spread over the run: one of each parent until there are enough.
             if self.examples.len() < EXAMPLES && !self.examples.iter().any(|(p, _)| *p == variants.problem) {
                 self.examples.push((variants.problem.clone(), record.problem.clone()));
