@@ -10,6 +10,7 @@ pub mod eval;
 pub mod events;
 pub mod learner;
 pub mod policy;
+pub mod presets;
 pub mod report;
 pub mod run;
 #[cfg(not(target_arch = "wasm32"))]
@@ -20,4 +21,4 @@ pub mod stats;
 mod step;
 pub mod tree;
 pub mod ttrl;
-mod variants;
+pub mod variants;

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use stepladder::ladder::curriculum::{Beliefs, Beta, Draw, after_step, observe, select};
-use stepladder::ladder::settings::{CurriculumSettings, Preset, Settings};
+use stepladder::ladder::presets::Preset;
+use stepladder::ladder::settings::{CurriculumSettings, Settings};
 use stepladder::ladder::tree::{Limits, Proposal, Rejection, Tree};
 use stepladder::task::VariantKind;
 use stepladder::train::rng::stream;

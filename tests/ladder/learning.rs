@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use stepladder::ladder::events::{Event, FinishReason, Phase, WarningCode};
-use stepladder::ladder::settings::{Preset, Settings};
+use stepladder::ladder::presets::Preset;
+use stepladder::ladder::settings::Settings;
 use stepladder::ladder::tree::{NodeKind, Rejection};
 use stepladder::task::{PromptStyle, Task};
 
