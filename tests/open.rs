@@ -80,6 +80,14 @@ fn a_model_in_memory_is_opened() {
 }
 
 #[test]
+fn the_embedded_model_is_opened() {
+    let model = open("tiny").unwrap();
+    assert!(model.chat_template.is_none());
+    let ids = model.tokenizer.encode("?3*x^2=", false).unwrap();
+    assert_eq!(model.tokenizer.decode(&ids).unwrap(), "?3*x^2=");
+}
+
+#[test]
 fn a_gguf_file_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.gguf");

@@ -58,7 +58,7 @@ CONFIG = {
 }
 # How often a solved problem of each level occurs in the text. The last levels are rare on purpose: what the model has
 # seen too little of is what it can still learn by itself.
-LEVEL_WEIGHTS = {1: 3, 2: 3, 3: 3, 4: 3, 5: 2, 6: 0.8, 7: 0.2, 8: 0.03}
+LEVEL_WEIGHTS = {1: 2, 2: 3, 3: 3, 4: 3, 5: 2, 6: 1.5, 7: 0.8, 8: 0.15}
 SOLVE_SHARE, EASIER_SHARE, SIMILAR_SHARE = 0.7, 0.16, 0.08
 HELDOUT_COUNTS = {1: 6, 2: 24, 3: 10, 4: 40, 5: 40, 6: 40, 7: 40, 8: 40}
 TRAIN_COUNTS = {6: 12, 7: 28, 8: 24}

@@ -1,10 +1,24 @@
 //! `stepladder ladder`: a model teaches itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use pollster::block_on;
 use serde::Serialize;
+use stepladder::Result;
+use stepladder::ladder::events::Event;
+use stepladder::ladder::policy::Policy;
+use stepladder::ladder::run::{self, RunCard};
+use stepladder::ladder::run_folder::RunFolder;
+use stepladder::ladder::settings::{Preset, Settings};
+use stepladder::ladder::state::Host;
+use stepladder::task;
+use stepladder::train::loss::{KlConfig, KlEstimator, LossName};
 
-use super::args::{name_value, non_negative, positive};
+use super::args::{DeviceArgs, name_value, non_negative, positive};
+use super::context::Context;
+use super::ladder_view::View;
+use super::session::{Session, read_problems};
 
 /// Options of `ladder`. What is not given comes from the preset, or, with `--resume`, from the run.
 #[derive(Debug, clap::Args, Serialize)]
@@ -63,4 +77,80 @@ pub(super) struct Args {
     /// Seed of every random choice
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+/// Runs LADDER, or goes on with a run.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    // Everything that can be wrong with the call shows before the model is loaded.
+    let (mut folder, saved, card) = if args.resume {
+        let (mut folder, saved) = RunFolder::open(&args.output)?;
+        if let Some(steps) = args.steps {
+            folder.set_steps(steps.into())?;
+        }
+        let card = folder.card().clone();
+        (folder, saved, card)
+    } else {
+        let card = args.card()?;
+        (RunFolder::create(&args.output, card.clone())?, None, card)
+    };
+    let task = task::create(&card.task, &card.task_options)?;
+    let session = Session::load(context, &card.model, &args.device)?;
+    let adapter = card.adapter.as_deref().map(Path::new);
+    let mut learner = session.learner(context, adapter, &card.settings.lora, card.settings.seed)?;
+    folder.set_policy(learner.info())?;
+
+    let began = Instant::now();
+    let clock = move || began.elapsed().as_secs_f64();
+    let mut view = View::new(context, card.settings.steps);
+    let mut sink = |event: &Event| view.event(event);
+    let mut host = Host { store: &mut folder, sink: &mut sink, clock: &clock, cancel: context.cancelled() };
+    let outcome = block_on(run::run(&mut learner, &*task, &card, saved, &mut host))?;
+    let report = folder.write_report(&outcome.nodes)?;
+    view.summary(&outcome, &report)
+}
+
+impl Args {
+    /// What defines a new run.
+    fn card(&self) -> Result<RunCard> {
+        let model = self.model.clone().unwrap_or_default();
+        let preset = match &self.preset {
+            Some(name) => name.parse()?,
+            None if model == "tiny" => Preset::Tiny,
+            None => Preset::Small,
+        };
+        let mut settings = Settings::preset(preset);
+        let set = |to: &mut usize, from: Option<u32>| *to = from.map_or(*to, |n| n as usize);
+        set(&mut settings.prompts_per_step, self.prompts_per_step);
+        set(&mut settings.group_size, self.group_size);
+        set(&mut settings.sampling.max_tokens, self.max_tokens);
+        set(&mut settings.evaluation.sampling.max_tokens, self.max_tokens);
+        settings.steps = self.steps.map_or(settings.steps, u64::from);
+        settings.sampling.temperature = self.temperature.map_or(settings.sampling.temperature, |t| t as f32);
+        settings.learning_rate = self.learning_rate.unwrap_or(settings.learning_rate);
+        settings.seed = self.seed.unwrap_or(settings.seed);
+        if let Some(name) = &self.loss {
+            let kl = settings.loss.kl;
+            settings.loss = name.parse::<LossName>()?.config(settings.sampling.max_tokens);
+            settings.loss.kl = kl;
+        }
+        if let Some(coef) = self.kl_coef {
+            let kl = KlConfig { coef, estimator: KlEstimator::K3, bias_correction: false };
+            settings.loss.kl = (coef > 0.0).then_some(kl);
+        }
+        settings.check()?;
+        let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), read_problems);
+        Ok(RunCard {
+            version: env!("CARGO_PKG_VERSION").into(),
+            model,
+            adapter: self.adapter.as_ref().map(|path| path.display().to_string()),
+            task: self.task.clone().unwrap_or_default(),
+            task_options: self.task_option.iter().cloned().collect(),
+            settings,
+            problems: read(&self.problems)?,
+            held_out: read(&self.eval_problems)?,
+            policy: None,
+        })
+    }
 }

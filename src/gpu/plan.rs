@@ -251,7 +251,7 @@ fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {
 }
 
 impl Gpu {
-    /// Submits a plan, slice by slice. Returns before the GPU is done.
+    /// Submits a plan, slice by slice. Returns before the GPU is done with the last two slices.
     pub fn run(&self, plan: &Plan) -> Result<()> {
         self.run_cancellable(plan, &AtomicBool::new(false))
     }
@@ -261,7 +261,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::Cancelled`] if it stopped early; what was submitted until then is done.
     pub fn run_cancellable(&self, plan: &Plan, cancel: &AtomicBool) -> Result<()> {
-        let mut start = 0;
+        let (mut start, mut before) = (0, None);
         for &end in &plan.slices {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
@@ -269,8 +269,17 @@ impl Gpu {
             let mut encoder =
                 self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encode(&mut encoder, &plan.steps[start..end]);
-            self.queue().submit([encoder.finish()]);
+            let submitted = self.queue().submit([encoder.finish()]);
             start = end;
+            // One slice waits while another runs: what is in the queue can no longer be cancelled. On the web
+            // polling does not wait.
+            if let Some(submission) = before.replace(submitted) {
+                let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+                if let Err(error) = self.device().poll(wait) {
+                    self.check()?;
+                    return Err(Error::Gpu { what: "a slice of a plan".into(), problem: error.to_string() });
+                }
+            }
         }
         self.check()
     }

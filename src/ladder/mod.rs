@@ -8,6 +8,7 @@ pub mod curriculum;
 mod engine;
 pub mod eval;
 pub mod events;
+pub mod learner;
 pub mod policy;
 pub mod report;
 pub mod run;

@@ -13,6 +13,7 @@ pub mod open;
 pub mod pack;
 pub mod packed;
 pub mod source;
+pub mod tiny;
 pub mod tokenizer;
 pub mod weights;
 

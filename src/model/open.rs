@@ -1,4 +1,4 @@
-//! Opening a model by what the user writes after `-m`: a folder, a `.gguf` file, or `hf:OWNER/NAME[@REV]`.
+//! Opening a model by what the user writes after `-m`: `tiny`, a folder, a `.gguf` file, or `hf:OWNER/NAME[@REV]`.
 
 use std::path::Path;
 
@@ -120,6 +120,7 @@ mod native {
     use crate::model::source::check;
     use crate::model::source::folder::Folder;
     use crate::model::source::gguf::Gguf;
+    use crate::model::tiny;
     use crate::model::tokenizer::Tokenizer;
     use crate::{Error, Result};
 
@@ -140,6 +141,10 @@ mod native {
     /// # Errors
     /// As [`open`], and `Cancelled`.
     pub fn open_with_progress(spec: &str, progress: &mut Progress<'_>) -> Result<OpenModel> {
+        if spec == "tiny" {
+            let texts = Texts { config: tiny::CONFIG, tokenizer: tiny::TOKENIZER, ..Texts::default() };
+            return OpenModel::from_static(spec, texts, tiny::WEIGHTS, now());
+        }
         if let Some(name) = spec.strip_prefix("hf:") {
             let folder = Hub::from_env()?.fetch(&hub::Repo::parse(name)?, progress)?;
             return open_folder(spec, &folder);
