@@ -76,7 +76,7 @@ class Tree:
     def choose(self, count, root_share):
         roots = self.rng.sample(self.roots, round(count * root_share))
         rest = [n for n in self.nodes if n not in roots]
-        scored = sorted(rest, key=lambda n: -abs((p := n.draw(self.rng)) * (1 - p)))
+        scored = sorted(rest, key=lambda n: -(p := n.draw(self.rng)) * (1 - p))
         return (roots + scored)[:count]
 
 
