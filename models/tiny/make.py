@@ -4,7 +4,7 @@
     OMP_NUM_THREADS=1 python models/tiny/make.py --evaluate     measures the committed model
     OMP_NUM_THREADS=1 python models/tiny/make.py --check-text   looks for held-out problems in the training text
 
-Seeded; needs only numpy, torch and safetensors (made with torch 2.15.0, safetensors 0.8.0). Writes `config.json`,
+Seeded; needs only torch and safetensors (made with torch 2.15.0, safetensors 0.8.0). Writes `config.json`,
 `generation_config.json`, `tokenizer.json`, `tokenizer_config.json`, `problems_train.jsonl`, `problems_heldout.jsonl` and
 `model.safetensors` (F16) beside itself, and prints pass@1 and pass@10 by level.
 
@@ -182,7 +182,8 @@ def line(rng, reserved):
         if canonical(problem) not in reserved:
             return f"?{show(problem)}={answer(problem)}"
         return line(rng, reserved)
-    kind = "<" if share < SOLVE_SHARE + EASIER_SHARE else "~" if share < SOLVE_SHARE + EASIER_SHARE + SIMILAR_SHARE else ">"
+    share -= SOLVE_SHARE
+    kind = "<" if share < EASIER_SHARE else "~" if share < EASIER_SHARE + SIMILAR_SHARE else ">"
     problem = random_problem(rng, rng.choices(LEVELS, [1, 1, 1, 2, 2, 3, 4, 4])[0])
     other = variant(rng, problem, kind)
     if other is None or {canonical(problem), canonical(other)} & reserved:
@@ -396,7 +397,8 @@ def pretrain(model, reserved, heldout, steps, checkpoints, every):
         if (step + 1) % every == 0 or step + 1 == steps:
             seconds = time.time() - start
             table = evaluate(model, heldout, samples=4)
-            print(f"step {step + 1} loss {running:.3f} tokens {tokens / 1e6:.2f} M {seconds:.0f} s  {show_table(table)}", flush=True)
+            print(f"step {step + 1} loss {running:.3f} tokens {tokens / 1e6:.2f} M {seconds:.0f} s", flush=True)
+            print(f"  {show_table(table)}", flush=True)
             if checkpoints:
                 save_model(model, checkpoints / f"{step + 1}.safetensors")
 
@@ -415,6 +417,12 @@ def check_text(steps, rows, reserved):
     print(f"{held} of {lines} lines hold a problem of the files")
 
 
+def summary(counts):
+    """Words for counts of right answers out of 8."""
+    middle = sum(0 < c < 8 for c in counts) / len(counts)
+    return f"pass@1 {sum(counts) / 8 / len(counts):.3f}, neither 0 nor 8 of 8 {middle:.3f}"
+
+
 def report(model, heldout, train):
     """Prints what the README says of the model."""
     table = evaluate(model, heldout, samples=20)
@@ -429,13 +437,10 @@ def report(model, heldout, train):
         forms = [canonical_text(t) for t in texts]
         other = [t for t, f, p in zip(texts, forms, rows) if f is not None and f != canonical_text(p)]
         counts = count_correct(model, [{"problem": t} for t in other], 8, generator)
-        middle = sum(0 < c < 8 for c in counts) / len(other)
-        print(
-            f"variants {kind}: valid {sum(f is not None for f in forms) / len(rows):.3f}, valid and not the problem "
-            f"itself {len(other) / len(rows):.3f}, pass@1 on them {sum(counts) / 8 / len(other):.3f}, neither 0 nor 8 of 8 {middle:.3f}"
-        )
+        valid, new = sum(f is not None for f in forms) / len(rows), len(other) / len(rows)
+        print(f"variants {kind}: valid {valid:.3f}, valid and another problem {new:.3f}, {summary(counts)}")
     counts = count_correct(model, train, 8, generator)
-    print(f"roots: pass@1 {sum(counts) / 8 / len(train):.3f}, neither 0 nor 8 of 8 {sum(0 < c < 8 for c in counts) / len(train):.3f}")
+    print(f"roots: {summary(counts)}")
 
 
 def main():
