@@ -25,7 +25,8 @@ pub enum Preset {
     /// For such models where the GPU is a program on the CPU: a step in minutes rather than hours. Too small a batch to
     /// expect much of.
     Software,
-    /// For the embedded `tiny` model: terse prompts, short answers, a high learning rate.
+    /// For the embedded `tiny` model: terse prompts, short answers, a high learning rate (`models/tiny/README.md` compares
+    /// settings).
     Tiny,
 }
 
@@ -182,11 +183,12 @@ impl Settings {
         let small = Self::small();
         let answer = Sampling { max_tokens: 64, ..Sampling::default() };
         Self {
-            steps: 60,
-            prompts_per_step: 16,
+            steps: 40,
+            prompts_per_step: 32,
+            group_size: 4,
             sampling: answer,
-            learning_rate: 1e-3,
-            lora: LoraConfig { rank: 8, ..LoraConfig::default() },
+            learning_rate: 2e-3,
+            lora: LoraConfig { rank: 8, alpha: 16.0, ..LoraConfig::default() },
             warmup_steps: 0,
             reward: Rewards { correct: 1.0, wrong: 0.0, malformed: 0.0 },
             loss: LossName::Grpo.config(answer.max_tokens),
@@ -199,7 +201,7 @@ impl Settings {
                 personas: Vec::new(),
                 ..small.variants
             },
-            curriculum: CurriculumSettings { root_share: 0.5, grow_per_step: 8, ..small.curriculum },
+            curriculum: CurriculumSettings { root_share: 0.25, grow_per_step: 8, ..small.curriculum },
             evaluation: EvaluationSettings { every: 20, samples: 4, sampling: answer },
             checkpoint_every: 10,
             ..small
