@@ -5,7 +5,7 @@
 // Kept: the `top_k` largest (ties included), of these the fewest whose mass reaches `top_p`, of these s ≥ log min_p.
 // Thresholds are found by bisection over the bits of −s (non-negative floats order as integers): no sort.
 // Gumbel noise comes from (seed, position, token), so that a row's text does not depend on its neighbours.
-// Then: out, token, position, the place of the next key and value; a stop token or the limit ends the row.
+// Then: out, token, position, the place of the next key and value; a stop token, the limit or the end of its pages ends the row.
 // Grid: one workgroup per row. Reference: tests/reference/sample.rs
 //! use grid
 //! use reduce
@@ -131,7 +131,8 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     if step < p.capacity {
         out[row * p.capacity + step] = vec2<u32>(next, bitcast<u32>(z[base + next] - largest - log(total)));
     }
-    var stopped = step + 1u >= chosen.limit;
+    // Behind a row's last page lies another row's first.
+    var stopped = step + 1u >= chosen.limit || (here + 1u) / PAGE >= p.row_pages;
     for (var i = 0u; i < chosen.stops; i++) { stopped = stopped || next == chosen.stop[i]; }
     token[row] = next;
     position[row] = here + 1u;

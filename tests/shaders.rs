@@ -69,7 +69,7 @@ fn problems(kernel: &Kernel, text: &str) -> Vec<String> {
             continue;
         };
         let writes = access.contains(StorageAccess::STORE);
-        if !lines.get(&name).is_some_and(|line| (line.number, line.writes) == (number, writes)) {
+        if lines.get(&name).is_none_or(|line| (line.number, line.writes) != (number, writes)) {
             found
                 .push(format!("the host reads another number or access of `{name}` from its line than naga"));
         }

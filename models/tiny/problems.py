@@ -125,8 +125,15 @@ def well_formed(problem):
 # Random problems
 
 
+# Small numbers are common and large ones rare, so that every level has easier and harder problems: rungs inside a level.
+
+
+def number(rng, largest):
+    return rng.choices(range(1, largest + 1), range(largest, 0, -1))[0]
+
+
 def coefficient(rng):
-    return rng.choice([1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9]) * rng.choice([1, 1, 1, -1])
+    return number(rng, 9) * rng.choice([1, 1, 1, -1])
 
 
 def random_power(rng, highest=6):
@@ -134,7 +141,7 @@ def random_power(rng, highest=6):
 
 
 def rate(rng, f):
-    return rng.randint(1, 6) * (-1 if f == "exp" and rng.random() < 0.3 else 1)
+    return number(rng, 6) * (-1 if f == "exp" and rng.random() < 0.2 else 1)
 
 
 def random_simple(rng):
@@ -149,7 +156,7 @@ def random_parts(rng):
 
 def random_shifted(rng):
     _, _, k, f = random_simple(rng)
-    return ("shifted", rng.choice([-1, 1]) * rng.randint(1, 9), k, f)
+    return ("shifted", rng.choice([-1, 1]) * number(rng, 9), k, f)
 
 
 def random_single(rng):
@@ -158,7 +165,7 @@ def random_single(rng):
 
 def random_problem(rng, level):
     if level == 1:
-        return [random_power(rng, 9)]
+        return [random_power(rng)]
     if level == 2:
         count = 3 if rng.random() < 0.3 else 2
         return [("power", coefficient(rng), n, None) for n in rng.sample(range(7), count)]
@@ -205,10 +212,10 @@ def simpler_term(rng, term):
 def harder_term(rng, term, alone):
     kind, a, p, f = term
     if kind == "power":
-        return rng.choice([(kind, a, p + rng.randint(1, 2), f), random_single(rng)])
+        return rng.choice([(kind, a, min(6, p + rng.randint(1, 2)), f), random_single(rng)])
     if kind == "inverse":
         return random_simple(rng)
-    steps = [(kind, a, p + int(math.copysign(1, p)), f)]
+    steps = [(kind, a, int(math.copysign(min(6, abs(p) + 1), p)), f)]
     if kind == "simple":
         steps.append(("parts", a, p, f))
     if kind == "parts" and alone:
@@ -250,7 +257,8 @@ def attempt(rng, problem, kind):
         return replace_one(rng, problem, lambda t: simpler_term(rng, t))
     products = sum(t[0] in ("parts", "shifted") for t in problem)
     if len(problem) < 3 and rng.random() < 0.5:
-        term = random_parts(rng) if not products and rng.random() < 0.3 else rng.choice([random_power, random_simple])(rng)
+        draw = random_parts if not products and rng.random() < 0.3 else rng.choice([random_power, random_simple])
+        term = draw(rng)
         return problem + [term] if all(t[0] != "shifted" for t in problem) else None
     harder = replace_one(rng, problem, lambda t: harder_term(rng, t, len(problem) == 1))
     return harder if sum(t[0] in ("parts", "shifted") for t in harder) <= 1 else None
@@ -287,7 +295,7 @@ class Parser:
         total, first = (0.0, 0.0), True
         while first or self.peek() in ("+", "-"):
             sign = 1.0
-            if self.peek() in ("+", "-") and self.peek():
+            if self.peek() in ("+", "-"):
                 sign = -1.0 if self.peek() == "-" else 1.0
                 self.at += 1
             v, d = self.product()

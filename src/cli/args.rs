@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use stepladder::kernel::weight::Format;
+use stepladder::model::generate::Sampling;
 use stepladder::task::TaskOptions;
 
 /// Which model, and which adapter on it.
@@ -15,6 +17,45 @@ pub(super) struct ModelArgs {
     /// PEFT adapter to use on the model
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
+}
+
+/// How a model is put on the GPU.
+#[derive(Debug, Args, Serialize)]
+pub(super) struct DeviceArgs {
+    /// Store the weights as f32, f16, q8 or q4 [default: as they are in the file]
+    #[arg(long, value_name = "FORMAT", help_heading = "Options of the device")]
+    pub(super) weights: Option<WeightFormat>,
+    /// Longest sequence, prompt and answer together [default: the model's own, at most 4096]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(2..), help_heading = "Options of the device")]
+    pub(super) context: Option<u32>,
+    /// Never allocate more than this on the GPU
+    #[arg(long, value_name = "BYTES", help_heading = "Options of the device")]
+    pub(super) memory_limit: Option<u64>,
+}
+
+/// Storage of weights on the GPU.
+#[derive(Debug, Clone, Copy, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WeightFormat {
+    /// 32-bit floats
+    F32,
+    /// 16-bit floats
+    F16,
+    /// 8-bit blocks
+    Q8,
+    /// 4-bit blocks
+    Q4,
+}
+
+impl From<WeightFormat> for Format {
+    fn from(format: WeightFormat) -> Self {
+        match format {
+            WeightFormat::F32 => Self::F32,
+            WeightFormat::F16 => Self::F16,
+            WeightFormat::Q8 => Self::Q8,
+            WeightFormat::Q4 => Self::Q4,
+        }
+    }
 }
 
 /// How tokens are drawn.
@@ -35,6 +76,19 @@ pub(super) struct SamplingArgs {
     /// Seed of every random choice; the same seed on the same GPU gives the same text
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
+}
+
+impl SamplingArgs {
+    /// The same for the sampler, with the most tokens to draw.
+    pub(super) fn sampling(&self, max_tokens: u32) -> Sampling {
+        Sampling {
+            max_tokens: max_tokens as usize,
+            temperature: self.temperature as f32,
+            top_k: self.top_k as usize,
+            top_p: self.top_p as f32,
+            min_p: self.min_p as f32,
+        }
+    }
 }
 
 /// Which task, with its parameters.

@@ -1,10 +1,23 @@
 //! `stepladder ladder`: a model teaches itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use pollster::block_on;
 use serde::Serialize;
+use stepladder::Result;
+use stepladder::ladder::events::Event;
+use stepladder::ladder::policy::Policy;
+use stepladder::ladder::run::{self, RunCard};
+use stepladder::ladder::run_folder::RunFolder;
+use stepladder::ladder::settings::{Preset, Settings};
+use stepladder::ladder::state::Host;
+use stepladder::task;
 
-use super::args::{name_value, non_negative, positive};
+use super::args::{DeviceArgs, name_value, non_negative, positive};
+use super::context::Context;
+use super::ladder_view::View;
+use super::session::{Session, open_gpu, read_problems};
 
 /// Options of `ladder`. What is not given comes from the preset, or, with `--resume`, from the run.
 #[derive(Debug, clap::Args, Serialize)]
@@ -30,7 +43,8 @@ pub(super) struct Args {
     /// Go on with the run in --output
     #[arg(long)]
     pub(super) resume: bool,
-    /// Set of defaults for the options below: paper, small or tiny [default: tiny for the model `tiny`, else small]
+    /// Set of defaults for the options below: paper, small, software or tiny [default: tiny for the model `tiny`,
+    /// software where the GPU is a program on the CPU, else small]
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub(super) preset: Option<String>,
     /// Number of updates
@@ -63,4 +77,79 @@ pub(super) struct Args {
     /// Seed of every random choice
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+/// Runs LADDER, or goes on with a run.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    // Everything that can be wrong with the call shows before the model is loaded.
+    let (mut folder, saved, card) = if args.resume {
+        let (mut folder, saved) = RunFolder::open(&args.output)?;
+        if let Some(steps) = args.steps {
+            folder.set_steps(steps.into())?;
+        }
+        let card = folder.card().clone();
+        (folder, saved, card)
+    } else {
+        let card = args.card(context)?;
+        (RunFolder::create(&args.output, card.clone())?, None, card)
+    };
+    let task = task::create(&card.task, &card.task_options)?;
+    let session = Session::load(context, &card.model, &args.device)?;
+    let adapter = card.adapter.as_deref().map(Path::new);
+    let mut learner = session.learner(context, adapter, &card.settings.lora, card.settings.seed)?;
+    folder.set_policy(learner.info())?;
+
+    let began = Instant::now();
+    let clock = move || began.elapsed().as_secs_f64();
+    let mut view = View::new(context, card.settings.steps);
+    let mut sink = |event: &Event| view.event(event);
+    let mut host = Host { store: &mut folder, sink: &mut sink, clock: &clock, cancel: context.cancelled() };
+    let outcome = block_on(run::run(&mut learner, &*task, &card, saved, &mut host))?;
+    let report = folder.write_report(&outcome.nodes)?;
+    view.summary(&outcome, &report)
+}
+
+impl Args {
+    /// What defines a new run.
+    fn card(&self, context: &Context) -> Result<RunCard> {
+        let model = self.model.clone().unwrap_or_default();
+        let preset = match &self.preset {
+            Some(name) => name.parse()?,
+            None if model == "tiny" => Preset::Tiny,
+            None if open_gpu(context, &self.device)?.is_software() => Preset::Software,
+            None => Preset::Small,
+        };
+        let mut settings = Settings::preset(preset);
+        let set = |to: &mut usize, from: Option<u32>| *to = from.map_or(*to, |n| n as usize);
+        set(&mut settings.prompts_per_step, self.prompts_per_step);
+        set(&mut settings.group_size, self.group_size);
+        if let Some(max_tokens) = self.max_tokens {
+            settings.set_max_tokens(max_tokens as usize);
+        }
+        settings.steps = self.steps.map_or(settings.steps, u64::from);
+        settings.sampling.temperature = self.temperature.map_or(settings.sampling.temperature, |t| t as f32);
+        settings.learning_rate = self.learning_rate.unwrap_or(settings.learning_rate);
+        settings.seed = self.seed.unwrap_or(settings.seed);
+        if let Some(name) = &self.loss {
+            settings.set_loss(name.parse()?)?;
+        }
+        if let Some(coef) = self.kl_coef {
+            settings.set_kl_coef(coef);
+        }
+        settings.check()?;
+        let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), read_problems);
+        Ok(RunCard {
+            version: env!("CARGO_PKG_VERSION").into(),
+            model,
+            adapter: self.adapter.as_ref().map(|path| path.display().to_string()),
+            task: self.task.clone().unwrap_or_default(),
+            task_options: self.task_option.iter().cloned().collect(),
+            settings,
+            problems: read(&self.problems)?,
+            held_out: read(&self.eval_problems)?,
+            policy: None,
+        })
+    }
 }

@@ -11,9 +11,10 @@ mod export;
 mod generate;
 mod info;
 mod ladder;
-#[allow(dead_code, reason = "used by the commands that run long")]
+mod ladder_view;
 mod progress;
 mod score;
+mod session;
 mod train;
 mod ttrl;
 mod variants;
@@ -131,6 +132,7 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         tracing::debug!(settings, "command");
     }
     match command {
+        Command::Ladder(args) => ladder::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Bench(args) => bench::run(args, context),
         _ => Err(Error::usage(

@@ -195,8 +195,7 @@ impl<'g> Recorder<'g> {
             mapped_at_creation: false,
         });
         gpu.queue().write_buffer(&uniform, 0, bytemuck::cast_slice(&words));
-        // About a quarter of a second of arithmetic at a rate that such adapters reach.
-        let slice_flops: u64 = if gpu.is_software() { 1_000_000_000 } else { 100_000_000_000 };
+        let slice_flops = slice_flops(gpu);
         let (mut steps, mut slices, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
         let mut flops = 0;
         for recorded in self.recorded {
@@ -222,6 +221,11 @@ impl<'g> Recorder<'g> {
         gpu.check()?;
         Ok(Plan { steps, slices, _buffers: buffers })
     }
+}
+
+/// About a quarter of a second of arithmetic at a rate that such adapters reach.
+fn slice_flops(gpu: &Gpu) -> u64 {
+    if gpu.is_software() { 1_000_000_000 } else { 100_000_000_000 }
 }
 
 fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {
@@ -251,7 +255,7 @@ fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {
 }
 
 impl Gpu {
-    /// Submits a plan, slice by slice. Returns before the GPU is done.
+    /// Submits a plan, slice by slice. Returns before the GPU is done with the last two slices.
     pub fn run(&self, plan: &Plan) -> Result<()> {
         self.run_cancellable(plan, &AtomicBool::new(false))
     }
@@ -261,7 +265,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::Cancelled`] if it stopped early; what was submitted until then is done.
     pub fn run_cancellable(&self, plan: &Plan, cancel: &AtomicBool) -> Result<()> {
-        let mut start = 0;
+        let (mut start, mut before) = (0, None);
         for &end in &plan.slices {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
@@ -269,25 +273,45 @@ impl Gpu {
             let mut encoder =
                 self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encode(&mut encoder, &plan.steps[start..end]);
-            self.queue().submit([encoder.finish()]);
+            let submitted = self.queue().submit([encoder.finish()]);
             start = end;
+            // One slice waits while another runs: what is in the queue can no longer be cancelled. On the web
+            // polling does not wait.
+            if let Some(submission) = before.replace(submitted) {
+                let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+                if let Err(error) = self.device().poll(wait) {
+                    self.check()?;
+                    return Err(Error::Gpu { what: "a slice of a plan".into(), problem: error.to_string() });
+                }
+            }
         }
         self.check()
     }
 
-    /// Submits `plan` `times` times in one go: the decode loop, which needs no CPU between tokens.
+    /// Submits `plan` `times` times, as few submissions as stay below the device's time limit: the decode loop, which
+    /// needs no CPU between tokens.
     pub fn run_repeated(&self, plan: &Plan, times: usize) -> Result<()> {
-        if plan.slices.len() > 1 {
-            for _ in 0..times {
+        let per_submission = slice_flops(self).checked_div(plan.flops()).unwrap_or(u64::MAX);
+        let per_submission = if plan.slices.len() > 1 {
+            1
+        } else {
+            usize::try_from(per_submission).unwrap_or(usize::MAX).max(1)
+        };
+        let mut left = times;
+        while left > 0 {
+            let count = left.min(per_submission);
+            left -= count;
+            if plan.slices.len() > 1 {
                 self.run(plan)?;
+                continue;
             }
-            return Ok(());
+            let mut encoder =
+                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            for _ in 0..count {
+                encode(&mut encoder, &plan.steps);
+            }
+            self.queue().submit([encoder.finish()]);
         }
-        let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        for _ in 0..times {
-            encode(&mut encoder, &plan.steps);
-        }
-        self.queue().submit([encoder.finish()]);
         self.check()
     }
 

@@ -71,6 +71,7 @@ pub fn step(rec: &mut Recorder<'_>, w: &Buffer, g: &Buffer, state: &State) -> Re
     let len = w.len();
     g.expect("adamw", "g", &[len])?;
     state.m.expect("adamw", "m", &[len])?;
+    state.v.expect("adamw", "v", &[len])?;
     let params = Params { len: word(len), blocks: word(BLOCKS) };
     let State { m, v, hyper, norm, partial } = state;
     rec.dispatch(&SQUARE_SUM, &reducing(), &params, &[g, partial], word(BLOCKS))?;

@@ -50,6 +50,11 @@ pub fn forward(
     let [count, row_pages] = rows.pages.matrix("decode_attention", "pages")?;
     q.expect("decode_attention", "q", &[count, heads.heads * heads.head_dim])?;
     o.expect("decode_attention", "o", q.shape())?;
+    rows.position.expect("decode_attention", "position", &[count])?;
+    rows.live.expect("decode_attention", "live", &[count])?;
+    let [places, _] = k_pages.matrix("decode_attention", "k_pages")?;
+    k_pages.expect("decode_attention", "k_pages", &[places, heads.kv_heads * heads.head_dim])?;
+    v_pages.expect("decode_attention", "v_pages", k_pages.shape())?;
     let params = Params {
         rows: word(count),
         heads: word(heads.heads),

@@ -24,6 +24,8 @@ pub fn forward(
     let [pairs, _] = pair.matrix("kv_write", "pair")?;
     let [_, cols] = k.matrix("kv_write", "k")?;
     v.expect("kv_write", "v", k.shape())?;
+    let [places, _] = k_pages.matrix("kv_write", "k_pages")?;
+    k_pages.expect("kv_write", "k_pages", &[places, cols])?;
     v_pages.expect("kv_write", "v_pages", k_pages.shape())?;
     let params = Params { pairs: word(pairs), cols: word(cols) };
     let groups = groups_for(pairs * cols, GROUP as usize);

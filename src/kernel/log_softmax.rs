@@ -2,8 +2,8 @@
 //! Shader: shaders/log_softmax.wgsl. Reference: tests/reference/log_softmax.rs.
 
 use super::{reducing, word};
-use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};
+use crate::{Error, Result};
 
 params! { Params { rows: u32, cols: u32, row0: u32 } }
 
@@ -13,6 +13,19 @@ const BACKWARD: Kernel = kernel!("log_softmax", "backward", Params, ["target_tok
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     vec![(FORWARD, reducing()), (BACKWARD, reducing())]
+}
+
+/// Rows `row0 .. row0 + rows` must be among the targets.
+fn check_rows(row0: usize, rows: usize, target: &Buffer) -> Result<()> {
+    if row0 + rows <= target.len() {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        kernel: "log_softmax",
+        arg: "target",
+        expected: vec![row0 + rows],
+        got: target.shape().to_vec(),
+    })
 }
 
 /// Log-probability and entropy of rows `row0 ..` from their logits z `[rows, vocab]`.
@@ -25,6 +38,7 @@ pub fn forward(
     entropy: &Buffer,
 ) -> Result<()> {
     let [rows, cols] = z.matrix("log_softmax", "z")?;
+    check_rows(row0, rows, target)?;
     logprob.expect("log_softmax", "logprob", target.shape())?;
     entropy.expect("log_softmax", "entropy", target.shape())?;
     let params = Params { rows: word(rows), cols: word(cols), row0: word(row0) };
@@ -40,6 +54,7 @@ pub fn backward(
     dz: &Buffer,
 ) -> Result<()> {
     let [rows, cols] = dz.matrix("log_softmax", "dz")?;
+    check_rows(row0, rows, target)?;
     coefficient.expect("log_softmax", "coefficient", target.shape())?;
     let params = Params { rows: word(rows), cols: word(cols), row0: word(row0) };
     rec.dispatch(&BACKWARD, &reducing(), &params, &[target, coefficient, dz], word(rows))

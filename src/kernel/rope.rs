@@ -26,6 +26,7 @@ fn rotate(rec: &mut Recorder<'_>, position: &Buffer, table: &Buffer, x: &Buffer,
     let [rows, cols] = x.matrix("rope", "x")?;
     let [_, head_dim] = table.matrix("rope", "table")?;
     position.expect("rope", "position", &[rows])?;
+    x.expect("rope", "x", &[rows, cols / head_dim.max(1) * head_dim])?;
     let params = Params { rows: word(rows), heads: word(cols / head_dim), head_dim: word(head_dim), sign };
     rec.dispatch(
         &FORWARD,

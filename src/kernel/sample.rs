@@ -73,7 +73,11 @@ pub fn forward(rec: &mut Recorder<'_>, z: &Buffer, state: &State) -> Result<()> 
     let [rows, vocab] = z.matrix("sample", "z")?;
     let [_, row_pages] = state.pages.matrix("sample", "pages")?;
     state.settings.expect("sample", "settings", &[rows, 12])?;
+    state.pages.expect("sample", "pages", &[rows, row_pages])?;
     state.token.expect("sample", "token", &[rows])?;
+    state.position.expect("sample", "position", &[rows])?;
+    state.live.expect("sample", "live", &[rows])?;
+    state.pair.expect("sample", "pair", &[rows, 2])?;
     let capacity = state.out.len() / rows / 2;
     state.out.expect("sample", "out", &[rows, capacity, 2])?;
     let params =

@@ -125,10 +125,28 @@ impl Weight {
     }
 
     /// Writes packed rows from `row` on: `words` of whole rows, and their `scales` (empty for formats without).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if that is no number of whole rows, more rows than there are, or not their scales.
     pub fn write_rows(&self, gpu: &Gpu, row: usize, words: &[u32], scales: &[[f32; 2]]) -> Result<()> {
         let words_per_row = self.cols / self.format.values_per_word();
         let scales_per_row = if self.format.has_scales() { self.cols / 32 } else { 0 };
         let count = words.len() / words_per_row;
+        if words.len() != count * words_per_row
+            || scales.len() != count * scales_per_row
+            || row + count > self.rows
+        {
+            return Err(Error::Shape {
+                kernel: "weight",
+                arg: "row, words, scales",
+                expected: vec![
+                    self.rows - count.min(self.rows),
+                    count * words_per_row,
+                    count * scales_per_row,
+                ],
+                got: vec![row, words.len(), scales.len()],
+            });
+        }
         for part in &self.parts {
             let start = row.max(part.row0);
             let end = (row + count).min(part.row0 + part.rows);

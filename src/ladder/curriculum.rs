@@ -211,8 +211,8 @@ pub struct Draw<'a> {
 
 /// Draws nodes without replacement.
 ///
-/// Adaptive: a fixed share from the roots and their children, the rest from all nodes, each with weight
-/// E\[p(1-p)\]^sharpness. Static: uniformly.
+/// Adaptive: half of a fixed share from the roots, half from roots and their children, the rest from all nodes, each
+/// with weight E\[p(1-p)\]^sharpness. Static: uniformly.
 pub fn select(
     tree: &Tree,
     beliefs: &Beliefs,
@@ -238,12 +238,20 @@ pub fn select(
         })
         .collect();
     keyed.sort_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
-    let near_count = (count as f64 * settings.root_share).round() as usize;
-    let near: Vec<u32> =
-        keyed.iter().map(|&(_, id)| id).filter(|&id| tree.node(id).depth <= 1).take(near_count).collect();
-    let rest: Vec<u32> =
-        keyed.iter().map(|&(_, id)| id).filter(|id| !near.contains(id)).take(count - near.len()).collect();
-    near.into_iter().chain(rest).collect()
+    let near = (count as f64 * settings.root_share).round() as usize;
+    let mut chosen: Vec<u32> = Vec::with_capacity(count);
+    // Half of the share is for the roots alone: children closer to p = 1/2 would starve them.
+    for (depth, until) in [(0, near.div_ceil(2)), (1, near), (u32::MAX, count)] {
+        for &(_, id) in &keyed {
+            if chosen.len() >= until {
+                break;
+            }
+            if tree.node(id).depth <= depth && !chosen.contains(&id) {
+                chosen.push(id);
+            }
+        }
+    }
+    chosen
 }
 
 /// Adds `judged` rollouts of which `correct` were right to node `id`; older ones fade by `memory` at the first visit

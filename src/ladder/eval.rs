@@ -13,7 +13,7 @@ use crate::ladder::policy::{Policy, SampleRequest};
 use crate::ladder::settings::EvaluationSettings;
 use crate::ladder::state::Host;
 use crate::ladder::stats::{mean_with_ci, pass_at_k};
-use crate::ladder::step::judge;
+use crate::ladder::step::logged;
 use crate::task::{Problem, Task, VerdictKind};
 use crate::train::rng::stream;
 
@@ -175,7 +175,7 @@ pub async fn evaluate<P: Policy>(
         .zip(answers)
         .map(|(problem, samples)| {
             let samples: Vec<JudgedSample> =
-                samples.iter().map(|sample| judge(task, problem, sample)).collect();
+                samples.iter().map(|sample| logged(sample, &task.verify(problem, &sample.text))).collect();
             ProblemResult {
                 problem: problem.problem.clone(),
                 id: problem.id.clone(),

@@ -48,7 +48,7 @@ pub struct Started {
     /// Model, device and sizes.
     pub policy: PolicyInfo,
     /// Every setting of the run.
-    pub settings: Settings,
+    pub settings: Box<Settings>,
     /// Root problems in use.
     pub roots: usize,
     /// Held-out problems.

@@ -8,7 +8,9 @@ pub mod curriculum;
 mod engine;
 pub mod eval;
 pub mod events;
+pub mod learner;
 pub mod policy;
+pub mod presets;
 pub mod report;
 pub mod run;
 #[cfg(not(target_arch = "wasm32"))]
@@ -19,4 +21,4 @@ pub mod stats;
 mod step;
 pub mod tree;
 pub mod ttrl;
-mod variants;
+pub mod variants;

@@ -183,7 +183,7 @@ impl<P: Policy> Run<'_, '_, P> {
             version: card.version.clone(),
             task: card.task.clone(),
             policy: engine.policy.info(),
-            settings: card.settings.clone(),
+            settings: Box::new(card.settings.clone()),
             roots: engine.tree.roots().count(),
             held_out: card.held_out.len(),
             resumed_from,

@@ -31,13 +31,15 @@ pub struct RunFolder {
 
 impl RunFolder {
     /// Makes the folder of a new run and writes `run.json`, so that an unwritable place shows before anything is
-    /// computed.
+    /// computed. A run that ended before it began (its model could not be loaded) is replaced.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the folder is not empty; [`Error::Io`] if it cannot be written.
+    /// [`Error::Usage`] if the folder holds a run or anything else; [`Error::Io`] if it cannot be written.
     pub fn create(path: impl AsRef<Path>, card: RunCard) -> Result<Self> {
         let path = path.as_ref();
-        if path.join("run.json").exists() {
+        let begun = path.join("state.safetensors").exists()
+            || fs::metadata(path.join("events.jsonl")).is_ok_and(|log| log.len() > 0);
+        if begun {
             return Err(Error::usage(
                 "--output",
                 format!("{} holds a run already", path.display()),
@@ -45,12 +47,15 @@ impl RunFolder {
             ));
         }
         create_folder(path)?;
-        if fs::read_dir(path).map_err(|source| Error::read(path, source))?.next().is_some() {
-            return Err(Error::usage(
-                "--output",
-                format!("{} is not empty and holds no run", path.display()),
-                "choose a new folder",
-            ));
+        for entry in fs::read_dir(path).map_err(|source| Error::read(path, source))? {
+            let name = entry.map_err(|source| Error::read(path, source))?.file_name();
+            if name != "run.json" && name != "events.jsonl" {
+                return Err(Error::usage(
+                    "--output",
+                    format!("{} is not empty and holds no run", path.display()),
+                    "choose a new folder",
+                ));
+            }
         }
         let log_path = path.join("events.jsonl");
         let log = open_log(&log_path)?;

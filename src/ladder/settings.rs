@@ -1,11 +1,12 @@
-//! Every number of a run, and the presets that fix them.
+//! Every number of a run.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::policy::Sampling;
+pub use crate::ladder::presets::Preset;
 use crate::ladder::tree::Limits;
 use crate::train::lora_config::LoraConfig;
-use crate::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
+use crate::train::loss::{Aggregation, KlConfig, KlEstimator, LossConfig, LossName};
 use crate::train::schedule::{Schedule, ScheduleKind};
 use crate::train::trainer::Optimizer;
 use crate::{Error, Result};
@@ -112,13 +113,14 @@ pub struct CurriculumSettings {
     /// Exponent on the expected p(1-p) of a node when problems are drawn; 1 is the expectation itself, more keeps
     /// a crowd of nearly solved nodes from outweighing the few at the frontier.
     pub sharpness: f64,
-    /// Share of every batch that is drawn from the roots and their direct children.
+    /// Share of every batch that is drawn from the roots and their direct children, half of it from the roots alone.
     pub root_share: f64,
     /// Rollouts that tell whether an unmeasured problem is worth a full group; 0 gives every problem a full group.
     pub probe_samples: usize,
-    /// Problems with at least this many (discounted) judged rollouts are not probed.
+    /// Problems with at least this many (discounted) judged rollouts are not probed, if they are promising.
     pub probe_until: f64,
-    /// A probed problem gets its full group if the chance that its rewards will differ is at least this.
+    /// A problem is promising, and a probed one gets its full group, if the chance that the outcomes will differ is
+    /// at least this.
     pub probe_threshold: f64,
     /// Most rounds of drawing further problems for groups without signal.
     pub refill_rounds: usize,
@@ -150,162 +152,36 @@ pub struct EvaluationSettings {
     pub sampling: Sampling,
 }
 
-/// A named set of settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Preset {
-    /// The paper's values where it gives them (arXiv 2503.00735, sections 3.1 and 3.2) and those of its released
-    /// training scripts elsewhere, with the tenfold learning rate that LoRA needs; static tree, no probes, no refill.
-    Paper,
-    /// For instruction-tuned models under a billion parameters on one GPU: small groups and batches, adaptive tree.
-    Small,
-    /// For the embedded `tiny` model: terse prompts, short answers, a high learning rate.
-    Tiny,
-}
-
-impl std::str::FromStr for Preset {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "paper" => Ok(Self::Paper),
-            "small" => Ok(Self::Small),
-            "tiny" => Ok(Self::Tiny),
-            _ => {
-                Err(Error::usage("--preset", format!("unknown preset `{name}`"), "use paper, small or tiny"))
-            }
-        }
-    }
-}
-
 impl Settings {
-    /// The settings of a preset.
-    pub fn preset(preset: Preset) -> Self {
-        match preset {
-            Preset::Paper => Self::paper(),
-            Preset::Small => Self::small(),
-            Preset::Tiny => Self::tiny(),
+    /// Takes the parts of another loss; the KL term stays.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a loss that does not learn from rewards.
+    pub fn set_loss(&mut self, name: LossName) -> Result<()> {
+        if name == LossName::Sft {
+            return Err(Error::usage(
+                "--loss",
+                "sft learns from given answers, not from rewards",
+                "use grpo, dapo, dr_grpo, gspo or cispo",
+            ));
         }
+        self.loss = LossConfig { kl: self.loss.kl, ..name.config(self.sampling.max_tokens) };
+        Ok(())
     }
 
-    fn paper() -> Self {
-        Self {
-            seed: 0,
-            steps: 250,
-            token_budget: None,
-            prompts_per_step: 128,
-            group_size: 8,
-            sampling: Sampling { max_tokens: 1024, ..Sampling::default() },
-            learning_rate: 1e-5,
-            schedule: ScheduleKind::Constant,
-            warmup_steps: 0,
-            optimizer: Optimizer::default(),
-            lora: LoraConfig { rank: 32, ..LoraConfig::default() },
-            loss: LossConfig {
-                kl: Some(KlConfig { coef: 1e-3, estimator: KlEstimator::K3, bias_correction: false }),
-                ..LossName::Grpo.config(1024)
-            },
-            reward: Rewards { correct: 1.05, wrong: 0.05, malformed: 0.0 },
-            variants: VariantSettings {
-                enabled: true,
-                per_node: 20,
-                per_completion: 10,
-                initial_levels: 3,
-                parents_per_level: 300,
-                limits: Limits { depth: 3, children: 40, nodes: 9000, problem_bytes: 256 },
-                mix: VariantMix { easier: 0.7, equivalent: 0.3, harder: 0.0 },
-                transformations: [3, 5],
-                temperatures: vec![0.8, 1.0, 1.2, 1.4],
-                sampling: Sampling { max_tokens: 1536, ..Sampling::default() },
-                personas: personas(),
-            },
-            curriculum: CurriculumSettings {
-                adaptive: false,
-                sharpness: 2.0,
-                root_share: 0.0,
-                probe_samples: 0,
-                probe_until: 0.0,
-                probe_threshold: 0.0,
-                refill_rounds: 0,
-                prior_strength: 2.0,
-                memory: 0.7,
-                solved_rate: 0.9,
-                rest_steps: 20,
-                grow_after: 8.0,
-                grow_per_step: 0,
-                promote_share: 0.5,
-            },
-            evaluation: EvaluationSettings {
-                every: 10,
-                samples: 1,
-                sampling: Sampling { max_tokens: 1024, ..Sampling::default() },
-            },
-            checkpoint_every: 10,
-        }
+    /// Sets the weight of the KL term; 0 takes it out, so that the base model's log-probabilities are not computed.
+    pub fn set_kl_coef(&mut self, coef: f64) {
+        let kl =
+            self.loss.kl.unwrap_or(KlConfig { coef, estimator: KlEstimator::K3, bias_correction: false });
+        self.loss.kl = (coef != 0.0).then_some(KlConfig { coef, ..kl });
     }
 
-    fn small() -> Self {
-        let paper = Self::paper();
-        let answer = Sampling { max_tokens: 256, ..Sampling::default() };
-        Self {
-            steps: 100,
-            lora: LoraConfig { rank: 16, ..LoraConfig::default() },
-            prompts_per_step: 8,
-            sampling: answer,
-            learning_rate: 4e-5,
-            warmup_steps: 2,
-            loss: LossName::Dapo.config(answer.max_tokens),
-            variants: VariantSettings {
-                per_node: 10,
-                per_completion: 5,
-                initial_levels: 1,
-                parents_per_level: 32,
-                limits: Limits { depth: 3, children: 30, nodes: 2000, problem_bytes: 200 },
-                transformations: [3, 6],
-                sampling: Sampling { max_tokens: 320, top_p: 0.95, ..answer },
-                ..paper.variants
-            },
-            curriculum: CurriculumSettings {
-                adaptive: true,
-                root_share: 0.4,
-                probe_samples: 2,
-                probe_until: 4.0,
-                probe_threshold: 0.35,
-                refill_rounds: 3,
-                grow_per_step: 4,
-                ..paper.curriculum
-            },
-            evaluation: EvaluationSettings { every: 10, samples: 1, sampling: answer },
-            checkpoint_every: 5,
-            ..paper
-        }
-    }
-
-    fn tiny() -> Self {
-        let small = Self::small();
-        let answer = Sampling { max_tokens: 64, ..Sampling::default() };
-        Self {
-            steps: 60,
-            prompts_per_step: 16,
-            sampling: answer,
-            learning_rate: 1e-3,
-            lora: LoraConfig { rank: 8, ..LoraConfig::default() },
-            warmup_steps: 0,
-            reward: Rewards { correct: 1.0, wrong: 0.0, malformed: 0.0 },
-            loss: LossName::Grpo.config(answer.max_tokens),
-            variants: VariantSettings {
-                per_node: 8,
-                per_completion: 1,
-                parents_per_level: 64,
-                limits: Limits { depth: 3, children: 24, nodes: 2000, problem_bytes: 64 },
-                sampling: Sampling { top_p: 1.0, ..answer },
-                personas: Vec::new(),
-                ..small.variants
-            },
-            curriculum: CurriculumSettings { root_share: 0.5, grow_per_step: 8, ..small.curriculum },
-            evaluation: EvaluationSettings { every: 20, samples: 4, sampling: answer },
-            checkpoint_every: 10,
-            ..small
+    /// Sets the longest answer, in training and evaluation.
+    pub fn set_max_tokens(&mut self, max_tokens: usize) {
+        self.sampling.max_tokens = max_tokens;
+        self.evaluation.sampling.max_tokens = max_tokens;
+        if let Aggregation::DrGrpo { max_completion } = &mut self.loss.aggregation {
+            *max_completion = max_tokens;
         }
     }
 
@@ -439,35 +315,24 @@ impl Settings {
     }
 }
 
-/// Experts whose ways of looking at a problem give different variants.
-fn personas() -> Vec<String> {
-    [
-        "Leonhard Euler, who thinks in series and substitutions",
-        "Carl Friedrich Gauss, who looks for patterns and symmetry",
-        "Emmy Noether, who strips a problem to its structure",
-        "Bernhard Riemann, who sees functions as geometry",
-        "Srinivasa Ramanujan, who finds unexpected special cases",
-        "a calculus teacher who writes graded exercise sheets",
-        "an engineer who needs formulas that can be computed by hand",
-        "a contest author who hides a simple idea in an unusual form",
-    ]
-    .map(str::to_owned)
-    .to_vec()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
     #[test]
-    fn presets_are_valid_and_survive_json() {
-        for preset in ["paper", "small", "tiny"] {
-            let settings = Settings::preset(preset.parse().unwrap());
-            settings.check().unwrap();
-            let json = serde_json::to_string(&settings).unwrap();
-            assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
-        }
+    fn a_loss_takes_the_answers_length_and_leaves_the_kl_term() {
+        let mut settings = Settings::preset(Preset::Paper);
+        settings.set_loss(LossName::DrGrpo).unwrap();
+        settings.set_max_tokens(77);
+        assert_eq!(settings.loss.aggregation, Aggregation::DrGrpo { max_completion: 77 });
+        assert_eq!(settings.evaluation.sampling.max_tokens, 77);
+        assert_eq!(settings.loss.kl.unwrap().coef, 1e-3);
+        settings.set_kl_coef(0.0);
+        assert!(!settings.loss.needs_reference());
+        settings.set_kl_coef(0.5);
+        assert_eq!(settings.loss.kl.unwrap().coef, 0.5);
+        assert!(settings.set_loss(LossName::Sft).unwrap_err().to_string().starts_with("--loss"));
     }
 
     #[test]
@@ -485,6 +350,5 @@ mod tests {
         assert!(bad(|s| s.variants.mix.easier = 0.9).starts_with("variants.mix"));
         assert!(bad(|s| s.curriculum.memory = 2.0).starts_with("curriculum.memory"));
         assert!(bad(|s| s.curriculum.probe_samples = 99).starts_with("curriculum.probe_samples"));
-        assert!("pape".parse::<Preset>().unwrap_err().to_string().contains("paper, small or tiny"));
     }
 }

@@ -10,7 +10,7 @@ use crate::ladder::events::{
 };
 use crate::ladder::policy::{Episode, Policy, Sample, SampleRequest, UpdateSettings, UpdateStats};
 use crate::ladder::settings::Rewards;
-use crate::task::{Problem, Task, Verdict, VerdictKind};
+use crate::task::{Verdict, VerdictKind};
 use crate::train::advantage::advantages;
 
 /// Completions of one problem, judged.
@@ -54,11 +54,15 @@ pub(crate) fn reward(rewards: &Rewards, verdict: VerdictKind) -> Option<f32> {
     }
 }
 
-/// Judges one completion; what the log keeps of it is bounded.
-pub(crate) fn judge(task: &dyn Task, problem: &Problem, sample: &Sample) -> JudgedSample {
+/// A completion and its judgement as the log keeps them: bounded, since both hold model text.
+pub(crate) fn logged(sample: &Sample, verdict: &Verdict) -> JudgedSample {
     JudgedSample {
         text: logged_text(&sample.text),
-        verdict: task.verify(problem, &sample.text),
+        verdict: Verdict {
+            verdict: verdict.verdict,
+            reason: logged_text(&verdict.reason),
+            answer: verdict.answer.as_deref().map(logged_text),
+        },
         tokens: sample.tokens.len(),
         finished: sample.finished,
     }
@@ -128,8 +132,8 @@ impl<P: Policy> Engine<'_, '_, P> {
 
     /// Rolls out problems until enough groups have a signal or the rounds are used up.
     ///
-    /// A problem of which little is known gets a few probes first and the rest of its group only if that group is
-    /// likely to have a signal. That the decision depends on the probes, which stay in the group, biases a group's
+    /// A problem of which little is known, or little is hoped for, gets a few probes first and the rest of its group
+    /// only if that group is likely to have a signal. That the decision depends on the probes, which stay in the group, biases a group's
     /// composition towards mixed outcomes; dropping groups without signal does the same.
     async fn collect(&mut self, step: u64) -> Result<Collected> {
         let settings = self.settings;
@@ -157,8 +161,10 @@ impl<P: Policy> Engine<'_, '_, P> {
             let first: Vec<(u32, usize)> = chosen
                 .iter()
                 .map(|&id| {
-                    let known = c.probe_samples == 0 || self.tree.node(id).recent_attempts >= c.probe_until;
-                    (id, if known { settings.group_size } else { c.probe_samples })
+                    let promising = self.tree.node(id).recent_attempts >= c.probe_until
+                        && beliefs.posterior(id).signal(settings.group_size) >= c.probe_threshold;
+                    let whole = c.probe_samples == 0 || promising;
+                    (id, if whole { settings.group_size } else { c.probe_samples })
                 })
                 .collect();
             self.rollout(step, &first, &mut collected).await?;
@@ -243,12 +249,7 @@ impl<P: Policy> Engine<'_, '_, P> {
         let samples = shown
             .into_iter()
             .flatten()
-            .map(|place| JudgedSample {
-                text: logged_text(&group.samples[place].text),
-                verdict: group.verdicts[place].clone(),
-                tokens: group.samples[place].tokens.len(),
-                finished: group.samples[place].finished,
-            })
+            .map(|place| logged(&group.samples[place], &group.verdicts[place]))
             .collect();
         let node = self.tree.node(id);
         self.host.emit(&Event::Verified(events::Verified {

@@ -10,11 +10,12 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::engine::{Engine, sample};
-use crate::ladder::events::{self, Event, FinishReason, Phase, WarningCode, logged_text};
+use crate::ladder::events::{self, Event, FinishReason, Phase, WarningCode};
 use crate::ladder::policy::{Policy, Sample, SampleRequest, Sampling};
 use crate::ladder::settings::Settings;
 use crate::ladder::state::{Host, Progress};
 use crate::ladder::tree::Tree;
+use crate::ladder::variants::single_root;
 use crate::task::{Problem, Task, Verdict};
 use crate::train::guard::MAX_NON_FINITE;
 use crate::{Error, Result};
@@ -84,11 +85,7 @@ pub async fn ttrl<P: Policy>(
             "use at least one vote of one token",
         ));
     }
-    let mut tree = Tree::new(HashSet::new());
-    if let Err(reason) = tree.add_root(task, problem) {
-        let text = format!("`{}`: {}", logged_text(&problem.problem), reason.words());
-        return Err(Error::usage("--problem", text, "write it in the task's notation"));
-    }
+    let tree = single_root(task, problem)?;
     policy.push_adapter().await?;
     let outcome = learn_and_vote(policy, task, problem, settings, host, tree).await;
     policy.pop_adapter(settings.keep && outcome.is_ok()).await?;
@@ -110,7 +107,7 @@ async fn learn_and_vote<P: Policy>(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         task: task.name().to_owned(),
         policy: engine.policy.info(),
-        settings: settings.settings.clone(),
+        settings: Box::new(settings.settings.clone()),
         roots: 1,
         held_out: 0,
         resumed_from: None,
@@ -149,15 +146,10 @@ async fn learn_and_vote<P: Policy>(
     })
 }
 
-/// Grows the tree and trains on its variants until the steps or the tokens are spent.
+/// Makes the tree and trains on its variants until the steps or the tokens are spent.
 async fn learn<P: Policy>(engine: &mut Engine<'_, '_, P>) -> Result<()> {
     let settings = engine.settings;
-    let mut level: Vec<u32> = engine.tree.roots().collect();
-    for _ in 0..settings.variants.initial_levels.max(1) {
-        let born = engine.tree.len() as u32;
-        engine.grow(&level).await?;
-        level = (born..engine.tree.len() as u32).take(settings.variants.parents_per_level).collect();
-    }
+    engine.grow_levels().await?;
     if engine.tree.len() == engine.withheld.len() {
         let message = "no usable variant was written, so nothing was learned before the vote".to_owned();
         return engine.warn(0, WarningCode::Other, message);

@@ -1,16 +1,84 @@
 //! The model writes variants of problems, and those that are problems of their own become nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use crate::Result;
+use serde::{Deserialize, Serialize};
+
 use crate::ladder::engine::Engine;
 use crate::ladder::events::{self, Event, Phase, VariantRecord, logged_text};
 use crate::ladder::policy::{Policy, Sample, SampleRequest, Sampling};
-use crate::ladder::settings::{VariantMix, VariantSettings};
-use crate::ladder::state::{Cycle, Randomness};
-use crate::ladder::tree::{Proposal, Rejection};
-use crate::task::{PromptStyle, Task, VariantKind, VariantRequest};
+use crate::ladder::settings::{Settings, VariantMix, VariantSettings};
+use crate::ladder::state::{Cycle, Host, Progress, Randomness};
+use crate::ladder::tree::{NodeKind, Proposal, Rejection, Tree};
+use crate::task::{Problem, PromptStyle, Task, VariantKind, VariantRequest};
 use crate::train::rng::{below, permutation};
+use crate::{Error, Result};
+
+/// A problem that was proposed for a tree, with what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposedVariant {
+    /// Its node; `None` if it was dropped.
+    pub id: Option<u32>,
+    /// The node that it is a variant of; `None` for the root.
+    pub parent: Option<u32>,
+    /// As it was written.
+    pub problem: String,
+    /// The kind that was asked for.
+    pub kind: NodeKind,
+    /// Whether it became a node.
+    pub valid: bool,
+    /// Why it did not.
+    pub reason: Option<Rejection>,
+}
+
+/// The tree of variants of one problem, as a run makes it before its first step: the root, then everything that the
+/// model proposed, dropped proposals included.
+///
+/// # Errors
+/// [`Error::Usage`] if the problem or the settings are unusable; [`Error::Cancelled`]; errors of policy and host.
+pub async fn variant_tree<P: Policy>(
+    policy: &mut P,
+    task: &dyn Task,
+    problem: &Problem,
+    settings: &Settings,
+    host: &mut Host<'_>,
+) -> Result<Vec<ProposedVariant>> {
+    settings.check()?;
+    let tree = single_root(task, problem)?;
+    let progress = Progress::new(settings.seed);
+    let mut engine = Engine { policy, task, settings, host, tree, progress, withheld: HashSet::new() };
+    let mut proposed = vec![ProposedVariant {
+        id: Some(0),
+        parent: None,
+        problem: problem.problem.clone(),
+        kind: NodeKind::Root,
+        valid: true,
+        reason: None,
+    }];
+    for report in engine.grow_levels().await? {
+        proposed.extend(report.variants.into_iter().map(|variant| ProposedVariant {
+            id: variant.id,
+            parent: Some(report.parent),
+            problem: variant.problem,
+            kind: variant.kind,
+            valid: variant.id.is_some(),
+            reason: variant.rejection,
+        }));
+    }
+    Ok(proposed)
+}
+
+/// A tree with `problem` as its only root and nothing held out.
+pub(crate) fn single_root(task: &dyn Task, problem: &Problem) -> Result<Tree> {
+    let mut tree = Tree::new(HashSet::new());
+    match tree.add_root(task, problem) {
+        Ok(_) => Ok(tree),
+        Err(reason) => {
+            let text = format!("`{}`: {}", logged_text(&problem.problem), reason.words());
+            Err(Error::usage("--problem", text, "write it in the task's notation"))
+        }
+    }
+}
 
 /// One prompt that asks for variants, and how often it is sampled.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,8 +161,21 @@ fn read_variants(task: &dyn Task, sample: &Sample, count: usize) -> Vec<String> 
 }
 
 impl<P: Policy> Engine<'_, '_, P> {
-    /// Asks for variants of every node of `parents` in one batch and adds those that hold up.
-    pub(crate) async fn grow(&mut self, parents: &[u32]) -> Result<()> {
+    /// Makes the levels of the tree that come before the first step, and reports on every parent.
+    pub(crate) async fn grow_levels(&mut self) -> Result<Vec<events::Variants>> {
+        let settings = &self.settings.variants;
+        let mut reports = Vec::new();
+        let mut level: Vec<u32> = self.tree.roots().collect();
+        for _ in 0..settings.initial_levels.max(1) {
+            let born = self.tree.len() as u32;
+            reports.extend(self.grow(&level).await?);
+            level = (born..self.tree.len() as u32).take(settings.parents_per_level).collect();
+        }
+        Ok(reports)
+    }
+
+    /// Asks for variants of every node of `parents` in one batch and adds those that hold up; one report a parent.
+    pub(crate) async fn grow(&mut self, parents: &[u32]) -> Result<Vec<events::Variants>> {
         let settings = self.settings;
         let variants = &settings.variants;
         let style = self.policy.prompt_style();
@@ -120,7 +201,7 @@ impl<P: Policy> Engine<'_, '_, P> {
             self.tree.node_mut(parent).expansions += 1;
         }
         if requests.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let answers = self.sample(Phase::Variants, step, &requests).await?;
         let mut reports: BTreeMap<u32, events::Variants> = BTreeMap::new();
@@ -141,13 +222,14 @@ impl<P: Policy> Engine<'_, '_, P> {
             }
             reports.insert(*parent, report);
         }
-        for report in reports.into_values() {
+        let reports: Vec<events::Variants> = reports.into_values().collect();
+        for report in &reports {
             self.progress.total_rollout_tokens += report.tokens as u64;
             self.progress.variant_tokens += report.tokens;
-            self.host.emit(&Event::Variants(report))?;
+            self.host.emit(&Event::Variants(report.clone()))?;
         }
         self.progress.rejections = self.tree.rejections().clone();
-        Ok(())
+        Ok(reports)
     }
 
     fn take_variants(

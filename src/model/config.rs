@@ -99,6 +99,12 @@ impl ModelConfig {
         self.num_kv_heads * self.head_dim
     }
 
+    /// Number of weights, each counted once where embedding and head are tied.
+    pub fn parameters(&self) -> u64 {
+        let count = |shape: &[usize]| shape.iter().map(|&n| n as u64).product::<u64>();
+        super::source::expected(self).iter().map(|(_, shape)| count(shape)).sum()
+    }
+
     /// Adds end tokens that another file (`generation_config.json`) names; those known are kept.
     ///
     /// # Errors

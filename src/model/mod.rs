@@ -1,14 +1,19 @@
 //! Models: configuration, families, weights, tokenizer and chat template; the forward pass.
 
 pub mod block;
+pub mod chat;
 pub mod config;
 pub mod family;
 pub mod generate;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod hub;
 pub mod lora;
 pub mod module;
+pub mod open;
 pub mod pack;
 pub mod packed;
 pub mod source;
+pub mod tiny;
 pub mod tokenizer;
 pub mod weights;
 

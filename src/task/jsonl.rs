@@ -71,6 +71,15 @@ fn number(text: &str) -> Option<f64> {
     Some(scale * expr.eval(0.0, Branch::Real).value).filter(|value| value.is_finite())
 }
 
+/// Whether a known answer means a number. Texts that merely could be computed do not: the date `2025-01-02`, the choice `E`.
+fn means_number(text: &str) -> bool {
+    let text = unwrap_math(text);
+    let body = text.trim_start_matches(['-', '+']);
+    let literal = body.parse::<f64>().is_ok_and(f64::is_finite);
+    let computed = body.len() > 1 && !body.contains('-') && body.matches('/').count() <= 1;
+    (literal || computed) && number(text).is_some()
+}
+
 fn same_text(left: &str, right: &str) -> bool {
     let words = |text| unwrap_math(text).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     words(left) == words(right)
@@ -128,7 +137,12 @@ impl Task for Jsonl {
             return Verdict::new(VerdictKind::Malformed, "the answer is empty", None);
         }
         let answer = Some(text.chars().take(200).collect());
-        let expected = if self.comparison == Match::Exact { None } else { number(known) };
+        let numeric = match self.comparison {
+            Match::Auto => means_number(known),
+            Match::Exact => false,
+            Match::Numeric => true,
+        };
+        let expected = if numeric { number(known) } else { None };
         let judge = |equal: bool| if equal { VerdictKind::Correct } else { VerdictKind::Wrong };
         match (expected, self.comparison) {
             (None, Match::Numeric) => {
@@ -194,6 +208,13 @@ mod tests {
             ("Paris", "<answer> Paris. </answer>", VerdictKind::Correct),
             ("New York", "<answer>New  York</answer>", VerdictKind::Correct),
             ("Paris", "<answer>Rome</answer>", VerdictKind::Wrong),
+            ("1e-3", "<answer>0.001</answer>", VerdictKind::Correct),
+            ("-7", "<answer>-7</answer>", VerdictKind::Correct),
+            ("2\\sqrt{3}", "<answer>sqrt(12)</answer>", VerdictKind::Correct),
+            ("2025-01-02", "<answer>2025-01-02</answer>", VerdictKind::Correct),
+            ("2025-01-02", "<answer>2022</answer>", VerdictKind::Wrong),
+            ("E", "<answer>E</answer>", VerdictKind::Correct),
+            ("E", "<answer>2.718281828459045</answer>", VerdictKind::Wrong),
         ] {
             assert_eq!(verdict(&auto, known, completion), expected, "{known} | {completion}");
         }

@@ -1,5 +1,6 @@
 //! Tasks: problems, prompts, and verifiers. CPU only; knows nothing of models or training.
 
+pub use problems::parse_problems;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -12,6 +13,7 @@ pub mod expr;
 mod integral;
 mod jsonl;
 mod plain;
+mod problems;
 mod text;
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -88,7 +88,7 @@ impl Case {
     pub(crate) fn run(&self, gpu: &Gpu) -> std::result::Result<f64, String> {
         assert!(!self.checks.is_empty(), "{} checks nothing", self.name);
         let mut worst = 0.0f64;
-        let (first, second) = self.outputs(gpu).map_err(|error| error.to_string())?;
+        let [first, second] = self.outputs(gpu).map_err(|error| error.to_string())?;
         for ((check, got), again) in self.checks.iter().zip(first).zip(second) {
             let place = |text: String| format!("buffer {} from {}: {text}", check.buffer, check.from);
             if got != again {
@@ -113,7 +113,7 @@ impl Case {
     }
 
     /// The checked buffers' words after a run and after another one of the same plan.
-    fn outputs(&self, gpu: &Gpu) -> Result<(Vec<Vec<u32>>, Vec<Vec<u32>>)> {
+    fn outputs(&self, gpu: &Gpu) -> Result<[Vec<Vec<u32>>; 2]> {
         let buffers: Result<Vec<Buffer>> =
             self.buffers.iter().map(|(shape, _)| gpu.buffer(&self.name, shape)).collect();
         let buffers = buffers?;
@@ -125,6 +125,6 @@ impl Case {
             gpu.run(&plan)?;
             Ok(self.checks.iter().map(|check| common::read_words(gpu, &buffers[check.buffer])).collect())
         };
-        Ok((once()?, once()?))
+        Ok([once()?, once()?])
     }
 }

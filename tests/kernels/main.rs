@@ -17,6 +17,7 @@ mod peak;
 mod rows;
 mod sample;
 mod sample_random;
+mod shapes;
 mod update;
 
 use std::collections::BTreeSet;
@@ -25,8 +26,11 @@ use case::Case;
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::{Format, Weight};
 
-/// The cases of every kernel, by the stem of its shader.
-const TABLE: &[(&str, fn() -> Vec<Case>)] = &[
+/// The stem of a shader and the cases of its kernels.
+type Row = (&'static str, fn() -> Vec<Case>);
+
+/// Every kernel.
+const TABLE: &[Row] = &[
     ("adamw", update::adamw),
     ("add_bias", rows::add_bias),
     ("attention", attention::cases),
@@ -45,7 +49,7 @@ const TABLE: &[(&str, fn() -> Vec<Case>)] = &[
 ];
 
 /// Runs a table, prints the worst error of each kernel and fails with every case that is out of bounds.
-fn run_table(gpu: &Gpu, table: &[(&str, fn() -> Vec<Case>)]) {
+fn run_table(gpu: &Gpu, table: &[Row]) {
     let mut failures = Vec::new();
     println!("{} ({})", gpu.report().name, gpu.report().driver);
     for (stem, cases) in table {

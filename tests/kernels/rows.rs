@@ -18,30 +18,36 @@ pub(crate) fn rms_norm() -> Vec<Case> {
     let mut cases = Vec::new();
     for (rows, cols) in shapes() {
         for (eps, accumulate) in [(1e-5, false), (0.5, true)] {
-            let mut case = Case::new(format!("rows {rows} cols {cols} eps {eps} accumulate {accumulate}"));
-            let (x, w) = (random.normal(rows * cols), random.normal(cols));
-            let (dy, old) = (random.normal(rows * cols), random.normal(rows * cols));
-            let wide_eps = f64::from(eps);
-            let want_y = reference::rms_norm::forward(&wide(&x), &wide(&w), wide_eps);
-            let mut want_dx = reference::rms_norm::backward_x(&wide(&x), &wide(&w), &wide(&dy), wide_eps);
-            let shape = [rows, cols];
-            let (x, w, dy) = (case.input(&shape, &x), case.input(&[cols], &w), case.input(&shape, &dy));
-            let y = case.output(&shape);
-            let dx = if accumulate { case.input(&shape, &old) } else { case.output(&shape) };
-            if accumulate {
-                want_dx.iter_mut().zip(&old).for_each(|(dx, old)| *dx += f64::from(*old));
-            }
-            case.record(move |rec, b| {
-                rms_norm::forward(rec, &b[x], &b[w], &b[y], eps)?;
-                rms_norm::backward_x(rec, &b[x], &b[w], &b[dy], &b[dx], eps, accumulate)
-            });
-            case.near(y, want_y, Policy::of(Dtype::F32, cols).rows(cols));
-            // With one column and a small eps, y hardly depends on x: differences of numbers of the size of dy.
-            case.near(dx, want_dx, Policy::of(Dtype::F32, cols).rows(cols).at_least(1.0));
-            cases.push(case);
+            cases.push(norm(&mut random, rows, cols, eps, accumulate));
         }
     }
+    // More workgroups than one axis of the grid may have.
+    cases.push(norm(&mut random, 65_600, 2, 0.5, false));
     cases
+}
+
+fn norm(random: &mut Random, rows: usize, cols: usize, eps: f32, accumulate: bool) -> Case {
+    let mut case = Case::new(format!("rows {rows} cols {cols} eps {eps} accumulate {accumulate}"));
+    let (x, w) = (random.normal(rows * cols), random.normal(cols));
+    let (dy, old) = (random.normal(rows * cols), random.normal(rows * cols));
+    let wide_eps = f64::from(eps);
+    let want_y = reference::rms_norm::forward(&wide(&x), &wide(&w), wide_eps);
+    let mut want_dx = reference::rms_norm::backward_x(&wide(&x), &wide(&w), &wide(&dy), wide_eps);
+    let shape = [rows, cols];
+    let (x, w, dy) = (case.input(&shape, &x), case.input(&[cols], &w), case.input(&shape, &dy));
+    let y = case.output(&shape);
+    let dx = if accumulate { case.input(&shape, &old) } else { case.output(&shape) };
+    if accumulate {
+        want_dx.iter_mut().zip(&old).for_each(|(dx, old)| *dx += f64::from(*old));
+    }
+    case.record(move |rec, b| {
+        rms_norm::forward(rec, &b[x], &b[w], &b[y], eps)?;
+        rms_norm::backward_x(rec, &b[x], &b[w], &b[dy], &b[dx], eps, accumulate)
+    });
+    case.near(y, want_y, Policy::of(Dtype::F32, cols).rows(cols));
+    // With one column and a small eps, y hardly depends on x: differences of numbers of the size of dy.
+    case.near(dx, want_dx, Policy::of(Dtype::F32, cols).rows(cols).at_least(1.0));
+    case
 }
 
 pub(crate) fn add_bias() -> Vec<Case> {

@@ -137,18 +137,19 @@ fn certain(name: &str, batch: Batch) -> Case {
     case
 }
 
-/// Row by row: goes on, stops at a token, stops at the limit, idle, goes on to its next page, out of room in `out`.
+/// Row by row: goes on, stops at a token, stops at the limit, idle, goes on to its next page, out of room in `out`, at the end of its pages.
 fn moves() -> Case {
     let vocab = 9;
     let mut random = Random::new(41);
-    let mut z = random.normal(6 * vocab);
-    (0..6).for_each(|row| z[row * vocab + row] = 10.0);
+    let rows = 7;
+    let mut z = random.normal(rows * vocab);
+    (0..rows).for_each(|row| z[row * vocab + row] = 10.0);
     let edge = PAGE as u32 - 1;
-    let mut batch = Batch::new(vocab, z, vec![GREEDY; 6]);
+    let mut batch = Batch::new(vocab, z, vec![GREEDY; rows]);
     batch.row_pages = 2;
-    batch.pages = (100..112).collect();
+    batch.pages = (100..114).collect();
     batch.capacity = 3;
-    batch.position = vec![4, 4, 6, 4, edge, 7];
+    batch.position = vec![4, 4, 6, 4, edge, 7, 2 * edge + 1];
     batch.live[3] = 0;
     batch.settings[0] = Settings { first: 4, stops: 1, stop: [7, 0, 0, 0], ..GREEDY };
     // Token 1 is the fourth stop; the row before had it in a place that was not used.
@@ -156,19 +157,20 @@ fn moves() -> Case {
     batch.settings[2] = Settings { first: 4, limit: 3, ..GREEDY };
     batch.settings[4] = Settings { first: edge - 1, limit: 3, ..GREEDY };
     batch.settings[5] = Settings { first: 4, ..GREEDY };
+    batch.settings[6] = Settings { first: 2 * edge, ..GREEDY };
     let (mut case, at) = case("moves", &batch);
     let same = crate::case::UNWRITTEN;
     let page = PAGE as u32;
-    case.bits(at.token, vec![0, 1, 2, same, 4, 5]);
-    case.bits(at.position, vec![5, 5, 7, 4, edge + 1, 8]);
-    case.bits(at.live, vec![1, 0, 0, 0, 1, 1]);
+    case.bits(at.token, vec![0, 1, 2, same, 4, 5, 6]);
+    case.bits(at.position, vec![5, 5, 7, 4, edge + 1, 8, 2 * page]);
+    case.bits(at.live, vec![1, 0, 0, 0, 1, 1, 0]);
     case.bits(
         at.pair,
-        vec![0, 100 * page + 5, 1, NONE, 2, NONE, same, same, 4, 109 * page, 5, 110 * page + 8],
+        vec![0, 100 * page + 5, 1, NONE, 2, NONE, same, same, 4, 109 * page, 5, 110 * page + 8, 6, NONE],
     );
-    // (row, step) of `out` that are written; the last row has no room for its step 3.
-    let written = [(0, 0), (1, 1), (2, 2), (4, 1)];
-    for row in 0..6 {
+    // (row, step) of `out` that are written; row 5 has no room for its step 3.
+    let written = [(0, 0), (1, 1), (2, 2), (4, 1), (6, 1)];
+    for row in 0..rows {
         for step in 0..3 {
             let token = if written.contains(&(row, step)) { row as u32 } else { same };
             case.bits_from(at.out, (row * 3 + step) * 2, vec![token]);

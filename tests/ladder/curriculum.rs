@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use stepladder::ladder::curriculum::{Beliefs, Beta, Draw, after_step, observe, select};
-use stepladder::ladder::settings::{CurriculumSettings, Preset, Settings};
+use stepladder::ladder::presets::Preset;
+use stepladder::ladder::settings::{CurriculumSettings, Settings};
 use stepladder::ladder::tree::{Limits, Proposal, Rejection, Tree};
 use stepladder::task::VariantKind;
 use stepladder::train::rng::stream;
@@ -67,7 +68,10 @@ fn integrals_are_compared_by_meaning() {
     let mut tree = Tree::new(HashSet::from([held_out]));
     let roots = problems(&["x*exp(x)", "exp(x)*x", "sin(2*x)/2", "x^2+"]);
     let outcomes: Vec<_> = roots.iter().map(|root| tree.add_root(&*task, root)).collect();
-    assert_eq!(outcomes, [Ok(0), Err(Rejection::Duplicate), Err(Rejection::HeldOut), Err(Rejection::Invalid)]);
+    assert_eq!(
+        outcomes,
+        [Ok(0), Err(Rejection::Duplicate), Err(Rejection::HeldOut), Err(Rejection::Invalid)]
+    );
     let limits = Limits { depth: 2, children: 9, nodes: 50, problem_bytes: 200 };
     let mut propose = |problem: &str| {
         let kind = VariantKind::Easier;

@@ -31,6 +31,19 @@ fn a_folder_in_use_is_left_alone() {
 }
 
 #[test]
+fn a_run_that_never_began_does_not_block_its_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run");
+    drop(RunFolder::create(&folder, card(settings())).unwrap());
+    let mut other = settings();
+    other.seed = 99;
+    let mut run = RunFolder::create(&folder, card(other.clone())).unwrap();
+    run_in(&mut run, &mut Mock::new(), &card(other), None).unwrap();
+    assert_eq!(RunFolder::open(&folder).unwrap().0.card().settings.seed, 99);
+    assert!(RunFolder::create(&folder, card(settings())).is_err());
+}
+
+#[test]
 fn an_unwritable_place_shows_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");

@@ -9,8 +9,9 @@ use stepladder::ladder::policy::{
     AdapterFile, Episode, OnProgress, Policy, PolicyInfo, Sample, SampleProgress, SampleRequest,
     UpdateSettings, UpdateStats,
 };
+use stepladder::ladder::presets::Preset;
 use stepladder::ladder::run::{Outcome, RunCard, run};
-use stepladder::ladder::settings::{Preset, Settings};
+use stepladder::ladder::settings::Settings;
 use stepladder::ladder::state::{Host, MemoryStore, Snapshot, Store};
 use stepladder::task::{
     Parameter, Problem, PromptStyle, Task, VariantKind, VariantRequest, Verdict, VerdictKind,

@@ -4,7 +4,9 @@ use stepladder::Result;
 use stepladder::ladder::events::{Event, FinishReason};
 use stepladder::ladder::settings::Settings;
 use stepladder::ladder::state::{Host, MemoryStore};
+use stepladder::ladder::tree::Rejection;
 use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
+use stepladder::ladder::variants::variant_tree;
 use stepladder::task::VerdictKind;
 
 use crate::mock::{Fault, Mock, Pairs, problems, settings};
@@ -80,4 +82,28 @@ fn budgets_hold_and_faults_put_the_adapter_back() {
     }
     let error = solve(&mut Mock::new(), "nonsense", settings(), false).0.unwrap_err().to_string();
     assert!(error.starts_with("--problem") && error.contains("nonsense"), "{error}");
+}
+
+#[test]
+fn the_variant_tree_alone_lists_everything_proposed() {
+    let (mut store, mut sink) = (MemoryStore::default(), |_: &Event| Ok(()));
+    let mut policy = Mock::new();
+    let cancel = policy.cancel;
+    let mut host = Host { store: &mut store, sink: &mut sink, clock: &|| 0.0, cancel };
+    let mut settings = settings();
+    settings.variants.initial_levels = 2;
+    let problem = &problems(&["4:1"])[0];
+    let nodes = pollster::block_on(variant_tree(&mut policy, &Pairs, problem, &settings, &mut host)).unwrap();
+    assert_eq!((nodes[0].id, nodes[0].parent, nodes[0].problem.as_str()), (Some(0), None, "4:1"));
+    assert!(nodes.iter().all(|node| node.valid == node.id.is_some() && node.valid == node.reason.is_none()));
+    assert!(nodes.iter().any(|node| node.reason == Some(Rejection::Invalid)));
+    assert!(
+        nodes.iter().any(|node| node.valid && node.parent.is_some_and(|parent| parent > 0)),
+        "two levels"
+    );
+    let ids: Vec<u32> = nodes.iter().filter_map(|node| node.id).collect();
+    let mut sorted = ids.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..ids.len() as u32).collect::<Vec<_>>());
+    assert_eq!(policy.updates(), 0);
 }

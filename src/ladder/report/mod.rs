@@ -5,6 +5,8 @@
 
 mod charts;
 mod page;
+mod text;
+mod tree_view;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;

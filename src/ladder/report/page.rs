@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::charts::{Scale, Series, line_chart, short};
+use super::text::{duration, percent, points, printable, thousands};
+use super::tree_view::{TreeNode, tree};
 use crate::ladder::events::{
     Evaluated, Event, FinishReason, Finished, JudgedSample, LevelResult, PassRate, Step, Variants, Verified,
 };
@@ -13,10 +15,6 @@ use crate::ladder::stats::paired_difference;
 use crate::ladder::tree::{Node, NodeKind, Rejection};
 use crate::task::VerdictKind;
 
-/// Most nodes that the page shows.
-const MAX_NODES: usize = 3000;
-/// Deepest level of the tree that the page shows.
-const MAX_DEPTH: u32 = 12;
 /// Most training answers that the page shows.
 const MAX_SAMPLES: usize = 16;
 /// Steps that the smoothed training curves average over.
@@ -108,24 +106,6 @@ struct Chart {
     last: String,
     legend: Vec<&'static str>,
     svg: String,
-}
-
-#[derive(Debug, Serialize)]
-struct TreeNode {
-    id: u32,
-    problem: String,
-    kind: &'static str,
-    level: Option<u32>,
-    /// Per cent; `None` if never answered.
-    rate: Option<f64>,
-    text: String,
-    persona: Option<String>,
-    promoted: bool,
-    resting: bool,
-    /// Open in the page.
-    open: bool,
-    descendants: usize,
-    children: Vec<TreeNode>,
 }
 
 #[derive(Debug, Serialize)]
@@ -331,6 +311,8 @@ fn charts(log: &Log<'_>) -> Vec<Chart> {
     };
     let wasted = |step: &Step| Some((step.groups_without_signal + step.probes) as f64);
     let share = |value: f64| percent(value);
+    // Without a KL term in the loss it is not measured and 0 throughout.
+    let measures_kl = log.steps.iter().any(|step| step.kl.is_some_and(|kl| kl != 0.0));
     let mut charts = Vec::new();
     let mut add = |title,
                    note,
@@ -358,7 +340,8 @@ fn charts(log: &Log<'_>) -> Vec<Chart> {
     add("Groups per step", "", Scale::FromZero, groups, &["with signal", "without, probes included"], &short);
     let nodes = vec![course(&|step| Some(step.frontier as f64)), course(&|step| Some(step.solved as f64))];
     add("Problems in the tree", "", Scale::FromZero, nodes, &["at the frontier", "solved"], &short);
-    add("KL to the base", "per token", Scale::FromZero, vec![course(&|step| step.kl)], &[], &short);
+    let kl = course(&|step| step.kl.filter(|_| measures_kl));
+    add("KL to the base", "per token", Scale::FromZero, vec![kl], &[], &short);
     add("Entropy", "nats per token", Scale::FromZero, vec![course(&|step| step.entropy)], &[], &short);
     add("Loss", "", Scale::Free, vec![course(&|step| step.loss)], &[], &short);
     add(
@@ -381,58 +364,6 @@ fn smoothed(line: Series) -> Series {
         })
         .collect();
     Series { points, ..line }
-}
-
-/// The tree for the page and the number of nodes in it: whole subtrees of early roots first, so that what is left out
-/// is left out together.
-fn tree(nodes: &[Node], step: u64) -> (Vec<TreeNode>, usize) {
-    let mut children: BTreeMap<Option<u32>, Vec<&Node>> = BTreeMap::new();
-    for node in nodes {
-        children.entry(node.parent).or_default().push(node);
-    }
-    let mut room = MAX_NODES;
-    let roots = branch(&children, None, step, &mut room);
-    (roots, MAX_NODES - room)
-}
-
-fn branch(
-    children: &BTreeMap<Option<u32>, Vec<&Node>>,
-    parent: Option<u32>,
-    step: u64,
-    room: &mut usize,
-) -> Vec<TreeNode> {
-    let mut shown = Vec::new();
-    for node in children.get(&parent).into_iter().flatten() {
-        if *room == 0 || node.depth > MAX_DEPTH {
-            break;
-        }
-        *room -= 1;
-        let below = branch(children, Some(node.id), step, room);
-        let rate = (node.recent_attempts > 0.0).then(|| node.recent_successes / node.recent_attempts);
-        shown.push(TreeNode {
-            id: node.id,
-            problem: printable(&node.problem),
-            kind: match node.kind {
-                NodeKind::Root => "root",
-                NodeKind::Easier => "easier",
-                NodeKind::Equivalent => "equivalent",
-                NodeKind::Harder => "harder",
-            },
-            level: node.level,
-            rate: rate.map(|rate| (rate * 100.0).clamp(0.0, 100.0)),
-            text: match node.attempts {
-                0 => "not tried".to_owned(),
-                attempts => format!("{} of {attempts}", node.successes),
-            },
-            persona: node.persona.as_deref().map(printable),
-            promoted: node.promoted.is_some(),
-            resting: node.rests_until > step,
-            open: parent.is_none() && node.id < 3,
-            descendants: below.iter().map(|child| 1 + child.descendants).sum(),
-            children: below,
-        });
-    }
-    shown
 }
 
 fn yields(log: &Log<'_>, nodes: &[Node]) -> Option<Yields> {
@@ -542,47 +473,5 @@ fn flatten(path: &str, value: &serde_json::Value, rows: &mut Vec<Setting>) {
             }
         }
         value => rows.push(Setting { name: path.to_owned(), value: printable(&value.to_string()) }),
-    }
-}
-
-/// `text` without characters that a browser or a terminal acts on: controls other than line breaks and tabs, and
-/// bidirectional overrides, become U+FFFD.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' => c,
-            c if c.is_control() => '\u{fffd}',
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-            c => c,
-        })
-        .collect()
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
-}
-
-fn points(share: f64) -> String {
-    format!("{:+.1}", share * 100.0)
-}
-
-fn thousands(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.max(0.0).round() as u64;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s} s"),
-        (0, m, s) => format!("{m} min {s} s"),
-        (h, m, _) => format!("{h} h {m} min"),
     }
 }

@@ -13,20 +13,22 @@ const SHRINK_AT: usize = 16;
 /// Turns a stream of tokens into pieces of text that never end inside a character.
 ///
 /// The pieces and the rest that [`finish`](Self::finish) returns add up to what [`Tokenizer::decode`] gives for all
-/// tokens at once.
+/// tokens at once. Only a SentencePiece decoder, which replaces a whole run of single-byte tokens if any part of it is no
+/// character, can differ: characters of such a run that were returned stay, and a literal U+FFFD within one may show
+/// more than once.
 #[derive(Debug, Clone)]
 pub struct StreamDecoder<'a> {
     tokenizer: &'a Tokenizer,
-    /// Tokens whose text is not all shown, and a shown one before them: decoders treat the first token of a text
-    /// differently.
+    /// Tokens whose text is not all returned, and a returned one before them: decoders treat the first token of a
+    /// text differently.
     window: Vec<u32>,
-    /// Bytes of the window's text that have been returned.
-    shown: usize,
+    /// The part of the window's text that has been returned.
+    returned: String,
 }
 
 impl<'a> StreamDecoder<'a> {
     pub(super) fn new(tokenizer: &'a Tokenizer) -> Self {
-        Self { tokenizer, window: Vec::new(), shown: 0 }
+        Self { tokenizer, window: Vec::new(), returned: String::new() }
     }
 
     /// Adds a token and returns the text that is now certain, often empty.
@@ -40,8 +42,13 @@ impl<'a> StreamDecoder<'a> {
         for _ in 0..MAX_HELD {
             certain = certain.strip_suffix('\u{FFFD}').unwrap_or(certain);
         }
+        let held = certain.len() < text.len();
+        if held && !certain.starts_with(&self.returned) {
+            // A byte that may begin a character makes its decoder doubt the bytes before it; the next ones tell.
+            return Ok(String::new());
+        }
         let piece = self.take(certain);
-        if certain.len() == text.len() && self.window.len() >= SHRINK_AT {
+        if !held && self.window.len() >= SHRINK_AT {
             self.shrink()?;
         }
         Ok(piece)
@@ -58,9 +65,13 @@ impl<'a> StreamDecoder<'a> {
 
     /// What of `text` has not been returned before.
     fn take(&mut self, text: &str) -> String {
-        let Some(piece) = text.get(self.shown..) else { return String::new() };
-        self.shown = text.len().max(self.shown);
-        piece.to_string()
+        let piece: String = match text.strip_prefix(self.returned.as_str()) {
+            Some(piece) => piece.to_string(),
+            // The replaced bytes were one character each.
+            None => text.chars().skip(self.returned.chars().count()).collect(),
+        };
+        self.returned = text.to_string();
+        piece
     }
 
     /// Keeps the last token only, if it makes text alone.
@@ -69,7 +80,7 @@ impl<'a> StreamDecoder<'a> {
         let text = self.tokenizer.decode(&[last])?;
         if !text.is_empty() && !text.contains('\u{FFFD}') {
             self.window = vec![last];
-            self.shown = text.len();
+            self.returned = text;
         }
         Ok(())
     }

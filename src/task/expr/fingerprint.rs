@@ -5,7 +5,17 @@ use std::fmt::Write;
 use super::{Branch, Expr, Jet, coarse_points, dense_points};
 
 /// Points a fingerprint is taken at, inside the domain or not; sizes where rounding errors of elementary functions stay small.
-const POINTS: [f64; 8] = [0.7318, -0.7318, 1.2694, -1.2694, 0.3127, -0.3127, 2.1853, -2.1853];
+/// They have all the digits of a double, so that no short polynomial has a value that ends in a 5 where it is rounded.
+const POINTS: [f64; 8] = [
+    0.731_894_223_417_305_1,
+    -0.731_894_223_417_305_1,
+    1.269_437_708_153_962_3,
+    -1.269_437_708_153_962_3,
+    0.312_760_951_884_231_7,
+    -0.312_760_951_884_231_7,
+    2.185_309_174_492_638_8,
+    -2.185_309_174_492_638_8,
+];
 /// Values in the domain that a fingerprint needs; with fewer, it is taken in the domain that a search finds.
 const ENOUGH: usize = 3;
 /// Largest relative rounding error of a value that still counts as known.

@@ -197,3 +197,45 @@ fn is_small_integer(jet: Jet) -> bool {
         && jet.value == jet.value.trunc()
         && jet.value.abs() < 67_108_864.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cancellation_shows_in_the_bounds() {
+        // sinh(x) + cosh(x) = exp(x) loses all its digits at -30.
+        for (x, lost) in [(-1.0, false), (-30.0, true)] {
+            let at = Jet::variable(x);
+            let sinh = at.chain(x.sinh(), x.cosh(), x.sinh());
+            let cosh = at.chain(x.cosh(), x.sinh(), x.cosh());
+            let sum = sinh + cosh;
+            assert!((sum.value - x.exp()).abs() <= sum.value_error, "{sum:?}");
+            assert!((sum.slope - x.exp()).abs() <= sum.slope_error, "{sum:?}");
+            assert_eq!(sum.value_error > x.exp(), lost, "{sum:?}");
+            assert!(!sum.ln().is_defined() || sum.ln().slope_error > 1e-3 || !lost);
+        }
+    }
+
+    #[test]
+    fn powers_are_real_and_exact_where_they_can_be() {
+        let constant = |value| Jet::constant(value, 0.0);
+        assert_eq!(constant(-2.0).pow(constant(3.0)), constant(-8.0));
+        assert_eq!(constant(0.0).pow(constant(0.0)).value, 1.0);
+        assert!(!constant(-8.0).pow(constant(1.0) * constant(3.0).recip()).is_defined());
+        assert!(!constant(0.0).pow(constant(-1.0)).is_defined());
+        assert!(!constant(98.0).pow(constant(44.0).pow(constant(35.0))).is_defined());
+        let cube = Jet::variable(-1.5).pow(constant(3.0));
+        assert_eq!((cube.value, cube.slope), (-3.375, 6.75));
+        let line = Jet::variable(0.0).pow(constant(1.0));
+        assert_eq!((line.value, line.slope), (0.0, 1.0));
+    }
+
+    #[test]
+    fn what_is_undefined_stays_so() {
+        let infinite = Jet::variable(800.0).exp();
+        assert!(!infinite.is_defined());
+        assert!(!infinite.recip().is_defined(), "1/exp(800) must not pass for a computed zero");
+        assert!(!(infinite * Jet::constant(0.0, 0.0)).is_defined());
+    }
+}

@@ -1,0 +1,180 @@
+//! What a person sees of a LADDER run: a bar, a line a step, a table at the end. Programs get the events as they are.
+
+use std::path::Path;
+
+use stepladder::Result;
+use stepladder::ladder::events::{Evaluated, Event, FinishReason, PassRate, Phase, Rollout, Step, Variants};
+use stepladder::ladder::run::Outcome;
+
+use super::context::Context;
+use super::progress::Progress;
+
+/// Variants shown at the end.
+const EXAMPLES: usize = 3;
+
+/// Shows events.
+pub(super) struct View<'a> {
+    context: &'a Context,
+    bar: Progress,
+    step: u64,
+    /// What the last step came to, for the bar.
+    state: String,
+    first: Option<Evaluated>,
+    last: Option<Evaluated>,
+    /// Accepted variants as (problem, variant).
+    examples: Vec<(String, String)>,
+}
+
+impl<'a> View<'a> {
+    /// A view of a run of `steps` steps.
+    pub(super) fn new(context: &'a Context, steps: u64) -> Self {
+        let bar = Progress::new("LADDER", "steps", steps);
+        Self { context, bar, step: 0, state: String::new(), first: None, last: None, examples: Vec::new() }
+    }
+
+    /// Takes an event.
+    pub(super) fn event(&mut self, event: &Event) -> Result<()> {
+        if self.context.json {
+            self.context.answer(event, String::new)?;
+        }
+        match event {
+            Event::Started(started) => {
+                let policy = &started.policy;
+                self.note(&format!(
+                    "{} on {}: {} parameters, {} trained; {} problems, {} held out",
+                    policy.model,
+                    policy.device,
+                    policy.parameters,
+                    policy.trainable_parameters,
+                    started.roots,
+                    started.held_out
+                ));
+            }
+            Event::Variants(variants) => self.variants(variants),
+            Event::Rollout(rollout) => self.rollout(rollout),
+            Event::Step(step) => self.step(step),
+            Event::Evaluated(evaluated) => self.evaluated(evaluated),
+            Event::Warning(warning) => self.note(&format!("step {}: {}", warning.step, warning.message)),
+            Event::Downloading(_)
+            | Event::Loaded(_)
+            | Event::Verified(_)
+            | Event::Checkpoint(_)
+            | Event::Finished(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The end: before and after, some variants, the report.
+    pub(super) fn summary(&self, outcome: &Outcome, report: &Path) -> Result<()> {
+        if self.context.json {
+            return Ok(());
+        }
+        let finished = &outcome.finished;
+        let reason = match finished.reason {
+            FinishReason::Completed => "done",
+            FinishReason::TokenBudget => "token budget spent",
+            FinishReason::Cancelled => "stopped",
+            FinishReason::Diverged => "diverged",
+        };
+        let mut text = format!(
+            "\n{reason}: {} steps in {:.0} s, {} tokens generated, {} problems in the tree\n",
+            finished.step,
+            finished.elapsed,
+            finished.total_rollout_tokens,
+            outcome.nodes.len()
+        );
+        if let (Some(before), Some(after)) = (finished.before, finished.after) {
+            text += "\nheld-out problems solved (pass@1, 95 % interval)\n";
+            text += &format!("  before   {}\n  after    {}\n", rate(&before), rate(&after));
+        }
+        if let (Some(first), Some(last)) = (&self.first, &self.last) {
+            for (a, b) in first.by_level.iter().zip(&last.by_level) {
+                let level = a.level.map_or("-".into(), |level| level.to_string());
+                let (before, after) = (100.0 * a.pass_at_1, 100.0 * b.pass_at_1);
+                text += &format!("  level {level}: {before:5.1} % -> {after:5.1} %  ({} problems)\n", a.n);
+            }
+        }
+        if !self.examples.is_empty() {
+            text += "\nvariants that the model wrote\n";
+            for (problem, variant) in &self.examples {
+                text += &format!("  {problem}  ->  {variant}\n");
+            }
+        }
+        text += &format!("\nreport: {}", report.display());
+        self.context.answer(&(), || text)
+    }
+
+    fn note(&self, text: &str) {
+        self.bar.note(text);
+    }
+
+    fn variants(&mut self, variants: &Variants) {
+        for record in variants.variants.iter().filter(|record| record.id.is_some()) {
+            // Spread over the run: one of each parent until there are enough.
+            if self.examples.len() < EXAMPLES && !self.examples.iter().any(|(p, _)| *p == variants.problem) {
+                self.examples.push((variants.problem.clone(), record.problem.clone()));
+            }
+        }
+    }
+
+    fn rollout(&mut self, rollout: &Rollout) {
+        let phase = match rollout.phase {
+            Phase::Variants => "writing variants",
+            Phase::Training => "attempts",
+            Phase::Evaluation => "held-out problems",
+            Phase::Vote => "final vote",
+        };
+        let message = format!("{phase} {}/{}  {}", rollout.done, rollout.total, self.state);
+        self.bar.set(self.step, &message);
+    }
+
+    fn step(&mut self, step: &Step) {
+        self.step = step.step;
+        let levels: Vec<String> = step
+            .by_level
+            .iter()
+            .map(|level| format!("L{} {}/{}", level.key, level.correct, level.samples))
+            .collect();
+        let percent =
+            |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.0} %", 100.0 * share));
+        self.state = format!(
+            "reward {}  solved {}  [{}]  {:.0} tokens/s",
+            step.reward_mean.map_or("-".into(), |reward| format!("{reward:.2}")),
+            percent(step.pass_rate),
+            levels.join(" "),
+            step.tokens_per_second
+        );
+        let left = std::time::Duration::from_secs_f64(step.remaining.clamp(0.0, 1e9));
+        self.note(&format!(
+            "step {}/{}  {}  loss {}  groups {} ({} without signal)  tree {}  {} left",
+            step.step,
+            step.steps,
+            self.state,
+            step.loss.map_or("-".into(), |loss| format!("{loss:.3}")),
+            step.groups,
+            step.groups_without_signal,
+            step.nodes,
+            indicatif::HumanDuration(left)
+        ));
+        self.bar.set(step.step, &self.state);
+    }
+
+    fn evaluated(&mut self, evaluated: &Evaluated) {
+        let rate = PassRate { pass_at_1: evaluated.pass_at_1(), ci95: evaluated.ci95 };
+        self.note(&format!(
+            "after {} steps: {} of {} held-out problems ({} samples each, {:.0} s)",
+            evaluated.step,
+            self::rate(&rate),
+            evaluated.n,
+            evaluated.samples,
+            evaluated.seconds
+        ));
+        self.first.get_or_insert_with(|| evaluated.clone());
+        self.last = Some(evaluated.clone());
+    }
+}
+
+fn rate(rate: &PassRate) -> String {
+    let [low, high] = rate.ci95.map(|bound| 100.0 * bound);
+    format!("{:5.1} %  [{low:.1}, {high:.1}]", 100.0 * rate.pass_at_1)
+}

@@ -1,0 +1,255 @@
+//! The policy of a real run: a model on the GPU, its tokenizer, and one adapter that is sampled from and trained.
+
+use std::collections::BTreeMap;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::policy::{
+    AdapterFile, Episode, OnProgress, Policy, PolicyInfo, Sample, SampleProgress, SampleRequest,
+    UpdateSettings, UpdateStats,
+};
+use crate::model::Model;
+use crate::model::chat::{ChatTemplate, Message};
+use crate::model::generate::{Generator, Request};
+use crate::model::tokenizer::Tokenizer;
+use crate::task::PromptStyle;
+use crate::train::adapter;
+use crate::train::checkpoint::State;
+use crate::train::lora_config::LoraConfig;
+use crate::train::peft;
+use crate::train::trainer::{Trainer, Trajectory};
+use crate::{Error, Result};
+
+/// How much is done at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct LearnerSettings {
+    /// Completions that are sampled together.
+    pub rows: usize,
+    /// Tokens of one training forward pass. Sets the memory and not the result.
+    pub pack_tokens: usize,
+}
+
+impl Default for LearnerSettings {
+    fn default() -> Self {
+        Self { rows: 64, pack_tokens: 2048 }
+    }
+}
+
+/// Text in and out of a model.
+#[derive(Debug)]
+pub struct Language {
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The chat template, if the model has one; such models are asked in full sentences.
+    pub chat: Option<ChatTemplate>,
+}
+
+impl Language {
+    /// Tokens of a prompt: one user turn of the chat template, or the text as it stands.
+    pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
+        match &self.chat {
+            Some(chat) => {
+                let rendered = chat.render(&[Message::new("user", text)], true)?;
+                self.tokenizer.encode(&rendered, false)
+            }
+            None => self.tokenizer.encode(text, true),
+        }
+    }
+}
+
+/// A model that learns.
+pub struct Learner {
+    name: String,
+    language: Arc<Language>,
+    trainer: Trainer,
+    generator: Generator,
+    config: LoraConfig,
+}
+
+impl Learner {
+    /// A learner that goes on from `adapter`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the adapter is not one of this model, GPU errors.
+    pub fn new(
+        name: String,
+        model: Arc<Model>,
+        language: Arc<Language>,
+        adapter: &peft::AdapterFile,
+        settings: LearnerSettings,
+        cancel: Arc<AtomicBool>,
+    ) -> Result<Self> {
+        let layout = adapter::layout(model.config(), &adapter.config)?;
+        let mut trainer = Trainer::new(Arc::clone(&model), &layout, settings.pack_tokens)?;
+        trainer.set_cancel(cancel);
+        trainer.write_adapter(&adapter::flatten(&layout, adapter)?)?;
+        let generator = Generator::new(model, Some(trainer.lora()), settings.rows);
+        Ok(Self { name, language, trainer, generator, config: adapter.config.clone() })
+    }
+
+    /// The trainer, for supervised steps on the same adapter.
+    pub fn trainer(&mut self) -> &mut Trainer {
+        &mut self.trainer
+    }
+
+    /// Tokenizer and template.
+    pub fn language(&self) -> &Arc<Language> {
+        &self.language
+    }
+
+    /// The adapter as it is now.
+    pub async fn adapter_file(&self) -> Result<peft::AdapterFile> {
+        let flat = self.trainer.read_adapter().await?;
+        Ok(adapter::unflatten(self.trainer.lora().layout(), self.config.clone(), &flat))
+    }
+}
+
+/// Names of the tensors in a saved state.
+const ADAPTER: &str = "adapter";
+const FIRST_MOMENT: &str = "adamw.m";
+const SECOND_MOMENT: &str = "adamw.v";
+/// Name of the step count in a saved state.
+const STEPS: &str = "adamw.steps";
+
+impl Policy for Learner {
+    fn info(&self) -> PolicyInfo {
+        let model = self.trainer.model();
+        let report = model.gpu().report();
+        PolicyInfo {
+            model: self.name.clone(),
+            device: format!("{} ({}, {})", report.name, report.backend, report.driver),
+            parameters: model.config().parameters(),
+            trainable_parameters: self.trainer.lora().layout().parameters() as u64,
+            context_length: model.context(),
+        }
+    }
+
+    fn prompt_style(&self) -> PromptStyle {
+        if self.language.chat.is_some() { PromptStyle::Instruct } else { PromptStyle::Terse }
+    }
+
+    fn encode_prompt(&self, user_message: &str) -> Result<Vec<u32>> {
+        let tokens = self.language.prompt(user_message)?;
+        let context = self.trainer.model().context();
+        if tokens.is_empty() || tokens.len() >= context {
+            return Err(Error::usage(
+                "--problems",
+                format!("a prompt has {} tokens, the context holds {context}", tokens.len()),
+                "shorten the problem, or raise --context if the model allows more",
+            ));
+        }
+        Ok(tokens)
+    }
+
+    async fn sample(
+        &mut self,
+        requests: &[SampleRequest],
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Vec<Vec<Sample>>> {
+        let requests: Vec<Request> = requests
+            .iter()
+            .map(|request| Request {
+                prompt: request.prompt.clone(),
+                samples: request.samples,
+                sampling: request.sampling,
+                seed: request.seed,
+            })
+            .collect();
+        let total = requests.iter().map(|request| request.samples).sum();
+        let mut so_far = SampleProgress { done: 0, total, tokens: 0 };
+        let mut watch = |news: crate::model::generate::Progress<'_>| {
+            so_far.done += usize::from(news.done);
+            so_far.tokens += news.tokens.len();
+            progress(so_far)
+        };
+        let groups = self.generator.generate(&requests, &mut watch).await?;
+        let tokenizer = &self.language.tokenizer;
+        let mut answers = Vec::with_capacity(groups.len());
+        for group in groups {
+            let mut samples = Vec::with_capacity(group.len());
+            for completion in group {
+                samples.push(Sample {
+                    text: tokenizer.decode(&completion.tokens)?,
+                    tokens: completion.tokens,
+                    logprobs: completion.logprobs,
+                    finished: completion.stopped,
+                });
+            }
+            answers.push(samples);
+        }
+        Ok(answers)
+    }
+
+    async fn update(
+        &mut self,
+        groups: &[Vec<Episode<'_>>],
+        settings: &UpdateSettings,
+    ) -> Result<UpdateStats> {
+        let batch: Vec<Trajectory> = groups.iter().flatten().map(trajectory).collect();
+        let report =
+            self.trainer.step(&batch, &settings.loss, settings.learning_rate, &settings.optimizer).await?;
+        let metrics = &report.metrics;
+        Ok(UpdateStats {
+            loss: report.loss,
+            grad_norm: report.grad_norm,
+            kl: if settings.loss.kl.is_some() { metrics.kl_mean() } else { 0.0 },
+            entropy: metrics.entropy_mean().unwrap_or(0.0),
+            clip_fraction: metrics.clip_fraction(),
+            tokens: usize::try_from(metrics.tokens).unwrap_or(usize::MAX),
+            skipped: report.skipped,
+        })
+    }
+
+    async fn adapter(&mut self) -> Result<Vec<AdapterFile>> {
+        let (config, weights) = self.adapter_file().await?.to_bytes()?;
+        Ok(vec![
+            AdapterFile { name: peft::CONFIG_FILE.into(), bytes: config },
+            AdapterFile { name: peft::WEIGHTS_FILE.into(), bytes: weights },
+        ])
+    }
+
+    async fn state(&mut self) -> Result<State> {
+        let (m, v, steps) = self.trainer.read_moments().await?;
+        let tensors = BTreeMap::from([
+            (ADAPTER.to_string(), self.trainer.read_adapter().await?),
+            (FIRST_MOMENT.to_string(), m),
+            (SECOND_MOMENT.to_string(), v),
+        ]);
+        let mut state = State { tensors, ..State::default() };
+        state.put(STEPS, &steps)?;
+        Ok(state)
+    }
+
+    async fn restore(&mut self, state: &State) -> Result<()> {
+        let file = Path::new("state.safetensors");
+        let len = self.trainer.lora().layout().len();
+        let mut state = state.clone();
+        let adapter = state.take(ADAPTER, len, file)?;
+        let (m, v) = (state.take(FIRST_MOMENT, len, file)?, state.take(SECOND_MOMENT, len, file)?);
+        let steps = state.get(STEPS, file)?;
+        self.trainer.write_adapter(&adapter)?;
+        self.trainer.write_moments(&m, &v, steps)
+    }
+
+    async fn push_adapter(&mut self) -> Result<()> {
+        self.trainer.push_adapter()
+    }
+
+    async fn pop_adapter(&mut self, keep: bool) -> Result<()> {
+        self.trainer.pop_adapter(keep)
+    }
+}
+
+/// A sampled completion as the trainer takes it.
+fn trajectory(episode: &Episode<'_>) -> Trajectory {
+    let tokens = [episode.prompt, &episode.sample.tokens].concat();
+    Trajectory {
+        scored: (0..tokens.len()).map(|t| t + 1 >= episode.prompt.len()).collect(),
+        tokens,
+        old_logp: Some(episode.sample.logprobs.clone()),
+        advantage: Some(episode.advantage),
+        truncated: !episode.sample.finished,
+    }
+}

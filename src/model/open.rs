@@ -1,0 +1,211 @@
+//! Opening a model by what the user writes after `-m`: `tiny`, a folder, a `.gguf` file, or `hf:OWNER/NAME[@REV]`.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::chat::{ChatTemplate, template_of_config, token_of_config};
+use super::config::{ModelConfig, json::generation_eos};
+use super::source::bytes::Memory;
+use super::source::safetensors::SafeTensors;
+use super::source::{TensorSource, check};
+use super::tokenizer::Tokenizer;
+use crate::{Error, Result};
+
+/// A model whose files have been checked against each other; weights are still to be read.
+pub struct OpenModel {
+    /// Sizes and constants.
+    pub config: ModelConfig,
+    /// The weights.
+    pub source: Box<dyn TensorSource>,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The chat template, if the model has one.
+    pub chat_template: Option<ChatTemplate>,
+    /// The folder, file or `hf:` name, for messages and reports.
+    pub name: String,
+}
+
+impl std::fmt::Debug for OpenModel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("OpenModel").field("name", &self.name).field("config", &self.config).finish()
+    }
+}
+
+/// The text files of a model in Hugging Face's layout. Those but the first two may be missing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Texts<'a> {
+    /// `config.json`
+    pub config: &'a str,
+    /// `tokenizer.json`
+    pub tokenizer: &'a [u8],
+    /// `generation_config.json`
+    pub generation_config: Option<&'a str>,
+    /// `tokenizer_config.json`
+    pub tokenizer_config: Option<&'a str>,
+    /// `chat_template.jinja`
+    pub chat_template: Option<&'a str>,
+}
+
+impl OpenModel {
+    /// A model held in memory, such as one built into the program, with weights as one safetensors file.
+    ///
+    /// # Errors
+    /// `Input` for a file that is damaged or contradicts another.
+    pub fn from_static(name: &str, texts: Texts<'_>, weights: &'static [u8], now: i64) -> Result<Self> {
+        let source = SafeTensors::open(Memory::new(Path::new(name).join("model.safetensors"), weights))?;
+        Self::from_parts(name, Path::new(name), texts, Box::new(source), now)
+    }
+
+    /// Puts a model in Hugging Face's layout together and checks its files against each other. `folder` is for
+    /// messages; `now`, in seconds since 1970 UTC, is today's date for chat templates that write it.
+    ///
+    /// # Errors
+    /// `Input` for a file that is damaged or contradicts another.
+    pub fn from_parts(
+        name: &str,
+        folder: &Path,
+        texts: Texts<'_>,
+        source: Box<dyn TensorSource>,
+        now: i64,
+    ) -> Result<Self> {
+        let mut config = ModelConfig::from_json(&folder.join("config.json"), texts.config)?;
+        if let Some(text) = texts.generation_config {
+            let file = folder.join("generation_config.json");
+            config.add_eos(&file, &generation_eos(&file, text)?)?;
+        }
+        check(&config, source.as_ref())?;
+        let tokenizer = Tokenizer::from_bytes(&folder.join("tokenizer.json"), texts.tokenizer)?;
+        tokenizer.check(&config)?;
+
+        let file = folder.join("tokenizer_config.json");
+        let tokenizer_config: Map<String, Value> = match texts.tokenizer_config {
+            Some(text) => serde_json::from_str(text).map_err(|error| {
+                let hint = "take the model's original file";
+                Error::input(&file, format!("line {}", error.line()), error.to_string(), hint)
+            })?,
+            None => Map::new(),
+        };
+        let (template, file) = match texts.chat_template {
+            Some(text) => (Some(text.to_string()), folder.join("chat_template.jinja")),
+            None => (template_of_config(&file, &tokenizer_config)?, file),
+        };
+        let [bos, eos] = special_texts(&config, &tokenizer);
+        let bos = token_of_config(&tokenizer_config, "bos_token").unwrap_or(&bos);
+        let eos = token_of_config(&tokenizer_config, "eos_token").unwrap_or(&eos);
+        let chat_template =
+            template.map(|text| ChatTemplate::new(&file, &text, bos, eos, now)).transpose()?;
+        Ok(Self { config, source, tokenizer, chat_template, name: name.to_string() })
+    }
+}
+
+/// The begin and end tokens as text; empty where the model has none.
+fn special_texts(config: &ModelConfig, tokenizer: &Tokenizer) -> [String; 2] {
+    [config.bos_token_id, config.eos_token_ids.first().copied()]
+        .map(|id| id.and_then(|id| tokenizer.token(id)).unwrap_or_default())
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::{open, open_with_progress};
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use std::path::Path;
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use super::{OpenModel, Texts, special_texts};
+    use crate::model::chat::ChatTemplate;
+    use crate::model::hub::{self, Hub, Progress};
+    use crate::model::source::bytes::File;
+    use crate::model::source::check;
+    use crate::model::source::folder::Folder;
+    use crate::model::source::gguf::Gguf;
+    use crate::model::tiny;
+    use crate::model::tokenizer::Tokenizer;
+    use crate::{Error, Result};
+
+    /// The longest text file read: more than ten times the largest tokenizer.json known.
+    const MAX_TEXT: u64 = 512 << 20;
+
+    /// Opens the model that `spec` names, downloading what is missing of an `hf:` model without showing progress.
+    ///
+    /// # Errors
+    /// `Usage` if `spec` names nothing; `Input` for a file that is damaged, unsupported or contradicts another;
+    /// `Io` for one that cannot be read; `Download`.
+    pub fn open(spec: &str) -> Result<OpenModel> {
+        open_with_progress(spec, &mut |_| true)
+    }
+
+    /// [`open`] with a report of each piece downloaded; the download stops when `progress` returns false.
+    ///
+    /// # Errors
+    /// As [`open`], and `Cancelled`.
+    pub fn open_with_progress(spec: &str, progress: &mut Progress<'_>) -> Result<OpenModel> {
+        if spec == tiny::NAME {
+            return tiny::open();
+        }
+        if let Some(name) = spec.strip_prefix("hf:") {
+            let folder = Hub::from_env()?.fetch(&hub::Repo::parse(name)?, progress)?;
+            return open_folder(spec, &folder);
+        }
+        let path = Path::new(spec);
+        if path.is_dir() {
+            open_folder(spec, path)
+        } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
+            open_gguf(spec, path)
+        } else {
+            Err(Error::usage(
+                "--model",
+                format!("`{spec}` is neither a folder nor a .gguf file"),
+                "give `tiny`, a folder with config.json and *.safetensors, a .gguf file, or hf:OWNER/NAME",
+            ))
+        }
+    }
+
+    fn now() -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(0)
+    }
+
+    fn open_gguf(spec: &str, path: &Path) -> Result<OpenModel> {
+        let source = Gguf::open(File::open(path)?)?;
+        let config = source.config().clone();
+        check(&config, &source)?;
+        let tokenizer = Tokenizer::from_gguf_metadata(source.metadata())?;
+        tokenizer.check(&config)?;
+        let [bos, eos] = special_texts(&config, &tokenizer);
+        let chat_template = ChatTemplate::from_gguf_metadata(source.metadata(), &bos, &eos, now())?;
+        Ok(OpenModel { config, source: Box::new(source), tokenizer, chat_template, name: spec.to_string() })
+    }
+
+    fn open_folder(spec: &str, folder: &Path) -> Result<OpenModel> {
+        let config = text(folder, "config.json")?;
+        let tokenizer = text(folder, "tokenizer.json")?;
+        let generation_config = optional(folder, "generation_config.json")?;
+        let tokenizer_config = optional(folder, "tokenizer_config.json")?;
+        let chat_template = optional(folder, "chat_template.jinja")?;
+        let texts = Texts {
+            config: &config,
+            tokenizer: tokenizer.as_bytes(),
+            generation_config: generation_config.as_deref(),
+            tokenizer_config: tokenizer_config.as_deref(),
+            chat_template: chat_template.as_deref(),
+        };
+        OpenModel::from_parts(spec, folder, texts, Box::new(Folder::open(folder)?), now())
+    }
+
+    fn text(folder: &Path, name: &str) -> Result<String> {
+        let path = folder.join(name);
+        let read = || {
+            if std::fs::metadata(&path)?.len() > MAX_TEXT {
+                return Err(std::io::Error::other(format!("it is larger than {MAX_TEXT} bytes")));
+            }
+            std::fs::read_to_string(&path)
+        };
+        read().map_err(|source| Error::read(&path, source))
+    }
+
+    fn optional(folder: &Path, name: &str) -> Result<Option<String>> {
+        if folder.join(name).exists() { text(folder, name).map(Some) } else { Ok(None) }
+    }
+}

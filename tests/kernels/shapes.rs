@@ -1,0 +1,111 @@
+//! Kernels refuse buffers of other shapes than they take, before anything runs.
+
+use stepladder::gpu::{Buffer, Gpu, Recorder};
+use stepladder::kernel::attention::{self, Heads, Saved};
+use stepladder::kernel::decode_attention::{self, Rows};
+use stepladder::kernel::gemm::{self, Operand};
+use stepladder::kernel::sample::{self, State};
+use stepladder::kernel::weight::{Format, Weight};
+use stepladder::kernel::{
+    adamw, add_bias, embed, gather, kv_write, log_softmax, matmul, rms_norm, rope, swiglu,
+};
+use stepladder::{Error, Result};
+
+use crate::common;
+
+const HEADS: Heads = Heads { heads: 4, kv_heads: 2, head_dim: 8 };
+
+/// The kernel and the argument that it refuses.
+fn refused(name: &str, at: &str, result: Result<()>) {
+    match result {
+        Err(Error::Shape { kernel, arg, .. }) => assert_eq!((kernel, arg), (name, at)),
+        other => panic!("{name}, {at}: {other:?}"),
+    }
+}
+
+fn buffer(gpu: &Gpu, shape: &[usize]) -> Buffer {
+    gpu.buffer("shape", shape).unwrap()
+}
+
+#[test]
+fn row_kernels_refuse_wrong_shapes() {
+    let gpu = common::gpu();
+    let rec = &mut Recorder::new(gpu);
+    let b = |shape: &[usize]| buffer(gpu, shape);
+    let x = b(&[3, 8]);
+    refused("add_bias", "bias", add_bias::forward(rec, &b(&[7]), &x));
+    refused("add_bias", "y", add_bias::forward(rec, &b(&[8]), &b(&[24])));
+    refused("rms_norm", "y", rms_norm::forward(rec, &x, &b(&[8]), &b(&[3, 7]), 1.0));
+    refused("rms_norm", "dy", rms_norm::backward_x(rec, &x, &b(&[8]), &b(&[2, 8]), &x, 1.0, false));
+    refused("swiglu", "u", swiglu::forward(rec, &x, &b(&[8, 3]), &x));
+    refused("swiglu", "du", swiglu::backward(rec, &x, &x, &x, &x, &b(&[24])));
+    refused("gather", "index", gather::forward(rec, &b(&[4]), &x, &b(&[3, 8])));
+    refused("gather", "x", gather::forward(rec, &b(&[3]), &b(&[3, 7]), &b(&[3, 8])));
+    refused("rope", "x", rope::forward(rec, &b(&[3]), &b(&[10, 6]), &x));
+    refused("rope", "position", rope::forward(rec, &b(&[2]), &b(&[10, 4]), &x));
+    let column = b(&[5]);
+    refused("log_softmax", "target", log_softmax::forward(rec, 3, &column, &x, &column, &column));
+    refused("log_softmax", "entropy", log_softmax::forward(rec, 2, &column, &x, &column, &b(&[4])));
+    refused("log_softmax", "coefficient", log_softmax::backward(rec, 2, &column, &b(&[4]), &x));
+    let c = b(&[3, 3]);
+    refused("gemm", "b", gemm::forward(rec, Operand::Plain(&x), Operand::Plain(&x), &c, 1.0, 0.0));
+    refused("gemm", "c", gemm::forward(rec, Operand::Transposed(&x), Operand::Plain(&x), &c, 1.0, 0.0));
+    let state = adamw::State::new(gpu, 24).unwrap();
+    refused("adamw", "g", adamw::step(rec, &b(&[24]), &b(&[23]), &state));
+    refused("adamw", "m", adamw::step(rec, &b(&[23]), &b(&[23]), &state));
+}
+
+#[test]
+fn weight_kernels_refuse_wrong_shapes() {
+    let gpu = common::gpu();
+    let rec = &mut Recorder::new(gpu);
+    let b = |shape: &[usize]| buffer(gpu, shape);
+    let w = Weight::new(gpu, "w", Format::Q4, 5, 64).unwrap();
+    refused("matmul", "x", matmul::forward(rec, &w, &b(&[3, 32]), &b(&[3, 5]), false));
+    refused("matmul", "y", matmul::forward(rec, &w, &b(&[3, 64]), &b(&[3, 6]), false));
+    refused("matmul", "dy", matmul::backward_x(rec, &w, &b(&[2, 5]), &b(&[3, 64]), false));
+    refused("embed", "y", embed::forward(rec, &w, &b(&[3]), &b(&[3, 32])));
+    for (format, rows, cols) in [(Format::F32, 5, 12), (Format::Q8, 5, 40), (Format::F16, 0, 8)] {
+        refused("weight", "columns", Weight::new(gpu, "w", format, rows, cols).map(drop));
+    }
+    let write = |row, words, scales| w.write_rows(gpu, row, &vec![0; words], &vec![[0.0; 2]; scales]);
+    write(4, 8, 2).unwrap();
+    for (row, words, scales) in [(4, 16, 4), (0, 12, 2), (0, 8, 1), (0, 8, 3), (6, 0, 0)] {
+        refused("weight", "row, words, scales", write(row, words, scales));
+    }
+}
+
+#[test]
+fn attention_kernels_refuse_wrong_shapes() {
+    let gpu = common::gpu();
+    let rec = &mut Recorder::new(gpu);
+    let b = |shape: &[usize]| buffer(gpu, shape);
+    let (span, q, k, stats) = (b(&[5, 2]), b(&[5, 32]), b(&[5, 16]), b(&[5, 4, 2]));
+    let saved = Saved { q: &q, k: &k, v: &k, o: &q, stats: &stats };
+    refused("attention", "k", attention::forward(rec, HEADS, &span, Saved { k: &q, ..saved }));
+    refused("attention", "stats", attention::forward(rec, HEADS, &span, Saved { stats: &q, ..saved }));
+    refused("attention", "q", attention::forward(rec, HEADS, &b(&[4, 2]), saved));
+    refused("attention", "heads", attention::forward(rec, Heads { kv_heads: 3, ..HEADS }, &span, saved));
+
+    let (column, pages, places) = (b(&[5]), b(&[5, 2]), b(&[160, 16]));
+    let rows = Rows { position: &column, live: &column, pages: &pages };
+    let mut decode = |rows, k: &Buffer, v: &Buffer| decode_attention::forward(rec, HEADS, rows, &q, k, v, &q);
+    refused("decode_attention", "live", decode(Rows { live: &pages, ..rows }, &places, &places));
+    refused("decode_attention", "k_pages", decode(rows, &q, &places));
+    refused("decode_attention", "v_pages", decode(rows, &places, &q));
+    refused("kv_write", "k_pages", kv_write::forward(rec, &b(&[3, 2]), &k, &k, &q, &q));
+    refused("kv_write", "v", kv_write::forward(rec, &b(&[3, 2]), &k, &q, &places, &places));
+
+    let state = State {
+        settings: b(&[5, 12]),
+        pages,
+        token: column.clone(),
+        position: column.clone(),
+        live: column,
+        pair: b(&[5, 2]),
+        out: b(&[5, 7, 2]),
+    };
+    refused("sample", "settings", sample::forward(rec, &b(&[4, 9]), &state));
+    let state = State { live: b(&[4]), ..state };
+    refused("sample", "live", sample::forward(rec, &b(&[5, 9]), &state));
+}

@@ -1,0 +1,419 @@
+//! Buffers, plans, readback and the errors of the GPU layer.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pollster::block_on;
+use stepladder::Error;
+use stepladder::gpu::{Gpu, GpuOptions, Kernel, Plan, Profile, Recorder, Variant, adapters};
+use stepladder::kernel::{self, add_bias};
+
+/// A device of its own, for tests of its account and of its death.
+fn own() -> Gpu {
+    common::open(&GpuOptions::default())
+}
+
+/// Adds 1 to each of a few numbers; doing it again shows.
+struct Counter {
+    one: stepladder::gpu::Buffer,
+    values: stepladder::gpu::Buffer,
+}
+
+impl Counter {
+    fn new(gpu: &Gpu) -> Self {
+        Self {
+            one: gpu.upload("one", &[3], &[1.0f32; 3]).unwrap(),
+            values: gpu.upload("values", &[1, 3], &[0.0f32; 3]).unwrap(),
+        }
+    }
+
+    fn record(&self, rec: &mut Recorder<'_>) -> stepladder::Result<()> {
+        add_bias::forward(rec, &self.one, &self.values)
+    }
+
+    fn plan(&self, gpu: &Gpu) -> Plan {
+        common::plan(gpu, |rec| self.record(rec)).unwrap()
+    }
+
+    /// A plan that adds 1 `times` times in as many submissions.
+    fn sliced_plan(&self, gpu: &Gpu, times: usize) -> Plan {
+        common::plan(gpu, |rec| {
+            (0..times).try_for_each(|_| {
+                self.record(rec)?;
+                rec.flops(1_000_000_000_000);
+                Ok(())
+            })
+        })
+        .unwrap()
+    }
+
+    fn read(&self, gpu: &Gpu) -> f32 {
+        let values = common::read(gpu, &self.values);
+        assert_eq!(values, [values[0]; 3]);
+        values[0]
+    }
+}
+
+fn add_kernel() -> (Kernel, Variant) {
+    kernel::all().into_iter().find(|(kernel, _)| kernel.stem == "add_bias").unwrap()
+}
+
+/// Records one dispatch of `add_bias` with these arguments.
+fn dispatch(
+    gpu: &Gpu,
+    kernel: &Kernel,
+    arguments: &[&stepladder::gpu::Buffer],
+    groups: u32,
+) -> stepladder::Result<Plan> {
+    common::plan(gpu, |rec| rec.dispatch(kernel, &add_kernel().1, &[1u32, 3], arguments, groups))
+}
+
+#[test]
+fn a_buffer_holds_what_was_written() {
+    let gpu = common::gpu();
+    let zeros = gpu.buffer("zeros", &[2, 3]).unwrap();
+    assert_eq!(common::read(gpu, &zeros), [0.0; 6]);
+    assert_eq!((zeros.shape(), zeros.len(), zeros.bytes(), zeros.is_empty()), (&[2, 3][..], 6, 24, false));
+    gpu.write(&zeros, 4, &[7.0f32, 8.0]).unwrap();
+    assert_eq!(common::read(gpu, &zeros), [0.0, 0.0, 0.0, 0.0, 7.0, 8.0]);
+    let error = gpu.write(&zeros, 5, &[1.0f32, 2.0]).unwrap_err();
+    assert!(matches!(error, Error::Shape { kernel: "write", .. }), "{error}");
+    assert_eq!(common::read(gpu, &zeros)[5], 8.0);
+
+    let empty = gpu.upload::<f32>("empty", &[0, 4], &[]).unwrap();
+    assert!(empty.is_empty());
+    assert!(common::read(gpu, &empty).is_empty());
+}
+
+#[test]
+fn a_view_sees_a_part() {
+    let gpu = common::gpu();
+    let data: Vec<f32> = (0..=255u8).map(f32::from).collect();
+    let whole = gpu.upload("whole", &[256], &data).unwrap();
+    let part = whole.view(128, &[2, 64]).unwrap();
+    assert_eq!(common::read(gpu, &part), data[128..]);
+    let inner = part.view(64, &[3]).unwrap();
+    assert_eq!(common::read(gpu, &inner), data[192..195]);
+    gpu.write(&inner, 1, &[-1.0f32]).unwrap();
+    assert_eq!(common::read(gpu, &whole)[193], -1.0);
+
+    // Kernels bind the part: the rest stays.
+    let bias = gpu.upload("bias", &[64], &[1000.0f32; 64]).unwrap();
+    common::run(gpu, |rec| add_bias::forward(rec, &bias, &whole.view(64, &[1, 64])?)).unwrap();
+    let now = common::read(gpu, &whole);
+    assert_eq!((now[63], now[64], now[127], now[128]), (63.0, 1064.0, 1127.0, 128.0));
+
+    for (start, len) in [(1, 2), (63, 1), (192, 65), (256, 1), (320, 0)] {
+        let error = whole.view(start, &[len]).unwrap_err();
+        assert!(matches!(error, Error::Shape { kernel: "view", .. }), "{start} {len}: {error}");
+    }
+    assert!(whole.view(192, &[64]).is_ok());
+    let error = part.view(64, &[65]).unwrap_err();
+    assert_eq!(error.code(), "shape", "a view of a view ends where the view does");
+    let error = part.expect("norm", "x", &[64, 2]).unwrap_err();
+    assert_eq!(error.to_string(), "norm: x has shape [2, 64], expected [64, 2]");
+    assert!(whole.matrix("norm", "x").is_err());
+}
+
+#[test]
+fn the_memory_account_returns_to_zero() {
+    let gpu = own();
+    assert_eq!(gpu.memory().current(), 0);
+    let a = gpu.buffer("a", &[100]).unwrap();
+    let b = gpu.buffer("b", &[50]).unwrap();
+    assert_eq!((gpu.memory().current(), gpu.memory().allocations()), (600, 2));
+    let view = a.view(64, &[4]).unwrap();
+    drop(a);
+    assert_eq!(gpu.memory().current(), 600, "the view keeps the memory");
+    drop(view);
+    drop(b);
+    assert_eq!((gpu.memory().current(), gpu.memory().peak()), (0, 600));
+
+    let counter = Counter::new(&gpu);
+    let plan = counter.plan(&gpu);
+    let copy = gpu.buffer("copy", &[1, 3]).unwrap();
+    let copies = common::plan(&gpu, |rec| rec.copy(&counter.values, &copy)).unwrap();
+    let used = gpu.memory().current();
+    let values = counter.values.clone();
+    drop((counter, copy));
+    assert_eq!(gpu.memory().current(), used, "the plans keep their buffers");
+    gpu.run(&plan).unwrap();
+    gpu.run(&copies).unwrap();
+    assert_eq!(common::read(&gpu, &values), [1.0; 3]);
+    drop((plan, copies, values));
+    assert_eq!(gpu.memory().current(), 0);
+}
+
+#[test]
+fn a_loop_allocates_nothing() {
+    let gpu = own();
+    let counter = Counter::new(&gpu);
+    let plan = counter.plan(&gpu);
+    let before = gpu.memory().allocations();
+    gpu.run_repeated(&plan, 50).unwrap();
+    assert_eq!(counter.read(&gpu), 50.0);
+    assert_eq!(gpu.memory().allocations(), before);
+}
+
+#[test]
+fn memory_limits_are_typed_errors_with_a_remedy() {
+    let gpu = common::open(&GpuOptions { memory_limit: Some(1_000), ..GpuOptions::default() });
+    let first = gpu.buffer("first", &[200]).unwrap();
+    assert_eq!(gpu.available_bytes(), Some(200));
+    let error = gpu.buffer("kv cache", &[51]).unwrap_err();
+    assert_eq!(error.code(), "out_of_memory");
+    assert_eq!(
+        error.to_string(),
+        "buffer `kv cache` needs 204 bytes of GPU memory but 200 are available; \
+         raise --memory-limit, or lower --batch-size, --group-size, --max-length"
+    );
+    assert_eq!(gpu.memory().current(), 800, "what failed is not counted");
+    drop(first);
+    gpu.buffer("kv cache", &[51]).unwrap();
+
+    let gpu = common::gpu_default_limits();
+    assert_eq!(gpu.max_binding_bytes(), 128 << 20);
+    let error = gpu.buffer("logits", &[(128 << 20) / 4 + 1]).unwrap_err();
+    assert!(
+        matches!(&error, Error::OutOfMemory { what, needed, available, .. }
+            if what == "buffer `logits`" && *needed == (128 << 20) + 4 && *available == 128 << 20),
+        "{error}"
+    );
+    gpu.check().unwrap();
+}
+
+#[test]
+fn a_recorder_refuses_wrong_arguments() {
+    let gpu = common::gpu();
+    let Counter { one, values } = Counter::new(gpu);
+    let add = add_kernel().0;
+    let refused = |arguments: &[&stepladder::gpu::Buffer], groups, text: &str| {
+        let error = dispatch(gpu, &add, arguments, groups).unwrap_err();
+        assert!(matches!(&error, Error::Gpu { what, .. } if what == "add_bias/forward"), "{error}");
+        assert!(error.to_string().contains(text), "{error}");
+    };
+    refused(&[&one], 1, "takes 2 buffers, got 1");
+    refused(&[&one, &values, &values], 1, "takes 2 buffers, got 3");
+    refused(&[&values, &values], 1, "is written and bound twice");
+    let large = gpu.buffer("large", &[128]).unwrap();
+    let (low, high) = (large.view(0, &[3]).unwrap(), large.view(64, &[3]).unwrap());
+    refused(&[&low, &high], 1, "is written and bound twice");
+    refused(&[&one, &values], u32::MAX, "4294967295 workgroups are too many");
+
+    let unknown = Kernel { stem: "unknown", bindings: &["bias", "nothing"], ..add };
+    let error = dispatch(gpu, &unknown, &[&one, &values], 1).unwrap_err();
+    assert!(error.to_string().contains("no binding `nothing`"), "{error}");
+
+    let other = gpu.buffer("other", &[4]).unwrap();
+    let copy = |from, to| common::plan(gpu, |rec| rec.copy(from, to)).unwrap_err();
+    for error in [copy(&one, &other), copy(&low, &high)] {
+        assert!(matches!(error, Error::Shape { kernel: "copy", .. }), "{error}");
+    }
+    gpu.check().unwrap();
+}
+
+#[test]
+fn an_invalid_shader_is_an_error_that_names_it() {
+    let gpu = own();
+    let Counter { one, values } = Counter::new(&gpu);
+    let add = add_kernel().0;
+    let broken = Kernel { stem: "broken", source: add.source.replace("y[index]", "y[index").leak(), ..add };
+    let error = dispatch(&gpu, &broken, &[&one, &values], 1).unwrap_err();
+    assert_eq!(error.code(), "gpu");
+    assert!(error.to_string().contains("broken/forward"), "{error}");
+    // The device goes on.
+    assert_eq!(common::read(&gpu, &one), [1.0; 3]);
+}
+
+#[test]
+fn an_empty_plan_and_an_empty_dispatch_do_nothing() {
+    let gpu = common::gpu();
+    let empty = Recorder::new(gpu).finish().unwrap();
+    assert_eq!((empty.dispatches(), empty.flops()), (0, 0));
+    gpu.run(&empty).unwrap();
+    gpu.run_repeated(&empty, 3).unwrap();
+    let counter = Counter::new(gpu);
+    let none = dispatch(gpu, &add_kernel().0, &[&counter.one, &counter.values], 0).unwrap();
+    assert_eq!(none.dispatches(), 0);
+    gpu.run(&none).unwrap();
+    assert_eq!(counter.read(gpu), 0.0);
+}
+
+#[test]
+fn steps_run_in_the_order_recorded() {
+    let gpu = common::gpu();
+    let counter = Counter::new(gpu);
+    let [a, b] = ["a", "b"].map(|label| gpu.buffer(label, &[1, 3]).unwrap());
+    let plan = common::plan(gpu, |rec| {
+        counter.record(rec)?;
+        rec.copy(&counter.values, &a)?;
+        counter.record(rec)?;
+        counter.record(rec)?;
+        rec.copy(&counter.values, &b)?;
+        rec.clear(&counter.values);
+        counter.record(rec)
+    })
+    .unwrap();
+    assert_eq!((plan.dispatches(), plan.submissions()), (4, 1));
+    gpu.run(&plan).unwrap();
+    assert_eq!(common::read(gpu, &a), [1.0; 3]);
+    assert_eq!(common::read(gpu, &b), [3.0; 3]);
+    assert_eq!(counter.read(gpu), 1.0);
+    // A write comes before the plans submitted after it.
+    gpu.write(&counter.values, 0, &[10.0f32; 3]).unwrap();
+    gpu.run(&plan).unwrap();
+    assert_eq!(common::read(gpu, &b), [13.0; 3]);
+}
+
+#[test]
+fn long_plans_are_sliced_and_stop_when_cancelled() {
+    let gpu = common::gpu();
+    let counter = Counter::new(gpu);
+    let plan = counter.sliced_plan(gpu, 4);
+    assert_eq!((plan.dispatches(), plan.submissions(), plan.flops()), (4, 4, 4_000_000_000_000));
+    gpu.run(&plan).unwrap();
+    assert_eq!(counter.read(gpu), 4.0);
+    let error = gpu.run_cancellable(&plan, &AtomicBool::new(true)).unwrap_err();
+    assert_eq!(error.code(), "cancelled");
+    assert_eq!(counter.read(gpu), 4.0, "nothing ran");
+    gpu.run_cancellable(&plan, &AtomicBool::new(false)).unwrap();
+    assert_eq!(counter.read(gpu), 8.0, "the plan can run again");
+}
+
+#[test]
+fn cancelling_from_another_thread_stops_between_slices() {
+    const SLICES: usize = 40;
+    let gpu = common::gpu();
+    let counter = Counter::new(gpu);
+    let plan = counter.sliced_plan(gpu, SLICES);
+    let cancel = AtomicBool::new(false);
+    let mut whole = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            cancel.store(true, Ordering::Relaxed);
+        });
+        let error = loop {
+            match gpu.run_cancellable(&plan, &cancel) {
+                Ok(()) => whole += SLICES,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.code(), "cancelled");
+    });
+    let done = counter.read(gpu) as usize;
+    assert!((whole..whole + SLICES).contains(&done), "{done} slices ran, {whole} of whole plans");
+}
+
+#[test]
+fn a_repeated_plan_runs_that_often() {
+    let gpu = common::gpu();
+    for sliced in [false, true] {
+        let counter = Counter::new(gpu);
+        let plan = if sliced { counter.sliced_plan(gpu, 2) } else { counter.plan(gpu) };
+        gpu.run_repeated(&plan, 0).unwrap();
+        assert_eq!(counter.read(gpu), 0.0);
+        gpu.run_repeated(&plan, 7).unwrap();
+        assert_eq!(counter.read(gpu), if sliced { 14.0 } else { 7.0 });
+    }
+}
+
+#[test]
+fn a_late_read_sees_its_moment() {
+    let gpu = common::gpu();
+    let counter = Counter::new(gpu);
+    let plan = counter.plan(gpu);
+    let pending: Vec<_> = (0..4)
+        .map(|_| {
+            gpu.run(&plan).unwrap();
+            gpu.read_later(&[&counter.values])
+        })
+        .collect();
+    gpu.run(&plan).unwrap();
+    // Awaited last to first.
+    for (index, pending) in pending.into_iter().enumerate().rev() {
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&block_on(pending.bytes(gpu)).unwrap());
+        assert_eq!(values, [index as f32 + 1.0; 3]);
+    }
+    drop(gpu.read_later(&[&counter.values]));
+
+    let large = gpu.upload("large", &[66], &(0..66u8).map(f32::from).collect::<Vec<_>>()).unwrap();
+    let several = [&large.view(64, &[2]).unwrap(), &counter.one, &large.view(0, &[1]).unwrap()];
+    let values: Vec<f32> =
+        bytemuck::pod_collect_to_vec(&block_on(gpu.read_later(&several).bytes(gpu)).unwrap());
+    assert_eq!(values, [64.0, 65.0, 1.0, 1.0, 1.0, 0.0]);
+    gpu.flush().unwrap();
+}
+
+#[test]
+fn a_lost_device_is_a_typed_error_from_then_on() {
+    let gpu = own();
+    let counter = Counter::new(&gpu);
+    let plan = counter.plan(&gpu);
+    gpu.run(&plan).unwrap();
+    let pending = gpu.read_later(&[&counter.values]);
+    gpu.destroy();
+    let lost = |result: stepladder::Result<()>| {
+        let error = result.unwrap_err();
+        assert_eq!(error.code(), "device_lost", "{error}");
+        assert!(error.to_string().starts_with("the GPU device was lost"), "{error}");
+    };
+    lost(gpu.run(&plan));
+    lost(gpu.run_repeated(&plan, 3));
+    lost(block_on(pending.bytes(&gpu)).map(drop));
+    lost(block_on(gpu.read::<f32>(&counter.values)).map(drop));
+    lost(gpu.flush());
+    lost(common::plan(&gpu, |rec| counter.record(rec)).map(drop));
+    lost(gpu.check());
+    lost(gpu.check());
+    drop((plan, counter));
+    assert_eq!(gpu.memory().current(), 0);
+}
+
+#[test]
+fn the_loss_outlasts_an_error_that_came_before() {
+    let gpu = own();
+    let Counter { one, values } = Counter::new(&gpu);
+    let (add, variant) = add_kernel();
+    let broken = Kernel { stem: "broken", source: add.source.replace("y[index]", "y[index").leak(), ..add };
+    let mut rec = Recorder::new(&gpu);
+    rec.dispatch(&broken, &variant, &[1u32, 3], &[&one, &values], 1).unwrap();
+    gpu.destroy();
+    assert_eq!(gpu.check().unwrap_err().code(), "device_lost");
+    assert_eq!(rec.finish().unwrap_err().code(), "device_lost");
+}
+
+#[test]
+fn a_profile_counts_every_dispatch() {
+    let gpu = common::gpu();
+    let counter = Counter::new(gpu);
+    let plan = counter.sliced_plan(gpu, 3);
+    let mut profile = Profile::default();
+    let result = block_on(gpu.run_profiled(&plan, &mut profile));
+    if gpu.report().features.contains(&"timestamp-query") {
+        result.unwrap();
+        assert_eq!(counter.read(gpu), 3.0);
+        let rows = profile.rows();
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].kernel.as_str(), rows[0].calls), ("add_bias/forward", 3));
+        assert!(rows[0].seconds >= 0.0 && rows[0].gigabytes_per_second > 0.0 && rows[0].gigaflops > 0.0);
+    } else {
+        assert_eq!(result.unwrap_err().code(), "usage");
+    }
+}
+
+#[test]
+fn adapters_are_listed_and_found_by_name() {
+    let found = block_on(adapters());
+    assert!(!found.is_empty());
+    let name = found[0].name.to_uppercase();
+    let gpu = common::open(&GpuOptions { name: Some(name), ..GpuOptions::default() });
+    assert_eq!(gpu.report().name, found[0].name);
+    let options = GpuOptions { name: Some("no such adapter".into()), ..GpuOptions::default() };
+    let error = block_on(Gpu::open(&options)).unwrap_err();
+    assert_eq!(error.code(), "no_adapter");
+    assert!(error.to_string().contains(&found[0].name), "{error}");
+}
