@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::args::{ModelArgs, SamplingArgs};
+use super::args::{DeviceArgs, ModelArgs, SamplingArgs};
 
 /// Options of `chat`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -17,4 +17,6 @@ pub(super) struct Args {
     pub(super) max_tokens: u32,
     #[command(flatten)]
     pub(super) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
 }

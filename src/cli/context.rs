@@ -18,10 +18,8 @@ pub(super) struct Context {
     /// Standard output is for programs.
     pub(super) json: bool,
     /// Part of the name of the GPU to use, from `--gpu`, else from `WGPU_ADAPTER_NAME`.
-    #[allow(dead_code, reason = "read by the commands that open a device")]
     pub(super) gpu: Option<String>,
     /// Time every kernel.
-    #[allow(dead_code, reason = "read by the commands that open a device")]
     pub(super) profile: bool,
     cancelled: Arc<AtomicBool>,
 }
@@ -49,7 +47,6 @@ impl Context {
     }
 
     /// Becomes true when the user asks to stop; long work looks at it between slices.
-    #[allow(dead_code, reason = "watched by the commands that run long")]
     pub(super) fn cancelled(&self) -> &Arc<AtomicBool> {
         &self.cancelled
     }

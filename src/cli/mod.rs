@@ -132,7 +132,12 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         tracing::debug!(settings, "command");
     }
     match command {
+        Command::Score(args) => score::run(args, context),
+        Command::Generate(args) => generate::run(args, context),
         Command::Ladder(args) => ladder::run(args, context),
+        Command::Ttrl(args) => ttrl::run(args, context),
+        Command::Eval(args) => eval::run(args, context),
+        Command::Variants(args) => variants::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         _ => Err(Error::usage("COMMAND", "this command is not part of this build", "only `verify` is")),
     }

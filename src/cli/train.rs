@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::args::{ModelArgs, non_negative, positive};
+use super::args::{DeviceArgs, ModelArgs, non_negative, positive};
 
 /// Options of `train`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -51,6 +51,8 @@ pub(super) struct Args {
     /// Seed of the adapter's first values and of the order
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
 }
 
 /// A linear layer of a transformer block, by its name in checkpoints: queries, keys, values and output of attention,

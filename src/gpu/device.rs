@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::buffer::{Buffer, Memory};
 use super::pipeline::{Pipeline, Pipelines};
+use super::profile::Account;
 use super::shader::{Kernel, Variant};
 use crate::{Error, Result};
 
@@ -82,6 +83,7 @@ pub struct Gpu {
     max_binding: u64,
     faults: Arc<Faults>,
     pipelines: Pipelines,
+    account: Account,
 }
 
 fn instance() -> wgpu::Instance {
@@ -229,6 +231,7 @@ impl Gpu {
             max_binding: options.max_binding.unwrap_or(u64::MAX),
             faults,
             pipelines: Pipelines::default(),
+            account: Account::default(),
         })
     }
 
@@ -325,6 +328,10 @@ impl Gpu {
 
     pub(super) fn limits(&self) -> &wgpu::Limits {
         &self.limits
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
     pub(super) fn memory_handle(&self) -> &Arc<Memory> {

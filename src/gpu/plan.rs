@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::buffer::Buffer;
 use super::pipeline::Pipeline;
-use super::profile::Profiler;
+use super::profile::{Profiler, Timed};
 use super::shader::{Kernel, Variant};
 use super::{Gpu, Profile};
 use crate::{Error, Result};
@@ -261,6 +261,12 @@ impl Gpu {
     /// # Errors
     /// [`Error::Cancelled`] if it stopped early; what was submitted until then is done.
     pub fn run_cancellable(&self, plan: &Plan, cancel: &AtomicBool) -> Result<()> {
+        if self.profiling() {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            return self.run_timed(plan);
+        }
         let (mut start, mut before) = (0, None);
         for &end in &plan.slices {
             if cancel.load(Ordering::Relaxed) {
@@ -286,7 +292,7 @@ impl Gpu {
 
     /// Submits `plan` `times` times in one go: the decode loop, which needs no CPU between tokens.
     pub fn run_repeated(&self, plan: &Plan, times: usize) -> Result<()> {
-        if plan.slices.len() > 1 {
+        if plan.slices.len() > 1 || self.profiling() {
             for _ in 0..times {
                 self.run(plan)?;
             }
@@ -305,6 +311,19 @@ impl Gpu {
     /// # Errors
     /// [`Error::Usage`] if the adapter has no timestamps.
     pub async fn run_profiled(&self, plan: &Plan, profile: &mut Profile) -> Result<()> {
+        let timed = self.submit_timed(plan)?;
+        timed.add_to(self, profile).await?;
+        self.check()
+    }
+
+    /// Submits a plan with timestamps whose times join the account of [`Gpu::start_profiling`] later.
+    fn run_timed(&self, plan: &Plan) -> Result<()> {
+        let timed = self.submit_timed(plan)?;
+        self.keep_times(timed);
+        self.check()
+    }
+
+    fn submit_timed(&self, plan: &Plan) -> Result<Timed> {
         let dispatches: Vec<&Dispatch> = plan
             .steps
             .iter()
@@ -325,11 +344,8 @@ impl Gpu {
             }
             self.queue().submit([encoder.finish()]);
         }
-        let times = profiler.read(self).await?;
-        for (dispatch, seconds) in dispatches.iter().zip(times) {
-            profile.add(&dispatch.pipeline.label, seconds, dispatch.cost);
-        }
-        self.check()
+        let kernels = dispatches.iter().map(|d| (Arc::clone(&d.pipeline), d.cost)).collect();
+        Ok(profiler.read_later(self, kernels))
     }
 }
 

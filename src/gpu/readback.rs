@@ -38,6 +38,14 @@ impl Pending {
 
     /// Waits for the copy and returns its bytes.
     pub async fn bytes(self, gpu: &Gpu) -> Result<Vec<u8>> {
+        let bytes = self.wait(gpu).await?;
+        if gpu.profiling() {
+            gpu.collect_times().await?;
+        }
+        Ok(bytes)
+    }
+
+    pub(super) async fn wait(self, gpu: &Gpu) -> Result<Vec<u8>> {
         let failed = |problem: String| Error::Gpu { what: "readback".into(), problem };
         // Natively the callback fires inside of poll; on the web poll does nothing and the event loop fires it.
         let wait = wgpu::PollType::Wait { submission_index: Some(self.submission), timeout: None };
@@ -66,7 +74,11 @@ impl Pending {
 }
 
 pub(super) async fn read_raw(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-    Pending::begin(gpu, &[(buffer, offset, bytes)]).bytes(gpu).await
+    read_raw_later(gpu, buffer, offset, bytes).bytes(gpu).await
+}
+
+pub(super) fn read_raw_later(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Pending {
+    Pending::begin(gpu, &[(buffer, offset, bytes)])
 }
 
 impl Gpu {

@@ -99,6 +99,12 @@ impl Learner {
         &self.language
     }
 
+    /// From now on samples from the base model: an adapter that does nothing would only cost time.
+    pub fn sample_base(&mut self) {
+        let rows = self.generator.max_rows();
+        self.generator = Generator::new(Arc::clone(self.trainer.model()), None, rows);
+    }
+
     /// The adapter as it is now.
     pub async fn adapter_file(&self) -> Result<peft::AdapterFile> {
         let flat = self.trainer.read_adapter().await?;
@@ -133,12 +139,11 @@ impl Policy for Learner {
     fn encode_prompt(&self, user_message: &str) -> Result<Vec<u32>> {
         let tokens = self.language.prompt(user_message)?;
         let context = self.trainer.model().context();
-        if tokens.is_empty() || tokens.len() >= context {
-            return Err(Error::usage(
-                "--problems",
-                format!("a prompt has {} tokens, the context holds {context}", tokens.len()),
-                "shorten the problem, or raise --context if the model allows more",
-            ));
+        if tokens.is_empty() {
+            return Err(Error::usage("--problem", "its prompt is empty", "give a problem of the task"));
+        }
+        if tokens.len() >= context {
+            return Err(Error::context("the prompt of a problem", tokens.len(), context));
         }
         Ok(tokens)
     }

@@ -12,6 +12,7 @@ pub mod module;
 pub mod open;
 pub mod pack;
 pub mod packed;
+pub mod score;
 pub mod source;
 pub mod tiny;
 pub mod tokenizer;
