@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use pollster::block_on;
 use serde::Serialize;
 use stepladder::ladder::eval::{Evaluation, evaluate};
+use stepladder::ladder::learner::longest_prompt;
 use stepladder::ladder::settings::EvaluationSettings;
+use stepladder::model::generate::Lengths;
 use stepladder::{Error, Result, task};
 
 use super::args::{DeviceArgs, ModelArgs, SamplingArgs, TaskArgs};
@@ -44,6 +46,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let request = Lengths {
+        prompt: longest_prompt(&opened.language, &*task, &problems)?,
+        samples: args.samples as usize,
+        max_tokens: args.max_tokens as usize,
+    };
+    opened.check_sampling(&vec![request; problems.len()], adapter.as_ref())?;
     let session = opened.load()?;
     let mut sampler = session.sampler(context, adapter.as_ref())?;
     let settings = EvaluationSettings {
@@ -53,9 +61,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     let mut view = View::quiet(context, "eval");
     let seed = args.sampling.seed;
-    let evaluation = view.host(|host| {
-        block_on(evaluate(&mut sampler, &*task, &problems, &settings, seed, 0, host))
-    })?;
+    let evaluation =
+        view.host(|host| block_on(evaluate(&mut sampler, &*task, &problems, &settings, seed, 0, host)))?;
     drop(view);
     context.answer(&evaluation, || summary(&evaluation))?;
     session.print_profile(context)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::ladder::learner::{Language, LearnerSettings};
 use stepladder::model::chat::Message;
-use stepladder::model::generate::{Completion, Generator, Progress, Request};
+use stepladder::model::generate::{Completion, Generator, Lengths, Progress, Request};
 use stepladder::model::tokenizer::{StreamDecoder, Tokenizer};
 use stepladder::{Error, Result};
 
@@ -57,6 +57,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         seed: args.sampling.seed,
     };
     request.check(&opened.config, opened.context_length)?;
+    let lengths = Lengths {
+        prompt: request.prompt.len(),
+        samples: request.samples,
+        max_tokens: args.max_tokens as usize,
+    };
+    opened.check_sampling(&[lengths], adapter.as_ref())?;
     let session = opened.load()?;
     let lora = session.lora(adapter.as_ref())?;
     let rows = request.samples.min(LearnerSettings::default().rows);
@@ -92,7 +98,11 @@ pub(super) fn finish_reason(completion: &Completion) -> &'static str {
 pub(super) fn chat_prompt(language: &Language, model: &str, messages: &[Message]) -> Result<Vec<u32>> {
     let Some(template) = &language.chat else {
         let problem = format!("{model} has no chat template");
-        return Err(Error::usage("--model", problem, "use `generate` without --chat, or an instruction-tuned model"));
+        return Err(Error::usage(
+            "--model",
+            problem,
+            "use `generate` without --chat, or an instruction-tuned model",
+        ));
     };
     language.tokenizer.encode(&template.render(messages, true)?, false)
 }

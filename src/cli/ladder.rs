@@ -100,6 +100,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let opened = Opened::new(context, &card.model, &args.device)?;
     let adapter = card.adapter.as_deref().map(Path::new);
     let adapter = opened.trainable(adapter, &card.settings.lora, card.settings.seed)?;
+    let problems = [&card.problems[..], &card.held_out];
+    opened.check_run("LADDER", &card.settings, &*task, problems, &adapter)?;
     let session = opened.load()?;
     let mut learner = session.learner(context, &adapter)?;
     folder.set_policy(learner.info())?;

@@ -8,14 +8,18 @@ use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
+use stepladder::ladder::settings::Settings;
 use stepladder::model::Model;
 use stepladder::model::config::ModelConfig;
+use stepladder::model::generate::Lengths;
 use stepladder::model::lora::Lora;
 use stepladder::model::module::Module;
 use stepladder::model::open::{OpenModel, open_with_progress};
 use stepladder::model::source::TensorSource;
+use stepladder::task::{Problem, Task};
 use stepladder::train::adapter;
 use stepladder::train::files::read_adapter;
+use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::AdapterFile;
 use stepladder::{Error, Result};
@@ -75,7 +79,8 @@ impl Opened {
     pub(super) fn new(context: &Context, spec: &str, device: &DeviceArgs) -> Result<Self> {
         let OpenModel { config, source, tokenizer, chat_template, name, .. } = open_model(context, spec)?;
         let gpu = open_gpu(context, device)?;
-        let context_length = (device.context.unwrap_or(DEFAULT_CONTEXT) as usize).min(config.max_position_embeddings);
+        let context_length =
+            (device.context.unwrap_or(DEFAULT_CONTEXT) as usize).min(config.max_position_embeddings);
         let language = Arc::new(Language { tokenizer, chat: chat_template });
         let format = device.weights.map(Format::from);
         Ok(Self { name, gpu, config, language, source, format, context_length })
@@ -103,6 +108,39 @@ impl Opened {
                 AdapterFile::init(config, &adapter::dims(&self.config), seed)
             }
         }
+    }
+
+    /// Fails, with what is needed and which option lowers it, if `workload` takes more memory than there is.
+    pub(super) fn check_memory(&self, what: &str, workload: &Workload) -> Result<()> {
+        let (source, context) = (&*self.source, self.context_length);
+        let fit = Fit::new(&self.config, source, self.format, context, workload);
+        fit.check(what, self.gpu.available_bytes(), self.gpu.max_binding_bytes())
+    }
+
+    /// [`Opened::check_memory`] of a run that learns.
+    pub(super) fn check_run(
+        &self,
+        what: &str,
+        settings: &Settings,
+        task: &dyn Task,
+        problems: [&[Problem]; 2],
+        adapter: &AdapterFile,
+    ) -> Result<()> {
+        let layout = adapter::layout(&self.config, &adapter.config)?;
+        let learner = LearnerSettings::default();
+        let workload = learner.run(settings, &self.language, task, problems, layout, self.context_length)?;
+        self.check_memory(what, &workload)
+    }
+
+    /// [`Opened::check_memory`] of sampling `requests` together, with `adapter` or without.
+    pub(super) fn check_sampling(&self, requests: &[Lengths], adapter: Option<&AdapterFile>) -> Result<()> {
+        let layout = |file: &AdapterFile| adapter::layout(&self.config, &file.config);
+        let workload = Workload {
+            adapter: adapter.map(layout).transpose()?,
+            sampling: Some(LearnerSettings::default().sampling(requests, self.context_length)),
+            training: None,
+        };
+        self.check_memory(&format!("sampling from {}", self.name), &workload)
     }
 
     /// Streams the weights to the GPU.
@@ -177,7 +215,7 @@ impl Session {
 }
 
 /// Longest sequence unless `--context` says otherwise: enough for the presets, small enough for any GPU.
-const DEFAULT_CONTEXT: u32 = 4096;
+pub(super) const DEFAULT_CONTEXT: u32 = 4096;
 
 /// The problems in a file.
 pub(super) fn read_problems(path: &Path) -> Result<Vec<stepladder::task::Problem>> {

@@ -54,6 +54,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let fresh: &LoraConfig = &settings.settings.lora;
     let adapter = opened.trainable(args.model.adapter.as_deref(), fresh, args.seed)?;
+    let problems = [std::slice::from_ref(&problem), &[]];
+    opened.check_run("test-time learning", &settings.settings, &*task, problems, &adapter)?;
     let session = opened.load()?;
     let mut learner = session.learner(context, &adapter)?;
     let mut view = View::new(context, "TTRL", settings.settings.steps);

@@ -41,8 +41,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let session = opened.load()?;
     let mut sampler = session.sampler(context, adapter.as_ref())?;
     let mut view = View::quiet(context, "variants");
-    let nodes = view
-        .host(|host| block_on(variant_tree(&mut sampler, &*task, &problem, &settings, host)))?;
+    let nodes = view.host(|host| block_on(variant_tree(&mut sampler, &*task, &problem, &settings, host)))?;
     drop(view);
     context.answer(&json!({ "nodes": nodes }), || nodes.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     session.print_profile(context)

@@ -4,6 +4,8 @@ pub mod block;
 pub mod chat;
 pub mod config;
 pub mod family;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod files;
 pub mod generate;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod hub;

@@ -58,6 +58,36 @@ impl Tokenizer {
         }
     }
 
+    /// Token ids of `text` where it goes on after other text: nothing is added, not even the space that SentencePiece
+    /// puts before a text.
+    ///
+    /// # Errors
+    /// `Input` if the tokenizer cannot encode the text.
+    pub fn encode_continuation(&self, text: &str) -> Result<Vec<u32>> {
+        let starts_with_space = |ids: &[u32]| {
+            let first = ids.first().and_then(|&id| self.token(id));
+            first.is_some_and(|token| token.starts_with(['\u{2581}', '\u{120}']))
+        };
+        if text.is_empty() || !starts_with_space(&self.encode("a", false)?) {
+            return self.encode(text, false);
+        }
+        // The space goes before an anchor, which is then taken off.
+        let anchor = self.encode("\n", false)?;
+        let whole = self.encode(&format!("\n{text}"), false)?;
+        match whole.strip_prefix(anchor.as_slice()) {
+            Some(rest) => Ok(rest.to_vec()),
+            None => self.encode(text, false),
+        }
+    }
+
+    /// The whole tokenizer as the text of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// `Input` if it has no such form.
+    pub fn to_json(&self) -> Result<String> {
+        self.inner.to_string(false).map_err(|error| self.failed("cannot be written", &error))
+    }
+
     /// Text of `tokens`, special tokens left out; incomplete characters become U+FFFD.
     ///
     /// # Errors

@@ -6,6 +6,9 @@
 mod batch;
 mod pages;
 mod prefill;
+mod sizes;
+
+pub use sizes::{Lengths, Sizes};
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -189,19 +192,20 @@ impl Generator {
 
     /// Makes caches and state large enough for these requests. What is large enough already is kept.
     fn ensure(&mut self, requests: &[Request]) -> Result<()> {
-        let samples: usize = requests.iter().map(|request| request.samples).sum();
-        let rows = samples.min(self.max_rows).max(1).next_power_of_two();
-        let longest = requests.iter().map(|r| r.prompt.len() + r.sampling.max_tokens).max().unwrap_or(1);
-        let longest = longest.min(self.model.context() + 1);
-        let row_pages = longest.div_ceil(PAGE).next_power_of_two();
-        let capacity = requests.iter().map(|request| request.sampling.max_tokens).max().unwrap_or(1);
-        let largest = requests.iter().map(|request| request.samples).max().unwrap_or(1);
+        let lengths: Vec<Lengths> = requests
+            .iter()
+            .map(|r| Lengths {
+                prompt: r.prompt.len(),
+                samples: r.samples,
+                max_tokens: r.sampling.max_tokens,
+            })
+            .collect();
+        let Sizes { rows, row_pages, capacity, pages: needed, .. } =
+            Sizes::new(&lengths, self.max_rows, self.model.context());
         let (had_rows, had_pages, had_capacity) = self
             .batch
             .as_ref()
             .map_or((0, 0, 0), |batch| (batch.rows(), batch.row_pages(), batch.capacity()));
-        // A group is admitted whole, so one may wait with all its pages beside the rows that run.
-        let needed = (rows + largest) * row_pages;
         if rows <= had_rows
             && row_pages <= had_pages
             && capacity <= had_capacity
