@@ -4,6 +4,8 @@
 .PHONY: help setup driver models tint build test lint demo bench clean
 
 SHELL := bash
+# Vulkan drivers with window support complain where no desktop session set this.
+export XDG_RUNTIME_DIR ?= /tmp
 .SHELLFLAGS := -euo pipefail -c
 
 # Settings of `make demo`.

@@ -69,6 +69,49 @@ fn both_generations_of_rope_fields_are_read() {
 }
 
 #[test]
+fn stretched_frequencies_are_those_of_transformers() {
+    // LlamaRotaryEmbedding(config).inv_freq with head_dim 128, of transformers 5.23.
+    let llama3 = json!({"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 8192});
+    let linear = json!({"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0});
+    let cases: [(Value, [(usize, f32); 6]); 2] = [
+        (
+            llama3,
+            [
+                (0, 1.0),
+                (1, 0.8146172),
+                (28, 3.211446e-3),
+                (29, 2.1665706e-3),
+                (32, 5.24846e-4),
+                (63, 3.068926e-7),
+            ],
+        ),
+        (
+            linear,
+            [
+                (0, 0.25),
+                (1, 0.21649109),
+                (28, 4.4456986e-3),
+                (29, 3.8498163e-3),
+                (32, 2.5e-3),
+                (63, 2.8869548e-5),
+            ],
+        ),
+    ];
+    for (rope, expected) in cases {
+        let mut config = llama();
+        config["head_dim"] = json!(128);
+        config.as_object_mut().unwrap().remove("rope_theta");
+        config["rope_parameters"] = rope;
+        let got = parse(&config).unwrap().inv_freq();
+        assert_eq!(got.len(), 64);
+        for (index, want) in expected {
+            assert!((got[index] - want).abs() <= want * 3e-7, "{index}: {} for {want}", got[index]);
+        }
+    }
+}
+
+#[test]
 fn every_bad_config_field_is_named() {
     let cases = [
         ("architectures", json!(["GPT2LMHeadModel"]), "architectures", "unknown architecture"),

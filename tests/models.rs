@@ -3,8 +3,12 @@
 
 mod fixture_models;
 
-use fixture_models::{Expected, FAMILIES, adapter_file, folder, load, trainer};
+use fixture_models::{Expected, FAMILIES, adapter_file, folder, limited_gpu, load, load_on, trainer};
+use std::sync::atomic::AtomicBool;
+
 use pollster::block_on;
+use stepladder::model::score::logprobs;
+use stepladder::model::source::folder::Folder;
 use stepladder::train::adapter;
 use stepladder::train::loss::LossName;
 use stepladder::train::trainer::Optimizer;
@@ -32,6 +36,49 @@ fn logprobs_equal_pytorch_with_and_without_adapter() {
             let scores = block_on(trainer.logprobs(&expected.all_scored(), on)).unwrap();
             for (index, scores) in scores.iter().enumerate() {
                 let error = max_error(&scores.logp, &expected.tensors[&format!("logprobs.{kind}.{index}")]);
+                assert!(error < 1e-3, "{name} {kind} sequence {index}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_rslora_adapter_with_patterns_equals_peft() {
+    let (model, expected) = (load("llama"), Expected::read("llama"));
+    let file = adapter_file(&model, &folder("llama").join("adapter_rslora"));
+    let mut trainer = trainer(&model, &file, 512);
+    let scores = block_on(trainer.logprobs(&expected.all_scored(), true)).unwrap();
+    for (index, scores) in scores.iter().enumerate() {
+        let error = max_error(&scores.logp, &expected.tensors[&format!("logprobs.rslora.{index}")]);
+        assert!(error < 1e-3, "sequence {index}: {error}");
+    }
+}
+
+#[test]
+fn default_limits_give_the_same_model() {
+    let gpu = limited_gpu();
+    for name in FAMILIES {
+        let mut source = Folder::open(folder(name)).unwrap();
+        let (model, expected) = (load_on(gpu.clone(), name, &mut source, None), Expected::read(name));
+        let file = adapter_file(&model, &folder(name).join("adapter"));
+        let mut trainer = trainer(&model, &file, 512);
+        let config = LossName::Sft.config(1);
+        let (loss, _) = block_on(trainer.gradient(&expected.completions(), &config)).unwrap();
+        let want = expected.json["loss"].as_f64().unwrap();
+        assert!((loss - want).abs() < 1e-3 * want, "{name}: loss {loss}, PyTorch {want}");
+    }
+}
+
+#[test]
+fn scores_equal_pytorch() {
+    for name in FAMILIES {
+        let (model, expected) = (load(name), Expected::read(name));
+        let file = adapter_file(&model, &folder(name).join("adapter"));
+        let lora = adapter::upload(model.gpu(), model.config(), &file).unwrap();
+        for (kind, lora) in [("base", None), ("adapter", Some(&lora))] {
+            for (index, tokens) in expected.tokens.iter().enumerate() {
+                let got = block_on(logprobs(&model, lora, tokens, &AtomicBool::new(false))).unwrap();
+                let error = max_error(&got, &expected.tensors[&format!("logprobs.{kind}.{index}")]);
                 assert!(error < 1e-3, "{name} {kind} sequence {index}: {error}");
             }
         }

@@ -345,7 +345,7 @@ fn a_late_read_sees_its_moment() {
     let values: Vec<f32> =
         bytemuck::pod_collect_to_vec(&block_on(gpu.read_later(&several).bytes(gpu)).unwrap());
     assert_eq!(values, [64.0, 65.0, 1.0, 1.0, 1.0, 0.0]);
-    block_on(gpu.wait(&large)).unwrap();
+    gpu.flush().unwrap();
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn a_lost_device_is_a_typed_error_from_then_on() {
     lost(gpu.run_repeated(&plan, 3));
     lost(block_on(pending.bytes(&gpu)).map(drop));
     lost(block_on(gpu.read::<f32>(&counter.values)).map(drop));
-    lost(block_on(gpu.wait(&counter.values)));
+    lost(gpu.flush());
     lost(common::plan(&gpu, |rec| counter.record(rec)).map(drop));
     lost(gpu.check());
     lost(gpu.check());

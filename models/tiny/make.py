@@ -1,8 +1,10 @@
 """Makes the embedded model `tiny`: tokenizer, problem files, pretraining, evaluation.
 
     OMP_NUM_THREADS=1 python models/tiny/make.py [--steps N] [--checkpoints DIR]
+    OMP_NUM_THREADS=1 python models/tiny/make.py --evaluate     measures the committed model
+    OMP_NUM_THREADS=1 python models/tiny/make.py --check-text   looks for held-out problems in the training text
 
-Seeded; needs only numpy, torch and safetensors (made with torch 2.15.0, safetensors 0.8.0). Writes `config.json`,
+Seeded; needs only torch and safetensors (made with torch 2.15.0, safetensors 0.8.0). Writes `config.json`,
 `generation_config.json`, `tokenizer.json`, `tokenizer_config.json`, `problems_train.jsonl`, `problems_heldout.jsonl` and
 `model.safetensors` (F16) beside itself, and prints pass@1 and pass@10 by level.
 
@@ -26,7 +28,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from problems import LEVELS, answer, canonical, is_antiderivative, random_problem, show, variant
+from problems import LEVELS, answer, canonical, canonical_text, is_antiderivative, random_problem, show, variant
 
 HERE = Path(__file__).resolve().parent
 SEED = 20261123
@@ -180,7 +182,8 @@ def line(rng, reserved):
         if canonical(problem) not in reserved:
             return f"?{show(problem)}={answer(problem)}"
         return line(rng, reserved)
-    kind = "<" if share < SOLVE_SHARE + EASIER_SHARE else "~" if share < SOLVE_SHARE + EASIER_SHARE + SIMILAR_SHARE else ">"
+    share -= SOLVE_SHARE
+    kind = "<" if share < EASIER_SHARE else "~" if share < EASIER_SHARE + SIMILAR_SHARE else ">"
     problem = random_problem(rng, rng.choices(LEVELS, [1, 1, 1, 2, 2, 3, 4, 4])[0])
     other = variant(rng, problem, kind)
     if other is None or {canonical(problem), canonical(other)} & reserved:
@@ -343,12 +346,12 @@ def pass_at(k, n, c):
 
 
 def evaluate(model, rows, samples=10, seed=1):
-    """{level: (pass@1, pass@samples)}"""
+    """{level: (pass@1, pass@10 or, with fewer samples, pass@samples)}"""
     counts = count_correct(model, rows, samples, torch.Generator().manual_seed(seed))
     table = {}
     for level in sorted({r["level"] for r in rows}):
         mine = [c for c, r in zip(counts, rows) if r["level"] == level]
-        table[level] = tuple(sum(pass_at(k, samples, c) for c in mine) / len(mine) for k in (1, samples))
+        table[level] = tuple(sum(pass_at(k, samples, c) for c in mine) / len(mine) for k in (1, min(10, samples)))
     return table
 
 
@@ -372,12 +375,8 @@ def batches(rng, reserved):
             yield ids, targets
 
 
-def schedule(step, steps):
-    """Warm-up, constant, then down to a tenth over the last quarter."""
-    return min(1.0, (step + 1) / WARM_UP, 0.1 + 0.9 * (steps - step) / (0.25 * steps))
-
-
 def pretrain(model, reserved, heldout, steps, checkpoints, every):
+    """AdamW at a constant rate, stopped early on purpose: the last levels stay a frontier, half learned."""
     decay = [p for p in model.parameters() if p.dim() == 2]
     rest = [p for p in model.parameters() if p.dim() == 1]
     groups = [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
@@ -385,7 +384,7 @@ def pretrain(model, reserved, heldout, steps, checkpoints, every):
     text, start, tokens, running = batches(random.Random(SEED + 1), reserved), time.time(), 0, 0.0
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * schedule(step, steps)
+            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARM_UP)
         ids, targets = next(text)
         loss = F.cross_entropy(model(ids).flatten(0, 1), targets.flatten(), ignore_index=-100)
         optimizer.zero_grad()
@@ -398,28 +397,75 @@ def pretrain(model, reserved, heldout, steps, checkpoints, every):
         if (step + 1) % every == 0 or step + 1 == steps:
             seconds = time.time() - start
             table = evaluate(model, heldout, samples=4)
-            print(f"step {step + 1} loss {running:.3f} tokens {tokens / 1e6:.2f} M {seconds:.0f} s  {show_table(table)}", flush=True)
+            print(f"step {step + 1} loss {running:.3f} tokens {tokens / 1e6:.2f} M {seconds:.0f} s", flush=True)
+            print(f"  {show_table(table)}", flush=True)
             if checkpoints:
                 save_model(model, checkpoints / f"{step + 1}.safetensors")
 
 
+def check_text(steps, rows, reserved):
+    """Reads the whole training text again and counts the lines that hold a problem of `rows`, by value."""
+    forms, held, lines = {canonical_text(r["problem"]) for r in rows}, 0, 0
+    text = batches(random.Random(SEED + 1), reserved)
+    for _ in range(steps):
+        for ids, targets in zip(*next(text)):
+            words = decode(ids[: int((targets >= 0).sum()) + 1].tolist())
+            problem, _, rest = words[1:].partition("=" if words[0] == "?" else ":")
+            texts = [problem] if words[0] == "?" else [problem, rest]
+            held += any(canonical_text(t) in forms for t in texts)
+            lines += 1
+    print(f"{held} of {lines} lines hold a problem of the files")
+
+
+def summary(counts):
+    """Words for counts of right answers out of 8."""
+    middle = sum(0 < c < 8 for c in counts) / len(counts)
+    return f"pass@1 {sum(counts) / 8 / len(counts):.3f}, neither 0 nor 8 of 8 {middle:.3f}"
+
+
+def report(model, heldout, train):
+    """Prints what the README says of the model."""
+    table = evaluate(model, heldout, samples=20)
+    for level, (one, ten) in table.items():
+        count = sum(r["level"] == level for r in heldout)
+        print(f"level {level}: {count} problems, pass@1 {one:.3f}, pass@10 {ten:.3f}")
+    generator = torch.Generator().manual_seed(2)
+    for kind in "<~>":
+        rows = [r["problem"] for r in train for _ in range(8)]
+        outputs = sample(model, [f"{kind}{p}:" for p in rows], generator=generator)
+        texts = [decode(ids) if done else "" for ids, done in outputs]
+        forms = [canonical_text(t) for t in texts]
+        other = [t for t, f, p in zip(texts, forms, rows) if f is not None and f != canonical_text(p)]
+        counts = count_correct(model, [{"problem": t} for t in other], 8, generator)
+        valid, new = sum(f is not None for f in forms) / len(rows), len(other) / len(rows)
+        print(f"variants {kind}: valid {valid:.3f}, valid and another problem {new:.3f}, {summary(counts)}")
+    counts = count_correct(model, train, 8, generator)
+    print(f"roots: {summary(counts)}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--every", type=int, default=500, help="steps between evaluations")
     parser.add_argument("--checkpoints", type=Path, help="folder for a checkpoint at every evaluation")
+    parser.add_argument("--evaluate", action="store_true", help="only measure model.safetensors")
+    parser.add_argument("--check-text", action="store_true", help="only look for held-out problems in the text")
     args = parser.parse_args()
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
+    heldout, train, reserved = make_problem_files(write=not (args.evaluate or args.check_text))
+    if args.check_text:
+        return check_text(args.steps, heldout + train, reserved)
+    if args.evaluate:
+        return report(load_model(HERE / "model.safetensors"), heldout, train)
     if args.checkpoints:
         args.checkpoints.mkdir(parents=True, exist_ok=True)
     write_tokenizer()
-    heldout, _, reserved = make_problem_files()
     model = Tiny()
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(reserved)} reserved forms")
     pretrain(model, reserved, heldout, args.steps, args.checkpoints, args.every)
     save_model(model, HERE / "model.safetensors")
-    print("final", show_table(evaluate(load_model(HERE / "model.safetensors"), heldout)))
+    report(load_model(HERE / "model.safetensors"), heldout, train)
 
 
 if __name__ == "__main__":

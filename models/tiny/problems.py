@@ -257,7 +257,8 @@ def attempt(rng, problem, kind):
         return replace_one(rng, problem, lambda t: simpler_term(rng, t))
     products = sum(t[0] in ("parts", "shifted") for t in problem)
     if len(problem) < 3 and rng.random() < 0.5:
-        term = random_parts(rng) if not products and rng.random() < 0.3 else rng.choice([random_power, random_simple])(rng)
+        draw = random_parts if not products and rng.random() < 0.3 else rng.choice([random_power, random_simple])
+        term = draw(rng)
         return problem + [term] if all(t[0] != "shifted" for t in problem) else None
     harder = replace_one(rng, problem, lambda t: harder_term(rng, t, len(problem) == 1))
     return harder if sum(t[0] in ("parts", "shifted") for t in harder) <= 1 else None
@@ -294,7 +295,7 @@ class Parser:
         total, first = (0.0, 0.0), True
         while first or self.peek() in ("+", "-"):
             sign = 1.0
-            if self.peek() in ("+", "-") and self.peek():
+            if self.peek() in ("+", "-"):
                 sign = -1.0 if self.peek() == "-" else 1.0
                 self.at += 1
             v, d = self.product()

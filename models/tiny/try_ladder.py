@@ -76,7 +76,7 @@ class Tree:
     def choose(self, count, root_share):
         roots = self.rng.sample(self.roots, round(count * root_share))
         rest = [n for n in self.nodes if n not in roots]
-        scored = sorted(rest, key=lambda n: -abs((p := n.draw(self.rng)) * (1 - p)))
+        scored = sorted(rest, key=lambda n: -(p := n.draw(self.rng)) * (1 - p))
         return (roots + scored)[:count]
 
 
@@ -97,7 +97,9 @@ def grpo_step(model, parameters, optimizer, chosen, args, generator):
         full = [(encode(prompts[i]), outputs[i][0] + [1] * outputs[i][1]) for i in rows]
         width = max(len(p) + len(c) for p, c in full)
         ids = torch.tensor([p + c + [0] * (width - len(p) - len(c)) for p, c in full])
-        weight = torch.tensor([[0.0] * (len(p) - 1) + [1.0] * len(c) + [0.0] * (width - len(p) - len(c)) for p, c in full])
+        weight = torch.tensor(
+            [[0.0] * (len(p) - 1) + [1.0] * len(c) + [0.0] * (width - len(p) - len(c)) for p, c in full]
+        )
         logp = F.log_softmax(model(ids)[:, :-1], -1).gather(2, ids[:, 1:, None])[..., 0]
         loss = -(logp * weight * advantage[rows][:, None]).sum() / weight.sum()
         optimizer.zero_grad()

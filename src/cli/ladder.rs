@@ -14,12 +14,11 @@ use stepladder::ladder::settings::{Preset, Settings};
 use stepladder::ladder::state::Host;
 use stepladder::model::tiny;
 use stepladder::task;
-use stepladder::train::loss::{KlConfig, KlEstimator, LossName};
 
 use super::args::{DeviceArgs, name_value, non_negative, positive};
 use super::context::Context;
 use super::ladder_view::View;
-use super::session::{Opened, read_problems};
+use super::session::{Opened, open_gpu, read_problems};
 
 /// Options of `ladder`. What is not given comes from the preset, or, with `--resume`, from the run.
 #[derive(Debug, clap::Args, Serialize)]
@@ -45,7 +44,8 @@ pub(super) struct Args {
     /// Go on with the run in --output
     #[arg(long)]
     pub(super) resume: bool,
-    /// Set of defaults for the options below: paper, small or tiny [default: tiny for the model `tiny`, else small]
+    /// Set of defaults for the options below: paper, small, software or tiny [default: tiny for the model `tiny`,
+    /// software where the GPU is a program on the CPU, else small]
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     pub(super) preset: Option<String>,
     /// Number of updates
@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let card = folder.card().clone();
         (folder, saved, card)
     } else {
-        let card = args.card()?;
+        let card = args.card(context)?;
         (RunFolder::create(&args.output, card.clone())?, None, card)
     };
     let task = task::create(&card.task, &card.task_options)?;
@@ -117,37 +117,39 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     view.summary(&outcome, &report)
 }
 
-/// The preset that suits a model if none is asked for.
-pub(super) fn default_preset(model: &str) -> Preset {
-    if model == tiny::NAME { Preset::Tiny } else { Preset::Small }
+/// The preset that suits a model and the device if none is asked for.
+pub(super) fn default_preset(context: &Context, model: &str, device: &DeviceArgs) -> Result<Preset> {
+    Ok(match model {
+        tiny::NAME => Preset::Tiny,
+        _ if open_gpu(context, device)?.is_software() => Preset::Software,
+        _ => Preset::Small,
+    })
 }
 
 impl Args {
     /// What defines a new run.
-    fn card(&self) -> Result<RunCard> {
+    fn card(&self, context: &Context) -> Result<RunCard> {
         let model = self.model.clone().unwrap_or_default();
         let preset = match &self.preset {
             Some(name) => name.parse()?,
-            None => default_preset(&model),
+            None => default_preset(context, &model, &self.device)?,
         };
         let mut settings = Settings::preset(preset);
         let set = |to: &mut usize, from: Option<u32>| *to = from.map_or(*to, |n| n as usize);
         set(&mut settings.prompts_per_step, self.prompts_per_step);
         set(&mut settings.group_size, self.group_size);
-        set(&mut settings.sampling.max_tokens, self.max_tokens);
-        set(&mut settings.evaluation.sampling.max_tokens, self.max_tokens);
+        if let Some(max_tokens) = self.max_tokens {
+            settings.set_max_tokens(max_tokens as usize);
+        }
         settings.steps = self.steps.map_or(settings.steps, u64::from);
         settings.sampling.temperature = self.temperature.map_or(settings.sampling.temperature, |t| t as f32);
         settings.learning_rate = self.learning_rate.unwrap_or(settings.learning_rate);
         settings.seed = self.seed.unwrap_or(settings.seed);
         if let Some(name) = &self.loss {
-            let kl = settings.loss.kl;
-            settings.loss = name.parse::<LossName>()?.config(settings.sampling.max_tokens);
-            settings.loss.kl = kl;
+            settings.set_loss(name.parse()?)?;
         }
         if let Some(coef) = self.kl_coef {
-            let kl = KlConfig { coef, estimator: KlEstimator::K3, bias_correction: false };
-            settings.loss.kl = (coef > 0.0).then_some(kl);
+            settings.set_kl_coef(coef);
         }
         settings.check()?;
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), read_problems);

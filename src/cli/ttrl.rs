@@ -2,6 +2,7 @@
 
 use pollster::block_on;
 use serde::Serialize;
+use stepladder::ladder::settings::Preset;
 use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
 use stepladder::task::Problem;
 use stepladder::train::lora_config::LoraConfig;
@@ -49,7 +50,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = task::create(&args.task.task, &args.task.options())?;
     let problem = Problem { problem: args.problem.clone(), id: None, level: None, answer: None };
-    let settings = args.settings();
+    let settings = args.settings(default_preset(context, &args.model.model, &args.device)?);
     settings.settings.check()?;
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let fresh: &LoraConfig = &settings.settings.lora;
@@ -66,8 +67,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 impl Args {
-    fn settings(&self) -> TtrlSettings {
-        let mut settings = TtrlSettings::preset(default_preset(&self.model.model));
+    fn settings(&self, preset: Preset) -> TtrlSettings {
+        let mut settings = TtrlSettings::preset(preset);
         let inner = &mut settings.settings;
         let set = |to: &mut usize, from: Option<u32>| *to = from.map_or(*to, |n| n as usize);
         set(&mut inner.prompts_per_step, self.prompts_per_step);

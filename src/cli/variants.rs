@@ -35,7 +35,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = task::create(&args.task.task, &args.task.options())?;
     let problem = Problem { problem: args.problem.clone(), id: None, level: None, answer: None };
-    let settings = Settings { seed: args.seed, ..Settings::preset(default_preset(&args.model.model)) };
+    let preset = default_preset(context, &args.model.model, &args.device)?;
+    let settings = Settings { seed: args.seed, ..Settings::preset(preset) };
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
     let session = opened.load()?;

@@ -195,8 +195,7 @@ impl<'g> Recorder<'g> {
             mapped_at_creation: false,
         });
         gpu.queue().write_buffer(&uniform, 0, bytemuck::cast_slice(&words));
-        // About a quarter of a second of arithmetic at a rate that such adapters reach.
-        let slice_flops: u64 = if gpu.is_software() { 1_000_000_000 } else { 100_000_000_000 };
+        let slice_flops = slice_flops(gpu);
         let (mut steps, mut slices, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
         let mut flops = 0;
         for recorded in self.recorded {
@@ -222,6 +221,11 @@ impl<'g> Recorder<'g> {
         gpu.check()?;
         Ok(Plan { steps, slices, _buffers: buffers })
     }
+}
+
+/// About a quarter of a second of arithmetic at a rate that such adapters reach.
+fn slice_flops(gpu: &Gpu) -> u64 {
+    if gpu.is_software() { 1_000_000_000 } else { 100_000_000_000 }
 }
 
 fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {
@@ -290,19 +294,30 @@ impl Gpu {
         self.check()
     }
 
-    /// Submits `plan` `times` times in one go: the decode loop, which needs no CPU between tokens.
+    /// Submits `plan` `times` times, as few submissions as stay below the device's time limit: the decode loop, which
+    /// needs no CPU between tokens.
     pub fn run_repeated(&self, plan: &Plan, times: usize) -> Result<()> {
-        if plan.slices.len() > 1 || self.profiling() {
-            for _ in 0..times {
+        let per_submission = slice_flops(self).checked_div(plan.flops()).unwrap_or(u64::MAX);
+        let per_submission = if plan.slices.len() > 1 || self.profiling() {
+            1
+        } else {
+            usize::try_from(per_submission).unwrap_or(usize::MAX).max(1)
+        };
+        let mut left = times;
+        while left > 0 {
+            let count = left.min(per_submission);
+            left -= count;
+            if plan.slices.len() > 1 || self.profiling() {
                 self.run(plan)?;
+                continue;
             }
-            return Ok(());
+            let mut encoder =
+                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            for _ in 0..count {
+                encode(&mut encoder, &plan.steps);
+            }
+            self.queue().submit([encoder.finish()]);
         }
-        let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        for _ in 0..times {
-            encode(&mut encoder, &plan.steps);
-        }
-        self.queue().submit([encoder.finish()]);
         self.check()
     }
 

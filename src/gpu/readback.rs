@@ -73,10 +73,6 @@ impl Pending {
     }
 }
 
-pub(super) async fn read_raw(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-    read_raw_later(gpu, buffer, offset, bytes).bytes(gpu).await
-}
-
 pub(super) fn read_raw_later(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Pending {
     Pending::begin(gpu, &[(buffer, offset, bytes)])
 }
@@ -98,9 +94,15 @@ impl Gpu {
         Pending::begin(self, &parts)
     }
 
-    /// Waits until the GPU has done everything submitted so far.
-    pub async fn wait(&self, after: &Buffer) -> Result<()> {
-        let first = after.bytes().min(4);
-        read_raw(self, after.raw(), after.offset_bytes(), first).await.map(|_| ())
+    /// Carries out all writes so far. Writes wait in host memory until the next submission: whoever streams a large file
+    /// calls this now and then, so that it does not pile up there.
+    pub fn flush(&self) -> Result<()> {
+        let submission = self.queue().submit([]);
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        if let Err(error) = self.device().poll(wait) {
+            self.check()?;
+            return Err(Error::Gpu { what: "an upload".into(), problem: error.to_string() });
+        }
+        self.check()
     }
 }

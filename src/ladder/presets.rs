@@ -22,7 +22,11 @@ pub enum Preset {
     Paper,
     /// For instruction-tuned models under a billion parameters on one GPU: small groups and batches, adaptive tree.
     Small,
-    /// For the embedded `tiny` model: terse prompts, short answers, a high learning rate.
+    /// For such models where the GPU is a program on the CPU: a step in minutes rather than hours. Too small a batch to
+    /// expect much of.
+    Software,
+    /// For the embedded `tiny` model: terse prompts, short answers, a high learning rate (`models/tiny/README.md` compares
+    /// settings).
     Tiny,
 }
 
@@ -33,10 +37,13 @@ impl std::str::FromStr for Preset {
         match name {
             "paper" => Ok(Self::Paper),
             "small" => Ok(Self::Small),
+            "software" => Ok(Self::Software),
             "tiny" => Ok(Self::Tiny),
-            _ => {
-                Err(Error::usage("--preset", format!("unknown preset `{name}`"), "use paper, small or tiny"))
-            }
+            _ => Err(Error::usage(
+                "--preset",
+                format!("unknown preset `{name}`"),
+                "use paper, small, software or tiny",
+            )),
         }
     }
 }
@@ -47,6 +54,7 @@ impl Settings {
         match preset {
             Preset::Paper => Self::paper(),
             Preset::Small => Self::small(),
+            Preset::Software => Self::software(),
             Preset::Tiny => Self::tiny(),
         }
     }
@@ -146,15 +154,41 @@ impl Settings {
         }
     }
 
+    fn software() -> Self {
+        let small = Self::small();
+        let answer = Sampling { max_tokens: 64, ..Sampling::default() };
+        Self {
+            steps: 10,
+            prompts_per_step: 2,
+            group_size: 4,
+            sampling: answer,
+            loss: LossName::Dapo.config(answer.max_tokens),
+            lora: LoraConfig { rank: 8, ..LoraConfig::default() },
+            variants: VariantSettings {
+                per_node: 4,
+                per_completion: 4,
+                parents_per_level: 4,
+                limits: Limits { depth: 2, children: 8, nodes: 200, problem_bytes: 200 },
+                sampling: Sampling { max_tokens: 96, top_p: 0.95, ..answer },
+                ..small.variants
+            },
+            curriculum: CurriculumSettings { refill_rounds: 1, grow_per_step: 1, ..small.curriculum },
+            evaluation: EvaluationSettings { every: 0, samples: 1, sampling: answer },
+            checkpoint_every: 1,
+            ..small
+        }
+    }
+
     fn tiny() -> Self {
         let small = Self::small();
         let answer = Sampling { max_tokens: 64, ..Sampling::default() };
         Self {
-            steps: 60,
-            prompts_per_step: 16,
+            steps: 40,
+            prompts_per_step: 32,
+            group_size: 4,
             sampling: answer,
-            learning_rate: 1e-3,
-            lora: LoraConfig { rank: 8, ..LoraConfig::default() },
+            learning_rate: 2e-3,
+            lora: LoraConfig { rank: 8, alpha: 16.0, ..LoraConfig::default() },
             warmup_steps: 0,
             reward: Rewards { correct: 1.0, wrong: 0.0, malformed: 0.0 },
             loss: LossName::Grpo.config(answer.max_tokens),
@@ -167,7 +201,7 @@ impl Settings {
                 personas: Vec::new(),
                 ..small.variants
             },
-            curriculum: CurriculumSettings { root_share: 0.5, grow_per_step: 8, ..small.curriculum },
+            curriculum: CurriculumSettings { root_share: 0.25, grow_per_step: 8, ..small.curriculum },
             evaluation: EvaluationSettings { every: 20, samples: 4, sampling: answer },
             checkpoint_every: 10,
             ..small
@@ -198,12 +232,12 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_survive_json() {
-        for preset in ["paper", "small", "tiny"] {
+        for preset in ["paper", "small", "software", "tiny"] {
             let settings = Settings::preset(preset.parse().unwrap());
             settings.check().unwrap();
             let json = serde_json::to_string(&settings).unwrap();
             assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
         }
-        assert!("pape".parse::<Preset>().unwrap_err().to_string().contains("paper, small or tiny"));
+        assert!("pape".parse::<Preset>().unwrap_err().to_string().contains("paper, small, software or tiny"));
     }
 }

@@ -41,6 +41,7 @@ impl TtrlSettings {
         let (steps, votes) = match preset {
             Preset::Paper => (100, 64),
             Preset::Small => (40, 32),
+            Preset::Software => (4, 8),
             Preset::Tiny => (20, 32),
         };
         let settings = Settings::preset(preset);

@@ -100,8 +100,8 @@ impl ChatTemplate {
     }
 
     /// The template's own text.
-    pub fn text(&self) -> Option<&str> {
-        self.environment.get_template("chat").ok().map(|template| template.source())
+    pub fn text(&self) -> Option<String> {
+        self.environment.get_template("chat").ok().map(|template| template.source().to_owned())
     }
 
     /// Gives templates a variable of their own, such as Qwen3's `enable_thinking`.

@@ -5,6 +5,7 @@ mod stream;
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 pub use stream::StreamDecoder;
 
 use super::config::ModelConfig;
@@ -14,6 +15,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// The same without the space that it puts before a text, if it does.
+    continuing: Option<Box<tokenizers::Tokenizer>>,
     file: PathBuf,
 }
 
@@ -32,7 +35,8 @@ impl Tokenizer {
         inner
             .with_truncation(None)
             .map_err(|error| Error::input(file, "truncation", error.to_string(), "remove the field"))?;
-        Ok(Self { inner, file: file.to_path_buf() })
+        let continuing = without_prefix(&inner).map(Box::new);
+        Ok(Self { inner, continuing, file: file.to_path_buf() })
     }
 
     /// Reads `tokenizer.json` in `folder`.
@@ -58,25 +62,15 @@ impl Tokenizer {
         }
     }
 
-    /// Token ids of `text` where it goes on after other text: nothing is added, not even the space that SentencePiece
-    /// puts before a text.
+    /// Token ids of a text that goes on after other tokens: nothing is added, not even the space that SentencePiece
+    /// tokenizers put before a text.
     ///
     /// # Errors
     /// `Input` if the tokenizer cannot encode the text.
     pub fn encode_continuation(&self, text: &str) -> Result<Vec<u32>> {
-        let starts_with_space = |ids: &[u32]| {
-            let first = ids.first().and_then(|&id| self.token(id));
-            first.is_some_and(|token| token.starts_with(['\u{2581}', '\u{120}']))
-        };
-        if text.is_empty() || !starts_with_space(&self.encode("a", false)?) {
-            return self.encode(text, false);
-        }
-        // The space goes before an anchor, which is then taken off.
-        let anchor = self.encode("\n", false)?;
-        let whole = self.encode(&format!("\n{text}"), false)?;
-        match whole.strip_prefix(anchor.as_slice()) {
-            Some(rest) => Ok(rest.to_vec()),
-            None => self.encode(text, false),
+        match self.continuing.as_deref().unwrap_or(&self.inner).encode_fast(text, false) {
+            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
+            Err(error) => Err(self.failed("cannot encode the text", &error)),
         }
     }
 
@@ -152,4 +146,46 @@ impl Tokenizer {
             "take the model's original tokenizer",
         )
     }
+}
+
+/// `tokenizer` without the steps that put a space before a text; `None` if it has none.
+fn without_prefix(tokenizer: &tokenizers::Tokenizer) -> Option<tokenizers::Tokenizer> {
+    let mut normalizer = serde_json::to_value(tokenizer.get_normalizer()).ok()?;
+    let mut pre_tokenizer = serde_json::to_value(tokenizer.get_pre_tokenizer()).ok()?;
+    if !(drop_prefix(&mut normalizer) | drop_prefix(&mut pre_tokenizer)) {
+        return None;
+    }
+    let normalizer: Option<tokenizers::NormalizerWrapper> = serde_json::from_value(normalizer).ok()?;
+    let pre_tokenizer: Option<tokenizers::PreTokenizerWrapper> =
+        serde_json::from_value(pre_tokenizer).ok()?;
+    let mut changed = tokenizer.clone();
+    changed.with_normalizer(normalizer).ok()?;
+    changed.with_pre_tokenizer(pre_tokenizer);
+    Some(changed)
+}
+
+/// Removes `Prepend`, and the prefixes of `Metaspace` and `ByteLevel`, from a step or a sequence of steps in the notation
+/// of `tokenizer.json`. Says whether there was any.
+fn drop_prefix(step: &mut Value) -> bool {
+    if step["type"] == "Prepend" {
+        *step = Value::Null;
+        return true;
+    }
+    let mut changed = false;
+    for list in ["normalizers", "pretokenizers"] {
+        if let Some(steps) = step.get_mut(list).and_then(Value::as_array_mut) {
+            for step in steps.iter_mut() {
+                changed |= drop_prefix(step);
+            }
+            steps.retain(|step| !step.is_null());
+        }
+    }
+    for (field, none) in [("prepend_scheme", Value::from("never")), ("add_prefix_space", Value::from(false))]
+    {
+        if let Some(value) = step.get_mut(field).filter(|value| **value != none) {
+            *value = none;
+            changed = true;
+        }
+    }
+    changed
 }

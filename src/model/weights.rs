@@ -194,6 +194,7 @@ impl Loader<'_> {
             }
             let Packed { words, scales, .. } = packed;
             weight.write_rows(self.gpu, row, &words, &scales)?;
+            self.gpu.flush()?;
             row += count;
         }
         Ok(weight)

@@ -7,8 +7,10 @@ use std::sync::{Arc, OnceLock};
 
 use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::kernel::weight::Format;
 use stepladder::model::Model;
 use stepladder::model::config::ModelConfig;
+use stepladder::model::source::TensorSource;
 use stepladder::model::source::folder::Folder;
 use stepladder::train::adapter;
 use stepladder::train::peft::AdapterFile;
@@ -25,12 +27,26 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
 }
 
+/// A device with WebGPU's default limits.
+pub(crate) fn limited_gpu() -> Arc<Gpu> {
+    let options = GpuOptions { default_limits: true, ..GpuOptions::default() };
+    Arc::new(block_on(Gpu::open(&options)).unwrap())
+}
+
 pub(crate) fn load(name: &str) -> Arc<Model> {
-    let path = folder(name);
-    let text = std::fs::read_to_string(path.join("config.json")).unwrap();
-    let config = ModelConfig::from_json(&path.join("config.json"), &text).unwrap();
-    let mut source = Folder::open(&path).unwrap();
-    Arc::new(Model::load(gpu(), config, &mut source, None, 256, &mut |_, _| {}).unwrap())
+    load_on(gpu(), name, &mut Folder::open(folder(name)).unwrap(), None)
+}
+
+/// Loads weights from `source` into a model of the fixture's configuration.
+pub(crate) fn load_on(
+    gpu: Arc<Gpu>,
+    name: &str,
+    source: &mut dyn TensorSource,
+    format: Option<Format>,
+) -> Arc<Model> {
+    let file = folder(name).join("config.json");
+    let config = ModelConfig::from_json(&file, &std::fs::read_to_string(&file).unwrap()).unwrap();
+    Arc::new(Model::load(gpu, config, source, format, 256, &mut |_, _| {}).unwrap())
 }
 
 pub(crate) fn adapter_file(model: &Model, path: &Path) -> AdapterFile {

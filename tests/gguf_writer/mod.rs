@@ -1,5 +1,7 @@
 //! Writes small GGUF files, right and wrong ones.
 
+#![allow(dead_code, reason = "each test binary uses a part of this file")]
+
 /// A tensor to be written.
 #[derive(Clone)]
 pub(crate) struct Tensor {

@@ -114,21 +114,26 @@ fn groups_without_signal_are_refilled_up_to_the_cap() {
     policy.set_logit(4, 0.0);
     let mut settings = settings();
     settings.curriculum.root_share = 0.0;
+    settings.curriculum.rest_steps = 0;
     let cap = settings.curriculum.refill_rounds;
-    let group_size = settings.group_size;
+    let (group_size, probes) = (settings.group_size, settings.curriculum.probe_samples);
     let (_, store) = run_in_memory(&mut policy, &card(settings));
     let steps: Vec<_> =
         store.events.iter().filter_map(|e| if let Event::Step(s) = e { Some(s) } else { None }).collect();
     assert_eq!(steps.len(), 6);
     assert!(steps.iter().any(|step| step.refills > 0) && steps.iter().all(|step| step.refills <= cap));
     assert!(steps.iter().any(|step| step.groups > 0), "the roots have signal");
-    // A solved problem costs its probes, not its group.
-    assert!(steps.iter().map(|step| step.probes).sum::<usize>() > 0);
+    // Once the tree is known, a solved problem costs its probes and not a group.
+    let mut solved = 0;
     for event in &store.events {
-        if let Event::Verified(event) = event {
-            assert!(event.counts.total() == group_size || !event.signal);
+        let Event::Verified(event) = event else { continue };
+        assert!(event.counts.total() == group_size || !event.signal);
+        if event.step >= 4 && !event.problem.starts_with('4') {
+            assert_eq!(event.counts.total(), probes, "{event:?}");
+            solved += 1;
         }
     }
+    assert!(solved > 0);
 }
 
 #[test]

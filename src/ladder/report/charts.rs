@@ -118,14 +118,15 @@ fn ranges(scale: Scale, series: &[Series]) -> (std::ops::Range<f64>, std::ops::R
 /// A number in at most three significant digits, without trailing zeros.
 pub(super) fn short(value: f64) -> String {
     let decimals = match value.abs() {
-        0.0 => 0,
+        // Rounding errors around 0.
+        size if size < 1e-9 => 0,
         size if !(1e-3..1e5).contains(&size) => return format!("{value:.0e}"),
         size if size < 0.1 => 3,
         size if size < 10.0 => 2,
         size if size < 100.0 => 1,
         _ => 0,
     };
-    let text = format!("{value:.decimals$}");
+    let text = format!("{:.decimals$}", if value.abs() < 1e-9 { 0.0 } else { value });
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 

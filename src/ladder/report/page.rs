@@ -311,6 +311,8 @@ fn charts(log: &Log<'_>) -> Vec<Chart> {
     };
     let wasted = |step: &Step| Some((step.groups_without_signal + step.probes) as f64);
     let share = |value: f64| percent(value);
+    // Without a KL term in the loss it is not measured and 0 throughout.
+    let measures_kl = log.steps.iter().any(|step| step.kl.is_some_and(|kl| kl != 0.0));
     let mut charts = Vec::new();
     let mut add = |title,
                    note,
@@ -338,7 +340,8 @@ fn charts(log: &Log<'_>) -> Vec<Chart> {
     add("Groups per step", "", Scale::FromZero, groups, &["with signal", "without, probes included"], &short);
     let nodes = vec![course(&|step| Some(step.frontier as f64)), course(&|step| Some(step.solved as f64))];
     add("Problems in the tree", "", Scale::FromZero, nodes, &["at the frontier", "solved"], &short);
-    add("KL to the base", "per token", Scale::FromZero, vec![course(&|step| step.kl)], &[], &short);
+    let kl = course(&|step| step.kl.filter(|_| measures_kl));
+    add("KL to the base", "per token", Scale::FromZero, vec![kl], &[], &short);
     add("Entropy", "nats per token", Scale::FromZero, vec![course(&|step| step.entropy)], &[], &short);
     add("Loss", "", Scale::Free, vec![course(&|step| step.loss)], &[], &short);
     add(

@@ -1,6 +1,7 @@
 //! Prompts through the model at once, packed without padding, for their keys and values only.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::super::block::{Activations, Attend, LayerCache, Positions};
 use super::super::lora::Lora;
@@ -110,14 +111,11 @@ impl Prefill {
         gpu.write(&arena.position, 0, &packed.positions)?;
         gpu.write(&arena.span, 0, &packed.spans)?;
         gpu.write(&arena.pair, 0, &flat)?;
-        if !self.plans.contains_key(&(tokens, count)) {
-            let plan = record(model, lora, cache, &arena.first(tokens, count)?)?;
-            self.plans.insert((tokens, count), plan);
-        }
-        match self.plans.get(&(tokens, count)) {
-            Some(plan) => gpu.run(plan),
-            None => Ok(()),
-        }
+        let plan = match self.plans.entry((tokens, count)) {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(free) => free.insert(record(model, lora, cache, &arena.first(tokens, count)?)?),
+        };
+        gpu.run(plan)
     }
 }
 

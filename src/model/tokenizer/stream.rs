@@ -13,8 +13,9 @@ const SHRINK_AT: usize = 16;
 /// Turns a stream of tokens into pieces of text that never end inside a character.
 ///
 /// The pieces and the rest that [`finish`](Self::finish) returns add up to what [`Tokenizer::decode`] gives for all
-/// tokens at once. One case differs: where bytes that are no character follow single-byte tokens that are, a
-/// SentencePiece decoder replaces all of them, and here those already returned stay.
+/// tokens at once. Only a SentencePiece decoder, which replaces a whole run of single-byte tokens if any part of it is no
+/// character, can differ: characters of such a run that were returned stay, and a literal U+FFFD within one may show
+/// more than once.
 #[derive(Debug, Clone)]
 pub struct StreamDecoder<'a> {
     tokenizer: &'a Tokenizer,

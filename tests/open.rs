@@ -1,0 +1,139 @@
+//! Opening models: a folder, a GGUF file, and folders whose files contradict each other.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod gguf_writer;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use stepladder::model::chat::Message;
+use stepladder::model::config::ModelConfig;
+use stepladder::model::open::{OpenModel, Texts, open};
+use stepladder::model::source::expected;
+
+/// A folder with a Llama of one layer, hidden 8, 12 words, in one safetensors file.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let config = json!({
+        "architectures": ["LlamaForCausalLM"], "vocab_size": 12, "hidden_size": 8, "intermediate_size": 16,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5,
+        "max_position_embeddings": 32, "rope_theta": 10000.0, "tie_word_embeddings": true, "bos_token_id": 1,
+        "eos_token_id": 2
+    });
+    let vocab: serde_json::Map<String, Value> = (0..12).map(|id| (format!("w{id}"), json!(id))).collect();
+    let tokenizer = json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "w0"}});
+    let mut header = serde_json::Map::new();
+    let mut size = 0;
+    for (name, shape) in expected(&ModelConfig::from_json(Path::new("c"), &config.to_string()).unwrap()) {
+        let bytes = 4 * shape.iter().product::<usize>();
+        header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [size, size + bytes]}));
+        size += bytes;
+    }
+    let header = Value::Object(header).to_string();
+    let weights = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; size]].concat();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write("config.json", config.to_string().as_bytes());
+    write("tokenizer.json", tokenizer.to_string().as_bytes());
+    write("model.safetensors", &weights);
+    write("generation_config.json", br#"{"eos_token_id": [2, 3]}"#);
+    write("tokenizer_config.json", br#"{"chat_template": "{{ bos_token }}{{ messages[0].content }}"}"#);
+    folder
+}
+
+fn open_folder(folder: &tempfile::TempDir) -> stepladder::Result<OpenModel> {
+    open(folder.path().to_str().unwrap())
+}
+
+#[test]
+fn a_folder_is_opened() {
+    let folder = folder();
+    let mut model = open_folder(&folder).unwrap();
+    assert_eq!(model.config.eos_token_ids, [2, 3]);
+    assert_eq!(model.tokenizer.encode("w3 w4", true).unwrap(), [3, 4]);
+    let index =
+        model.source.tensors().iter().position(|tensor| tensor.name.ends_with("q_proj.weight")).unwrap();
+    let mut out = Vec::new();
+    model.source.read(index, 2, 3, &mut out).unwrap();
+    assert_eq!(out.len(), 3 * 8 * 4);
+    let render = |model: &OpenModel| {
+        model.chat_template.as_ref().unwrap().render(&[Message::user("w5")], true).unwrap()
+    };
+    assert_eq!(render(&model), "w1w5");
+    // A file of its own comes first.
+    std::fs::write(folder.path().join("chat_template.jinja"), "[{{ eos_token }}]").unwrap();
+    assert_eq!(render(&open_folder(&folder).unwrap()), "[w2]");
+}
+
+#[test]
+fn a_model_in_memory_is_opened() {
+    let folder = folder();
+    let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let weights: &'static [u8] = std::fs::read(folder.path().join("model.safetensors")).unwrap().leak();
+    let (config, tokenizer) = (text("config.json"), text("tokenizer.json"));
+    let texts = Texts { config: &config, tokenizer: tokenizer.as_bytes(), ..Texts::default() };
+    let model = OpenModel::from_static("embedded", texts, weights, 0).unwrap();
+    assert_eq!((model.name.as_str(), model.chat_template.is_none()), ("embedded", true));
+    let damaged = OpenModel::from_static("embedded", texts, &weights[..weights.len() - 1], 0).unwrap_err();
+    assert!(damaged.to_string().starts_with("embedded/model.safetensors: "), "{damaged}");
+}
+
+#[test]
+fn the_embedded_model_is_opened() {
+    let model = open("tiny").unwrap();
+    assert!(model.chat_template.is_none());
+    let ids = model.tokenizer.encode("?3*x^2=", false).unwrap();
+    assert_eq!(model.tokenizer.decode(&ids).unwrap(), "?3*x^2=");
+}
+
+#[test]
+fn a_gguf_file_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.gguf");
+    let mut writer = gguf_writer::llama();
+    writer.text("tokenizer.chat_template", "{{ bos_token }}{{ messages[0].content }}");
+    std::fs::write(&path, writer.bytes()).unwrap();
+    let model = open(path.to_str().unwrap()).unwrap();
+    let text = model.chat_template.unwrap().render(&[Message::user("ab")], true).unwrap();
+    assert_eq!(text, "<s>ab");
+    assert_eq!(model.tokenizer.encode(&text, false).unwrap(), [1, 5]);
+}
+
+#[test]
+fn every_wrong_file_is_named() {
+    let cases: [(&str, &[u8], &str); 8] = [
+        ("config.json", b"{", "config.json: line 1: "),
+        ("tokenizer.json", b"{}", "tokenizer.json: tokenizer: cannot be read"),
+        ("model.safetensors", b"123", "model.safetensors: header length: "),
+        (
+            "generation_config.json",
+            br#"{"eos_token_id": 99}"#,
+            "generation_config.json: eos_token_id: token 99",
+        ),
+        ("generation_config.json", br#"{"eos_token_id": "x"}"#, "generation_config.json: eos_token_id: "),
+        ("tokenizer_config.json", b"[]", "tokenizer_config.json: line 1: "),
+        (
+            "tokenizer_config.json",
+            br#"{"chat_template": "{% if %}"}"#,
+            "tokenizer_config.json: chat_template: ",
+        ),
+        ("chat_template.jinja", b"{% if %}", "chat_template.jinja: chat_template: "),
+    ];
+    for (name, bytes, part) in cases {
+        let folder = folder();
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+        let error = open_folder(&folder).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("; ") && error.lines().count() == 1, "{error}");
+    }
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let folder = folder();
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+        let error = open_folder(&folder).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+    for spec in ["/nowhere/model", "/nowhere/model.bin", "hf:x", ""] {
+        assert_eq!(open(spec).unwrap_err().code(), "usage", "{spec}");
+    }
+    assert_eq!(open("/nowhere/model.gguf").unwrap_err().code(), "io");
+}
