@@ -88,6 +88,18 @@ pub enum Error {
         /// The shape that it got.
         got: Vec<usize>,
     },
+    /// A text is longer than the model's context.
+    #[error("{what} has {tokens} tokens but the context holds {context}; {hint}")]
+    Context {
+        /// Which text.
+        what: String,
+        /// Its length.
+        tokens: usize,
+        /// The longest sequence.
+        context: usize,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A download failed.
     #[error("{url}: {problem}; {hint}")]
     Download {
@@ -123,6 +135,7 @@ impl Error {
             Self::DeviceLost(_) => "device_lost",
             Self::Gpu { .. } => "gpu",
             Self::Shape { .. } => "shape",
+            Self::Context { .. } => "context",
             Self::Download { .. } => "download",
             Self::Diverged { .. } => "diverged",
             Self::Cancelled => "cancelled",
@@ -147,6 +160,12 @@ impl Error {
     /// An option's value cannot be used.
     pub fn usage(option: impl Into<String>, problem: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Usage { option: option.into(), problem: problem.into(), hint: hint.into() }
+    }
+
+    /// `what` has more tokens than the context holds, or leaves no room for an answer.
+    pub fn context(what: impl Into<String>, tokens: usize, context: usize) -> Self {
+        let hint = "shorten it, or raise --context if the model allows more";
+        Self::Context { what: what.into(), tokens, context, hint }
     }
 
     /// Reading `path` failed.

@@ -121,15 +121,15 @@ fn progress_gives_every_token_once_and_stops_on_request() {
 }
 
 #[test]
-fn prompts_that_do_not_fit_are_usage_errors() {
+fn prompts_that_do_not_fit_are_refused() {
     let trainer = with_adapter("llama");
     let mut generator = Generator::new(Arc::clone(trainer.model()), None, 2);
     let context = trainer.model().context();
-    for prompt in [vec![], vec![1; context], vec![1_000_000]] {
+    for (prompt, code) in [(vec![], "usage"), (vec![1; context], "context"), (vec![1_000_000], "usage")] {
         let outcome = block_on(
             generator.generate(&[request(&prompt, 1, 1.0, 4, 0)], &mut |_| ControlFlow::Continue(())),
         );
-        assert_eq!(outcome.unwrap_err().code(), "usage");
+        assert_eq!(outcome.unwrap_err().code(), code);
     }
     // The context ends a completion that may go on.
     let got = generate(&mut generator, &[request(&vec![1; context - 3], 1, 0.0, 50, 0)]);

@@ -4,7 +4,10 @@
 mod fixture_models;
 
 use fixture_models::{Expected, FAMILIES, adapter_file, folder, limited_gpu, load, load_on, trainer};
+use std::sync::atomic::AtomicBool;
+
 use pollster::block_on;
+use stepladder::model::score::logprobs;
 use stepladder::model::source::folder::Folder;
 use stepladder::train::adapter;
 use stepladder::train::loss::LossName;
@@ -63,6 +66,22 @@ fn default_limits_give_the_same_model() {
         let (loss, _) = block_on(trainer.gradient(&expected.completions(), &config)).unwrap();
         let want = expected.json["loss"].as_f64().unwrap();
         assert!((loss - want).abs() < 1e-3 * want, "{name}: loss {loss}, PyTorch {want}");
+    }
+}
+
+#[test]
+fn scores_equal_pytorch() {
+    for name in FAMILIES {
+        let (model, expected) = (load(name), Expected::read(name));
+        let file = adapter_file(&model, &folder(name).join("adapter"));
+        let lora = adapter::upload(model.gpu(), model.config(), &file).unwrap();
+        for (kind, lora) in [("base", None), ("adapter", Some(&lora))] {
+            for (index, tokens) in expected.tokens.iter().enumerate() {
+                let got = block_on(logprobs(&model, lora, tokens, &AtomicBool::new(false))).unwrap();
+                let error = max_error(&got, &expected.tensors[&format!("logprobs.{kind}.{index}")]);
+                assert!(error < 1e-3, "{name} {kind} sequence {index}: {error}");
+            }
+        }
     }
 }
 

@@ -1,8 +1,18 @@
 //! `stepladder chat`: talk with a model.
 
-use serde::Serialize;
+use std::io::{BufRead, IsTerminal};
+use std::sync::Arc;
 
-use super::args::{ModelArgs, SamplingArgs};
+use serde::Serialize;
+use serde_json::json;
+use stepladder::model::chat::Message;
+use stepladder::model::generate::{Generator, Request};
+use stepladder::{Error, Result};
+
+use super::args::{DeviceArgs, ModelArgs, SamplingArgs};
+use super::context::Context;
+use super::generate::{Printer, chat_prompt, complete, finish_reason};
+use super::session::Opened;
 
 /// Options of `chat`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -17,4 +27,79 @@ pub(super) struct Args {
     pub(super) max_tokens: u32,
     #[command(flatten)]
     pub(super) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+/// Reads a message, writes the answer, and so on until `/exit` or the end of input.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let opened = Opened::new(context, &args.model.model, &args.device)?;
+    let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let first: Vec<Message> = args.system.iter().map(|text| Message::new("system", text)).collect();
+    // A model without a template is refused before it is loaded.
+    chat_prompt(&opened.language, &args.model.model, &[Message::user("")])?;
+    let session = opened.load()?;
+    let lora = session.lora(adapter.as_ref())?;
+    let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), 1);
+    let tokenizer = &session.language.tokenizer;
+    let terminal = std::io::stdin().is_terminal();
+    if terminal {
+        eprintln!("/clear forgets the conversation, /exit (or Ctrl-D) ends it");
+    }
+    let mut messages = first.clone();
+    let mut turn = 0;
+    while let Some(line) = read_line(context, terminal)? {
+        match line.trim() {
+            "" => continue,
+            "/exit" => break,
+            "/clear" => {
+                messages.clone_from(&first);
+                continue;
+            }
+            text => messages.push(Message::user(text)),
+        }
+        let request = Request {
+            prompt: chat_prompt(&session.language, &args.model.model, &messages)?,
+            samples: 1,
+            sampling: args.sampling.sampling(args.max_tokens),
+            seed: args.sampling.seed.wrapping_add(turn),
+        };
+        turn += 1;
+        if let Err(error @ Error::Context { .. }) =
+            request.check(session.model.config(), session.model.context())
+        {
+            if !terminal {
+                return Err(error);
+            }
+            eprintln!("{error}; /clear forgets the conversation");
+            messages.pop();
+            continue;
+        }
+        let mut printer = (!context.json).then(|| Printer::new(tokenizer, 1));
+        let completions = complete(&mut generator, &request, context, |sample, tokens, done| {
+            printer.as_mut().map_or(Ok(()), |printer| printer.news(sample, tokens, done))
+        })?;
+        for completion in &completions {
+            let content = tokenizer.decode(&completion.tokens)?;
+            if context.json {
+                let finish_reason = finish_reason(completion);
+                let answer =
+                    json!({ "role": "assistant", "content": content, "finish_reason": finish_reason });
+                context.answer(&answer, String::new)?;
+            }
+            messages.push(Message::new("assistant", content));
+        }
+    }
+    session.print_profile(context)
+}
+
+/// A line of standard input; `None` at its end. Ctrl-C ends the program here, since nothing is under way.
+fn read_line(context: &Context, terminal: bool) -> Result<Option<String>> {
+    if terminal {
+        eprint!("> ");
+    }
+    let mut line = String::new();
+    let read = context.idle(|| std::io::stdin().lock().read_line(&mut line));
+    let count = read.map_err(|error| Error::read("standard input", error))?;
+    Ok((count > 0).then_some(line))
 }

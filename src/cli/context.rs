@@ -18,12 +18,12 @@ pub(super) struct Context {
     /// Standard output is for programs.
     pub(super) json: bool,
     /// Part of the name of the GPU to use, from `--gpu`, else from `WGPU_ADAPTER_NAME`.
-    #[allow(dead_code, reason = "read by the commands that open a device")]
     pub(super) gpu: Option<String>,
     /// Time every kernel.
-    #[allow(dead_code, reason = "read by the commands that open a device")]
     pub(super) profile: bool,
     cancelled: Arc<AtomicBool>,
+    /// Nothing is under way, so that Ctrl-C may end the program at once.
+    idle: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -32,9 +32,10 @@ impl Context {
         let from_environment = || std::env::var("WGPU_ADAPTER_NAME").ok();
         let gpu = global.gpu.clone().or_else(from_environment).filter(|name| !name.is_empty());
         let cancelled = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&cancelled);
+        let idle = Arc::new(AtomicBool::new(false));
+        let (flag, waits) = (Arc::clone(&cancelled), Arc::clone(&idle));
         let handler = move || {
-            if flag.swap(true, Ordering::Relaxed) {
+            if flag.swap(true, Ordering::Relaxed) || waits.load(Ordering::Relaxed) {
                 std::process::exit(CANCELLED);
             }
             eprintln!("stopping at the next safe point; press Ctrl-C again to stop at once");
@@ -45,13 +46,20 @@ impl Context {
             source: std::io::Error::other(error),
             hint: "run in a terminal that can send signals",
         })?;
-        Ok(Self { json: global.json, gpu, profile: global.profile, cancelled })
+        Ok(Self { json: global.json, gpu, profile: global.profile, cancelled, idle })
     }
 
     /// Becomes true when the user asks to stop; long work looks at it between slices.
-    #[allow(dead_code, reason = "watched by the commands that run long")]
     pub(super) fn cancelled(&self) -> &Arc<AtomicBool> {
         &self.cancelled
+    }
+
+    /// Runs `wait`, during which Ctrl-C ends the program at once.
+    pub(super) fn idle<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.idle.store(true, Ordering::Relaxed);
+        let result = wait();
+        self.idle.store(false, Ordering::Relaxed);
+        result
     }
 
     /// Answers with `value` as a line of JSON if `--json` was given, else with `text`, a newline added.

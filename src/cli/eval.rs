@@ -2,9 +2,18 @@
 
 use std::path::PathBuf;
 
+use pollster::block_on;
 use serde::Serialize;
+use stepladder::ladder::eval::{Evaluation, evaluate};
+use stepladder::ladder::learner::longest_prompt;
+use stepladder::ladder::settings::EvaluationSettings;
+use stepladder::model::generate::Lengths;
+use stepladder::{Error, Result, task};
 
-use super::args::{ModelArgs, SamplingArgs, TaskArgs};
+use super::args::{DeviceArgs, ModelArgs, SamplingArgs, TaskArgs};
+use super::context::Context;
+use super::ladder_view::View;
+use super::session::{Opened, read_problems};
 
 /// Options of `eval`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -24,4 +33,50 @@ pub(super) struct Args {
     pub(super) max_tokens: u32,
     #[command(flatten)]
     pub(super) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+/// Answers every problem and judges the answers.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let task = task::create(&args.task.task, &args.task.options())?;
+    let problems = read_problems(&args.problems)?;
+    if problems.is_empty() {
+        return Err(Error::input(&args.problems, "line 1", "the file has no problems", "give at least one"));
+    }
+    let opened = Opened::new(context, &args.model.model, &args.device)?;
+    let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let request = Lengths {
+        prompt: longest_prompt(&opened.language, &*task, &problems)?,
+        samples: args.samples as usize,
+        max_tokens: args.max_tokens as usize,
+    };
+    opened.check_sampling(&vec![request; problems.len()], adapter.as_ref())?;
+    let session = opened.load()?;
+    let mut sampler = session.sampler(context, adapter.as_ref())?;
+    let settings = EvaluationSettings {
+        every: 0,
+        samples: args.samples as usize,
+        sampling: args.sampling.sampling(args.max_tokens),
+    };
+    let mut view = View::quiet(context, "eval");
+    let seed = args.sampling.seed;
+    let evaluation =
+        view.host(|host| block_on(evaluate(&mut sampler, &*task, &problems, &settings, seed, 0, host)))?;
+    drop(view);
+    context.answer(&evaluation, || summary(&evaluation))?;
+    session.print_profile(context)
+}
+
+fn summary(evaluation: &Evaluation) -> String {
+    let mut lines = Vec::new();
+    for result in &evaluation.problems {
+        lines.push(format!("{}/{}  {}", result.correct, result.samples.len(), result.problem));
+    }
+    let [low, high] = evaluation.ci95.map(|bound| 100.0 * bound);
+    for (k, rate) in &evaluation.pass_at {
+        let interval = if k == "1" { format!("  [{low:.1}, {high:.1}]") } else { String::new() };
+        lines.push(format!("pass@{k}  {:.1} %{interval}", 100.0 * rate));
+    }
+    lines.join("\n")
 }

@@ -1,8 +1,24 @@
 //! `stepladder export`: a merged model, or an adapter in another format.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::json;
+use stepladder::model::files;
+use stepladder::model::open::OpenModel;
+use stepladder::model::source::folder::SINGLE;
+use stepladder::train::adapter;
+use stepladder::train::files::{new_folder, read_adapter, write_adapter, write_atomic};
+use stepladder::train::gguf_export::{GgufBase, to_gguf};
+use stepladder::train::merge::write_merged;
+use stepladder::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
+use stepladder::{Error, Result};
+
+use super::context::Context;
+use super::progress::Progress;
+use super::session::open_model;
 
 /// Options of `export`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -13,7 +29,66 @@ pub(super) struct Args {
     /// PEFT adapter to merge or convert
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: PathBuf,
+    /// Write the adapter alone, as a PEFT folder (--output FILE.gguf always means the adapter alone)
+    #[arg(long)]
+    pub(super) adapter_only: bool,
     /// A folder for the merged model as safetensors, or a file FILE.gguf for the adapter alone
     #[arg(long, value_name = "PATH")]
     pub(super) output: PathBuf,
+}
+
+/// Writes what was asked for and lists the files.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let mut opened = open_model(context, &args.model)?;
+    let adapter = read_adapter(&args.adapter, &adapter::dims(&opened.config))?;
+    let output = args.output.as_path();
+    let gguf = output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    let files = if gguf {
+        let config = &opened.config;
+        let base = GgufBase {
+            architecture: config.family.gguf_architecture,
+            interleaved_heads: config
+                .family
+                .gguf_interleaves_qk
+                .then_some((config.num_heads, config.num_kv_heads)),
+        };
+        write_atomic(output, &to_gguf(&adapter, &base)?)?;
+        vec![output.to_path_buf()]
+    } else if args.adapter_only {
+        new_folder(output, |folder| write_adapter(folder, &adapter))?;
+        vec![output.join(CONFIG_FILE), output.join(WEIGHTS_FILE)]
+    } else {
+        let mut names = Vec::new();
+        new_folder(output, |folder| {
+            names = merge(&mut opened, &adapter, folder)?;
+            Ok(())
+        })?;
+        names.into_iter().map(|name| output.join(name)).collect()
+    };
+    context.answer(&json!({ "files": files }), || {
+        files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join("\n")
+    })
+}
+
+/// Fills `folder` with the merged model; the names of its files.
+fn merge(opened: &mut OpenModel, adapter: &AdapterFile, folder: &Path) -> Result<Vec<&'static str>> {
+    let texts = match &opened.folder {
+        Some(from) => files::copied(from)?,
+        None => files::made(&opened.config, &opened.tokenizer, opened.chat_template.as_ref())?,
+    };
+    let mut names = vec![SINGLE];
+    for (name, bytes) in texts {
+        write_atomic(folder.join(name), &bytes)?;
+        names.push(name);
+    }
+    let path = folder.join(SINGLE);
+    let failed = |source| Error::write(&path, source);
+    let mut out = BufWriter::new(File::create(&path).map_err(failed)?);
+    let mut bar: Option<Progress> = None;
+    let mut progress = |done: u64, total: u64| {
+        bar.get_or_insert_with(|| Progress::new("merging", "B", total)).set(done, "");
+    };
+    write_merged(&opened.config, &mut *opened.source, adapter, &path, &mut out, &mut progress)?;
+    out.into_inner().map_err(|error| failed(error.into_error()))?.sync_all().map_err(failed)?;
+    Ok(names)
 }

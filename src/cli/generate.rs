@@ -1,8 +1,22 @@
 //! `stepladder generate`: continue a prompt.
 
-use serde::Serialize;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::args::{ModelArgs, SamplingArgs};
+use pollster::block_on;
+use serde::Serialize;
+use serde_json::json;
+use stepladder::ladder::learner::{Language, LearnerSettings};
+use stepladder::model::chat::Message;
+use stepladder::model::generate::{Completion, Generator, Lengths, Progress, Request};
+use stepladder::model::tokenizer::{StreamDecoder, Tokenizer};
+use stepladder::{Error, Result};
+
+use super::args::{DeviceArgs, ModelArgs, SamplingArgs};
+use super::context::Context;
+use super::session::Opened;
 
 /// Options of `generate`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -23,4 +37,146 @@ pub(super) struct Args {
     /// Number of completions
     #[arg(short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) n: u32,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+/// Writes the completions, the first as it comes.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let opened = Opened::new(context, &args.model.model, &args.device)?;
+    let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let prompt = if args.chat {
+        chat_prompt(&opened.language, &args.model.model, &[Message::user(&args.prompt)])?
+    } else {
+        opened.language.tokenizer.encode(&args.prompt, true)?
+    };
+    let request = Request {
+        prompt,
+        samples: args.n as usize,
+        sampling: args.sampling.sampling(args.max_tokens),
+        seed: args.sampling.seed,
+    };
+    request.check(&opened.config, opened.context_length)?;
+    let lengths = Lengths {
+        prompt: request.prompt.len(),
+        samples: request.samples,
+        max_tokens: args.max_tokens as usize,
+    };
+    opened.check_sampling(&[lengths], adapter.as_ref())?;
+    let session = opened.load()?;
+    let lora = session.lora(adapter.as_ref())?;
+    let rows = request.samples.min(LearnerSettings::default().rows);
+    let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), rows);
+    let tokenizer = &session.language.tokenizer;
+    let mut printer = (!context.json).then(|| Printer::new(tokenizer, request.samples));
+    let completions = complete(&mut generator, &request, context, |sample, tokens, done| {
+        printer.as_mut().map_or(Ok(()), |printer| printer.news(sample, tokens, done))
+    })?;
+    if context.json {
+        let completions = completions
+            .iter()
+            .map(|completion| {
+                Ok(json!({
+                    "text": tokenizer.decode(&completion.tokens)?,
+                    "tokens": completion.tokens,
+                    "logprobs": completion.logprobs,
+                    "finish_reason": finish_reason(completion),
+                }))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        context.answer(&json!({ "completions": completions }), String::new)?;
+    }
+    session.print_profile(context)
+}
+
+/// Why a completion ended.
+pub(super) fn finish_reason(completion: &Completion) -> &'static str {
+    if completion.stopped { "stop" } else { "length" }
+}
+
+/// Tokens of a conversation that ends where the assistant's answer begins.
+pub(super) fn chat_prompt(language: &Language, model: &str, messages: &[Message]) -> Result<Vec<u32>> {
+    let Some(template) = &language.chat else {
+        let problem = format!("{model} has no chat template");
+        return Err(Error::usage(
+            "--model",
+            problem,
+            "use `generate` without --chat, or an instruction-tuned model",
+        ));
+    };
+    language.tokenizer.encode(&template.render(messages, true)?, false)
+}
+
+/// Generates, and hands every piece of news (sample, tokens, whether it is done) to `news`.
+pub(super) fn complete(
+    generator: &mut Generator,
+    request: &Request,
+    context: &Context,
+    mut news: impl FnMut(usize, &[u32], bool) -> Result<()>,
+) -> Result<Vec<Completion>> {
+    let mut failed = None;
+    let mut progress = |progress: Progress<'_>| {
+        if context.cancelled().load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        match news(progress.sample, progress.tokens, progress.done) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    };
+    let outcome = block_on(generator.generate(std::slice::from_ref(request), &mut progress));
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(outcome?.into_iter().flatten().collect()),
+    }
+}
+
+/// Shows completions one after the other: the first that is not done as it comes, those after it when it is their turn.
+pub(super) struct Printer<'a> {
+    streams: Vec<Option<StreamDecoder<'a>>>,
+    /// Text not shown yet.
+    waiting: Vec<String>,
+    done: Vec<bool>,
+    turn: usize,
+}
+
+impl<'a> Printer<'a> {
+    /// A printer of `samples` completions.
+    pub(super) fn new(tokenizer: &'a Tokenizer, samples: usize) -> Self {
+        Self {
+            streams: (0..samples).map(|_| Some(tokenizer.stream())).collect(),
+            waiting: vec![String::new(); samples],
+            done: vec![false; samples],
+            turn: 0,
+        }
+    }
+
+    /// Takes new tokens of a completion.
+    pub(super) fn news(&mut self, sample: usize, tokens: &[u32], done: bool) -> Result<()> {
+        if let Some(stream) = &mut self.streams[sample] {
+            for &token in tokens {
+                self.waiting[sample] += &stream.push(token)?;
+            }
+        }
+        if done && let Some(stream) = self.streams[sample].take() {
+            self.waiting[sample] += &stream.finish()?;
+            self.done[sample] = true;
+        }
+        let mut text = String::new();
+        while self.turn < self.waiting.len() {
+            text += &std::mem::take(&mut self.waiting[self.turn]);
+            if !self.done[self.turn] {
+                break;
+            }
+            self.turn += 1;
+            text += if self.turn < self.waiting.len() { "\n---\n" } else { "\n" };
+        }
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|error| Error::write("standard output", error))
+    }
 }

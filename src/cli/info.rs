@@ -2,7 +2,22 @@
 
 use std::path::PathBuf;
 
+use pollster::block_on;
 use serde::Serialize;
+use serde_json::json;
+use stepladder::gpu::{AdapterReport, adapters};
+use stepladder::kernel::weight::Format;
+use stepladder::model::generate::{Lengths, Sizes};
+use stepladder::train::adapter;
+use stepladder::train::files::read_adapter;
+use stepladder::train::fit::{Fit, Workload};
+use stepladder::train::lora_config::LoraConfig;
+use stepladder::{Error, Result};
+
+use super::args::DeviceArgs;
+use super::context::Context;
+use super::session::{DEFAULT_CONTEXT, open_model};
+use super::train::PACK_TOKENS;
 
 /// Options of `info`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -22,4 +37,131 @@ pub(super) struct Args {
     /// Tokens of the longest sequence to plan for
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) max_length: u32,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+/// What a model takes, and whether the device that would be used has it.
+#[derive(Debug, Serialize)]
+struct Plan {
+    #[serde(flatten)]
+    fit: Fit,
+    total: u64,
+    /// Largest rank of the adapter.
+    rank: usize,
+    batch_size: u32,
+    max_length: u32,
+    /// `--memory-limit`, if one was given; devices do not tell how much memory they have.
+    memory_limit: Option<u64>,
+    /// The largest buffer that the device allows.
+    largest_buffer_allowed: Option<u64>,
+    /// `None` without a device.
+    fits: Option<bool>,
+    /// Why it does not fit, and what to do.
+    problem: Option<String>,
+}
+
+/// Lists the GPUs, and plans for a model.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let adapters = block_on(adapters());
+    let wanted = context.gpu.as_ref().map(|name| name.to_lowercase());
+    let chosen = adapters
+        .iter()
+        .find(|adapter| wanted.as_ref().is_none_or(|wanted| adapter.name.to_lowercase().contains(wanted)));
+    if let (Some(name), None) = (&context.gpu, chosen) {
+        let names: Vec<&str> = adapters.iter().map(|adapter| adapter.name.as_str()).collect();
+        return Err(Error::NoAdapter {
+            problem: format!("no adapter's name contains `{name}`"),
+            hint: format!("this machine has: {}", names.join(", ")),
+        });
+    }
+    let plan = args.model.as_deref().map(|model| args.plan(context, model, chosen)).transpose()?;
+    context.answer(&json!({ "adapters": adapters, "fit": plan }), || {
+        let mut lines: Vec<String> = adapters.iter().map(describe).collect();
+        if lines.is_empty() {
+            lines.push(
+                "no GPU adapter; Debian: apt-get install mesa-vulkan-drivers gives a software one".into(),
+            );
+        }
+        lines.extend(plan.iter().map(table));
+        lines.join("\n")
+    })
+}
+
+impl Args {
+    fn plan(&self, context: &Context, model: &str, device: Option<&AdapterReport>) -> Result<Plan> {
+        let opened = open_model(context, model)?;
+        let config = &opened.config;
+        let lora = match &self.adapter {
+            Some(folder) => read_adapter(folder, &adapter::dims(config))?.config,
+            None => LoraConfig { rank: self.rank as usize, ..LoraConfig::default() },
+        };
+        let limit =
+            (self.device.context.unwrap_or(DEFAULT_CONTEXT) as usize).min(config.max_position_embeddings);
+        let length = (self.max_length as usize).min(limit);
+        let batch = self.batch_size as usize;
+        let row = Lengths { prompt: length.div_ceil(2), samples: 1, max_tokens: length / 2 };
+        let layout = adapter::layout(config, &lora)?;
+        let rank = layout.max_rank();
+        let workload = Workload {
+            adapter: Some(layout),
+            sampling: Some(Sizes::new(&vec![row; batch], batch, limit)),
+            training: Some((batch * length).min(PACK_TOKENS.max(length))),
+        };
+        let format = self.device.weights.map(Format::from);
+        let fit = Fit::new(config, &*opened.source, format, limit, &workload);
+        let largest = device.map(|device| device.max_buffer_size.min(device.max_binding_size));
+        let problem = largest.and_then(|largest| fit.check(model, self.device.memory_limit, largest).err());
+        Ok(Plan {
+            total: fit.total(),
+            fit,
+            rank,
+            batch_size: self.batch_size,
+            max_length: self.max_length,
+            memory_limit: self.device.memory_limit,
+            largest_buffer_allowed: largest,
+            fits: largest.map(|_| problem.is_none()),
+            problem: problem.map(|error| error.to_string()),
+        })
+    }
+}
+
+fn describe(adapter: &AdapterReport) -> String {
+    format!(
+        "{} ({}, {}, {})\n  features: {}\n  buffers up to {}, bindings up to {}; workgroups of {} threads, {} memory",
+        adapter.name,
+        adapter.kind,
+        adapter.backend,
+        adapter.driver,
+        if adapter.features.is_empty() { "none".into() } else { adapter.features.join(", ") },
+        bytes(adapter.max_buffer_size),
+        bytes(adapter.max_binding_size),
+        adapter.max_workgroup_size,
+        bytes(adapter.max_workgroup_memory.into()),
+    )
+}
+
+fn table(plan: &Plan) -> String {
+    let Plan { fit, rank, batch_size, max_length, .. } = plan;
+    let mut text = format!("\n{batch_size} sequences of {max_length} tokens, adapter of rank {rank}:");
+    for (name, size) in [
+        ("weights", fit.weights),
+        ("KV cache", fit.kv),
+        ("activations", fit.activations),
+        ("adapter", fit.adapter),
+        ("optimizer", fit.optimizer),
+        ("total", plan.total),
+    ] {
+        text += &format!("\n  {name:<12} {:>12}", bytes(size));
+    }
+    match (&plan.problem, plan.fits) {
+        (Some(problem), _) => text += &format!("\n{problem}"),
+        (None, Some(true)) => text += "\nfits the limits of this device",
+        _ => {}
+    }
+    text
+}
+
+fn bytes(count: u64) -> String {
+    indicatif::HumanBytes(count).to_string()
 }

@@ -12,12 +12,13 @@ use stepladder::ladder::run::{self, RunCard};
 use stepladder::ladder::run_folder::RunFolder;
 use stepladder::ladder::settings::{Preset, Settings};
 use stepladder::ladder::state::Host;
+use stepladder::model::tiny;
 use stepladder::task;
 
 use super::args::{DeviceArgs, name_value, non_negative, positive};
 use super::context::Context;
 use super::ladder_view::View;
-use super::session::{Session, open_gpu, read_problems};
+use super::session::{Opened, open_gpu, read_problems};
 
 /// Options of `ladder`. What is not given comes from the preset, or, with `--resume`, from the run.
 #[derive(Debug, clap::Args, Serialize)]
@@ -96,19 +97,33 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         (RunFolder::create(&args.output, card.clone())?, None, card)
     };
     let task = task::create(&card.task, &card.task_options)?;
-    let session = Session::load(context, &card.model, &args.device)?;
+    let opened = Opened::new(context, &card.model, &args.device)?;
     let adapter = card.adapter.as_deref().map(Path::new);
-    let mut learner = session.learner(context, adapter, &card.settings.lora, card.settings.seed)?;
+    let adapter = opened.trainable(adapter, &card.settings.lora, card.settings.seed)?;
+    let problems = [&card.problems[..], &card.held_out];
+    opened.check_run("LADDER", &card.settings, &*task, problems, &adapter)?;
+    let session = opened.load()?;
+    let mut learner = session.learner(context, &adapter)?;
     folder.set_policy(learner.info())?;
 
     let began = Instant::now();
     let clock = move || began.elapsed().as_secs_f64();
-    let mut view = View::new(context, card.settings.steps);
+    let mut view = View::new(context, "LADDER", card.settings.steps);
     let mut sink = |event: &Event| view.event(event);
     let mut host = Host { store: &mut folder, sink: &mut sink, clock: &clock, cancel: context.cancelled() };
     let outcome = block_on(run::run(&mut learner, &*task, &card, saved, &mut host))?;
+    session.print_profile(context)?;
     let report = folder.write_report(&outcome.nodes)?;
     view.summary(&outcome, &report)
+}
+
+/// The preset that suits a model and the device if none is asked for.
+pub(super) fn default_preset(context: &Context, model: &str, device: &DeviceArgs) -> Result<Preset> {
+    Ok(match model {
+        tiny::NAME => Preset::Tiny,
+        _ if open_gpu(context, device)?.is_software() => Preset::Software,
+        _ => Preset::Small,
+    })
 }
 
 impl Args {
@@ -117,9 +132,7 @@ impl Args {
         let model = self.model.clone().unwrap_or_default();
         let preset = match &self.preset {
             Some(name) => name.parse()?,
-            None if model == "tiny" => Preset::Tiny,
-            None if open_gpu(context, &self.device)?.is_software() => Preset::Software,
-            None => Preset::Small,
+            None => default_preset(context, &model, &self.device)?,
         };
         let mut settings = Settings::preset(preset);
         let set = |to: &mut usize, from: Option<u32>| *to = from.map_or(*to, |n| n as usize);

@@ -1,10 +1,12 @@
 //! What a person sees of a LADDER run: a bar, a line a step, a table at the end. Programs get the events as they are.
 
 use std::path::Path;
+use std::time::Instant;
 
 use stepladder::Result;
 use stepladder::ladder::events::{Evaluated, Event, FinishReason, PassRate, Phase, Rollout, Step, Variants};
 use stepladder::ladder::run::Outcome;
+use stepladder::ladder::state::{Host, MemoryStore};
 
 use super::context::Context;
 use super::progress::Progress;
@@ -16,6 +18,10 @@ const EXAMPLES: usize = 3;
 pub(super) struct View<'a> {
     context: &'a Context,
     bar: Progress,
+    /// Whether events go to standard output.
+    events: bool,
+    /// Steps of the run; 0 if it has none.
+    steps: u64,
     step: u64,
     /// What the last step came to, for the bar.
     state: String,
@@ -27,14 +33,38 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     /// A view of a run of `steps` steps.
-    pub(super) fn new(context: &'a Context, steps: u64) -> Self {
-        let bar = Progress::new("LADDER", "steps", steps);
-        Self { context, bar, step: 0, state: String::new(), first: None, last: None, examples: Vec::new() }
+    pub(super) fn new(context: &'a Context, name: &'static str, steps: u64) -> Self {
+        let bar = Progress::new(name, "steps", steps);
+        Self {
+            context,
+            bar,
+            events: context.json,
+            steps,
+            step: 0,
+            state: String::new(),
+            first: None,
+            last: None,
+            examples: Vec::new(),
+        }
+    }
+
+    /// A view of work that has no steps and whose answer is one document: events move the bar and are not printed.
+    pub(super) fn quiet(context: &'a Context, name: &'static str) -> Self {
+        Self { events: false, bar: Progress::new(name, "completions", 0), ..Self::new(context, name, 0) }
+    }
+
+    /// Runs `work` that logs nowhere, with this view as its listener.
+    pub(super) fn host<T>(&mut self, work: impl FnOnce(&mut Host<'_>) -> Result<T>) -> Result<T> {
+        let began = Instant::now();
+        let clock = move || began.elapsed().as_secs_f64();
+        let cancel = self.context.cancelled();
+        let mut sink = |event: &Event| self.event(event);
+        work(&mut Host { store: &mut MemoryStore::default(), sink: &mut sink, clock: &clock, cancel })
     }
 
     /// Takes an event.
     pub(super) fn event(&mut self, event: &Event) -> Result<()> {
-        if self.context.json {
+        if self.events {
             self.context.answer(event, String::new)?;
         }
         match event {
@@ -124,6 +154,10 @@ impl<'a> View<'a> {
             Phase::Evaluation => "held-out problems",
             Phase::Vote => "final vote",
         };
+        if self.steps == 0 {
+            self.bar.set_of(rollout.done as u64, rollout.total as u64, phase);
+            return;
+        }
         let message = format!("{phase} {}/{}  {}", rollout.done, rollout.total, self.state);
         self.bar.set(self.step, &message);
     }

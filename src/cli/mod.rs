@@ -132,14 +132,18 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         tracing::debug!(settings, "command");
     }
     match command {
+        Command::Info(args) => info::run(args, context),
+        Command::Score(args) => score::run(args, context),
+        Command::Generate(args) => generate::run(args, context),
+        Command::Chat(args) => chat::run(args, context),
+        Command::Train(args) => train::run(args, context),
         Command::Ladder(args) => ladder::run(args, context),
+        Command::Ttrl(args) => ttrl::run(args, context),
+        Command::Eval(args) => eval::run(args, context),
+        Command::Variants(args) => variants::run(args, context),
         Command::Verify(args) => verify::run(args, context),
+        Command::Export(args) => export::run(args, context),
         Command::Bench(args) => bench::run(args, context),
-        _ => Err(Error::usage(
-            "COMMAND",
-            "this command is not part of this build",
-            "only `verify` and `bench` are",
-        )),
     }
 }
 
@@ -188,7 +192,8 @@ mod tests {
             "generate -m tiny -p ?x= --max-tokens 8 --temperature 0 --top-k 5 --top-p 0.9 --min-p 0.1 --seed 1 -n 2 --chat",
             "chat -m tiny --adapter a",
             "train -m tiny --data d.jsonl --output o --steps 3 --target-modules q_proj,v_proj --no-shuffle",
-            "train -m tiny --data d.jsonl --output o --epochs 2 --adapter a",
+            "train -m tiny --data d.jsonl --output o --epochs 2 --adapter a --schedule cosine --warmup-steps 2",
+            "train --output o --resume",
             "ladder -m tiny --task integral --problems p.jsonl --output r --loss dapo --kl-coef 0.001",
             "ladder --output r --resume",
             "ladder -m tiny --task integral --problems p.jsonl --output r --preset tiny --eval-problems q.jsonl",
@@ -197,7 +202,8 @@ mod tests {
             "variants -m tiny --task integral --problem x",
             "verify --task countdown --task-option a=b --problem 1,2=3 --answer 1+2",
             "export -m tiny --adapter a --output o",
-            "bench --quick --json --gpu llvmpipe",
+            "export -m tiny --adapter a --output o --adapter-only",
+            "bench --quick --json --gpu llvmpipe --profile",
         ] {
             let words = std::iter::once("stepladder").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
@@ -218,6 +224,8 @@ mod tests {
             "ladder -m tiny --task integral --problems p.jsonl",
             "ladder -m tiny --task integral --output r",
             "ladder --output r",
+            "train --output r",
+            "train -m tiny --output r",
             "eval -m tiny --task integral --problems p --samples 0",
             "verify --task integral --problem x --answer y --task-option nothing",
         ] {

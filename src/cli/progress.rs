@@ -42,6 +42,12 @@ impl Progress {
         }
     }
 
+    /// The same for a job whose size was not known before.
+    pub(super) fn set_of(&mut self, done: u64, total: u64, message: &str) {
+        self.bar.set_length(total);
+        self.set(done, message);
+    }
+
     /// Prints a line above the bar.
     pub(super) fn note(&self, text: &str) {
         self.bar.suspend(|| eprintln!("{text}"));

@@ -1,8 +1,14 @@
 //! `stepladder score`: log-probabilities of a given text.
 
+use pollster::block_on;
 use serde::Serialize;
+use serde_json::json;
+use stepladder::Result;
+use stepladder::model::score::logprobs;
 
-use super::args::ModelArgs;
+use super::args::{DeviceArgs, ModelArgs};
+use super::context::Context;
+use super::session::Opened;
 
 /// Options of `score`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -12,4 +18,28 @@ pub(super) struct Args {
     /// Text to score
     #[arg(long, allow_hyphen_values = true)]
     pub(super) text: String,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+/// Scores the text, with the begin-of-text token where the model has one.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let opened = Opened::new(context, &args.model.model, &args.device)?;
+    let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let tokens = opened.language.tokenizer.encode(&args.text, true)?;
+    let session = opened.load()?;
+    let lora = session.lora(adapter.as_ref())?;
+    let logprobs = block_on(logprobs(&session.model, lora.as_ref(), &tokens, context.cancelled()))?;
+    let answer = json!({ "tokens": tokens, "logprobs": logprobs });
+    context.answer(&answer, || {
+        let tokenizer = &session.language.tokenizer;
+        let name = |token: u32| tokenizer.token(token).unwrap_or_else(|| token.to_string());
+        let mut lines = vec![format!("{:>9}  {}", "", name(tokens[0]))];
+        lines.extend(tokens[1..].iter().zip(&logprobs).map(|(&t, p)| format!("{p:>9.4}  {}", name(t))));
+        let sum: f64 = logprobs.iter().map(|&p| f64::from(p)).sum();
+        let perplexity = (-sum / logprobs.len() as f64).exp();
+        lines.push(format!("sum {sum:.4}, perplexity {perplexity:.4}"));
+        lines.join("\n")
+    })?;
+    session.print_profile(context)
 }

@@ -8,10 +8,18 @@ use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
+use stepladder::ladder::settings::Settings;
 use stepladder::model::Model;
+use stepladder::model::config::ModelConfig;
+use stepladder::model::generate::Lengths;
+use stepladder::model::lora::Lora;
+use stepladder::model::module::Module;
 use stepladder::model::open::{OpenModel, open_with_progress};
+use stepladder::model::source::TensorSource;
+use stepladder::task::{Problem, Task};
 use stepladder::train::adapter;
 use stepladder::train::files::read_adapter;
+use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::AdapterFile;
 use stepladder::{Error, Result};
@@ -19,6 +27,19 @@ use stepladder::{Error, Result};
 use super::args::DeviceArgs;
 use super::context::Context;
 use super::progress::Progress;
+
+/// A model whose files are open and sound, on a device that is open; the weights are still to be read.
+pub(super) struct Opened {
+    /// As the user named it.
+    pub(super) name: String,
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) config: ModelConfig,
+    pub(super) language: Arc<Language>,
+    pub(super) source: Box<dyn TensorSource>,
+    pub(super) format: Option<Format>,
+    /// Longest sequence.
+    pub(super) context_length: usize,
+}
 
 /// A model that is ready.
 pub(super) struct Session {
@@ -32,7 +53,11 @@ pub(super) struct Session {
 pub(super) fn open_gpu(context: &Context, device: &DeviceArgs) -> Result<Arc<Gpu>> {
     let options =
         GpuOptions { name: context.gpu.clone(), memory_limit: device.memory_limit, ..GpuOptions::default() };
-    Ok(Arc::new(block_on(Gpu::open(&options))?))
+    let gpu = block_on(Gpu::open(&options))?;
+    if context.profile {
+        gpu.start_profiling()?;
+    }
+    Ok(Arc::new(gpu))
 }
 
 /// Opens a model's files, downloading them with a bar if they are on the hub.
@@ -49,55 +74,148 @@ pub(super) fn open_model(context: &Context, spec: &str) -> Result<OpenModel> {
     })
 }
 
-impl Session {
-    /// Opens and loads `spec`.
-    pub(super) fn load(context: &Context, spec: &str, device: &DeviceArgs) -> Result<Self> {
+impl Opened {
+    /// Opens `spec` and the device.
+    pub(super) fn new(context: &Context, spec: &str, device: &DeviceArgs) -> Result<Self> {
+        let OpenModel { config, source, tokenizer, chat_template, name, .. } = open_model(context, spec)?;
         let gpu = open_gpu(context, device)?;
-        let OpenModel { config, mut source, tokenizer, chat_template, name } = open_model(context, spec)?;
+        let context_length =
+            (device.context.unwrap_or(DEFAULT_CONTEXT) as usize).min(config.max_position_embeddings);
+        let language = Arc::new(Language { tokenizer, chat: chat_template });
+        let format = device.weights.map(Format::from);
+        Ok(Self { name, gpu, config, language, source, format, context_length })
+    }
+
+    /// The adapter in a PEFT folder, if one is given.
+    pub(super) fn adapter(&self, folder: Option<&Path>) -> Result<Option<AdapterFile>> {
+        folder.map(|folder| read_adapter(folder, &adapter::dims(&self.config))).transpose()
+    }
+
+    /// The adapter to be trained: the one in `folder`, or a fresh one.
+    pub(super) fn trainable(
+        &self,
+        folder: Option<&Path>,
+        fresh: &LoraConfig,
+        seed: u64,
+    ) -> Result<AdapterFile> {
+        match (self.adapter(folder)?, folder) {
+            (Some(adapter), Some(folder)) => {
+                adapter.expect_no_dropout(folder)?;
+                Ok(adapter)
+            }
+            _ => {
+                let config = LoraConfig { base_model: Some(self.name.clone()), ..fresh.clone() };
+                AdapterFile::init(config, &adapter::dims(&self.config), seed)
+            }
+        }
+    }
+
+    /// Fails, with what is needed and which option lowers it, if `workload` takes more memory than there is.
+    pub(super) fn check_memory(&self, what: &str, workload: &Workload) -> Result<()> {
+        let (source, context) = (&*self.source, self.context_length);
+        let fit = Fit::new(&self.config, source, self.format, context, workload);
+        fit.check(what, self.gpu.available_bytes(), self.gpu.max_binding_bytes())
+    }
+
+    /// [`Opened::check_memory`] of a run that learns.
+    pub(super) fn check_run(
+        &self,
+        what: &str,
+        settings: &Settings,
+        task: &dyn Task,
+        problems: [&[Problem]; 2],
+        adapter: &AdapterFile,
+    ) -> Result<()> {
+        let layout = adapter::layout(&self.config, &adapter.config)?;
+        let learner = LearnerSettings::default();
+        let workload = learner.run(settings, &self.language, task, problems, layout, self.context_length)?;
+        self.check_memory(what, &workload)
+    }
+
+    /// [`Opened::check_memory`] of sampling `requests` together, with `adapter` or without.
+    pub(super) fn check_sampling(&self, requests: &[Lengths], adapter: Option<&AdapterFile>) -> Result<()> {
+        let layout = |file: &AdapterFile| adapter::layout(&self.config, &file.config);
+        let workload = Workload {
+            adapter: adapter.map(layout).transpose()?,
+            sampling: Some(LearnerSettings::default().sampling(requests, self.context_length)),
+            training: None,
+        };
+        self.check_memory(&format!("sampling from {}", self.name), &workload)
+    }
+
+    /// Streams the weights to the GPU.
+    pub(super) fn load(mut self) -> Result<Session> {
         let mut bar: Option<Progress> = None;
         let mut progress = |done: u64, total: u64| {
             bar.get_or_insert_with(|| Progress::new("loading", "B", total)).set(done, "");
         };
-        let format = device.weights.map(Format::from);
-        let context_length = device.context.unwrap_or(DEFAULT_CONTEXT) as usize;
-        let model = Model::load(gpu, config, &mut *source, format, context_length, &mut progress)?;
-        let language = Arc::new(Language { tokenizer, chat: chat_template });
-        Ok(Self { name, model: Arc::new(model), language })
+        let model = Model::load(
+            self.gpu,
+            self.config,
+            &mut *self.source,
+            self.format,
+            self.context_length,
+            &mut progress,
+        )?;
+        Ok(Session { name: self.name, model: Arc::new(model), language: self.language })
     }
+}
 
-    /// The adapter in a PEFT folder.
-    pub(super) fn adapter(&self, folder: &Path) -> Result<AdapterFile> {
-        read_adapter(folder, &adapter::dims(self.model.config()))
-    }
-
-    /// A learner that goes on from the adapter in `folder`, or from a fresh one.
-    pub(super) fn learner(
-        &self,
-        context: &Context,
-        folder: Option<&Path>,
-        fresh: &LoraConfig,
-        seed: u64,
-    ) -> Result<Learner> {
-        let adapter = match folder {
-            Some(folder) => self.adapter(folder)?,
-            None => {
-                let config = LoraConfig { base_model: Some(self.name.clone()), ..fresh.clone() };
-                AdapterFile::init(config, &adapter::dims(self.model.config()), seed)?
-            }
-        };
+impl Session {
+    /// A learner that goes on from `adapter`.
+    pub(super) fn learner(&self, context: &Context, adapter: &AdapterFile) -> Result<Learner> {
         Learner::new(
             self.name.clone(),
             Arc::clone(&self.model),
             Arc::clone(&self.language),
-            &adapter,
+            adapter,
             LearnerSettings::default(),
             Arc::clone(context.cancelled()),
         )
     }
+
+    /// A learner that will only be asked to sample: with `adapter`, or from the model as it is.
+    pub(super) fn sampler(&self, context: &Context, adapter: Option<&AdapterFile>) -> Result<Learner> {
+        if let Some(adapter) = adapter {
+            return self.learner(context, adapter);
+        }
+        let smallest = LoraConfig { rank: 1, targets: [Module::Q].into(), ..LoraConfig::default() };
+        let nothing = AdapterFile::init(smallest, &adapter::dims(self.model.config()), 0)?;
+        let mut learner = self.learner(context, &nothing)?;
+        learner.sample_base();
+        Ok(learner)
+    }
+
+    /// The adapter on the GPU, if there is one.
+    pub(super) fn lora(&self, adapter: Option<&AdapterFile>) -> Result<Option<Lora>> {
+        adapter.map(|file| adapter::upload(self.model.gpu(), self.model.config(), file)).transpose()
+    }
+
+    /// Prints the time of every kernel on standard error, if it was asked for.
+    pub(super) fn print_profile(&self, context: &Context) -> Result<()> {
+        if !context.profile {
+            return Ok(());
+        }
+        let rows = block_on(self.model.gpu().profile())?.rows();
+        let total: f64 = rows.iter().map(|row| row.seconds).sum();
+        eprintln!("{:<32} {:>8} {:>11} {:>6} {:>9} {:>9}", "kernel", "calls", "ms", "%", "GB/s", "GFLOP/s");
+        for row in rows {
+            eprintln!(
+                "{:<32} {:>8} {:>11.2} {:>6.1} {:>9.2} {:>9.2}",
+                row.kernel,
+                row.calls,
+                1e3 * row.seconds,
+                100.0 * row.seconds / total.max(1e-12),
+                row.gigabytes_per_second,
+                row.gigaflops
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Longest sequence unless `--context` says otherwise: enough for the presets, small enough for any GPU.
-const DEFAULT_CONTEXT: u32 = 4096;
+pub(super) const DEFAULT_CONTEXT: u32 = 4096;
 
 /// The problems in a file.
 pub(super) fn read_problems(path: &Path) -> Result<Vec<stepladder::task::Problem>> {

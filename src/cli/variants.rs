@@ -1,8 +1,18 @@
 //! `stepladder variants`: the tree of variants of one problem.
 
+use pollster::block_on;
 use serde::Serialize;
+use serde_json::json;
+use stepladder::ladder::settings::Settings;
+use stepladder::ladder::variants::{ProposedVariant, variant_tree};
+use stepladder::task::Problem;
+use stepladder::{Result, task};
 
-use super::args::{ModelArgs, TaskArgs};
+use super::args::{DeviceArgs, ModelArgs, TaskArgs};
+use super::context::Context;
+use super::ladder::default_preset;
+use super::ladder_view::View;
+use super::session::Opened;
 
 /// Options of `variants`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -17,4 +27,34 @@ pub(super) struct Args {
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+/// Lets the model write variants and says what became of each.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let task = task::create(&args.task.task, &args.task.options())?;
+    let problem = Problem { problem: args.problem.clone(), id: None, level: None, answer: None };
+    let preset = default_preset(context, &args.model.model, &args.device)?;
+    let settings = Settings { seed: args.seed, ..Settings::preset(preset) };
+    let opened = Opened::new(context, &args.model.model, &args.device)?;
+    let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let session = opened.load()?;
+    let mut sampler = session.sampler(context, adapter.as_ref())?;
+    let mut view = View::quiet(context, "variants");
+    let nodes = view.host(|host| block_on(variant_tree(&mut sampler, &*task, &problem, &settings, host)))?;
+    drop(view);
+    context.answer(&json!({ "nodes": nodes }), || nodes.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    session.print_profile(context)
+}
+
+fn line(node: &ProposedVariant) -> String {
+    match (node.id, node.parent) {
+        (Some(id), None) => format!("{id:>4}        {}", node.problem),
+        (Some(id), Some(parent)) => format!("{id:>4} <- {parent:<3} {}", node.problem),
+        (None, _) => {
+            let why = node.reason.map_or("", |reason| reason.words());
+            format!("   - <- {:<3} {} ({why})", node.parent.unwrap_or(0), node.problem)
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use stepladder::Result;
-use stepladder::task::{self, Problem, VerdictKind};
+use stepladder::task::{self, Problem, Verdict, VerdictKind};
 
 use super::args::TaskArgs;
 use super::context::Context;
@@ -25,7 +25,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = task::create(&args.task.task, &args.task.options())?;
     let problem = Problem { problem: args.problem.clone(), id: None, level: None, answer: None };
     let verdict = task.verify(&problem, &args.answer);
-    context.answer(&verdict, || {
+    /// The verdict, and the problem's semantic identity if it is a problem of the task.
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        #[serde(flatten)]
+        verdict: &'a Verdict,
+        canonical: Option<String>,
+    }
+    let answer = Answer { verdict: &verdict, canonical: task.canonical(&args.problem).ok() };
+    context.answer(&answer, || {
         let kind = match verdict.verdict {
             VerdictKind::Correct => "correct",
             VerdictKind::Wrong => "wrong",

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::buffer::{Buffer, Memory};
 use super::pipeline::{Pipeline, Pipelines};
+use super::profile::Account;
 use super::shader::{Kernel, Variant};
 use crate::{Error, Result};
 
@@ -85,6 +86,7 @@ pub struct Gpu {
     software: bool,
     faults: Arc<Faults>,
     pipelines: Pipelines,
+    account: Account,
 }
 
 fn instance() -> wgpu::Instance {
@@ -234,6 +236,7 @@ impl Gpu {
             software,
             faults,
             pipelines: Pipelines::default(),
+            account: Account::default(),
         })
     }
 
@@ -330,6 +333,10 @@ impl Gpu {
 
     pub(super) fn limits(&self) -> &wgpu::Limits {
         &self.limits
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
     pub(super) fn memory_handle(&self) -> &Arc<Memory> {

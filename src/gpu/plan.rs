@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::buffer::Buffer;
 use super::pipeline::Pipeline;
-use super::profile::Profiler;
+use super::profile::{Profiler, Timed};
 use super::shader::{Kernel, Variant};
 use super::{Gpu, Profile};
 use crate::{Error, Result};
@@ -265,6 +265,12 @@ impl Gpu {
     /// # Errors
     /// [`Error::Cancelled`] if it stopped early; what was submitted until then is done.
     pub fn run_cancellable(&self, plan: &Plan, cancel: &AtomicBool) -> Result<()> {
+        if self.profiling() {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            return self.run_timed(plan);
+        }
         let (mut start, mut before) = (0, None);
         for &end in &plan.slices {
             if cancel.load(Ordering::Relaxed) {
@@ -292,7 +298,7 @@ impl Gpu {
     /// needs no CPU between tokens.
     pub fn run_repeated(&self, plan: &Plan, times: usize) -> Result<()> {
         let per_submission = slice_flops(self).checked_div(plan.flops()).unwrap_or(u64::MAX);
-        let per_submission = if plan.slices.len() > 1 {
+        let per_submission = if plan.slices.len() > 1 || self.profiling() {
             1
         } else {
             usize::try_from(per_submission).unwrap_or(usize::MAX).max(1)
@@ -301,7 +307,7 @@ impl Gpu {
         while left > 0 {
             let count = left.min(per_submission);
             left -= count;
-            if plan.slices.len() > 1 {
+            if plan.slices.len() > 1 || self.profiling() {
                 self.run(plan)?;
                 continue;
             }
@@ -320,6 +326,19 @@ impl Gpu {
     /// # Errors
     /// [`Error::Usage`] if the adapter has no timestamps.
     pub async fn run_profiled(&self, plan: &Plan, profile: &mut Profile) -> Result<()> {
+        let timed = self.submit_timed(plan)?;
+        timed.add_to(self, profile).await?;
+        self.check()
+    }
+
+    /// Submits a plan with timestamps whose times join the account of [`Gpu::start_profiling`] later.
+    fn run_timed(&self, plan: &Plan) -> Result<()> {
+        let timed = self.submit_timed(plan)?;
+        self.keep_times(timed);
+        self.check()
+    }
+
+    fn submit_timed(&self, plan: &Plan) -> Result<Timed> {
         let dispatches: Vec<&Dispatch> = plan
             .steps
             .iter()
@@ -340,11 +359,8 @@ impl Gpu {
             }
             self.queue().submit([encoder.finish()]);
         }
-        let times = profiler.read(self).await?;
-        for (dispatch, seconds) in dispatches.iter().zip(times) {
-            profile.add(&dispatch.pipeline.label, seconds, dispatch.cost);
-        }
-        self.check()
+        let kernels = dispatches.iter().map(|d| (Arc::clone(&d.pipeline), d.cost)).collect();
+        Ok(profiler.read_later(self, kernels))
     }
 }
 

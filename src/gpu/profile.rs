@@ -1,12 +1,15 @@
 //! Time per kernel, from timestamps around every dispatch.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use super::Gpu;
+use super::pipeline::Pipeline;
 use super::plan::Cost;
-use super::readback;
+use super::readback::{self, Pending};
 use crate::{Error, Result};
 
 /// Sums for one kernel.
@@ -42,6 +45,17 @@ impl Profile {
         row.flops += cost.flops;
     }
 
+    fn merge(&mut self, other: Self) {
+        for (kernel, from) in other.rows {
+            let row = self.rows.entry(kernel.clone()).or_default();
+            row.kernel = kernel;
+            row.calls += from.calls;
+            row.seconds += from.seconds;
+            row.bytes += from.bytes;
+            row.flops += from.flops;
+        }
+    }
+
     /// The rows, slowest first.
     pub fn rows(&self) -> Vec<ProfileRow> {
         let mut rows: Vec<ProfileRow> = self.rows.values().cloned().collect();
@@ -63,11 +77,16 @@ pub(super) struct Profiler {
 
 const PER_SET: usize = 2048;
 
+fn check(gpu: &Gpu) -> Result<()> {
+    if gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+        return Ok(());
+    }
+    Err(Error::usage("--profile", "this adapter has no timestamps", "leave the option out"))
+}
+
 impl Profiler {
     pub(super) fn new(gpu: &Gpu, count: usize) -> Result<Self> {
-        if !gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            return Err(Error::usage("--profile", "this adapter has no timestamps", "leave the option out"));
-        }
+        check(gpu)?;
         let sets = (0..count.div_ceil(PER_SET))
             .map(|_| {
                 gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
@@ -96,10 +115,9 @@ impl Profiler {
         })
     }
 
-    /// Seconds of each dispatch, in order.
-    pub(super) async fn read(&self, gpu: &Gpu) -> Result<Vec<f64>> {
-        let mut seconds = Vec::with_capacity(self.count);
-        let period = f64::from(gpu.queue().get_timestamp_period()) * 1e-9;
+    /// Starts reading the times of `kernels`, the dispatches in order.
+    pub(super) fn read_later(&self, gpu: &Gpu, kernels: Vec<(Arc<Pipeline>, Cost)>) -> Timed {
+        let mut parts = Vec::with_capacity(self.sets.len());
         for (set, queries) in self.sets.iter().enumerate() {
             let used = (self.count - set * PER_SET).min(PER_SET);
             let size = (used * 16) as u64;
@@ -112,11 +130,90 @@ impl Profiler {
             let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.resolve_query_set(queries, 0..2 * used as u32, &resolved, 0);
             gpu.queue().submit([encoder.finish()]);
-            let bytes = readback::read_raw(gpu, &resolved, 0, size).await?;
-            let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
-            seconds
-                .extend(stamps.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period));
+            parts.push(readback::read_raw_later(gpu, &resolved, 0, size));
         }
-        Ok(seconds)
+        Timed { kernels, parts }
+    }
+}
+
+/// Times that are on their way to the CPU.
+#[derive(Debug)]
+pub(super) struct Timed {
+    kernels: Vec<(Arc<Pipeline>, Cost)>,
+    parts: Vec<Pending>,
+}
+
+impl Timed {
+    /// Waits for them.
+    pub(super) async fn add_to(self, gpu: &Gpu, profile: &mut Profile) -> Result<()> {
+        let period = f64::from(gpu.queue().get_timestamp_period()) * 1e-9;
+        let mut stamps: Vec<u64> = Vec::with_capacity(2 * self.kernels.len());
+        for part in self.parts {
+            stamps.extend(bytemuck::pod_collect_to_vec::<u8, u64>(&part.wait(gpu).await?));
+        }
+        for ((pipeline, cost), pair) in self.kernels.iter().zip(stamps.chunks_exact(2)) {
+            profile.add(&pipeline.label, pair[1].saturating_sub(pair[0]) as f64 * period, *cost);
+        }
+        Ok(())
+    }
+}
+
+/// The account of a device that times everything.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    on: AtomicBool,
+    times: Mutex<Times>,
+}
+
+#[derive(Debug, Default)]
+struct Times {
+    /// Not read yet.
+    pending: Vec<Timed>,
+    profile: Profile,
+}
+
+impl Account {
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gpu {
+    /// From now on times every dispatch of every plan, for [`Gpu::profile`]. Plans run more slowly so.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the adapter has no timestamps.
+    pub fn start_profiling(&self) -> Result<()> {
+        check(self)?;
+        self.account().on.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn profiling(&self) -> bool {
+        self.account().on.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn keep_times(&self, timed: Timed) {
+        self.account().times().pending.push(timed);
+    }
+
+    /// Reads the times of what is done, so that they do not pile up.
+    pub(super) async fn collect_times(&self) -> Result<()> {
+        let pending = std::mem::take(&mut self.account().times().pending);
+        let mut profile = Profile::default();
+        for timed in pending {
+            timed.add_to(self, &mut profile).await?;
+        }
+        self.account().times().profile.merge(profile);
+        Ok(())
+    }
+
+    /// Time per kernel of all that ran since [`Gpu::start_profiling`].
+    ///
+    /// # Errors
+    /// GPU errors while reading the times.
+    pub async fn profile(&self) -> Result<Profile> {
+        self.collect_times().await?;
+        Ok(self.account().times().profile.clone())
     }
 }

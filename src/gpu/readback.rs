@@ -38,6 +38,14 @@ impl Pending {
 
     /// Waits for the copy and returns its bytes.
     pub async fn bytes(self, gpu: &Gpu) -> Result<Vec<u8>> {
+        let bytes = self.wait(gpu).await?;
+        if gpu.profiling() {
+            gpu.collect_times().await?;
+        }
+        Ok(bytes)
+    }
+
+    pub(super) async fn wait(self, gpu: &Gpu) -> Result<Vec<u8>> {
         let failed = |problem: String| Error::Gpu { what: "readback".into(), problem };
         // Natively the callback fires inside of poll; on the web poll does nothing and the event loop fires it.
         let wait = wgpu::PollType::Wait { submission_index: Some(self.submission), timeout: None };
@@ -65,8 +73,8 @@ impl Pending {
     }
 }
 
-pub(super) async fn read_raw(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-    Pending::begin(gpu, &[(buffer, offset, bytes)]).bytes(gpu).await
+pub(super) fn read_raw_later(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Pending {
+    Pending::begin(gpu, &[(buffer, offset, bytes)])
 }
 
 impl Gpu {
@@ -84,6 +92,12 @@ impl Gpu {
         let parts: Vec<_> =
             buffers.iter().map(|buffer| (buffer.raw(), buffer.offset_bytes(), buffer.bytes())).collect();
         Pending::begin(self, &parts)
+    }
+
+    /// Waits until the GPU has done everything submitted so far, seen from `after`, which that work wrote.
+    pub async fn wait(&self, after: &Buffer) -> Result<()> {
+        let first = after.bytes().min(4);
+        self.read_raw(after.raw(), after.offset_bytes(), first).await.map(|_| ())
     }
 
     /// Carries out all writes so far. Writes wait in host memory until the next submission: whoever streams a large file

@@ -1,7 +1,5 @@
 //! The policy of a real run: a model on the GPU, its tokenizer, and one adapter that is sampled from and trained.
 
-use std::collections::BTreeMap;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,13 +8,16 @@ use super::policy::{
     AdapterFile, Episode, OnProgress, Policy, PolicyInfo, Sample, SampleProgress, SampleRequest,
     UpdateSettings, UpdateStats,
 };
+use crate::ladder::settings::Settings;
 use crate::model::Model;
 use crate::model::chat::{ChatTemplate, Message};
-use crate::model::generate::{Generator, Request};
+use crate::model::generate::{Generator, Lengths, Request, Sampling, Sizes};
+use crate::model::lora::Layout;
 use crate::model::tokenizer::Tokenizer;
-use crate::task::PromptStyle;
+use crate::task::{Problem, PromptStyle, Task, VariantKind, VariantRequest};
 use crate::train::adapter;
 use crate::train::checkpoint::State;
+use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft;
 use crate::train::trainer::{Trainer, Trajectory};
@@ -37,6 +38,78 @@ impl Default for LearnerSettings {
     }
 }
 
+impl LearnerSettings {
+    /// What sampling `requests` in one batch asks of the GPU.
+    pub fn sampling(&self, requests: &[Lengths], context: usize) -> Sizes {
+        Sizes::new(requests, self.rows, context)
+    }
+
+    /// What a run asks of the GPU: `roots` and `held_out` are its problems, `layout` is its adapter.
+    ///
+    /// # Errors
+    /// Those of the tokenizer and the chat template.
+    pub fn run(
+        &self,
+        settings: &Settings,
+        language: &Language,
+        task: &dyn Task,
+        [roots, held_out]: [&[Problem]; 2],
+        layout: Layout,
+        context: usize,
+    ) -> Result<Workload> {
+        let prompt = longest_prompt(language, task, roots)?;
+        let tokens = |sampling: &Sampling| sampling.max_tokens;
+        let answer = Lengths { prompt, samples: settings.group_size, max_tokens: tokens(&settings.sampling) };
+        let mut sizes = self.sampling(&vec![answer; settings.prompts_per_step], context);
+        if !held_out.is_empty() {
+            let prompt = longest_prompt(language, task, held_out)?;
+            let evaluation = &settings.evaluation;
+            let max_tokens = tokens(&evaluation.sampling);
+            let request = Lengths { prompt, samples: evaluation.samples, max_tokens };
+            sizes = sizes.union(self.sampling(&vec![request; held_out.len()], context));
+        }
+        if settings.variants.enabled {
+            let variants = &settings.variants;
+            let prompt = longest_variant_prompt(language, task, roots, settings)?;
+            let request =
+                Lengths { prompt, samples: variants.per_node, max_tokens: tokens(&variants.sampling) };
+            sizes = sizes.union(self.sampling(&vec![request; roots.len().max(1)], context));
+        }
+        let sequence = (prompt + answer.max_tokens).min(context);
+        let batch = settings.prompts_per_step * settings.group_size * sequence;
+        let training = Some(batch.min(self.pack_tokens.max(sequence)));
+        Ok(Workload { adapter: Some(layout), sampling: Some(sizes), training })
+    }
+}
+
+/// Tokens of the longest prompt that poses one of `problems`.
+pub fn longest_prompt(language: &Language, task: &dyn Task, problems: &[Problem]) -> Result<usize> {
+    problems.iter().try_fold(1, |longest, problem| {
+        let prompt = language.prompt(&task.prompt(&problem.problem, language.style()))?;
+        Ok(longest.max(prompt.len()))
+    })
+}
+
+/// Tokens of a prompt that asks for variants of the longest of `problems`.
+fn longest_variant_prompt(
+    language: &Language,
+    task: &dyn Task,
+    problems: &[Problem],
+    settings: &Settings,
+) -> Result<usize> {
+    let kind = VariantKind::Easier;
+    let library = task.transformations(kind).iter().take(settings.variants.transformations[1]);
+    let request = VariantRequest {
+        kind,
+        count: settings.variants.per_completion,
+        transformations: library.map(|&text| text.to_owned()).collect(),
+        persona: settings.variants.personas.first().cloned(),
+    };
+    let Some(problem) = problems.iter().max_by_key(|problem| problem.problem.len()) else { return Ok(1) };
+    let prompt = task.variant_prompt(&problem.problem, &request, language.style());
+    Ok(language.prompt(&prompt)?.len())
+}
+
 /// Text in and out of a model.
 #[derive(Debug)]
 pub struct Language {
@@ -47,6 +120,11 @@ pub struct Language {
 }
 
 impl Language {
+    /// How the model's prompts are worded.
+    pub fn style(&self) -> PromptStyle {
+        if self.chat.is_some() { PromptStyle::Instruct } else { PromptStyle::Terse }
+    }
+
     /// Tokens of a prompt: one user turn of the chat template, or the text as it stands.
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
         match &self.chat {
@@ -99,19 +177,18 @@ impl Learner {
         &self.language
     }
 
+    /// From now on samples from the base model: an adapter that does nothing would only cost time.
+    pub fn sample_base(&mut self) {
+        let rows = self.generator.max_rows();
+        self.generator = Generator::new(Arc::clone(self.trainer.model()), None, rows);
+    }
+
     /// The adapter as it is now.
     pub async fn adapter_file(&self) -> Result<peft::AdapterFile> {
         let flat = self.trainer.read_adapter().await?;
         Ok(adapter::unflatten(self.trainer.lora().layout(), self.config.clone(), &flat))
     }
 }
-
-/// Names of the tensors in a saved state.
-const ADAPTER: &str = "adapter";
-const FIRST_MOMENT: &str = "adamw.m";
-const SECOND_MOMENT: &str = "adamw.v";
-/// Name of the step count in a saved state.
-const STEPS: &str = "adamw.steps";
 
 impl Policy for Learner {
     fn info(&self) -> PolicyInfo {
@@ -127,18 +204,17 @@ impl Policy for Learner {
     }
 
     fn prompt_style(&self) -> PromptStyle {
-        if self.language.chat.is_some() { PromptStyle::Instruct } else { PromptStyle::Terse }
+        self.language.style()
     }
 
     fn encode_prompt(&self, user_message: &str) -> Result<Vec<u32>> {
         let tokens = self.language.prompt(user_message)?;
         let context = self.trainer.model().context();
-        if tokens.is_empty() || tokens.len() >= context {
-            return Err(Error::usage(
-                "--problems",
-                format!("a prompt has {} tokens, the context holds {context}", tokens.len()),
-                "shorten the problem, or raise --context if the model allows more",
-            ));
+        if tokens.is_empty() {
+            return Err(Error::usage("--problem", "its prompt is empty", "give a problem of the task"));
+        }
+        if tokens.len() >= context {
+            return Err(Error::context("the prompt of a problem", tokens.len(), context));
         }
         Ok(tokens)
     }
@@ -211,26 +287,11 @@ impl Policy for Learner {
     }
 
     async fn state(&mut self) -> Result<State> {
-        let (m, v, steps) = self.trainer.read_moments().await?;
-        let tensors = BTreeMap::from([
-            (ADAPTER.to_string(), self.trainer.read_adapter().await?),
-            (FIRST_MOMENT.to_string(), m),
-            (SECOND_MOMENT.to_string(), v),
-        ]);
-        let mut state = State { tensors, ..State::default() };
-        state.put(STEPS, &steps)?;
-        Ok(state)
+        self.trainer.state().await
     }
 
     async fn restore(&mut self, state: &State) -> Result<()> {
-        let file = Path::new("state.safetensors");
-        let len = self.trainer.lora().layout().len();
-        let mut state = state.clone();
-        let adapter = state.take(ADAPTER, len, file)?;
-        let (m, v) = (state.take(FIRST_MOMENT, len, file)?, state.take(SECOND_MOMENT, len, file)?);
-        let steps = state.get(STEPS, file)?;
-        self.trainer.write_adapter(&adapter)?;
-        self.trainer.write_moments(&m, &v, steps)
+        self.trainer.restore(state, Path::new("state.safetensors"))
     }
 
     async fn push_adapter(&mut self) -> Result<()> {

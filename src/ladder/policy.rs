@@ -124,7 +124,7 @@ pub trait Policy {
     /// Tokens of a prompt that poses `user_message`, with the chat template where the model has one.
     ///
     /// # Errors
-    /// [`crate::Error::Usage`] if the prompt leaves no room in the context.
+    /// [`crate::Error::Context`] if the prompt leaves no room in the context.
     fn encode_prompt(&self, user_message: &str) -> Result<Vec<u32>>;
 
     /// Completions of every request: outer index request, inner index sample.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::engine::{Engine, sample};
 use crate::ladder::events::{self, Event, FinishReason, Phase, WarningCode};
 use crate::ladder::policy::{Policy, Sample, SampleRequest, Sampling};
-use crate::ladder::settings::Settings;
+use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::state::{Host, Progress};
 use crate::ladder::tree::Tree;
 use crate::ladder::variants::single_root;
@@ -32,6 +32,22 @@ pub struct TtrlSettings {
     pub sampling: Sampling,
     /// Keep the adapter instead of dropping it.
     pub keep: bool,
+}
+
+impl TtrlSettings {
+    /// The settings of a preset with the course of test-time learning: fewer steps (100 in LADDER section 4.3), as many
+    /// votes as keep a plurality from being chance, and no problem drawn but variants, since the root is withheld.
+    pub fn preset(preset: Preset) -> Self {
+        let (steps, votes) = match preset {
+            Preset::Paper => (100, 64),
+            Preset::Small => (40, 32),
+            Preset::Software => (4, 8),
+            Preset::Tiny => (20, 32),
+        };
+        let settings = Settings::preset(preset);
+        let sampling = settings.sampling;
+        Self { settings: Settings { steps, ..settings }, votes, sampling, keep: false }
+    }
 }
 
 /// A class of equal answers.

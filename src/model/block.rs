@@ -68,6 +68,14 @@ impl Activations {
         })
     }
 
+    /// Bytes that [`Activations::new`] takes.
+    pub fn bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
+        let (q, kv) = (config.q_size(), config.kv_size());
+        let raw = if config.qk_norm { q + kv } else { 0 };
+        let row = 2 * config.hidden_size + raw + 2 * (q + kv) + 2 * config.num_heads;
+        4 * tokens as u64 * (row + 3 * config.intermediate_size + 7 * rank) as u64
+    }
+
     /// The same memory for fewer tokens.
     pub fn first(&self, tokens: usize) -> Result<Self> {
         let view = |buffer: &Buffer| {

@@ -99,6 +99,11 @@ impl ChatTemplate {
         }
     }
 
+    /// The template's own text.
+    pub fn text(&self) -> Option<String> {
+        self.environment.get_template("chat").ok().map(|template| template.source().to_owned())
+    }
+
     /// Gives templates a variable of their own, such as Qwen3's `enable_thinking`.
     pub fn set_variable(&mut self, name: &str, value: Value) {
         self.variables.insert(name.to_string(), value);

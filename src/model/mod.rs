@@ -4,6 +4,8 @@ pub mod block;
 pub mod chat;
 pub mod config;
 pub mod family;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod files;
 pub mod generate;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod hub;
@@ -12,6 +14,7 @@ pub mod module;
 pub mod open;
 pub mod pack;
 pub mod packed;
+pub mod score;
 pub mod source;
 pub mod tiny;
 pub mod tokenizer;

@@ -1,6 +1,6 @@
 //! Opening a model by what the user writes after `-m`: `tiny`, a folder, a `.gguf` file, or `hf:OWNER/NAME[@REV]`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -24,6 +24,8 @@ pub struct OpenModel {
     pub chat_template: Option<ChatTemplate>,
     /// The folder, file or `hf:` name, for messages and reports.
     pub name: String,
+    /// The folder that its files are in, for a model in Hugging Face's layout on this machine.
+    pub folder: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for OpenModel {
@@ -95,7 +97,7 @@ impl OpenModel {
         let eos = token_of_config(&tokenizer_config, "eos_token").unwrap_or(&eos);
         let chat_template =
             template.map(|text| ChatTemplate::new(&file, &text, bos, eos, now)).transpose()?;
-        Ok(Self { config, source, tokenizer, chat_template, name: name.to_string() })
+        Ok(Self { config, source, tokenizer, chat_template, name: name.to_string(), folder: None })
     }
 }
 
@@ -175,7 +177,8 @@ mod native {
         tokenizer.check(&config)?;
         let [bos, eos] = special_texts(&config, &tokenizer);
         let chat_template = ChatTemplate::from_gguf_metadata(source.metadata(), &bos, &eos, now())?;
-        Ok(OpenModel { config, source: Box::new(source), tokenizer, chat_template, name: spec.to_string() })
+        let (source, name) = (Box::new(source), spec.to_string());
+        Ok(OpenModel { config, source, tokenizer, chat_template, name, folder: None })
     }
 
     fn open_folder(spec: &str, folder: &Path) -> Result<OpenModel> {
@@ -191,7 +194,8 @@ mod native {
             tokenizer_config: tokenizer_config.as_deref(),
             chat_template: chat_template.as_deref(),
         };
-        OpenModel::from_parts(spec, folder, texts, Box::new(Folder::open(folder)?), now())
+        let model = OpenModel::from_parts(spec, folder, texts, Box::new(Folder::open(folder)?), now())?;
+        Ok(OpenModel { folder: Some(folder.to_path_buf()), ..model })
     }
 
     fn text(folder: &Path, name: &str) -> Result<String> {

@@ -2,6 +2,7 @@
 
 use super::Model;
 use super::block::{Activations, Attend, Positions};
+use super::config::ModelConfig;
 use super::lora::Lora;
 use crate::gpu::{Buffer, Gpu, Recorder};
 use crate::kernel::{NONE, embed, gather, log_softmax, matmul, rms_norm};
@@ -67,6 +68,11 @@ pub fn bucket(size: usize) -> usize {
     size.next_multiple_of(step)
 }
 
+/// Rows of logits that exist at a time.
+fn logits_rows(config: &ModelConfig, rows: usize) -> usize {
+    (LOGITS_ELEMENTS / config.vocab_size).clamp(1, rows.max(1))
+}
+
 /// Inputs and outputs of a packed forward pass of one bucket.
 #[derive(Debug, Clone)]
 pub struct PackedBuffers {
@@ -96,7 +102,7 @@ impl PackedBuffers {
     /// Buffers for `tokens` tokens and `rows` scored rows.
     pub fn new(gpu: &Gpu, model: &Model, tokens: usize, rows: usize) -> Result<Self> {
         let config = model.config();
-        let chunk = (LOGITS_ELEMENTS / config.vocab_size).clamp(1, rows.max(1));
+        let chunk = logits_rows(config, rows);
         Ok(Self {
             token: gpu.buffer("token", &[tokens])?,
             position: gpu.buffer("position", &[tokens])?,
@@ -109,6 +115,13 @@ impl PackedBuffers {
             normed: gpu.buffer("normed", &[tokens, config.hidden_size])?,
             logits: gpu.buffer("logits", &[chunk, config.vocab_size])?,
         })
+    }
+
+    /// Bytes that [`PackedBuffers::new`] takes.
+    pub fn bytes(config: &ModelConfig, tokens: usize, rows: usize) -> u64 {
+        let hidden = config.hidden_size as u64;
+        let logits = (logits_rows(config, rows) * config.vocab_size) as u64;
+        4 * (tokens as u64 * (4 + hidden) + rows as u64 * (4 + hidden) + logits)
     }
 
     /// The same memory for a smaller bucket.

@@ -74,6 +74,14 @@ impl Tokenizer {
         }
     }
 
+    /// The whole tokenizer as the text of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// `Input` if it has no such form.
+    pub fn to_json(&self) -> Result<String> {
+        self.inner.to_string(false).map_err(|error| self.failed("cannot be written", &error))
+    }
+
     /// Text of `tokens`, special tokens left out; incomplete characters become U+FFFD.
     ///
     /// # Errors

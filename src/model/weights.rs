@@ -123,6 +123,18 @@ pub fn weight_bytes(config: &ModelConfig, source: &dyn TensorSource, format: Opt
         .sum()
 }
 
+/// Bytes that a loaded model takes on the GPU: matrices, vectors (as f32) and the rotation table.
+pub fn resident_bytes(
+    config: &ModelConfig,
+    source: &dyn TensorSource,
+    format: Option<Format>,
+    context: usize,
+) -> u64 {
+    let vectors = source.tensors().iter().filter(|tensor| tensor.shape.len() == 1);
+    let vectors: u64 = vectors.map(|tensor| tensor.cols() as u64 * 4).sum();
+    weight_bytes(config, source, format) + vectors + (context * config.head_dim * 4) as u64
+}
+
 struct Loader<'a> {
     gpu: &'a Gpu,
     source: &'a mut dyn TensorSource,

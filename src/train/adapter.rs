@@ -2,8 +2,9 @@
 
 use super::lora_config::LoraConfig;
 use super::peft::{AdapterFile, LoraPair};
+use crate::gpu::Gpu;
 use crate::model::config::ModelConfig;
-use crate::model::lora::{Layout, module_shape};
+use crate::model::lora::{Layout, Lora, module_shape};
 use crate::model::module::Module;
 use crate::{Error, Result};
 
@@ -51,6 +52,14 @@ pub fn flatten(layout: &Layout, adapter: &AdapterFile) -> Result<Vec<f32>> {
         }
     }
     Ok(flat)
+}
+
+/// The adapter on the GPU, to sample and score with.
+pub fn upload(gpu: &Gpu, config: &ModelConfig, adapter: &AdapterFile) -> Result<Lora> {
+    let layout = layout(config, &adapter.config)?;
+    let lora = Lora::new(gpu, "lora", config.num_layers, &layout)?;
+    gpu.write(lora.flat(), 0, &flatten(&layout, adapter)?)?;
+    Ok(lora)
 }
 
 /// The adapter that a flat buffer holds.

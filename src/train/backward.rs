@@ -16,6 +16,7 @@ use crate::kernel::gemm::Operand::{Plain, Transposed};
 use crate::kernel::{gather, gemm, log_softmax, matmul, rms_norm, rope, swiglu};
 use crate::model::Model;
 use crate::model::block::{Activations, Attend, Block, Positions};
+use crate::model::config::ModelConfig;
 use crate::model::lora::Lora;
 use crate::model::module::Module;
 use crate::model::packed::PackedBuffers;
@@ -68,6 +69,15 @@ impl GradientBuffers {
             h_mid: buffer("h_mid", hidden)?,
             d_selected: gpu.buffer("d_selected", &[rows, hidden])?,
         })
+    }
+
+    /// Bytes that [`GradientBuffers::new`] takes.
+    pub(super) fn bytes(config: &ModelConfig, tokens: usize, rows: usize, rank: usize) -> u64 {
+        let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
+        let (q, kv) = (config.q_size(), config.kv_size());
+        let raw = if config.qk_norm { q + kv } else { 0 };
+        let row = 3 * hidden + 2 * (q + kv) + raw + 3 * ffn + rank;
+        4 * (tokens as u64 * row as u64 + rows as u64 * hidden as u64)
     }
 
     /// The same memory for a smaller bucket.

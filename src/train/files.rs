@@ -30,6 +30,70 @@ pub fn create_folder(folder: impl AsRef<Path>) -> Result<()> {
     })
 }
 
+/// Makes the folder `path` by `fill`, which gets a hidden sibling that is renamed once it is full: there is the whole
+/// folder or none. Errors: [`Error::Usage`] if `path` exists and is not an empty folder, [`Error::Io`], those of `fill`.
+pub fn new_folder(path: impl AsRef<Path>, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let path = path.as_ref();
+    let taken = match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => path.exists(),
+    };
+    if taken {
+        let problem = format!("{} exists and is not an empty folder", path.display());
+        return Err(Error::usage("--output", problem, "choose a new folder"));
+    }
+    let temporary = sibling(path).map_err(|source| Error::write(path, source))?;
+    // Left over by a killed process.
+    let _ = fs::remove_dir_all(&temporary);
+    create_folder(&temporary)?;
+    let filled = fill(&temporary).and_then(|()| {
+        fs::rename(&temporary, path)
+            .and_then(|()| sync_folder(path))
+            .map_err(|source| Error::write(path, source))
+    });
+    if filled.is_err() {
+        // Best effort: the error that matters is the first one.
+        let _ = fs::remove_dir_all(&temporary);
+    }
+    filled
+}
+
+/// A folder that is about to be written to: made and tried at once, so that an unwritable place shows before anything
+/// is computed, and gone again when this is dropped if it was made for nothing.
+#[derive(Debug)]
+pub struct OutputFolder {
+    path: PathBuf,
+    made: bool,
+}
+
+impl OutputFolder {
+    /// Makes `path` unless it exists, and tries to write there. Errors: [`Error::Io`].
+    pub fn new(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let made = !path.exists();
+        create_folder(&path)?;
+        let folder = Self { path, made };
+        let probe = folder.path.join(".stepladder.part");
+        let tried = File::create(&probe).and_then(|_| fs::remove_file(&probe));
+        tried.map_err(|source| Error::write(&folder.path, source))?;
+        Ok(folder)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for OutputFolder {
+    fn drop(&mut self) {
+        if self.made {
+            // Removes an empty folder only.
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
 /// Reads the PEFT adapter in `folder` for a model with the modules `dims`.
 ///
 /// Errors: [`Error::Io`], and those of [`AdapterFile::from_bytes`].
@@ -144,6 +208,35 @@ mod tests {
         write_atomic(&path, b"new").unwrap();
         assert_eq!(read(&path).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["state"]);
+    }
+
+    #[test]
+    fn a_new_folder_is_whole_or_absent() {
+        let top = tempfile::tempdir().unwrap();
+        let path = top.path().join("model");
+        let fail = |folder: &Path| {
+            fs::write(folder.join("half"), b"x").unwrap();
+            Err(Error::Cancelled)
+        };
+        assert_eq!(new_folder(&path, fail).unwrap_err().code(), "cancelled");
+        assert!(names(top.path()).is_empty());
+        new_folder(&path, |folder| write_atomic(folder.join("whole"), b"x")).unwrap();
+        assert_eq!(names(&path), ["whole"]);
+        assert_eq!(new_folder(&path, |_| Ok(())).unwrap_err().code(), "usage");
+        assert_eq!(names(top.path()), ["model"]);
+    }
+
+    #[test]
+    fn an_output_folder_that_was_not_used_is_gone() {
+        let top = tempfile::tempdir().unwrap();
+        let path = top.path().join("a");
+        drop(OutputFolder::new(&path).unwrap());
+        assert!(names(top.path()).is_empty());
+        let folder = OutputFolder::new(&path).unwrap();
+        fs::write(folder.path().join("x"), b"x").unwrap();
+        drop(folder);
+        assert_eq!(names(&path), ["x"]);
+        assert_eq!(OutputFolder::new(path.join("x/below")).unwrap_err().code(), "io");
     }
 
     #[test]

@@ -7,12 +7,16 @@ pub mod checkpoint;
 pub mod data;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
+pub mod fit;
 pub mod gguf_export;
 pub mod guard;
 pub mod lora_config;
 pub mod loss;
+pub mod merge;
 pub mod peft;
 pub mod rng;
 pub mod schedule;
+pub mod sft;
 pub mod tensor_file;
+pub mod text;
 pub mod trainer;

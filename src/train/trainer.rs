@@ -1,15 +1,18 @@
 //! One optimizer step: packs, forward, loss on the CPU, backward, AdamW. Sees log-probabilities and rewards, never tasks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::backward::{Backward, GradientBuffers};
+use super::checkpoint::State;
 use super::loss::{self, LossConfig, LossMetrics, Normalizer, Objective, Sequence};
 use crate::gpu::{Buffer, Gpu, Plan, Recorder};
 use crate::kernel::adamw::{self, Hyper};
 use crate::model::Model;
 use crate::model::block::Activations;
+use crate::model::config::ModelConfig;
 use crate::model::lora::{Layout, Lora};
 use crate::model::packed::{self, Packed, PackedBuffers, bucket};
 use crate::{Error, Result};
@@ -141,6 +144,21 @@ impl Arena {
     }
 }
 
+/// Bytes of everything but the adapter that training keeps on the GPU for passes of up to `tokens` tokens.
+pub(super) fn arena_bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
+    let tokens = bucket(tokens);
+    let hidden = (config.num_layers + 1) * config.hidden_size;
+    PackedBuffers::bytes(config, tokens, tokens)
+        + Activations::bytes(config, tokens, rank)
+        + GradientBuffers::bytes(config, tokens, tokens, rank)
+        + 4 * tokens as u64 * (hidden + 1) as u64
+}
+
+/// The largest buffer among these, in bytes.
+pub(super) fn largest_buffer(config: &ModelConfig, tokens: usize) -> u64 {
+    4 * bucket(tokens) as u64 * config.hidden_size.max(config.intermediate_size).max(config.q_size()) as u64
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Pass {
     /// Log-probabilities, with the adapter or without; keeps every block's input.
@@ -158,6 +176,13 @@ struct Kept {
     v: Buffer,
     steps: u64,
 }
+
+/// Names of the tensors in a saved state.
+const ADAPTER: &str = "adapter";
+const FIRST_MOMENT: &str = "adamw.m";
+const SECOND_MOMENT: &str = "adamw.v";
+/// Name of the step count in a saved state.
+const STEPS: &str = "adamw.steps";
 
 /// A LoRA adapter with its optimizer, and everything recorded to train it.
 pub struct Trainer {
@@ -555,6 +580,33 @@ impl Trainer {
         gpu.run(&rec.finish()?)?;
         self.steps = kept.steps;
         Ok(())
+    }
+
+    /// Adapter, moments and step count, as a checkpoint keeps them.
+    pub async fn state(&self) -> Result<State> {
+        let (m, v, steps) = self.read_moments().await?;
+        let tensors = BTreeMap::from([
+            (ADAPTER.to_string(), self.read_adapter().await?),
+            (FIRST_MOMENT.to_string(), m),
+            (SECOND_MOMENT.to_string(), v),
+        ]);
+        let mut state = State { tensors, ..State::default() };
+        state.put(STEPS, &steps)?;
+        Ok(state)
+    }
+
+    /// Goes back to a state that [`Trainer::state`] made; `file` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it is incomplete or belongs to an adapter of another shape.
+    pub fn restore(&mut self, state: &State, file: &Path) -> Result<()> {
+        let len = self.lora.layout().len();
+        let mut state = state.clone();
+        let adapter = state.take(ADAPTER, len, file)?;
+        let (m, v) = (state.take(FIRST_MOMENT, len, file)?, state.take(SECOND_MOMENT, len, file)?);
+        let steps = state.get(STEPS, file)?;
+        self.write_adapter(&adapter)?;
+        self.write_moments(&m, &v, steps)
     }
 
     fn expect_len(&self, values: &[f32]) -> Result<()> {

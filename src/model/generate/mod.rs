@@ -6,6 +6,9 @@
 mod batch;
 mod pages;
 mod prefill;
+mod sizes;
+
+pub use sizes::{Lengths, Sizes};
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -16,6 +19,7 @@ use pages::Pages;
 use prefill::Prefill;
 
 use super::block::LayerCache;
+use super::config::ModelConfig;
 use super::lora::Lora;
 use super::{Model, index32};
 use crate::gpu::{Gpu, Pending};
@@ -77,6 +81,32 @@ pub struct Request {
     pub sampling: Sampling,
     /// Completion i depends on this and i, not on what else is in the batch.
     pub seed: u64,
+}
+
+impl Request {
+    /// The most tokens that a completion can have in a context of `context` tokens.
+    ///
+    /// # Errors
+    /// [`Error::Context`] if the prompt leaves no room, [`Error::Usage`] for what cannot be sampled.
+    pub fn check(&self, config: &ModelConfig, context: usize) -> Result<usize> {
+        self.sampling.validate()?;
+        let len = self.prompt.len();
+        if len == 0 {
+            return Err(Error::usage("--prompt", "is empty", "give at least one token of text"));
+        }
+        if len >= context {
+            return Err(Error::context("the prompt", len, context));
+        }
+        let vocab = config.vocab_size;
+        if let Some(token) = self.prompt.iter().find(|&&token| token as usize >= vocab) {
+            return Err(Error::usage(
+                "--prompt",
+                format!("token {token} is outside of the vocabulary of {vocab}"),
+                "use the tokenizer that belongs to the model",
+            ));
+        }
+        Ok(self.sampling.max_tokens.min(context - len))
+    }
 }
 
 /// One completion.
@@ -157,21 +187,27 @@ impl Generator {
         }
     }
 
+    /// Most rows at a time.
+    pub fn max_rows(&self) -> usize {
+        self.max_rows
+    }
+
     /// Makes caches and state large enough for these requests. What is large enough already is kept.
     fn ensure(&mut self, requests: &[Request]) -> Result<()> {
-        let samples: usize = requests.iter().map(|request| request.samples).sum();
-        let rows = samples.min(self.max_rows).max(1).next_power_of_two();
-        let longest = requests.iter().map(|r| r.prompt.len() + r.sampling.max_tokens).max().unwrap_or(1);
-        let longest = longest.min(self.model.context() + 1);
-        let row_pages = longest.div_ceil(PAGE).next_power_of_two();
-        let capacity = requests.iter().map(|request| request.sampling.max_tokens).max().unwrap_or(1);
-        let largest = requests.iter().map(|request| request.samples).max().unwrap_or(1);
+        let lengths: Vec<Lengths> = requests
+            .iter()
+            .map(|r| Lengths {
+                prompt: r.prompt.len(),
+                samples: r.samples,
+                max_tokens: r.sampling.max_tokens,
+            })
+            .collect();
+        let Sizes { rows, row_pages, capacity, pages: needed, .. } =
+            Sizes::new(&lengths, self.max_rows, self.model.context());
         let (had_rows, had_pages, had_capacity) = self
             .batch
             .as_ref()
             .map_or((0, 0, 0), |batch| (batch.rows(), batch.row_pages(), batch.capacity()));
-        // A group is admitted whole, so one may wait with all its pages beside the rows that run.
-        let needed = (rows + largest) * row_pages;
         if rows <= had_rows
             && row_pages <= had_pages
             && capacity <= had_capacity
@@ -200,40 +236,18 @@ impl Generator {
         Ok(())
     }
 
-    fn check(&self, request: &Request) -> Result<usize> {
-        request.sampling.validate()?;
-        let (len, context) = (request.prompt.len(), self.model.context());
-        if len == 0 {
-            return Err(Error::usage("--prompt", "is empty", "give at least one token of text"));
-        }
-        if len >= context {
-            return Err(Error::usage(
-                "--prompt",
-                format!("has {len} tokens, the context holds {context}"),
-                "shorten it, or raise --context if the model allows more",
-            ));
-        }
-        let vocab = self.model.config().vocab_size;
-        if let Some(token) = request.prompt.iter().find(|&&token| token as usize >= vocab) {
-            return Err(Error::usage(
-                "--prompt",
-                format!("token {token} is outside of the vocabulary of {vocab}"),
-                "use the tokenizer that belongs to the model",
-            ));
-        }
-        Ok(request.sampling.max_tokens.min(context - len))
-    }
-
     /// Completions of every request: outer index request, inner index sample.
     ///
     /// # Errors
-    /// [`Error::Usage`] for prompts that do not fit, [`Error::Cancelled`] when `progress` says so, GPU errors.
+    /// [`Error::Context`] for prompts that do not fit, [`Error::Usage`] for bad settings, [`Error::Cancelled`] when `progress` says so, GPU errors.
     pub async fn generate(
         &mut self,
         requests: &[Request],
         progress: &mut OnProgress<'_>,
     ) -> Result<Vec<Vec<Completion>>> {
-        let limits = requests.iter().map(|request| self.check(request)).collect::<Result<Vec<_>>>()?;
+        let (config, context) = (self.model.config(), self.model.context());
+        let limits =
+            requests.iter().map(|request| request.check(config, context)).collect::<Result<Vec<_>>>()?;
         self.ensure(requests)?;
         let mut results: Vec<Vec<Completion>> =
             requests.iter().map(|request| vec![Completion::default(); request.samples]).collect();

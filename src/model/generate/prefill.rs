@@ -12,7 +12,7 @@ use crate::gpu::{Buffer, Gpu, Plan, Recorder};
 use crate::kernel::{NONE, embed};
 
 /// Tokens in one forward pass, unless a single prompt has more.
-const PACK_TOKENS: usize = 1024;
+pub(super) const PACK_TOKENS: usize = 1024;
 
 /// Buffers of one size, shared by the plans of smaller buckets.
 struct Arena {

@@ -157,6 +157,22 @@ impl AdapterFile {
     }
 }
 
+impl AdapterFile {
+    /// Errors ([`Error::Input`]) if the adapter of `folder` was trained with dropout, which is not done here: it can be
+    /// used, but going on would train it in another way than its settings say.
+    pub fn expect_no_dropout(&self, folder: &Path) -> Result<()> {
+        match self.config.dropout == 0.0 {
+            true => Ok(()),
+            false => Err(Error::input(
+                folder.join(CONFIG_FILE),
+                "lora_dropout",
+                format!("is {}, and training with dropout is not supported", self.config.dropout),
+                "set it to 0 to go on without dropout, or start without --adapter",
+            )),
+        }
+    }
+}
+
 /// One of the two matrices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {

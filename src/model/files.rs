@@ -1,0 +1,132 @@
+//! The text files that belong to a model's weights in a Hugging Face folder. Native only.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::chat::ChatTemplate;
+use super::config::{ModelConfig, RopeScaling};
+use super::tokenizer::Tokenizer;
+use crate::{Error, Result};
+
+/// Files that are copied as they are, where a model has them.
+const COPIED: [&str; 9] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+];
+
+/// The files of the model in `folder` as (name, contents), for weights that are now F32.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::Input`] if `config.json` is not JSON.
+pub fn copied(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(|source| Error::read(&path, source))?;
+    let mut config: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
+        let field = format!("line {}", error.line());
+        Error::input(&path, field, error.to_string(), "take the model's original file")
+    })?;
+    for name in ["torch_dtype", "dtype"] {
+        if config.contains_key(name) {
+            config.insert(name.into(), json!("float32"));
+        }
+    }
+    let mut files = vec![("config.json", pretty(&config.into()))];
+    for name in COPIED {
+        let path = folder.join(name);
+        if path.exists() {
+            files.push((name, std::fs::read(&path).map_err(|source| Error::read(&path, source))?));
+        }
+    }
+    Ok(files)
+}
+
+/// The same for a model that did not come as such a folder.
+///
+/// # Errors
+/// [`Error::Usage`] if its position embedding has no form in `config.json`, [`Error::Input`] if its tokenizer has none.
+pub fn made(
+    config: &ModelConfig,
+    tokenizer: &Tokenizer,
+    chat: Option<&ChatTemplate>,
+) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let ends = match config.eos_token_ids.as_slice() {
+        [one] => json!(one),
+        several => json!(several),
+    };
+    let token = |id: Option<u32>| id.and_then(|id| tokenizer.token(id));
+    let tokenizer_config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": token(config.bos_token_id),
+        "eos_token": token(config.eos_token_ids.first().copied()),
+        "chat_template": chat.and_then(ChatTemplate::text),
+        "clean_up_tokenization_spaces": false,
+        "model_max_length": config.max_position_embeddings,
+    });
+    Ok(vec![
+        ("config.json", pretty(&config_json(config, &ends)?)),
+        ("generation_config.json", pretty(&json!({ "eos_token_id": ends }))),
+        ("tokenizer.json", tokenizer.to_json()?.into_bytes()),
+        ("tokenizer_config.json", pretty(&tokenizer_config)),
+    ])
+}
+
+fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
+    let scaling = match &config.rope.scaling {
+        RopeScaling::None => Value::Null,
+        RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_max_position_embeddings,
+        } => json!({
+            "rope_type": "llama3",
+            "factor": factor,
+            "low_freq_factor": low_freq_factor,
+            "high_freq_factor": high_freq_factor,
+            "original_max_position_embeddings": original_max_position_embeddings,
+        }),
+        RopeScaling::Divisors(_) => {
+            return Err(Error::usage(
+                "--model",
+                "its rope_freqs have no form in a config.json",
+                "export from the Hugging Face folder of the same model",
+            ));
+        }
+    };
+    Ok(json!({
+        "architectures": &config.family.architectures[..1],
+        "model_type": config.family.name,
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.num_kv_heads,
+        "head_dim": config.head_dim,
+        "hidden_act": "silu",
+        "rms_norm_eps": f64::from(config.rms_norm_eps),
+        "rope_theta": config.rope.theta,
+        "rope_scaling": scaling,
+        "max_position_embeddings": config.max_position_embeddings,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "attention_bias": config.attention_bias,
+        "mlp_bias": false,
+        "bos_token_id": config.bos_token_id,
+        "eos_token_id": ends,
+        "torch_dtype": "float32",
+        "use_cache": true,
+    }))
+}
+
+fn pretty(value: &Value) -> Vec<u8> {
+    format!("{value:#}\n").into_bytes()
+}

@@ -1,0 +1,89 @@
+//! How much memory a batch of requests takes.
+
+use super::super::block::Activations;
+use super::super::config::ModelConfig;
+use super::super::packed::bucket;
+use super::prefill::PACK_TOKENS;
+use crate::kernel::decode_attention::PAGE;
+
+/// The lengths of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lengths {
+    /// Tokens of the prompt.
+    pub prompt: usize,
+    /// Number of completions.
+    pub samples: usize,
+    /// Most tokens of a completion.
+    pub max_tokens: usize,
+}
+
+/// What a generator makes for a batch of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Rows of the decode batch.
+    pub rows: usize,
+    /// Cache pages of one row.
+    pub row_pages: usize,
+    /// Most tokens of a completion.
+    pub capacity: usize,
+    /// Cache pages in all.
+    pub pages: usize,
+    /// Tokens of the largest prefill pass.
+    pub prefill: usize,
+}
+
+impl Sizes {
+    /// The sizes for `requests` with at most `max_rows` rows at a time and sequences of at most `context` tokens.
+    pub fn new(requests: &[Lengths], max_rows: usize, context: usize) -> Self {
+        let most = |of: fn(&Lengths) -> usize| requests.iter().map(of).max().unwrap_or(1);
+        let samples: usize = requests.iter().map(|request| request.samples).sum();
+        let rows = samples.min(max_rows).max(1).next_power_of_two();
+        let longest = most(|r| r.prompt + r.max_tokens).min(context + 1);
+        let row_pages = longest.div_ceil(PAGE).next_power_of_two();
+        // A group is admitted whole, so one may wait with all its pages beside the rows that run.
+        let pages = (rows + most(|r| r.samples)) * row_pages;
+        let prompts: usize = requests.iter().map(|request| request.prompt).sum();
+        let prefill = prompts.min(PACK_TOKENS.max(most(|r| r.prompt)));
+        Self { rows, row_pages, capacity: most(|r| r.max_tokens), pages, prefill }
+    }
+
+    /// Enough for both, one after the other.
+    pub fn union(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.max(other.rows),
+            row_pages: self.row_pages.max(other.row_pages),
+            capacity: self.capacity.max(other.capacity),
+            pages: self.pages.max(other.pages),
+            prefill: self.prefill.max(other.prefill),
+        }
+    }
+
+    /// Bytes of the KV cache.
+    pub fn kv_bytes(&self, config: &ModelConfig) -> u64 {
+        2 * config.num_layers as u64 * self.layer_bytes(config)
+    }
+
+    /// Bytes of everything else.
+    pub fn activation_bytes(&self, config: &ModelConfig, rank: usize) -> u64 {
+        // Settings (12 words), token, position, live, pair (2), hidden state before and after the norm.
+        let row = 17 + self.row_pages + 2 * self.capacity + 2 * config.hidden_size + config.vocab_size;
+        // Token, position, span (2), and as many (token, place) pairs.
+        let prefill = bucket(self.prefill.max(1));
+        4 * self.rows as u64 * row as u64
+            + Activations::bytes(config, self.rows, rank)
+            + 4 * prefill as u64 * (6 + config.hidden_size) as u64
+            + Activations::bytes(config, prefill, rank)
+    }
+
+    /// The largest buffer among these, in bytes.
+    pub fn largest_buffer(&self, config: &ModelConfig) -> u64 {
+        let logits = 4 * self.rows as u64 * config.vocab_size as u64;
+        let prefill = 4 * bucket(self.prefill.max(1)) as u64 * config.intermediate_size as u64;
+        self.layer_bytes(config).max(logits).max(prefill)
+    }
+
+    /// Bytes of the keys, or of the values, of one layer.
+    fn layer_bytes(&self, config: &ModelConfig) -> u64 {
+        4 * (self.pages * PAGE) as u64 * config.kv_size() as u64
+    }
+}

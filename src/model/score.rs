@@ -1,0 +1,49 @@
+//! Log-probabilities of a given text, in one forward pass.
+
+use std::sync::atomic::AtomicBool;
+
+use super::Model;
+use super::block::Activations;
+use super::lora::Lora;
+use super::packed::{self, Packed, PackedBuffers};
+use crate::gpu::Recorder;
+use crate::{Error, Result};
+
+/// Log-probability of each of `tokens` but the first, given those before it.
+///
+/// # Errors
+/// [`Error::Context`] if there are more tokens than the context holds, [`Error::Usage`] if there are fewer than two or
+/// one is outside of the vocabulary, [`Error::Cancelled`], GPU errors.
+pub async fn logprobs(
+    model: &Model,
+    lora: Option<&Lora>,
+    tokens: &[u32],
+    cancel: &AtomicBool,
+) -> Result<Vec<f32>> {
+    let (count, config, gpu) = (tokens.len(), model.config(), model.gpu());
+    if count < 2 {
+        return Err(Error::usage("--text", format!("has {count} tokens"), "give a text of at least two"));
+    }
+    if count > model.context() {
+        return Err(Error::context("the text", count, model.context()));
+    }
+    if let Some(token) = tokens.iter().find(|&&token| token as usize >= config.vocab_size) {
+        return Err(Error::usage(
+            "--text",
+            format!("token {token} is outside of the vocabulary of {}", config.vocab_size),
+            "use the tokenizer that belongs to the model",
+        ));
+    }
+    let buffers = PackedBuffers::new(gpu, model, count, count - 1)?;
+    let rank = lora.map_or(0, |lora| lora.layout().max_rank());
+    let act = Activations::new(gpu, config, count, rank)?;
+    let hidden = [gpu.buffer("hidden", &[count, config.hidden_size])?];
+    let mut rec = Recorder::new(gpu);
+    packed::record_blocks(&mut rec, model, lora, &buffers, &act, &hidden)?;
+    packed::record_select(&mut rec, model, &buffers, &hidden[0])?;
+    packed::record_logprobs(&mut rec, model, &buffers)?;
+    let plan = rec.finish()?;
+    buffers.write(gpu, &Packed::new(&[tokens], |_, _| true))?;
+    gpu.run_cancellable(&plan, cancel)?;
+    gpu.read(&buffers.logprob).await
+}

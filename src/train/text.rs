@@ -1,0 +1,48 @@
+//! Training text to tokens, by a model's own tokenizer and chat template.
+
+use super::data::{Message, Place, TextEncoder};
+use crate::model::chat::{self, ChatTemplate};
+use crate::model::tokenizer::Tokenizer;
+use crate::{Error, Result};
+
+/// A model's text side.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelText<'a> {
+    /// The tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// The chat template, if the model has one.
+    pub chat: Option<&'a ChatTemplate>,
+    /// The tokens that end a text or a turn; the first is the one that is learnt.
+    pub ends: &'a [u32],
+}
+
+impl TextEncoder for ModelText<'_> {
+    fn encode(&self, text: &str, place: Place) -> Result<Vec<u32>> {
+        match place {
+            Place::Start => self.tokenizer.encode(text, true),
+            Place::Rendered => self.tokenizer.encode(text, false),
+            Place::Continuation => self.tokenizer.encode_continuation(text),
+        }
+    }
+
+    fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        let template = self.chat.ok_or_else(|| {
+            Error::usage(
+                "messages",
+                "the model has no chat template to write them with",
+                "use lines with `prompt` and `completion`, or an instruction-tuned model",
+            )
+        })?;
+        let messages: Vec<chat::Message> =
+            messages.iter().map(|message| chat::Message::new(&message.role, &message.content)).collect();
+        template.render(&messages, add_generation_prompt)
+    }
+
+    fn end_token(&self) -> Option<u32> {
+        self.ends.first().copied()
+    }
+
+    fn is_end(&self, token: u32) -> bool {
+        self.ends.contains(&token)
+    }
+}

@@ -1,0 +1,87 @@
+//! Ctrl-C: status 130, a checkpoint, and a resumed run that goes on as if nothing had happened.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::program::{Files, command, json_lines, run};
+
+/// Starts a call, sends it an interrupt after the first line that `ready` accepts, and returns its lines.
+fn interrupt(args: &[&str], ready: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let now = lines.iter().all(|line| !ready(line)) && ready(&line);
+        lines.push(line);
+        if now {
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        }
+    }
+    let mut message = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{message}");
+    lines
+}
+
+#[test]
+fn training_is_resumed_with_the_same_numbers() {
+    let files = Files::new();
+    let data = files.write("data.jsonl", super::EXAMPLES);
+    let (stopped, whole) = (files.path("stopped"), files.path("whole"));
+    let common = ["train", "-m", "tiny", "--data", &data, "--json", "--batch-size", "2", "--seed", "3"];
+    let call = |output: &str, steps: &str| {
+        [&common[..], &["--output", output, "--steps", steps]]
+            .concat()
+            .iter()
+            .map(|s| (*s).to_owned())
+            .collect()
+    };
+    let long: Vec<String> = call(&stopped, "100000");
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    let first = interrupt(&long, |line| line["step"] == 2);
+    let done = first.len();
+    assert_eq!(
+        files.names("stopped"),
+        ["adapter_config.json", "adapter_model.safetensors", "state.safetensors"]
+    );
+    // The folder is not begun anew by mistake.
+    assert_eq!(run(&long).status.code(), Some(2));
+
+    let steps = (done + 2).to_string();
+    let rest = json_lines(&run(&["train", "--output", &stopped, "--resume", "--steps", &steps, "--json"]));
+    assert_eq!(files.names("stopped"), ["adapter_config.json", "adapter_model.safetensors"]);
+    let short: Vec<String> = call(&whole, &steps);
+    let short: Vec<&str> = short.iter().map(String::as_str).collect();
+    let reference = json_lines(&run(&short));
+    let numbers = |lines: &[Value]| -> Vec<(Value, Value, Value)> {
+        lines.iter().map(|l| (l["step"].clone(), l["loss"].clone(), l["grad_norm"].clone())).collect()
+    };
+    assert_eq!(numbers(&[first, rest].concat()), numbers(&reference));
+    let adapter = |name: &str| std::fs::read(files.path(name) + "/adapter_model.safetensors").unwrap();
+    assert_eq!(adapter("stopped"), adapter("whole"));
+}
+
+#[test]
+fn a_ladder_run_is_resumed() {
+    let files = Files::new();
+    let problems = files.write("p.jsonl", "{\"problem\": \"x*exp(x)\"}\n{\"problem\": \"x*cos(2*x)\"}\n");
+    let output = files.path("run");
+    let call = ["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--output", &output];
+    let small =
+        ["--group-size", "4", "--prompts-per-step", "2", "--max-tokens", "16", "--steps", "10000", "--json"];
+    let lines = interrupt(&[&call[..], &small].concat(), |line| line["type"] == "step");
+    let last = lines.last().unwrap();
+    assert_eq!((&last["type"], &last["reason"]), (&Value::from("finished"), &Value::from("cancelled")));
+    assert!(files.exists("run/state.safetensors") && files.exists("run/adapter/adapter_config.json"));
+
+    let step = last["step"].as_u64().unwrap();
+    let steps = (step + 1).to_string();
+    let rest = json_lines(&run(&["ladder", "--output", &output, "--resume", "--steps", &steps, "--json"]));
+    assert_eq!(rest[0]["resumed_from"], step);
+    assert_eq!(rest.last().unwrap()["reason"], "completed");
+    assert!(files.exists("run/report.html"));
+}
