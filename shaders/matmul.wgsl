@@ -1,9 +1,11 @@
 // Products with a weight matrix W [n, k] that is stored row by row in some format (f32, f16, 8-bit, 4-bit).
 //   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]          (+ what y held, if `accumulate`)
+//   forward_few the same for a few rows
 //   backward_x  dx[i,l] = Σ_j dy[i,j] · W[j,l]         (+ what dx held, if `accumulate`)
 // W may be rows `row0 ..` of a larger matrix: y and dy have `stride` columns and W's first row is column `row0`.
-// Grid: a thread owns TM rows of the output, and 4 columns (forward) or 8 neighbouring columns (backward_x).
-// Register tiles without workgroup memory; W is decoded once for TM rows. Reference: tests/reference/matmul.rs
+// Grid: a thread owns TM rows of the output and TN columns (forward) or TN times 8 neighbouring columns (backward_x).
+// Register tiles without workgroup memory; W is decoded once for TM rows. In forward_few a workgroup owns such a tile: its
+// threads share out k, so that neighbours read neighbouring weights, and add up in a fixed order. Reference: tests/reference/matmul.rs
 //! use grid
 struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -15,67 +17,118 @@ struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32 
 @compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
            @builtin(local_invocation_index) thread: u32) {
-    let tiles = (p.n + 3u) / 4u;
+    let tiles = (p.n + TN - 1u) / TN;
     let index = group_index(group, groups) * WG + thread;
-    let col = (index % tiles) * 4u;
+    let col = (index % tiles) * TN;
     let row = (index / tiles) * TM;
     if row >= p.m { return; } // guard
     let last = p.n - 1u;
     let k4 = p.k / 4u;
-    var sum: array<vec4<f32>, TM>;
+    var sum: array<f32, TM * TN>;
     for (var l = 0u; l < p.k / 8u; l++) {
-        let w0 = load8(col, l, p.k);
-        let w1 = load8(min(col + 1u, last), l, p.k);
-        let w2 = load8(min(col + 2u, last), l, p.k);
-        let w3 = load8(min(col + 3u, last), l, p.k);
-        for (var i = 0u; i < TM; i++) {
+        var input: array<mat2x4<f32>, TM>;
+        for (var i = 0u; i < TM; i++) { // unroll
             let at = min(row + i, p.m - 1u) * k4 + l * 2u;
-            let a = x[at];
-            let b = x[at + 1u];
-            sum[i] += vec4<f32>(dot(a, w0[0]) + dot(b, w0[1]), dot(a, w1[0]) + dot(b, w1[1]),
-                                dot(a, w2[0]) + dot(b, w2[1]), dot(a, w3[0]) + dot(b, w3[1]));
+            input[i] = mat2x4<f32>(x[at], x[at + 1u]);
+        }
+        for (var j = 0u; j < TN; j++) { // unroll
+            let weight = load8(min(col + j, last), l, p.k);
+            for (var i = 0u; i < TM; i++) { // unroll
+                sum[i * TN + j] += dot(input[i][0], weight[0]) + dot(input[i][1], weight[1]);
+            }
         }
     }
-    for (var i = 0u; i < TM; i++) {
+    for (var i = 0u; i < TM; i++) { // unroll
         if row + i < p.m {
             let at = (row + i) * p.stride + p.row0 + col;
-            for (var j = 0u; j < 4u; j++) {
+            for (var j = 0u; j < TN; j++) { // unroll
                 if col + j < p.n {
-                    y[at + j] = sum[i][j] + select(0.0, y[at + j], p.accumulate != 0u);
+                    y[at + j] = sum[i * TN + j] + select(0.0, y[at + j], p.accumulate != 0u);
                 }
             }
         }
     }
 }
 
+var<workgroup> partial: array<f32, WG * TM * TN>;   // [TM * TN, WG]
+
+@compute @workgroup_size(WG)
+fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+               @builtin(local_invocation_index) thread: u32) {
+    let tiles = (p.n + TN - 1u) / TN;
+    let index = group_index(group, groups);
+    let col = (index % tiles) * TN;
+    let row = (index / tiles) * TM;
+    if row >= p.m { return; } // guard, the same for the whole workgroup
+    let last = p.n - 1u;
+    let k4 = p.k / 4u;
+    var sum: array<f32, TM * TN>;
+    for (var l = thread; l < p.k / 8u; l += WG) {
+        var weight: array<mat2x4<f32>, TN>;
+        for (var j = 0u; j < TN; j++) { // unroll
+            weight[j] = load8(min(col + j, last), l, p.k);
+        }
+        for (var i = 0u; i < TM; i++) { // unroll
+            let at = min(row + i, p.m - 1u) * k4 + l * 2u;
+            let low = x[at];
+            let high = x[at + 1u];
+            for (var j = 0u; j < TN; j++) { // unroll
+                sum[i * TN + j] += dot(low, weight[j][0]) + dot(high, weight[j][1]);
+            }
+        }
+    }
+    for (var i = 0u; i < TM; i++) { // unroll
+        for (var j = 0u; j < TN; j++) { // unroll
+            partial[(i * TN + j) * WG + thread] = sum[i * TN + j];
+        }
+    }
+    workgroupBarrier();
+    let j = thread % TN;
+    if thread >= TM * TN || row + thread / TN >= p.m || col + j >= p.n { return; } // guard, no barrier follows
+    var total = 0.0;
+    for (var i = 0u; i < WG; i++) { total += partial[thread * WG + i]; }
+    let at = (row + thread / TN) * p.stride + p.row0 + col + j;
+    y[at] = total + select(0.0, y[at], p.accumulate != 0u);
+}
+
 @compute @workgroup_size(WG)
 fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
               @builtin(local_invocation_index) thread: u32) {
-    let tiles = p.k / 8u;
+    let tiles = (p.k / 8u + TN - 1u) / TN;
     let index = group_index(group, groups) * WG + thread;
-    let col8 = index % tiles;
+    let col8 = (index % tiles) * TN;
     let row = (index / tiles) * TM;
     if row >= p.m { return; } // guard
     let k4 = p.k / 4u;
-    var low: array<vec4<f32>, TM>;
-    var high: array<vec4<f32>, TM>;
+    let last = p.k / 8u - 1u;
+    var low: array<vec4<f32>, TM * TN>;
+    var high: array<vec4<f32>, TM * TN>;
     for (var j = 0u; j < p.n; j++) {
-        let weight = load8(j, col8, p.k);
-        for (var i = 0u; i < TM; i++) {
+        var weight: array<mat2x4<f32>, TN>;
+        for (var c = 0u; c < TN; c++) { // unroll
+            weight[c] = load8(j, min(col8 + c, last), p.k);
+        }
+        for (var i = 0u; i < TM; i++) { // unroll
             let d = dy[min(row + i, p.m - 1u) * p.stride + p.row0 + j];
-            low[i] += d * weight[0];
-            high[i] += d * weight[1];
+            for (var c = 0u; c < TN; c++) { // unroll
+                low[i * TN + c] += d * weight[c][0];
+                high[i * TN + c] += d * weight[c][1];
+            }
         }
     }
-    for (var i = 0u; i < TM; i++) {
+    for (var i = 0u; i < TM; i++) { // unroll
         if row + i < p.m {
-            let at = (row + i) * k4 + col8 * 2u;
-            if p.accumulate != 0u {
-                dx[at] += low[i];
-                dx[at + 1u] += high[i];
-            } else {
-                dx[at] = low[i];
-                dx[at + 1u] = high[i];
+            for (var c = 0u; c < TN; c++) { // unroll
+                if col8 + c <= last {
+                    let at = (row + i) * k4 + (col8 + c) * 2u;
+                    if p.accumulate != 0u {
+                        dx[at] += low[i * TN + c];
+                        dx[at + 1u] += high[i * TN + c];
+                    } else {
+                        dx[at] = low[i * TN + c];
+                        dx[at + 1u] = high[i * TN + c];
+                    }
+                }
             }
         }
     }

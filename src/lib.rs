@@ -4,7 +4,10 @@
 //! [`ladder`] (problem tree, curriculum, runs) uses [`task`] (problems and verifiers, CPU only) and
 //! [`train`] (losses, backward pass, LoRA, optimizer), which uses [`model`] (weights, forward pass,
 //! sampling), which uses [`kernel`] (one file per shader), which uses [`gpu`] (the only one that names wgpu).
+//! [`bench`] measures all but the first two.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod bench;
 pub mod error;
 pub mod gpu;
 pub mod kernel;

@@ -36,6 +36,9 @@ fn problems(kernel: &Kernel, text: &str) -> Vec<String> {
     let entry = &module.entry_points[index];
     let uses = info.get_entry_point(index);
     let mut found = params_problems(kernel, &module);
+    if text.contains("// unroll") {
+        found.push("a loop marked `// unroll` was not written out".into());
+    }
 
     let size = entry.workgroup_size;
     if size.iter().product::<u32>() > INVOCATIONS || (0..3).any(|axis| size[axis] > WORKGROUP_SIZE[axis]) {
@@ -237,6 +240,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("another number or access", "var<storage, read_write> y", "var <storage, read_write> y"),
     ("never written", "<storage, read> x", "<storage, read_write> x"),
     ("do not rise", "@binding(1)", "@binding(3)"),
+    ("was not written out", "if i < u32", "for (var l = 0u; l < p.rows; l++) { // unroll\n}\nif i < u32"),
     ("workgroup size", "64u", "512u"),
     ("workgroup memory", "array<f32, WG>", "array<f32, 5000>"),
 ];

@@ -1,16 +1,29 @@
-//! `stepladder bench`: speed of this GPU's kernels, decoding and training.
+//! `stepladder bench`: speed of this GPU's kernels, decoding and training, beside its own measured peaks.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
+use stepladder::Result;
+use stepladder::bench::{self, Options};
+use stepladder::gpu::{Gpu, GpuOptions};
+
+use super::context::Context;
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args, Serialize)]
 pub(super) struct Args {
-    /// Model for decoding and the training step: `tiny`, a folder, a .gguf file, or hf:OWNER/NAME[@REV]
-    #[arg(short, long, default_value = "tiny")]
-    pub(super) model: String,
-    /// PEFT adapter to use on the model
-    #[arg(long, value_name = "DIR")]
-    pub(super) adapter: Option<PathBuf>,
+    /// Take seconds instead of about a minute: fewer formats and layers, shorter samples
+    #[arg(long)]
+    pub(super) quick: bool,
+}
+
+/// Measures the GPU and prints the table.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let options = GpuOptions { name: context.gpu.clone(), ..GpuOptions::default() };
+    let report = pollster::block_on(async {
+        let gpu = Arc::new(Gpu::open(&options).await?);
+        let mut progress = |step: &str| eprintln!("{step}");
+        bench::run(&gpu, Options { quick: args.quick }, context.cancelled(), &mut progress).await
+    })?;
+    context.answer(&report, || report.to_string())
 }

@@ -143,7 +143,7 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         Command::Variants(args) => variants::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Export(args) => export::run(args, context),
-        Command::Bench(_) => Err(Error::usage("COMMAND", "bench is not part of this build", "leave it out")),
+        Command::Bench(args) => bench::run(args, context),
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
             "verify --task countdown --task-option a=b --problem 1,2=3 --answer 1+2",
             "export -m tiny --adapter a --output o",
             "export -m tiny --adapter a --output o --adapter-only",
-            "bench --json --gpu llvmpipe --profile",
+            "bench --quick --json --gpu llvmpipe --profile",
         ] {
             let words = std::iter::once("stepladder").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");

@@ -21,6 +21,8 @@ pub struct GpuOptions {
     pub memory_limit: Option<u64>,
     /// Split weights into parts of at most this many bytes, below the device's own limit.
     pub max_binding: Option<u64>,
+    /// Run the kernel variants for software adapters (true) or for GPUs (false), whatever the adapter is.
+    pub as_software: Option<bool>,
 }
 
 /// An adapter, in words.
@@ -81,6 +83,7 @@ pub struct Gpu {
     memory: Arc<Memory>,
     memory_limit: Option<u64>,
     max_binding: u64,
+    software: bool,
     faults: Arc<Faults>,
     pipelines: Pipelines,
     account: Account,
@@ -221,6 +224,7 @@ impl Gpu {
         device.set_device_lost_callback(move |reason, text| {
             sink.put(Error::DeviceLost(format!("{reason:?} {text}").trim().to_string()));
         });
+        let software = options.as_software.unwrap_or(report.kind == "software");
         Ok(Self {
             device,
             queue,
@@ -229,6 +233,7 @@ impl Gpu {
             memory: Arc::new(Memory::default()),
             memory_limit: options.memory_limit,
             max_binding: options.max_binding.unwrap_or(u64::MAX),
+            software,
             faults,
             pipelines: Pipelines::default(),
             account: Account::default(),
@@ -240,9 +245,9 @@ impl Gpu {
         &self.report
     }
 
-    /// Whether the adapter is a program on the CPU. Such adapters want large register tiles and no barriers.
+    /// Whether the adapter is a program on the CPU (or the options say so): it wants large register tiles, no barriers.
     pub fn is_software(&self) -> bool {
-        self.report.kind == "software"
+        self.software
     }
 
     /// The memory account.

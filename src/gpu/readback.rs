@@ -94,6 +94,12 @@ impl Gpu {
         Pending::begin(self, &parts)
     }
 
+    /// Waits until the GPU has done everything submitted so far, seen from `after`, which that work wrote.
+    pub async fn wait(&self, after: &Buffer) -> Result<()> {
+        let first = after.bytes().min(4);
+        self.read_raw(after.raw(), after.offset_bytes(), first).await.map(|_| ())
+    }
+
     /// Carries out all writes so far. Writes wait in host memory until the next submission: whoever streams a large file
     /// calls this now and then, so that it does not pile up there.
     pub fn flush(&self) -> Result<()> {

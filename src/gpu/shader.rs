@@ -2,6 +2,10 @@
 //!
 //! A shader file starts with its formula, then `//! use NAME` for each file of `shaders/include/` that it needs.
 //! A [`Variant`] adds constants (tile sizes, head size) and further imports (the weight format).
+//!
+//! A loop `for (var i = 0u; i < N; i++) { // unroll` is written out N times, N a constant of the variant or a number.
+//! Loops that go through WebGPU's checks are seldom unrolled by drivers, and an array that such a loop indexes then lies in
+//! memory instead of in registers.
 
 use std::fmt::Write as _;
 
@@ -75,7 +79,43 @@ pub fn compose(source: &str, variant: &Variant) -> String {
         }
     }
     text.push_str(source);
-    text
+    let lines: Vec<&str> = text.lines().collect();
+    let mut out = String::with_capacity(text.len());
+    unroll(&lines, &variant.constants, &mut out);
+    out
+}
+
+/// Copies lines and writes out the loops marked `// unroll`: a block for each turn, in which the counter is a constant.
+fn unroll(lines: &[&str], constants: &[(&str, u32)], out: &mut String) {
+    let mut at = 0;
+    while let Some(&line) = lines.get(at) {
+        at += 1;
+        // A mark that is no such loop stays as it is; the test of all shaders finds it.
+        let Some((counter, count)) = unrolled(line, constants) else {
+            let _ = writeln!(out, "{line}");
+            continue;
+        };
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let end = lines[at..].iter().position(|next| next.strip_prefix(indent) == Some("}"));
+        let body = &lines[at..at + end.unwrap_or(lines.len() - at)];
+        for turn in 0..count {
+            let _ = writeln!(out, "{indent}{{ const {counter} = {turn}u;");
+            unroll(body, constants, out);
+            let _ = writeln!(out, "{indent}}}");
+        }
+        at += body.len() + 1;
+    }
+}
+
+/// Counter and number of turns of `for (var i = 0u; i < N; i++) { // unroll`.
+fn unrolled<'l>(line: &'l str, constants: &[(&str, u32)]) -> Option<(&'l str, u32)> {
+    let head = line.trim().strip_prefix("for (var ")?.strip_suffix(" { // unroll")?;
+    let (counter, rest) = head.split_once(" = 0u; ")?;
+    let limit = rest.strip_prefix(counter)?.strip_prefix(" < ")?;
+    let limit = limit.strip_suffix("++)")?.strip_suffix(counter)?.strip_suffix("; ")?;
+    let named = constants.iter().find(|(name, _)| *name == limit).map(|(_, value)| *value);
+    let count = named.or_else(|| limit.strip_suffix('u')?.parse().ok())?;
+    Some((counter, count))
 }
 
 /// One `@group(0) @binding(n) var<..> name: type;` line.
@@ -126,5 +166,37 @@ mod tests {
         assert!(text.contains("fn group_index("));
         let names: Vec<String> = bindings(&text).into_iter().map(|b| b.name).collect();
         assert_eq!(names, ["w", "w_scale", "x"]);
+    }
+
+    #[test]
+    fn writes_marked_loops_out() {
+        let variant = Variant::constants(&[("N", 2)]);
+        let source = "\
+for (var i = 0u; i < N; i++) { // unroll
+    for (var j = 0u; j < 1u; j++) { // unroll
+        f(i, j);
+    }
+}
+for (var i = 0u; i < N; i++) {
+    g(i);
+}
+";
+        let want = "\
+const N: u32 = 2u;
+{ const i = 0u;
+    { const j = 0u;
+        f(i, j);
+    }
+}
+{ const i = 1u;
+    { const j = 0u;
+        f(i, j);
+    }
+}
+for (var i = 0u; i < N; i++) {
+    g(i);
+}
+";
+        assert_eq!(compose(source, &variant), want);
     }
 }

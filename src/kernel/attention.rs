@@ -16,13 +16,58 @@ const BACKWARD_KV: Kernel =
 /// Head sizes of the supported families, for the shader check.
 pub(super) const HEAD_DIMS: [usize; 4] = [16, 32, 64, 128];
 
-fn variant(head_dim: usize) -> Variant {
-    Variant::constants(&[("WG", GROUP), ("HEAD4", word(head_dim / 4))])
+/// Tokens of one head that a thread owns, and the threads of a workgroup.
+///
+/// A software adapter pays for loads: each key that a thread loads should serve several queries (and the reverse), as far
+/// as their sums do not leave the first-level cache. A GPU's registers hold one token.
+#[derive(Debug, Clone, Copy)]
+struct Tile {
+    group: u32,
+    tokens: usize,
+}
+
+impl Tile {
+    fn new(kernel: &Kernel, software: bool, head_dim: usize) -> Self {
+        // Numbers of a head times tokens: backward_kv keeps four such tiles, the others two or three.
+        let most = if kernel.entry == BACKWARD_KV.entry { 128 } else { 256 };
+        match software && kernel.entry != BACKWARD_DELTA.entry {
+            true => Self { group: 8, tokens: (most / head_dim).clamp(1, 4) },
+            false => Self { group: GROUP, tokens: 1 },
+        }
+    }
+
+    fn variant(self, head_dim: usize) -> Variant {
+        let Self { group, tokens } = self;
+        Variant::constants(&[("WG", group), ("HEAD4", word(head_dim / 4)), ("TILE", word(tokens))])
+    }
 }
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     let kernels = [FORWARD, BACKWARD_DELTA, BACKWARD_Q, BACKWARD_KV];
-    HEAD_DIMS.into_iter().flat_map(|dim| kernels.map(|kernel| (kernel, variant(dim)))).collect()
+    let mut variants: Vec<(Kernel, Variant)> = Vec::new();
+    for (dim, kernel) in HEAD_DIMS.into_iter().flat_map(|dim| kernels.map(|kernel| (dim, kernel))) {
+        for software in [true, false] {
+            let variant = Tile::new(&kernel, software, dim).variant(dim);
+            if !variants.iter().any(|(k, v)| k.entry == kernel.entry && *v == variant) {
+                variants.push((kernel, variant));
+            }
+        }
+    }
+    variants
+}
+
+/// Dispatches an entry whose threads own tiles of `tokens` tokens in each of `heads` heads.
+fn dispatch(
+    rec: &mut Recorder<'_>,
+    kernel: &Kernel,
+    head_dim: usize,
+    params: &Params,
+    arguments: &[&Buffer],
+    [tokens, heads]: [usize; 2],
+) -> Result<()> {
+    let tile = Tile::new(kernel, rec.gpu().is_software(), head_dim);
+    let groups = groups_for(tokens.div_ceil(tile.tokens) * heads, tile.group as usize);
+    rec.dispatch(kernel, &tile.variant(head_dim), params, arguments, groups)
 }
 
 /// Sizes of one attention layer.
@@ -84,13 +129,8 @@ pub fn forward(rec: &mut Recorder<'_>, heads: Heads, span: &Buffer, saved: Saved
     let params = heads.check(tokens, saved.q, saved.k, saved.v)?;
     saved.o.expect("attention", "o", saved.q.shape())?;
     saved.stats.expect("attention", "stats", &[tokens, heads.heads, 2])?;
-    rec.dispatch(
-        &FORWARD,
-        &variant(heads.head_dim),
-        &params,
-        &[span, saved.q, saved.k, saved.v, saved.o, saved.stats],
-        groups_for(tokens * heads.heads, GROUP as usize),
-    )
+    let arguments = [span, saved.q, saved.k, saved.v, saved.o, saved.stats];
+    dispatch(rec, &FORWARD, heads.head_dim, &params, &arguments, [tokens, heads.heads])
 }
 
 /// Gradients of q, k and v.
@@ -120,17 +160,11 @@ pub fn backward(
     grads.dk.expect("attention", "dk", saved.k.shape())?;
     grads.dv.expect("attention", "dv", saved.v.shape())?;
     saved.stats.expect("attention", "stats", &[tokens, heads.heads, 2])?;
-    let variant = variant(heads.head_dim);
-    let rows = groups_for(tokens * heads.heads, GROUP as usize);
+    let (dim, rows) = (heads.head_dim, [tokens, heads.heads]);
     let Saved { q, k, v, o, stats } = saved;
     let Gradients { dq, dk, dv } = grads;
-    rec.dispatch(&BACKWARD_DELTA, &variant, &params, &[o, d_out, stats], rows)?;
-    rec.dispatch(&BACKWARD_Q, &variant, &params, &[span, q, k, v, d_out, stats, dq], rows)?;
-    rec.dispatch(
-        &BACKWARD_KV,
-        &variant,
-        &params,
-        &[span, q, k, v, d_out, stats, dk, dv],
-        groups_for(tokens * heads.kv_heads, GROUP as usize),
-    )
+    dispatch(rec, &BACKWARD_DELTA, dim, &params, &[o, d_out, stats], rows)?;
+    dispatch(rec, &BACKWARD_Q, dim, &params, &[span, q, k, v, d_out, stats, dq], rows)?;
+    let arguments = [span, q, k, v, d_out, stats, dk, dv];
+    dispatch(rec, &BACKWARD_KV, dim, &params, &arguments, [tokens, heads.kv_heads])
 }

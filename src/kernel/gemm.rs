@@ -1,6 +1,6 @@
 //! Small f32 products with any strides. Shader: shaders/gemm.wgsl. Reference: tests/reference/gemm.rs.
 
-use super::{GROUP, plain, word};
+use super::{GROUP, word};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 use crate::{Error, Result};
 
@@ -13,7 +13,40 @@ params! {
 const FORWARD: Kernel = kernel!("gemm", "forward", Params, ["a", "b", "c"]);
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    vec![(FORWARD, plain())]
+    let tiles = [1, 2, 4, 8, 16].into_iter().flat_map(|m| [Tile::new(true, m), Tile::new(false, m)]);
+    let mut variants = Vec::new();
+    for variant in tiles.map(Tile::variant) {
+        if !variants.contains(&variant) {
+            variants.push(variant);
+        }
+    }
+    variants.into_iter().map(|variant| (FORWARD, variant)).collect()
+}
+
+/// The part of c that a thread owns, and the threads of a workgroup.
+#[derive(Debug, Clone, Copy)]
+struct Tile {
+    group: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl Tile {
+    /// The tile for a c of `m` rows. See `matmul` for what software adapters and GPUs want.
+    fn new(software: bool, m: usize) -> Self {
+        match (software, m) {
+            (false, _) => Self { group: GROUP as usize, rows: 4, cols: 4 },
+            (true, 16..) => Self { group: 8, rows: 8, cols: 8 },
+            // Few rows mean few threads: narrower tiles make enough of them.
+            (true, 4..) => Self { group: 8, rows: 4, cols: 4 },
+            (true, _) => Self { group: 8, rows: 1, cols: 4 },
+        }
+    }
+
+    fn variant(self) -> Variant {
+        let Self { group, rows, cols } = self;
+        Variant::constants(&[("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))])
+    }
 }
 
 /// A matrix as it is stored, or its transpose.
@@ -68,8 +101,9 @@ pub fn forward(
         alpha,
         beta,
     };
-    let groups = groups_for(m.div_ceil(4) * n.div_ceil(4), GROUP as usize);
-    rec.dispatch(&FORWARD, &plain(), &params, &[a.buffer(), b.buffer(), c], groups)?;
+    let tile = Tile::new(rec.gpu().is_software(), m);
+    let groups = groups_for(m.div_ceil(tile.rows) * n.div_ceil(tile.cols), tile.group);
+    rec.dispatch(&FORWARD, &tile.variant(), &params, &[a.buffer(), b.buffer(), c], groups)?;
     rec.flops(2 * m * n * k);
     Ok(())
 }

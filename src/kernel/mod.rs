@@ -41,6 +41,7 @@ pub mod gemm;
 pub mod kv_write;
 pub mod log_softmax;
 pub mod matmul;
+pub mod peak;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;
@@ -69,6 +70,7 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         kv_write::variants(),
         log_softmax::variants(),
         matmul::variants(),
+        peak::variants(),
         rms_norm::variants(),
         rope::variants(),
         sample::variants(),

@@ -13,6 +13,7 @@ mod decode;
 mod gradients;
 mod matmul;
 mod mutation;
+mod peak;
 mod rows;
 mod sample;
 mod sample_random;
@@ -40,6 +41,7 @@ const TABLE: &[Row] = &[
     ("kv_write", decode::kv_write),
     ("log_softmax", rows::log_softmax),
     ("matmul", matmul::cases),
+    ("peak", peak::cases),
     ("rms_norm", rows::rms_norm),
     ("rope", rows::rope),
     ("sample", sample::cases),
@@ -73,6 +75,13 @@ fn every_kernel_matches_its_reference() {
 #[test]
 fn every_kernel_matches_its_reference_under_default_limits() {
     run_table(common::gpu_default_limits(), TABLE);
+}
+
+#[test]
+fn every_kernel_matches_its_reference_in_the_other_kind_of_adapters_variants() {
+    let other = !common::gpu().is_software();
+    let options = GpuOptions { as_software: Some(other), ..GpuOptions::default() };
+    run_table(&common::open(&options), TABLE);
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod gemm;
 pub mod kv_write;
 pub mod log_softmax;
 pub mod matmul;
+pub mod peak;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;

@@ -136,8 +136,10 @@ pub struct Progress<'a> {
 /// Called for every row with news; `Break` stops with [`Error::Cancelled`].
 pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
-/// Steps in one submission. Tokens arrive in blocks of this many.
-const BLOCK_STEPS: usize = 8;
+/// Steps between two looks at the rows. A GPU wants few looks; a software adapter wants rows that ended replaced soon.
+fn block_steps(gpu: &Gpu) -> usize {
+    if gpu.is_software() { 4 } else { 8 }
+}
 
 /// A sample in a row of the batch.
 struct Running {
@@ -294,7 +296,7 @@ impl Generator {
                 rows = compact(gpu, &batch, rows, active, results, block)?;
             }
             if live > 0 && (!shrink || reads.is_empty()) {
-                batch.run(&model, &self.cache, self.lora.as_ref(), active, BLOCK_STEPS)?;
+                batch.run(&model, &self.cache, self.lora.as_ref(), active, block_steps(gpu))?;
                 reads.push_back((block, batch.read_later(gpu, active)?));
                 block += 1;
             }

@@ -1,0 +1,278 @@
+//! The kernels that take the time, at the shapes of SmolLM2-135M.
+
+use super::measure::{Cost, Work};
+use super::{Options, model};
+use crate::Result;
+use crate::gpu::{Buffer, Gpu, Recorder};
+use crate::kernel::attention::{self, Gradients, Heads, Saved};
+use crate::kernel::gemm::Operand::{self, Plain, Transposed};
+use crate::kernel::sample::{self, Settings, State};
+use crate::kernel::weight::{Format, Weight};
+use crate::kernel::{adamw, decode_attention, gemm, log_softmax, matmul, rms_norm, swiglu};
+use crate::model::pack;
+
+const HIDDEN: usize = 576;
+const MLP: usize = 1536;
+const VOCAB: usize = 49_152;
+const HEADS: Heads = Heads { heads: 9, kv_heads: 3, head_dim: 64 };
+/// LoRA's rank.
+const RANK: usize = 16;
+const EPS: f32 = 1e-5;
+
+/// A kernel at one shape.
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) shape: String,
+    pub(super) cost: Cost,
+    pub(super) work: Work,
+}
+
+/// Makes buffers and cases.
+struct Maker<'g> {
+    gpu: &'g Gpu,
+    cases: Vec<Case>,
+}
+
+/// Number of values of some buffers, as bytes.
+fn bytes(buffers: &[&Buffer]) -> f64 {
+    buffers.iter().map(|buffer| buffer.bytes() as f64).sum()
+}
+
+impl Maker<'_> {
+    /// A buffer of random values.
+    fn random(&self, shape: &[usize]) -> Result<Buffer> {
+        let values = model::random_values(shape.iter().product(), shape.len());
+        self.gpu.upload("bench", shape, &values)
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        shape: String,
+        cost: Cost,
+        after: &Buffer,
+        record: impl FnOnce(&mut Recorder<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut rec = Recorder::new(self.gpu);
+        record(&mut rec)?;
+        let work = Work::new(rec, after)?;
+        self.cases.push(Case { name, shape, cost, work });
+        Ok(())
+    }
+
+    fn weight(&self, format: Format, rows: usize, cols: usize) -> Result<Weight> {
+        let weight = Weight::new(self.gpu, "bench.w", format, rows, cols)?;
+        // Rows repeat, which no kernel notices.
+        let some = rows.min(512);
+        let packed = pack::pack_as(format, &model::random_values(some * cols, 0), cols)?;
+        for row in (0..rows).step_by(some) {
+            weight.write_rows(self.gpu, row, &packed.words, &packed.scales)?;
+        }
+        Ok(weight)
+    }
+
+    /// Products of `rows` rows with a weight matrix `[n, k]`, forward and, where `backward`, the input's gradient.
+    fn matmul(&mut self, format: Format, rows: &[usize], n: usize, k: usize, backward: bool) -> Result<()> {
+        let w = self.weight(format, n, k)?;
+        for &m in rows {
+            let (x, y) = (self.random(&[m, k])?, self.random(&[m, n])?);
+            let cost = Cost { flops: (2 * m * n * k) as f64, bytes: w.bytes() as f64 + bytes(&[&x, &y]) };
+            let format = model::name(format);
+            let shape = format!("{m} x {k} -> {n}, {format}");
+            self.add("matmul/forward", shape, cost, &y, |rec| matmul::forward(rec, &w, &x, &y, false))?;
+            if backward {
+                let shape = format!("{m} x {n} -> {k}, {format}");
+                self.add("matmul/backward_x", shape, cost, &x, |rec| {
+                    matmul::backward_x(rec, &w, &y, &x, false)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// c `[m, n]` += a·b for LoRA's products, with the shapes of the stored operands.
+    fn gemm(&mut self, what: &str, a: ([usize; 2], bool), b: ([usize; 2], bool)) -> Result<()> {
+        let side = |maker: &Self, (shape, turned): ([usize; 2], bool)| {
+            let buffer = maker.random(&shape)?;
+            let [rows, cols] = if turned { [shape[1], shape[0]] } else { shape };
+            Ok::<_, crate::Error>((buffer, rows, cols))
+        };
+        let ((left, m, k), (right, _, n)) = (side(self, a)?, side(self, b)?);
+        let c = self.random(&[m, n])?;
+        let cost = Cost { flops: (2 * m * n * k) as f64, bytes: bytes(&[&left, &right, &c, &c]) };
+        let operand =
+            |turned, buffer| -> Operand<'_> { if turned { Transposed(buffer) } else { Plain(buffer) } };
+        let (left, right) = (operand(a.1, &left), operand(b.1, &right));
+        // beta is not 1, so that c stays finite however often this runs.
+        self.add("gemm/forward", format!("{m} x {k} x {n}, {what}"), cost, &c, |rec| {
+            gemm::forward(rec, left, right, &c, 1.0, 0.5)
+        })
+    }
+
+    /// Causal attention over `count` sequences of `len` tokens.
+    fn attention(&mut self, count: usize, len: usize) -> Result<()> {
+        let tokens = count * len;
+        let Heads { heads, kv_heads, head_dim } = HEADS;
+        let spans: Vec<u32> =
+            (0..tokens).flat_map(|t| [t / len * len, t / len * len + len]).map(word).collect();
+        let span = self.gpu.upload("bench.span", &[tokens, 2], &spans)?;
+        let (q_shape, kv_shape) = ([tokens, heads * head_dim], [tokens, kv_heads * head_dim]);
+        let (q, k, v, o) = (
+            self.random(&q_shape)?,
+            self.random(&kv_shape)?,
+            self.random(&kv_shape)?,
+            self.random(&q_shape)?,
+        );
+        let stats = self.random(&[tokens, heads, 2])?;
+        let (d_out, dq) = (self.random(&q_shape)?, self.random(&q_shape)?);
+        let (dk, dv) = (self.random(&kv_shape)?, self.random(&kv_shape)?);
+        let saved = Saved { q: &q, k: &k, v: &v, o: &o, stats: &stats };
+        let grads = Gradients { dq: &dq, dk: &dk, dv: &dv };
+        // Each of the `pairs` takes a product of head_dim numbers two times forward (scores, values), seven times
+        // backward (scores and dP, each for dq and for dk and dv, and the three gradients).
+        let pairs = (count * len * (len + 1) / 2 * heads) as f64;
+        let product = 2.0 * pairs * head_dim as f64;
+        let shape = format!("{count} x {len} tokens, {heads} heads of {head_dim}");
+        let cost = Cost { flops: 2.0 * product, bytes: bytes(&[&q, &k, &v, &o, &stats]) };
+        self.add("attention/forward", shape.clone(), cost, &o, |rec| {
+            attention::forward(rec, HEADS, &span, saved)
+        })?;
+        let moved = bytes(&[&q, &k, &v, &o, &stats, &d_out, &dq, &dk, &dv]);
+        let cost = Cost { flops: 7.0 * product, bytes: moved };
+        self.add("attention/backward", shape, cost, &dv, |rec| {
+            // Gradients need the statistics that forward leaves.
+            attention::backward(rec, HEADS, &span, saved, &d_out, grads)
+        })
+    }
+
+    /// One new token in each of `rows` rows that hold `len` tokens.
+    fn decode_attention(&mut self, rows: usize, len: usize) -> Result<()> {
+        let Heads { heads, kv_heads, head_dim } = HEADS;
+        let row_pages = len / decode_attention::PAGE;
+        let all = |value: usize| vec![word(value); rows];
+        let position = self.gpu.upload("bench.position", &[rows], &all(len - 1))?;
+        let live = self.gpu.upload("bench.live", &[rows], &all(1))?;
+        let numbers: Vec<u32> = (0..rows * row_pages).map(word).collect();
+        let pages = self.gpu.upload("bench.pages", &[rows, row_pages], &numbers)?;
+        let (q, o) = (self.random(&[rows, heads * head_dim])?, self.random(&[rows, heads * head_dim])?);
+        let cache = [rows * len, kv_heads * head_dim];
+        let (k, v) = (self.random(&cache)?, self.random(&cache)?);
+        let cost =
+            Cost { flops: (4 * rows * len * heads * head_dim) as f64, bytes: bytes(&[&k, &v, &q, &o]) };
+        let at = decode_attention::Rows { position: &position, live: &live, pages: &pages };
+        let shape = format!("{rows} rows of {len} tokens");
+        self.add("decode_attention/forward", shape, cost, &o, |rec| {
+            decode_attention::forward(rec, HEADS, at, &q, &k, &v, &o)
+        })
+    }
+
+    /// Sampling with top-k and top-p from the whole vocabulary.
+    fn sample(&mut self, rows: usize) -> Result<()> {
+        let z = self.random(&[rows, VOCAB])?;
+        let settings = Settings {
+            temperature: 0.8,
+            top_p: 0.95,
+            min_p: 0.0,
+            top_k: 50,
+            seed: 1,
+            first: 0,
+            limit: u32::MAX,
+            stops: 0,
+            stop: [0; sample::MAX_STOPS],
+        };
+        let zeros = |shape: &[usize]| self.gpu.buffer("bench.state", shape);
+        let state = State {
+            settings: self.gpu.upload("bench.settings", &[rows, 12], &vec![settings; rows])?,
+            pages: zeros(&[rows, 1])?,
+            token: zeros(&[rows])?,
+            position: zeros(&[rows])?,
+            live: self.gpu.upload("bench.live", &[rows], &vec![1u32; rows])?,
+            pair: zeros(&[rows, 2])?,
+            out: zeros(&[rows, 1, 2])?,
+        };
+        let cost = Cost { flops: 0.0, bytes: z.bytes() as f64 };
+        self.add("sample/forward", format!("{rows} x {VOCAB}"), cost, &state.out, |rec| {
+            // Every run starts from the same place.
+            rec.clear(&state.position);
+            sample::forward(rec, &z, &state)
+        })
+    }
+
+    /// Kernels that go over their rows once or twice.
+    fn rows(&mut self) -> Result<()> {
+        let tokens = 128;
+        let shape = format!("{tokens} x {HIDDEN}");
+        let (x, w, y) =
+            (self.random(&[tokens, HIDDEN])?, self.random(&[HIDDEN])?, self.random(&[tokens, HIDDEN])?);
+        let dx = self.random(&[tokens, HIDDEN])?;
+        let cost = Cost { flops: 4.0 * x.len() as f64, bytes: bytes(&[&x, &w, &y]) };
+        self.add("rms_norm/forward", shape.clone(), cost, &y, |rec| rms_norm::forward(rec, &x, &w, &y, EPS))?;
+        let cost = Cost { flops: 10.0 * x.len() as f64, bytes: bytes(&[&x, &w, &y, &dx]) };
+        self.add("rms_norm/backward_x", shape, cost, &dx, |rec| {
+            rms_norm::backward_x(rec, &x, &w, &y, &dx, EPS, false)
+        })?;
+        let shape = format!("{tokens} x {MLP}");
+        let [gate, up, act] = [0; 3].map(|_| self.random(&[tokens, MLP]));
+        let (gate, up, act) = (gate?, up?, act?);
+        let cost = Cost { flops: 5.0 * act.len() as f64, bytes: bytes(&[&gate, &up, &act]) };
+        self.add("swiglu/forward", shape, cost, &act, |rec| swiglu::forward(rec, &gate, &up, &act))?;
+        let rows = 32;
+        let z = self.random(&[rows, VOCAB])?;
+        let target = self.gpu.buffer("bench.target", &[rows])?;
+        let (logprob, entropy) = (self.random(&[rows])?, self.random(&[rows])?);
+        let cost = Cost { flops: 0.0, bytes: bytes(&[&z]) };
+        self.add("log_softmax/forward", format!("{rows} x {VOCAB}"), cost, &logprob, |rec| {
+            log_softmax::forward(rec, 0, &target, &z, &logprob, &entropy)
+        })?;
+        let len = 1 << 20;
+        let (weights, grads) = (self.random(&[len])?, self.random(&[len])?);
+        let state = adamw::State::new(self.gpu, len)?;
+        let cost = Cost { flops: 15.0 * len as f64, bytes: 8.0 * weights.bytes() as f64 };
+        self.add("adamw/step", format!("{len}"), cost, &weights, |rec| {
+            adamw::step(rec, &weights, &grads, &state)
+        })
+    }
+}
+
+/// A size as the shaders take it.
+fn word(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+/// Every kernel to measure.
+pub(super) fn cases(gpu: &Gpu, options: Options) -> Result<Vec<Case>> {
+    let mut maker = Maker { gpu, cases: Vec::new() };
+    if options.quick {
+        for format in [Format::F32, Format::Q4] {
+            maker.matmul(format, &[1], MLP, HIDDEN, false)?;
+            maker.matmul(format, &[128], MLP, HIDDEN, true)?;
+        }
+        maker.gemm("x A^T", ([8, HIDDEN], false), ([RANK, HIDDEN], true))?;
+        maker.attention(1, 64)?;
+        maker.rows()?;
+        return Ok(maker.cases);
+    }
+    for format in [Format::F32, Format::F16, Format::Q8, Format::Q4] {
+        maker.matmul(format, &[1, 8], MLP, HIDDEN, false)?;
+        maker.matmul(format, &[128], MLP, HIDDEN, true)?;
+        maker.matmul(format, &[1, 8], HIDDEN, MLP, false)?;
+        maker.matmul(format, &[512], HIDDEN, HIDDEN, true)?;
+        maker.matmul(format, &[1, 8], VOCAB, HIDDEN, false)?;
+    }
+    let tokens = 128;
+    let (x, low) = ([tokens, HIDDEN], [tokens, RANK]);
+    let (a, b) = ([RANK, HIDDEN], [MLP, RANK]);
+    maker.gemm("x A^T", (x, false), (a, true))?;
+    maker.gemm("t B^T", (low, false), (b, true))?;
+    maker.gemm("dy B", ([tokens, MLP], false), (b, false))?;
+    maker.gemm("dy^T t", ([tokens, MLP], true), (low, false))?;
+    maker.gemm("dt^T x", (low, true), (x, false))?;
+    maker.gemm("dt A", (low, false), (a, false))?;
+    maker.gemm("x A^T", ([8, HIDDEN], false), (a, true))?;
+    maker.attention(1, 128)?;
+    maker.attention(4, 64)?;
+    maker.decode_attention(8, 256)?;
+    maker.rows()?;
+    maker.sample(8)?;
+    Ok(maker.cases)
+}

@@ -1,0 +1,41 @@
+//! `stepladder bench` on the adapter at hand: every field is there, and nothing is faster than the adapter's peaks allow.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// A row may beat its peak a little: peaks are measured too, and a cache may hold what was counted as memory traffic.
+const MOST: f64 = 1.5;
+
+#[test]
+fn a_quick_run_reports_every_row_as_a_share_of_the_measured_peaks() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stepladder"));
+    let output = command.args(["bench", "--quick", "--json"]).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    for field in ["name", "kind", "backend", "driver"] {
+        assert!(report["adapter"][field].as_str().is_some_and(|value| !value.is_empty()), "{field}");
+    }
+    assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
+    assert!(report["peaks"]["gigaflops"].as_f64().unwrap() > 0.0);
+    for bandwidth in report["peaks"]["bandwidth"].as_array().unwrap() {
+        assert!(bandwidth["gigabytes_per_second"].as_f64().unwrap() > 0.0, "{bandwidth}");
+    }
+    let rows = report["rows"].as_array().unwrap();
+    for name in
+        ["matmul/forward", "matmul/backward_x", "gemm/forward", "attention/backward", "decode", "train"]
+    {
+        assert!(rows.iter().any(|row| row["name"] == name), "{name} is missing");
+    }
+    for row in rows {
+        assert!(row["shape"].as_str().is_some_and(|shape| !shape.is_empty()), "{row}");
+        assert!(row["value"].as_f64().is_some_and(|value| value > 0.0), "{row}");
+        assert!(["GFLOP/s", "GB/s", "tokens/s"].contains(&row["unit"].as_str().unwrap()), "{row}");
+        let fraction = row["fraction_of_peak"].as_f64().unwrap();
+        assert!(fraction > 0.0 && fraction < MOST, "{row}");
+    }
+}
