@@ -97,7 +97,7 @@ impl Gpu {
     /// Waits until the GPU has done everything submitted so far, seen from `after`, which that work wrote.
     pub async fn wait(&self, after: &Buffer) -> Result<()> {
         let first = after.bytes().min(4);
-        self.read_raw(after.raw(), after.offset_bytes(), first).await.map(|_| ())
+        read_raw_later(self, after.raw(), after.offset_bytes(), first).bytes(self).await.map(|_| ())
     }
 
     /// Carries out all writes so far. Writes wait in host memory until the next submission: whoever streams a large file
