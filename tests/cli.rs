@@ -108,6 +108,7 @@ fn verify_answers_in_json() {
         let value: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(value["verdict"], expected, "{answer}: {value}");
         assert!(value["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{value}");
+        assert!(value["canonical"].is_string(), "{value}");
         assert_eq!(text(&output.stderr), "");
     }
 }

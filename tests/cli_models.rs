@@ -113,6 +113,14 @@ fn the_profile_names_kernels() {
     assert!(table.contains("GFLOP/s") && table.lines().any(|line| line.starts_with("matmul/")), "{table}");
 }
 
+#[test]
+fn weights_are_stored_as_asked_for() {
+    let exact = score(&["-m", "tiny"], "?2*x=x^2");
+    let small = score(&["-m", "tiny", "--weights", "q8"], "?2*x=x^2");
+    let error = exact.iter().zip(&small).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(error > 0.0 && error < 0.3, "{exact:?} {small:?}");
+}
+
 const EXAMPLES: &str = r#"{"prompt": "?9*x^8=", "completion": "x^9"}
 {"prompt": "?x+cos(x)=", "completion": "x^2/2+sin(x)"}
 {"text": "?8=8*x"}

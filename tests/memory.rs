@@ -34,6 +34,7 @@ fn planned_and_used(model: &str, format: Option<Format>, training: bool) -> (Fit
         adapter: Some(layout.clone()),
         sampling: Some(Sizes::new(&[lengths; 3], rows, context)),
         training: training.then_some(tokens),
+        scoring: None,
     };
     let fit = Fit::new(&opened.config, &*opened.source, format, context, &workload);
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::model::chat::Message;
-use stepladder::model::generate::{Generator, Request};
+use stepladder::model::generate::{Generator, Lengths, Request};
 use stepladder::{Error, Result};
 
 use super::args::{DeviceArgs, ModelArgs, SamplingArgs};
@@ -38,6 +38,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let first: Vec<Message> = args.system.iter().map(|text| Message::new("system", text)).collect();
     // A model without a template is refused before it is loaded.
     chat_prompt(&opened.language, &args.model.model, &[Message::user("")])?;
+    // The longest conversation that the context holds.
+    let max_tokens = args.max_tokens as usize;
+    let prompt = opened.context_length.saturating_sub(max_tokens).max(1);
+    opened.check_sampling(&[Lengths { prompt, samples: 1, max_tokens }], adapter.as_ref())?;
     let session = opened.load()?;
     let lora = session.lora(adapter.as_ref())?;
     let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), 1);

@@ -51,6 +51,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         samples: args.samples as usize,
         max_tokens: args.max_tokens as usize,
     };
+    if request.prompt >= opened.context_length {
+        return Err(Error::context("the prompt of a problem", request.prompt, opened.context_length));
+    }
     opened.check_sampling(&vec![request; problems.len()], adapter.as_ref())?;
     let session = opened.load()?;
     let mut sampler = session.sampler(context, adapter.as_ref())?;

@@ -50,7 +50,8 @@ struct Plan {
     /// Largest rank of the adapter.
     rank: usize,
     batch_size: u32,
-    max_length: u32,
+    /// At most what the context holds.
+    max_length: usize,
     /// `--memory-limit`, if one was given; devices do not tell how much memory they have.
     memory_limit: Option<u64>,
     /// The largest buffer that the device allows.
@@ -107,6 +108,7 @@ impl Args {
             adapter: Some(layout),
             sampling: Some(Sizes::new(&vec![row; batch], batch, limit)),
             training: Some((batch * length).min(PACK_TOKENS.max(length))),
+            ..Workload::default()
         };
         let format = self.device.weights.map(Format::from);
         let fit = Fit::new(config, &*opened.source, format, limit, &workload);
@@ -117,7 +119,7 @@ impl Args {
             fit,
             rank,
             batch_size: self.batch_size,
-            max_length: self.max_length,
+            max_length: length,
             memory_limit: self.device.memory_limit,
             largest_buffer_allowed: largest,
             fits: largest.map(|_| problem.is_none()),

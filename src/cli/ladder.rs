@@ -11,7 +11,7 @@ use stepladder::ladder::policy::Policy;
 use stepladder::ladder::run::{self, RunCard};
 use stepladder::ladder::run_folder::RunFolder;
 use stepladder::ladder::settings::{Preset, Settings};
-use stepladder::ladder::state::Host;
+use stepladder::ladder::state::{Host, Snapshot};
 use stepladder::model::tiny;
 use stepladder::task;
 
@@ -84,17 +84,11 @@ pub(super) struct Args {
 
 /// Runs LADDER, or goes on with a run.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    // Everything that can be wrong with the call shows before the model is loaded.
-    let (mut folder, saved, card) = if args.resume {
-        let (mut folder, saved) = RunFolder::open(&args.output)?;
-        if let Some(steps) = args.steps {
-            folder.set_steps(steps.into())?;
-        }
-        let card = folder.card().clone();
-        (folder, saved, card)
-    } else {
-        let card = args.card(context)?;
-        (RunFolder::create(&args.output, card.clone())?, None, card)
+    // Everything that can be wrong with the call shows before the model is loaded, and before anything is written.
+    let resumed = if args.resume { Some(args.resumed()?) } else { None };
+    let card = match &resumed {
+        Some((folder, _)) => folder.card().clone(),
+        None => args.card(context)?,
     };
     let task = task::create(&card.task, &card.task_options)?;
     let opened = Opened::new(context, &card.model, &args.device)?;
@@ -102,6 +96,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let adapter = opened.trainable(adapter, &card.settings.lora, card.settings.seed)?;
     let problems = [&card.problems[..], &card.held_out];
     opened.check_run("LADDER", &card.settings, &*task, problems, &adapter)?;
+    let (mut folder, saved) = match resumed {
+        Some(resumed) => resumed,
+        None => (RunFolder::create(&args.output, card.clone())?, None),
+    };
     let session = opened.load()?;
     let mut learner = session.learner(context, &adapter)?;
     folder.set_policy(learner.info())?;
@@ -127,6 +125,15 @@ pub(super) fn default_preset(context: &Context, model: &str, device: &DeviceArgs
 }
 
 impl Args {
+    /// The run to go on with, and its last checkpoint.
+    fn resumed(&self) -> Result<(RunFolder, Option<Snapshot>)> {
+        let (mut folder, saved) = RunFolder::open(&self.output)?;
+        if let Some(steps) = self.steps {
+            folder.set_steps(steps.into())?;
+        }
+        Ok((folder, saved))
+    }
+
     /// What defines a new run.
     fn card(&self, context: &Context) -> Result<RunCard> {
         let model = self.model.clone().unwrap_or_default();

@@ -3,8 +3,11 @@
 use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
-use stepladder::Result;
 use stepladder::model::score::logprobs;
+use stepladder::train::adapter::layout;
+use stepladder::train::fit::Workload;
+use stepladder::train::peft::AdapterFile;
+use stepladder::{Error, Result};
 
 use super::args::{DeviceArgs, ModelArgs};
 use super::context::Context;
@@ -27,6 +30,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
     let tokens = opened.language.tokenizer.encode(&args.text, true)?;
+    if tokens.len() > opened.context_length {
+        return Err(Error::context("the text", tokens.len(), opened.context_length));
+    }
+    let layout = |file: &AdapterFile| layout(&opened.config, &file.config);
+    let workload = Workload {
+        adapter: adapter.as_ref().map(layout).transpose()?,
+        scoring: Some(tokens.len()),
+        ..Workload::default()
+    };
+    opened.check_memory("scoring the text", &workload)?;
     let session = opened.load()?;
     let lora = session.lora(adapter.as_ref())?;
     let logprobs = block_on(logprobs(&session.model, lora.as_ref(), &tokens, context.cancelled()))?;

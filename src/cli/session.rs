@@ -138,7 +138,7 @@ impl Opened {
         let workload = Workload {
             adapter: adapter.map(layout).transpose()?,
             sampling: Some(LearnerSettings::default().sampling(requests, self.context_length)),
-            training: None,
+            ..Workload::default()
         };
         self.check_memory(&format!("sampling from {}", self.name), &workload)
     }

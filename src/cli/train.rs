@@ -144,7 +144,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let workload = Workload {
         training: Some(largest_pass(&data, card.settings.batch_size, PACK_TOKENS)),
         adapter: Some(layout.clone()),
-        sampling: None,
+        ..Workload::default()
     };
     opened.check_memory("training", &workload)?;
     let folder = OutputFolder::new(&args.output)?;

@@ -47,7 +47,7 @@ impl LearnerSettings {
     /// What a run asks of the GPU: `roots` and `held_out` are its problems, `layout` is its adapter.
     ///
     /// # Errors
-    /// Those of the tokenizer and the chat template.
+    /// [`Error::Context`] if a problem is too long for the context; those of the tokenizer and the chat template.
     pub fn run(
         &self,
         settings: &Settings,
@@ -58,11 +58,16 @@ impl LearnerSettings {
         context: usize,
     ) -> Result<Workload> {
         let prompt = longest_prompt(language, task, roots)?;
+        let room = |prompt| match prompt < context {
+            true => Ok(prompt),
+            false => Err(Error::context("the prompt of a problem", prompt, context)),
+        };
+        room(prompt)?;
         let tokens = |sampling: &Sampling| sampling.max_tokens;
         let answer = Lengths { prompt, samples: settings.group_size, max_tokens: tokens(&settings.sampling) };
         let mut sizes = self.sampling(&vec![answer; settings.prompts_per_step], context);
         if !held_out.is_empty() {
-            let prompt = longest_prompt(language, task, held_out)?;
+            let prompt = room(longest_prompt(language, task, held_out)?)?;
             let evaluation = &settings.evaluation;
             let max_tokens = tokens(&evaluation.sampling);
             let request = Lengths { prompt, samples: evaluation.samples, max_tokens };
@@ -78,7 +83,7 @@ impl LearnerSettings {
         let sequence = (prompt + answer.max_tokens).min(context);
         let batch = settings.prompts_per_step * settings.group_size * sequence;
         let training = Some(batch.min(self.pack_tokens.max(sequence)));
-        Ok(Workload { adapter: Some(layout), sampling: Some(sizes), training })
+        Ok(Workload { adapter: Some(layout), sampling: Some(sizes), training, scoring: None })
     }
 }
 

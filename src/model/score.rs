@@ -4,10 +4,18 @@ use std::sync::atomic::AtomicBool;
 
 use super::Model;
 use super::block::Activations;
+use super::config::ModelConfig;
 use super::lora::Lora;
 use super::packed::{self, Packed, PackedBuffers};
 use crate::gpu::Recorder;
 use crate::{Error, Result};
+
+/// Bytes that scoring `tokens` tokens takes beside the model and its adapter.
+pub fn bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
+    PackedBuffers::bytes(config, tokens, tokens)
+        + Activations::bytes(config, tokens, rank)
+        + 4 * (tokens * config.hidden_size) as u64
+}
 
 /// Log-probability of each of `tokens` but the first, given those before it.
 ///

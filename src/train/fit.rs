@@ -7,6 +7,7 @@ use crate::kernel::weight::Format;
 use crate::model::config::ModelConfig;
 use crate::model::generate::Sizes;
 use crate::model::lora::Layout;
+use crate::model::score;
 use crate::model::source::TensorSource;
 use crate::model::weights::resident_bytes;
 use crate::{Error, Result};
@@ -20,6 +21,8 @@ pub struct Workload {
     pub sampling: Option<Sizes>,
     /// Tokens of the largest training pass, if there is training.
     pub training: Option<usize>,
+    /// Tokens of the text that is scored, if one is.
+    pub scoring: Option<usize>,
 }
 
 /// Bytes of GPU memory by purpose.
@@ -60,6 +63,10 @@ impl Fit {
             fit.kv = sizes.kv_bytes(config);
             fit.activations += sizes.activation_bytes(config, rank);
             fit.largest_buffer = fit.largest_buffer.max(sizes.largest_buffer(config));
+        }
+        if let Some(tokens) = workload.scoring {
+            fit.activations += score::bytes(config, tokens, rank);
+            fit.largest_buffer = fit.largest_buffer.max(trainer::largest_buffer(config, tokens));
         }
         if let Some(tokens) = workload.training {
             fit.optimizer = 3 * flat;

@@ -61,7 +61,11 @@ fn adapters_that_do_not_fit() {
     let with = |adapter: &str, words: &[&str]| {
         fails(&["score", "-m", &llama, "--adapter", adapter, "--text", "abc"], 1, words);
     };
-    with(&(model("qwen2") + "/adapter"), &["adapter_model.safetensors", "lora_A", "use the model that"]);
+    fails(
+        &["score", "-m", "tiny", "--adapter", &(model("llama") + "/adapter"), "--text", "abc"],
+        1,
+        &["adapter_model.safetensors", "lora_A", "has shape", "use the model that"],
+    );
     let rank = files.copy(&(model("llama") + "/adapter"), "rank");
     files.edit("rank/adapter_config.json", "\"r\": 4", "\"r\": 6");
     with(&rank, &["adapter_model.safetensors", "expected [6,", "rank 6"]);
@@ -82,6 +86,9 @@ fn adapters_that_do_not_fit() {
     assert!(!files.exists("out"));
 }
 
+const CHAT: &str =
+    r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#;
+
 #[test]
 fn training_data_and_problems_that_cannot_be_read() {
     let files = Files::new();
@@ -90,7 +97,7 @@ fn training_data_and_problems_that_cannot_be_read() {
         ("", ["line 1", "no examples"]),
         ("{\"text\": \"?x=\"}\n{\"text\": \n", ["line 2", "is not JSON"]),
         ("{\"text\": \"?x=\"}\n\n{\"prompt\": \"a\"}\n", ["line 3", "completion"]),
-        ("{\"messages\": [{\"role\": \"assistant\", \"content\": \"x\"}]}\n", ["line 1", "chat template"]),
+        (CHAT, ["line 1", "chat template"]),
     ] {
         let data = files.write("data.jsonl", lines);
         let words = [&["data.jsonl"], &words[..]].concat();
@@ -129,7 +136,9 @@ fn devices_and_memory_that_are_not_there() {
     let data = files.write("data.jsonl", "{\"text\": \"?2*x=x^2\"}\n");
     let problems = files.write("p.jsonl", "{\"problem\": \"x*exp(x)\"}\n");
     let output = files.path("out");
-    let calls: [&[&str]; 5] = [
+    let long = "?x=".repeat(80);
+    let calls: [&[&str]; 6] = [
+        &["score", "-m", "tiny", "--text", &long],
         &["train", "-m", "tiny", "--data", &data, "--output", &output],
         &["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--output", &output],
         &["ttrl", "-m", "tiny", "--task", "integral", "--problem", "x*exp(x)"],
@@ -145,7 +154,7 @@ fn devices_and_memory_that_are_not_there() {
             &["needs", "1500000 are available", "--memory-limit"],
         );
     }
-    assert!(!files.exists("out/adapter_config.json") && !files.exists("out/state.safetensors"));
+    assert!(!files.exists("out"));
 }
 
 #[test]
