@@ -6,6 +6,7 @@
 mod kernels;
 mod measure;
 mod model;
+pub mod tune;
 
 use std::fmt;
 use std::sync::Arc;

@@ -19,6 +19,7 @@ use super::args::{DeviceArgs, name_value, non_negative, positive};
 use super::context::Context;
 use super::ladder_view::View;
 use super::session::{Opened, open_gpu, read_problems};
+use super::tuning::choose_kernels;
 
 /// Options of `ladder`. What is not given comes from the preset, or, with `--resume`, from the run.
 #[derive(Debug, clap::Args, Serialize)]
@@ -101,6 +102,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None => (RunFolder::create(&args.output, card.clone())?, None),
     };
     let session = opened.load()?;
+    choose_kernels(&session.model)?;
     let mut learner = session.learner(context, &adapter)?;
     folder.set_policy(learner.info())?;
 

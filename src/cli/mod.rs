@@ -17,6 +17,7 @@ mod score;
 mod session;
 mod train;
 mod ttrl;
+mod tuning;
 mod variants;
 mod verify;
 

@@ -25,6 +25,7 @@ use super::args::{DeviceArgs, non_negative, positive};
 use super::context::Context;
 use super::progress::Progress;
 use super::session::Opened;
+use super::tuning::choose_kernels;
 
 /// Options of `train`. With `--resume`, what is not given comes from the run.
 #[derive(Debug, clap::Args, Serialize)]
@@ -149,6 +150,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     opened.check_memory("training", &workload)?;
     let folder = OutputFolder::new(&args.output)?;
     let session = opened.load()?;
+    choose_kernels(&session.model)?;
     let mut trainer = Trainer::new(Arc::clone(&session.model), &layout, PACK_TOKENS)?;
     trainer.set_cancel(Arc::clone(context.cancelled()));
     trainer.write_adapter(&adapter::flatten(&layout, &adapter)?)?;

@@ -13,6 +13,7 @@ use super::context::Context;
 use super::ladder::default_preset;
 use super::ladder_view::View;
 use super::session::Opened;
+use super::tuning::choose_kernels;
 
 /// Options of `ttrl`. What is not given comes from the task's defaults for test-time learning.
 #[derive(Debug, clap::Args, Serialize)]
@@ -58,6 +59,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let problems = [std::slice::from_ref(&problem), &[]];
     opened.check_run("test-time learning", &settings.settings, &*task, problems, &adapter)?;
     let session = opened.load()?;
+    choose_kernels(&session.model)?;
     let mut learner = session.learner(context, &adapter)?;
     let mut view = View::new(context, "TTRL", settings.settings.steps);
     let outcome = view.host(|host| block_on(ttrl(&mut learner, &*task, &problem, &settings, host)))?;

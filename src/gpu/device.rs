@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use super::buffer::{Buffer, Memory};
+use super::choices::Choices;
 use super::pipeline::{Pipeline, Pipelines};
 use super::profile::Account;
 use super::shader::{Kernel, Variant};
@@ -86,6 +87,7 @@ pub struct Gpu {
     software: bool,
     faults: Arc<Faults>,
     pipelines: Pipelines,
+    pub(super) choices: Choices,
     account: Account,
 }
 
@@ -236,6 +238,7 @@ impl Gpu {
             software,
             faults,
             pipelines: Pipelines::default(),
+            choices: Choices::default(),
             account: Account::default(),
         })
     }

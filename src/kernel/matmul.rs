@@ -3,7 +3,7 @@
 use super::weight::{Format, Weight};
 use super::{GROUP, word};
 use crate::Result;
-use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
+use crate::gpu::{Buffer, Gpu, Kernel, Recorder, Variant, groups_for};
 
 params! { Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32 } }
 
@@ -31,23 +31,66 @@ struct Tile {
     share: usize,
 }
 
+/// Which product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// [`forward`]
+    Forward,
+    /// [`backward_x`]
+    BackwardX,
+}
+
+/// Numbers of rows whose tiles are chosen apart: one, up to [`FEW`], more.
+pub const ROW_CLASSES: [usize; 3] = [1, FEW, 64];
+
+/// What [`Gpu::choice`] calls the choice of a tile.
+pub fn choice_key(product: Product, format: Format, m: usize) -> String {
+    let class = ROW_CLASSES.into_iter().find(|&rows| m <= rows).unwrap_or(64);
+    let product = if product == Product::Forward { "forward" } else { "backward_x" };
+    format!("matmul/{product}/{}/{class}", format.import())
+}
+
+/// Number of tiles to choose from.
+pub fn choices(product: Product, software: bool, m: usize) -> usize {
+    Tile::candidates(product, software, m).len()
+}
+
 impl Tile {
-    fn forward(software: bool, m: usize) -> Self {
-        let group = GROUP as usize;
-        match software {
-            true => Self { kernel: FORWARD, group: 16, rows: rows(m, 8), cols: 16, share: 1 },
-            false if m <= FEW => {
-                Self { kernel: FORWARD_FEW, group, rows: m.next_power_of_two(), cols: 4, share: group }
-            }
-            false => Self { kernel: FORWARD, group, rows: 8, cols: 4, share: 1 },
+    /// The tiles for `m` rows, the default first. All of them add the products of an output in an order that does not
+    /// depend on the tile, but for those of a few rows on a GPU, where it depends on the workgroup's size.
+    fn candidates(product: Product, software: bool, m: usize) -> Vec<Self> {
+        let wide = GROUP as usize;
+        let tile = |kernel, group, rows, cols| Self { kernel, group, rows, cols, share: 1 };
+        match (product, software) {
+            (Product::Forward, true) => [(16, 8, 16), (16, 8, 8), (32, 8, 4), (16, 4, 16)]
+                .map(|(group, most, cols)| tile(FORWARD, group, rows(m, most), cols))
+                .to_vec(),
+            (Product::Forward, false) if m <= FEW => [(wide, 4), (32, 4), (128, 4), (wide, 2)]
+                .map(|(group, cols)| Self {
+                    kernel: FORWARD_FEW,
+                    group,
+                    rows: m.next_power_of_two(),
+                    cols,
+                    share: group,
+                })
+                .to_vec(),
+            (Product::Forward, false) => [(wide, 8, 4), (wide, 4, 4), (wide, 8, 8), (128, 4, 8)]
+                .map(|(group, rows, cols)| tile(FORWARD, group, rows, cols))
+                .to_vec(),
+            (Product::BackwardX, true) => [(16, 16, 2), (16, 8, 4), (32, 8, 2), (32, 8, 1)]
+                .map(|(group, most, cols)| tile(BACKWARD_X, group, rows(m, most), cols))
+                .to_vec(),
+            (Product::BackwardX, false) => [(wide, 8, 1), (wide, 4, 1), (wide, 8, 2), (128, 8, 1)]
+                .map(|(group, most, cols)| tile(BACKWARD_X, group, rows(m, most), cols))
+                .to_vec(),
         }
     }
 
-    fn backward_x(software: bool, m: usize) -> Self {
-        match software {
-            true => Self { kernel: BACKWARD_X, group: 16, rows: rows(m, 16), cols: 2, share: 1 },
-            false => Self { kernel: BACKWARD_X, group: GROUP as usize, rows: rows(m, 8), cols: 1, share: 1 },
-        }
+    /// The tile that was found fastest on this adapter, or the default.
+    fn chosen(gpu: &Gpu, product: Product, format: Format, m: usize) -> Self {
+        let candidates = Self::candidates(product, gpu.is_software(), m);
+        let index = gpu.choice(&choice_key(product, format, m));
+        candidates[index.min(candidates.len() - 1)]
     }
 
     fn variant(self, format: Format) -> Variant {
@@ -70,7 +113,8 @@ fn rows(m: usize, most: usize) -> usize {
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     let mut variants: Vec<(Kernel, Variant)> = Vec::new();
     for (software, m) in [1, 2, 4, 8, 16].into_iter().flat_map(|m| [(true, m), (false, m)]) {
-        for tile in [Tile::forward(software, m), Tile::backward_x(software, m)] {
+        let products = [Product::Forward, Product::BackwardX];
+        for tile in products.into_iter().flat_map(|product| Tile::candidates(product, software, m)) {
             for variant in Format::ALL.map(|format| tile.variant(format)) {
                 if !variants.iter().any(|(k, v)| k.entry == tile.kernel.entry && *v == variant) {
                     variants.push((tile.kernel, variant));
@@ -87,7 +131,7 @@ pub fn forward(rec: &mut Recorder<'_>, w: &Weight, x: &Buffer, y: &Buffer, accum
     x.expect("matmul", "x", &[m, w.cols])?;
     y.expect("matmul", "y", &[m, w.rows])?;
     for part in &w.parts {
-        let tile = Tile::forward(rec.gpu().is_software(), m);
+        let tile = Tile::chosen(rec.gpu(), Product::Forward, w.format, m);
         let params = params(m, part.rows, k, part.row0, w.rows, accumulate);
         rec.dispatch(
             &tile.kernel,
@@ -113,7 +157,7 @@ pub fn backward_x(
     dx.expect("matmul", "dx", &[m, w.cols])?;
     dy.expect("matmul", "dy", &[m, w.rows])?;
     for (index, part) in w.parts.iter().enumerate() {
-        let tile = Tile::backward_x(rec.gpu().is_software(), m);
+        let tile = Tile::chosen(rec.gpu(), Product::BackwardX, w.format, m);
         let params = params(m, part.rows, k, part.row0, w.rows, accumulate || index > 0);
         rec.dispatch(
             &tile.kernel,

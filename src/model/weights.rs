@@ -102,6 +102,18 @@ impl Weights {
         Ok(Self { embedding, layers, norm, head })
     }
 
+    /// The formats in use.
+    pub fn formats(&self) -> Vec<Format> {
+        let linears = self.layers.iter().flat_map(|layer| &layer.linears).map(|linear| linear.weight.format);
+        let mut formats = vec![self.head().format];
+        for format in linears {
+            if !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
+        formats
+    }
+
     /// Bytes on the GPU.
     pub fn bytes(&self) -> u64 {
         let linears = self.layers.iter().flat_map(|layer| &layer.linears).map(|linear| linear.weight.bytes());

@@ -1,0 +1,65 @@
+//! Whatever tile autotune chooses, a model computes the same.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fixture_models;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fixture_models::{Expected, adapter_file, folder, load_on, trainer};
+use pollster::block_on;
+use stepladder::bench::tune::tune;
+use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::kernel::matmul::{Product, ROW_CLASSES, choice_key, choices};
+use stepladder::kernel::weight::Format;
+use stepladder::model::source::folder::Folder;
+use stepladder::train::loss::LossName;
+
+fn gpu(software: bool) -> Arc<Gpu> {
+    let options = GpuOptions { as_software: Some(software), ..GpuOptions::default() };
+    Arc::new(block_on(Gpu::open(&options)).unwrap())
+}
+
+#[test]
+fn every_choice_gives_pytorchs_numbers() {
+    let expected = Expected::read("llama");
+    for software in [true, false] {
+        let most = choices(Product::Forward, software, 64).max(choices(Product::BackwardX, software, 64));
+        assert!(most > 1, "there must be something to choose from");
+        for index in 0..most {
+            let gpu = gpu(software);
+            for product in [Product::Forward, Product::BackwardX] {
+                for m in ROW_CLASSES {
+                    gpu.choose(&choice_key(product, Format::F32, m), index);
+                }
+            }
+            let model = load_on(gpu, "llama", &mut Folder::open(folder("llama")).unwrap(), None);
+            let file = adapter_file(&model, &folder("llama").join("adapter"));
+            let mut trainer = trainer(&model, &file, 1);
+            let config = LossName::Sft.config(1);
+            let (loss, _) = block_on(trainer.gradient(&expected.completions(), &config)).unwrap();
+            let want = expected.json["loss"].as_f64().unwrap();
+            assert!((loss - want).abs() < 1e-3 * want, "choice {index}: {loss} {want}");
+            let norm = |values: &[f32]| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+            let got = norm(&block_on(trainer.read_gradient()).unwrap());
+            let want = expected.json["grad_norm"].as_f64().unwrap();
+            assert!((got - want).abs() < 1e-3 * want, "choice {index}: gradient {got} {want}");
+        }
+    }
+}
+
+#[test]
+fn tuning_chooses_known_tiles_and_measures_only_what_is_not_known() {
+    let gpu = gpu(true);
+    let mut known = BTreeMap::new();
+    block_on(tune(&gpu, &[Format::F32], &mut known)).unwrap();
+    assert_eq!(known.len(), 2 * ROW_CLASSES.len());
+    for (key, &index) in &known {
+        assert_eq!(gpu.choice(key), index);
+        assert!(index < 8);
+    }
+    let key = choice_key(Product::Forward, Format::F32, 64);
+    known.insert(key.clone(), 2);
+    block_on(tune(&gpu, &[Format::F32], &mut known)).unwrap();
+    assert_eq!((gpu.choice(&key), known[&key]), (2, 2));
+}
