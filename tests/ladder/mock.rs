@@ -335,6 +335,7 @@ pub(crate) fn settings() -> Settings {
     let mut settings = Settings::preset(Preset::Tiny);
     settings.steps = 6;
     settings.prompts_per_step = 6;
+    // What the mock's rules of learning were made for; the preset follows what is best for the real model.
     settings.group_size = 8;
     settings.curriculum.root_share = 0.5;
     settings.checkpoint_every = 2;
