@@ -11,7 +11,7 @@ use crate::kernel::peak;
 /// Work of one dispatch or a few, timed again and again.
 pub(super) struct Work {
     plan: Plan,
-    /// Waiting for this buffer waits for the work.
+    /// A number of the result: reading it waits for the work.
     after: Buffer,
     /// Runs in one sample.
     times: usize,
@@ -21,13 +21,13 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(rec: Recorder<'_>, after: &Buffer) -> Result<Self> {
-        Ok(Self { plan: rec.finish()?, after: after.clone(), times: 1, samples: Vec::new() })
+        Ok(Self { plan: rec.finish()?, after: after.view(0, &[1])?, times: 1, samples: Vec::new() })
     }
 
     async fn seconds(&self, gpu: &Gpu, times: usize) -> Result<f64> {
         let start = Instant::now();
         gpu.run_repeated(&self.plan, times)?;
-        gpu.wait(&self.after).await?;
+        gpu.read_later(&[&self.after]).bytes(gpu).await?;
         Ok(start.elapsed().as_secs_f64() / times as f64)
     }
 
