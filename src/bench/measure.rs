@@ -146,12 +146,12 @@ impl PeakWork {
             let (x, y) = (gpu.buffer("peak.x", &[half])?, gpu.buffer("peak.y", &[half])?);
             let mut copy = Recorder::new(gpu);
             peak::copy(&mut copy, &x, &y)?;
-            // 32 reads for each number written; the last row of x is left out so that reads and writes add up.
-            let rows = 31;
-            let (len, sum) = (half / 16, gpu.buffer("peak.sum", &[half / 16])?);
-            let x = gpu.buffer("peak.rows", &[rows, len])?;
+            // 64 reads for each number written, which is not counted.
+            let (rows, len) = (64, half / 32);
+            let (x, sum) = (gpu.buffer("peak.rows", &[rows, len])?, gpu.buffer("peak.sum", &[len])?);
             let mut read = Recorder::new(gpu);
-            peak::stream(&mut read, &x, &sum)?;
+            // Neighbouring threads of a GPU should read neighbours, and a core should read on from where it is.
+            peak::stream(&mut read, &x, &sum, gpu.is_software())?;
             bandwidth.push((bytes as u64, [Work::new(copy, &y)?, Work::new(read, &sum)?]));
         }
         Ok(Self { arithmetic, bandwidth })
