@@ -62,8 +62,8 @@ impl Maker<'_> {
 
     fn weight(&self, format: Format, rows: usize, cols: usize) -> Result<Weight> {
         let weight = Weight::new(self.gpu, "bench.w", format, rows, cols)?;
-        // Rows repeat, which no kernel notices.
-        let some = rows.min(512);
+        // Rows repeat, which no kernel notices; every matrix here has a multiple of 64.
+        let some = rows.min(64);
         let packed = pack::pack_as(format, &model::random_values(some * cols, 0), cols)?;
         for row in (0..rows).step_by(some) {
             weight.write_rows(self.gpu, row, &packed.words, &packed.scales)?;

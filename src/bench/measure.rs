@@ -11,7 +11,7 @@ use crate::kernel::peak;
 /// Work of one dispatch or a few, timed again and again.
 pub(super) struct Work {
     plan: Plan,
-    /// Waiting for this buffer waits for the work.
+    /// A number of the result: reading it waits for the work.
     after: Buffer,
     /// Runs in one sample.
     times: usize,
@@ -21,13 +21,13 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(rec: Recorder<'_>, after: &Buffer) -> Result<Self> {
-        Ok(Self { plan: rec.finish()?, after: after.clone(), times: 1, samples: Vec::new() })
+        Ok(Self { plan: rec.finish()?, after: after.view(0, &[1])?, times: 1, samples: Vec::new() })
     }
 
     async fn seconds(&self, gpu: &Gpu, times: usize) -> Result<f64> {
         let start = Instant::now();
         gpu.run_repeated(&self.plan, times)?;
-        gpu.wait(&self.after).await?;
+        gpu.read_later(&[&self.after]).bytes(gpu).await?;
         Ok(start.elapsed().as_secs_f64() / times as f64)
     }
 
@@ -146,12 +146,12 @@ impl PeakWork {
             let (x, y) = (gpu.buffer("peak.x", &[half])?, gpu.buffer("peak.y", &[half])?);
             let mut copy = Recorder::new(gpu);
             peak::copy(&mut copy, &x, &y)?;
-            // 32 reads for each number written; the last row of x is left out so that reads and writes add up.
-            let rows = 31;
-            let (len, sum) = (half / 16, gpu.buffer("peak.sum", &[half / 16])?);
-            let x = gpu.buffer("peak.rows", &[rows, len])?;
+            // 64 reads for each number written, which is not counted.
+            let (rows, len) = (64, half / 32);
+            let (x, sum) = (gpu.buffer("peak.rows", &[rows, len])?, gpu.buffer("peak.sum", &[len])?);
             let mut read = Recorder::new(gpu);
-            peak::stream(&mut read, &x, &sum)?;
+            // Neighbouring threads of a GPU should read neighbours, and a core should read on from where it is.
+            peak::stream(&mut read, &x, &sum, gpu.is_software())?;
             bandwidth.push((bytes as u64, [Work::new(copy, &y)?, Work::new(read, &sum)?]));
         }
         Ok(Self { arithmetic, bandwidth })

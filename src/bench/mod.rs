@@ -138,14 +138,19 @@ pub async fn run(
         peaks.sample(gpu).await?;
         round += 1;
     }
-    let peaks = peaks.peaks();
-    let mut rows: Vec<Row> =
-        cases.iter().map(|case| row(&peaks, case.name, &case.shape, case.cost, case.work.median())).collect();
-    drop(cases);
+    let kernels: Vec<_> =
+        cases.into_iter().map(|case| (case.name, case.shape, case.cost, case.work.median())).collect();
+    let mut models = Vec::new();
     for &format in model::formats(options) {
         progress(&format!("decoding and training: {format:?} weights"));
-        rows.extend(model::rows(gpu, options, schedule, format, &peaks, &go_on).await?);
+        models.extend(model::rows(gpu, options, schedule, format, &mut peaks, &go_on).await?);
     }
+    let peaks = peaks.peaks();
+    let rows = kernels
+        .into_iter()
+        .map(|(name, shape, cost, seconds)| row(&peaks, name, &shape, cost, seconds))
+        .chain(models.into_iter().map(|timed| timed.row(&peaks)))
+        .collect();
     Ok(Report {
         adapter: gpu.report().clone(),
         version: env!("CARGO_PKG_VERSION"),

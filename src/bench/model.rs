@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::measure::{Cost, Peaks, median};
+use super::measure::{Cost, PeakWork, Peaks, median};
 use super::{Options, Row, Schedule, row};
 use crate::gpu::Gpu;
 use crate::kernel::weight::Format;
@@ -134,12 +134,29 @@ struct Timed<W> {
     samples: Vec<f64>,
 }
 
-impl<W> Timed<W> {
+/// What was measured of a generator or trainer.
+pub(super) struct Measured {
+    name: &'static str,
+    shape: String,
+    cost: Cost,
+    tokens: f64,
+    seconds: f64,
+}
+
+impl Measured {
     /// Tokens per second, beside what the peaks allow.
-    fn row(&self, peaks: &Peaks, name: &str) -> Row {
-        let seconds = median(&self.samples) * self.tokens.1 as f64 / self.tokens.0 as f64;
-        let value = self.tokens.1 as f64 / seconds;
-        Row { value, unit: "tokens/s", ..row(peaks, name, &self.shape, self.cost, seconds) }
+    pub(super) fn row(&self, peaks: &Peaks) -> Row {
+        let value = self.tokens / self.seconds;
+        Row { value, unit: "tokens/s", ..row(peaks, self.name, &self.shape, self.cost, self.seconds) }
+    }
+}
+
+impl<W> Timed<W> {
+    /// The median step.
+    fn measured(&self, name: &'static str) -> Measured {
+        let (run, step) = (self.tokens.0 as f64, self.tokens.1 as f64);
+        let seconds = median(&self.samples) * step / run;
+        Measured { name, shape: self.shape.clone(), cost: self.cost, tokens: step, seconds }
     }
 }
 
@@ -214,9 +231,9 @@ pub(super) async fn rows(
     options: Options,
     schedule: Schedule,
     format: Format,
-    peaks: &Peaks,
+    peaks: &mut PeakWork,
     go_on: &dyn Fn() -> Result<()>,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<Measured>> {
     let layers = layers(gpu, options);
     let config = config(layers)?;
     let mut source = RandomWeights::new(&config);
@@ -233,6 +250,7 @@ pub(super) async fn rows(
     let (mut round, mut start) = (0, Instant::now());
     // Round 0 compiles and allocates; it is not kept.
     while round == 0 || schedule.goes_on(round - 1, start) {
+        peaks.sample(gpu).await?;
         for decode in &mut decodes {
             go_on()?;
             let seconds = decode.sample().await?;
@@ -248,6 +266,6 @@ pub(super) async fn rows(
         }
         round += 1;
     }
-    let decodes = decodes.iter().map(|decode| decode.row(peaks, "decode"));
-    Ok(decodes.chain(trains.iter().map(|(_, train)| train.row(peaks, "train"))).collect())
+    let decodes = decodes.iter().map(|decode| decode.measured("decode"));
+    Ok(decodes.chain(trains.iter().map(|(_, train)| train.measured("train"))).collect())
 }

@@ -14,18 +14,22 @@ pub(crate) fn cases() -> Vec<Case> {
         let x = random.normal(len);
         let want = reference::peak::arithmetic(rounds * peak::STEPS, peak::CHAIN.map(f64::from), &wide(&x));
         let copied = words(&x);
-        let rows = random.normal(rounds * len);
-        let want_sum = reference::peak::stream(len, &wide(&rows));
-        let rows = case.input(&[rounds, len], &rows);
+        let count = 8 * rounds;
+        let rows = random.normal(count * len);
+        let [across, onward] =
+            [false, true].map(|onward| reference::peak::stream(count, onward, &wide(&rows)));
+        let rows = case.input(&[count, len], &rows);
         let x = case.input(&[len], &x);
-        let [copy, read, sum] = [(); 3].map(|()| case.output(&[len]));
+        let [copy, first, second, sum] = [(); 4].map(|()| case.output(&[len]));
         case.record(move |rec, b| {
             peak::copy(rec, &b[x], &b[copy])?;
-            peak::stream(rec, &b[rows], &b[read])?;
+            peak::stream(rec, &b[rows], &b[first], false)?;
+            peak::stream(rec, &b[rows], &b[second], true)?;
             peak::arithmetic(rec, &b[x], &b[sum], rounds)
         });
         case.bits(copy, copied);
-        case.near(read, want_sum, Policy::of(Dtype::F32, rounds));
+        case.near(first, across, Policy::of(Dtype::F32, count));
+        case.near(second, onward, Policy::of(Dtype::F32, count));
         case.near(sum, want, Policy::of(Dtype::F32, rounds * peak::STEPS));
         cases.push(case);
     }
