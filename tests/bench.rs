@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// A row may beat its peak a little: peaks are measured too, and a cache may hold what was counted as memory traffic.
-const MOST: f64 = 1.5;
+/// A row may beat its peak: peaks are measured too, on cores that other programs use, and a cache may hold what was counted
+/// as memory traffic.
+const MOST: f64 = 3.0;
 
 #[test]
 fn a_quick_run_reports_every_row_as_a_share_of_the_measured_peaks() {
