@@ -18,6 +18,11 @@ const INVOCATIONS: u32 = 256;
 const WORKGROUP_SIZE: [u32; 3] = [256, 256, 64];
 const WORKGROUP_BYTES: u32 = 16_384;
 
+/// Whether a text needs subgroups. naga takes them as they are; Tint wants them enabled.
+fn uses_subgroups(text: &str) -> bool {
+    text.contains("subgroupAdd(")
+}
+
 /// Every broken rule of one entry point, in words.
 fn problems(kernel: &Kernel, text: &str) -> Vec<String> {
     let module = match naga::front::wgsl::parse_str(text) {
@@ -25,7 +30,14 @@ fn problems(kernel: &Kernel, text: &str) -> Vec<String> {
         Err(error) => return vec![error.emit_to_string_with_path(text, kernel.stem)],
     };
     // `unpack2x16float` is core WebGPU; naga counts it as a capability because OpenGL ES may lack it.
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    capabilities.set(Capabilities::SUBGROUP, uses_subgroups(text));
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    if uses_subgroups(text) {
+        validator
+            .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+            .subgroup_operations(naga::valid::SubgroupOperationSet::all());
+    }
     let info = match validator.validate(&module) {
         Ok(info) => info,
         Err(error) => return vec![error.emit_to_string_with_path(text, kernel.stem)],
@@ -154,7 +166,8 @@ fn every_variant_of_every_kernel_is_valid() {
         let number = counts.entry(label.clone()).or_default();
         let file = folder.join(format!("{}-{}-{number}.wgsl", kernel.stem, kernel.entry));
         *number += 1;
-        std::fs::write(file, format!("// entry: {}\n{text}", kernel.entry)).unwrap();
+        let enable = if uses_subgroups(&text) { "enable subgroups;\n" } else { "" };
+        std::fs::write(file, format!("// entry: {}\n{enable}{text}", kernel.entry)).unwrap();
         found.extend(
             problems(&kernel, &text)
                 .into_iter()

@@ -8,7 +8,7 @@ use super::buffer::{Buffer, Memory};
 use super::choices::Choices;
 use super::pipeline::{Pipeline, Pipelines};
 use super::profile::Account;
-use super::shader::{Kernel, Variant};
+use super::shader::{Kernel, Variant, with_subgroups};
 use crate::{Error, Result};
 
 /// How to choose and open a device.
@@ -196,10 +196,14 @@ impl Gpu {
     async fn from_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
         let report = report(adapter);
         let limits = if options.default_limits { wgpu::Limits::defaults() } else { adapter.limits() };
+        // Default limits stand for a device that has nothing but what WebGPU promises.
+        let optional =
+            if options.default_limits { wgpu::Features::empty() } else { wgpu::Features::SUBGROUP };
+        let features = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | optional);
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("stepladder"),
-                required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+                required_features: features,
                 required_limits: limits.clone(),
                 memory_hints: wgpu::MemoryHints::MemoryUsage,
                 ..Default::default()
@@ -347,6 +351,10 @@ impl Gpu {
     }
 
     pub(super) fn pipeline(&self, kernel: &Kernel, variant: &Variant) -> Result<Arc<Pipeline>> {
-        self.pipelines.get(&self.device, kernel, variant)
+        let subgroups = self.device.features().contains(wgpu::Features::SUBGROUP);
+        match subgroups.then(|| with_subgroups(kernel.source, variant)).flatten() {
+            Some(variant) => self.pipelines.get(&self.device, kernel, &variant),
+            None => self.pipelines.get(&self.device, kernel, variant),
+        }
     }
 }

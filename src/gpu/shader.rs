@@ -61,7 +61,32 @@ macro_rules! includes {
     };
 }
 
-includes!["grid", "reduce", "weight_f32", "weight_f16", "weight_q8", "weight_q8x2", "weight_q4", "random"];
+includes![
+    "grid",
+    "reduce",
+    "reduce_subgroups",
+    "weight_f32",
+    "weight_f16",
+    "weight_q8",
+    "weight_q8x2",
+    "weight_q4",
+    "random"
+];
+
+/// The import with which a workgroup reduces.
+const REDUCE: &str = "reduce";
+/// The import that takes its place where the device has subgroups.
+const REDUCE_SUBGROUPS: &str = "reduce_subgroups";
+
+/// What a file imports by itself.
+fn imports(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter_map(|line| line.strip_prefix("//! use ")).map(str::trim)
+}
+
+/// The same variant for a device with subgroups; `None` if the file has no use for them.
+pub fn with_subgroups(source: &str, variant: &Variant) -> Option<Variant> {
+    imports(source).any(|import| import == REDUCE).then(|| variant.clone().import(REDUCE_SUBGROUPS))
+}
 
 /// The whole WGSL text of a kernel's file in one variant. Unknown imports become a WGSL error that names them.
 pub fn compose(source: &str, variant: &Variant) -> String {
@@ -69,8 +94,8 @@ pub fn compose(source: &str, variant: &Variant) -> String {
     for (name, value) in &variant.constants {
         let _ = writeln!(text, "const {name}: u32 = {value}u;");
     }
-    let own = source.lines().filter_map(|line| line.strip_prefix("//! use ")).map(str::trim);
-    for import in own.chain(variant.imports.iter().copied()) {
+    let replaced = |import: &str| import == REDUCE && variant.imports.contains(&REDUCE_SUBGROUPS);
+    for import in imports(source).filter(|import| !replaced(import)).chain(variant.imports.iter().copied()) {
         match INCLUDES.iter().find(|(name, _)| *name == import) {
             Some((_, include)) => text.push_str(include),
             None => {
@@ -166,6 +191,17 @@ mod tests {
         assert!(text.contains("fn group_index("));
         let names: Vec<String> = bindings(&text).into_iter().map(|b| b.name).collect();
         assert_eq!(names, ["w", "w_scale", "x"]);
+    }
+
+    #[test]
+    fn subgroups_take_the_place_of_the_plain_reduction() {
+        let plain = Variant::constants(&[("WG", 64)]);
+        let source = "//! use grid\n//! use reduce\n";
+        let variant = with_subgroups(source, &plain);
+        let text = variant.map(|variant| compose(source, &variant)).unwrap_or_default();
+        assert!(text.contains("subgroupAdd(") && text.matches("fn reduce_sum(").count() == 1, "{text}");
+        assert!(!compose(source, &plain).contains("subgroup"));
+        assert_eq!(with_subgroups("//! use grid\n", &plain), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A new kernel is a shader `shaders/x.wgsl`, a file `x.rs` here, a reference `tests/reference/x.rs`, and one line in
 //! [`all`].
 
-use crate::gpu::{Kernel, Variant};
+use crate::gpu::{Kernel, Variant, shader};
 
 /// Declares a `Params` block once; a test compares it with the shader's own.
 macro_rules! params {
@@ -59,7 +59,7 @@ const REDUCE_GROUP: u32 = 64;
 
 /// Every kernel in every variant that the program may ask for.
 pub fn all() -> Vec<(Kernel, Variant)> {
-    [
+    let plain = [
         adamw::variants(),
         add_bias::variants(),
         attention::variants(),
@@ -76,7 +76,12 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         sample::variants(),
         swiglu::variants(),
     ]
-    .concat()
+    .concat();
+    let with_subgroups = |(kernel, variant): &(Kernel, Variant)| {
+        shader::with_subgroups(kernel.source, variant).map(|variant| (*kernel, variant))
+    };
+    let more: Vec<_> = plain.iter().filter_map(with_subgroups).collect();
+    [plain, more].concat()
 }
 
 /// The variant of kernels that only need a workgroup size.
