@@ -93,6 +93,8 @@ fn a_completion_does_not_depend_on_its_batch() {
         let got = generate(&mut single, std::slice::from_ref(request));
         for (a, b) in group.iter().zip(&got[0]) {
             assert_eq!(a.tokens, b.tokens);
+            let worst = a.logprobs.iter().zip(&b.logprobs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{worst}");
         }
     }
     assert_ne!(together[6][0].tokens, together[6][1].tokens);

@@ -11,7 +11,7 @@ use stepladder::model::score::logprobs;
 use stepladder::model::source::folder::Folder;
 use stepladder::train::adapter;
 use stepladder::train::loss::LossName;
-use stepladder::train::trainer::Optimizer;
+use stepladder::train::trainer::{Optimizer, Trajectory};
 
 fn max_error(got: &[f32], want: &[f32]) -> f32 {
     assert_eq!(got.len(), want.len());
@@ -38,6 +38,26 @@ fn logprobs_equal_pytorch_with_and_without_adapter() {
                 let error = max_error(&scores.logp, &expected.tensors[&format!("logprobs.{kind}.{index}")]);
                 assert!(error < 1e-3, "{name} {kind} sequence {index}: {error}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_eight_equals_eight_batches_of_one() {
+    for name in FAMILIES {
+        let (model, expected) = (load(name), Expected::read(name));
+        let file = adapter_file(&model, &folder(name).join("adapter"));
+        let mut trainer = trainer(&model, &file, 512);
+        // Pieces of the fixture's sequences, of eight lengths.
+        let longest = &expected.tokens[2];
+        let batch: Vec<Trajectory> = (2..10)
+            .map(|len| Trajectory::supervised(longest[len..3 * len].to_vec(), vec![true; 2 * len]))
+            .collect();
+        let together = block_on(trainer.logprobs(&batch, true)).unwrap();
+        for (trajectory, together) in batch.iter().zip(&together) {
+            let alone = block_on(trainer.logprobs(std::slice::from_ref(trajectory), true)).unwrap();
+            let error = max_error(&alone[0].logp, &together.logp);
+            assert!(error < 1e-4, "{name}, {} tokens: {error}", trajectory.tokens.len());
         }
     }
 }

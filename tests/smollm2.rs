@@ -141,3 +141,39 @@ fn greedy_text_equals_pytorch() {
         assert_eq!(got[0][0].tokens, tokens(&expected["greedy"][kind]["tokens"]), "{kind}");
     }
 }
+
+/// One root and the smallest step: the whole loop on a real model, whose answers may all be wrong.
+#[test]
+fn a_ladder_step_completes_with_honest_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let problems = folder.path().join("problems.jsonl");
+    std::fs::write(&problems, "{\"problem\": \"x*exp(x)\"}\n").unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_stepladder"))
+        .args(["ladder", "--task", "integral", "--json", "--steps", "1"])
+        .args(["--group-size", "2", "--prompts-per-step", "1", "--max-tokens", "12", "--model"])
+        .arg(path())
+        .arg("--problems")
+        .arg(&problems)
+        .arg("--output")
+        .arg(folder.path().join("run"))
+        .env("STEPLADDER_CACHE", folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let events: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("started").len(), 1);
+    assert!(!of("variants").is_empty() && !of("verified").is_empty());
+    let steps = of("step");
+    assert_eq!(steps.len(), 1);
+    let verdicts = &steps[0]["verdicts"];
+    let count = |kind: &str| verdicts[kind].as_u64().unwrap();
+    assert!(count("correct") + count("wrong") + count("malformed") + count("unverifiable") > 0, "{verdicts}");
+    assert_eq!(of("finished")[0]["reason"], "completed");
+    assert!(folder.path().join("run/adapter/adapter_model.safetensors").exists());
+    assert!(folder.path().join("run/report.html").exists());
+}
