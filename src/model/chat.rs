@@ -37,6 +37,11 @@ impl Message {
     pub fn user(content: impl Into<String>) -> Self {
         Self::new("user", content)
     }
+
+    /// Whether the model wrote it, or is to learn it.
+    pub fn is_assistant(&self) -> bool {
+        self.role == "assistant"
+    }
 }
 
 /// A model's chat template.

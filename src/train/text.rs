@@ -1,7 +1,7 @@
 //! Training text to tokens, by a model's own tokenizer and chat template.
 
 use super::data::{Message, Place, TextEncoder};
-use crate::model::chat::{self, ChatTemplate};
+use crate::model::chat::ChatTemplate;
 use crate::model::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
@@ -33,9 +33,7 @@ impl TextEncoder for ModelText<'_> {
                 "use lines with `prompt` and `completion`, or an instruction-tuned model",
             )
         })?;
-        let messages: Vec<chat::Message> =
-            messages.iter().map(|message| chat::Message::new(&message.role, &message.content)).collect();
-        template.render(&messages, add_generation_prompt)
+        template.render(messages, add_generation_prompt)
     }
 
     fn end_token(&self) -> Option<u32> {

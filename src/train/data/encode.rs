@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::record::{Message, Record};
+use super::record::Record;
+use crate::model::chat::Message;
 use crate::{Error, Result};
 
 /// Where a text stands in its sequence; tokenizers treat the beginning differently.

@@ -5,7 +5,8 @@ mod order;
 mod pack;
 mod record;
 
+pub use crate::model::chat::Message;
 pub use encode::{Dataset, Example, Place, TextEncoder};
 pub use order::{Cursor, Order};
 pub use pack::{PackedBatch, pack};
-pub use record::{Message, Record};
+pub use record::Record;

@@ -1,23 +1,9 @@
 //! The lines of a training file.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
-/// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `system`, `user` or `assistant`.
-    pub role: String,
-    /// What is said.
-    pub content: String,
-}
-
-impl Message {
-    /// Whether the model is to learn this turn.
-    pub fn is_assistant(&self) -> bool {
-        self.role == "assistant"
-    }
-}
+use crate::model::chat::Message;
 
 /// One line of a training file, by the fields it has: `text`, `prompt` and `completion`, or `messages`. Other fields
 /// are allowed and mean nothing.
