@@ -1,22 +1,23 @@
 //! One optimizer step: packs, forward, loss on the CPU, backward, AdamW. Sees log-probabilities and rewards, never tasks.
 
+mod arena;
 mod state;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use arena::Arena;
+pub(super) use arena::{arena_bytes, largest_buffer};
 use state::Kept;
 
-use super::backward::{Backward, GradientBuffers};
+use super::backward::Backward;
 use super::loss::{self, LossConfig, LossMetrics, Normalizer, Objective, Sequence};
 use crate::gpu::{Buffer, Gpu, Plan, Recorder};
 use crate::kernel::adamw::{self, Hyper};
 use crate::model::Model;
-use crate::model::block::Activations;
-use crate::model::config::ModelConfig;
 use crate::model::lora::{Layout, Lora};
-use crate::model::packed::{self, Packed, PackedBuffers, bucket};
+use crate::model::packed::{self, Packed, bucket};
 use crate::{Error, Result};
 
 /// A sequence to learn from.
@@ -102,63 +103,6 @@ pub struct Scores {
     pub logp: Vec<f32>,
     /// Nats.
     pub entropy: Vec<f32>,
-}
-
-/// The memory that plans of every bucket share.
-struct Arena {
-    buffers: PackedBuffers,
-    act: Activations,
-    hidden: Vec<Buffer>,
-    coefficient: Buffer,
-    d: GradientBuffers,
-}
-
-impl Arena {
-    fn new(gpu: &Gpu, model: &Model, tokens: usize, rows: usize, rank: usize) -> Result<Self> {
-        let config = model.config();
-        let hidden = (0..=config.num_layers).map(|_| gpu.buffer("hidden", &[tokens, config.hidden_size]));
-        Ok(Self {
-            buffers: PackedBuffers::new(gpu, model, tokens, rows)?,
-            act: Activations::new(gpu, config, tokens, rank)?,
-            hidden: hidden.collect::<Result<_>>()?,
-            coefficient: gpu.buffer("coefficient", &[rows])?,
-            d: GradientBuffers::new(gpu, model, tokens, rows, rank)?,
-        })
-    }
-
-    fn tokens(&self) -> usize {
-        self.buffers.token.len()
-    }
-
-    fn rows(&self) -> usize {
-        self.buffers.index.len()
-    }
-
-    fn first(&self, tokens: usize, rows: usize) -> Result<Self> {
-        let width = |buffer: &Buffer| buffer.shape()[1];
-        Ok(Self {
-            buffers: self.buffers.first(tokens, rows)?,
-            act: self.act.first(tokens)?,
-            hidden: self.hidden.iter().map(|h| h.view(0, &[tokens, width(h)])).collect::<Result<_>>()?,
-            coefficient: self.coefficient.view(0, &[rows])?,
-            d: self.d.first(tokens, rows)?,
-        })
-    }
-}
-
-/// Bytes of everything but the adapter that training keeps on the GPU for passes of up to `tokens` tokens.
-pub(super) fn arena_bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
-    let tokens = bucket(tokens);
-    let hidden = (config.num_layers + 1) * config.hidden_size;
-    PackedBuffers::bytes(config, tokens, tokens)
-        + Activations::bytes(config, tokens, rank)
-        + GradientBuffers::bytes(config, tokens, tokens, rank)
-        + 4 * tokens as u64 * (hidden + 1) as u64
-}
-
-/// The largest buffer among these, in bytes.
-pub(super) fn largest_buffer(config: &ModelConfig, tokens: usize) -> u64 {
-    4 * bucket(tokens) as u64 * config.hidden_size.max(config.intermediate_size).max(config.q_size()) as u64
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
