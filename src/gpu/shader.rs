@@ -61,9 +61,10 @@ macro_rules! includes {
     };
 }
 
-includes!["grid", "reduce", "weight_f32", "weight_f16", "weight_q8", "weight_q8x2", "weight_q4", "random"];
+includes!["grid", "reduce", "weight_f32", "weight_f16", "weight_q8", "weight_q8x2", "weight_q4", "product_f32", "product_f16", "random"];
 
-/// The whole WGSL text of a kernel's file in one variant. Unknown imports become a WGSL error that names them.
+/// The whole WGSL text of a kernel's file in one variant, `enable` directives first, where WGSL wants them. Unknown imports
+/// become a WGSL error that names them.
 pub fn compose(source: &str, variant: &Variant) -> String {
     let mut text = String::new();
     for (name, value) in &variant.constants {
@@ -79,8 +80,12 @@ pub fn compose(source: &str, variant: &Variant) -> String {
         }
     }
     text.push_str(source);
-    let lines: Vec<&str> = text.lines().collect();
+    let (enables, lines): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| line.starts_with("enable "));
     let mut out = String::with_capacity(text.len());
+    for line in enables {
+        let _ = writeln!(out, "{line}");
+    }
     unroll(&lines, &variant.constants, &mut out);
     out
 }
@@ -166,6 +171,14 @@ mod tests {
         assert!(text.contains("fn group_index("));
         let names: Vec<String> = bindings(&text).into_iter().map(|b| b.name).collect();
         assert_eq!(names, ["w", "w_scale", "x"]);
+    }
+
+    #[test]
+    fn enables_stand_first() {
+        let variant = Variant::constants(&[("TILE", 8)]).import("product_f16");
+        let text = compose("//! use grid\nfn f() {}\n", &variant);
+        assert!(text.starts_with("enable f16;\nconst TILE: u32 = 8u;\n"));
+        assert_eq!(text.matches("enable f16;").count(), 1);
     }
 
     #[test]
