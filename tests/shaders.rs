@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 use naga::{AddressSpace, Scalar, StorageAccess, TypeInner};
-use stepladder::gpu::{Kernel, Variant};
 use stepladder::gpu::shader::{bindings, compose};
+use stepladder::gpu::{Kernel, Variant};
 use stepladder::kernel;
 
 /// WebGPU's default limits.

@@ -61,7 +61,18 @@ macro_rules! includes {
     };
 }
 
-includes!["grid", "reduce", "weight_f32", "weight_f16", "weight_q8", "weight_q8x2", "weight_q4", "product_f32", "product_f16", "random"];
+includes![
+    "grid",
+    "reduce",
+    "weight_f32",
+    "weight_f16",
+    "weight_q8",
+    "weight_q8x2",
+    "weight_q4",
+    "product_f32",
+    "product_f16",
+    "random"
+];
 
 /// The whole WGSL text of a kernel's file in one variant, `enable` directives first, where WGSL wants them. Unknown imports
 /// become a WGSL error that names them.
@@ -80,8 +91,7 @@ pub fn compose(source: &str, variant: &Variant) -> String {
         }
     }
     text.push_str(source);
-    let (enables, lines): (Vec<&str>, Vec<&str>) =
-        text.lines().partition(|line| line.starts_with("enable "));
+    let (enables, lines): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("enable "));
     let mut out = String::with_capacity(text.len());
     for line in enables {
         let _ = writeln!(out, "{line}");
