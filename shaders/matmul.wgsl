@@ -5,7 +5,9 @@
 // W may be rows `row0 ..` of a larger matrix: y and dy have `stride` columns and W's first row is column `row0`.
 // Grid: a thread owns TM rows of the output and TN columns (forward) or TN times 8 neighbouring columns (backward_x).
 // Register tiles without workgroup memory; W is decoded once for TM rows. In forward_few a workgroup owns such a tile: its
-// threads share out k, so that neighbours read neighbouring weights, and add up in a fixed order. Reference: tests/reference/matmul.rs
+// threads share out k, so that neighbours read neighbouring weights, and add up in a fixed order.
+// The forward products multiply as an import says (product_f32, product_f16). backward_x is always f32: gradients span more
+// powers of two than f16 has, and the small ones would be lost. Reference: tests/reference/matmul.rs
 //! use grid
 struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -26,15 +28,15 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     let k4 = p.k / 4u;
     var sum: array<f32, TM * TN>;
     for (var l = 0u; l < p.k / 8u; l++) {
-        var input: array<mat2x4<f32>, TM>;
+        var input: array<Input8, TM>;
         for (var i = 0u; i < TM; i++) { // unroll
             let at = min(row + i, p.m - 1u) * k4 + l * 2u;
-            input[i] = mat2x4<f32>(x[at], x[at + 1u]);
+            input[i] = input8(x[at], x[at + 1u]);
         }
         for (var j = 0u; j < TN; j++) { // unroll
-            let weight = load8(min(col + j, last), l, p.k);
+            let weight = weight8(min(col + j, last), l, p.k);
             for (var i = 0u; i < TM; i++) { // unroll
-                sum[i * TN + j] += dot(input[i][0], weight[0]) + dot(input[i][1], weight[1]);
+                sum[i * TN + j] += product8(input[i], weight);
             }
         }
     }
@@ -64,16 +66,15 @@ fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     let k4 = p.k / 4u;
     var sum: array<f32, TM * TN>;
     for (var l = thread; l < p.k / 8u; l += WG) {
-        var weight: array<mat2x4<f32>, TN>;
+        var weight: array<Weight8, TN>;
         for (var j = 0u; j < TN; j++) { // unroll
-            weight[j] = load8(min(col + j, last), l, p.k);
+            weight[j] = weight8(min(col + j, last), l, p.k);
         }
         for (var i = 0u; i < TM; i++) { // unroll
             let at = min(row + i, p.m - 1u) * k4 + l * 2u;
-            let low = x[at];
-            let high = x[at + 1u];
+            let input = input8(x[at], x[at + 1u]);
             for (var j = 0u; j < TN; j++) { // unroll
-                sum[i * TN + j] += dot(low, weight[j][0]) + dot(high, weight[j][1]);
+                sum[i * TN + j] += product8(input, weight[j]);
             }
         }
     }

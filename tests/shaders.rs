@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 use naga::{AddressSpace, Scalar, StorageAccess, TypeInner};
-use stepladder::gpu::Kernel;
 use stepladder::gpu::shader::{bindings, compose};
+use stepladder::gpu::{Kernel, Variant};
 use stepladder::kernel;
 
 /// WebGPU's default limits.
@@ -23,14 +23,14 @@ fn uses_subgroups(text: &str) -> bool {
     text.contains("subgroupAdd(")
 }
 
-/// Every broken rule of one entry point, in words.
-fn problems(kernel: &Kernel, text: &str) -> Vec<String> {
+/// Every broken rule of one entry point, in words. `optional` is what a device need not have and this one has.
+fn problems(kernel: &Kernel, text: &str, optional: Capabilities) -> Vec<String> {
     let module = match naga::front::wgsl::parse_str(text) {
         Ok(module) => module,
         Err(error) => return vec![error.emit_to_string_with_path(text, kernel.stem)],
     };
     // `unpack2x16float` is core WebGPU; naga counts it as a capability because OpenGL ES may lack it.
-    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | optional;
     capabilities.set(Capabilities::SUBGROUP, uses_subgroups(text));
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     if uses_subgroups(text) {
@@ -150,6 +150,14 @@ fn params_problems(kernel: &Kernel, module: &naga::Module) -> Vec<String> {
     found
 }
 
+/// What a device must have for a variant beyond what every WebGPU device has.
+fn optional(variant: &Variant) -> Capabilities {
+    match variant.imports.contains(&"product_f16") {
+        true => Capabilities::SHADER_FLOAT16,
+        false => Capabilities::empty(),
+    }
+}
+
 fn wgsl_folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("wgsl")
 }
@@ -169,7 +177,7 @@ fn every_variant_of_every_kernel_is_valid() {
         let enable = if uses_subgroups(&text) { "enable subgroups;\n" } else { "" };
         std::fs::write(file, format!("// entry: {}\n{enable}{text}", kernel.entry)).unwrap();
         found.extend(
-            problems(&kernel, &text)
+            problems(&kernel, &text, optional(&variant))
                 .into_iter()
                 .map(|problem| format!("{label} {:?} {:?}: {problem}", variant.constants, variant.imports)),
         );
@@ -228,13 +236,13 @@ const GOOD_KERNEL: Kernel = Kernel {
 
 #[test]
 fn a_good_shader_has_no_problem() {
-    assert_eq!(problems(&GOOD_KERNEL, GOOD), Vec::<String>::new());
+    assert_eq!(problems(&GOOD_KERNEL, GOOD, Capabilities::empty()), Vec::<String>::new());
     let idle = GOOD.replace(
         "// [rows]\nvar",
         "// [rows]\n@group(0) @binding(3) var<storage, read> w: array<f32>;   // unused\nvar",
     );
     let kernel = Kernel { bindings: &["x", "y", "w"], ..GOOD_KERNEL };
-    assert_eq!(problems(&kernel, &idle), Vec::<String>::new());
+    assert_eq!(problems(&kernel, &idle, Capabilities::empty()), Vec::<String>::new());
 }
 
 /// (part of the message, text to replace, replacement)
@@ -266,9 +274,10 @@ fn every_rule_catches_a_shader_that_breaks_it() {
         if text.contains("h[i]") {
             text.push_str("@group(0) @binding(9) var<storage, read> h: array<f32>;\n");
         }
-        let found = problems(&GOOD_KERNEL, &text);
+        let found = problems(&GOOD_KERNEL, &text, Capabilities::empty());
         assert!(found.iter().any(|problem| problem.contains(message)), "`{to}`: {found:?}");
     }
     let kernel = Kernel { bindings: &["x", "y", "a", "b", "c", "d", "e", "f", "g"], ..GOOD_KERNEL };
-    assert!(problems(&kernel, GOOD).iter().any(|problem| problem.contains("9 storage buffers")));
+    let found = problems(&kernel, GOOD, Capabilities::empty());
+    assert!(found.iter().any(|problem| problem.contains("9 storage buffers")));
 }

@@ -19,7 +19,7 @@ pub(super) struct Args {
 
 /// Measures the GPU and prints the table.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let options = GpuOptions { name: context.gpu.clone(), ..GpuOptions::default() };
+    let options = GpuOptions { name: context.gpu.clone(), f16: context.f16, ..GpuOptions::default() };
     let report = pollster::block_on(async {
         let gpu = Arc::new(Gpu::open(&options).await?);
         let mut progress = |step: &str| eprintln!("{step}");

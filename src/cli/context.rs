@@ -19,6 +19,8 @@ pub(super) struct Context {
     pub(super) json: bool,
     /// Part of the name of the GPU to use, from `--gpu`, else from `WGPU_ADAPTER_NAME`.
     pub(super) gpu: Option<String>,
+    /// Multiply in 16-bit floats where the GPU can.
+    pub(super) f16: bool,
     /// Time every kernel.
     pub(super) profile: bool,
     cancelled: Arc<AtomicBool>,
@@ -46,7 +48,7 @@ impl Context {
             source: std::io::Error::other(error),
             hint: "run in a terminal that can send signals",
         })?;
-        Ok(Self { json: global.json, gpu, profile: global.profile, cancelled, idle })
+        Ok(Self { json: global.json, gpu, f16: global.f16, profile: global.profile, cancelled, idle })
     }
 
     /// Becomes true when the user asks to stop; long work looks at it between slices.

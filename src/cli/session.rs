@@ -51,8 +51,12 @@ pub(super) struct Session {
 
 /// Opens the device that was asked for.
 pub(super) fn open_gpu(context: &Context, device: &DeviceArgs) -> Result<Arc<Gpu>> {
-    let options =
-        GpuOptions { name: context.gpu.clone(), memory_limit: device.memory_limit, ..GpuOptions::default() };
+    let options = GpuOptions {
+        name: context.gpu.clone(),
+        memory_limit: device.memory_limit,
+        f16: context.f16,
+        ..GpuOptions::default()
+    };
     let gpu = block_on(Gpu::open(&options))?;
     if context.profile {
         gpu.start_profiling()?;

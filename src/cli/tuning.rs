@@ -34,7 +34,7 @@ pub(super) fn choose_kernels(model: &Model) -> Result<()> {
     Ok(())
 }
 
-/// One file for each adapter, driver and version of this program.
+/// One file for each adapter, driver, version of this program, and arithmetic.
 fn cache_file(model: &Model) -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = variable("STEPLADDER_CACHE").or_else(|| {
@@ -42,7 +42,8 @@ fn cache_file(model: &Model) -> Option<PathBuf> {
         cache.map(|cache| cache.join("stepladder"))
     })?;
     let report = model.gpu().report();
-    let name = format!("{} {} {}", report.name, report.driver, env!("CARGO_PKG_VERSION"));
+    let arithmetic = if model.gpu().has_f16() { " f16" } else { "" };
+    let name = format!("{} {} {}{arithmetic}", report.name, report.driver, env!("CARGO_PKG_VERSION"));
     let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     Some(folder.join("tune").join(format!("{name}.json")))
 }

@@ -24,6 +24,8 @@ pub struct GpuOptions {
     pub max_binding: Option<u64>,
     /// Run the kernel variants for software adapters (true) or for GPUs (false), whatever the adapter is.
     pub as_software: Option<bool>,
+    /// Multiply in 16-bit floats where the adapter can; see [`Gpu::has_f16`].
+    pub f16: bool,
 }
 
 /// An adapter, in words.
@@ -85,6 +87,7 @@ pub struct Gpu {
     memory_limit: Option<u64>,
     max_binding: u64,
     software: bool,
+    f16: bool,
     faults: Arc<Faults>,
     pipelines: Pipelines,
     pub(super) choices: Choices,
@@ -113,6 +116,15 @@ const FEATURES: &[(wgpu::Features, &str)] = &[
     (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
     (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative-matrix"),
 ];
+
+/// The optional features to ask for: those that the program uses, as far as they are offered.
+fn wanted_features(offered: wgpu::Features, options: &GpuOptions) -> wgpu::Features {
+    let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
+    wanted.set(wgpu::Features::SHADER_F16, options.f16);
+    // Default limits stand for a device that has nothing but what WebGPU promises.
+    wanted.set(wgpu::Features::SUBGROUP, !options.default_limits);
+    offered & wanted
+}
 
 fn report(adapter: &wgpu::Adapter) -> AdapterReport {
     let info = adapter.get_info();
@@ -196,10 +208,10 @@ impl Gpu {
     async fn from_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
         let report = report(adapter);
         let limits = if options.default_limits { wgpu::Limits::defaults() } else { adapter.limits() };
-        // Default limits stand for a device that has nothing but what WebGPU promises.
-        let optional =
-            if options.default_limits { wgpu::Features::empty() } else { wgpu::Features::SUBGROUP };
-        let features = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | optional);
+        let features = wanted_features(adapter.features(), options);
+        if options.f16 && !features.contains(wgpu::Features::SHADER_F16) {
+            tracing::warn!("{} has no 16-bit arithmetic; it multiplies in 32 bits", report.name);
+        }
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("stepladder"),
@@ -240,6 +252,7 @@ impl Gpu {
             memory_limit: options.memory_limit,
             max_binding: options.max_binding.unwrap_or(u64::MAX),
             software,
+            f16: features.contains(wgpu::Features::SHADER_F16),
             faults,
             pipelines: Pipelines::default(),
             choices: Choices::default(),
@@ -255,6 +268,11 @@ impl Gpu {
     /// Whether the adapter is a program on the CPU (or the options say so): it wants large register tiles, no barriers.
     pub fn is_software(&self) -> bool {
         self.software
+    }
+
+    /// Whether products with weight matrices multiply in 16-bit floats: the options ask for it and the adapter offers it.
+    pub fn has_f16(&self) -> bool {
+        self.f16
     }
 
     /// The memory account.
@@ -356,5 +374,24 @@ impl Gpu {
             Some(variant) => self.pipelines.get(&self.device, kernel, &variant),
             None => self.pipelines.get(&self.device, kernel, variant),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wgpu::Features;
+
+    use super::*;
+
+    #[test]
+    fn optional_features_need_the_adapter_and_f16_the_option_too() {
+        let (off, on) = (GpuOptions::default(), GpuOptions { f16: true, ..GpuOptions::default() });
+        let (all, none) = (Features::all(), Features::empty());
+        let always = Features::TIMESTAMP_QUERY | Features::SUBGROUP;
+        assert_eq!(wanted_features(all, &off), always);
+        assert_eq!(wanted_features(all, &on), always | Features::SHADER_F16);
+        assert_eq!(wanted_features(none, &on), none);
+        let plain = GpuOptions { default_limits: true, ..GpuOptions::default() };
+        assert_eq!(wanted_features(all, &plain), Features::TIMESTAMP_QUERY);
     }
 }

@@ -70,6 +70,8 @@ includes![
     "weight_q8",
     "weight_q8x2",
     "weight_q4",
+    "product_f32",
+    "product_f16",
     "random"
 ];
 
@@ -88,7 +90,8 @@ pub fn with_subgroups(source: &str, variant: &Variant) -> Option<Variant> {
     imports(source).any(|import| import == REDUCE).then(|| variant.clone().import(REDUCE_SUBGROUPS))
 }
 
-/// The whole WGSL text of a kernel's file in one variant. Unknown imports become a WGSL error that names them.
+/// The whole WGSL text of a kernel's file in one variant, `enable` directives first, where WGSL wants them. Unknown imports
+/// become a WGSL error that names them.
 pub fn compose(source: &str, variant: &Variant) -> String {
     let mut text = String::new();
     for (name, value) in &variant.constants {
@@ -104,8 +107,11 @@ pub fn compose(source: &str, variant: &Variant) -> String {
         }
     }
     text.push_str(source);
-    let lines: Vec<&str> = text.lines().collect();
+    let (enables, lines): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("enable "));
     let mut out = String::with_capacity(text.len());
+    for line in enables {
+        let _ = writeln!(out, "{line}");
+    }
     unroll(&lines, &variant.constants, &mut out);
     out
 }
@@ -202,6 +208,14 @@ mod tests {
         assert!(text.contains("subgroupAdd(") && text.matches("fn reduce_sum(").count() == 1, "{text}");
         assert!(!compose(source, &plain).contains("subgroup"));
         assert_eq!(with_subgroups("//! use grid\n", &plain), None);
+    }
+
+    #[test]
+    fn enables_stand_first() {
+        let variant = Variant::constants(&[("TILE", 8)]).import("product_f16");
+        let text = compose("//! use grid\nfn f() {}\n", &variant);
+        assert!(text.starts_with("enable f16;\nconst TILE: u32 = 8u;\n"));
+        assert_eq!(text.matches("enable f16;").count(), 1);
     }
 
     #[test]

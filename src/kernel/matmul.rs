@@ -93,10 +93,12 @@ impl Tile {
         candidates[index.min(candidates.len() - 1)]
     }
 
-    fn variant(self, format: Format) -> Variant {
+    /// `f16`: multiply in f16; only for the forward products.
+    fn variant(self, format: Format, f16: bool) -> Variant {
         let Self { group, rows, cols, .. } = self;
         Variant::constants(&[("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))])
             .import(format.import())
+            .import(if f16 { "product_f16" } else { "product_f32" })
     }
 
     /// Workgroups for `m` rows of `cols` columns or groups of columns.
@@ -115,7 +117,9 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     for (software, m) in [1, 2, 4, 8, 16].into_iter().flat_map(|m| [(true, m), (false, m)]) {
         let products = [Product::Forward, Product::BackwardX];
         for tile in products.into_iter().flat_map(|product| Tile::candidates(product, software, m)) {
-            for variant in Format::ALL.map(|format| tile.variant(format)) {
+            let with = |f16| Format::ALL.map(|format| tile.variant(format, f16)).to_vec();
+            let f16 = if tile.kernel.entry == BACKWARD_X.entry { Vec::new() } else { with(true) };
+            for variant in [with(false), f16].concat() {
                 if !variants.iter().any(|(k, v)| k.entry == tile.kernel.entry && *v == variant) {
                     variants.push((tile.kernel, variant));
                 }
@@ -125,17 +129,18 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     variants
 }
 
-/// y `[m, n]` = x `[m, k]` · Wᵀ, added to y if `accumulate`.
+/// y `[m, n]` = x `[m, k]` · Wᵀ, added to y if `accumulate`. Multiplies in f16 if [`Gpu::has_f16`].
 pub fn forward(rec: &mut Recorder<'_>, w: &Weight, x: &Buffer, y: &Buffer, accumulate: bool) -> Result<()> {
     let [m, k] = x.matrix("matmul", "x")?;
     x.expect("matmul", "x", &[m, w.cols])?;
     y.expect("matmul", "y", &[m, w.rows])?;
     for part in &w.parts {
         let tile = Tile::chosen(rec.gpu(), Product::Forward, w.format, m);
+        let variant = tile.variant(w.format, rec.gpu().has_f16());
         let params = params(m, part.rows, k, part.row0, w.rows, accumulate);
         rec.dispatch(
             &tile.kernel,
-            &tile.variant(w.format),
+            &variant,
             &params,
             &[&part.words, &part.scales, x, y],
             tile.groups(m, part.rows),
@@ -145,7 +150,7 @@ pub fn forward(rec: &mut Recorder<'_>, w: &Weight, x: &Buffer, y: &Buffer, accum
     Ok(())
 }
 
-/// dx `[m, k]` = dy `[m, n]` · W, added to dx if `accumulate`.
+/// dx `[m, k]` = dy `[m, n]` · W, added to dx if `accumulate`. Always in f32: small gradients would vanish in f16.
 pub fn backward_x(
     rec: &mut Recorder<'_>,
     w: &Weight,
@@ -161,7 +166,7 @@ pub fn backward_x(
         let params = params(m, part.rows, k, part.row0, w.rows, accumulate || index > 0);
         rec.dispatch(
             &tile.kernel,
-            &tile.variant(w.format),
+            &tile.variant(w.format, false),
             &params,
             &[&part.words, &part.scales, dy, dx],
             tile.groups(m, k / 8),

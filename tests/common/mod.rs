@@ -62,6 +62,13 @@ impl Policy {
         Self::new(Kind::Exp, dtype, k)
     }
 
+    /// Sums of products of numbers rounded to f16, in which 4 products are added in f16 and the rest in f32: the error
+    /// grows with the number of terms as the sum does, so that their ratio has no √k. The 2 is for operands and sums, both
+    /// of which are rounded.
+    pub fn f16_products() -> Self {
+        Self::of(Dtype::F16, 2)
+    }
+
     fn new(kind: Kind, dtype: Dtype, k: usize) -> Self {
         assert!(k > 0, "a policy needs the number of terms");
         let c = CONSTANTS.iter().find(|entry| entry.0 == kind).unwrap().1;

@@ -33,6 +33,12 @@ pub(crate) fn limited_gpu() -> Arc<Gpu> {
     Arc::new(block_on(Gpu::open(&options)).unwrap())
 }
 
+/// A device that multiplies in f16 where its adapter can.
+pub(crate) fn f16_gpu() -> Arc<Gpu> {
+    let options = GpuOptions { f16: true, ..GpuOptions::default() };
+    Arc::new(block_on(Gpu::open(&options)).unwrap())
+}
+
 pub(crate) fn load(name: &str) -> Arc<Model> {
     load_on(gpu(), name, &mut Folder::open(folder(name)).unwrap(), None)
 }

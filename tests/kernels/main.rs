@@ -105,3 +105,32 @@ fn a_weight_larger_than_a_binding_is_split() {
     }
     run_table(&gpu, &[("matmul and embed", matmul::split)]);
 }
+
+#[test]
+fn products_in_f16_match_their_reference() {
+    for software in [true, false] {
+        let options = GpuOptions { f16: true, as_software: Some(software), ..GpuOptions::default() };
+        run_table(&common::open(&options), &[("matmul in f16", matmul::f16)]);
+    }
+}
+
+#[test]
+fn f16_is_another_arithmetic_where_the_adapter_has_it_and_changes_nothing_where_it_has_not() {
+    for software in [true, false] {
+        let open =
+            |f16| common::open(&GpuOptions { f16, as_software: Some(software), ..GpuOptions::default() });
+        let (full, half) = (open(false), open(true));
+        let offered = half.report().features.contains(&"shader-f16");
+        assert!(!full.has_f16());
+        assert_eq!(half.has_f16(), offered);
+        // One row, a few, many: other kernels and tiles.
+        for m in [1, 5, 20] {
+            let differs = matmul::sample_product(&full, m) != matmul::sample_product(&half, m);
+            assert_eq!(differs, offered, "m {m}, variants for software {software}");
+        }
+        // What f16 clamps stays finite.
+        let weight = if offered { 500.0 } else { 1e6 };
+        assert_eq!(matmul::large_weights(&half, 32), 32.0 * weight);
+        assert_eq!(matmul::large_weights(&full, 32), 32.0 * 1e6);
+    }
+}

@@ -6,7 +6,7 @@ use stepladder::kernel::weight::{Format, Weight};
 use stepladder::kernel::{embed, matmul};
 
 use crate::case::Case;
-use crate::common::{Dtype, Policy, Random, wide};
+use crate::common::{Dtype, Policy, Random, read, read_words, run, wide, words};
 use crate::reference;
 
 /// A packed random matrix and the values that it stands for.
@@ -89,7 +89,7 @@ pub(crate) fn cases() -> Vec<Case> {
             if k % format.column_multiple() == 0 {
                 for (index, m) in ROWS.into_iter().enumerate() {
                     let packed = Packed::random(&mut random, format, n, k);
-                    cases.push(forward(&mut random, &packed, m, index % 2 == 1));
+                    cases.push(forward(&mut random, &packed, m, index % 2 == 1, Dtype::F32));
                     cases.push(backward_x(&mut random, &packed, m, index % 2 == 0));
                 }
             }
@@ -107,7 +107,7 @@ fn terms(k: usize, values: &[f64]) -> f64 {
     (k as f64 * values.iter().map(|w| w * w).sum::<f64>() / values.len() as f64).sqrt()
 }
 
-fn forward(random: &mut Random, w: &Packed, m: usize, accumulate: bool) -> Case {
+fn forward(random: &mut Random, w: &Packed, m: usize, accumulate: bool, dtype: Dtype) -> Case {
     let (n, k) = (w.rows, w.cols);
     let mut case = Case::new(format!("forward {:?} m {m} n {n} k {k}, accumulate {accumulate}", w.format));
     let (x, old) = (random.normal(m * k), random.normal(m * n));
@@ -119,7 +119,8 @@ fn forward(random: &mut Random, w: &Packed, m: usize, accumulate: bool) -> Case 
     }
     let (w, w_values) = (w.clone(), w.values.clone());
     case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], accumulate));
-    case.near(y, want, Policy::of(Dtype::F32, k).rows(n).at_least(terms(k, &w_values)));
+    let policy = if dtype == Dtype::F16 { Policy::f16_products() } else { Policy::of(dtype, k) };
+    case.near(y, want, policy.rows(n).at_least(terms(k, &w_values)));
     case
 }
 
@@ -159,6 +160,66 @@ pub(crate) fn embed() -> Vec<Case> {
     cases
 }
 
+/// Forward products in f16, also of rows that f16 alone could not hold.
+pub(crate) fn f16() -> Vec<Case> {
+    let mut random = Random::new(13);
+    let mut cases = Vec::new();
+    for format in Format::ALL {
+        for (n, k) in [(13, 64), (64, 96), (30, 576)] {
+            for (index, m) in ROWS.into_iter().enumerate() {
+                let packed = Packed::random(&mut random, format, n, k);
+                cases.push(forward(&mut random, &packed, m, index % 2 == 1, Dtype::F16));
+            }
+        }
+        for m in [5, 12] {
+            let packed = Packed::random(&mut random, format, 64, 96);
+            cases.push(wide_range(&mut random, &packed, m));
+        }
+    }
+    cases
+}
+
+/// Rows of very different sizes, most of which overflow or vanish in f16.
+fn wide_range(random: &mut Random, w: &Packed, m: usize) -> Case {
+    let (n, k) = (w.rows, w.cols);
+    let mut case = Case::new(format!("forward {:?} m {m} n {n} k {k}, rows from 1e-20 to 1e20", w.format));
+    let mut x = random.normal(m * k);
+    let sizes: Vec<f32> = (0..m as i32).map(|row| 10f32.powi(row * 40 / (m as i32 - 1) - 20)).collect();
+    for (x, size) in x.chunks_mut(k).zip(&sizes) {
+        x.iter_mut().for_each(|x| *x *= size);
+    }
+    let want = reference::matmul::forward(m, n, k, &w.values, &wide(&x));
+    let (x, y) = (case.input(&[m, k], &x), case.output(&[m, n]));
+    // Each row by its own size; one for all would be that of the largest.
+    for (row, (want, &size)) in want.chunks(n).zip(&sizes).enumerate() {
+        let policy = Policy::f16_products().at_least(f64::from(size) * terms(k, &w.values));
+        case.near_from(y, row * n, want.to_vec(), policy);
+    }
+    let w = w.clone();
+    case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], false));
+    case
+}
+
+/// A product of ones with weights that f16 cannot hold.
+pub(crate) fn large_weights(gpu: &Gpu, k: usize) -> f32 {
+    let w = Weight::new(gpu, "w", Format::F32, 1, k).unwrap();
+    w.write_rows(gpu, 0, &words(&vec![1e6; k]), &[]).unwrap();
+    let x = gpu.upload("x", &[1, k], &vec![1f32; k]).unwrap();
+    let y = gpu.buffer("y", &[1, 1]).unwrap();
+    run(gpu, |rec| matmul::forward(rec, &w, &x, &y, false)).unwrap();
+    read(gpu, &y)[0]
+}
+
+/// The words of one product on `gpu`, the same on every call.
+pub(crate) fn sample_product(gpu: &Gpu, m: usize) -> Vec<u32> {
+    let (mut random, n, k) = (Random::new(14), 30, 96);
+    let w = Packed::random(&mut random, Format::F32, n, k).upload(gpu).unwrap();
+    let x = gpu.upload("x", &[m, k], &random.normal(m * k)).unwrap();
+    let y = gpu.buffer("y", &[m, n]).unwrap();
+    run(gpu, |rec| matmul::forward(rec, &w, &x, &y, false)).unwrap();
+    read_words(gpu, &y)
+}
+
 /// Matrices of several parts where a binding holds a few rows of them.
 pub(crate) fn split() -> Vec<Case> {
     let mut random = Random::new(12);
@@ -166,7 +227,7 @@ pub(crate) fn split() -> Vec<Case> {
     for format in Format::ALL {
         for (m, accumulate) in [(1, false), (9, true)] {
             let packed = Packed::random(&mut random, format, 53, 64);
-            cases.push(forward(&mut random, &packed, m, accumulate));
+            cases.push(forward(&mut random, &packed, m, accumulate, Dtype::F32));
             cases.push(backward_x(&mut random, &packed, m, accumulate));
         }
     }

@@ -84,7 +84,7 @@ fn a_broken_product_is_rejected() {
     check("same_product", "p.k / 8u", "p.k / 8u").unwrap();
     for (name, from, to) in [
         ("last_block_dropped", "l < p.k / 8u", "l < p.k / 8u - 1u"),
-        ("wrong_half", "dot(input[i][1], weight[1])", "dot(input[i][1], weight[0])"),
+        ("wrong_half", "input8(x[at], x[at + 1u])", "input8(x[at], x[at])"),
         ("clamp_dropped_rows", "row + i < p.m", "row + i + 1u < p.m"),
     ] {
         check(name, from, to).expect_err(name);
