@@ -33,6 +33,11 @@ impl Memory {
     pub(super) fn add(&self, bytes: u64) {
         let now = self.current.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.peak.fetch_max(now, Ordering::Relaxed);
+        self.count_allocation();
+    }
+
+    /// Counts a buffer that is not part of the account, such as one for reading back.
+    pub(super) fn count_allocation(&self) {
         self.allocations.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -8,6 +8,7 @@ use super::buffer::{Buffer, Memory};
 use super::choices::Choices;
 use super::pipeline::{Pipeline, Pipelines};
 use super::profile::Account;
+use super::readback::Staging;
 use super::shader::{Kernel, Variant, with_subgroups};
 use crate::{Error, Result};
 
@@ -91,6 +92,7 @@ pub struct Gpu {
     faults: Arc<Faults>,
     pipelines: Pipelines,
     pub(super) choices: Choices,
+    pub(super) staging: Staging,
     account: Account,
 }
 
@@ -256,6 +258,7 @@ impl Gpu {
             faults,
             pipelines: Pipelines::default(),
             choices: Choices::default(),
+            staging: Staging::default(),
             account: Account::default(),
         })
     }

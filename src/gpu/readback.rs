@@ -1,13 +1,52 @@
 //! Reading buffers back, now or a few steps late.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::Gpu;
 use super::buffer::Buffer;
 use crate::{Error, Result};
+
+/// Staging buffers that are kept between reads.
+const KEPT: usize = 8;
+
+/// Staging buffers that no read is using, so that a loop that reads makes none.
+#[derive(Debug, Default)]
+pub(super) struct Staging(Mutex<Vec<wgpu::Buffer>>);
+
+impl Staging {
+    /// The smallest kept buffer of at least `size` bytes, or a new one.
+    fn take(&self, gpu: &Gpu, size: u64) -> wgpu::Buffer {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = kept.iter().enumerate().filter(|(_, buffer)| buffer.size() >= size);
+        if let Some((index, _)) = fits.min_by_key(|(_, buffer)| buffer.size()) {
+            return kept.swap_remove(index);
+        }
+        gpu.memory().count_allocation();
+        gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            // Powers of two serve many sizes.
+            size: size.next_power_of_two().max(256),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Takes an unmapped buffer back.
+    fn give(&self, buffer: wgpu::Buffer) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT {
+            kept.push(buffer);
+        } else {
+            buffer.destroy();
+        }
+    }
+}
 
 /// A copy on its way to the CPU. Await it later, after more work has been submitted.
 #[derive(Debug)]
 pub struct Pending {
     staging: wgpu::Buffer,
+    size: u64,
     mapped: futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
     submission: wgpu::SubmissionIndex,
 }
@@ -15,12 +54,7 @@ pub struct Pending {
 impl Pending {
     fn begin(gpu: &Gpu, parts: &[(&wgpu::Buffer, u64, u64)]) -> Self {
         let size: u64 = parts.iter().map(|part| part.2).sum();
-        let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let staging = gpu.staging.take(gpu, size);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut at = 0;
         for &(buffer, offset, bytes) in parts {
@@ -29,11 +63,11 @@ impl Pending {
         }
         let submission = gpu.queue().submit([encoder.finish()]);
         let (sender, mapped) = futures_channel::oneshot::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+        staging.map_async(wgpu::MapMode::Read, ..size, move |result| {
             // A receiver that was dropped no longer wants the answer.
             let _ = sender.send(result);
         });
-        Self { staging, mapped, submission }
+        Self { staging, size, mapped, submission }
     }
 
     /// Waits for the copy and returns its bytes.
@@ -65,10 +99,11 @@ impl Pending {
             }
         }
         gpu.check()?;
-        let view = self.staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
+        let view = self.staging.get_mapped_range(..self.size).map_err(|error| failed(error.to_string()))?;
         let bytes = view.to_vec();
         drop(view);
-        self.staging.destroy();
+        self.staging.unmap();
+        gpu.staging.give(self.staging);
         Ok(bytes)
     }
 }
