@@ -5,7 +5,7 @@
 use half::{bf16, f16};
 
 use super::source::Dtype;
-use super::source::quant::{GROUP, Group, dequantize, groups};
+use super::source::quant::{GROUP, Group, groups};
 use crate::{Error, Result};
 
 pub use crate::kernel::weight::Format;
@@ -149,18 +149,6 @@ pub fn unpack(packed: &Packed) -> Result<Vec<f32>> {
             }
         })
         .collect())
-}
-
-/// Decodes stored rows and quantises them, or only changes their layout if `target` is `None`.
-///
-/// # Errors
-/// `Shape` if `bytes` is not whole rows.
-pub fn pack_rows(dtype: Dtype, bytes: &[u8], cols: usize, target: Option<Format>) -> Result<Packed> {
-    let Some(format) = target else { return pack(dtype, bytes, cols) };
-    let (block, size) = dtype.block();
-    let mut values = vec![0.0; bytes.len() / size * block];
-    dequantize(dtype, bytes, &mut values)?;
-    pack_as(format, &values, cols)
 }
 
 fn push_group(format: Format, dtype: Dtype, group: &Group, words: &mut Vec<u32>, scales: &mut Vec<[f32; 2]>) {

@@ -39,17 +39,6 @@ impl Tokenizer {
         Ok(Self { inner, continuing, file: file.to_path_buf() })
     }
 
-    /// Reads `tokenizer.json` in `folder`.
-    ///
-    /// # Errors
-    /// `Io` if there is none, `Input` if it is not a tokenizer.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn from_folder(folder: &Path) -> Result<Self> {
-        let file = folder.join("tokenizer.json");
-        let bytes = std::fs::read(&file).map_err(|source| Error::read(&file, source))?;
-        Self::from_bytes(&file, &bytes)
-    }
-
     /// Token ids of `text`. With `add_special`, the model's own begin (and end) tokens are added; leave it off for
     /// text that a chat template made, which contains them. Special tokens written out in `text` become their ids.
     ///
