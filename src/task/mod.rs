@@ -138,6 +138,14 @@ pub trait Task: Send + Sync {
     /// Whether `variant` is `parent` in other clothes (equal up to a constant factor, or by the task's own measure).
     fn is_restatement(&self, parent: &str, variant: &str) -> bool;
 
+    /// The completion that gives `answer`, as a solved example in the context or in training data shows it.
+    fn solution(&self, answer: &str, style: PromptStyle) -> String {
+        match style {
+            PromptStyle::Instruct => format!("<answer>{answer}</answer>"),
+            PromptStyle::Terse => answer.to_owned(),
+        }
+    }
+
     /// Judges a completion.
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict;
 }
