@@ -81,5 +81,8 @@ fn summary(evaluation: &Evaluation) -> String {
         let interval = if k == "1" { format!("  [{low:.1}, {high:.1}]") } else { String::new() };
         lines.push(format!("pass@{k}  {:.1} %{interval}", 100.0 * rate));
     }
+    if evaluation.samples > 1 {
+        lines.push(format!("majority of {}  {:.1} %", evaluation.samples, 100.0 * evaluation.majority));
+    }
     lines.join("\n")
 }

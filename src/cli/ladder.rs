@@ -79,6 +79,9 @@ pub(super) struct Args {
     /// Seed of every random choice
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+    /// Change any setting listed below; may be given several times
+    #[arg(long, value_name = "PATH=VALUE", value_parser = name_value, conflicts_with = "resume")]
+    pub(super) set: Vec<(String, String)>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
@@ -159,6 +162,9 @@ impl Args {
         }
         if let Some(coef) = self.kl_coef {
             settings.set_kl_coef(coef);
+        }
+        for (path, value) in &self.set {
+            settings.set(path, value)?;
         }
         settings.check()?;
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), read_problems);

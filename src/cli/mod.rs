@@ -15,6 +15,7 @@ mod ladder_view;
 mod progress;
 mod score;
 mod session;
+mod study;
 mod train;
 mod ttrl;
 mod tuning;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
+use stepladder::ladder::switches;
 use stepladder::{Error, Result, task};
 
 use context::Context;
@@ -79,6 +81,8 @@ enum Command {
     Ladder(ladder::Args),
     /// Learn for one problem at test time with a temporary adapter, then answer it
     Ttrl(ttrl::Args),
+    /// Run a described study: arms, baselines and seeds at equal token budgets, with table and plots
+    Study(study::Args),
     /// Share of problems solved: pass@1 and pass@k
     Eval(eval::Args),
     /// Grow the tree of variants of one problem, without training
@@ -112,8 +116,18 @@ pub(crate) fn main() -> ExitCode {
 /// The options and help of every command; those that take a task list the tasks and their parameters.
 fn definition() -> clap::Command {
     Cli::command().mut_subcommands(|command| {
-        let takes_task = command.get_arguments().any(|arg| arg.get_id() == "task");
-        if takes_task { command.after_help(tasks_help()) } else { command }
+        let takes = |name: &str| command.get_arguments().any(|arg| arg.get_id() == name);
+        let mut sections = Vec::new();
+        if takes("task") {
+            sections.push(tasks_help());
+        }
+        if takes("set") {
+            sections.push(switches::help());
+        }
+        if command.get_name() == "study" {
+            sections.push(study::FILE_HELP.into());
+        }
+        if sections.is_empty() { command } else { command.after_help(sections.join("\n\n")) }
     })
 }
 
@@ -143,6 +157,7 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         Command::Train(args) => train::run(args, context),
         Command::Ladder(args) => ladder::run(args, context),
         Command::Ttrl(args) => ttrl::run(args, context),
+        Command::Study(args) => study::run(args, context),
         Command::Eval(args) => eval::run(args, context),
         Command::Variants(args) => variants::run(args, context),
         Command::Verify(args) => verify::run(args, context),
@@ -202,11 +217,15 @@ mod tests {
             "ladder --output r --resume",
             "ladder -m tiny --task integral --problems p.jsonl --output r --preset tiny --eval-problems q.jsonl",
             "ttrl -m tiny --task integral --problem -x^2",
+            "ttrl -m tiny --task integral --problems q.jsonl --output a.jsonl --votes 8 --confident 0.9 --set lora.rank=2",
+            "ladder -m tiny --task integral --problems p.jsonl --output r --set variants.enabled=false --set seed=3",
             "eval -m tiny --task integral --problems p.jsonl --samples 4",
             "variants -m tiny --task integral --problem x",
             "verify --task countdown --task-option a=b --problem 1,2=3 --answer 1+2",
             "export -m tiny --adapter a --output o",
             "export -m tiny --adapter a --output o --adapter-only",
+            "study s.toml --output o --publish p --page README.md",
+            "study s.toml --render",
             "bench --quick --json --gpu llvmpipe --profile",
         ] {
             let words = std::iter::once("stepladder").chain(line.split(' '));
@@ -228,6 +247,9 @@ mod tests {
             "ladder -m tiny --task integral --problems p.jsonl",
             "ladder -m tiny --task integral --output r",
             "ladder --output r",
+            "ladder --output r --resume --set seed=1",
+            "ttrl -m tiny --task integral",
+            "ttrl -m tiny --task integral --problem x --problems q",
             "train --output r",
             "train -m tiny --output r",
             "eval -m tiny --task integral --problems p --samples 0",

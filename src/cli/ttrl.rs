@@ -1,21 +1,29 @@
-//! `stepladder ttrl`: test-time reinforcement learning on one problem.
+//! `stepladder ttrl`: test-time reinforcement learning on one problem, or on several one after the other.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 
 use pollster::block_on;
 use serde::Serialize;
+use serde_json::json;
+use stepladder::ladder::learner::Learner;
 use stepladder::ladder::settings::Preset;
 use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
-use stepladder::task::Problem;
+use stepladder::task::{Problem, Task, VerdictKind};
+use stepladder::train::files::{create_folder, write_adapter};
 use stepladder::train::lora_config::LoraConfig;
-use stepladder::{Result, task};
+use stepladder::{Error, Result, task};
 
-use super::args::{DeviceArgs, ModelArgs, TaskArgs, positive};
+use super::args::{DeviceArgs, ModelArgs, TaskArgs, name_value, positive, positive_share};
 use super::context::Context;
 use super::ladder::default_preset;
 use super::ladder_view::View;
-use super::session::Opened;
+use super::session::{Opened, read_problems};
 use super::tuning::choose_kernels;
 
-/// Options of `ttrl`. What is not given comes from the task's defaults for test-time learning.
+/// Options of `ttrl`. What is not given comes from the preset for test-time learning.
 #[derive(Debug, clap::Args, Serialize)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -23,8 +31,31 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) task: TaskArgs,
     /// The problem to solve
-    #[arg(long, allow_hyphen_values = true)]
-    pub(super) problem: String,
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        required_unless_present = "problems",
+        conflicts_with = "problems"
+    )]
+    pub(super) problem: Option<String>,
+    /// Problems to solve one after the other, each with a temporary adapter of its own, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(super) problems: Option<PathBuf>,
+    /// Append each answer to this file; a problem whose answer is there already is not solved again
+    #[arg(long, value_name = "FILE", requires = "problems", conflicts_with = "keep")]
+    pub(super) output: Option<PathBuf>,
+    /// Keep what was learned: each problem goes on from the one before, and the adapter is saved here
+    #[arg(long, value_name = "DIR")]
+    pub(super) keep: Option<PathBuf>,
+    /// Answers that vote [default: 64 paper, 32 small and tiny, 8 software]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) votes: Option<u32>,
+    /// Vote before learning too, and answer at once where this share agrees [default: always learn]
+    #[arg(long, value_name = "SHARE", value_parser = positive_share)]
+    pub(super) confident: Option<f64>,
+    /// Set of defaults: paper, small, software or tiny [default: as for `ladder`, with fewer steps: 100, 40, 4, 20]
+    #[arg(long, value_name = "NAME")]
+    pub(super) preset: Option<String>,
     /// Number of updates
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) steps: Option<u32>,
@@ -43,33 +74,148 @@ pub(super) struct Args {
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
+    /// Change any setting listed below; may be given several times
+    #[arg(long, value_name = "PATH=VALUE", value_parser = name_value)]
+    pub(super) set: Vec<(String, String)>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
 
-/// Learns the problem's neighbourhood in an adapter that is dropped afterwards, and answers by vote.
+/// Learns each problem's neighbourhood in an adapter that is dropped afterwards, and answers by vote.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = task::create(&args.task.task, &args.task.options())?;
-    let problem = Problem { problem: args.problem.clone(), id: None, level: None, answer: None };
-    let settings = args.settings(default_preset(context, &args.model.model, &args.device)?);
-    settings.settings.check()?;
+    let preset = match &args.preset {
+        Some(name) => name.parse()?,
+        None => default_preset(context, &args.model.model, &args.device)?,
+    };
+    let settings = args.settings(preset)?;
+    let problems = args.questions()?;
+    if let Some((file, problem)) =
+        args.problems.as_ref().zip(problems.iter().find(|p| task.canonical(&p.problem).is_err()))
+    {
+        let reason = task.canonical(&problem.problem).err().unwrap_or_default();
+        let text: String = problem.problem.chars().take(60).collect();
+        return Err(Error::input(file, format!("`{text}`"), reason, "correct or remove that line"));
+    }
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let fresh: &LoraConfig = &settings.settings.lora;
     let adapter = opened.trainable(args.model.adapter.as_deref(), fresh, args.seed)?;
-    let problems = [std::slice::from_ref(&problem), &[]];
-    opened.check_run("test-time learning", &settings.settings, &*task, problems, &adapter)?;
+    opened.check_run("test-time learning", &settings.settings, &*task, [&problems, &[]], &adapter)?;
+    if let Some(folder) = &args.keep {
+        create_folder(folder)?;
+    }
+    let mut answers = args.output.as_deref().map(Answers::open).transpose()?;
     let session = opened.load()?;
     choose_kernels(&session.model)?;
     let mut learner = session.learner(context, &adapter)?;
-    let mut view = View::new(context, "TTRL", settings.settings.steps);
-    let outcome = view.host(|host| block_on(ttrl(&mut learner, &*task, &problem, &settings, host)))?;
-    drop(view);
-    context.answer(&outcome, || summary(&outcome))?;
+    let mut solver = Solver { args, context, task: &*task, settings, learner: &mut learner };
+    match &args.problem {
+        Some(_) => {
+            let outcome = solver.solve(0, &problems[0])?;
+            context.answer(&outcome, || summary(&outcome))?;
+        }
+        None => solver.solve_all(&problems, answers.as_mut())?,
+    }
     session.print_profile(context)
 }
 
+struct Solver<'a> {
+    args: &'a Args,
+    context: &'a Context,
+    task: &'a dyn Task,
+    settings: TtrlSettings,
+    learner: &'a mut Learner,
+}
+
+impl Solver<'_> {
+    fn solve(&mut self, index: usize, problem: &Problem) -> Result<TtrlOutcome> {
+        let settings = if self.args.problem.is_some() {
+            self.settings.clone()
+        } else {
+            self.settings.for_question(index)
+        };
+        let mut view = View::new(self.context, "TTRL", settings.settings.steps);
+        let (learner, task) = (&mut *self.learner, self.task);
+        let outcome = view.host(|host| block_on(ttrl(learner, task, problem, &settings, host)))?;
+        if let Some(folder) = &self.args.keep {
+            write_adapter(folder, &block_on(self.learner.adapter_file())?)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Solves those that `answers` does not hold yet; each answer is printed and kept as soon as it is there.
+    fn solve_all(&mut self, problems: &[Problem], mut answers: Option<&mut Answers>) -> Result<()> {
+        let (mut solved, mut asked, mut skipped) = (0, 0, 0);
+        for (index, problem) in problems.iter().enumerate() {
+            if answers.as_ref().is_some_and(|answers| answers.known.contains(&problem.problem)) {
+                skipped += 1;
+                continue;
+            }
+            let outcome = self.solve(index, problem)?;
+            asked += 1;
+            solved +=
+                usize::from(outcome.verdict.as_ref().is_some_and(|v| v.verdict == VerdictKind::Correct));
+            if let Some(answers) = &mut answers {
+                answers.append(&outcome)?;
+            }
+            self.context.answer(&outcome, || format!("{}\n{}\n", problem.problem, summary(&outcome)))?;
+        }
+        let total = json!({ "problems": asked, "correct": solved, "answered_before": skipped });
+        self.context.answer(&total, || format!("{solved} of {asked} solved, {skipped} answered before"))
+    }
+}
+
+/// A file of outcomes, one JSON object a line.
+struct Answers {
+    path: PathBuf,
+    file: File,
+    known: HashSet<String>,
+}
+
+impl Answers {
+    /// Opens the file and reads which problems it answers. A last line without an end is what a killed process left and is cut off.
+    fn open(path: &Path) -> Result<Self> {
+        let open = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path);
+        let mut file = open.map_err(|source| Error::write(path, source))?;
+        let (mut known, mut whole, mut line) = (HashSet::new(), 0, String::new());
+        let mut reader = BufReader::new(&mut file);
+        while reader.read_line(&mut line).map_err(|source| Error::read(path, source))? > 0
+            && line.ends_with('\n')
+        {
+            let outcome: TtrlOutcome = serde_json::from_str(&line).map_err(|error| {
+                let hint = "name a file that `ttrl --output` made, or a new one";
+                Error::input(path, format!("line {}", known.len() + 1), error.to_string(), hint)
+            })?;
+            known.insert(outcome.problem);
+            whole += line.len() as u64;
+            line.clear();
+        }
+        let cut =
+            file.set_len(whole).and_then(|()| std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)));
+        cut.map_err(|source| Error::write(path, source))?;
+        Ok(Self { path: path.to_owned(), file, known })
+    }
+
+    fn append(&mut self, outcome: &TtrlOutcome) -> Result<()> {
+        let failed = |source| Error::write(&self.path, source);
+        let mut line = serde_json::to_string(outcome).map_err(|error| failed(error.into()))?;
+        line.push('\n');
+        self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()).map_err(failed)
+    }
+}
+
 impl Args {
-    fn settings(&self, preset: Preset) -> TtrlSettings {
+    fn questions(&self) -> Result<Vec<Problem>> {
+        match (&self.problem, &self.problems) {
+            (Some(problem), _) => {
+                Ok(vec![Problem { problem: problem.clone(), id: None, level: None, answer: None }])
+            }
+            (None, Some(file)) => read_problems(file),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    fn settings(&self, preset: Preset) -> Result<TtrlSettings> {
         let mut settings = TtrlSettings::preset(preset);
         let inner = &mut settings.settings;
         let set = |to: &mut usize, from: Option<u32>| *to = from.map_or(*to, |n| n as usize);
@@ -78,12 +224,19 @@ impl Args {
         inner.curriculum.probe_samples = inner.curriculum.probe_samples.min(inner.group_size);
         if let Some(max_tokens) = self.max_tokens {
             inner.set_max_tokens(max_tokens as usize);
-            settings.sampling.max_tokens = max_tokens as usize;
         }
         inner.steps = self.steps.map_or(inner.steps, u64::from);
         inner.learning_rate = self.learning_rate.unwrap_or(inner.learning_rate);
         inner.seed = self.seed;
-        settings
+        for (path, value) in &self.set {
+            inner.set(path, value)?;
+        }
+        settings.sampling = settings.settings.sampling;
+        set(&mut settings.votes, self.votes);
+        settings.confident = self.confident;
+        settings.keep = self.keep.is_some();
+        settings.check()?;
+        Ok(settings)
     }
 }
 

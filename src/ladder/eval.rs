@@ -14,7 +14,8 @@ use crate::ladder::settings::EvaluationSettings;
 use crate::ladder::state::Host;
 use crate::ladder::stats::{mean_with_ci, pass_at_k};
 use crate::ladder::step::logged;
-use crate::task::{Problem, Task, VerdictKind};
+use crate::ladder::vote::{self, Vote};
+use crate::task::{Problem, Task, Verdict, VerdictKind};
 use crate::train::rng::stream;
 
 /// Problems whose first answer goes into the `evaluated` event.
@@ -37,11 +38,19 @@ pub struct ProblemResult {
     pub level: Option<u32>,
     /// Correct samples.
     pub correct: usize,
+    /// The answer that most samples gave, and whether it is right; `None` if no sample held one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub majority: Option<Vote>,
     /// Every sample with its judgement.
     pub samples: Vec<JudgedSample>,
 }
 
 impl ProblemResult {
+    /// Whether the answer of the majority is right.
+    pub fn majority_correct(&self) -> bool {
+        self.majority.as_ref().is_some_and(|vote| vote.verdict.verdict == VerdictKind::Correct)
+    }
+
     /// Share of correct samples.
     pub fn pass_rate(&self) -> f64 {
         self.correct as f64 / self.samples.len().max(1) as f64
@@ -62,6 +71,8 @@ pub struct Evaluation {
     pub pass_at: BTreeMap<String, f64>,
     /// 95 % interval of pass@1 ([`mean_with_ci`]).
     pub ci95: [f64; 2],
+    /// Share of problems whose majority answer is right: maj@k for k samples, without a verifier's help.
+    pub majority: f64,
     /// pass@1 by level, problems without a level last.
     pub by_level: Vec<LevelResult>,
     /// Judgements of all samples.
@@ -96,13 +107,15 @@ impl Evaluation {
                 LevelResult { level, n: results.len(), pass_at_1, ci95 }
             })
             .collect();
+        let voted = problems.iter().filter(|result| result.majority_correct()).count();
+        let majority = voted as f64 / problems.len().max(1) as f64;
         let mut verdicts = VerdictCounts::default();
         let mut tokens = 0;
         for sample in problems.iter().flat_map(|result| &result.samples) {
             verdicts.add(sample.verdict.verdict, sample.finished);
             tokens += sample.tokens;
         }
-        Self { n: problems.len(), samples, pass_at, ci95, by_level, verdicts, tokens, problems }
+        Self { n: problems.len(), samples, pass_at, ci95, majority, by_level, verdicts, tokens, problems }
     }
 
     /// pass@1 with its interval.
@@ -174,13 +187,17 @@ pub async fn evaluate<P: Policy>(
         .iter()
         .zip(answers)
         .map(|(problem, samples)| {
+            let verdicts: Vec<Verdict> =
+                samples.iter().map(|sample| task.verify(problem, &sample.text)).collect();
+            let majority = vote::count(task, problem, &verdicts).into_iter().next();
             let samples: Vec<JudgedSample> =
-                samples.iter().map(|sample| logged(sample, &task.verify(problem, &sample.text))).collect();
+                samples.iter().zip(&verdicts).map(|(sample, verdict)| logged(sample, verdict)).collect();
             ProblemResult {
                 problem: problem.problem.clone(),
                 id: problem.id.clone(),
                 level: problem.level,
                 correct: samples.iter().filter(|s| s.verdict.verdict == VerdictKind::Correct).count(),
+                majority,
                 samples,
             }
         })

@@ -283,6 +283,22 @@ impl Policy for Learner {
         })
     }
 
+    fn encode_text(&self, text: &str) -> Result<Vec<u32>> {
+        self.language.tokenizer.encode(text, true)
+    }
+
+    async fn logprobs(&mut self, sequences: &[(usize, Vec<u32>)], adapter: bool) -> Result<Vec<Vec<f32>>> {
+        let batch: Vec<Trajectory> = sequences
+            .iter()
+            .map(|(first, tokens)| {
+                let scored = (0..tokens.len()).map(|t| t + 1 >= *first).collect();
+                Trajectory::supervised(tokens.clone(), scored)
+            })
+            .collect();
+        let scores = self.trainer.logprobs(&batch, adapter).await?;
+        Ok(scores.into_iter().map(|scores| scores.logp).collect())
+    }
+
     async fn adapter(&mut self) -> Result<Vec<AdapterFile>> {
         let (config, weights) = self.adapter_file().await?.to_bytes()?;
         Ok(vec![

@@ -9,6 +9,7 @@ mod engine;
 pub mod eval;
 pub mod events;
 pub mod learner;
+pub mod library;
 pub mod policy;
 pub mod presets;
 pub mod report;
@@ -19,6 +20,10 @@ pub mod settings;
 pub mod state;
 pub mod stats;
 mod step;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod study;
+pub mod switches;
 pub mod tree;
 pub mod ttrl;
 pub mod variants;
+pub mod vote;

@@ -145,6 +145,19 @@ pub trait Policy {
     async fn update(&mut self, groups: &[Vec<Episode<'_>>], settings: &UpdateSettings)
     -> Result<UpdateStats>;
 
+    /// Tokens of a plain text, as the model would read it.
+    ///
+    /// # Errors
+    /// The tokenizer's.
+    fn encode_text(&self, text: &str) -> Result<Vec<u32>>;
+
+    /// Log-probabilities at temperature 1 of the tokens of each `(first, tokens)` from place `first` (at least 1) on, given those
+    /// before; under the live adapter, or under the base model without one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Usage`] for a sequence longer than the context; GPU errors.
+    async fn logprobs(&mut self, sequences: &[(usize, Vec<u32>)], adapter: bool) -> Result<Vec<Vec<f32>>>;
+
     /// The adapter as the files of a PEFT folder.
     ///
     /// # Errors

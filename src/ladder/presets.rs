@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ladder::policy::Sampling;
 use crate::ladder::settings::{
-    CurriculumSettings, EvaluationSettings, Rewards, Settings, VariantMix, VariantSettings,
+    CurriculumSettings, EvaluationSettings, Method, Rewards, Settings, VariantMix, VariantSettings,
 };
 use crate::ladder::tree::Limits;
 use crate::train::lora_config::LoraConfig;
@@ -62,6 +62,7 @@ impl Settings {
     fn paper() -> Self {
         Self {
             seed: 0,
+            method: Method::PolicyGradient,
             steps: 250,
             token_budget: None,
             prompts_per_step: 128,
@@ -89,6 +90,8 @@ impl Settings {
                 temperatures: vec![0.8, 1.0, 1.2, 1.4],
                 sampling: Sampling { max_tokens: 1536, ..Sampling::default() },
                 personas: personas(),
+                extend_library: 0,
+                check_solvable: false,
             },
             curriculum: CurriculumSettings {
                 adaptive: false,
@@ -135,6 +138,7 @@ impl Settings {
                 limits: Limits { depth: 3, children: 30, nodes: 2000, problem_bytes: 200 },
                 transformations: [3, 6],
                 sampling: Sampling { max_tokens: 320, top_p: 0.95, ..answer },
+                check_solvable: true,
                 ..paper.variants
             },
             curriculum: CurriculumSettings {

@@ -263,6 +263,7 @@ impl<P: Policy> Run<'_, '_, P> {
 
     async fn grow(&mut self) -> Result<()> {
         let engine = &mut self.engine;
+        engine.extend_library().await?;
         let count = engine.progress.pending.len().min(GROW_BATCH);
         let parents: Vec<u32> = engine.progress.pending.drain(..count).collect();
         engine.grow(&parents).await?;

@@ -17,6 +17,8 @@ use crate::{Error, Result};
 pub struct Settings {
     /// Seed of everything random.
     pub seed: u64,
+    /// What is learnt from the judged attempts.
+    pub method: Method,
     /// Optimizer steps of the run.
     pub steps: u64,
     /// Stop when this many training rollout tokens are spent, variants included; `None` is no limit.
@@ -49,6 +51,17 @@ pub struct Settings {
     pub evaluation: EvaluationSettings,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
+}
+
+/// What is learnt from judged attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Right attempts are made likelier and wrong ones less likely, by their advantages (the GRPO family).
+    PolicyGradient,
+    /// Supervised steps on the distinct right attempts alone, drawn anew from the policy in every step (expert iteration;
+    /// STaR, arXiv 2203.14465, without rationalisation): the baseline that learns from what it solved itself.
+    ExpertIteration,
 }
 
 /// Reward of a completion by its judgement. An unverifiable completion has none and never enters a gradient.
@@ -89,6 +102,12 @@ pub struct VariantSettings {
     pub sampling: Sampling,
     /// Personas that prompts cycle through; empty is none.
     pub personas: Vec<String>,
+    /// Transformations of each kind in use that the model adds to the task's library before it writes the first variant
+    /// (the paper's library is written by the model); 0 is none. Terse prompts name no transformations.
+    pub extend_library: usize,
+    /// Refuse variants whose task says that no answer to them could be found or confirmed
+    /// ([`crate::task::Task::solvable`]).
+    pub check_solvable: bool,
 }
 
 /// Shares of the kinds of variants.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::events::{Event, EventSink, PassRate};
+use crate::ladder::library::Transformation;
 use crate::ladder::policy::AdapterFile;
 use crate::ladder::tree::{Node, Rejection};
 use crate::train::checkpoint::State;
@@ -25,6 +26,12 @@ pub struct Progress {
     pub levels_grown: u32,
     /// Place in the cycles of temperatures and personas.
     pub cycle: Cycle,
+    /// Transformations that the model wrote.
+    #[serde(default)]
+    pub library: Vec<Transformation>,
+    /// Whether it was asked for them.
+    #[serde(default)]
+    pub library_extended: bool,
     /// Updates in a row that were not finite.
     pub non_finite_in_a_row: u32,
     /// Training rollout tokens so far, variants included.
@@ -54,6 +61,8 @@ impl Progress {
             pending: VecDeque::new(),
             levels_grown: 0,
             cycle: Cycle::default(),
+            library: Vec::new(),
+            library_extended: false,
             non_finite_in_a_row: 0,
             total_rollout_tokens: 0,
             variant_tokens: 0,

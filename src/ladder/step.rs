@@ -9,9 +9,10 @@ use crate::ladder::events::{
     self, Event, JudgedSample, Phase, RolloutRate, VerdictCounts, WarningCode, finite, logged_text,
 };
 use crate::ladder::policy::{Episode, Policy, Sample, SampleRequest, UpdateSettings, UpdateStats};
-use crate::ladder::settings::Rewards;
+use crate::ladder::settings::{Method, Rewards};
 use crate::task::{Verdict, VerdictKind};
 use crate::train::advantage::advantages;
+use crate::train::loss::LossName;
 
 /// Completions of one problem, judged.
 #[derive(Debug, Default)]
@@ -41,6 +42,15 @@ impl Group {
                 },
             )
             .collect()
+    }
+
+    /// The distinct right completions that ended by themselves: what expert iteration learns.
+    fn solutions(&self) -> Vec<&Sample> {
+        let mut texts = HashSet::new();
+        let judged = self.samples.iter().zip(&self.verdicts);
+        let right =
+            judged.filter(|(sample, verdict)| verdict.verdict == VerdictKind::Correct && sample.finished);
+        right.map(|(sample, _)| sample).filter(|sample| texts.insert(sample.text.as_str())).collect()
     }
 }
 
@@ -138,6 +148,8 @@ impl<P: Policy> Engine<'_, '_, P> {
     async fn collect(&mut self, step: u64) -> Result<Collected> {
         let settings = self.settings;
         let c = &settings.curriculum;
+        // Probes look for outcomes that differ; expert iteration wants any right one.
+        let expert = settings.method == Method::ExpertIteration;
         let mut collected = Collected::default();
         for round in 0..=c.refill_rounds {
             let found = collected.with_signal.len();
@@ -163,7 +175,7 @@ impl<P: Policy> Engine<'_, '_, P> {
                 .map(|&id| {
                     let promising = self.tree.node(id).recent_attempts >= c.probe_until
                         && beliefs.posterior(id).signal(settings.group_size) >= c.probe_threshold;
-                    let whole = c.probe_samples == 0 || promising;
+                    let whole = c.probe_samples == 0 || promising || expert;
                     (id, if whole { settings.group_size } else { c.probe_samples })
                 })
                 .collect();
@@ -182,9 +194,8 @@ impl<P: Policy> Engine<'_, '_, P> {
             if !second.is_empty() {
                 self.rollout(step, &second, &mut collected).await?;
             }
-            let rewards: Vec<Vec<Option<f32>>> =
-                chosen.iter().map(|id| self.rewards_of(&collected.groups[id])).collect();
-            let signals = advantages(settings.loss.advantage, &rewards).has_signal;
+            let groups: Vec<&Group> = chosen.iter().map(|id| &collected.groups[id]).collect();
+            let signals = self.signals(&groups);
             let beliefs = Beliefs::of(&self.tree, c);
             for (&id, signal) in chosen.iter().zip(signals) {
                 // Probes alone are too few for a group's statistics.
@@ -197,6 +208,18 @@ impl<P: Policy> Engine<'_, '_, P> {
             }
         }
         Ok(collected)
+    }
+
+    /// Whether each group teaches something by the method in use.
+    fn signals(&self, groups: &[&Group]) -> Vec<bool> {
+        match self.settings.method {
+            Method::ExpertIteration => groups.iter().map(|group| !group.solutions().is_empty()).collect(),
+            Method::PolicyGradient => {
+                let rewards: Vec<Vec<Option<f32>>> =
+                    groups.iter().map(|group| self.rewards_of(group)).collect();
+                advantages(self.settings.loss.advantage, &rewards).has_signal
+            }
+        }
     }
 
     fn rewards_of(&self, group: &Group) -> Vec<Option<f32>> {
@@ -271,29 +294,37 @@ impl<P: Policy> Engine<'_, '_, P> {
             return Ok(None);
         }
         self.host.check_cancelled()?;
+        let (episodes, loss) = match self.settings.method {
+            Method::PolicyGradient => (self.episodes(groups), self.settings.loss.clone()),
+            Method::ExpertIteration => {
+                let solved = groups.iter().map(|group| {
+                    let episode = |sample| Episode { prompt: &group.prompt, sample, advantage: 1.0 };
+                    group.solutions().into_iter().map(episode).collect()
+                });
+                (solved.collect(), LossName::Sft.config(self.settings.sampling.max_tokens))
+            }
+        };
+        let settings = UpdateSettings { loss, learning_rate, optimizer: self.settings.optimizer };
+        self.policy.update(&episodes, &settings).await.map(Some)
+    }
+
+    /// Every completion with its advantage; those without a reward are left out.
+    fn episodes<'g>(&self, groups: &[&'g Group]) -> Vec<Vec<Episode<'g>>> {
         let rewards: Vec<Vec<Option<f32>>> = groups.iter().map(|group| self.rewards_of(group)).collect();
         let computed = advantages(self.settings.loss.advantage, &rewards);
-        let episodes: Vec<Vec<Episode<'_>>> = groups
-            .iter()
-            .zip(&computed.values)
-            .map(|(group, values)| {
-                group
-                    .samples
-                    .iter()
-                    .zip(values)
-                    .filter(|(sample, _)| !sample.tokens.is_empty())
-                    .filter_map(|(sample, advantage)| {
-                        advantage.map(|advantage| Episode { prompt: &group.prompt, sample, advantage })
-                    })
-                    .collect()
-            })
-            .collect();
-        let settings = UpdateSettings {
-            loss: self.settings.loss.clone(),
-            learning_rate,
-            optimizer: self.settings.optimizer,
+        let group_episodes = |(group, values): (&&'g Group, &Vec<Option<f32>>)| {
+            let group: &'g Group = group;
+            group
+                .samples
+                .iter()
+                .zip(values)
+                .filter(|(sample, _)| !sample.tokens.is_empty())
+                .filter_map(|(sample, advantage)| {
+                    advantage.map(|advantage| Episode { prompt: &group.prompt, sample, advantage })
+                })
+                .collect()
         };
-        self.policy.update(&episodes, &settings).await.map(Some)
+        groups.iter().zip(&computed.values).map(group_episodes).collect()
     }
 
     fn report(

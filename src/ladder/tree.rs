@@ -38,6 +38,8 @@ pub enum Rejection {
     Invalid,
     /// Longer than the limit.
     TooLong,
+    /// No answer to it could be found or confirmed, as far as the task can tell.
+    Unsolvable,
     /// The parent, or another ancestor, in other clothes.
     Restatement,
     /// The same problem is in the tree already.
@@ -54,6 +56,7 @@ impl Rejection {
         match self {
             Self::Invalid => "it is not a problem of the task",
             Self::TooLong => "it is too long",
+            Self::Unsolvable => "no answer to it could be found or confirmed",
             Self::Restatement => "it restates its parent",
             Self::Duplicate => "it occurs twice",
             Self::HeldOut => "it is a held-out problem",
@@ -157,6 +160,8 @@ pub struct Proposal<'a> {
     pub transformations: &'a [String],
     /// Current step.
     pub step: u64,
+    /// Whether the task is asked if the problem can be solved.
+    pub check_solvable: bool,
 }
 
 /// The problems of a run. Nodes are never removed, so ids are indices.
@@ -349,6 +354,9 @@ impl Tree {
         }
         if self.by_canonical.contains_key(&canonical) {
             return Err(Rejection::Duplicate);
+        }
+        if proposal.check_solvable && task.solvable(proposal.problem).is_err() {
+            return Err(Rejection::Unsolvable);
         }
         Ok(canonical)
     }

@@ -9,15 +9,17 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ladder::engine::{Engine, sample};
+use crate::ladder::engine::Engine;
 use crate::ladder::events::{self, Event, FinishReason, Phase, WarningCode};
 use crate::ladder::policy::{Policy, Sample, SampleRequest, Sampling};
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::state::{Host, Progress};
 use crate::ladder::tree::Tree;
 use crate::ladder::variants::single_root;
+use crate::ladder::vote::{self, Vote};
 use crate::task::{Problem, Task, Verdict};
 use crate::train::guard::MAX_NON_FINITE;
+use crate::train::rng::stream;
 use crate::{Error, Result};
 
 /// How one problem is learned and answered.
@@ -30,6 +32,9 @@ pub struct TtrlSettings {
     pub votes: usize,
     /// How they are drawn.
     pub sampling: Sampling,
+    /// Ask for a vote before anything is learnt, and answer at once if this share of it agrees: agreement is what a model
+    /// can know of its own certainty without a verifier. `None` always learns.
+    pub confident: Option<f64>,
     /// Keep the adapter instead of dropping it.
     pub keep: bool,
 }
@@ -46,17 +51,8 @@ impl TtrlSettings {
         };
         let settings = Settings::preset(preset);
         let sampling = settings.sampling;
-        Self { settings: Settings { steps, ..settings }, votes, sampling, keep: false }
+        Self { settings: Settings { steps, ..settings }, votes, sampling, confident: None, keep: false }
     }
-}
-
-/// A class of equal answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vote {
-    /// The answer as it was first written.
-    pub answer: String,
-    /// How many answers were equal to it.
-    pub count: usize,
 }
 
 /// What test-time RL on one problem came to.
@@ -93,20 +89,43 @@ pub async fn ttrl<P: Policy>(
     settings: &TtrlSettings,
     host: &mut Host<'_>,
 ) -> Result<TtrlOutcome> {
-    settings.settings.check()?;
-    if settings.votes == 0 || settings.sampling.max_tokens == 0 {
-        return Err(Error::usage(
-            "--votes",
-            "there is nothing to vote with",
-            "use at least one vote of one token",
-        ));
-    }
+    settings.check()?;
     let tree = single_root(task, problem)?;
     policy.push_adapter().await?;
     let outcome = learn_and_vote(policy, task, problem, settings, host, tree).await;
     policy.pop_adapter(settings.keep && outcome.is_ok()).await?;
     outcome
 }
+
+impl TtrlSettings {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the setting.
+    pub fn check(&self) -> Result<()> {
+        self.settings.check()?;
+        if self.votes == 0 || self.sampling.max_tokens == 0 {
+            return Err(Error::usage(
+                "--votes",
+                "there is nothing to vote with",
+                "use at least one vote of one token",
+            ));
+        }
+        if self.confident.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+            return Err(Error::usage("--confident", "is not a share", "use a number above 0 and up to 1"));
+        }
+        self.sampling.validate()
+    }
+
+    /// The same for question `index` of several, with a seed of its own.
+    pub fn for_question(&self, index: usize) -> Self {
+        let seed = rand::Rng::next_u64(&mut stream(self.settings.seed, &[QUESTION, index as u64]));
+        Self { settings: Settings { seed, ..self.settings.clone() }, ..self.clone() }
+    }
+}
+
+/// Names the random streams of questions that are answered one after the other.
+const QUESTION: u64 = 0x7174_696f;
 
 async fn learn_and_vote<P: Policy>(
     policy: &mut P,
@@ -128,19 +147,17 @@ async fn learn_and_vote<P: Policy>(
         held_out: 0,
         resumed_from: None,
     }))?;
-    learn(&mut engine).await?;
-    let (nodes, progress) = (engine.tree.len(), engine.progress);
-    let style = policy.prompt_style();
-    let mut random = progress.random;
-    let request = SampleRequest {
-        prompt: policy.encode_prompt(&task.prompt(&problem.problem, style))?,
-        samples: settings.votes,
-        sampling: settings.sampling,
-        seed: random.seed(),
+    let mut vote_tokens = 0;
+    let mut votes = match settings.confident {
+        Some(_) => engine.vote(problem, settings, &mut vote_tokens).await?,
+        None => Vec::new(),
     };
-    let answers = sample(policy, host, Phase::Vote, progress.step, &[request]).await?;
-    let samples: Vec<Sample> = answers.into_iter().flatten().collect();
-    let (votes, verdict) = decide(task, problem, &samples);
+    let agreed = votes.first().map_or(0.0, |vote| vote.count as f64 / settings.votes as f64);
+    if settings.confident.is_none_or(|share| agreed < share) {
+        learn(&mut engine).await?;
+        votes = engine.vote(problem, settings, &mut vote_tokens).await?;
+    }
+    let (nodes, progress) = (engine.tree.len(), engine.progress);
     let budget = settings.settings.token_budget.is_some_and(|budget| progress.total_rollout_tokens >= budget);
     host.emit(&Event::Finished(events::Finished {
         reason: if budget { FinishReason::TokenBudget } else { FinishReason::Completed },
@@ -153,12 +170,12 @@ async fn learn_and_vote<P: Policy>(
     Ok(TtrlOutcome {
         problem: problem.problem.clone(),
         answer: votes.first().map(|vote| vote.answer.clone()),
-        verdict,
+        verdict: votes.first().map(|vote| vote.verdict.clone()),
         votes,
         steps: progress.step,
         nodes,
         rollout_tokens: progress.total_rollout_tokens,
-        vote_tokens: samples.iter().map(|sample| sample.tokens.len()).sum(),
+        vote_tokens,
     })
 }
 
@@ -185,19 +202,26 @@ async fn learn<P: Policy>(engine: &mut Engine<'_, '_, P>) -> Result<()> {
     Ok(())
 }
 
-/// Counts equal answers. Answers are equal if their canonical forms are, or, in a task whose answers are not of the
-/// form of its problems, if their normalised texts are. Ties go to the answer that was given first.
-fn decide(task: &dyn Task, problem: &Problem, samples: &[Sample]) -> (Vec<Vote>, Option<Verdict>) {
-    let mut classes: Vec<(String, Vote, Verdict)> = Vec::new();
-    for verdict in samples.iter().map(|sample| task.verify(problem, &sample.text)) {
-        let Some(answer) = verdict.answer.clone() else { continue };
-        let class = task.canonical(&answer).unwrap_or_else(|_| answer.clone());
-        match classes.iter_mut().find(|(known, ..)| *known == class) {
-            Some((_, vote, _)) => vote.count += 1,
-            None => classes.push((class, Vote { answer, count: 1 }, verdict)),
-        }
+impl<P: Policy> Engine<'_, '_, P> {
+    /// Answers `problem` as often as there are votes, and counts equal answers.
+    async fn vote(
+        &mut self,
+        problem: &Problem,
+        settings: &TtrlSettings,
+        tokens: &mut usize,
+    ) -> Result<Vec<Vote>> {
+        let style = self.policy.prompt_style();
+        let request = SampleRequest {
+            prompt: self.policy.encode_prompt(&self.task.prompt(&problem.problem, style))?,
+            samples: settings.votes,
+            sampling: settings.sampling,
+            seed: self.progress.random.seed(),
+        };
+        let answers = self.sample(Phase::Vote, self.progress.step, &[request]).await?;
+        let samples: Vec<Sample> = answers.into_iter().flatten().collect();
+        *tokens += samples.iter().map(|sample| sample.tokens.len()).sum::<usize>();
+        let verdicts: Vec<Verdict> =
+            samples.iter().map(|sample| self.task.verify(problem, &sample.text)).collect();
+        Ok(vote::count(self.task, problem, &verdicts))
     }
-    classes.sort_by_key(|(_, vote, _)| std::cmp::Reverse(vote.count));
-    let verdict = classes.first().map(|(.., verdict)| verdict.clone());
-    (classes.into_iter().map(|(_, vote, _)| vote).collect(), verdict)
 }

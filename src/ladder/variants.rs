@@ -105,8 +105,8 @@ fn apportion(mix: &VariantMix, total: usize) -> [(VariantKind, usize); 3] {
 /// The prompts for `wanted` variants of `problem`. Prompts that come out equal (terse ones name neither persona nor
 /// transformations) are merged, so that their samples share a KV cache.
 fn plan(
-    task: &dyn Task,
-    style: PromptStyle,
+    (task, style): (&dyn Task, PromptStyle),
+    library: &dyn Fn(VariantKind) -> Vec<String>,
     settings: &VariantSettings,
     problem: &str,
     wanted: usize,
@@ -126,12 +126,12 @@ fn plan(
             cycle.temperature += 1;
             let (mut transformations, mut persona) = (Vec::new(), None);
             if !terse {
-                let library = task.transformations(kind);
+                let library = library(kind);
                 let [fewest, most] = settings.transformations;
                 let offered = fewest + below(&mut rng, most - fewest + 1);
                 let order = permutation(&mut rng, library.len());
                 transformations =
-                    order.into_iter().take(offered).map(|index| library[index].to_owned()).collect();
+                    order.into_iter().take(offered).map(|index| library[index].clone()).collect();
                 if !settings.personas.is_empty() {
                     persona =
                         Some(settings.personas[cycle.persona as usize % settings.personas.len()].clone());
@@ -164,6 +164,7 @@ impl<P: Policy> Engine<'_, '_, P> {
     /// Makes the levels of the tree that come before the first step, and reports on every parent.
     pub(crate) async fn grow_levels(&mut self) -> Result<Vec<events::Variants>> {
         let settings = &self.settings.variants;
+        self.extend_library().await?;
         let mut reports = Vec::new();
         let mut level: Vec<u32> = self.tree.roots().collect();
         for _ in 0..settings.initial_levels.max(1) {
@@ -188,13 +189,17 @@ impl<P: Policy> Engine<'_, '_, P> {
             }
             let wanted = variants.per_node.min(variants.limits.children - self.tree.children(parent).len());
             let problem = self.tree.node(parent).problem.clone();
-            let (cycle, random) = (&mut self.progress.cycle, &mut self.progress.random);
-            for ask in plan(self.task, style, variants, &problem, wanted, cycle, random) {
+            let (mut cycle, mut random) = (self.progress.cycle, self.progress.random);
+            let library = |kind| self.transformations(kind);
+            let from = (self.task, style);
+            let planned = plan(from, &library, variants, &problem, wanted, &mut cycle, &mut random);
+            (self.progress.cycle, self.progress.random) = (cycle, random);
+            for ask in planned {
                 requests.push(SampleRequest {
                     prompt: self.policy.encode_prompt(&ask.prompt)?,
                     samples: ask.samples,
                     sampling: Sampling { temperature: ask.temperature, ..variants.sampling },
-                    seed: random.seed(),
+                    seed: self.progress.random.seed(),
                 });
                 asks.push((parent, ask));
             }
@@ -256,6 +261,7 @@ impl<P: Policy> Engine<'_, '_, P> {
                     persona: ask.request.persona.as_deref(),
                     transformations: &ask.request.transformations,
                     step: self.progress.step,
+                    check_solvable: self.settings.variants.check_solvable,
                 };
                 self.tree.propose(self.task, &self.settings.variants.limits, &proposal)
             } else {

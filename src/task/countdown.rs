@@ -228,6 +228,12 @@ impl Task for Countdown {
         }
     }
 
+    /// Expressions of one value are one answer.
+    fn same_answer(&self, _: &Problem, one: &str, other: &str) -> bool {
+        let value = |text| evaluate(text).ok().and_then(|(value, _)| value);
+        one == other || value(one).is_some_and(|one| value(other) == Some(one))
+    }
+
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
         let read = match Numbers::read(&problem.problem) {
             Ok(read) => read,

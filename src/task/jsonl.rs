@@ -121,6 +121,14 @@ impl Task for Jsonl {
         plain::canonical(parent) == plain::canonical(variant)
     }
 
+    fn same_answer(&self, _: &Problem, one: &str, other: &str) -> bool {
+        let close = |a: f64, b: f64| (a - b).abs() <= self.tolerance * a.abs().max(b.abs());
+        match (number(one), number(other)) {
+            (Some(a), Some(b)) if self.comparison != Match::Exact => close(a, b),
+            _ => same_text(one, other),
+        }
+    }
+
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
         let Some(known) = &problem.answer else {
             return Verdict::new(VerdictKind::Unverifiable, "the problem has no known `answer`", None);

@@ -12,6 +12,7 @@ mod countdown;
 pub mod expr;
 mod integral;
 mod jsonl;
+pub mod library;
 mod plain;
 mod problems;
 mod text;
@@ -137,6 +138,18 @@ pub trait Task: Send + Sync {
 
     /// Whether `variant` is `parent` in other clothes (equal up to a constant factor, or by the task's own measure).
     fn is_restatement(&self, parent: &str, variant: &str) -> bool;
+
+    /// Whether an answer to `problem` could be found and confirmed, as far as a bounded amount of work tells; when in doubt it
+    /// could. Errors with the reason if not.
+    fn solvable(&self, _problem: &str) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether two answers to `problem`, as [`Verdict::answer`] gives them, say the same. Used to count votes; the verdict
+    /// on the answers plays no part.
+    fn same_answer(&self, _problem: &Problem, one: &str, other: &str) -> bool {
+        one == other
+    }
 
     /// The completion that gives `answer`, as a solved example in the context or in training data shows it.
     fn solution(&self, answer: &str, style: PromptStyle) -> String {

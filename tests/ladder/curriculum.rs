@@ -18,7 +18,15 @@ fn curriculum() -> CurriculumSettings {
 }
 
 fn add(tree: &mut Tree, parent: u32, problem: &str, kind: VariantKind) -> Result<u32, Rejection> {
-    let proposal = Proposal { parent, problem, kind, persona: None, transformations: &[], step: 0 };
+    let proposal = Proposal {
+        parent,
+        problem,
+        kind,
+        persona: None,
+        transformations: &[],
+        step: 0,
+        check_solvable: true,
+    };
     tree.propose(&Pairs, &LIMITS, &proposal)
 }
 
@@ -75,7 +83,15 @@ fn integrals_are_compared_by_meaning() {
     let limits = Limits { depth: 2, children: 9, nodes: 50, problem_bytes: 200 };
     let mut propose = |problem: &str| {
         let kind = VariantKind::Easier;
-        let proposal = Proposal { parent: 0, problem, kind, persona: None, transformations: &[], step: 0 };
+        let proposal = Proposal {
+            parent: 0,
+            problem,
+            kind,
+            persona: None,
+            transformations: &[],
+            step: 0,
+            check_solvable: true,
+        };
         tree.propose(&*task, &limits, &proposal)
     };
     assert_eq!(propose("3*x*exp(x)"), Err(Rejection::Restatement), "a constant multiple");
@@ -151,7 +167,15 @@ fn the_frontier_is_drawn_most_and_roots_keep_their_share() {
     let wide = Limits { depth: 3, children: 100, nodes: 1000, problem_bytes: 20 };
     let mut propose = |parent, problem: &str| {
         let kind = VariantKind::Easier;
-        let proposal = Proposal { parent, problem, kind, persona: None, transformations: &[], step: 0 };
+        let proposal = Proposal {
+            parent,
+            problem,
+            kind,
+            persona: None,
+            transformations: &[],
+            step: 0,
+            check_solvable: true,
+        };
         tree.propose(&Pairs, &wide, &proposal).unwrap()
     };
     let child = propose(0, "8:0");

@@ -283,6 +283,15 @@ impl Policy for Mock {
         })
     }
 
+    fn encode_text(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(text.chars().map(u32::from).collect())
+    }
+
+    async fn logprobs(&mut self, sequences: &[(usize, Vec<u32>)], adapter: bool) -> Result<Vec<Vec<f32>>> {
+        let value = if adapter { -1.0 + 0.001 * self.skill.updates as f32 } else { -1.0 };
+        Ok(sequences.iter().map(|(first, tokens)| vec![value; tokens.len() - first]).collect())
+    }
+
     async fn adapter(&mut self) -> Result<Vec<AdapterFile>> {
         Ok(vec![AdapterFile {
             name: "adapter_config.json".into(),

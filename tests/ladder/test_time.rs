@@ -18,7 +18,7 @@ fn solve(
     keep: bool,
 ) -> (Result<TtrlOutcome>, MemoryStore) {
     let sampling = settings.sampling;
-    let settings = TtrlSettings { settings, votes: 32, sampling, keep };
+    let settings = TtrlSettings { settings, votes: 32, sampling, confident: None, keep };
     let (mut store, mut sink) = (MemoryStore::default(), |_: &Event| Ok(()));
     let cancel = policy.cancel;
     let mut host = Host { store: &mut store, sink: &mut sink, clock: &|| 0.0, cancel };

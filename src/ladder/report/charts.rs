@@ -116,7 +116,7 @@ fn ranges(scale: Scale, series: &[Series]) -> (std::ops::Range<f64>, std::ops::R
 }
 
 /// A number in at most three significant digits, without trailing zeros.
-pub(super) fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let decimals = match value.abs() {
         // Rounding errors around 0.
         size if size < 1e-9 => 0,

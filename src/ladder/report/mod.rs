@@ -4,6 +4,7 @@
 //! browser would act on (controls, bidirectional overrides) are replaced before.
 
 mod charts;
+pub(crate) use charts::short;
 mod page;
 mod text;
 mod tree_view;

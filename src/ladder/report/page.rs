@@ -381,6 +381,7 @@ fn yields(log: &Log<'_>, nodes: &[Node]) -> Option<Yields> {
         Rejection::Duplicate,
         Rejection::Restatement,
         Rejection::Invalid,
+        Rejection::Unsolvable,
         Rejection::TooLong,
         Rejection::Limit,
     ];
@@ -388,6 +389,7 @@ fn yields(log: &Log<'_>, nodes: &[Node]) -> Option<Yields> {
         Rejection::Duplicate => "already in the tree",
         Rejection::Restatement => "restates its parent or an ancestor",
         Rejection::Invalid => "not in the task's notation",
+        Rejection::Unsolvable => "no answer could be found or confirmed",
         Rejection::TooLong => "too long",
         Rejection::HeldOut => "equal to a held-out problem",
         Rejection::Limit => "over the limits of the tree",

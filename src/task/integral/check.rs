@@ -41,6 +41,58 @@ pub(super) fn check(question: &Question, answer: &Expr) -> Outcome {
     }
 }
 
+/// Whether a right answer to `question` could be confirmed: the integrand is real and finite at enough points and quadrature
+/// converges.
+pub(super) fn confirmable(question: &Question) -> Result<(), String> {
+    let integrand = &question.integrand;
+    let value = |x: f64| Some(integrand.eval(x, Branch::Real).value).filter(|value| value.is_finite());
+    if let Some((a, b)) = question.bounds_values() {
+        let area = quadrature::integrate(value, a, b, 1e-12, 200);
+        return match area.is_some_and(|area| area.error <= 1e-9 * area.absolute) {
+            true => Ok(()),
+            false => Err("the integral does not converge numerically".into()),
+        };
+    }
+    let domain = domain(integrand);
+    if telling(&domain) < NEEDED_POINTS {
+        return Err("it is real and finite at too few points".into());
+    }
+    let around =
+        |x: f64| quadrature::integrate(value, x - HALF_WIDTH * x.abs(), x + HALF_WIDTH * x.abs(), 1e-11, 8);
+    let converges = |&(x, _): &(f64, Jet)| {
+        around(x).is_some_and(|area| area.absolute > 0.0 && area.error <= 1e-8 * area.absolute)
+    };
+    match domain.iter().take(MAX_INTERVALS).any(converges) {
+        true => Ok(()),
+        false => Err("quadrature converges nowhere".into()),
+    }
+}
+
+/// Whether two answers are the same, up to a constant if it is an antiderivative that is asked for, at every point where both are
+/// defined. The integrand plays no part.
+pub(super) fn same(question: &Question, one: &Expr, other: &Expr) -> bool {
+    let agree = |a: f64, a_error: f64, b: f64, b_error: f64| {
+        (a - b).abs() <= SAFETY * (a_error + b_error) + SLACK * a.abs().max(b.abs())
+    };
+    if question.bounds.is_some() {
+        let (one, other) = (one.eval(0.0, Branch::Real), other.eval(0.0, Branch::Real));
+        return agree(one.value, one.value_error, other.value, other.value_error);
+    }
+    let mut common = 0;
+    for x in coarse_points() {
+        let (one, other) = (one.eval(x, Branch::Real), other.eval(x, Branch::Real));
+        let known =
+            |jet: &Jet| jet.is_defined() && jet.slope_error <= USABLE_NOISE * jet.slope.abs().max(1.0);
+        if known(&one) && known(&other) {
+            if !agree(one.slope, one.slope_error, other.slope, other.slope_error) {
+                return false;
+            }
+            common += 1;
+        }
+    }
+    common >= NEEDED_POINTS
+}
+
 fn indefinite(integrand: &Expr, answer: &Expr) -> Outcome {
     let domain = domain(integrand);
     let telling = telling(&domain);

@@ -11,12 +11,13 @@ mod check;
 mod problem;
 mod prompt;
 mod quadrature;
+mod solvable;
 mod variants;
 
 use check::Outcome;
 use problem::Question;
 
-use super::expr::proportional;
+use super::expr::{Grammar, parse, proportional};
 use super::{
     Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict, VerdictKind,
     check_options,
@@ -70,6 +71,21 @@ impl Task for Integral {
         };
         parent.bounds_values() == variant.bounds_values()
             && proportional(&parent.integrand, &variant.integrand)
+    }
+
+    fn solvable(&self, problem: &str) -> std::result::Result<(), String> {
+        solvable::solvable(&Question::read(problem)?)
+    }
+
+    fn same_answer(&self, problem: &Problem, one: &str, other: &str) -> bool {
+        if one == other {
+            return true;
+        }
+        let read = |text| parse(text, Grammar::Antiderivative);
+        match (Question::read(&problem.problem), read(one), read(other)) {
+            (Ok(question), Ok(one), Ok(other)) => check::same(&question, &one, &other),
+            _ => false,
+        }
     }
 
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
@@ -134,6 +150,27 @@ mod tests {
         let forms: std::collections::BTreeSet<_> =
             different.iter().map(|problem| Integral.canonical(problem).unwrap()).collect();
         assert_eq!(forms.len(), different.len());
+    }
+
+    #[test]
+    fn equal_answers_are_one_class() {
+        let problem = |text: &str| Problem { problem: text.into(), id: None, level: None, answer: None };
+        for (question, one, other, same) in [
+            ("1/x", "log(x)", "log(abs(x))", true),
+            ("1/x", "log(2*x)", "log(x)+C", true),
+            ("sin(2*x)", "sin(x)^2", "-cos(2*x)/2", true),
+            // Wrong answers have classes too.
+            ("x", "x^3", "x^3+1", true),
+            ("x", "x^3", "x^3/2", false),
+            ("x^2", "x^3/3", "x^3/3+x/1000000", false),
+            ("1/sqrt(1-x^2)", "asin(x)", "-acos(x)", true),
+            ("integrate(x,x,0,1)", "1/2", "0.5", true),
+            ("integrate(x,x,0,1)", "1/2", "0.6", false),
+            ("x", "nonsense", "x^2", false),
+        ] {
+            assert_eq!(Integral.same_answer(&problem(question), one, other), same, "{one} {other}");
+            assert_eq!(Integral.same_answer(&problem(question), other, one), same, "{other} {one}");
+        }
     }
 
     #[test]

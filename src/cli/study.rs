@@ -1,0 +1,179 @@
+//! `stepladder study`: arms, seeds and baselines at equal token budgets, described in a file.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use pollster::block_on;
+use serde::Serialize;
+use stepladder::ladder::events::Event;
+use stepladder::ladder::learner::Learner;
+use stepladder::ladder::policy::{Policy, PolicyInfo};
+use stepladder::ladder::settings::Settings;
+use stepladder::ladder::state::{Host, MemoryStore};
+use stepladder::ladder::study::plan::Study;
+use stepladder::ladder::study::results::Results;
+use stepladder::ladder::study::run::{self, Lab, Progress};
+use stepladder::ladder::study::table;
+use stepladder::model::config::ModelConfig;
+use stepladder::task;
+use stepladder::train::adapter;
+use stepladder::train::files::{read, read_adapter, write_atomic};
+use stepladder::train::lora_config::LoraConfig;
+use stepladder::train::peft::AdapterFile;
+use stepladder::{Error, Result};
+
+use super::args::DeviceArgs;
+use super::context::Context;
+use super::ladder_view::View;
+use super::session::{Opened, Session};
+use super::tuning::choose_kernels;
+
+/// What a study file holds, for the help text.
+pub(super) const FILE_HELP: &str = "A study file is TOML: name, question, model, task, problems, held_out, preset, seeds, \
+token_budget, samples, hard_levels, easy_levels, reference, optional adapter, text and [settings] (by path, as `ladder --set`), \
+and one [[arm]] for each arm: name, label, kind (evaluate, best_of_n, majority, train, ttrl), optional ablation, seeds, settings, \
+problems, shots and shot_problems, from (the training arm to go on from), questions. `studies/tiny.toml` is an example.";
+
+/// Options of `study`.
+#[derive(Debug, clap::Args, Serialize)]
+pub(super) struct Args {
+    /// The study
+    #[arg(value_name = "FILE.toml")]
+    pub(super) file: PathBuf,
+    /// Folder of its jobs and results; a study that was stopped goes on there [default: the file's name without .toml]
+    #[arg(long, value_name = "DIR")]
+    pub(super) output: Option<PathBuf>,
+    /// Folder that results.json, table.md and the plots are written to as well, such as one that is kept in version control
+    #[arg(long, value_name = "DIR")]
+    pub(super) publish: Option<PathBuf>,
+    /// Markdown page whose part between `<!-- study NAME -->` and `<!-- end study -->` becomes the table
+    #[arg(long, value_name = "FILE")]
+    pub(super) page: Vec<PathBuf>,
+    /// Run nothing: make table, plots and pages anew from the results.json in --publish, or else in --output
+    #[arg(long)]
+    pub(super) render: bool,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+/// Does what is left of a study, then writes what it came to.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let output = args.output.clone().unwrap_or_else(|| args.file.with_extension(""));
+    let results = if args.render {
+        read_results(args.publish.as_ref().unwrap_or(&output))?
+    } else {
+        do_jobs(args, context, &output)?
+    };
+    let mut files = Vec::new();
+    if !args.render {
+        files.extend(run::write(&results, &output)?);
+    }
+    if let Some(folder) = &args.publish {
+        files.extend(run::write(&results, folder)?);
+    }
+    for path in &args.page {
+        let page = String::from_utf8_lossy(&read(path)?).into_owned();
+        let marks = format!("<!-- study {} --> and <!-- end study -->", results.study);
+        let new = table::into_page(&page, &results).ok_or_else(|| {
+            Error::input(path, "contents", format!("no {marks}"), "put both marks where the table goes")
+        })?;
+        write_atomic(path, new.as_bytes())?;
+        files.push(path.clone());
+    }
+    context.answer(&results, || {
+        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        format!("{}\nwritten: {}", table::markdown(&results), files.join(", "))
+    })
+}
+
+fn read_results(folder: &Path) -> Result<Results> {
+    let file = folder.join("results.json");
+    serde_json::from_slice(&read(&file)?).map_err(|error| {
+        let hint = "run the study without --render";
+        Error::input(&file, format!("line {}", error.line()), error.to_string(), hint)
+    })
+}
+
+fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
+    let study = Study::read(&args.file)?;
+    let task = task::create(&study.plan.task, &study.plan.task_options)?;
+    let opened = Opened::new(context, &study.plan.model, &args.device)?;
+    for arm in &study.plan.arms {
+        let settings = study.settings(arm, 0)?;
+        let adapter = opened.trainable(None, &settings.lora, 0)?;
+        let problems = [study.problems(arm), &study.held_out];
+        opened.check_run(&format!("arm `{}`", arm.name), &settings, &*task, problems, &adapter)?;
+    }
+    let config = opened.config.clone();
+    let session = opened.load()?;
+    choose_kernels(&session.model)?;
+    let mut bench = Bench { context, session: &session, config, info: None };
+    let mut view = View::quiet(context, "study");
+    let began = Instant::now();
+    let clock = move || began.elapsed().as_secs_f64();
+    let mut sink = |event: &Event| view.event(event);
+    let mut store = MemoryStore::default();
+    let cancel = context.cancelled();
+    let mut host = Host { store: &mut store, sink: &mut sink, clock: &clock, cancel };
+    let mut watch = |progress: Progress<'_>| eprintln!("{}", line(&progress));
+    let results = block_on(run::run(&mut bench, &study, &*task, output, &mut host, &mut watch))?;
+    session.print_profile(context)?;
+    Ok(results)
+}
+
+/// A line on what happens.
+fn line(progress: &Progress<'_>) -> String {
+    match progress {
+        Progress::Began { arm, seed, index, jobs } => {
+            format!("[{}/{jobs}] {}, seed {seed}", index + 1, arm.label)
+        }
+        Progress::Done { arm, outcome, before } => {
+            let asked: Vec<f64> = outcome.scores.iter().flatten().copied().collect();
+            let mean = 100.0 * asked.iter().sum::<f64>() / asked.len().max(1) as f64;
+            let when = if *before { "done before" } else { "done" };
+            format!(
+                "{when}: {}, seed {}: {mean:.1} % of {} held-out problems, {} training tokens, {:.0} s",
+                arm.label,
+                outcome.seed,
+                asked.len(),
+                outcome.training_tokens,
+                outcome.training_seconds + outcome.answer_seconds
+            )
+        }
+    }
+}
+
+/// One model on one device, from which every job gets its learner.
+struct Bench<'a> {
+    context: &'a Context,
+    session: &'a Session,
+    config: ModelConfig,
+    info: Option<PolicyInfo>,
+}
+
+impl Lab for Bench<'_> {
+    type Policy = Learner;
+
+    fn policy(&mut self, settings: &Settings, folder: Option<&Path>) -> Result<Learner> {
+        let dims = adapter::dims(&self.config);
+        let file = match folder {
+            Some(folder) => {
+                let file = read_adapter(folder, &dims)?;
+                file.expect_no_dropout(folder)?;
+                file
+            }
+            None => {
+                let lora =
+                    LoraConfig { base_model: Some(self.session.name.clone()), ..settings.lora.clone() };
+                AdapterFile::init(lora, &dims, settings.seed)?
+            }
+        };
+        let learner = self.session.learner(self.context, &file)?;
+        self.info = Some(learner.info());
+        Ok(learner)
+    }
+
+    fn info(&self) -> Option<PolicyInfo> {
+        self.info.clone()
+    }
+}

@@ -1,0 +1,250 @@
+//! Doing a study: the jobs that are not done yet, one after the other.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::job::{Job, adapter_of};
+use super::plan::{Arm, Kind, Study};
+use super::results::{ArmResult, Hit, Outcome, Results, groups};
+use crate::ladder::policy::{Policy, PolicyInfo};
+use crate::ladder::settings::Settings;
+use crate::ladder::state::Host;
+use crate::task::{Task, overlaps};
+use crate::train::files::{create_folder, read, write_atomic};
+use crate::{Error, Result};
+
+/// Makes the policies of a study.
+pub trait Lab {
+    /// What it makes.
+    type Policy: Policy;
+
+    /// A policy with the adapter in `adapter`, or with a new one by `settings.lora` and `settings.seed`.
+    ///
+    /// # Errors
+    /// Those of loading it.
+    fn policy(&mut self, settings: &Settings, adapter: Option<&Path>) -> Result<Self::Policy>;
+
+    /// Model and device.
+    fn info(&self) -> Option<PolicyInfo>;
+}
+
+/// What happens in a study, for whoever watches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Progress<'a> {
+    /// A job begins.
+    Began {
+        /// Its arm.
+        arm: &'a Arm,
+        /// Its seed.
+        seed: u64,
+        /// Its number from 0.
+        index: usize,
+        /// All jobs.
+        jobs: usize,
+    },
+    /// A job is done, now or in an earlier call.
+    Done {
+        /// Its arm.
+        arm: &'a Arm,
+        /// What it came to.
+        outcome: &'a Outcome,
+        /// It was done before.
+        before: bool,
+    },
+}
+
+/// A finished job as it is kept, with what defines it, so that a changed study does not take it for its own.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    spec: serde_json::Value,
+    seconds: f64,
+    policy: PolicyInfo,
+    outcome: Outcome,
+}
+
+/// Runs every job of `study` that is not done in `output`, and gives the results of all. `only` leaves all arms out but these
+/// (and those that they go on from).
+///
+/// # Errors
+/// [`Error::Usage`] if `output` holds jobs of other settings; those of the jobs. What is done stays.
+pub async fn run<L: Lab>(
+    lab: &mut L,
+    study: &Study,
+    task: &dyn Task,
+    output: &Path,
+    host: &mut Host<'_>,
+    watch: &mut dyn FnMut(Progress<'_>),
+) -> Result<Results> {
+    let plan = &study.plan;
+    let mut jobs: Vec<(&Arm, u64)> = Vec::new();
+    // The arm that nothing is done to comes first: its length of answers says how many attempts a budget buys.
+    let base = plan.arms.iter().filter(|arm| is_base(arm));
+    let others = plan.arms.iter().filter(|arm| !is_base(arm));
+    for arm in base.chain(others) {
+        jobs.extend(plan.seeds_of(arm).iter().map(|&seed| (arm, seed)));
+    }
+    create_folder(output)?;
+    let mut done: Vec<(&Arm, Record)> = Vec::new();
+    let count = jobs.len();
+    for (index, (arm, seed)) in jobs.into_iter().enumerate() {
+        let folder = output.join(format!("{}-seed{seed}", arm.name));
+        let file = folder.join("outcome.json");
+        let attempts = done.iter().find(|(arm, _)| is_base(arm)).map_or(plan.samples, |(_, base)| {
+            let round = base.outcome.tokens_per_question * study.held_out.len() as f64;
+            ((plan.token_budget as f64 / round.max(1.0)) as usize).max(1)
+        });
+        let spec = spec(study, arm, seed, attempts)?;
+        if let Some(record) = read_json::<Record>(&file)? {
+            if record.spec != spec {
+                return Err(changed(&folder));
+            }
+            watch(Progress::Done { arm, outcome: &record.outcome, before: true });
+            done.push((arm, record));
+            continue;
+        }
+        watch(Progress::Began { arm, seed, index, jobs: count });
+        create_folder(&folder)?;
+        // What is half done belongs to what it was begun with.
+        let begun = folder.join("spec.json");
+        match read_json::<serde_json::Value>(&begun)? {
+            Some(old) if old != spec => return Err(changed(&folder)),
+            Some(_) => {}
+            None => write_json(&begun, &spec)?,
+        }
+        let adapter = match &arm.from {
+            Some(from) => Some(adapter_of(&output.join(format!("{from}-seed{seed}")))),
+            None => plan.adapter.as_ref().map(|path| study.folder.join(path)),
+        };
+        let began = (host.clock)();
+        let job = Job { study, arm, seed, task, folder, attempts, adapter };
+        let mut outcome = job.run(lab, host).await?;
+        let seconds = (host.clock)() - began;
+        outcome.answer_seconds = (seconds - outcome.training_seconds).max(0.0);
+        let record = Record { spec, seconds, policy: lab.info().unwrap_or_default(), outcome };
+        write_json(&file, &record)?;
+        watch(Progress::Done { arm, outcome: &record.outcome, before: false });
+        done.push((arm, record));
+    }
+    Ok(results(study, task, done))
+}
+
+fn is_base(arm: &Arm) -> bool {
+    arm.kind == Kind::Evaluate && arm.shots == 0 && arm.from.is_none()
+}
+
+/// Everything that a job's numbers depend on, besides the program and the device.
+fn spec(study: &Study, arm: &Arm, seed: u64, attempts: usize) -> Result<serde_json::Value> {
+    let plan = &study.plan;
+    let forms =
+        |problems: &[crate::task::Problem]| problems.iter().map(|p| p.problem.clone()).collect::<Vec<_>>();
+    let sampled = matches!(arm.kind, Kind::BestOfN | Kind::Majority);
+    let value = serde_json::json!({
+        "model": plan.model,
+        "adapter": plan.adapter,
+        "task": plan.task,
+        "task_options": plan.task_options,
+        "settings": study.settings(arm, seed)?,
+        "kind": arm.kind,
+        "from": arm.from,
+        "shots": study.shots.get(&arm.name).map(|shots| forms(shots)),
+        "shot_count": arm.shots,
+        "questions": (arm.kind == Kind::Ttrl).then(|| study.questions(arm)),
+        "problems": forms(study.problems(arm)),
+        "held_out": forms(&study.held_out),
+        "samples": if sampled { attempts } else { plan.samples },
+        "texts": study.texts,
+    });
+    Ok(value)
+}
+
+fn results(study: &Study, task: &dyn Task, done: Vec<(&Arm, Record)>) -> Results {
+    let plan = &study.plan;
+    let policy = done.iter().map(|(_, record)| record.policy.clone()).next_back().unwrap_or_default();
+    let texts =
+        |problems: &'_ [crate::task::Problem]| problems.iter().map(|p| p.problem.clone()).collect::<Vec<_>>();
+    let (training, held_out) = (texts(&study.problems), texts(&study.held_out));
+    let hits = overlaps(task, training.iter().map(String::as_str), held_out.iter().map(String::as_str));
+    let contamination = hits
+        .iter()
+        .map(|hit| Hit { held_out: hit.held_out.to_owned(), training: hit.training.to_owned() })
+        .collect();
+    let seconds = done.iter().map(|(_, record)| record.seconds).sum();
+    let mut arms: Vec<ArmResult> = Vec::new();
+    for arm in &plan.arms {
+        let mut seeds: Vec<Outcome> = done
+            .iter()
+            .filter(|(of, _)| of.name == arm.name)
+            .map(|(_, record)| record.outcome.clone())
+            .collect();
+        seeds.sort_by_key(|outcome| outcome.seed);
+        arms.push(ArmResult {
+            name: arm.name.clone(),
+            label: arm.label.clone(),
+            ablation: arm.ablation,
+            seeds,
+        });
+    }
+    Results {
+        study: plan.name.clone(),
+        question: plan.question.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        policy,
+        groups: groups(study),
+        token_budget: plan.token_budget,
+        samples: plan.samples,
+        reference: plan.reference.clone(),
+        seconds,
+        contamination,
+        arms,
+    }
+}
+
+fn changed(folder: &Path) -> Error {
+    Error::usage(
+        "--output",
+        format!("{} was made with other settings than the study has now", folder.display()),
+        "remove that folder, or choose another --output",
+    )
+}
+
+/// The value in `file`; `None` if there is no such file.
+pub(super) fn read_json<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let bytes = read(file)?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        let hint = "remove that file; its part of the study is done again";
+        Error::input(file, format!("line {}", error.line()), error.to_string(), hint)
+    })
+}
+
+/// Writes `value` as JSON; the file is replaced whole.
+pub(super) fn write_json<T: Serialize>(file: &Path, value: &T) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| Error::write(file, error.into()))?;
+    text.push(b'\n');
+    write_atomic(file, &text)
+}
+
+/// Writes `results.json`, the table and the plots into `folder`, and names the files.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write(results: &Results, folder: &Path) -> Result<Vec<PathBuf>> {
+    create_folder(folder)?;
+    let file = folder.join("results.json");
+    let text = serde_json::to_vec(results).map_err(|error| Error::write(&file, error.into()))?;
+    write_atomic(&file, &text)?;
+    let mut files = vec![file];
+    let table = folder.join("table.md");
+    write_atomic(&table, super::table::markdown(results).as_bytes())?;
+    files.push(table);
+    for (name, svg) in super::plots::all(results) {
+        let file = folder.join(format!("{name}.svg"));
+        write_atomic(&file, svg.as_bytes())?;
+        files.push(file);
+    }
+    Ok(files)
+}
