@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use stepladder::ladder::events::{Event, FinishReason, Phase, WarningCode};
 use stepladder::ladder::presets::Preset;
-use stepladder::ladder::settings::Settings;
+use stepladder::ladder::settings::{Method, Settings};
 use stepladder::ladder::tree::{NodeKind, Rejection};
 use stepladder::task::{PromptStyle, Task};
 
@@ -74,7 +74,15 @@ fn the_tree_holds_only_problems_of_their_own() {
     assert_eq!(accepted, nodes.len() - card.problems.len());
     let counted: u64 = store.snapshot.unwrap().progress.rejections.values().sum();
     assert_eq!(counted as usize, rejected);
-    for reason in [Rejection::Invalid, Rejection::Duplicate, Rejection::Restatement, Rejection::HeldOut] {
+    assert!(nodes.iter().all(|node| !node.problem.ends_with(":13")), "unsolvable");
+    let expected = [
+        Rejection::Invalid,
+        Rejection::Unsolvable,
+        Rejection::Duplicate,
+        Rejection::Restatement,
+        Rejection::HeldOut,
+    ];
+    for reason in expected {
         assert!(reasons.contains(&reason), "{reason:?} did not occur");
     }
 }
@@ -284,4 +292,69 @@ fn the_learning_rate_follows_its_schedule() {
     let schedule = settings.schedule();
     run_in_memory(&mut policy, &card(settings)).0.unwrap();
     assert_eq!(policy.learning_rates, (0..6).map(|step| schedule.at(step)).collect::<Vec<_>>());
+}
+
+#[test]
+fn unsolvable_variants_are_kept_where_the_setting_says_so() {
+    let mut settings = settings();
+    settings.variants.check_solvable = false;
+    let (outcome, _) = run_in_memory(&mut Mock::new(), &card(settings));
+    assert!(outcome.unwrap().nodes.iter().any(|node| node.problem.ends_with(":13")));
+}
+
+#[test]
+fn expert_iteration_learns_right_answers_alone() {
+    let mut settings = settings();
+    settings.method = Method::ExpertIteration;
+    settings.variants.enabled = false;
+    let mut policy = Mock { noise: 0.1, ..Mock::new() };
+    policy.set_logit(4, 0.0);
+    let (outcome, store) = run_in_memory(&mut policy, &card(settings));
+    assert_eq!(outcome.unwrap().finished.step, 6);
+    assert!(policy.updates() > 0 && !policy.seen.is_empty());
+    for group in &policy.seen {
+        // Distinct solutions: the mock knows one.
+        assert_eq!(group.len(), 1, "{group:?}");
+        assert!(group[0].text == "ok" && group[0].finished && group[0].advantage == 1.0);
+    }
+    for event in &store.events {
+        if let Event::Verified(event) = event {
+            assert!(event.signal || event.counts.correct <= event.counts.truncated, "{event:?}");
+            assert!(event.counts.total() == 8, "no probes");
+        }
+    }
+}
+
+#[test]
+fn the_model_extends_the_library_once() {
+    let mut settings = Settings::preset(Preset::Small);
+    (settings.steps, settings.prompts_per_step) = (2, 4);
+    settings.variants.extend_library = 2;
+    settings.variants.transformations = [10, 10];
+    settings.variants.personas.clear();
+    let mut policy = Mock { style: PromptStyle::Instruct, ..Mock::new() };
+    let (outcome, store) = run_in_memory(&mut policy, &card(settings.clone()));
+    let asked =
+        |policy: &Mock| policy.requests.iter().filter(|(prompt, ..)| prompt.starts_with("Here is")).count();
+    // One request a kind in use.
+    assert_eq!(asked(&policy), 2);
+    // What is in the library already is not added; the line that was cut off is not read.
+    let library = &store.snapshot.as_ref().unwrap().progress.library;
+    assert!(library.iter().all(|own| own.text != "take the other half" && own.text != "lower"));
+    assert_eq!(library.len(), 4, "{library:?}");
+    let nodes = outcome.unwrap().nodes;
+    assert!(nodes.iter().any(|node| node.transformations.iter().any(|text| text == "turn it upside down")));
+    let counted: usize = store
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Rollout(rollout) if rollout.phase != Phase::Evaluation => Some(rollout.tokens),
+            _ => None,
+        })
+        .sum();
+    assert_eq!(counted as u64, store.snapshot.unwrap().progress.total_rollout_tokens);
+    // Terse prompts name no transformations, so none are asked for.
+    let mut terse = Mock::new();
+    run_in_memory(&mut terse, &card(settings)).0.unwrap();
+    assert_eq!(asked(&terse), 0);
 }

@@ -7,4 +7,5 @@ mod learning;
 mod mock;
 mod report;
 mod resume;
+mod study;
 mod test_time;

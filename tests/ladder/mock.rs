@@ -77,6 +77,14 @@ impl Task for Pairs {
         }
     }
 
+    /// Problems whose index ends in 13 have no answer.
+    fn solvable(&self, problem: &str) -> Result<(), String> {
+        match parse(problem) {
+            Some((_, index)) if index % 100 == 13 => Err("unlucky".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
     fn verify(&self, _: &Problem, completion: &str) -> Verdict {
         let (verdict, answer) = match completion {
             "ok" => (VerdictKind::Correct, Some("ok")),
@@ -168,6 +176,12 @@ impl Mock {
     }
 
     fn answer(&self, prompt: &str, rng: &mut rand_pcg::Pcg64Mcg) -> (String, bool) {
+        if prompt.starts_with("Here is a problem") {
+            return (
+                "- turn it upside down\n- lower\n- take the half of it\n- take the other half".to_owned(),
+                false,
+            );
+        }
         let mut words = prompt.split(' ');
         let (what, problem) = (words.next().unwrap(), words.next().unwrap());
         let (difficulty, index) = parse(problem).unwrap();
@@ -210,7 +224,7 @@ impl Policy for Mock {
     }
 
     fn encode_prompt(&self, user_message: &str) -> Result<Vec<u32>> {
-        if user_message.len() > 400 {
+        if user_message.len() > 600 {
             return Err(Error::usage("--problems", "the prompt is too long", "shorten it"));
         }
         Ok(user_message.chars().map(u32::from).collect())

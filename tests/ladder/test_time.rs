@@ -107,3 +107,38 @@ fn the_variant_tree_alone_lists_everything_proposed() {
     assert_eq!(sorted, (0..ids.len() as u32).collect::<Vec<_>>());
     assert_eq!(policy.updates(), 0);
 }
+
+#[test]
+fn a_confident_vote_is_taken_as_it_is() {
+    let sure = |share: f64, policy: &mut Mock| {
+        let settings = settings();
+        let sampling = settings.sampling;
+        let settings = TtrlSettings { settings, votes: 32, sampling, confident: Some(share), keep: false };
+        let (mut store, mut sink) = (MemoryStore::default(), |_: &Event| Ok(()));
+        let cancel = policy.cancel;
+        let mut host = Host { store: &mut store, sink: &mut sink, clock: &|| 0.0, cancel };
+        pollster::block_on(ttrl(policy, &Pairs, &problems(&["1:1"])[0], &settings, &mut host))
+    };
+    let mut policy = Mock { noise: 0.0, ..Mock::new() };
+    policy.set_logit(1, 30.0);
+    let outcome = sure(0.9, &mut policy).unwrap();
+    assert_eq!((outcome.steps, outcome.rollout_tokens, policy.updates()), (0, 0, 0));
+    assert_eq!(outcome.answer.as_deref(), Some("ok"));
+    // A model that is sure and wrong is not stopped by the verifier: it is not asked.
+    policy.set_logit(1, -30.0);
+    let outcome = sure(0.9, &mut policy).unwrap();
+    assert_eq!((outcome.steps, outcome.verdict.unwrap().verdict), (0, VerdictKind::Wrong));
+    policy.set_logit(1, 0.0);
+    let outcome = sure(0.9, &mut policy).unwrap();
+    assert!(outcome.steps > 0 && outcome.rollout_tokens > 0);
+    assert!(sure(1.5, &mut policy).unwrap_err().to_string().starts_with("--confident"));
+}
+
+#[test]
+fn questions_have_seeds_of_their_own() {
+    let settings = TtrlSettings::preset(stepladder::ladder::presets::Preset::Tiny);
+    let seeds: std::collections::BTreeSet<u64> =
+        (0..20).map(|index| settings.for_question(index).settings.seed).collect();
+    assert_eq!(seeds.len(), 20);
+    assert_eq!(settings.for_question(3), settings.for_question(3));
+}

@@ -44,16 +44,10 @@ impl Job<'_> {
                 outcome.text_logprob = drift::text_logprob(&mut policy, &self.study.texts).await?;
                 Ok(outcome)
             }
-            Kind::BestOfN | Kind::Majority => {
+            Kind::Sample => {
                 let mut policy = lab.policy(&settings, self.adapter.as_deref())?;
                 let evaluation = self.answer(&mut policy, &settings, self.attempts, host).await?;
-                let one = |hit: bool| Some(f64::from(u8::from(hit)));
-                let score = |result: &crate::ladder::eval::ProblemResult| match self.arm.kind {
-                    Kind::BestOfN => one(result.correct > 0),
-                    _ => one(result.majority_correct()),
-                };
-                let scores = evaluation.problems.iter().map(score).collect();
-                Ok(Outcome { scores, samples: 1, ..self.outcome(&evaluation) })
+                Ok(self.outcome(&evaluation))
             }
             Kind::Train => self.train(lab, &settings, host).await,
             Kind::Ttrl => self.test_time(lab, settings, host).await,
@@ -73,10 +67,14 @@ impl Job<'_> {
 
     fn outcome(&self, evaluation: &Evaluation) -> Outcome {
         let asked = evaluation.n * evaluation.samples;
+        let one = |hit: bool| Some(f64::from(u8::from(hit)));
         Outcome {
             seed: self.seed,
             scores: evaluation.problems.iter().map(|result| Some(result.pass_rate())).collect(),
+            majority: evaluation.problems.iter().map(|result| one(result.majority_correct())).collect(),
+            best: evaluation.problems.iter().map(|result| one(result.correct > 0)).collect(),
             samples: evaluation.samples,
+            attempts: evaluation.samples,
             verdicts: evaluation.verdicts,
             training_tokens: 0,
             answer_tokens: evaluation.tokens as u64,
@@ -185,7 +183,7 @@ impl Job<'_> {
         let sampling = settings.evaluation.sampling;
         let settings = TtrlSettings { settings, sampling, ..preset };
         let mut scores = vec![None; self.study.held_out.len()];
-        let mut result = Outcome { samples: 1, scores: Vec::new(), ..self.outcome(&nothing()) };
+        let mut result = Outcome { samples: 1, attempts: settings.votes, ..self.outcome(&nothing()) };
         for place in self.study.questions(self.arm) {
             let problem = &self.study.held_out[place];
             let solved = self.question(&mut policy, problem, place, &settings, host).await?;
@@ -202,6 +200,9 @@ impl Job<'_> {
         }
         let asked = scores.iter().flatten().count().max(1) as f64;
         result.tokens_per_question = (result.training_tokens + result.answer_tokens) as f64 / asked;
+        // The answer is one by majority.
+        result.majority = scores.clone();
+        result.best = vec![None; scores.len()];
         result.scores = scores;
         Ok(result)
     }

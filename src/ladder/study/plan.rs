@@ -100,10 +100,9 @@ pub struct Arm {
 pub enum Kind {
     /// Answers the held-out problems with what the model is, with solved examples in the context if `shots` says so.
     Evaluate,
-    /// Answers them as often as the token budget allows, and takes the best by the verifier: pass@n.
-    BestOfN,
-    /// The same answers, of which the most frequent counts.
-    Majority,
+    /// Answers them as often as the token budget allows. The table has two rows of it: the most frequent answer counts, and
+    /// the best by the verifier does (pass@n).
+    Sample,
     /// Trains, then answers them.
     Train,
     /// Test-time learning on held-out problems of the hard levels, from the adapter of `from` if it is given.

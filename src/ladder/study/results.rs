@@ -75,8 +75,14 @@ pub struct Outcome {
     pub seed: u64,
     /// Score of each held-out problem from 0 to 1; `null` for those that were not asked.
     pub scores: Vec<Option<f64>>,
+    /// Whether the most frequent answer to each problem was right.
+    pub majority: Vec<Option<f64>>,
+    /// Whether any answer to each problem was right, as a verifier that picks would find.
+    pub best: Vec<Option<f64>>,
     /// Attempts at each problem that the scores are shares of.
     pub samples: usize,
+    /// Attempts that majority and best were chosen among.
+    pub attempts: usize,
     /// Judgements of the attempts.
     pub verdicts: VerdictCounts,
     /// Tokens generated to learn, variants included.
@@ -122,7 +128,12 @@ pub fn rejection_key(reason: Rejection) -> String {
 impl Outcome {
     /// Scores of the problems at `places` that were asked.
     pub fn at(&self, places: &[usize]) -> Vec<f64> {
-        places.iter().filter_map(|&place| self.scores.get(place).copied().flatten()).collect()
+        pick(&self.scores, places)
+    }
+
+    /// The same with one choice among the attempts as the score: `choice` is [`Outcome::majority`] or [`Outcome::best`].
+    pub fn chosen(&self, choice: fn(&Self) -> &Vec<Option<f64>>) -> Self {
+        Self { scores: choice(self).clone(), samples: 1, ..self.clone() }
     }
 
     /// Mean and 95 % interval over those problems; `None` if none was asked.
@@ -130,6 +141,11 @@ impl Outcome {
         let scores = self.at(places);
         (!scores.is_empty()).then(|| mean_with_ci(&scores, self.samples))
     }
+}
+
+/// The values at `places` that there are.
+pub fn pick(values: &[Option<f64>], places: &[usize]) -> Vec<f64> {
+    places.iter().filter_map(|&place| values.get(place).copied().flatten()).collect()
 }
 
 /// How much better `other` is than `this` on the problems that both were asked, with the 95 % interval of the paired

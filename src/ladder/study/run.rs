@@ -139,7 +139,7 @@ fn spec(study: &Study, arm: &Arm, seed: u64, attempts: usize) -> Result<serde_js
     let plan = &study.plan;
     let forms =
         |problems: &[crate::task::Problem]| problems.iter().map(|p| p.problem.clone()).collect::<Vec<_>>();
-    let sampled = matches!(arm.kind, Kind::BestOfN | Kind::Majority);
+    let sampled = arm.kind == Kind::Sample;
     let value = serde_json::json!({
         "model": plan.model,
         "adapter": plan.adapter,
@@ -179,12 +179,22 @@ fn results(study: &Study, task: &dyn Task, done: Vec<(&Arm, Record)>) -> Results
             .map(|(_, record)| record.outcome.clone())
             .collect();
         seeds.sort_by_key(|outcome| outcome.seed);
-        arms.push(ArmResult {
-            name: arm.name.clone(),
-            label: arm.label.clone(),
-            ablation: arm.ablation,
-            seeds,
-        });
+        let n = seeds.iter().map(|outcome| outcome.attempts).min().unwrap_or(0);
+        let mut add = |suffix: &str, label: String, seeds| {
+            let name = format!("{}{suffix}", arm.name);
+            arms.push(ArmResult { name, label, ablation: arm.ablation, seeds });
+        };
+        if arm.kind == Kind::Sample {
+            let chosen = |choice| seeds.iter().map(|outcome| outcome.chosen(choice)).collect();
+            add("-majority", format!("{}, majority of {n}", arm.label), chosen(|outcome| &outcome.majority));
+            add(
+                "-best",
+                format!("{}, best of {n} by the verifier", arm.label),
+                chosen(|outcome| &outcome.best),
+            );
+        } else {
+            add("", arm.label.clone(), seeds);
+        }
     }
     Results {
         study: plan.name.clone(),

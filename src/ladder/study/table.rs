@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::results::{ACCEPTED, ArmResult, Outcome, Results, advantage};
+use super::results::{ACCEPTED, ArmResult, Outcome, Results, advantage, pick};
 use crate::ladder::stats::mean_with_ci;
 
 /// The whole table with what a reader must know to read it. Made from `results` and nothing else.
@@ -65,6 +65,24 @@ fn section(text: &mut String, results: &Results, arms: &[&ArmResult]) {
         let _ = write!(text, "| {} |", arm.label);
         for group in ["all", "easy", "hard"].iter().chain(&levels) {
             let _ = write!(text, " {} |", rate(arm, results.group(group), *group == "hard"));
+        }
+        for choice in [|outcome: &Outcome| &outcome.majority, |outcome: &Outcome| &outcome.best]
+            as [fn(&Outcome) -> &Vec<Option<f64>>; 2]
+        {
+            let rates: Vec<f64> = arm
+                .seeds
+                .iter()
+                .filter(|outcome| outcome.samples > 1)
+                .map(|outcome| pick(choice(outcome), results.group("hard")))
+                .filter(|values| !values.is_empty())
+                .map(|values| values.iter().sum::<f64>() / values.len() as f64)
+                .collect();
+            match rates.is_empty() {
+                true => text.push_str("  |"),
+                false => {
+                    let _ = write!(text, " {:.1} |", 100.0 * rates.iter().sum::<f64>() / rates.len() as f64);
+                }
+            }
         }
         let differences: Vec<String> = arm
             .seeds
