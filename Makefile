@@ -1,7 +1,7 @@
 # Everything that people run. A fresh Debian machine with Rust, Node and Python is enough: what else is missing is
 # installed (apt when root) or the one command that installs it is printed.
 .DEFAULT_GOAL := help
-.PHONY: help setup driver models tint build test lint demo bench clean
+.PHONY: help setup driver models tint build test lint demo bench clean study-tiny study-smollm2
 
 SHELL := bash
 # Vulkan drivers with window support complain where no desktop session set this.
@@ -18,7 +18,7 @@ OUTPUT        ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 help: ## this text
 	@echo "stepladder: language models that teach themselves, on the GPU at hand"; echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo; echo "  make demo MODEL=folder STEPS=20 PROBLEMS=file.jsonl EVAL_PROBLEMS=file.jsonl OUTPUT=runs/mine   (all optional)"
 
 setup: driver models tint ## all that build, test and demo need: Vulkan driver, test model, node packages
@@ -46,6 +46,18 @@ lint: ## formatting and clippy, warnings are errors
 demo: build ## a model improves itself by LADDER: minutes on two CPU cores
 	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" ladder -m "$(MODEL)" --task integral --preset "$(PRESET)" \
 	    --problems "$(PROBLEMS)" --eval-problems "$(EVAL_PROBLEMS)" $(if $(STEPS),--steps "$(STEPS)") --output "$(OUTPUT)"
+
+# A study that was stopped goes on; STUDIES holds its jobs. Results go to studies/ and into the pages that show them.
+STUDIES ?= runs/studies
+stepladder = "$${CARGO_TARGET_DIR:-target}/release/stepladder"
+study = $(stepladder) study studies/$(1).toml --output "$(STUDIES)/$(1)" --publish studies/$(1) --page studies/README.md
+
+study-tiny: build ## study 1 from nothing: LADDER against its baselines on the embedded model; an hour or two on two cores
+	@$(call study,tiny) --page README.md
+
+study-smollm2: build models ## study 2: the same with SmolLM2-135M after a warm start; two hours on two cores, minutes on a GPU
+	@scripts/study-smollm2.sh "$(STUDIES)/smollm2"
+	@$(call study,smollm2)
 
 bench: build ## kernels, decoding and training on this machine's GPU, with fractions of its peaks
 	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" bench

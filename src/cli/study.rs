@@ -30,7 +30,7 @@ use super::tuning::choose_kernels;
 
 /// What a study file holds, for the help text.
 pub(super) const FILE_HELP: &str = "A study file is TOML: name, question, model, task, problems, held_out, preset, seeds, \
-token_budget, samples, hard_levels, easy_levels, reference, optional adapter, text and [settings] (by path, as `ladder --set`), \
+token_budget, samples, hard_levels, easy_levels, reference, optional problem_levels, adapter, text and [settings] (by path, as `ladder --set`), \
 and one [[arm]] for each arm: name, label, kind (evaluate, sample, train, ttrl), optional ablation, seeds, settings, \
 problems, shots and shot_problems, from (the training arm to go on from), questions. `studies/tiny.toml` is an example.";
 

@@ -8,7 +8,7 @@ use stepladder::ladder::variants::{ProposedVariant, variant_tree};
 use stepladder::task::Problem;
 use stepladder::{Result, task};
 
-use super::args::{DeviceArgs, ModelArgs, TaskArgs};
+use super::args::{DeviceArgs, ModelArgs, TaskArgs, name_value};
 use super::context::Context;
 use super::ladder::default_preset;
 use super::ladder_view::View;
@@ -24,9 +24,15 @@ pub(super) struct Args {
     /// The problem at the root
     #[arg(long, allow_hyphen_values = true)]
     pub(super) problem: String,
+    /// Set of defaults: paper, small, software or tiny [default: as for `ladder`]
+    #[arg(long, value_name = "NAME")]
+    pub(super) preset: Option<String>,
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
+    /// Change any setting listed below; may be given several times
+    #[arg(long, value_name = "PATH=VALUE", value_parser = name_value)]
+    pub(super) set: Vec<(String, String)>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
@@ -35,8 +41,14 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = task::create(&args.task.task, &args.task.options())?;
     let problem = Problem { problem: args.problem.clone(), id: None, level: None, answer: None };
-    let preset = default_preset(context, &args.model.model, &args.device)?;
-    let settings = Settings { seed: args.seed, ..Settings::preset(preset) };
+    let preset = match &args.preset {
+        Some(name) => name.parse()?,
+        None => default_preset(context, &args.model.model, &args.device)?,
+    };
+    let mut settings = Settings { seed: args.seed, ..Settings::preset(preset) };
+    for (path, value) in &args.set {
+        settings.set(path, value)?;
+    }
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
     let session = opened.load()?;

@@ -71,3 +71,17 @@ fn a_huge_tree_is_cut_and_says_so() {
     let page = render(&card(settings()), &[], tree.nodes()).unwrap();
     assert!(page.contains("1000 of 4000 problems are not shown"));
 }
+
+#[test]
+fn every_contaminated_problem_is_listed() {
+    let mut card = card(settings());
+    card.problems = problems(&["4:8", "4:1", "4:1", "4:2"]);
+    let (outcome, store) = run_in_memory(&mut Mock::new(), &card);
+    let page = render(&card, &store.events, &outcome.unwrap().nodes).unwrap();
+    let listed = page.split("Contamination</h2>").nth(1).unwrap().split("</section>").next().unwrap();
+    // The root that is held out, not the one that occurs twice, and what the mock proposes.
+    assert!(listed.contains("root `4:8` is not used") && !listed.contains("root `4:1`"), "{listed}");
+    assert!(listed.contains("variant of 4:") && listed.contains("<code>4:7</code>"), "{listed}");
+    let clean = render(&card, &[], &[]).unwrap();
+    assert!(clean.contains("No training problem and no variant was equal"));
+}

@@ -233,6 +233,7 @@ fn what_is_wrong_with_a_study_is_said() {
         ("name = \"sample\"", "name = \"../sample\"", "letters"),
         ("kind = \"sample\"", "kind = \"vote\"", "line"),
         ("hard_levels = [4]", "hard_levels = [9]", "hard_levels"),
+        ("preset = \"tiny\"", "preset = \"tiny\"\nproblem_levels = [9]", "problem_levels"),
         ("\"variants.enabled\" = false", "\"variants.enable\" = false", "variants.enable"),
         ("steps = 1000", "steps = 0", "--steps"),
         ("label = \"RL\"", "label = \"RL\"\ncolour = 3", "colour"),

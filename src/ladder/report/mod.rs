@@ -5,6 +5,7 @@
 
 mod charts;
 pub(crate) use charts::short;
+mod contamination;
 mod page;
 mod text;
 mod tree_view;

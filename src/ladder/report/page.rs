@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::charts::{Scale, Series, line_chart, short};
+use super::contamination::Contamination;
 use super::text::{duration, percent, points, printable, thousands};
 use super::tree_view::{TreeNode, tree};
 use crate::ladder::events::{
@@ -38,6 +39,7 @@ pub(super) struct Page {
     tree_size: usize,
     tree_omitted: usize,
     yields: Option<Yields>,
+    contamination: Contamination,
     examples: Vec<Example>,
     samples: Vec<Example>,
     settings: Vec<Setting>,
@@ -119,7 +121,6 @@ struct Yields {
     frontier: usize,
     measured: usize,
     rows: Vec<YieldRow>,
-    held_out: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -153,7 +154,6 @@ struct Log<'a> {
     variants: Vec<&'a Variants>,
     verified: Vec<&'a Verified>,
     finished: Option<&'a Finished>,
-    refused_roots: usize,
 }
 
 impl<'a> Log<'a> {
@@ -166,9 +166,6 @@ impl<'a> Log<'a> {
                 Event::Variants(event) => log.variants.push(event),
                 Event::Verified(event) => log.verified.push(event),
                 Event::Finished(event) => log.finished = Some(event),
-                Event::Warning(event) if event.code == crate::ladder::events::WarningCode::RefusedRoot => {
-                    log.refused_roots += 1;
-                }
                 Event::Started(_)
                 | Event::Downloading(_)
                 | Event::Loaded(_)
@@ -202,6 +199,7 @@ impl Page {
             tree_size: nodes.len(),
             tree_omitted: nodes.len() - shown,
             yields: yields(&log, nodes),
+            contamination: Contamination::of(events),
             examples: examples(&log),
             samples: samples(&log),
             settings: settings(card),
@@ -412,7 +410,6 @@ fn yields(log: &Log<'_>, nodes: &[Node]) -> Option<Yields> {
                 YieldRow { reason: name(reason), count, share: share(count as f64) * 100.0 }
             })
             .collect(),
-        held_out: rejected.get(&Rejection::HeldOut).copied().unwrap_or(0) + log.refused_roots as u64,
     })
 }
 

@@ -31,6 +31,9 @@ pub struct Plan {
     pub task_options: TaskOptions,
     /// Training problems.
     pub problems: PathBuf,
+    /// Levels of the training problems that are used; all if there are none.
+    #[serde(default)]
+    pub problem_levels: BTreeSet<u32>,
     /// Held-out problems.
     pub held_out: PathBuf,
     /// Settings that arms begin with.
@@ -161,8 +164,13 @@ impl Study {
             Some(path) => read_texts(&folder.join(path))?,
             None => Vec::new(),
         };
+        let mut training = problems(&plan.problems)?;
+        if !plan.problem_levels.is_empty() {
+            training
+                .retain(|problem| problem.level.is_some_and(|level| plan.problem_levels.contains(&level)));
+        }
         let study = Self {
-            problems: problems(&plan.problems)?,
+            problems: training,
             held_out: problems(&plan.held_out)?,
             plan,
             folder,
@@ -186,6 +194,13 @@ impl Study {
         }
         if plan.samples == 0 {
             return bad("samples".into(), "no attempts, no result", "give at least 1");
+        }
+        if self.problems.is_empty() {
+            return bad(
+                "problem_levels".into(),
+                "no training problem has one of them",
+                "name levels that occur",
+            );
         }
         let mut names = BTreeSet::new();
         for arm in &plan.arms {
