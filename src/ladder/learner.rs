@@ -41,7 +41,7 @@ impl Default for LearnerSettings {
 impl LearnerSettings {
     /// What sampling `requests` in one batch asks of the GPU.
     pub fn sampling(&self, requests: &[Lengths], context: usize) -> Sizes {
-        Sizes::new(requests, self.rows, context)
+        Sizes::new(requests, self.rows, context, 0)
     }
 
     /// What a run asks of the GPU: `roots` and `held_out` are its problems, `layout` is its adapter.
