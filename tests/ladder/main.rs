@@ -7,4 +7,5 @@ mod learning;
 mod mock;
 mod report;
 mod resume;
+mod shots;
 mod test_time;
