@@ -1,9 +1,12 @@
 //! Evaluations with solved examples in the context.
 
 use stepladder::ladder::eval::{Questions, evaluate};
+use stepladder::ladder::learner::Language;
 use stepladder::ladder::policy::Sampling;
 use stepladder::ladder::settings::EvaluationSettings;
 use stepladder::ladder::state::{Host, MemoryStore};
+use stepladder::model::chat::Message;
+use stepladder::model::open::{OpenModel, open};
 use stepladder::task::Problem;
 
 use crate::mock::{Mock, Pairs, problems};
@@ -54,4 +57,27 @@ fn examples_stand_before_every_question_and_are_counted() {
         assert!(json[field].is_number(), "{field}: {json}");
     }
     assert_eq!(serde_json::from_value::<stepladder::ladder::eval::Evaluation>(json).unwrap(), shown);
+}
+
+fn language(model: &str) -> Language {
+    let OpenModel { config, tokenizer, chat_template, .. } = open(model).unwrap();
+    Language { tokenizer, chat: chat_template, end: config.eos_token_ids.first().copied() }
+}
+
+#[test]
+fn examples_are_texts_or_turns_as_the_model_knows_them() {
+    let shots = [("?2*x=", "x^2"), ("?x=", "x^2/2")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let mut tiny = language("tiny");
+    let text = |text: &str| tiny.tokenizer.encode(text, true).unwrap();
+    let want = [text("?2*x=x^2"), vec![1], text("?x=x^2/2"), vec![1], text("?3=")].concat();
+    assert_eq!(tiny.dialogue(&shots, "?3=").unwrap(), want);
+    assert_eq!(tiny.prompt("?3=").unwrap(), text("?3="));
+    tiny.end = None;
+    assert_eq!(tiny.dialogue(&shots, "?3=").unwrap_err().code(), "usage");
+
+    let qwen = language(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/qwen2"));
+    let (user, assistant) = (Message::user, |text: &str| Message::new("assistant", text));
+    let turns = [user("?2*x="), assistant("x^2"), user("?x="), assistant("x^2/2"), user("?3=")];
+    let rendered = qwen.chat.as_ref().unwrap().render(&turns, true).unwrap();
+    assert_eq!(qwen.dialogue(&shots, "?3=").unwrap(), qwen.tokenizer.encode(&rendered, false).unwrap());
 }
