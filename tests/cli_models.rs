@@ -8,6 +8,8 @@ mod program;
 mod bad_input;
 #[path = "cli_models/interrupt.rs"]
 mod interrupt;
+#[path = "cli_models/shots.rs"]
+mod shots;
 
 use program::{Files, json, json_lines, model, run, run_with_input, text};
 use serde_json::Value;

@@ -137,3 +137,105 @@ fn prompts_that_do_not_fit_are_refused() {
     let got = generate(&mut generator, &[request(&vec![1; context - 3], 1, 0.0, 50, 0)]);
     assert!(got[0][0].tokens.len() <= 3);
 }
+
+/// `shared` tokens that all begin with, and then each its own.
+fn with_prefix(shared: usize, own: &[u32]) -> Vec<u32> {
+    (0..shared as u32).map(|i| (i * 53 + 11) % 250).chain(own.iter().copied()).collect()
+}
+
+/// Prompts that share `shared` tokens and end at and about page ends.
+fn prefixed(shared: usize) -> Vec<Vec<u32>> {
+    [1, 2, 5, 15, 16, 17, 33]
+        .iter()
+        .map(|&len| with_prefix(shared, &(0..len).map(|i| (i * 37 + len * 7) % 250).collect::<Vec<_>>()))
+        .collect()
+}
+
+/// Holds what `generator` says to requests together to what `alone` says to each: the same tokens, and log-probabilities
+/// within the bound of a batch.
+#[track_caller]
+fn assert_as_alone(generator: &mut Generator, alone: &mut Generator, requests: &[Request]) {
+    let together = generate(generator, requests);
+    for (index, (request, got)) in requests.iter().zip(&together).enumerate() {
+        let want = &generate(alone, std::slice::from_ref(request))[0];
+        assert_eq!(got.len(), want.len());
+        for (a, b) in got.iter().zip(want) {
+            assert_eq!((&a.tokens, a.stopped), (&b.tokens, b.stopped), "request {index}");
+            let worst = a.logprobs.iter().zip(&b.logprobs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "request {index}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn a_shared_prefix_changes_nothing_but_the_work() {
+    for name in FAMILIES {
+        let trainer = with_adapter(name);
+        for lora in [None, Some(trainer.lora())] {
+            let new = |rows| Generator::new(Arc::clone(trainer.model()), lora, rows);
+            // More samples than rows, too: the prefix outlives the rows that end.
+            let (mut wide, mut narrow, mut alone) = (new(32), new(4), new(32));
+            for shared in [16, 40, 64] {
+                for temperature in [0.0, 1.0] {
+                    let requests: Vec<Request> = prefixed(shared)
+                        .iter()
+                        .zip(3..)
+                        .map(|(p, seed)| request(p, 2, temperature, 12, seed))
+                        .collect();
+                    assert_as_alone(&mut wide, &mut alone, &requests);
+                    assert_as_alone(&mut narrow, &mut alone, &requests);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shared_prefix_is_computed_once() {
+    let trainer = with_adapter("llama");
+    let lengths = |prompts: &[Vec<u32>]| prompts.iter().map(|p| p.len() as u64).sum::<u64>();
+    let count = |prompts: &[Vec<u32>], rows: usize| {
+        let mut generator = Generator::new(Arc::clone(trainer.model()), Some(trainer.lora()), rows);
+        let mut alone = Generator::new(Arc::clone(trainer.model()), Some(trainer.lora()), 8);
+        let requests: Vec<Request> =
+            prompts.iter().zip(0..).map(|(p, seed)| request(p, 2, 0.0, 6, seed)).collect();
+        assert_as_alone(&mut generator, &mut alone, &requests);
+        assert_eq!(alone.prefilled_tokens(), lengths(prompts));
+        generator.prefilled_tokens()
+    };
+    let saved = |prompts: &[Vec<u32>], pages: u64| {
+        let want = lengths(prompts) - 16 * pages * (prompts.len() as u64 - 1);
+        for rows in [2, 64] {
+            assert_eq!(count(prompts, rows), want, "{rows} rows");
+        }
+    };
+    saved(&prompts(), 0);
+    for (shared, pages) in [(15, 0), (16, 1), (31, 1), (32, 2), (40, 2)] {
+        saved(&prefixed(shared), pages);
+    }
+    // A prompt that is what the others begin with, and one that ends inside of it.
+    saved(&[with_prefix(32, &[]), with_prefix(32, &[1]), with_prefix(32, &[2, 3])], 1);
+    saved(&[with_prefix(33, &[]), with_prefix(33, &[1]), with_prefix(33, &[2, 3])], 2);
+    saved(&[with_prefix(64, &[1]), with_prefix(20, &[]), with_prefix(64, &[2])], 1);
+    saved(&[with_prefix(64, &[1]), with_prefix(3, &[]), with_prefix(64, &[2])], 0);
+    // The same prompt twice.
+    saved(&[with_prefix(50, &[]), with_prefix(50, &[])], 3);
+    // More tokens after the prefix than one pass takes.
+    let own = |i: u32| (0..40).map(|t| (t * 7 + i) % 250).collect::<Vec<_>>();
+    saved(&(0..30).map(|i| with_prefix(48, &own(i))).collect::<Vec<_>>(), 3);
+}
+
+#[test]
+fn requests_for_no_samples_are_no_trouble() {
+    let trainer = with_adapter("llama");
+    let mut generator = Generator::new(Arc::clone(trainer.model()), None, 4);
+    let prompt = with_prefix(40, &[1]);
+    let requests: Vec<Request> =
+        [(vec![1], 0), (prompt.clone(), 2), (vec![2; 30], 0), (prompt.clone(), 1), (vec![3], 0)]
+            .map(|(prompt, samples)| request(&prompt, samples, 0.0, 5, 0))
+            .into();
+    let got = generate(&mut generator, &requests);
+    assert_eq!(got.iter().map(Vec::len).collect::<Vec<_>>(), [0, 2, 0, 1, 0]);
+    assert_eq!(got[1][0].tokens, got[3][0].tokens);
+    assert_eq!(generator.prefilled_tokens(), 32 + 2 * 9);
+}

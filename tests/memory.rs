@@ -22,8 +22,9 @@ use stepladder::train::trainer::{Optimizer, Trainer, Trajectory};
 /// How far the peak of a run may be from what was planned.
 const BOUND: f64 = 0.15;
 
-/// Loads a model on a device of its own, samples and trains; what was planned, and the most that was allocated.
-fn planned_and_used(model: &str, format: Option<Format>, training: bool) -> (Fit, u64) {
+/// Loads a model on a device of its own, samples prompts that share `prefix` tokens and trains; what was planned, and the
+/// most that was allocated.
+fn planned_and_used(model: &str, format: Option<Format>, training: bool, prefix: u32) -> (Fit, u64) {
     let mut opened = open(model).unwrap();
     let context = 200;
     let lora = LoraConfig { rank: 16, ..LoraConfig::default() };
@@ -32,7 +33,7 @@ fn planned_and_used(model: &str, format: Option<Format>, training: bool) -> (Fit
     let (rows, tokens) = (8, 512);
     let workload = Workload {
         adapter: Some(layout.clone()),
-        sampling: Some(Sizes::new(&[lengths; 3], rows, context)),
+        sampling: Some(Sizes::new(&[lengths; 3], rows, context, prefix as usize)),
         training: training.then_some(tokens),
         scoring: None,
     };
@@ -44,8 +45,11 @@ fn planned_and_used(model: &str, format: Option<Format>, training: bool) -> (Fit
         Model::load(Arc::clone(&gpu), config, &mut *opened.source, format, context, &mut |_, _| {}).unwrap();
     let model = Arc::new(model);
     let sampling = Sampling { max_tokens: lengths.max_tokens, ..Sampling::default() };
-    let request =
-        |seed| Request { prompt: vec![2; lengths.prompt], samples: lengths.samples, sampling, seed };
+    let request = |seed: u32| {
+        let token = |at: u32| if at < prefix { 2 } else { 3 + seed };
+        let prompt = (0..lengths.prompt as u32).map(token).collect();
+        Request { prompt, samples: lengths.samples, sampling, seed: u64::from(seed) }
+    };
     let requests = [request(0), request(1), request(2)];
     let sample = |generator: &mut Generator| {
         block_on(generator.generate(&requests, &mut |_| ControlFlow::Continue(()))).unwrap();
@@ -75,11 +79,20 @@ fn what_is_planned_is_what_is_used() {
         ("qwen2", Some(Format::Q8), false),
         ("llama", Some(Format::F16), false),
     ] {
-        let (fit, used) = planned_and_used(folder(name).to_str().unwrap(), format, training);
+        let (fit, used) = planned_and_used(folder(name).to_str().unwrap(), format, training, 0);
         let ratio = fit.total() as f64 / used as f64;
         eprintln!("{name}: planned {} bytes, used {used}: {ratio:.3}  {fit:?}", fit.total());
         assert!((ratio - 1.0).abs() < BOUND, "{name}: planned {fit:?}, used {used}");
     }
+}
+
+#[test]
+fn a_shared_prefix_takes_no_more_than_planned() {
+    let (alone, used_alone) = planned_and_used(folder("llama").to_str().unwrap(), None, false, 0);
+    let (shared, used) = planned_and_used(folder("llama").to_str().unwrap(), None, false, 32);
+    eprintln!("planned {} bytes, used {used}; without sharing {used_alone}", shared.total());
+    assert!(used <= shared.total(), "planned {shared:?}, used {used}");
+    assert!(shared.kv < alone.kv && used < used_alone);
 }
 
 #[test]

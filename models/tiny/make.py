@@ -5,14 +5,15 @@
     OMP_NUM_THREADS=1 python models/tiny/make.py --check-text   looks for held-out problems in the training text
 
 Seeded; needs only torch and safetensors (made with torch 2.15.0, safetensors 0.8.0). Writes `config.json`,
-`generation_config.json`, `tokenizer.json`, `tokenizer_config.json`, `problems_train.jsonl`, `problems_heldout.jsonl` and
+`generation_config.json`, `tokenizer.json`, `tokenizer_config.json`, the problem files (problem_files.py) and
 `model.safetensors` (F16) beside itself, and prints pass@1 and pass@10 by level.
 
 A line of training text is one task of the terse notation and an end-of-text token:
 
     ?{integrand}={antiderivative}     <{problem}:{easier}     ~{problem}:{similar}     >{problem}:{harder}
 
-No line holds a problem of the two problem files, compared up to a constant factor by value (`problems.canonical`).
+No line holds a problem of `problems_heldout.jsonl` or `problems_train.jsonl`, compared up to a constant factor by value
+(`problems.canonical`).
 """
 
 import argparse
@@ -28,10 +29,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from problem_files import HERE, SEED, make_problem_files
 from problems import LEVELS, answer, canonical, canonical_text, is_antiderivative, random_problem, show, variant
-
-HERE = Path(__file__).resolve().parent
-SEED = 20261123
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -62,8 +61,6 @@ CONFIG = {
 # seen too little of is what it can still learn by itself.
 LEVEL_WEIGHTS = {1: 2, 2: 3, 3: 3, 4: 3, 5: 2, 6: 1.5, 7: 0.8, 8: 0.15}
 SOLVE_SHARE, EASIER_SHARE, SIMILAR_SHARE = 0.7, 0.16, 0.08
-HELDOUT_COUNTS = {1: 6, 2: 24, 3: 10, 4: 40, 5: 40, 6: 40, 7: 40, 8: 40}
-TRAIN_COUNTS = {6: 12, 7: 28, 8: 24}
 BATCH, LEARNING_RATE, WARM_UP = 64, 2e-3, 100
 
 
@@ -142,35 +139,7 @@ def write_tokenizer():
     write_json("generation_config.json", {"eos_token_id": 1, "pad_token_id": 0})
 
 
-# Problem files and text
-
-
-def draw_set(rng, counts, reserved, prefix):
-    """Problems by level; `reserved` collects their canonical forms. Levels 1 and 3 repeat forms with other factors."""
-    rows = []
-    for level, count in counts.items():
-        forms, texts, limit = set(), set(), {1: 2, 3: 5}.get(level, count)
-        while len(texts) < count:
-            problem = random_problem(rng, level)
-            form, text = canonical(problem), show(problem)
-            taken = form in reserved and form not in forms
-            if taken or text in texts or (form not in forms and len(forms) == limit):
-                continue
-            forms.add(form)
-            texts.add(text)
-            rows.append({"problem": text, "id": f"{prefix}-{level}-{len(texts):02}", "level": level})
-        reserved |= forms
-    return rows
-
-
-def make_problem_files(write=True):
-    """(held-out rows, training rows, canonical forms that no text may hold); writes the two files."""
-    rng, reserved = random.Random(SEED), set()
-    heldout = draw_set(rng, HELDOUT_COUNTS, reserved, "heldout")
-    train = draw_set(rng, TRAIN_COUNTS, reserved, "root")
-    for name, rows in [("problems_heldout.jsonl", heldout), ("problems_train.jsonl", train)] if write else []:
-        (HERE / name).write_text("".join(json.dumps(r) + "\n" for r in rows))
-    return heldout, train, reserved
+# Text
 
 
 def line(rng, reserved):

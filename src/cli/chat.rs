@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     // The longest conversation that the context holds.
     let max_tokens = args.max_tokens as usize;
     let prompt = opened.context_length.saturating_sub(max_tokens).max(1);
-    opened.check_sampling(&[Lengths { prompt, samples: 1, max_tokens }], adapter.as_ref())?;
+    opened.check_sampling(&[Lengths { prompt, samples: 1, max_tokens }], 0, adapter.as_ref())?;
     let session = opened.load()?;
     let lora = session.lora(adapter.as_ref())?;
     let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), 1);

@@ -4,16 +4,18 @@ use std::path::PathBuf;
 
 use pollster::block_on;
 use serde::Serialize;
-use stepladder::ladder::eval::{Evaluation, evaluate};
-use stepladder::ladder::learner::longest_prompt;
+use stepladder::ladder::eval::{Evaluation, Questions, evaluate};
+use stepladder::ladder::learner::prompts;
 use stepladder::ladder::settings::EvaluationSettings;
-use stepladder::model::generate::Lengths;
+use stepladder::ladder::shots::{check_length, choose, solved_problems};
+use stepladder::model::generate::{Lengths, common_prefix};
+use stepladder::task::{Problem, Task};
 use stepladder::{Error, Result, task};
 
 use super::args::{DeviceArgs, ModelArgs, SamplingArgs, TaskArgs};
 use super::context::Context;
 use super::ladder_view::View;
-use super::session::{Opened, read_problems};
+use super::session::{Opened, read_problems, read_text};
 
 /// Options of `eval`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -25,6 +27,14 @@ pub(super) struct Args {
     /// Problems to solve, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub(super) problems: PathBuf,
+    /// Put K solved examples into the context before each problem: what the model does with examples at hand, to set
+    /// against what an adapter has learnt
+    #[arg(long, value_name = "K", default_value_t = 0, requires = "shot_problems")]
+    pub(super) shots: u32,
+    /// Solved problems to take the examples from, one JSON object a line with `answer`; --seed chooses, and none that is
+    /// to be solved is taken
+    #[arg(long, value_name = "FILE", requires = "shots")]
+    pub(super) shot_problems: Option<PathBuf>,
     /// Attempts at each problem: pass@1 to pass@K are reported
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) samples: u32,
@@ -46,15 +56,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let shots = shots(args, &*task, &opened, &problems)?;
+    let prompts = prompts(&opened.language, &*task, &shots, &problems)?;
     let request = Lengths {
-        prompt: longest_prompt(&opened.language, &*task, &problems)?,
+        prompt: prompts.iter().map(Vec::len).fold(1, usize::max),
         samples: args.samples as usize,
         max_tokens: args.max_tokens as usize,
     };
-    if request.prompt >= opened.context_length {
-        return Err(Error::context("the prompt of a problem", request.prompt, opened.context_length));
-    }
-    opened.check_sampling(&vec![request; problems.len()], adapter.as_ref())?;
+    check_length(shots.len(), request.prompt, opened.context_length)?;
+    let prefix = common_prefix(prompts.iter().map(Vec::as_slice)).len();
+    opened.check_sampling(&vec![request; problems.len()], prefix, adapter.as_ref())?;
     let session = opened.load()?;
     let mut sampler = session.sampler(context, adapter.as_ref())?;
     let settings = EvaluationSettings {
@@ -64,11 +75,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     let mut view = View::quiet(context, "eval");
     let seed = args.sampling.seed;
+    let questions = Questions { problems: &problems, shots: &shots };
     let evaluation =
-        view.host(|host| block_on(evaluate(&mut sampler, &*task, &problems, &settings, seed, 0, host)))?;
+        view.host(|host| block_on(evaluate(&mut sampler, &*task, questions, &settings, seed, 0, host)))?;
     drop(view);
     context.answer(&evaluation, || summary(&evaluation))?;
     session.print_profile(context)
+}
+
+/// The solved examples that were asked for.
+fn shots(args: &Args, task: &dyn Task, opened: &Opened, problems: &[Problem]) -> Result<Vec<Problem>> {
+    let Some(file) = args.shot_problems.as_ref().filter(|_| args.shots > 0) else { return Ok(Vec::new()) };
+    let solved = solved_problems(task, opened.language.style(), file, &read_text(file)?)?;
+    choose(task, &solved, problems, args.shots as usize, args.sampling.seed)
 }
 
 fn summary(evaluation: &Evaluation) -> String {
@@ -84,5 +103,14 @@ fn summary(evaluation: &Evaluation) -> String {
     if evaluation.samples > 1 {
         lines.push(format!("majority of {}  {:.1} %", evaluation.samples, 100.0 * evaluation.majority));
     }
+    let cost = &evaluation.cost;
+    lines.push(format!(
+        "{:.1} tokens and {:.3} s per question ({} shots; prompts of {} tokens in all, {} of them computed)",
+        cost.tokens_per_question,
+        cost.seconds_per_question,
+        cost.shots,
+        cost.prompt_tokens,
+        cost.prefilled_tokens
+    ));
     lines.join("\n")
 }

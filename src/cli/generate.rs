@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         samples: request.samples,
         max_tokens: args.max_tokens as usize,
     };
-    opened.check_sampling(&[lengths], adapter.as_ref())?;
+    opened.check_sampling(&[lengths], 0, adapter.as_ref())?;
     let session = opened.load()?;
     let lora = session.lora(adapter.as_ref())?;
     let rows = request.samples.min(LearnerSettings::default().rows);

@@ -106,7 +106,7 @@ impl Args {
         let rank = layout.max_rank();
         let workload = Workload {
             adapter: Some(layout),
-            sampling: Some(Sizes::new(&vec![row; batch], batch, limit)),
+            sampling: Some(Sizes::new(&vec![row; batch], batch, limit, 0)),
             training: Some((batch * length).min(PACK_TOKENS.max(length))),
             ..Workload::default()
         };

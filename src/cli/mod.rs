@@ -220,6 +220,7 @@ mod tests {
             "ttrl -m tiny --task integral --problems q.jsonl --output a.jsonl --votes 8 --confident 0.9 --set lora.rank=2",
             "ladder -m tiny --task integral --problems p.jsonl --output r --set variants.enabled=false --set seed=3",
             "eval -m tiny --task integral --problems p.jsonl --samples 4",
+            "eval -m tiny --task integral --problems p.jsonl --shots 4 --shot-problems s.jsonl",
             "variants -m tiny --task integral --problem x",
             "verify --task countdown --task-option a=b --problem 1,2=3 --answer 1+2",
             "export -m tiny --adapter a --output o",
@@ -253,6 +254,8 @@ mod tests {
             "train --output r",
             "train -m tiny --output r",
             "eval -m tiny --task integral --problems p --samples 0",
+            "eval -m tiny --task integral --problems p --shots 4",
+            "eval -m tiny --task integral --problems p --shot-problems s",
             "verify --task integral --problem x --answer y --task-option nothing",
         ] {
             let words = std::iter::once("stepladder").chain(line.split(' '));

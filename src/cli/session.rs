@@ -85,7 +85,8 @@ impl Opened {
         let gpu = open_gpu(context, device)?;
         let context_length =
             (device.context.unwrap_or(DEFAULT_CONTEXT) as usize).min(config.max_position_embeddings);
-        let language = Arc::new(Language { tokenizer, chat: chat_template });
+        let language =
+            Arc::new(Language { tokenizer, chat: chat_template, end: config.eos_token_ids.first().copied() });
         let format = device.weights.map(Format::from);
         Ok(Self { name, gpu, config, language, source, format, context_length })
     }
@@ -136,12 +137,18 @@ impl Opened {
         self.check_memory(what, &workload)
     }
 
-    /// [`Opened::check_memory`] of sampling `requests` together, with `adapter` or without.
-    pub(super) fn check_sampling(&self, requests: &[Lengths], adapter: Option<&AdapterFile>) -> Result<()> {
+    /// [`Opened::check_memory`] of sampling `requests`, which share the first `prefix` tokens, together, with `adapter` or
+    /// without.
+    pub(super) fn check_sampling(
+        &self,
+        requests: &[Lengths],
+        prefix: usize,
+        adapter: Option<&AdapterFile>,
+    ) -> Result<()> {
         let layout = |file: &AdapterFile| adapter::layout(&self.config, &file.config);
         let workload = Workload {
             adapter: adapter.map(layout).transpose()?,
-            sampling: Some(LearnerSettings::default().sampling(requests, self.context_length)),
+            sampling: Some(LearnerSettings::default().sampling(requests, self.context_length, prefix)),
             ..Workload::default()
         };
         self.check_memory(&format!("sampling from {}", self.name), &workload)
@@ -223,6 +230,10 @@ pub(super) const DEFAULT_CONTEXT: u32 = 4096;
 
 /// The problems in a file.
 pub(super) fn read_problems(path: &Path) -> Result<Vec<stepladder::task::Problem>> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::read(path, source))?;
-    stepladder::task::parse_problems(path, &text)
+    stepladder::task::parse_problems(path, &read_text(path)?)
+}
+
+/// A text file of the user's.
+pub(super) fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|source| Error::read(path, source))
 }

@@ -1,4 +1,4 @@
-//! Held-out problems: pass@1 with its interval, and pass@k.
+//! Held-out problems: pass@1 with its interval, pass@k, and what the answers cost.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use crate::ladder::events::{
 };
 use crate::ladder::policy::{Policy, SampleRequest};
 use crate::ladder::settings::EvaluationSettings;
+use crate::ladder::shots::{Cost, dialogue};
 use crate::ladder::state::Host;
 use crate::ladder::stats::{mean_with_ci, pass_at_k};
 use crate::ladder::step::logged;
@@ -79,12 +80,15 @@ pub struct Evaluation {
     pub verdicts: VerdictCounts,
     /// Tokens generated.
     pub tokens: usize,
+    /// What the answers took.
+    #[serde(flatten)]
+    pub cost: Cost,
     /// Each problem's result.
     pub problems: Vec<ProblemResult>,
 }
 
 impl Evaluation {
-    fn of(problems: Vec<ProblemResult>, samples: usize) -> Self {
+    fn of(problems: Vec<ProblemResult>, samples: usize, cost: Cost) -> Self {
         let rates =
             |results: &[&ProblemResult]| -> Vec<f64> { results.iter().map(|r| r.pass_rate()).collect() };
         let all: Vec<&ProblemResult> = problems.iter().collect();
@@ -115,7 +119,8 @@ impl Evaluation {
             verdicts.add(sample.verdict.verdict, sample.finished);
             tokens += sample.tokens;
         }
-        Self { n: problems.len(), samples, pass_at, ci95, majority, by_level, verdicts, tokens, problems }
+        let cost = cost.by_question(problems.len(), tokens);
+        Self { n: problems.len(), samples, pass_at, ci95, majority, by_level, verdicts, tokens, cost, problems }
     }
 
     /// pass@1 with its interval.
@@ -159,6 +164,15 @@ fn pass_ks(samples: usize) -> Vec<usize> {
     ks
 }
 
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Questions<'a> {
+    /// The problems.
+    pub problems: &'a [Problem],
+    /// Solved problems, with answers, that stand in the context before each; usually none.
+    pub shots: &'a [Problem],
+}
+
 /// Answers every problem `settings.samples` times and judges the answers. `step` is for the progress events.
 ///
 /// # Errors
@@ -166,23 +180,32 @@ fn pass_ks(samples: usize) -> Vec<usize> {
 pub async fn evaluate<P: Policy>(
     policy: &mut P,
     task: &dyn Task,
-    problems: &[Problem],
+    Questions { problems, shots }: Questions<'_>,
     settings: &EvaluationSettings,
     seed: u64,
     step: u64,
     host: &mut Host<'_>,
 ) -> Result<Evaluation> {
     let style = policy.prompt_style();
+    let shots = dialogue(task, style, shots);
     let mut requests = Vec::with_capacity(problems.len());
     for (index, problem) in problems.iter().enumerate() {
         requests.push(SampleRequest {
-            prompt: policy.encode_prompt(&task.prompt(&problem.problem, style))?,
+            prompt: policy.encode_dialogue(&shots, &task.prompt(&problem.problem, style))?,
             samples: settings.samples,
             sampling: settings.sampling,
             seed: rand::Rng::next_u64(&mut stream(seed, &[EVALUATION, index as u64])),
         });
     }
+    let (began, computed) = ((host.clock)(), policy.prefilled_tokens());
     let answers = sample(policy, host, Phase::Evaluation, step, &requests).await?;
+    let cost = Cost {
+        shots: shots.len(),
+        prompt_tokens: requests.iter().map(|request| request.prompt.len()).sum(),
+        prefilled_tokens: usize::try_from(policy.prefilled_tokens() - computed).unwrap_or(usize::MAX),
+        seconds: (host.clock)() - began,
+        ..Cost::default()
+    };
     let results = problems
         .iter()
         .zip(answers)
@@ -202,7 +225,7 @@ pub async fn evaluate<P: Policy>(
             }
         })
         .collect();
-    Ok(Evaluation::of(results, settings.samples))
+    Ok(Evaluation::of(results, settings.samples, cost))
 }
 
 #[cfg(test)]

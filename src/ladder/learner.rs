@@ -9,6 +9,7 @@ use super::policy::{
     UpdateSettings, UpdateStats,
 };
 use crate::ladder::settings::Settings;
+use crate::ladder::shots;
 use crate::model::Model;
 use crate::model::chat::{ChatTemplate, Message};
 use crate::model::generate::{Generator, Lengths, Request, Sampling, Sizes};
@@ -39,9 +40,9 @@ impl Default for LearnerSettings {
 }
 
 impl LearnerSettings {
-    /// What sampling `requests` in one batch asks of the GPU.
-    pub fn sampling(&self, requests: &[Lengths], context: usize) -> Sizes {
-        Sizes::new(requests, self.rows, context)
+    /// What sampling `requests`, whose prompts begin with the same `prefix` tokens, in one batch asks of the GPU.
+    pub fn sampling(&self, requests: &[Lengths], context: usize, prefix: usize) -> Sizes {
+        Sizes::new(requests, self.rows, context, prefix)
     }
 
     /// What a run asks of the GPU: `roots` and `held_out` are its problems, `layout` is its adapter.
@@ -65,20 +66,20 @@ impl LearnerSettings {
         room(prompt)?;
         let tokens = |sampling: &Sampling| sampling.max_tokens;
         let answer = Lengths { prompt, samples: settings.group_size, max_tokens: tokens(&settings.sampling) };
-        let mut sizes = self.sampling(&vec![answer; settings.prompts_per_step], context);
+        let mut sizes = self.sampling(&vec![answer; settings.prompts_per_step], context, 0);
         if !held_out.is_empty() {
             let prompt = room(longest_prompt(language, task, held_out)?)?;
             let evaluation = &settings.evaluation;
             let max_tokens = tokens(&evaluation.sampling);
             let request = Lengths { prompt, samples: evaluation.samples, max_tokens };
-            sizes = sizes.union(self.sampling(&vec![request; held_out.len()], context));
+            sizes = sizes.union(self.sampling(&vec![request; held_out.len()], context, 0));
         }
         if settings.variants.enabled {
             let variants = &settings.variants;
             let prompt = longest_variant_prompt(language, task, roots, settings)?;
             let request =
                 Lengths { prompt, samples: variants.per_node, max_tokens: tokens(&variants.sampling) };
-            sizes = sizes.union(self.sampling(&vec![request; roots.len().max(1)], context));
+            sizes = sizes.union(self.sampling(&vec![request; roots.len().max(1)], context, 0));
         }
         let sequence = (prompt + answer.max_tokens).min(context);
         let batch = settings.prompts_per_step * settings.group_size * sequence;
@@ -89,10 +90,19 @@ impl LearnerSettings {
 
 /// Tokens of the longest prompt that poses one of `problems`.
 pub fn longest_prompt(language: &Language, task: &dyn Task, problems: &[Problem]) -> Result<usize> {
-    problems.iter().try_fold(1, |longest, problem| {
-        let prompt = language.prompt(&task.prompt(&problem.problem, language.style()))?;
-        Ok(longest.max(prompt.len()))
-    })
+    Ok(prompts(language, task, &[], problems)?.iter().map(Vec::len).fold(1, usize::max))
+}
+
+/// The prompts that pose `problems`, each after the solved problems `examples`.
+pub fn prompts(
+    language: &Language,
+    task: &dyn Task,
+    examples: &[Problem],
+    problems: &[Problem],
+) -> Result<Vec<Vec<u32>>> {
+    let style = language.style();
+    let shots = shots::dialogue(task, style, examples);
+    problems.iter().map(|problem| language.dialogue(&shots, &task.prompt(&problem.problem, style))).collect()
 }
 
 /// Tokens of a prompt that asks for variants of the longest of `problems`.
@@ -122,6 +132,8 @@ pub struct Language {
     pub tokenizer: Tokenizer,
     /// The chat template, if the model has one; such models are asked in full sentences.
     pub chat: Option<ChatTemplate>,
+    /// The token that ends a text.
+    pub end: Option<u32>,
 }
 
 impl Language {
@@ -132,13 +144,37 @@ impl Language {
 
     /// Tokens of a prompt: one user turn of the chat template, or the text as it stands.
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
-        match &self.chat {
-            Some(chat) => {
-                let rendered = chat.render(&[Message::new("user", text)], true)?;
-                self.tokenizer.encode(&rendered, false)
-            }
-            None => self.tokenizer.encode(text, true),
+        self.dialogue(&[], text)
+    }
+
+    /// [`Language::prompt`] after solved examples (user message, assistant's text): earlier turns of the chat template,
+    /// or texts one after the other as training sees them, each with its end token.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for examples without a template or an end token; those of the tokenizer and the template.
+    pub fn dialogue(&self, shots: &[(String, String)], text: &str) -> Result<Vec<u32>> {
+        if let Some(chat) = &self.chat {
+            let turns = shots.iter().flat_map(|(asked, answer)| {
+                [Message::user(asked.as_str()), Message::new("assistant", answer.as_str())]
+            });
+            let messages: Vec<Message> = turns.chain([Message::user(text)]).collect();
+            return self.tokenizer.encode(&chat.render(&messages, true)?, false);
         }
+        let mut tokens = Vec::new();
+        for (asked, answer) in shots {
+            let end = self.end.ok_or_else(|| {
+                Error::usage(
+                    "--shots",
+                    "the model names no token that ends a text, so examples cannot be told apart",
+                    "add eos_token_id to its config.json, or leave --shots out",
+                )
+            })?;
+            tokens.extend(self.tokenizer.encode(asked, true)?);
+            tokens.extend(self.tokenizer.encode_continuation(answer)?);
+            tokens.push(end);
+        }
+        tokens.extend(self.tokenizer.encode(text, true)?);
+        Ok(tokens)
     }
 }
 
@@ -212,16 +248,17 @@ impl Policy for Learner {
         self.language.style()
     }
 
-    fn encode_prompt(&self, user_message: &str) -> Result<Vec<u32>> {
-        let tokens = self.language.prompt(user_message)?;
-        let context = self.trainer.model().context();
+    fn encode_dialogue(&self, shots: &[(String, String)], user_message: &str) -> Result<Vec<u32>> {
+        let tokens = self.language.dialogue(shots, user_message)?;
         if tokens.is_empty() {
             return Err(Error::usage("--problem", "its prompt is empty", "give a problem of the task"));
         }
-        if tokens.len() >= context {
-            return Err(Error::context("the prompt of a problem", tokens.len(), context));
-        }
+        shots::check_length(shots.len(), tokens.len(), self.trainer.model().context())?;
         Ok(tokens)
+    }
+
+    fn prefilled_tokens(&self) -> u64 {
+        self.generator.prefilled_tokens()
     }
 
     async fn sample(

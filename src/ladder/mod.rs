@@ -17,6 +17,7 @@ pub mod run;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run_folder;
 pub mod settings;
+pub mod shots;
 pub mod state;
 pub mod stats;
 mod step;

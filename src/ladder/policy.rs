@@ -125,7 +125,20 @@ pub trait Policy {
     ///
     /// # Errors
     /// [`crate::Error::Context`] if the prompt leaves no room in the context.
-    fn encode_prompt(&self, user_message: &str) -> Result<Vec<u32>>;
+    fn encode_prompt(&self, user_message: &str) -> Result<Vec<u32>> {
+        self.encode_dialogue(&[], user_message)
+    }
+
+    /// [`Policy::encode_prompt`] after solved examples, each a user message and the text that answers it: earlier turns of
+    /// the chat template, or without one texts as the model was trained on, each with its end token.
+    ///
+    /// # Errors
+    /// [`crate::Error::Context`] if all of it leaves no room in the context.
+    fn encode_dialogue(&self, shots: &[(String, String)], user_message: &str) -> Result<Vec<u32>>;
+
+    /// Tokens of prompts that [`Policy::sample`] has computed since the policy was made; what all prompts of a call begin
+    /// with may count once.
+    fn prefilled_tokens(&self) -> u64;
 
     /// Completions of every request: outer index request, inner index sample.
     ///

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::engine::Engine;
-use crate::ladder::eval::evaluate;
+use crate::ladder::eval::{Questions, evaluate};
 use crate::ladder::events::{self, Event, FinishReason, Finished, WarningCode};
 use crate::ladder::policy::{Policy, PolicyInfo};
 use crate::ladder::settings::Settings;
@@ -245,7 +245,7 @@ impl<P: Policy> Run<'_, '_, P> {
         let evaluation = evaluate(
             engine.policy,
             engine.task,
-            self.held_out,
+            Questions { problems: self.held_out, shots: &[] },
             settings,
             engine.settings.seed,
             step,

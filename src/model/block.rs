@@ -140,11 +140,12 @@ pub enum Attend<'a> {
         /// The layer's pages.
         cache: &'a LayerCache,
     },
-    /// One new token a row to its own cache.
+    /// One new token a row to the cache of its sequence. Rows may be tokens of one sequence: all keys and values are
+    /// written before any row reads, and a row reads up to its own position.
     Cached {
         /// The rows.
         rows: decode_attention::Rows<'a>,
-        /// `[rows, 2]` of (row, place).
+        /// `[pairs, 2]` of (row, place).
         pair: &'a Buffer,
         /// The layer's pages.
         cache: &'a LayerCache,

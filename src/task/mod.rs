@@ -1,6 +1,6 @@
 //! Tasks: problems, prompts, and verifiers. CPU only; knows nothing of models or training.
 
-pub use problems::parse_problems;
+pub use problems::{parse_numbered_problems, parse_problems};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;

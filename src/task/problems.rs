@@ -13,6 +13,14 @@ const MAX_PROBLEM_BYTES: usize = 16 << 10;
 /// # Errors
 /// [`Error::Input`] with the line's number for a line that is not a problem, or if there is none.
 pub fn parse_problems(file: &Path, text: &str) -> Result<Vec<Problem>> {
+    Ok(parse_numbered_problems(file, text)?.into_iter().map(|(_, problem)| problem).collect())
+}
+
+/// [`parse_problems`], each problem with the number of its line, from 1.
+///
+/// # Errors
+/// The same.
+pub fn parse_numbered_problems(file: &Path, text: &str) -> Result<Vec<(usize, Problem)>> {
     let hint = "write one object a line, such as {\"problem\": \"x*exp(x)\"}";
     let mut problems = Vec::new();
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -27,7 +35,7 @@ pub fn parse_problems(file: &Path, text: &str) -> Result<Vec<Problem>> {
         if problem.problem.len() > MAX_PROBLEM_BYTES {
             return Err(fail(format!("`problem` has {} bytes", problem.problem.len())));
         }
-        problems.push(problem);
+        problems.push((index + 1, problem));
     }
     if problems.is_empty() {
         return Err(Error::input(file, "contents", "there is no problem in it", hint));

@@ -5,7 +5,7 @@ use safetensors::SafeTensors;
 use crate::program::{Files, model, run, text};
 
 /// Runs a call that must fail with `status` and one line that holds every one of `words`.
-fn fails(args: &[&str], status: i32, words: &[&str]) {
+pub(crate) fn fails(args: &[&str], status: i32, words: &[&str]) {
     let output = run(args);
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(status), "{args:?}: {message}");

@@ -7,5 +7,6 @@ mod learning;
 mod mock;
 mod report;
 mod resume;
+mod shots;
 mod study;
 mod test_time;

@@ -139,6 +139,7 @@ pub(crate) struct Mock {
     pub(crate) seen: Vec<Vec<Seen>>,
     pub(crate) learning_rates: Vec<f64>,
     pub(crate) requests: Vec<(String, usize, f32)>,
+    pub(crate) prefilled: u64,
     /// Share of answers that are unverifiable, malformed, and cut off.
     pub(crate) noise: f64,
 }
@@ -155,6 +156,7 @@ impl Mock {
             seen: Vec::new(),
             learning_rates: Vec::new(),
             requests: Vec::new(),
+            prefilled: 0,
             noise: 0.05,
         }
     }
@@ -182,7 +184,8 @@ impl Mock {
                 false,
             );
         }
-        let mut words = prompt.split(' ');
+        // Examples are lines before the question.
+        let mut words = prompt.rsplit('\n').next().unwrap().split(' ');
         let (what, problem) = (words.next().unwrap(), words.next().unwrap());
         let (difficulty, index) = parse(problem).unwrap();
         let count = words.next().map_or(1, |count| count.parse().unwrap());
@@ -223,11 +226,16 @@ impl Policy for Mock {
         self.style
     }
 
-    fn encode_prompt(&self, user_message: &str) -> Result<Vec<u32>> {
+    fn encode_dialogue(&self, shots: &[(String, String)], user_message: &str) -> Result<Vec<u32>> {
         if user_message.len() > 600 {
             return Err(Error::usage("--problems", "the prompt is too long", "shorten it"));
         }
-        Ok(user_message.chars().map(u32::from).collect())
+        let examples: String = shots.iter().map(|(asked, answer)| format!("{asked} {answer}\n")).collect();
+        Ok((examples + user_message).chars().map(u32::from).collect())
+    }
+
+    fn prefilled_tokens(&self) -> u64 {
+        self.prefilled
     }
 
     async fn sample(
@@ -249,6 +257,7 @@ impl Policy for Mock {
             .iter()
             .map(|request| {
                 let prompt = text_of(&request.prompt);
+                self.prefilled += request.prompt.len() as u64;
                 self.requests.push((prompt.clone(), request.samples, request.sampling.temperature));
                 (0..request.samples)
                     .map(|index| {

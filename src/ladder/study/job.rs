@@ -8,12 +8,13 @@ use super::plan::{Arm, Kind, Study};
 use super::results::{ACCEPTED, Outcome, rejection_key};
 use super::run::Lab;
 use crate::Result;
-use crate::ladder::eval::{Evaluation, evaluate};
+use crate::ladder::eval::{Evaluation, Questions, evaluate};
 use crate::ladder::events::{Event, VerdictCounts};
 use crate::ladder::policy::Policy;
 use crate::ladder::run::{self, RunCard};
 use crate::ladder::run_folder::{RunFolder, read_events};
 use crate::ladder::settings::{EvaluationSettings, Settings};
+use crate::ladder::shots::{self, Cost};
 use crate::ladder::state::{Host, MemoryStore};
 use crate::ladder::ttrl::{TtrlSettings, ttrl};
 use crate::task::{Problem, Task, VerdictKind};
@@ -62,7 +63,11 @@ impl Job<'_> {
         host: &mut Host<'_>,
     ) -> Result<Evaluation> {
         let settings = EvaluationSettings { every: 0, samples, ..settings.evaluation };
-        evaluate(policy, self.task, &self.study.held_out, &settings, self.seed, 0, host).await
+        let problems = &self.study.held_out[..];
+        let solved = self.study.shots.get(&self.arm.name).map_or(&[][..], Vec::as_slice);
+        let shots = shots::choose(self.task, solved, problems, self.arm.shots, self.seed)?;
+        let questions = Questions { problems, shots: &shots };
+        evaluate(policy, self.task, questions, &settings, self.seed, 0, host).await
     }
 
     fn outcome(&self, evaluation: &Evaluation) -> Outcome {
@@ -78,7 +83,8 @@ impl Job<'_> {
             verdicts: evaluation.verdicts,
             training_tokens: 0,
             answer_tokens: evaluation.tokens as u64,
-            tokens_per_question: evaluation.tokens as f64 / asked.max(1) as f64,
+            tokens_per_question: evaluation.cost.prompt_tokens as f64 / evaluation.n.max(1) as f64
+                + evaluation.tokens as f64 / asked.max(1) as f64,
             training_seconds: 0.0,
             answer_seconds: 0.0,
             steps: 0,
@@ -263,6 +269,7 @@ fn nothing() -> Evaluation {
         by_level: Vec::new(),
         verdicts: VerdictCounts::default(),
         tokens: 0,
+        cost: Cost::default(),
         problems: Vec::new(),
     }
 }

@@ -92,7 +92,7 @@ pub async fn run<L: Lab>(
         let folder = output.join(format!("{}-seed{seed}", arm.name));
         let file = folder.join("outcome.json");
         let attempts = done.iter().find(|(arm, _)| is_base(arm)).map_or(plan.samples, |(_, base)| {
-            let round = base.outcome.tokens_per_question * study.held_out.len() as f64;
+            let round = base.outcome.answer_tokens as f64 / base.outcome.samples.max(1) as f64;
             ((plan.token_budget as f64 / round.max(1.0)) as usize).max(1)
         });
         let spec = spec(study, arm, seed, attempts)?;

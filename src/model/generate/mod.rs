@@ -2,12 +2,15 @@
 //!
 //! A prompt of P tokens is prefilled once up to token P − 2; its full cache pages are shared by all its samples. Every
 //! row of the decode batch then starts with the prompt's last token. A row that ends gives its place to the next sample.
+//! Whole pages that all prompts of a call begin with (instructions, solved examples) are prefilled once for all of them.
 
 mod batch;
 mod pages;
 mod prefill;
+mod prefix;
 mod sizes;
 
+pub use prefix::common_prefix;
 pub use sizes::{Lengths, Sizes};
 
 use std::collections::VecDeque;
@@ -15,8 +18,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use batch::{Batch, RowStart, Snapshot};
-use pages::Pages;
-use prefill::Prefill;
+use pages::{Pages, place};
+use prefill::{Part, Prefill};
 
 use super::block::LayerCache;
 use super::config::ModelConfig;
@@ -169,6 +172,7 @@ pub struct Generator {
     pages: Pages,
     batch: Option<Batch>,
     prefill: Prefill,
+    prefilled_tokens: u64,
 }
 
 impl Generator {
@@ -184,6 +188,7 @@ impl Generator {
             pages: Pages::default(),
             batch: None,
             prefill: Prefill::default(),
+            prefilled_tokens: 0,
         }
     }
 
@@ -192,8 +197,15 @@ impl Generator {
         self.max_rows
     }
 
-    /// Makes caches and state large enough for these requests. What is large enough already is kept.
-    fn ensure(&mut self, requests: &[Request]) -> Result<()> {
+    /// Tokens of prompts that were computed since it was made: those of a common prefix once a call, the others once a
+    /// prompt, whatever its number of samples.
+    pub fn prefilled_tokens(&self) -> u64 {
+        self.prefilled_tokens
+    }
+
+    /// Makes caches and state large enough for these requests, which share `prefix` tokens. What is large enough already
+    /// is kept.
+    fn ensure(&mut self, requests: &[Request], prefix: usize) -> Result<()> {
         let lengths: Vec<Lengths> = requests
             .iter()
             .map(|r| Lengths {
@@ -203,7 +215,7 @@ impl Generator {
             })
             .collect();
         let Sizes { rows, row_pages, capacity, pages: needed, .. } =
-            Sizes::new(&lengths, self.max_rows, self.model.context());
+            Sizes::new(&lengths, self.max_rows, self.model.context(), prefix);
         let (had_rows, had_pages, had_capacity) = self
             .batch
             .as_ref()
@@ -219,7 +231,7 @@ impl Generator {
         let (rows, row_pages) = (rows.max(had_rows), row_pages.max(had_pages));
         let total = needed.max(self.pages.total());
         self.batch = None;
-        self.prefill = Prefill::default();
+        self.prefill = Prefill::new(row_pages);
         if total > self.pages.total() {
             self.cache.clear();
             let kv = self.model.config().kv_size();
@@ -248,10 +260,15 @@ impl Generator {
         let (config, context) = (self.model.config(), self.model.context());
         let limits =
             requests.iter().map(|request| request.check(config, context)).collect::<Result<Vec<_>>>()?;
-        self.ensure(requests)?;
+        let sampled = requests.iter().filter(|request| request.samples > 0);
+        let prefix = common_prefix(sampled.map(|request| request.prompt.as_slice()));
+        self.ensure(requests, prefix.len())?;
         let mut results: Vec<Vec<Completion>> =
             requests.iter().map(|request| vec![Completion::default(); request.samples]).collect();
-        let outcome = self.run(requests, &limits, &mut results, progress).await;
+        let outcome = match self.share(prefix) {
+            Ok(()) => self.run(requests, &limits, &mut results, progress).await,
+            Err(error) => Err(error),
+        };
         // Whatever happened, no page stays taken.
         self.pages = Pages::new(self.pages.total());
         outcome.map(|()| results)
@@ -312,6 +329,19 @@ impl Generator {
         outcome
     }
 
+    /// Computes the tokens that all prompts begin with, whole pages of them.
+    fn share(&mut self, prefix: &[u32]) -> Result<()> {
+        let pages = self.pages.take_prefix(prefix.len() / PAGE);
+        let tokens = &prefix[..pages.len() * PAGE];
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let pairs = (0..tokens.len()).map(|position| (position, place(pages[position / PAGE], position)));
+        let part = Part { tokens, pairs: pairs.collect(), table: Vec::new() };
+        self.prefilled_tokens += tokens.len() as u64;
+        self.prefill.run(&self.model, self.lora.as_ref(), &self.cache, &[part], 0)
+    }
+
     /// Prefills prompts from `next` on until `wanted` samples wait; returns the next prompt.
     fn admit(
         &mut self,
@@ -321,32 +351,34 @@ impl Generator {
         wanted: usize,
         waiting: &mut VecDeque<Waiting>,
     ) -> Result<usize> {
-        let mut prompts: Vec<&[u32]> = Vec::new();
-        let mut pairs: Vec<Vec<(usize, u32)>> = Vec::new();
+        let prefix = self.pages.prefix_tokens();
+        let mut parts: Vec<Part<'_>> = Vec::new();
         let mut added = 0;
         while next < requests.len() && added < wanted {
             let request = &requests[next];
+            if request.samples == 0 {
+                next += 1;
+                continue;
+            }
             let Some(group) = self.pages.take_group(request.prompt.len(), limits[next], request.samples)
             else {
                 break;
             };
-            let mut places = Vec::new();
-            for position in 0..request.prompt.len() - 1 {
-                if position / PAGE < group.shared.len() {
-                    places.push((position, group.place(0, position)));
-                } else {
-                    places
-                        .extend((0..request.samples).map(|sample| (position, group.place(sample, position))));
-                }
+            let tokens = &request.prompt[prefix..request.prompt.len() - 1];
+            let mut pairs = Vec::new();
+            for (token, position) in (prefix..).take(tokens.len()).enumerate() {
+                // Pages that are not full go on differently in every sample.
+                let own = if position / PAGE < group.shared.len() { 1 } else { request.samples };
+                pairs.extend((0..own).map(|sample| (token, group.place(sample, position))));
             }
             for sample in 0..request.samples {
                 let start = self.row_start(request, limits[next], sample, group.table(sample));
                 waiting.push_back(Waiting { request: next, sample, start });
             }
-            if request.prompt.len() > 1 && request.samples > 0 {
-                prompts.push(&request.prompt[..request.prompt.len() - 1]);
-                pairs.push(places);
+            if !tokens.is_empty() {
+                parts.push(Part { tokens, pairs, table: group.table(0) });
             }
+            self.prefilled_tokens += (tokens.len() + 1) as u64;
             added += request.samples;
             next += 1;
         }
@@ -358,7 +390,7 @@ impl Generator {
                 hint: "lower --group-size or --max-tokens".into(),
             });
         }
-        self.prefill.run(&self.model, self.lora.as_ref(), &self.cache, &prompts, &pairs)?;
+        self.prefill.run(&self.model, self.lora.as_ref(), &self.cache, &parts, prefix)?;
         Ok(next)
     }
 

@@ -1,18 +1,26 @@
-//! Which cache pages belong to whom. Full pages of a prompt are shared by its samples.
+//! Which cache pages belong to whom. Full pages of a prompt are shared by its samples, those of a prefix that every
+//! prompt begins with by all.
 
 use crate::kernel::decode_attention::PAGE;
+
+/// Where a page keeps what belongs to a position.
+pub(super) fn place(page: u32, position: usize) -> u32 {
+    page * PAGE as u32 + (position % PAGE) as u32
+}
 
 /// The pool of pages, with the number of rows that use each.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     users: Vec<u32>,
     free: Vec<u32>,
+    /// Pages of the prefix that every prompt begins with.
+    prefix: Vec<u32>,
 }
 
 /// Pages of one prompt and its samples.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Full pages of the prompt.
+    /// Full pages of the prompt, those of the prefix first.
     pub(super) shared: Vec<u32>,
     /// The pages after these, for each sample.
     private: Vec<Vec<u32>>,
@@ -31,29 +39,50 @@ impl Group {
             Some(page) => *page,
             None => self.private[sample][index - self.shared.len()],
         };
-        page * PAGE as u32 + (position % PAGE) as u32
+        place(page, position)
     }
 }
 
 impl Pages {
     /// A pool of `total` free pages.
     pub(super) fn new(total: usize) -> Self {
-        Self { users: vec![0; total], free: (0..super::index32(total)).rev().collect() }
+        Self { users: vec![0; total], free: (0..super::index32(total)).rev().collect(), prefix: Vec::new() }
     }
 
     pub(super) fn total(&self) -> usize {
         self.users.len()
     }
 
+    /// Whether no prompt has pages beside the prefix.
     pub(super) fn all_free(&self) -> bool {
-        self.free.len() == self.users.len()
+        self.free.len() + self.prefix.len() == self.users.len()
     }
 
-    /// Pages for a prompt of `prompt` tokens with `samples` completions of up to `limit` tokens; `None` if too few
-    /// are free. The prompt's last token is fed by the decode loop, so its key is never shared.
+    /// Tokens of the prefix.
+    pub(super) fn prefix_tokens(&self) -> usize {
+        self.prefix.len() * PAGE
+    }
+
+    /// Sets `count` pages aside for a prefix that every prompt to come begins with, until the pool is replaced: none if
+    /// too few are free, and then every prompt has its own.
+    pub(super) fn take_prefix(&mut self, count: usize) -> &[u32] {
+        if count <= self.free.len() {
+            self.prefix = self.free.split_off(self.free.len() - count);
+            for &page in &self.prefix {
+                // The pool itself is a user, so that rows that end never free it.
+                self.users[page as usize] = 1;
+            }
+        }
+        &self.prefix
+    }
+
+    /// Pages for a prompt of `prompt` tokens, which is longer than the prefix, with `samples` completions of up to
+    /// `limit` tokens; `None` if too few are free. The prompt's last token is fed by the decode loop, so its key is never
+    /// shared.
     pub(super) fn take_group(&mut self, prompt: usize, limit: usize, samples: usize) -> Option<Group> {
-        let shared = (prompt - 1) / PAGE;
-        let own = (prompt + limit).div_ceil(PAGE) - shared;
+        let full = ((prompt - 1) / PAGE).max(self.prefix.len());
+        let own = (prompt + limit).div_ceil(PAGE).saturating_sub(full);
+        let shared = full - self.prefix.len();
         if shared + own * samples > self.free.len() {
             return None;
         }
@@ -64,7 +93,11 @@ impl Pages {
             }
             pages
         };
-        Some(Group { shared: take(shared, samples), private: (0..samples).map(|_| take(own, 1)).collect() })
+        let (shared, private) = (take(shared, samples), (0..samples).map(|_| take(own, 1)).collect());
+        for &page in &self.prefix {
+            self.users[page as usize] += super::index32(samples);
+        }
+        Some(Group { shared: [self.prefix.as_slice(), &shared].concat(), private })
     }
 
     /// Gives a row's pages back; shared ones return with their last user.
@@ -100,6 +133,29 @@ mod tests {
             pages.release(table);
         }
         assert!(pages.all_free());
+    }
+
+    #[test]
+    fn a_prefix_outlives_its_users() {
+        let mut pages = Pages::new(8);
+        let prefix = pages.take_prefix(2).to_vec();
+        assert_eq!((prefix.len(), pages.prefix_tokens()), (2, 2 * PAGE));
+        assert!(pages.all_free());
+        let first = pages.take_group(PAGE * 2 + 1, PAGE - 1, 2).unwrap();
+        let second = pages.take_group(PAGE * 3 + 1, PAGE - 1, 1).unwrap();
+        assert_eq!(first.shared, prefix);
+        assert_eq!((&second.shared[..2], second.shared.len()), (&prefix[..], 3));
+        assert_eq!(second.place(0, PAGE + 3), prefix[1] * PAGE as u32 + 3);
+        assert!(pages.take_group(PAGE * 2 + 1, PAGE * 3, 1).is_none());
+        for table in [first.table(0), first.table(1), second.table(0)] {
+            assert!(!pages.all_free());
+            pages.release(&table);
+        }
+        assert!(pages.all_free());
+        let third = pages.take_group(PAGE * 2 + 1, PAGE * 6 - 1, 1).unwrap();
+        assert!(third.table(0)[2..].iter().all(|page| !prefix.contains(page)));
+        // What does not fit is not shared.
+        assert!(Pages::new(1).take_prefix(2).is_empty());
     }
 
     #[test]

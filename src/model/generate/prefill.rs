@@ -1,4 +1,7 @@
 //! Prompts through the model at once, packed without padding, for their keys and values only.
+//!
+//! Tokens at the start of a prompt attend to each other as in training. Tokens that go on from a prefix in the cache
+//! attend as the decode loop does, one row a token: the prefix's keys are in pages, not in this pass.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,10 +12,26 @@ use super::super::packed::{Packed, bucket};
 use super::super::{Model, index32};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Recorder};
+use crate::kernel::decode_attention::Rows;
 use crate::kernel::{NONE, embed};
 
 /// Tokens in one forward pass, unless a single prompt has more.
 pub(super) const PACK_TOKENS: usize = 1024;
+
+/// Consecutive tokens of a prompt and where their keys and values go.
+pub(super) struct Part<'a> {
+    pub(super) tokens: &'a [u32],
+    /// (index of the token, place)
+    pub(super) pairs: Vec<(usize, u32)>,
+    /// Page numbers of the whole prompt in order of positions; not used at the start of a prompt.
+    pub(super) table: Vec<u32>,
+}
+
+/// What tokens that go on from a prefix need besides: `[tokens]` and `[tokens, pages of a row]`.
+struct Tables {
+    live: Buffer,
+    pages: Buffer,
+}
 
 /// Buffers of one size, shared by the plans of smaller buckets.
 struct Arena {
@@ -22,6 +41,7 @@ struct Arena {
     pair: Buffer,
     hidden: Buffer,
     act: Activations,
+    tables: Option<Tables>,
 }
 
 impl Arena {
@@ -33,6 +53,7 @@ impl Arena {
             pair: gpu.buffer("pair", &[pairs, 2])?,
             hidden: gpu.buffer("hidden", &[tokens, model.config().hidden_size])?,
             act: Activations::new(gpu, model.config(), tokens, rank)?,
+            tables: None,
         })
     }
 
@@ -44,6 +65,13 @@ impl Arena {
             pair: self.pair.view(0, &[pairs, 2])?,
             hidden: self.hidden.view(0, &[tokens, self.hidden.shape()[1]])?,
             act: self.act.first(tokens)?,
+            tables: match &self.tables {
+                Some(Tables { live, pages }) => Some(Tables {
+                    live: live.view(0, &[tokens])?,
+                    pages: pages.view(0, &[tokens, pages.shape()[1]])?,
+                }),
+                None => None,
+            },
         })
     }
 }
@@ -51,29 +79,37 @@ impl Arena {
 /// Recorded prefill passes.
 #[derive(Default)]
 pub(super) struct Prefill {
+    /// Pages of the longest row.
+    row_pages: usize,
     arena: Option<Arena>,
-    plans: HashMap<(usize, usize), Plan>,
+    /// By tokens, pairs, and whether the tokens go on from a prefix.
+    plans: HashMap<(usize, usize, bool), Plan>,
 }
 
 impl Prefill {
-    /// Fills the cache: `pairs[i]` lists (position, place) of prompt i.
+    /// Passes over prompts of up to `row_pages` pages.
+    pub(super) fn new(row_pages: usize) -> Self {
+        Self { row_pages, ..Self::default() }
+    }
+
+    /// Fills the cache. The first token of every part has position `first`; the cache holds what is before it.
     pub(super) fn run(
         &mut self,
         model: &Model,
         lora: Option<&Lora>,
         cache: &[LayerCache],
-        prompts: &[&[u32]],
-        pairs: &[Vec<(usize, u32)>],
+        parts: &[Part<'_>],
+        first: usize,
     ) -> Result<()> {
         let mut start = 0;
-        while start < prompts.len() {
+        while start < parts.len() {
             let mut end = start + 1;
-            let mut tokens = prompts[start].len();
-            while end < prompts.len() && tokens + prompts[end].len() <= PACK_TOKENS {
-                tokens += prompts[end].len();
+            let mut tokens = parts[start].tokens.len();
+            while end < parts.len() && tokens + parts[end].tokens.len() <= PACK_TOKENS {
+                tokens += parts[end].tokens.len();
                 end += 1;
             }
-            self.pack(model, lora, cache, &prompts[start..end], &pairs[start..end])?;
+            self.pack(model, lora, cache, &parts[start..end], first)?;
             start = end;
         }
         Ok(())
@@ -84,47 +120,103 @@ impl Prefill {
         model: &Model,
         lora: Option<&Lora>,
         cache: &[LayerCache],
-        prompts: &[&[u32]],
-        pairs: &[Vec<(usize, u32)>],
+        parts: &[Part<'_>],
+        first: usize,
     ) -> Result<()> {
         let gpu = model.gpu();
-        let mut packed = Packed::new(prompts, |_, _| false);
-        let mut flat: Vec<[u32; 2]> = Vec::new();
-        let mut first = 0;
-        for (prompt, pairs) in prompts.iter().zip(pairs) {
-            flat.extend(pairs.iter().map(|&(position, place)| [index32(first + position), place]));
-            first += prompt.len();
+        let sequences: Vec<&[u32]> = parts.iter().map(|part| part.tokens).collect();
+        let mut packed = Packed::new(&sequences, |_, _| false);
+        for position in &mut packed.positions {
+            *position += index32(first);
         }
-        let (tokens, count) = (bucket(packed.tokens.len()), bucket(flat.len()));
+        let mut flat: Vec<[u32; 2]> = Vec::new();
+        let mut before = 0;
+        for part in parts {
+            flat.extend(part.pairs.iter().map(|&(token, place)| [index32(before + token), place]));
+            before += part.tokens.len();
+        }
+        let real = packed.tokens.len();
+        let (tokens, count) = (bucket(real), bucket(flat.len()));
         packed.pad(tokens, 0);
         flat.resize(count, [0, NONE]);
 
-        let had = self.arena.as_ref().map_or((0, 0), |arena| (arena.token.len(), arena.pair.shape()[0]));
-        if tokens > had.0 || count > had.1 {
-            self.plans.clear();
-            self.arena = None;
-            let rank = lora.map_or(0, |lora| lora.layout().max_rank());
-            self.arena = Some(Arena::new(gpu, model, tokens.max(had.0), count.max(had.1), rank)?);
-        }
+        let extends = first > 0;
+        self.make_arena(model, lora, [tokens, count], extends)?;
         let Some(arena) = &self.arena else { return Ok(()) };
         gpu.write(&arena.token, 0, &packed.tokens)?;
         gpu.write(&arena.position, 0, &packed.positions)?;
-        gpu.write(&arena.span, 0, &packed.spans)?;
         gpu.write(&arena.pair, 0, &flat)?;
-        let plan = match self.plans.entry((tokens, count)) {
+        if let Some(Tables { live, pages }) = arena.tables.as_ref().filter(|_| extends) {
+            let mut tables = vec![0u32; tokens * self.row_pages];
+            let of_tokens = parts.iter().flat_map(|part| part.tokens.iter().map(|_| &part.table));
+            for (row, table) in tables.chunks_exact_mut(self.row_pages).zip(of_tokens) {
+                row[..table.len()].copy_from_slice(table);
+            }
+            gpu.write(live, 0, &(0..tokens).map(|row| u32::from(row < real)).collect::<Vec<_>>())?;
+            gpu.write(pages, 0, &tables)?;
+        } else {
+            gpu.write(&arena.span, 0, &packed.spans)?;
+        }
+        let plan = match self.plans.entry((tokens, count, extends)) {
             Entry::Occupied(found) => found.into_mut(),
-            Entry::Vacant(free) => free.insert(record(model, lora, cache, &arena.first(tokens, count)?)?),
+            Entry::Vacant(free) => {
+                free.insert(record(model, lora, cache, &arena.first(tokens, count)?, extends)?)
+            }
         };
         gpu.run(plan)
     }
+
+    /// Makes buffers for so many tokens and pairs, and page tables if the tokens extend a prefix. What is large enough
+    /// is kept.
+    fn make_arena(
+        &mut self,
+        model: &Model,
+        lora: Option<&Lora>,
+        [tokens, pairs]: [usize; 2],
+        extends: bool,
+    ) -> Result<()> {
+        let gpu = model.gpu();
+        let had = self.arena.as_ref().map_or((0, 0), |arena| (arena.token.len(), arena.pair.shape()[0]));
+        let kept = self.arena.take().filter(|_| tokens <= had.0 && pairs <= had.1);
+        let mut arena = match kept {
+            Some(arena) => arena,
+            None => {
+                self.plans.clear();
+                let rank = lora.map_or(0, |lora| lora.layout().max_rank());
+                Arena::new(gpu, model, tokens.max(had.0), pairs.max(had.1), rank)?
+            }
+        };
+        if extends && arena.tables.is_none() {
+            let tokens = arena.token.len();
+            arena.tables = Some(Tables {
+                live: gpu.buffer("live", &[tokens])?,
+                pages: gpu.buffer("pages", &[tokens, self.row_pages])?,
+            });
+        }
+        self.arena = Some(arena);
+        Ok(())
+    }
 }
 
-fn record(model: &Model, lora: Option<&Lora>, cache: &[LayerCache], arena: &Arena) -> Result<Plan> {
+fn record(
+    model: &Model,
+    lora: Option<&Lora>,
+    cache: &[LayerCache],
+    arena: &Arena,
+    extends: bool,
+) -> Result<Plan> {
     let mut rec = Recorder::new(model.gpu());
     embed::forward(&mut rec, &model.weights().embedding, &arena.token, &arena.hidden)?;
     let positions = Positions { position: &arena.position, table: model.rope_table() };
     for (layer, cache) in cache.iter().enumerate() {
-        let attend = Attend::Prefill { span: &arena.span, pair: &arena.pair, cache };
+        let attend = match arena.tables.as_ref().filter(|_| extends) {
+            Some(Tables { live, pages }) => Attend::Cached {
+                rows: Rows { position: &arena.position, live, pages },
+                pair: &arena.pair,
+                cache,
+            },
+            None => Attend::Prefill { span: &arena.span, pair: &arena.pair, cache },
+        };
         model.block(layer, lora).forward(&mut rec, &arena.hidden, &arena.act, positions, attend)?;
     }
     rec.finish()

@@ -33,15 +33,20 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// The sizes for `requests` with at most `max_rows` rows at a time and sequences of at most `context` tokens.
-    pub fn new(requests: &[Lengths], max_rows: usize, context: usize) -> Self {
+    /// The sizes for `requests` with at most `max_rows` rows at a time and sequences of at most `context` tokens. The
+    /// first `prefix` tokens of all prompts are the same ([`common_prefix`](super::common_prefix)); 0 is always enough.
+    pub fn new(requests: &[Lengths], max_rows: usize, context: usize, prefix: usize) -> Self {
         let most = |of: fn(&Lengths) -> usize| requests.iter().map(of).max().unwrap_or(1);
         let samples: usize = requests.iter().map(|request| request.samples).sum();
         let rows = samples.min(max_rows).max(1).next_power_of_two();
         let longest = most(|r| r.prompt + r.max_tokens).min(context + 1);
         let row_pages = longest.div_ceil(PAGE).next_power_of_two();
         // A group is admitted whole, so one may wait with all its pages beside the rows that run.
-        let pages = (rows + most(|r| r.samples)) * row_pages;
+        let sequences = rows + most(|r| r.samples);
+        let pages = match prefix / PAGE {
+            0 => sequences * row_pages,
+            shared => shared + sequences * longest.div_ceil(PAGE).saturating_sub(shared),
+        };
         let prompts: usize = requests.iter().map(|request| request.prompt).sum();
         let prefill = prompts.min(PACK_TOKENS.max(most(|r| r.prompt)));
         Self { rows, row_pages, capacity: most(|r| r.max_tokens), pages, prefill }
@@ -67,11 +72,11 @@ impl Sizes {
     pub fn activation_bytes(&self, config: &ModelConfig, rank: usize) -> u64 {
         // Settings (12 words), token, position, live, pair (2), hidden state before and after the norm.
         let row = 17 + self.row_pages + 2 * self.capacity + 2 * config.hidden_size + config.vocab_size;
-        // Token, position, span (2), and as many (token, place) pairs.
+        // Token, position, span (2), as many (token, place) pairs; of tokens after a prefix the page table and `live`.
         let prefill = bucket(self.prefill.max(1));
         4 * self.rows as u64 * row as u64
             + Activations::bytes(config, self.rows, rank)
-            + 4 * prefill as u64 * (6 + config.hidden_size) as u64
+            + 4 * prefill as u64 * (7 + self.row_pages + config.hidden_size) as u64
             + Activations::bytes(config, prefill, rank)
     }
 
@@ -85,5 +90,19 @@ impl Sizes {
     /// Bytes of the keys, or of the values, of one layer.
     fn layer_bytes(&self, config: &ModelConfig) -> u64 {
         4 * (self.pages * PAGE) as u64 * config.kv_size() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_kept_once() {
+        let request = Lengths { prompt: 100, samples: 2, max_tokens: 30 };
+        let pages = |prefix| Sizes::new(&[request; 9], 8, 4096, prefix).pages;
+        // 130 tokens are 9 pages, in tables of 16; two samples may wait beside the 8 rows.
+        assert_eq!((pages(0), pages(15)), (10 * 16, 10 * 16));
+        assert_eq!((pages(16), pages(99)), (1 + 10 * 8, 6 + 10 * 3));
     }
 }
