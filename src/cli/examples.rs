@@ -128,11 +128,10 @@ struct Count {
 }
 
 fn counts(levels: &[u32], examples: &Examples) -> Vec<Count> {
-    let of = |counts: &std::collections::BTreeMap<u32, usize>, level| counts.get(level).copied().unwrap_or(0);
     let count = |level: &u32| Count {
         level: *level,
-        solved: of(&examples.solved, level),
-        variants: of(&examples.variants, level),
+        solved: examples.solved.get(level).copied().unwrap_or(0),
+        variants: examples.variants.get(level).copied().unwrap_or(0),
     };
     levels.iter().map(count).collect()
 }
