@@ -5,10 +5,12 @@
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use stepladder::task::{self, TaskOptions, VerdictKind, parse_problems};
+use stepladder::train::data::Record;
 
-const COMMANDS: [&str; 12] = [
-    "info", "score", "generate", "chat", "train", "ladder", "ttrl", "eval", "variants", "verify", "export",
-    "bench",
+const COMMANDS: [&str; 13] = [
+    "info", "score", "generate", "chat", "examples", "train", "ladder", "ttrl", "eval", "variants", "verify",
+    "export", "bench",
 ];
 
 fn stepladder(args: &[&str]) -> Output {
@@ -131,7 +133,7 @@ fn an_unknown_task_option_is_bad_usage() {
 
 #[test]
 fn help_lists_the_tasks() {
-    for command in ["ladder", "ttrl", "eval", "variants", "verify"] {
+    for command in ["examples", "ladder", "ttrl", "eval", "variants", "verify"] {
         let help = stepladder(&[command, "--help"]).stdout;
         for task in stepladder::task::names() {
             assert!(
@@ -141,6 +143,51 @@ fn help_lists_the_tasks() {
             );
         }
     }
+}
+
+/// The lines of one file are training lines, problems and solved examples at once, and the seed decides them.
+#[test]
+fn examples_can_be_trained_on_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |name: &str, more: &[&str]| {
+        let path = folder.path().join(name);
+        let mut args = vec!["examples", "--task", "integral", "--json", "--output", path.to_str().unwrap()];
+        args.extend(more);
+        let output = stepladder(&args);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (path.clone(), std::fs::read_to_string(path).unwrap(), summary)
+    };
+    let (path, lines, summary) = make("a", &["--count", "60"]);
+    assert_eq!((summary["lines"].as_u64(), summary["levels"].as_array().unwrap().len()), (Some(60), 10));
+    let task = task::create("integral", &TaskOptions::new()).unwrap();
+    let problems = parse_problems(&path, &lines).unwrap();
+    for (problem, line) in problems.iter().zip(lines.lines()) {
+        assert!(problem.level.is_some() && problem.answer.is_some(), "{line}");
+        let Record::Messages(turns) = Record::parse(line).unwrap() else { panic!("{line}") };
+        assert_eq!(task.verify(problem, &turns[1].content).verdict, VerdictKind::Correct, "{line}");
+    }
+    assert_eq!(make("b", &["--count", "60"]).1, lines);
+    assert_ne!(make("c", &["--count", "60", "--seed", "1"]).1, lines);
+
+    // What is held out is neither a problem nor a variant, not even times a constant.
+    let few = ["--count", "60", "--levels", "1,3-4", "--style", "terse", "--variant-share", "0.3"];
+    let with = make("d", &[&few[..], &["--exclude", path.to_str().unwrap()]].concat());
+    assert!(with.2["excluded"].as_u64().unwrap() > 0, "{}", with.2);
+    let mut variants = 0;
+    for line in with.1.lines() {
+        let Record::Completion { completion, .. } = Record::parse(line).unwrap() else { panic!("{line}") };
+        let value: Value = serde_json::from_str(line).unwrap();
+        variants += usize::from(value["problem"].is_null());
+        let problem = value["problem"].as_str().unwrap_or(&completion);
+        assert!(problems.iter().all(|held_out| !task.is_restatement(&held_out.problem, problem)), "{line}");
+    }
+    assert_eq!(variants, 18);
+
+    let wrong = ["examples", "--task", "jsonl", "--output", "never-made.jsonl"];
+    let output = stepladder(&wrong);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("no worked examples"), "{}", text(&output.stderr));
 }
 
 /// A reader that goes away ends the program without a message and without success.

@@ -7,6 +7,7 @@ mod bench;
 mod chat;
 mod context;
 mod eval;
+mod examples;
 mod export;
 mod generate;
 mod info;
@@ -75,6 +76,8 @@ enum Command {
     Generate(generate::Args),
     /// Talk with a model in the terminal
     Chat(chat::Args),
+    /// Make worked examples of a task to train on first; needs no GPU
+    Examples(examples::Args),
     /// Fine-tune a LoRA adapter on examples
     Train(train::Args),
     /// Let a model teach itself: variants of its problems, attempts, verdicts, updates (LADDER)
@@ -154,6 +157,7 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         Command::Score(args) => score::run(args, context),
         Command::Generate(args) => generate::run(args, context),
         Command::Chat(args) => chat::run(args, context),
+        Command::Examples(args) => examples::run(args, context),
         Command::Train(args) => train::run(args, context),
         Command::Ladder(args) => ladder::run(args, context),
         Command::Ttrl(args) => ttrl::run(args, context),
@@ -210,6 +214,8 @@ mod tests {
             "score -m tiny --text -x",
             "generate -m tiny -p ?x= --max-tokens 8 --temperature 0 --top-k 5 --top-p 0.9 --min-p 0.1 --seed 1 -n 2 --chat",
             "chat -m tiny --adapter a",
+            "examples --task integral --output e.jsonl --count 50 --levels 1-6,9 --variant-share 0.2 --style terse",
+            "examples --task countdown --output e.jsonl --exclude a.jsonl --exclude b.jsonl --seed 1 --json",
             "train -m tiny --data d.jsonl --output o --steps 3 --target-modules q_proj,v_proj --no-shuffle",
             "train -m tiny --data d.jsonl --output o --epochs 2 --adapter a --schedule cosine --warmup-steps 2",
             "train --output o --resume",
@@ -242,6 +248,10 @@ mod tests {
             "generate -m tiny -p x --temperature -1",
             "generate -m tiny -p x --top-p 0",
             "generate -m tiny -p x -n 0",
+            "examples --task integral",
+            "examples --task integral --output e --count 0",
+            "examples --task integral --output e --levels 6-1",
+            "examples --task integral --output e --style loud",
             "train -m tiny --data d --output o --steps 1 --epochs 1",
             "train -m tiny --data d --output o --target-modules q_proj,head",
             "train -m tiny --data d --output o --rank 0",

@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// Folder of its jobs and results; a study that was stopped goes on there [default: the file's name without .toml]
     #[arg(long, value_name = "DIR")]
     pub(super) output: Option<PathBuf>,
+    /// Begin the jobs of these arms alone; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(super) arm: Vec<String>,
     /// Folder that results.json, table.md and the plots are written to as well, such as one that is kept in version control
     #[arg(long, value_name = "DIR")]
     pub(super) publish: Option<PathBuf>,
@@ -96,6 +99,14 @@ fn read_results(folder: &Path) -> Result<Results> {
 
 fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
     let study = Study::read(&args.file)?;
+    if let Some(name) = args.arm.iter().find(|name| study.plan.arm(name).is_none()) {
+        let known: Vec<&str> = study.plan.arms.iter().map(|arm| arm.name.as_str()).collect();
+        return Err(Error::usage(
+            "--arm",
+            format!("there is no arm `{name}`"),
+            format!("use {}", known.join(", ")),
+        ));
+    }
     let task = task::create(&study.plan.task, &study.plan.task_options)?;
     let opened = Opened::new(context, &study.plan.model, &args.device)?;
     for arm in &study.plan.arms {
@@ -116,7 +127,7 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
     let cancel = context.cancelled();
     let mut host = Host { store: &mut store, sink: &mut sink, clock: &clock, cancel };
     let mut watch = |progress: Progress<'_>| eprintln!("{}", line(&progress));
-    let results = block_on(run::run(&mut bench, &study, &*task, output, &mut host, &mut watch))?;
+    let results = block_on(run::run(&mut bench, &study, &*task, (output, &args.arm), &mut host, &mut watch))?;
     session.print_profile(context)?;
     Ok(results)
 }

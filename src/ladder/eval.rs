@@ -120,7 +120,18 @@ impl Evaluation {
             tokens += sample.tokens;
         }
         let cost = cost.by_question(problems.len(), tokens);
-        Self { n: problems.len(), samples, pass_at, ci95, majority, by_level, verdicts, tokens, cost, problems }
+        Self {
+            n: problems.len(),
+            samples,
+            pass_at,
+            ci95,
+            majority,
+            by_level,
+            verdicts,
+            tokens,
+            cost,
+            problems,
+        }
     }
 
     /// pass@1 with its interval.

@@ -5,13 +5,17 @@
 
 mod arithmetic;
 mod solver;
+mod worked;
 
-use arithmetic::{Rational, evaluate};
+use arithmetic::evaluate;
+use rand_pcg::Pcg64Mcg;
 use solver::Solvable;
 
+use super::rational::Rational;
 use super::text::{last_boxed, last_tag, strip_item_marker, unwrap_math};
 use super::{
     Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict, VerdictKind,
+    WorkedExample, WorkedVariants,
 };
 use super::{check_options, option, plain};
 use crate::Result;
@@ -232,6 +236,18 @@ impl Task for Countdown {
     fn same_answer(&self, _: &Problem, one: &str, other: &str) -> bool {
         let value = |text| evaluate(text).ok().and_then(|(value, _)| value);
         one == other || value(one).is_some_and(|one| value(other) == Some(one))
+    }
+
+    fn worked_levels(&self) -> &'static [(u32, &'static str)] {
+        worked::LEVELS
+    }
+
+    fn worked_example(&self, level: u32, rng: &mut Pcg64Mcg) -> Option<WorkedExample> {
+        worked::example(level, rng)
+    }
+
+    fn worked_variants(&self, level: u32, most: usize, rng: &mut Pcg64Mcg) -> Option<WorkedVariants> {
+        worked::variants(self, level, most, rng)
     }
 
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict {

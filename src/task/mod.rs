@@ -1,6 +1,7 @@
 //! Tasks: problems, prompts, and verifiers. CPU only; knows nothing of models or training.
 
 pub use problems::{parse_numbered_problems, parse_problems};
+use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -9,20 +10,26 @@ use crate::Result;
 mod command;
 mod contamination;
 mod countdown;
+mod draw;
+mod examples;
 pub mod expr;
 mod integral;
 mod jsonl;
 pub mod library;
 mod plain;
 mod problems;
+mod rational;
 mod text;
+mod worked;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use command::Command;
 pub use contamination::{Overlap, overlaps};
 pub use countdown::Countdown;
+pub use examples::{ExampleLine, ExampleSettings, Examples, Lesson, Turn, worked_examples};
 pub use integral::Integral;
 pub use jsonl::Jsonl;
+pub use worked::{WorkedExample, WorkedVariants};
 
 /// How a prompt is worded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +164,21 @@ pub trait Task: Send + Sync {
             PromptStyle::Instruct => format!("<answer>{answer}</answer>"),
             PromptStyle::Terse => answer.to_owned(),
         }
+    }
+
+    /// The levels that worked examples can be made of, with what their problems are; none for a task that makes none.
+    fn worked_levels(&self) -> &'static [(u32, &'static str)] {
+        &[]
+    }
+
+    /// A random problem of `level` with its answer; `None` if [`Self::worked_levels`] does not name the level.
+    fn worked_example(&self, _level: u32, _rng: &mut Pcg64Mcg) -> Option<WorkedExample> {
+        None
+    }
+
+    /// A random problem of `level` with 1 to `most` easier ones; `None` if this draw has none, or the task makes none.
+    fn worked_variants(&self, _level: u32, _most: usize, _rng: &mut Pcg64Mcg) -> Option<WorkedVariants> {
+        None
     }
 
     /// Judges a completion.

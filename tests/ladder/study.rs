@@ -133,7 +133,7 @@ fn study_in(folder: &Path, change: impl Fn(&str) -> String) -> Result<Study> {
 fn go(study: &Study, lab: &mut Mocks, output: &Path) -> Result<Results> {
     let (mut store, mut sink) = (MemoryStore::default(), |_: &Event| Ok(()));
     let mut host = Host { store: &mut store, sink: &mut sink, clock: &|| 0.0, cancel: lab.cancel };
-    pollster::block_on(run(lab, study, &Pairs, output, &mut host, &mut |_| ()))
+    pollster::block_on(run(lab, study, &Pairs, (output, &[]), &mut host, &mut |_| ()))
 }
 
 #[test]

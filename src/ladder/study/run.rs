@@ -64,8 +64,8 @@ struct Record {
     outcome: Outcome,
 }
 
-/// Runs every job of `study` that is not done in `output`, and gives the results of all. `only` leaves all arms out but these
-/// (and those that they go on from).
+/// Runs every job of `study` that is not done in `output`, and gives the results of all. With names in `only` the jobs of
+/// other arms are not begun, so that several processes can share a study; what is done of them is in the results.
 ///
 /// # Errors
 /// [`Error::Usage`] if `output` holds jobs of other settings; those of the jobs. What is done stays.
@@ -73,7 +73,7 @@ pub async fn run<L: Lab>(
     lab: &mut L,
     study: &Study,
     task: &dyn Task,
-    output: &Path,
+    (output, only): (&Path, &[String]),
     host: &mut Host<'_>,
     watch: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Results> {
@@ -103,6 +103,13 @@ pub async fn run<L: Lab>(
             watch(Progress::Done { arm, outcome: &record.outcome, before: true });
             done.push((arm, record));
             continue;
+        }
+        if !only.is_empty() && !only.contains(&arm.name) {
+            continue;
+        }
+        if arm.kind == Kind::Sample && !done.iter().any(|(arm, _)| is_base(arm)) {
+            let hint = "do the arm of kind `evaluate` first: its answers tell how many a budget buys";
+            return Err(Error::usage("--arm", format!("`{}` cannot be the first", arm.name), hint));
         }
         watch(Progress::Began { arm, seed, index, jobs: count });
         create_folder(&folder)?;

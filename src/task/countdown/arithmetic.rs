@@ -1,60 +1,11 @@
-//! Exact rational numbers and the arithmetic expressions of answers.
+//! The arithmetic expressions of answers.
 
-use std::fmt::{Display, Formatter};
+use crate::task::rational::Rational;
 
 /// Longest expression, in bytes.
 const MAX_LENGTH: usize = 400;
 /// Deepest nesting of parentheses.
 const MAX_DEPTH: usize = 32;
-
-/// A fraction in lowest terms with a positive denominator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Rational {
-    numerator: i128,
-    denominator: i128,
-}
-
-impl Rational {
-    pub(super) fn integer(value: u32) -> Self {
-        Self { numerator: i128::from(value), denominator: 1 }
-    }
-
-    fn reduced(numerator: i128, denominator: i128) -> Option<Self> {
-        if denominator == 0 {
-            return None;
-        }
-        let divisor = gcd(numerator.unsigned_abs(), denominator.unsigned_abs());
-        let divisor = i128::try_from(divisor).ok()? * denominator.signum();
-        Some(Self { numerator: numerator / divisor, denominator: denominator / divisor })
-    }
-
-    /// `self operator other`; `None` for a division by zero or a result beyond 128 bits.
-    pub(super) fn apply(self, operator: char, other: Self) -> Option<Self> {
-        let (a, b, c, d) = (self.numerator, self.denominator, other.numerator, other.denominator);
-        match operator {
-            '+' => Self::reduced(a.checked_mul(d)?.checked_add(c.checked_mul(b)?)?, b.checked_mul(d)?),
-            '-' => Self::reduced(a.checked_mul(d)?.checked_sub(c.checked_mul(b)?)?, b.checked_mul(d)?),
-            '*' => Self::reduced(a.checked_mul(c)?, b.checked_mul(d)?),
-            _ => Self::reduced(a.checked_mul(d)?, b.checked_mul(c)?),
-        }
-    }
-}
-
-fn gcd(mut a: u128, mut b: u128) -> u128 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
-}
-
-impl Display for Rational {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        match self.denominator {
-            1 => write!(f, "{}", self.numerator),
-            _ => write!(f, "{}/{}", self.numerator, self.denominator),
-        }
-    }
-}
 
 /// The value of an expression (`None` if it divides by zero or leaves 128 bits) and the numbers in it.
 pub(super) fn evaluate(text: &str) -> Result<(Option<Rational>, Vec<u64>), String> {

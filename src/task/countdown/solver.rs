@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-use super::arithmetic::Rational;
+use crate::task::rational::Rational;
 
 /// Pairs of partial results that are combined before the search gives up.
 const MAX_PAIRS: usize = 2_000_000;

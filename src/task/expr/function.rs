@@ -118,6 +118,15 @@ impl Function {
         NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|&(_, function)| function)
     }
 
+    /// Every function, each once.
+    #[cfg(test)]
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let repeated = |(place, &(_, function)): (usize, &(&str, Self))| {
+            NAMES[..place].iter().any(|&(_, other)| other == function)
+        };
+        NAMES.iter().enumerate().filter(move |&entry| !repeated(entry)).map(|(_, &(_, function))| function)
+    }
+
     /// The name that is printed.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|&&(_, function)| function == self).map_or("", |&(name, _)| name)

@@ -2,8 +2,10 @@
 //!
 //! Text goes through [`parse`] (bounded in length, tokens and depth) into an [`Expr`], which can be
 //! evaluated together with its exact derivative and a bound on the rounding error ([`Jet`]), printed in the
-//! terse notation ([`std::fmt::Display`]) and compared by value ([`fingerprint()`], [`proportional`]).
+//! terse notation ([`std::fmt::Display`]), differentiated symbolically ([`Expr::derivative`]) and compared by value
+//! ([`fingerprint()`], [`proportional`]).
 
+mod differentiate;
 mod eval;
 mod fingerprint;
 mod function;
@@ -12,12 +14,14 @@ mod lexer;
 mod parser;
 mod points;
 mod print;
+mod simplify;
 
 pub use fingerprint::{fingerprint, proportional};
 pub use function::{Branch, Function};
 pub use jet::Jet;
 pub use parser::{Grammar, ParseError, parse};
 pub(in crate::task) use points::{coarse_points, dense_points};
+pub(in crate::task) use simplify::{content, join, monomials};
 
 /// Longest text that is parsed, in bytes.
 pub const MAX_LENGTH: usize = 4096;

@@ -13,14 +13,16 @@ mod prompt;
 mod quadrature;
 mod solvable;
 mod variants;
+mod worked;
 
 use check::Outcome;
 use problem::Question;
+use rand_pcg::Pcg64Mcg;
 
 use super::expr::{Grammar, parse, proportional};
 use super::{
     Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict, VerdictKind,
-    check_options,
+    WorkedExample, WorkedVariants, check_options,
 };
 use crate::Result;
 
@@ -86,6 +88,18 @@ impl Task for Integral {
             (Ok(question), Ok(one), Ok(other)) => check::same(&question, &one, &other),
             _ => false,
         }
+    }
+
+    fn worked_levels(&self) -> &'static [(u32, &'static str)] {
+        worked::LEVELS
+    }
+
+    fn worked_example(&self, level: u32, rng: &mut Pcg64Mcg) -> Option<WorkedExample> {
+        worked::example(level, rng)
+    }
+
+    fn worked_variants(&self, level: u32, most: usize, rng: &mut Pcg64Mcg) -> Option<WorkedVariants> {
+        worked::variants(level, most, rng)
     }
 
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
