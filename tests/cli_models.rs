@@ -8,6 +8,8 @@ mod program;
 mod bad_input;
 #[path = "cli_models/interrupt.rs"]
 mod interrupt;
+#[path = "cli_models/ladder.rs"]
+mod ladder;
 #[path = "cli_models/shots.rs"]
 mod shots;
 

@@ -40,6 +40,12 @@ pub(super) struct Args {
     /// The study
     #[arg(value_name = "FILE.toml")]
     pub(super) file: PathBuf,
+    /// Use this model instead of the one that the study names, which stays its name in the results
+    #[arg(short, long)]
+    pub(super) model: Option<String>,
+    /// PEFT adapter that every arm starts from, instead of the study's
+    #[arg(long, value_name = "DIR")]
+    pub(super) adapter: Option<PathBuf>,
     /// Folder of its jobs and results; a study that was stopped goes on there [default: the file's name without .toml]
     #[arg(long, value_name = "DIR")]
     pub(super) output: Option<PathBuf>,
@@ -98,7 +104,10 @@ fn read_results(folder: &Path) -> Result<Results> {
 }
 
 fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
-    let study = Study::read(&args.file)?;
+    let mut study = Study::read(&args.file)?;
+    if let Some(folder) = &args.adapter {
+        study.adapter = Some(folder.clone());
+    }
     if let Some(name) = args.arm.iter().find(|name| study.plan.arm(name).is_none()) {
         let known: Vec<&str> = study.plan.arms.iter().map(|arm| arm.name.as_str()).collect();
         return Err(Error::usage(
@@ -108,10 +117,10 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         ));
     }
     let task = task::create(&study.plan.task, &study.plan.task_options)?;
-    let opened = Opened::new(context, &study.plan.model, &args.device)?;
+    let opened = Opened::new(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?;
     for arm in &study.plan.arms {
         let settings = study.settings(arm, 0)?;
-        let adapter = opened.trainable(None, &settings.lora, 0)?;
+        let adapter = opened.trainable(study.adapter.as_deref(), &settings.lora, 0)?;
         let problems = [study.problems(arm), &study.held_out];
         opened.check_run(&format!("arm `{}`", arm.name), &settings, &*task, problems, &adapter)?;
     }

@@ -150,7 +150,11 @@ fn arms_are_compared_at_equal_budgets() {
             assert_eq!(asked, if arm.name == "ttrl" { 2 } else { 6 }, "{}", arm.name);
             match arm.name.as_str() {
                 "rl" | "sft" | "ladder" | "static" => {
-                    assert!((12_000..20_000).contains(&outcome.training_tokens), "{} tokens", outcome.training_tokens);
+                    assert!(
+                        (12_000..20_000).contains(&outcome.training_tokens),
+                        "{} tokens",
+                        outcome.training_tokens
+                    );
                     assert!(outcome.curve.len() > 2 && !outcome.signal.is_empty() && outcome.kl.is_some());
                     assert_eq!(outcome.variants.is_empty(), arm.name == "rl" || arm.name == "sft");
                     assert_eq!(outcome.samples, 4);

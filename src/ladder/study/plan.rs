@@ -117,8 +117,8 @@ pub enum Kind {
 pub struct Study {
     /// The file's contents.
     pub plan: Plan,
-    /// The folder that paths start from.
-    pub folder: PathBuf,
+    /// Folder of the adapter that every arm starts from.
+    pub adapter: Option<PathBuf>,
     /// Training problems.
     pub problems: Vec<Problem>,
     /// Held-out problems.
@@ -172,8 +172,8 @@ impl Study {
         let study = Self {
             problems: training,
             held_out: problems(&plan.held_out)?,
+            adapter: plan.adapter.as_ref().map(|path| folder.join(path)),
             plan,
-            folder,
             arm_problems,
             shots,
             texts,

@@ -122,7 +122,7 @@ pub async fn run<L: Lab>(
         }
         let adapter = match &arm.from {
             Some(from) => Some(adapter_of(&output.join(format!("{from}-seed{seed}")))),
-            None => plan.adapter.as_ref().map(|path| study.folder.join(path)),
+            None => study.adapter.clone(),
         };
         let began = (host.clock)();
         let job = Job { study, arm, seed, task, folder, attempts, adapter };
@@ -149,7 +149,7 @@ fn spec(study: &Study, arm: &Arm, seed: u64, attempts: usize) -> Result<serde_js
     let sampled = arm.kind == Kind::Sample;
     let value = serde_json::json!({
         "model": plan.model,
-        "adapter": plan.adapter,
+        "adapter": study.adapter.as_deref().map(fingerprint).transpose()?,
         "task": plan.task,
         "task_options": plan.task_options,
         "settings": study.settings(arm, seed)?,
@@ -166,9 +166,18 @@ fn spec(study: &Study, arm: &Arm, seed: u64, attempts: usize) -> Result<serde_js
     Ok(value)
 }
 
+/// The SHA-256 of an adapter's weights: what it is, wherever it lies.
+fn fingerprint(folder: &Path) -> Result<String> {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(read(folder.join(crate::train::peft::WEIGHTS_FILE))?);
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 fn results(study: &Study, task: &dyn Task, done: Vec<(&Arm, Record)>) -> Results {
     let plan = &study.plan;
-    let policy = done.iter().map(|(_, record)| record.policy.clone()).next_back().unwrap_or_default();
+    let found = done.iter().map(|(_, record)| record.policy.clone()).next_back().unwrap_or_default();
+    // The name, not the place where somebody keeps the file.
+    let policy = PolicyInfo { model: plan.model.clone(), ..found };
     let texts =
         |problems: &'_ [crate::task::Problem]| problems.iter().map(|p| p.problem.clone()).collect::<Vec<_>>();
     let (training, held_out) = (texts(&study.problems), texts(&study.held_out));
