@@ -1,0 +1,270 @@
+// What the package's functions take and give back. The events of runs are generated from the Rust enums (`events.ts`).
+
+import type { Event, Verdict } from "./events.js";
+
+/** Where a model comes from: the embedded `"tiny"`, `hf:OWNER/NAME[@REVISION]`, a URL, a `.gguf` file, or a folder. */
+export type Source = "tiny" | string | URL | Blob | readonly File[] | FileSystemDirectoryHandle;
+
+/** How far a download or a load has come. `cache` says that the bytes came from this browser's own store. */
+export interface LoadProgress {
+  stage: "download" | "cache" | "weights" | "ready";
+  file: string;
+  done: number;
+  total: number | undefined;
+}
+
+export interface LoadOptions {
+  onProgress?: (progress: LoadProgress) => void;
+  signal?: AbortSignal;
+  /** Keep downloads in the browser's private file system (default true). */
+  cache?: boolean;
+  /** Address of the hub for `hf:` sources (default https://huggingface.co). */
+  endpoint?: string;
+  /** Token for models that need one. */
+  token?: string;
+  /** Longest sequence, prompt and completion together (default 2048 or the model's own, if less). */
+  contextLength?: number;
+  /** Limits of the device as in a browser that offers no more than WebGPU's defaults; for tests. */
+  defaultLimits?: boolean;
+}
+
+export interface GpuInfo {
+  name: string;
+  vendor: string;
+  /** Runs on the CPU: correct but slow. */
+  software: boolean;
+  features: string[];
+  limits: Record<string, number>;
+}
+
+export interface ModelInfo {
+  name: string;
+  family: string;
+  parameters: number;
+  trainableParameters: number;
+  contextLength: number;
+  vocabSize: number;
+  layers: number;
+  hasChatTemplate: boolean;
+  /** Bytes on the GPU now. */
+  gpuBytes: number;
+  gpu: GpuInfo;
+}
+
+/** Bytes that a workload needs on the GPU, and whether this device has them. */
+export interface Fit {
+  weights: number;
+  kv: number;
+  activations: number;
+  optimizer: number;
+  total: number;
+  /** What this device can hold, if that is known. */
+  available: number | undefined;
+  fits: boolean;
+  /** The option that would make it fit. */
+  hint: string | undefined;
+}
+
+export interface Workload {
+  rank?: number;
+  batch?: number;
+  length?: number;
+}
+
+export interface SamplingOptions {
+  maxTokens?: number;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  seed?: number;
+  /** Use the trained adapter (default true); false is the base model. */
+  adapter?: boolean;
+  signal?: AbortSignal;
+}
+
+/** A piece of streamed text. The last piece has `done` with the whole completion. */
+export interface Chunk {
+  text: string;
+  done?: Completion;
+}
+
+export interface Completion {
+  text: string;
+  tokens: number[];
+  logprobs: number[];
+  finishReason: "stop" | "length";
+  tokensPerSecond: number;
+}
+
+export interface Message {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+/** A line of training data, as in the command line's files. */
+export type Example = { text: string } | { prompt: string; completion: string } | { messages: Message[] };
+
+export interface TrainOptions {
+  steps?: number;
+  epochs?: number;
+  batchSize?: number;
+  learningRate?: number;
+  weightDecay?: number;
+  rank?: number;
+  alpha?: number;
+  maxLength?: number;
+  shuffle?: boolean;
+  seed?: number;
+  signal?: AbortSignal;
+}
+
+export interface TrainStep {
+  step: number;
+  steps: number;
+  loss: number;
+  gradNorm: number;
+  learningRate: number;
+  tokens: number;
+  tokensPerSecond: number;
+}
+
+export interface TaskInfo {
+  name: string;
+  parameters: { name: string; doc: string; default: string }[];
+}
+
+/** A task of the library by name and options, or a module of yours whose default export has a task's methods. */
+export type TaskChoice = string | { name: string; options?: Record<string, string> } | { module: string | URL } | CustomTask;
+
+/** A task written in JavaScript. Passed by `module` it runs beside the model, in the worker. */
+export interface CustomTask {
+  name: string;
+  prompt(problem: string): string;
+  verify(problem: Problem, completion: string): Verdict | boolean;
+  variantPrompt?(problem: string, request: { kind: string; count: number; transformations: string[]; persona?: string }): string;
+  parseVariants?(completion: string): string[];
+  canonical?(problem: string): string;
+  transformations?: { easier?: string[]; equivalent?: string[]; harder?: string[] };
+}
+
+export interface Problem {
+  problem: string;
+  id?: string;
+  level?: number;
+  answer?: string;
+}
+
+export interface LadderOptions {
+  task: TaskChoice;
+  problems: readonly (string | Problem)[];
+  heldOut?: readonly (string | Problem)[];
+  preset?: "paper" | "small" | "tiny";
+  /** Any setting by its path, as in `stepladder ladder --set PATH=VALUE`. */
+  settings?: Record<string, string | number | boolean>;
+  steps?: number;
+  seed?: number;
+  /** Name of the run in this browser's store; a run of that name that was cut off goes on with `resume`. */
+  run?: string;
+  resume?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface TtrlOptions {
+  task: TaskChoice;
+  problem: string | Problem;
+  preset?: "paper" | "small" | "tiny";
+  settings?: Record<string, string | number | boolean>;
+  steps?: number;
+  votes?: number;
+  seed?: number;
+  /** Keep what was learned for this question in the current adapter (default false). */
+  keep?: boolean;
+  signal?: AbortSignal;
+}
+
+/** A run's events, and its end. Leaving the loop stops the run; so does the signal. */
+export interface Run<Result> extends AsyncIterable<Event> {
+  /** Stops at the next opportunity after a checkpoint and keeps the GPU. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  stop(): Promise<void>;
+  readonly result: Promise<Result>;
+}
+
+export interface LadderResult {
+  reason: string;
+  step: number;
+  before: number | undefined;
+  after: number | undefined;
+}
+
+export interface TtrlResult {
+  answer: string | undefined;
+  verdict: Verdict | undefined;
+  votes: { answer: string; count: number }[];
+  steps: number;
+}
+
+export interface EvaluateOptions {
+  task: TaskChoice;
+  problems: readonly (string | Problem)[];
+  samples?: number;
+  seed?: number;
+  temperature?: number;
+  maxTokens?: number;
+  adapter?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface Evaluation {
+  n: number;
+  passAt: Record<string, number>;
+  ci95: [number, number];
+  problems: { problem: string; correct: number; samples: number }[];
+}
+
+/** A run kept in this browser's store. */
+export interface StoredRun {
+  name: string;
+  step: number;
+  steps: number;
+  model: string;
+  bytes: number;
+  finished: boolean;
+}
+
+/** A model kept in this browser's store. */
+export interface CachedModel {
+  source: string;
+  bytes: number;
+  files: { name: string; bytes: number; complete: boolean }[];
+}
+
+/** A model on the GPU. It lives in a worker; every method can be called at any time and runs after those before it. */
+export interface Model {
+  readonly info: ModelInfo;
+  fit(workload?: Workload): Promise<Fit>;
+  generate(prompt: string, options?: SamplingOptions): AsyncIterableIterator<Chunk>;
+  chat(messages: readonly Message[], options?: SamplingOptions): AsyncIterableIterator<Chunk>;
+  /** Log-probability of each token given those before it; one fewer than tokens. */
+  score(text: string, options?: { adapter?: boolean; signal?: AbortSignal }): Promise<{ tokens: number[]; logprobs: number[] }>;
+  train(examples: readonly Example[], options?: TrainOptions): AsyncIterableIterator<TrainStep>;
+  ladder(options: LadderOptions): Run<LadderResult>;
+  ttrl(options: TtrlOptions): Run<TtrlResult>;
+  evaluate(options: EvaluateOptions): Promise<Evaluation>;
+  readonly adapter: Adapter;
+  /** Self-contained HTML report of the last run, or of a stored one. */
+  report(run?: string): Promise<string>;
+  /** Called when the GPU was lost and the model was set up anew from the last checkpoint. */
+  onRecovered(listener: (message: string) => void): () => void;
+  dispose(): Promise<void>;
+}
+
+/** The trained adapter, in PEFT's files. */
+export interface Adapter {
+  save(): Promise<{ name: string; bytes: Uint8Array }[]>;
+  load(files: readonly (File | { name: string; bytes: Uint8Array })[]): Promise<void>;
+  /** Back to the base model. */
+  clear(): Promise<void>;
+}
