@@ -297,6 +297,7 @@ fn nothing_is_left_unfinished() {
         "benches/",
         "models/",
         "scripts/",
+        "studies/",
         "web/",
         ".ci/",
         "Makefile",

@@ -54,7 +54,7 @@ fn tables_are_those_of_the_results() {
             assert!(fs::read_to_string(folder.join(format!("{name}.svg"))).unwrap() == svg, "{name}.svg");
         }
         let shown: Vec<&String> =
-            pages.iter().filter(|page| page.contains(&format!("<!-- study {} -->", results.study))).collect();
+            pages.iter().filter(|page| page.contains(&format!("<!-- study {} ", results.study))).collect();
         assert!(!shown.is_empty(), "{} is shown nowhere", results.study);
         for page in shown {
             assert!(table::into_page(page, &results).as_ref() == Some(page), "run the study with --render");

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use stepladder::kernel::weight::Format;
 use stepladder::model::generate::Sampling;
-use stepladder::task::TaskOptions;
+use stepladder::task::{PromptStyle, TaskOptions};
 
 /// Which model, and which adapter on it.
 #[derive(Debug, Args, Serialize)]
@@ -87,6 +87,25 @@ impl SamplingArgs {
             top_k: self.top_k as usize,
             top_p: self.top_p as f32,
             min_p: self.min_p as f32,
+        }
+    }
+}
+
+/// How prompts are worded.
+#[derive(Debug, Clone, Copy, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Style {
+    /// Full sentences and chat messages
+    Instruct,
+    /// The task's own short notation, as prompt and completion
+    Terse,
+}
+
+impl From<Style> for PromptStyle {
+    fn from(style: Style) -> Self {
+        match style {
+            Style::Instruct => Self::Instruct,
+            Style::Terse => Self::Terse,
         }
     }
 }

@@ -12,7 +12,7 @@ use stepladder::model::generate::{Lengths, common_prefix};
 use stepladder::task::{Problem, Task};
 use stepladder::{Error, Result, task};
 
-use super::args::{DeviceArgs, ModelArgs, SamplingArgs, TaskArgs};
+use super::args::{DeviceArgs, ModelArgs, SamplingArgs, Style, TaskArgs};
 use super::context::Context;
 use super::ladder_view::View;
 use super::session::{Opened, read_problems, read_text};
@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// Most tokens of an attempt
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) max_tokens: u32,
+    /// Wording of the prompts [default: instruct where the model has a chat template, else terse]
+    #[arg(long)]
+    pub(super) prompt_style: Option<Style>,
     #[command(flatten)]
     pub(super) sampling: SamplingArgs,
     #[command(flatten)]
@@ -54,7 +57,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if problems.is_empty() {
         return Err(Error::input(&args.problems, "line 1", "the file has no problems", "give at least one"));
     }
-    let opened = Opened::new(context, &args.model.model, &args.device)?;
+    let opened =
+        Opened::new(context, &args.model.model, &args.device)?.worded(args.prompt_style.map(Into::into));
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
     let shots = shots(args, &*task, &opened, &problems)?;
     let prompts = prompts(&opened.language, &*task, &shots, &problems)?;

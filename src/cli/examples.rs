@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::ladder::presets::Preset;
 use stepladder::ladder::settings::Settings;
-use stepladder::task::{ExampleSettings, Examples, PromptStyle, worked_examples};
+use stepladder::task::{ExampleSettings, Examples, worked_examples};
 use stepladder::train::files::write_atomic;
 use stepladder::train::rng::stream;
 use stepladder::{Error, Result, task};
 
-use super::args::{TaskArgs, share};
+use super::args::{Style, TaskArgs, share};
 use super::context::Context;
 use super::session::read_problems;
 
@@ -44,25 +44,6 @@ pub(super) struct Args {
     /// Seed of every random choice; the same seed gives the same file
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
-}
-
-/// How prompts are worded.
-#[derive(Debug, Clone, Copy, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Style {
-    /// Full sentences and chat messages
-    Instruct,
-    /// The task's own short notation, as prompt and completion
-    Terse,
-}
-
-impl From<Style> for PromptStyle {
-    fn from(style: Style) -> Self {
-        match style {
-            Style::Instruct => Self::Instruct,
-            Style::Terse => Self::Terse,
-        }
-    }
 }
 
 /// A list of levels.

@@ -95,7 +95,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None => args.card(context)?,
     };
     let task = task::create(&card.task, &card.task_options)?;
-    let opened = Opened::new(context, &card.model, &args.device)?;
+    let opened = Opened::new(context, &card.model, &args.device)?.worded(card.settings.prompt_style);
     let adapter = card.adapter.as_deref().map(Path::new);
     let adapter = opened.trainable(adapter, &card.settings.lora, card.settings.seed)?;
     let problems = [&card.problems[..], &card.held_out];

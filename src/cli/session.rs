@@ -16,7 +16,7 @@ use stepladder::model::lora::Lora;
 use stepladder::model::module::Module;
 use stepladder::model::open::{OpenModel, open_with_progress};
 use stepladder::model::source::TensorSource;
-use stepladder::task::{Problem, Task};
+use stepladder::task::{Problem, PromptStyle, Task};
 use stepladder::train::adapter;
 use stepladder::train::files::read_adapter;
 use stepladder::train::fit::{Fit, Workload};
@@ -85,10 +85,22 @@ impl Opened {
         let gpu = open_gpu(context, device)?;
         let context_length =
             (device.context.unwrap_or(DEFAULT_CONTEXT) as usize).min(config.max_position_embeddings);
-        let language =
-            Arc::new(Language { tokenizer, chat: chat_template, end: config.eos_token_ids.first().copied() });
+        let language = Arc::new(Language {
+            tokenizer,
+            chat: chat_template,
+            style: None,
+            end: config.eos_token_ids.first().copied(),
+        });
         let format = device.weights.map(Format::from);
         Ok(Self { name, gpu, config, language, source, format, context_length })
+    }
+
+    /// Words prompts as `style` says, or as the model's chat template does.
+    pub(super) fn worded(mut self, style: Option<PromptStyle>) -> Self {
+        let Language { tokenizer, chat, end, .. } = &*self.language;
+        let (tokenizer, chat, end) = (tokenizer.clone(), chat.clone(), *end);
+        self.language = Arc::new(Language { tokenizer, chat, style, end });
+        self
     }
 
     /// The adapter in a PEFT folder, if one is given.

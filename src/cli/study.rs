@@ -55,7 +55,7 @@ pub(super) struct Args {
     /// Folder that results.json, table.md and the plots are written to as well, such as one that is kept in version control
     #[arg(long, value_name = "DIR")]
     pub(super) publish: Option<PathBuf>,
-    /// Markdown page whose part between `<!-- study NAME -->` and `<!-- end study -->` becomes the table
+    /// Markdown page whose part between `<!-- study NAME -->` (or `<!-- study NAME summary -->`) and `<!-- end study -->` becomes the table
     #[arg(long, value_name = "FILE")]
     pub(super) page: Vec<PathBuf>,
     /// Run nothing: make table, plots and pages anew from the results.json in --publish, or else in --output
@@ -117,7 +117,8 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         ));
     }
     let task = task::create(&study.plan.task, &study.plan.task_options)?;
-    let opened = Opened::new(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?;
+    let opened = Opened::new(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?
+        .worded(study.prompt_style()?);
     for arm in &study.plan.arms {
         let settings = study.settings(arm, 0)?;
         let adapter = opened.trainable(study.adapter.as_deref(), &settings.lora, 0)?;

@@ -97,7 +97,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let text: String = problem.problem.chars().take(60).collect();
         return Err(Error::input(file, format!("`{text}`"), reason, "correct or remove that line"));
     }
-    let opened = Opened::new(context, &args.model.model, &args.device)?;
+    let opened =
+        Opened::new(context, &args.model.model, &args.device)?.worded(settings.settings.prompt_style);
     let fresh: &LoraConfig = &settings.settings.lora;
     let adapter = opened.trainable(args.model.adapter.as_deref(), fresh, args.seed)?;
     opened.check_run("test-time learning", &settings.settings, &*task, [&problems, &[]], &adapter)?;

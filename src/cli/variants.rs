@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     for (path, value) in &args.set {
         settings.set(path, value)?;
     }
-    let opened = Opened::new(context, &args.model.model, &args.device)?;
+    let opened = Opened::new(context, &args.model.model, &args.device)?.worded(settings.prompt_style);
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
     let session = opened.load()?;
     let mut sampler = session.sampler(context, adapter.as_ref())?;

@@ -130,8 +130,10 @@ fn longest_variant_prompt(
 pub struct Language {
     /// The tokenizer.
     pub tokenizer: Tokenizer,
-    /// The chat template, if the model has one; such models are asked in full sentences.
+    /// The chat template, if the model has one; such models are asked in full sentences, unless `style` says otherwise.
     pub chat: Option<ChatTemplate>,
+    /// How prompts are worded, if that does not follow from the template.
+    pub style: Option<PromptStyle>,
     /// The token that ends a text.
     pub end: Option<u32>,
 }
@@ -139,10 +141,12 @@ pub struct Language {
 impl Language {
     /// How the model's prompts are worded.
     pub fn style(&self) -> PromptStyle {
-        if self.chat.is_some() { PromptStyle::Instruct } else { PromptStyle::Terse }
+        let usual = if self.chat.is_some() { PromptStyle::Instruct } else { PromptStyle::Terse };
+        self.style.unwrap_or(usual)
     }
 
-    /// Tokens of a prompt: one user turn of the chat template, or the text as it stands.
+    /// Tokens of a prompt: one user turn of the chat template, or the text as it stands where there is none or the
+    /// wording is terse.
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
         self.dialogue(&[], text)
     }
@@ -153,7 +157,7 @@ impl Language {
     /// # Errors
     /// [`Error::Usage`] for examples without a template or an end token; those of the tokenizer and the template.
     pub fn dialogue(&self, shots: &[(String, String)], text: &str) -> Result<Vec<u32>> {
-        if let Some(chat) = &self.chat {
+        if let Some(chat) = self.chat.as_ref().filter(|_| self.style() == PromptStyle::Instruct) {
             let turns = shots.iter().flat_map(|(asked, answer)| {
                 [Message::user(asked.as_str()), Message::new("assistant", answer.as_str())]
             });

@@ -63,6 +63,7 @@ impl Settings {
         Self {
             seed: 0,
             method: Method::PolicyGradient,
+            prompt_style: None,
             steps: 250,
             token_budget: None,
             prompts_per_step: 128,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::policy::Sampling;
 pub use crate::ladder::presets::Preset;
 use crate::ladder::tree::Limits;
+use crate::task::PromptStyle;
 use crate::train::lora_config::LoraConfig;
 use crate::train::loss::{Aggregation, KlConfig, KlEstimator, LossConfig, LossName};
 use crate::train::schedule::{Schedule, ScheduleKind};
@@ -19,6 +20,9 @@ pub struct Settings {
     pub seed: u64,
     /// What is learnt from the judged attempts.
     pub method: Method,
+    /// How prompts are worded; `None` follows from whether the model has a chat template.
+    #[serde(default)]
+    pub prompt_style: Option<PromptStyle>,
     /// Optimizer steps of the run.
     pub steps: u64,
     /// Stop when this many training rollout tokens are spent, variants included; `None` is no limit.

@@ -41,6 +41,7 @@ macro_rules! switches {
 pub const SWITCHES: &[Switch] = switches! {
     "seed", CHOICE, "seed of everything random";
     "method", PAPER_RL, "policy_gradient, or expert_iteration: supervised steps on the model's own right answers";
+    "prompt_style", CHOICE, "instruct (full sentences in the chat template) or terse (the task's notation); null is as the model";
     "steps", PAPER_RL, "optimizer steps";
     "token_budget", CHOICE, "stop when this many training tokens are generated, variants included; null is no limit";
     "prompts_per_step", SCRIPTS, "groups with signal that a step aims for";

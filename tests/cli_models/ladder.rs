@@ -46,10 +46,11 @@ fn the_reward_rises() {
 #[test]
 fn several_questions_are_answered_once_each() {
     let files = Files::new();
-    let questions = files.write("q.jsonl", "{\"problem\": \"2*x\"}\n{\"problem\": \"x*sin(2*x)+x\"}\n");
+    let questions =
+        files.write("q.jsonl", "{\"problem\": \"2*x\"}\n{\"problem\": \"x*sin(2*x)+exp(3*x)-x^3\"}\n");
     let answers = files.path("answers.jsonl");
     let mut args = vec!["ttrl", "-m", "tiny", "--task", "integral", "--json", "--steps", "1", "--votes", "6"];
-    args.extend(["--prompts-per-step", "2", "--group-size", "2", "--max-tokens", "24", "--confident", "0.6"]);
+    args.extend(["--prompts-per-step", "2", "--group-size", "2", "--max-tokens", "24", "--confident", "0.8"]);
     args.extend(["--set", "variants.per_node=2", "--set", "curriculum.probe_samples=0"]);
     args.extend(["--problems", &questions, "--output", &answers]);
     let lines = json_lines(&run(&args));

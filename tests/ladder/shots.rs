@@ -61,7 +61,7 @@ fn examples_stand_before_every_question_and_are_counted() {
 
 fn language(model: &str) -> Language {
     let OpenModel { config, tokenizer, chat_template, .. } = open(model).unwrap();
-    Language { tokenizer, chat: chat_template, end: config.eos_token_ids.first().copied() }
+    Language { tokenizer, chat: chat_template, style: None, end: config.eos_token_ids.first().copied() }
 }
 
 #[test]

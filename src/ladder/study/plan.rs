@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::ttrl::TtrlSettings;
-use crate::task::{Problem, TaskOptions, parse_problems};
+use crate::task::{Problem, PromptStyle, TaskOptions, parse_problems};
 use crate::train::files::read;
 use crate::{Error, Result};
 
@@ -36,6 +36,12 @@ pub struct Plan {
     pub problem_levels: BTreeSet<u32>,
     /// Held-out problems.
     pub held_out: PathBuf,
+    /// Levels of the held-out problems that are used; all if there are none.
+    #[serde(default)]
+    pub held_out_levels: BTreeSet<u32>,
+    /// Most held-out problems of a level, the first ones; all if this is not given.
+    #[serde(default)]
+    pub held_out_each: Option<usize>,
     /// Settings that arms begin with.
     pub preset: Preset,
     /// Seeds of every arm that names none.
@@ -169,9 +175,18 @@ impl Study {
             training
                 .retain(|problem| problem.level.is_some_and(|level| plan.problem_levels.contains(&level)));
         }
+        let mut held_out = problems(&plan.held_out)?;
+        let mut taken: BTreeMap<Option<u32>, usize> = BTreeMap::new();
+        held_out.retain(|problem| {
+            let wanted = plan.held_out_levels.is_empty()
+                || problem.level.is_some_and(|level| plan.held_out_levels.contains(&level));
+            let taken = taken.entry(problem.level).or_default();
+            *taken += usize::from(wanted);
+            wanted && plan.held_out_each.is_none_or(|most| *taken <= most)
+        });
         let study = Self {
             problems: training,
-            held_out: problems(&plan.held_out)?,
+            held_out,
             adapter: plan.adapter.as_ref().map(|path| folder.join(path)),
             plan,
             arm_problems,
@@ -279,6 +294,25 @@ impl Study {
             }
         }
         Ok(settings)
+    }
+
+    /// How prompts are worded in all arms.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if an arm words them otherwise: arms could not be compared.
+    pub fn prompt_style(&self) -> Result<Option<PromptStyle>> {
+        let mut styles = Vec::new();
+        for arm in &self.plan.arms {
+            styles.push(self.settings(arm, 0)?.prompt_style);
+        }
+        match styles.iter().all(|style| *style == styles[0]) {
+            true => Ok(styles.first().copied().flatten()),
+            false => Err(Error::usage(
+                "prompt_style",
+                "it differs between arms, which could not be compared then",
+                "set it in [settings] for all arms",
+            )),
+        }
     }
 
     /// Training problems of `arm`.

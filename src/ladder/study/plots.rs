@@ -50,7 +50,7 @@ fn svg(draw: impl for<'a> FnOnce(&Area<'a>) -> Outcome<'a>) -> Option<String> {
 }
 
 /// (x, mean, lowest, highest) over seeds on a common grid, each seed's course interpolated.
-fn band(courses: &[Vec<(f64, f64)>]) -> Vec<(f64, f64, f64, f64)> {
+fn band(courses: &[Vec<(f64, f64)>]) -> Vec<BandPoint> {
     let courses: Vec<&Vec<(f64, f64)>> = courses.iter().filter(|course| course.len() > 1).collect();
     let end =
         courses.iter().filter_map(|course| course.last()).map(|point| point.0).fold(f64::INFINITY, f64::min);
@@ -69,6 +69,9 @@ fn band(courses: &[Vec<(f64, f64)>]) -> Vec<(f64, f64, f64, f64)> {
         .collect()
 }
 
+/// `(x, mean, lowest, highest)`.
+type BandPoint = (f64, f64, f64, f64);
+
 /// The course at `x`, on the straight line between its points.
 fn at(course: &[(f64, f64)], x: f64) -> f64 {
     let next = course.iter().position(|point| point.0 >= x).unwrap_or(course.len() - 1);
@@ -79,7 +82,7 @@ fn at(course: &[(f64, f64)], x: f64) -> f64 {
 
 /// Pass@1 on the hard problems against training tokens, mean and range over seeds.
 fn accuracy(results: &Results) -> Option<String> {
-    let arms: Vec<(&ArmResult, Vec<(f64, f64, f64, f64)>)> = results
+    let arms: Vec<(&ArmResult, Vec<BandPoint>)> = results
         .arms
         .iter()
         .filter(|arm| !arm.ablation)

@@ -89,7 +89,8 @@ pub struct Outcome {
     pub training_tokens: u64,
     /// Tokens generated to answer, all attempts.
     pub answer_tokens: u64,
-    /// Prompt tokens and answer tokens of one attempt at one problem, on average.
+    /// Prompt tokens and generated tokens that one answer costs, on average: those of one attempt, or of all attempts where the
+    /// answer is chosen among them.
     pub tokens_per_question: f64,
     /// Seconds of learning.
     pub training_seconds: f64,
@@ -133,7 +134,12 @@ impl Outcome {
 
     /// The same with one choice among the attempts as the score: `choice` is [`Outcome::majority`] or [`Outcome::best`].
     pub fn chosen(&self, choice: fn(&Self) -> &Vec<Option<f64>>) -> Self {
-        Self { scores: choice(self).clone(), samples: 1, ..self.clone() }
+        // An answer costs its prompt once and every attempt.
+        let asked = self.scores.iter().flatten().count().max(1) as f64;
+        let attempts = self.answer_tokens as f64 / asked;
+        let prompt = self.tokens_per_question - attempts / self.attempts.max(1) as f64;
+        let tokens_per_question = prompt + attempts;
+        Self { scores: choice(self).clone(), samples: 1, tokens_per_question, ..self.clone() }
     }
 
     /// Mean and 95 % interval over those problems; `None` if none was asked.

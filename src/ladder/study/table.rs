@@ -7,34 +7,23 @@ use crate::ladder::stats::mean_with_ci;
 
 /// The whole table with what a reader must know to read it. Made from `results` and nothing else.
 pub fn markdown(results: &Results) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{}\n", results.question);
-    let _ = writeln!(
-        text,
-        "Model `{}` on {}; {} held-out problems, {} of them hard, {} samples each; {} training tokens an arm; {} in all.\n",
-        results.policy.model,
-        results.policy.device,
-        results.group("all").len(),
-        results.group("hard").len(),
-        results.samples,
-        results.token_budget,
-        duration(results.seconds)
-    );
-    let main: Vec<&ArmResult> =
-        results.arms.iter().filter(|arm| !arm.ablation && !arm.seeds.is_empty()).collect();
-    let ablations: Vec<&ArmResult> =
-        results.arms.iter().filter(|arm| arm.ablation && !arm.seeds.is_empty()).collect();
-    section(&mut text, results, &main);
+    let mut text = format!("{}\n\n{}\n", results.question, conditions(results));
+    let columns = columns(results, false);
+    let done = |ablation: bool| -> Vec<&ArmResult> {
+        results.arms.iter().filter(|arm| arm.ablation == ablation && !arm.seeds.is_empty()).collect()
+    };
+    section(&mut text, &columns, &done(false));
+    let ablations = done(true);
     if !ablations.is_empty() {
         text.push_str("\nAblations: the reference with one thing changed.\n\n");
-        section(&mut text, results, &ablations);
+        section(&mut text, &columns, &ablations);
     }
     text.push('\n');
     yields(&mut text, results);
     if results.contamination.is_empty() {
         text.push_str("No held-out problem is among the training problems in any notation.\n");
     } else {
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "Training problems that are held out, and so not trained on:\n");
         for hit in &results.contamination {
             let _ = writeln!(text, "- `{}` is `{}`", hit.training, hit.held_out);
@@ -43,70 +32,102 @@ pub fn markdown(results: &Results) -> String {
     text
 }
 
-fn section(text: &mut String, results: &Results, arms: &[&ArmResult]) {
-    let levels: Vec<&str> = results
-        .groups
-        .iter()
-        .map(|group| group.name.as_str())
-        .filter(|name| {
-            name.starts_with("level") && results.group(name).iter().all(|p| results.group("hard").contains(p))
-        })
-        .collect();
+/// The arms without the ablations, in the columns that tell most.
+pub fn summary(results: &Results) -> String {
+    let mut text = format!("{}\n\n{}\n", results.question, conditions(results));
+    let arms: Vec<&ArmResult> =
+        results.arms.iter().filter(|arm| !arm.ablation && !arm.seeds.is_empty()).collect();
+    section(&mut text, &columns(results, true), &arms);
+    text
+}
+
+fn conditions(results: &Results) -> String {
+    format!(
+        "Model `{}` on {}; {} held-out problems, {} of them hard, {} samples each; {} training tokens an arm; {} in all.\n",
+        results.policy.model,
+        results.policy.device,
+        results.group("all").len(),
+        results.group("hard").len(),
+        results.samples,
+        results.token_budget,
+        duration(results.seconds)
+    )
+}
+
+/// A column of the table of arms.
+struct Column<'a> {
+    head: String,
+    cell: Box<dyn Fn(&ArmResult) -> String + 'a>,
+}
+
+/// The columns; `summary` leaves out those that only a reader of the whole study asks for.
+fn columns<'a>(results: &'a Results, summary: bool) -> Vec<Column<'a>> {
+    let mut columns = Vec::new();
+    let mut add = |head: &str, in_summary: bool, cell: Box<dyn Fn(&ArmResult) -> String + 'a>| {
+        if in_summary || !summary {
+            columns.push(Column { head: head.to_owned(), cell });
+        }
+    };
+    add("arm", true, Box::new(|arm| arm.label.clone()));
+    add("all", true, Box::new(|arm| rate(arm, results.group("all"), false)));
+    add("easy", true, Box::new(|arm| rate(arm, results.group("easy"), false)));
+    add("hard", true, Box::new(|arm| rate(arm, results.group("hard"), true)));
+    let hard = results.group("hard");
+    for group in &results.groups {
+        if group.name.starts_with("level") && group.places.iter().all(|place| hard.contains(place)) {
+            add(&group.name, true, Box::new(|arm| rate(arm, &group.places, false)));
+        }
+    }
+    add("hard, majority", false, Box::new(|arm| chosen(arm, hard, |outcome| &outcome.majority)));
+    add("hard, best", false, Box::new(|arm| chosen(arm, hard, |outcome| &outcome.best)));
     let reference = results.arm(&results.reference);
     let name = reference.map_or("the reference", |arm| arm.label.as_str());
-    let mut head = format!("| arm | all | easy | hard | {} |", levels.join(" | "));
-    let _ = write!(
-        head,
-        " {name} minus this on hard, by seed | training tokens | tokens an answer | minutes | KL | text |"
+    let difference = move |arm: &ArmResult| {
+        let of = |outcome| difference(results, reference.filter(|r| r.name != arm.name)?, outcome);
+        arm.seeds.iter().filter_map(of).collect::<Vec<_>>().join("; ")
+    };
+    add(&format!("{name} minus this on hard, by seed"), true, Box::new(difference));
+    let mean = |arm: &ArmResult, value: fn(&Outcome) -> Option<f64>, write: &dyn Fn(f64) -> String| {
+        let values: Vec<f64> = arm.seeds.iter().filter_map(value).collect();
+        if values.is_empty() {
+            return String::new();
+        }
+        write(values.iter().sum::<f64>() / values.len() as f64)
+    };
+    let trained = |o: &Outcome| (o.training_tokens > 0).then_some(o.training_tokens as f64);
+    add("training tokens", true, Box::new(move |arm| mean(arm, trained, &thousands)));
+    add(
+        "tokens an answer",
+        true,
+        Box::new(move |arm| mean(arm, |o| Some(o.tokens_per_question), &|value| format!("{value:.0}"))),
     );
-    let _ = writeln!(text, "{head}");
-    let _ = writeln!(text, "|{}", "---|".repeat(head.matches('|').count() - 1));
+    let minutes = |o: &Outcome| Some((o.training_seconds + o.answer_seconds) / 60.0);
+    add("minutes", false, Box::new(move |arm| mean(arm, minutes, &|value| format!("{value:.1}"))));
+    add("KL", false, Box::new(move |arm| mean(arm, |o| o.kl, &|value| format!("{value:.3}"))));
+    add("text", false, Box::new(move |arm| mean(arm, |o| o.text_logprob, &|value| format!("{value:.3}"))));
+    columns
+}
+
+fn section(text: &mut String, columns: &[Column<'_>], arms: &[&ArmResult]) {
+    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    text.push_str(&row(columns.iter().map(|column| column.head.clone()).collect()));
+    text.push_str(&format!("|{}\n", "---|".repeat(columns.len())));
     for arm in arms {
-        let _ = write!(text, "| {} |", arm.label);
-        for group in ["all", "easy", "hard"].iter().chain(&levels) {
-            let _ = write!(text, " {} |", rate(arm, results.group(group), *group == "hard"));
-        }
-        for choice in [|outcome: &Outcome| &outcome.majority, |outcome: &Outcome| &outcome.best]
-            as [fn(&Outcome) -> &Vec<Option<f64>>; 2]
-        {
-            let rates: Vec<f64> = arm
-                .seeds
-                .iter()
-                .filter(|outcome| outcome.samples > 1)
-                .map(|outcome| pick(choice(outcome), results.group("hard")))
-                .filter(|values| !values.is_empty())
-                .map(|values| values.iter().sum::<f64>() / values.len() as f64)
-                .collect();
-            match rates.is_empty() {
-                true => text.push_str("  |"),
-                false => {
-                    let _ = write!(text, " {:.1} |", 100.0 * rates.iter().sum::<f64>() / rates.len() as f64);
-                }
-            }
-        }
-        let differences: Vec<String> = arm
-            .seeds
-            .iter()
-            .filter_map(|outcome| difference(results, reference.filter(|r| r.name != arm.name)?, outcome))
-            .collect();
-        let mean = |value: &dyn Fn(&Outcome) -> Option<f64>| {
-            let values: Vec<f64> = arm.seeds.iter().filter_map(value).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
-        let number =
-            |value: Option<f64>, decimals: usize| value.map_or("".into(), |v| format!("{v:.decimals$}"));
-        let _ = writeln!(
-            text,
-            " {} | {} | {} | {} | {} | {} |",
-            differences.join("; "),
-            mean(&|o| (o.training_tokens > 0).then_some(o.training_tokens as f64))
-                .map_or("".into(), thousands),
-            number(mean(&|o| Some(o.tokens_per_question)), 1),
-            number(mean(&|o| Some((o.training_seconds + o.answer_seconds) / 60.0)), 1),
-            number(mean(&|o| o.kl), 3),
-            number(mean(&|o| o.text_logprob), 3),
-        );
+        text.push_str(&row(columns.iter().map(|column| (column.cell)(arm)).collect()));
     }
+}
+
+/// Mean over seeds of one choice among the attempts at the problems `places`; nothing where there was one attempt.
+fn chosen(arm: &ArmResult, places: &[usize], choice: fn(&Outcome) -> &Vec<Option<f64>>) -> String {
+    let of = |outcome: &Outcome| {
+        let values = pick(choice(outcome), places);
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    let rates: Vec<f64> = arm.seeds.iter().filter(|outcome| outcome.samples > 1).filter_map(of).collect();
+    if rates.is_empty() {
+        return String::new();
+    }
+    format!("{:.1}", 100.0 * rates.iter().sum::<f64>() / rates.len() as f64)
 }
 
 /// Mean over seeds of an arm's rate on some problems; with the interval of a single seed, or the range of several.
@@ -191,10 +212,16 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// `page` with the text between `<!-- study NAME -->` and `<!-- end study -->` replaced by the table; `None` if it has no such place.
+/// `page` with the text between `<!-- study NAME -->` and `<!-- end study -->` replaced by the table, or behind
+/// `<!-- study NAME summary -->` by the summary; `None` if it has no such place.
 pub fn into_page(page: &str, results: &Results) -> Option<String> {
-    let open = format!("<!-- study {} -->", results.study);
-    let start = page.find(&open)? + open.len();
-    let end = start + page[start..].find("<!-- end study -->")?;
-    Some(format!("{}\n{}{}", &page[..start], markdown(results), &page[end..]))
+    let mut made = None;
+    for (what, table) in [("", markdown(results)), (" summary", summary(results))] {
+        let text: &str = made.as_deref().unwrap_or(page);
+        let open = format!("<!-- study {}{what} -->", results.study);
+        let Some(start) = text.find(&open).map(|at| at + open.len()) else { continue };
+        let end = start + text[start..].find("<!-- end study -->")?;
+        made = Some(format!("{}\n{table}{}", &text[..start], &text[end..]));
+    }
+    made
 }
