@@ -56,8 +56,8 @@ study-tiny: build ## study 1 from nothing: LADDER against its baselines on the e
 	@$(call study,tiny) --page README.md
 
 study-smollm2: build models ## study 2: the same with SmolLM2-135M after a warm start; two hours on two cores, minutes on a GPU
-	@scripts/study-smollm2.sh "$(STUDIES)/smollm2"
-	@$(call study,smollm2)
+	@scripts/study-smollm2.sh "$(STUDIES)/smollm2-warm"
+	@$(call study,smollm2) -m "$$(scripts/models.sh)" --adapter "$(STUDIES)/smollm2-warm/warm"
 
 bench: build ## kernels, decoding and training on this machine's GPU, with fractions of its peaks
 	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" bench

@@ -67,6 +67,7 @@ impl Settings {
             steps: 250,
             token_budget: None,
             prompts_per_step: 128,
+            passes_per_step: 1,
             group_size: 5,
             sampling: Sampling { max_tokens: 1024, ..Sampling::default() },
             learning_rate: 1e-5,

@@ -31,6 +31,10 @@ pub struct Settings {
     pub prompts_per_step: usize,
     /// Completions of one problem in a step (G of GRPO).
     pub group_size: usize,
+    /// Optimizer steps on the groups of one step (the iterations mu of GRPO, arXiv 2402.03300, algorithm 1). From the second on the
+    /// policy is no longer the one that sampled, which the loss's clipping bounds.
+    #[serde(default = "one")]
+    pub passes_per_step: usize,
     /// How answers are drawn in training.
     pub sampling: Sampling,
     /// Highest learning rate.
@@ -175,6 +179,11 @@ pub struct EvaluationSettings {
     pub sampling: Sampling,
 }
 
+/// What runs before the setting had.
+fn one() -> usize {
+    1
+}
+
 impl Settings {
     /// Takes the parts of another loss; the KL term stays.
     ///
@@ -226,6 +235,7 @@ impl Settings {
         let positive = [
             ("--steps", self.steps as f64),
             ("--prompts-per-step", self.prompts_per_step as f64),
+            ("passes_per_step", self.passes_per_step as f64),
             ("--learning-rate", self.learning_rate),
             ("checkpoint_every", self.checkpoint_every as f64),
             ("evaluation.samples", self.evaluation.samples as f64),

@@ -288,7 +288,7 @@ impl<P: Policy> Engine<'_, '_, P> {
         }))
     }
 
-    /// One optimizer step on groups with signal; `None` if there are none.
+    /// The optimizer steps on groups with signal; `None` if there are none. Gives the numbers of the last pass.
     async fn update(&mut self, groups: &[&Group], learning_rate: f64) -> Result<Option<UpdateStats>> {
         if groups.is_empty() {
             return Ok(None);
@@ -305,7 +305,14 @@ impl<P: Policy> Engine<'_, '_, P> {
             }
         };
         let settings = UpdateSettings { loss, learning_rate, optimizer: self.settings.optimizer };
-        self.policy.update(&episodes, &settings).await.map(Some)
+        let mut stats = self.policy.update(&episodes, &settings).await?;
+        for _ in 1..self.settings.passes_per_step {
+            if stats.skipped {
+                break;
+            }
+            stats = self.policy.update(&episodes, &settings).await?;
+        }
+        Ok(Some(stats))
     }
 
     /// Every completion with its advantage; those without a reward are left out.

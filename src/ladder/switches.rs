@@ -46,6 +46,7 @@ pub const SWITCHES: &[Switch] = switches! {
     "token_budget", CHOICE, "stop when this many training tokens are generated, variants included; null is no limit";
     "prompts_per_step", SCRIPTS, "groups with signal that a step aims for";
     "group_size", SCRIPTS, "attempts at a problem in a step (G of GRPO)";
+    "passes_per_step", SCRIPTS, "optimizer steps on the groups of a step (mu of GRPO)";
     "sampling.max_tokens", SCRIPTS, "longest attempt";
     "sampling.temperature", SCRIPTS, "temperature of attempts";
     "sampling.top_k", SCRIPTS, "keep this many likely tokens; 0 is all";

@@ -165,7 +165,10 @@ struct Bars {
     values: Vec<Option<(f64, f64, f64)>>,
 }
 
-/// Grouped bars with whiskers; `suffix` follows the numbers of the axis, which are values times `scale`.
+/// Pixels to the right of a plot that the names of its series take.
+const LEGEND_WIDTH: u32 = 230;
+
+/// Grouped bars with whiskers and the names of the series beside them; `suffix` follows the numbers of the axis, which are values times `scale`.
 fn bars(title: &str, series: &[&str], groups: &[Bars], scale: f64, suffix: &str) -> Option<String> {
     let top = groups.iter().flat_map(|g| g.values.iter().flatten()).map(|v| v.2).fold(0.0, f64::max);
     if top <= 0.0 || groups.is_empty() {
@@ -173,12 +176,14 @@ fn bars(title: &str, series: &[&str], groups: &[Bars], scale: f64, suffix: &str)
     }
     let width = series.len() as f64 + 1.0;
     svg(|area| {
+        let beside = if series.len() > 1 { LEGEND_WIDTH } else { 10 };
         let mut chart = ChartBuilder::on(area)
             .caption(title, (FONT, 15).into_font().color(&INK))
             .margin(10)
+            .margin_right(beside)
             .x_label_area_size(28)
             .y_label_area_size(52)
-            .build_cartesian_2d(0.0..width * groups.len() as f64, 0.0..top * 1.25)?;
+            .build_cartesian_2d(0.0..width * groups.len() as f64, 0.0..top * 1.05)?;
         let label = |x: &f64| {
             let index = (x / width).floor();
             // A label stands at the middle of its group alone.
@@ -206,11 +211,13 @@ fn bars(title: &str, series: &[&str], groups: &[Bars], scale: f64, suffix: &str)
                 drawn.push(Rectangle::new([(x + 0.05, 0.0), (x + 0.95, mean)], color.filled()));
                 whiskers.push(PathElement::new(vec![(x + 0.5, low), (x + 0.5, high)], INK.stroke_width(2)));
             }
-            chart
-                .draw_series(drawn)?
-                .label(*name)
-                .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], color.filled()));
+            chart.draw_series(drawn)?;
             chart.draw_series(whiskers)?;
+            if series.len() > 1 {
+                let (x, y) = ((SIZE.0 - beside + 14) as i32, 50 + 22 * place as i32);
+                area.draw(&Rectangle::new([(x, y), (x + 12, y + 10)], color.filled()))?;
+                area.draw(&Text::new(*name, (x + 18, y - 1), (FONT, 12).into_font().color(&INK)))?;
+            }
         }
         // The axis has no room for words: each group's name stands under its bars.
         let style = (FONT, 12).into_font().color(&INK).pos(plotters::style::text_anchor::Pos::new(
@@ -222,7 +229,7 @@ fn bars(title: &str, series: &[&str], groups: &[Bars], scale: f64, suffix: &str)
             let at = chart.backend_coord(&(x, 0.0));
             area.draw(&Text::new(group.label.clone(), (at.0, at.1 + 6), style.clone()))?;
         }
-        legend(&mut chart)
+        Ok(())
     })
 }
 
@@ -232,10 +239,13 @@ fn spread(values: &[f64]) -> Option<(f64, f64, f64)> {
     (!values.is_empty()).then(|| (values.iter().sum::<f64>() / values.len() as f64, low, high))
 }
 
-/// Pass rate by level, mean and range over seeds.
+/// Pass rate by level of the arms that answer once, mean and range over seeds.
 fn levels(results: &Results) -> Option<String> {
-    let arms: Vec<&ArmResult> =
-        results.arms.iter().filter(|arm| !arm.ablation && !arm.seeds.is_empty()).take(COLORS.len()).collect();
+    let once = |arm: &&ArmResult| {
+        let chosen = arm.name.ends_with("-majority") || arm.name.ends_with("-best");
+        !arm.ablation && !arm.seeds.is_empty() && !chosen
+    };
+    let arms: Vec<&ArmResult> = results.arms.iter().filter(once).take(COLORS.len()).collect();
     let names: Vec<&str> = arms.iter().map(|arm| arm.label.as_str()).collect();
     let groups: Vec<Bars> = results
         .groups
