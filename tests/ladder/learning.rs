@@ -34,6 +34,19 @@ fn a_run_learns_what_its_roots_alone_do_not_teach() {
 }
 
 #[test]
+fn every_pass_over_a_step_is_an_update() {
+    let updates = |passes: usize| {
+        let mut settings = settings();
+        settings.steps = 3;
+        settings.passes_per_step = passes;
+        let mut policy = Mock::new();
+        run_in_memory(&mut policy, &card(settings)).0.unwrap();
+        policy.updates()
+    };
+    assert_eq!((updates(1), updates(3)), (3, 9));
+}
+
+#[test]
 fn the_tree_holds_only_problems_of_their_own() {
     let mut settings = settings();
     settings.steps = 12;

@@ -7,7 +7,7 @@ use stepladder::ladder::settings::EvaluationSettings;
 use stepladder::ladder::state::{Host, MemoryStore};
 use stepladder::model::chat::Message;
 use stepladder::model::open::{OpenModel, open};
-use stepladder::task::Problem;
+use stepladder::task::{Problem, PromptStyle};
 
 use crate::mock::{Mock, Pairs, problems};
 
@@ -75,9 +75,13 @@ fn examples_are_texts_or_turns_as_the_model_knows_them() {
     tiny.end = None;
     assert_eq!(tiny.dialogue(&shots, "?3=").unwrap_err().code(), "usage");
 
-    let qwen = language(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/qwen2"));
+    let mut qwen = language(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/qwen2"));
     let (user, assistant) = (Message::user, |text: &str| Message::new("assistant", text));
     let turns = [user("?2*x="), assistant("x^2"), user("?x="), assistant("x^2/2"), user("?3=")];
     let rendered = qwen.chat.as_ref().unwrap().render(&turns, true).unwrap();
     assert_eq!(qwen.dialogue(&shots, "?3=").unwrap(), qwen.tokenizer.encode(&rendered, false).unwrap());
+    // Asked in the task's notation, a model with a template reads the text as it stands.
+    assert_eq!(qwen.style(), PromptStyle::Instruct);
+    qwen.style = Some(PromptStyle::Terse);
+    assert_eq!(qwen.prompt("?3=").unwrap(), qwen.tokenizer.encode("?3=", true).unwrap());
 }
