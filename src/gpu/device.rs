@@ -10,6 +10,7 @@ use super::pipeline::{Pipeline, Pipelines};
 use super::profile::Account;
 use super::readback::Staging;
 use super::shader::{Kernel, Variant, with_subgroups};
+use super::work::Work;
 use crate::{Error, Result};
 
 /// How to choose and open a device.
@@ -94,6 +95,7 @@ pub struct Gpu {
     pub(super) choices: Choices,
     pub(super) staging: Staging,
     account: Account,
+    pub(super) work: Work,
 }
 
 fn instance() -> wgpu::Instance {
@@ -260,6 +262,7 @@ impl Gpu {
             choices: Choices::default(),
             staging: Staging::default(),
             account: Account::default(),
+            work: Work::default(),
         })
     }
 

@@ -8,6 +8,7 @@ mod plan;
 mod profile;
 mod readback;
 pub mod shader;
+mod work;
 
 pub use buffer::{Buffer, Memory};
 pub use device::{AdapterReport, Gpu, GpuOptions, adapters};
@@ -15,3 +16,4 @@ pub use plan::{Plan, Recorder, groups_for};
 pub use profile::{Profile, ProfileRow};
 pub use readback::Pending;
 pub use shader::{Kernel, Variant};
+pub use work::Work;

@@ -55,7 +55,7 @@ pub struct Plan {
 impl Plan {
     /// Number of dispatches.
     pub fn dispatches(&self) -> usize {
-        self.steps.iter().filter(|step| matches!(step, Step::Dispatch(_))).count()
+        count(&self.steps)
     }
 
     /// Number of submissions.
@@ -279,7 +279,7 @@ impl Gpu {
             let mut encoder =
                 self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encode(&mut encoder, &plan.steps[start..end]);
-            let submitted = self.queue().submit([encoder.finish()]);
+            let submitted = self.submit(encoder, count(&plan.steps[start..end]));
             start = end;
             // One slice waits while another runs: what is in the queue can no longer be cancelled. On the web
             // polling does not wait.
@@ -316,7 +316,7 @@ impl Gpu {
             for _ in 0..count {
                 encode(&mut encoder, &plan.steps);
             }
-            self.queue().submit([encoder.finish()]);
+            self.submit(encoder, count * plan.dispatches());
         }
         self.check()
     }
@@ -357,11 +357,15 @@ impl Gpu {
                 }
                 other => encode(&mut encoder, std::slice::from_ref(other)),
             }
-            self.queue().submit([encoder.finish()]);
+            self.submit(encoder, count(std::slice::from_ref(step)));
         }
         let kernels = dispatches.iter().map(|d| (Arc::clone(&d.pipeline), d.cost)).collect();
         Ok(profiler.read_later(self, kernels))
     }
+}
+
+fn count(steps: &[Step]) -> usize {
+    steps.iter().filter(|step| matches!(step, Step::Dispatch(_))).count()
 }
 
 fn issue(pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch) {

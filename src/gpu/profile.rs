@@ -129,7 +129,7 @@ impl Profiler {
             });
             let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.resolve_query_set(queries, 0..2 * used as u32, &resolved, 0);
-            gpu.queue().submit([encoder.finish()]);
+            gpu.submit(encoder, 0);
             parts.push(readback::read_raw_later(gpu, &resolved, 0, size));
         }
         Timed { kernels, parts }

@@ -61,7 +61,7 @@ impl Pending {
             encoder.copy_buffer_to_buffer(buffer, offset, &staging, at, Some(bytes));
             at += bytes;
         }
-        let submission = gpu.queue().submit([encoder.finish()]);
+        let submission = gpu.submit(encoder, 0);
         let (sender, mapped) = futures_channel::oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, ..size, move |result| {
             // A receiver that was dropped no longer wants the answer.

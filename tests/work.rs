@@ -1,0 +1,104 @@
+//! What sampling and training ask of the device, against committed counts: a change that makes the same work dearer is seen here.
+//!
+//! The counts are exact and depend on nothing but the program and the kind of adapter. After a change that was meant,
+//! `STEPLADDER_WRITE_WORK=1 cargo test --test work` writes the file anew; the difference belongs into the commit.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fixture_models;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use fixture_models::folder;
+use pollster::block_on;
+use serde::{Deserialize, Serialize};
+use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::model::Model;
+use stepladder::model::generate::{Generator, Request, Sampling};
+use stepladder::model::open::open;
+use stepladder::train::adapter;
+use stepladder::train::lora_config::LoraConfig;
+use stepladder::train::loss::LossName;
+use stepladder::train::trainer::{Optimizer, Trainer, Trajectory};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/work.json");
+
+/// What some work took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Taken {
+    dispatches: u64,
+    submissions: u64,
+    allocations: u64,
+    peak_bytes: u64,
+}
+
+fn taken(gpu: &Gpu, work: impl FnOnce()) -> Taken {
+    let before = (gpu.work().dispatches(), gpu.work().submissions(), gpu.memory().allocations());
+    work();
+    Taken {
+        dispatches: gpu.work().dispatches() - before.0,
+        submissions: gpu.work().submissions() - before.1,
+        allocations: gpu.memory().allocations() - before.2,
+        peak_bytes: gpu.memory().peak(),
+    }
+}
+
+/// The first time plans and buffers are made, the second time shows what the work itself takes.
+fn measure(model: &str) -> BTreeMap<String, Taken> {
+    let mut opened = open(folder(model).to_str().unwrap()).unwrap();
+    let options = GpuOptions { as_software: Some(true), ..GpuOptions::default() };
+    let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
+    let config = opened.config.clone();
+    let model =
+        Model::load(Arc::clone(&gpu), config, &mut *opened.source, None, 128, &mut |_, _| {}).unwrap();
+    let model = Arc::new(model);
+    let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
+    let layout = adapter::layout(model.config(), &lora).unwrap();
+    let mut all = BTreeMap::new();
+    let mut add = |name: &str, work: &mut dyn FnMut()| {
+        for time in ["first", "again"] {
+            all.insert(format!("{name}, {time}"), taken(&gpu, &mut *work));
+        }
+    };
+
+    for (rows, adapted) in [(1, false), (8, false), (8, true)] {
+        let mut trainer = adapted.then(|| Trainer::new(Arc::clone(&model), &layout, 256).unwrap());
+        let mut generator = Generator::new(Arc::clone(&model), trainer.as_mut().map(|t| t.lora()), rows);
+        // Nothing ends early: what is sampled depends on the adapter's arithmetic, the counts must not.
+        let sampling = Sampling { max_tokens: 32, ..Sampling::default() };
+        let request = Request { prompt: vec![3; 20], samples: rows, sampling, seed: 1 };
+        let requests = [Request { sampling: Sampling { temperature: 0.0, ..sampling }, ..request }];
+        let name = format!("32 tokens, {rows} rows{}", if adapted { ", LoRA" } else { "" });
+        add(&name, &mut || {
+            let answers =
+                block_on(generator.generate(&requests, &mut |_| ControlFlow::Continue(()))).unwrap();
+            assert!(answers[0].iter().all(|answer| answer.tokens.len() == 32), "an answer ended early");
+        });
+    }
+    let mut trainer = Trainer::new(Arc::clone(&model), &layout, 256).unwrap();
+    let batch = vec![Trajectory::supervised(vec![2; 64], vec![true; 64]); 4];
+    add("LoRA step, 4 x 64 tokens", &mut || {
+        block_on(trainer.step(&batch, &LossName::Sft.config(1), 1e-3, &Optimizer::default())).unwrap();
+    });
+    all
+}
+
+#[test]
+fn the_same_work_takes_what_it_took() {
+    let found: BTreeMap<&str, _> = ["llama", "qwen3"].map(|model| (model, measure(model))).into();
+    if std::env::var_os("STEPLADDER_WRITE_WORK").is_some() {
+        std::fs::write(FILE, serde_json::to_string_pretty(&found).unwrap() + "\n").unwrap();
+    }
+    let text = std::fs::read_to_string(FILE).unwrap();
+    let known: BTreeMap<String, BTreeMap<String, Taken>> = serde_json::from_str(&text).unwrap();
+    for (model, works) in &found {
+        assert_eq!(works.len(), known[*model].len(), "{model}");
+        for (name, taken) in works {
+            assert_eq!(taken, &known[*model][name], "{model}: {name} (left: now, right: committed)");
+        }
+        // Buffers of a new shape are made once.
+        let again = |name: &str| works[&format!("{name}, again")].allocations;
+        assert_eq!(again("LoRA step, 4 x 64 tokens"), 0, "{model}");
+    }
+}
