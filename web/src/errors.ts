@@ -1,25 +1,20 @@
 /** Everything that can go wrong in a way that a user can do something about. */
 export type ErrorCode =
-  // Those of the library, as the command line has them.
-  | "cancelled"
-  | "context"
-  | "device_lost"
-  | "diverged"
-  | "download"
-  | "gpu"
-  | "input"
-  | "io"
-  | "no_adapter"
-  | "out_of_memory"
-  | "shape"
-  | "usage"
-  // Those of the browser.
+  | "aborted"
   | "busy"
   | "checksum"
+  | "device_lost"
   | "disposed"
+  | "download"
+  | "internal"
+  | "model"
+  | "no_webgpu"
   | "offline"
+  | "out_of_memory"
   | "quota"
-  | "storage";
+  | "storage"
+  | "usage"
+  | (string & {});
 
 /** An error with a stable `code`, one line that says what and where, and a `hint` that says what to do. */
 export class StepladderError extends Error {
@@ -35,13 +30,13 @@ export class StepladderError extends Error {
 }
 
 /** The error of a call that its `AbortSignal` ended. */
-export function cancelled(what: string): StepladderError {
-  return new StepladderError("cancelled", `${what} was cancelled`, "call it again; a download goes on where it stopped");
+export function aborted(what: string): StepladderError {
+  return new StepladderError("aborted", `${what} was cancelled`, "call it again; a download goes on where it stopped");
 }
 
 /** Throws if the signal fired. */
 export function checkSignal(signal: AbortSignal | undefined, what: string): void {
-  if (signal?.aborted) throw cancelled(what);
+  if (signal?.aborted) throw aborted(what);
 }
 
 /** The line that people read, whatever was thrown. */

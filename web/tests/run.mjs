@@ -1,28 +1,33 @@
-// Runs every `*.test.mjs` here in headless Chromium with WebGPU on the CPU. Arguments choose files by a part of their name.
-import { readdir } from "node:fs/promises";
-import { launch } from "./browser.mjs";
-import { serve } from "./server.mjs";
+// Runs the tests of every `*.test.mjs` here, or of those whose names hold an argument; ends with `web: N passed, N failed`.
 
-const chosen = process.argv.slice(2);
-const files = (await readdir(import.meta.dirname))
-  .filter((name) => name.endsWith(".test.mjs") && (chosen.length === 0 || chosen.some((part) => name.includes(part))))
-  .sort();
-const browser = await launch();
+import { readdirSync } from "node:fs";
+import { closeBrowser, declared } from "./harness.mjs";
+
+const wanted = process.argv.slice(2);
+const files = readdirSync(new URL(".", import.meta.url)).filter((name) => name.endsWith(".test.mjs")).sort();
 let [passed, failed] = [0, 0];
 for (const file of files) {
-  const { default: tests } = await import(`./${file}`);
-  for (const { name, run } of tests) {
-    const start = performance.now();
+  if (wanted.length > 0 && !wanted.some((part) => file.includes(part))) continue;
+  declared.length = 0;
+  await import(`./${file}`);
+  for (const { name, body, seconds } of declared.splice(0)) {
+    const began = performance.now();
+    let timer;
     try {
-      await run({ browser, serve });
+      const late = new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`not done after ${seconds} s`)), seconds * 1000);
+      });
+      await Promise.race([body(), late]);
       passed += 1;
-      console.log(`ok   ${file} ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+      console.log(`ok    ${file}: ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
     } catch (error) {
       failed += 1;
-      console.log(`FAIL ${file} ${name}\n${error.stack ?? error}`);
+      console.log(`FAIL  ${file}: ${name}: ${error.stack ?? error}`);
+    } finally {
+      clearTimeout(timer);
     }
   }
 }
-await browser.close();
-console.log(`${passed} passed, ${failed} failed`);
+await closeBrowser();
+console.log(`web: ${passed} passed, ${failed} failed`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);

@@ -1,6 +1,6 @@
 // One request, with errors that say what failed and what to do.
 
-import { StepladderError, cancelled, describe } from "../errors.js";
+import { StepladderError, aborted, describe } from "../errors.js";
 import { isWeights } from "./names.js";
 
 export interface Access {
@@ -33,7 +33,7 @@ export async function request(url: string, access: Access, accepted: number[], f
 
 /** The error of a connection that was not made, or that broke. */
 export function unreachable(url: string, error: unknown, signal: AbortSignal | undefined): StepladderError {
-  if (signal?.aborted) return cancelled(`the download of ${url}`);
+  if (signal?.aborted) return aborted(`the download of ${url}`);
   if (globalThis.navigator?.onLine === false) {
     return new StepladderError("offline", `${url} cannot be reached: this device is offline`, `connect to a network, ${GOES_ON}`, {
       cause: error,
