@@ -13,6 +13,7 @@ use crate::{Error, Result};
 
 /// Settings of a LADDER run; `run.json` holds them whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Seed of everything random.
@@ -55,6 +56,7 @@ pub struct Settings {
 
 /// What is learnt from judged attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Right attempts are made likelier and wrong ones less likely, by their advantages (the GRPO family).
@@ -66,6 +68,7 @@ pub enum Method {
 
 /// Reward of a completion by its judgement. An unverifiable completion has none and never enters a gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct Rewards {
     /// A right answer.
@@ -78,6 +81,7 @@ pub struct Rewards {
 
 /// How variants are made (LADDER section 3.1.2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct VariantSettings {
     /// Off is plain RL on the roots, the paper's baseline.
@@ -112,6 +116,7 @@ pub struct VariantSettings {
 
 /// Shares of the kinds of variants.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct VariantMix {
     /// A step down.
@@ -124,6 +129,7 @@ pub struct VariantMix {
 
 /// How problems are chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct CurriculumSettings {
     /// Draw by estimated p(1-p), grow unsolved nodes, rest solved ones. Off draws uniformly from a static tree, as
@@ -161,6 +167,7 @@ pub struct CurriculumSettings {
 
 /// How held-out problems are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationSettings {
     /// Steps between evaluations; 0 evaluates only before the first and after the last.

@@ -32,7 +32,7 @@ test("greedy text and log-probabilities are native's", async () => {
     check(done.text === text && done.finishReason === "stop", JSON.stringify(done));
     check(JSON.stringify(done.tokens) === JSON.stringify(expected.completion_tokens), `${done.tokens}`);
     const worst = Math.max(...score.logprobs.map((value, at) => Math.abs(value - expected.logprobs[at])));
-    check(worst < 1e-3, `${expected.prompt}: log-probabilities differ by ${worst}`);
+    check(worst < 1e-3, `${expected.prompt}: log-probabilities differ by ${worst}: ${score.tokens} ${score.logprobs}; ${expected.prompt_tokens} ${expected.completion_tokens} ${expected.logprobs}`);
   });
   check(errors.length === 0, errors.join("\n"));
   await close();
