@@ -1,10 +1,8 @@
 // Held-out problems solved before the run and after it, with the interval of the measurement.
 
+import type { Evaluated } from "stepladder";
 import { card, h } from "./dom.js";
 import { percent } from "./format.js";
-import type { RunEvent } from "./run-events.js";
-
-type Evaluated = Extract<RunEvent, { type: "evaluated" }>;
 
 export class BeforeAfter {
   readonly #before = figure("Before");

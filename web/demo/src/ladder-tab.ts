@@ -1,12 +1,11 @@
 // A model improving itself, watched.
 
-import { StepladderError, listRuns, removeRun, type LadderOptions, type LadderResult, type Run, type StoredRun, type TaskInfo } from "stepladder";
+import { StepladderError, listRuns, removeRun, type Event as RunEvent, type LadderOptions, type LadderResult, type Run, type StoredRun, type TaskInfo } from "stepladder";
 import { Alert } from "./alert.js";
 import { BeforeAfter } from "./before-after.js";
 import { button, card, h, saveFile } from "./dom.js";
 import { bytes } from "./format.js";
 import { LadderForm } from "./ladder-form.js";
-import type { RunEvent } from "./run-events.js";
 import { RunView } from "./run-view.js";
 import type { Session } from "./session.js";
 import { zip } from "./zip.js";
@@ -35,6 +34,7 @@ export class LadderTab {
   readonly #downloads = h("div", { class: "buttons" }, this.#adapter, this.#report, this.#chat);
   #run: Run<LadderResult> | undefined;
   #paused = false;
+  #runs: StoredRun[] = [];
 
   constructor(
     private readonly session: Session,
@@ -54,8 +54,9 @@ export class LadderTab {
       this.#start.disabled = model === undefined || busy !== undefined;
       if (model) this.#form.prepare(model);
       if (model && busy === undefined && this.#view.state.task === "") this.#view.say(`${model.info.name} is ready.`);
-      void this.#listRuns();
+      this.#drawRuns();
     });
+    void this.#listRuns();
   }
 
   /** Starts what the form says, or goes on with a kept run. */
@@ -65,15 +66,16 @@ export class LadderTab {
     if (!model) return;
     await this.#alert.guard(async () => {
       const options = { ...this.#form.options, ...change };
-      if (!change.resume && (await listRuns()).some((run) => run.name === options.run)) await removeRun(options.run ?? "ladder");
       this.#view.reset();
       this.#comparison.reset();
       this.#downloads.hidden = true;
       this.#buttons(true);
       try {
         await this.session.occupy("a LADDER run", async () => {
+          // A run under a name that is taken starts anew: going on is the other button.
+          if (!change.resume && this.#runs.some((run) => run.name === options.run)) await removeRun(options.run ?? "");
           this.#run = model.ladder(options);
-          for await (const event of this.#run) this.#take(event as RunEvent);
+          for await (const event of this.#run) this.#take(event);
           const result = await this.#run.result;
           this.#comparison.finish(result.before, result.after);
           this.#view.say(REASONS[result.reason] ?? result.reason);
@@ -129,17 +131,20 @@ export class LadderTab {
   }
 
   async #listRuns(): Promise<void> {
-    let runs: StoredRun[];
     try {
-      runs = await listRuns();
+      this.#runs = await listRuns();
     } catch (error) {
-      runs = [];
+      this.#runs = [];
       if (!(error instanceof StepladderError && error.code === "storage")) this.#alert.show(error);
     }
-    this.#storedCard.hidden = runs.length === 0;
+    this.#drawRuns();
+  }
+
+  #drawRuns(): void {
+    this.#storedCard.hidden = this.#runs.length === 0;
     const { model, busy } = this.session.state;
     this.#stored.replaceChildren(
-      ...runs.map((run) => {
+      ...this.#runs.map((run) => {
         const goOn = button("Go on", () => void this.start({ run: run.name, resume: true, steps: run.steps }), {
           class: "quiet go-on",
           disabled: model === undefined || busy !== undefined || run.finished,

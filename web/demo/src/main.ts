@@ -11,23 +11,24 @@ import { setUpTabs } from "./tabs.js";
 import { TeachTab } from "./teach-tab.js";
 import { setUpTheme } from "./theme.js";
 import { TtrlTab } from "./ttrl-tab.js";
-import { missing, unsupportedPanel } from "./unsupported.js";
+import { gpuName } from "./gpu-name.js";
+import { findGpu, unsupportedPanel } from "./unsupported.js";
 
 const find = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind;
 
 async function start(): Promise<void> {
   setUpTheme(find<HTMLButtonElement>("theme"));
   const main = find("content");
-  const hindrance = await missing();
-  if (hindrance !== undefined) {
+  const gpu = await findGpu();
+  if (typeof gpu === "string") {
     find("tabs").hidden = true;
-    main.append(unsupportedPanel(hindrance));
+    main.append(unsupportedPanel(gpu));
     return;
   }
   const session = new Session();
   const known = tasks();
   const ladder = new LadderTab(session, known);
-  const model = new ModelTab(session, () => void watch());
+  const model = new ModelTab(session, gpu, () => void watch());
   const show = setUpTabs(find("tabs"), main, [
     { id: "model", label: "Model", panel: model.panel },
     { id: "chat", label: "Chat", panel: new ChatTab(session).panel },
@@ -40,7 +41,7 @@ async function start(): Promise<void> {
     find(`panel-${tab}`).focus();
   };
   session.watch(({ model: loaded, busy, note }) => {
-    const name = loaded ? `${loaded.info.name} on ${loaded.info.gpu.name || "the GPU"}` : "No model loaded";
+    const name = loaded ? `${loaded.info.name} on ${gpuName(loaded.info.gpu, gpu)}` : "No model loaded";
     find("status").replaceChildren(h("span", { class: busy ? "dot busy" : loaded ? "dot on" : "dot", "aria-hidden": "true" }), [busy ?? name, note].filter(Boolean).join(" · "));
   });
 

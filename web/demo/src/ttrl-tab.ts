@@ -4,7 +4,6 @@ import type { Run, TaskInfo, TtrlResult } from "stepladder";
 import { Alert } from "./alert.js";
 import { button, card, field, h, numberInput, numberOf } from "./dom.js";
 import { answer as answerFormula, problem as formula } from "./formula.js";
-import type { RunEvent } from "./run-events.js";
 import { RunView } from "./run-view.js";
 import { badge } from "./samples.js";
 import type { Session } from "./session.js";
@@ -80,7 +79,7 @@ export class TtrlTab {
             ...(steps !== undefined && { steps }),
             ...(votes !== undefined && { votes }),
           });
-          for await (const event of this.#run) this.#view.apply(event as RunEvent);
+          for await (const event of this.#run) this.#view.apply(event);
           this.#showAnswer(problem, await this.#run.result);
           if (this.#keep.checked) this.session.update({ trained: true });
         });
