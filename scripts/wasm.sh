@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the crate for browsers and Node: $1 (default web/src/wasm) gets stepladder.js, stepladder.d.ts and stepladder_bg.wasm.
+# Builds the crate for browsers and Node: web/src/wasm gets stepladder.js, stepladder.d.ts and stepladder_bg.wasm. With --tools
+# it only installs what that takes.
 #
 # Not wasm-pack: it would run the same three programs (cargo, wasm-bindgen, wasm-opt), but downloads two of them from where
 # many networks do not reach, and cannot be told a cargo profile's crate type. wasm-bindgen comes from crates.io in the very
@@ -8,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-out=${1:-web/src/wasm}
+out=web/src/wasm
 target=wasm32-unknown-unknown
 cache=${STEPLADDER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stepladder}
 # A folder of its own: where another compiler makes the WASM, the two would rebuild each other's build scripts.
@@ -59,6 +60,7 @@ if [ ! -x "$bindgen/bin/wasm-bindgen" ]; then
     rm -rf "$CARGO_TARGET_DIR/bindgen"
 fi
 scripts/web-packages.sh
+[ "${1:-}" != --tools ] || exit 0
 
 cargo rustc --locked --quiet --lib --crate-type cdylib --profile wasm --target $target >&2
 built=$CARGO_TARGET_DIR/$target/wasm/stepladder.wasm
@@ -69,7 +71,9 @@ fi
 rm -rf "$out"
 mkdir -p "$out"
 "$bindgen/bin/wasm-bindgen" --target web --out-dir "$out" "$built"
-node web/node_modules/binaryen/bin/wasm-opt -Oz --all-features --disable-custom-descriptors --strip-producers \
+# What rustc and wasm-bindgen use, and every browser with WebGPU has.
+features=(bulk-memory bulk-memory-opt call-indirect-overlong multivalue mutable-globals nontrapping-float-to-int reference-types sign-ext)
+node web/node_modules/binaryen/bin/wasm-opt -Oz --mvp-features "${features[@]/#/--enable-}" --strip-producers \
     -o "$out/stepladder_bg.opt.wasm" "$out/stepladder_bg.wasm"
 mv "$out/stepladder_bg.opt.wasm" "$out/stepladder_bg.wasm"
 echo "$stamp" >"$out/.stamp"

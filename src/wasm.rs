@@ -20,12 +20,12 @@ use std::path::Path;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
+use crate::Error;
 use crate::ladder::report;
 use crate::ladder::run::RunCard;
 use crate::ladder::state::Snapshot;
 use crate::task::{self as tasks, Parameter, Problem, TaskOptions};
 use crate::train::checkpoint::State;
-use crate::Error;
 use convert::{from_json, to_json};
 
 #[wasm_bindgen]
@@ -58,7 +58,9 @@ pub fn tasks() -> Answer<String> {
         parameters: &'static [Parameter],
     }
     let infos: Vec<Info> = tasks::names()
-        .filter_map(|name| Some(Info { name, parameters: tasks::create(name, &TaskOptions::new()).ok()?.parameters() }))
+        .filter_map(|name| {
+            Some(Info { name, parameters: tasks::create(name, &TaskOptions::new()).ok()?.parameters() })
+        })
         .collect();
     to_json(&infos)
 }

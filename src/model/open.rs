@@ -120,7 +120,8 @@ impl OpenModel {
         }
         let folder = Path::new(name);
         let mut take = |wanted: &str| {
-            let place = files.iter().position(|file| file.path().file_name().is_some_and(|name| name == wanted));
+            let place =
+                files.iter().position(|file| file.path().file_name().is_some_and(|name| name == wanted));
             place.map(|place| files.swap_remove(place))
         };
         let mut text = |wanted: &str| take(wanted).map(|mut file| read_text(&mut file)).transpose();

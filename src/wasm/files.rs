@@ -23,7 +23,11 @@ impl JsFile {
         let name = field("name").as_string().unwrap_or_default();
         let size = field("size").as_f64();
         let Some(len) = size.filter(|size| *size >= 0.0 && size.fract() == 0.0) else {
-            return Err(Error::usage("files", format!("`{name}` has no size"), "give each file name and size"));
+            return Err(Error::usage(
+                "files",
+                format!("`{name}` has no size"),
+                "give each file name and size",
+            ));
         };
         Ok(Self { path: name.into(), len: len as u64, read_at: method(&object, "readAt")?, object })
     }

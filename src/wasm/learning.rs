@@ -52,12 +52,16 @@ impl Engine {
             chat: self.language.chat.as_ref(),
             ends: &config.eos_token_ids,
         };
-        let data = Dataset::from_jsonl(examples.as_bytes(), Path::new("examples"), &text, settings.max_length)?;
+        let data =
+            Dataset::from_jsonl(examples.as_bytes(), Path::new("examples"), &text, settings.max_length)?;
         let adapter = self.trainable(options.lora(), settings.seed)?;
         let layout = adapter::layout(config, &adapter.config)?;
         let pack_tokens = LearnerSettings::default().pack_tokens;
         let training = Some(largest_pass(&data, settings.batch_size, pack_tokens));
-        self.check_memory("training", &Workload { training, adapter: Some(layout.clone()), ..Workload::default() })?;
+        self.check_memory(
+            "training",
+            &Workload { training, adapter: Some(layout.clone()), ..Workload::default() },
+        )?;
         let mut trainer = Trainer::new(Arc::clone(&self.model), &layout, pack_tokens)?;
         trainer.set_cancel(Arc::clone(&self.cancel));
         trainer.write_adapter(&adapter::flatten(&layout, &adapter)?)?;
@@ -123,7 +127,8 @@ impl Engine {
             Some(_) => AdapterFile::init(card.settings.lora.clone(), &adapter::dims(self.model.config()), 0)?,
             None => self.trainable(card.settings.lora.clone(), card.settings.seed)?,
         };
-        let mut learner = self.learner(&adapter, Some((&card.settings, &*task, [&card.problems, &card.held_out])))?;
+        let mut learner =
+            self.learner(&adapter, Some((&card.settings, &*task, [&card.problems, &card.held_out])))?;
         let mut store = JsStore::new(store)?;
         let outcome = {
             let mut sink = listener(&on_event);
@@ -196,7 +201,8 @@ impl Engine {
         let mut sink = listener(&on_event);
         let mut host = Host { store: &mut store, sink: &mut sink, clock: &seconds, cancel: &self.cancel };
         let questions = Questions { problems: &options.problems, shots: &[] };
-        let evaluation = evaluate(&mut learner, &*task, questions, &settings, options.seed, 0, &mut host).await?;
+        let evaluation =
+            evaluate(&mut learner, &*task, questions, &settings, options.seed, 0, &mut host).await?;
         to_json(&evaluation)
     }
 }
@@ -232,7 +238,8 @@ impl Engine {
     fn learner(&self, adapter: &AdapterFile, purpose: Option<Purpose<'_>>) -> Result<Learner> {
         let settings = LearnerSettings::default();
         if let Some((run, task, problems)) = purpose {
-            let (context, layout) = (self.model.context(), adapter::layout(self.model.config(), &adapter.config)?);
+            let (context, layout) =
+                (self.model.context(), adapter::layout(self.model.config(), &adapter.config)?);
             let workload = settings.run(run, &self.language, task, problems, layout, context)?;
             self.check_memory("the run", &workload)?;
         }

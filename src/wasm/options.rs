@@ -105,11 +105,7 @@ impl Train {
     /// The fresh adapter that is trained where there is none yet.
     pub(super) fn lora(&self) -> LoraConfig {
         let default = LoraConfig::default();
-        LoraConfig {
-            rank: self.rank.unwrap_or(default.rank),
-            alpha: self.alpha.unwrap_or(16.0),
-            ..default
-        }
+        LoraConfig { rank: self.rank.unwrap_or(default.rank), alpha: self.alpha.unwrap_or(16.0), ..default }
     }
 
     pub(super) fn settings(&self, context: usize) -> SftSettings {

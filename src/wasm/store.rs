@@ -33,7 +33,8 @@ impl JsStore {
 
 impl Store for JsStore {
     fn append(&mut self, event: &Event) -> Result<()> {
-        let line = serde_json::to_string(event).map_err(|error| Error::write("the run's log", error.into()))?;
+        let line =
+            serde_json::to_string(event).map_err(|error| Error::write("the run's log", error.into()))?;
         self.call(&self.append, &line.into()).map(|_| ())
     }
 

@@ -6,7 +6,8 @@ use wasm_bindgen::prelude::*;
 
 use super::convert::{method, thrown_text};
 use crate::task::{
-    self, Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict, VerdictKind,
+    self, Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict,
+    VerdictKind,
 };
 use crate::{Error, Result};
 
@@ -129,7 +130,8 @@ impl Task for JsTask {
     }
 
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
-        let asked = serde_json::to_string(problem).ok().and_then(|text| JSON::parse(&text).ok()).unwrap_or_default();
+        let asked =
+            serde_json::to_string(problem).ok().and_then(|text| JSON::parse(&text).ok()).unwrap_or_default();
         match self.js.verify.call2(&self.js.object, &asked, &completion.into()) {
             Ok(value) => verdict(&value),
             Err(thrown) => Verdict {

@@ -3,6 +3,7 @@
 import { Engine, report as renderReport, tasks, verify } from "./wasm/stepladder.js";
 import { StepladderError } from "./errors.js";
 import { load, type Loaded } from "./engine.js";
+import { listCached, removeCached } from "./files/index.js";
 import { evaluate, ladder, ttrl } from "./learning.js";
 import type { Request } from "./protocol.js";
 import type { RunStore } from "./run-store.js";
@@ -154,7 +155,9 @@ export async function execute(context: Context, request: Extract<Request, { name
       await removeRun(request.asks);
       return null;
     case "cached":
+      return listCached();
     case "removeCached":
-      return [];
+      await removeCached(request.asks);
+      return null;
   }
 }

@@ -1,7 +1,7 @@
 // What Node lacks of a browser: WebGPU (the npm package `webgpu`), a few globals, and files. Nothing here is reached in a browser.
 
 import { StepladderError } from "./errors.js";
-import type { OpenedFile } from "./sources.js";
+import type { OpenedFile } from "./files/index.js";
 
 /** The one import of Node's modules that a bundler for browsers does not try to follow. */
 function builtin<Module>(name: string): Module {

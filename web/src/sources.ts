@@ -1,22 +1,9 @@
 // From what a caller names as a model to open files: the tiny model of this package, paths in Node, and all else by `files/`.
 
 import { StepladderError } from "./errors.js";
+import { type OpenedFile, type OpenedFiles, openSource } from "./files/index.js";
 import { isNode, openPath, packageFile } from "./node.js";
 import type { LoadOptions, Source } from "./types.js";
-
-/** A file that is read synchronously anywhere. */
-export interface OpenedFile {
-  name: string;
-  size: number;
-  readAt(offset: number, into: Uint8Array): void;
-}
-
-/** The files of a model. */
-export interface OpenedFiles {
-  name: string;
-  files: OpenedFile[];
-  close(): void;
-}
 
 /** The files of the tiny model, assets of this package. Each URL stands whole so that bundlers find it. */
 const TINY: readonly [string, () => URL][] = [
@@ -54,5 +41,5 @@ export async function open(source: Source, options: LoadOptions): Promise<Opened
     const found = openPath(source);
     if (found !== undefined) return found;
   }
-  throw new StepladderError("usage", "only the tiny model can be loaded", "use tiny");
+  return openSource(source, options);
 }

@@ -35,6 +35,10 @@ export async function serve(mounts, pages = {}) {
       response.writeHead(200, { "content-type": "text/html" }).end(pages[path]);
       return;
     }
+    if (path === "/favicon.ico") {
+      response.writeHead(204).end();
+      return;
+    }
     const prefix = Object.keys(mounts).find((prefix) => path.startsWith(prefix));
     const file = prefix === undefined ? undefined : join(mounts[prefix], normalize(path.slice(prefix.length)));
     try {

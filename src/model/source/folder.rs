@@ -110,9 +110,12 @@ impl<R: ReadAt> Folder<R> {
                         format!("neither this file nor {INDEX} is in the folder"),
                         "give a Hugging Face folder with safetensors weights, or a .gguf file",
                     ),
-                    Some(_) => {
-                        Error::input(&index, name, "the index lists this file, which is missing", "add the file")
-                    }
+                    Some(_) => Error::input(
+                        &index,
+                        name,
+                        "the index lists this file, which is missing",
+                        "add the file",
+                    ),
                 });
             };
             let source = SafeTensors::open(file)?;
