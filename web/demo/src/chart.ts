@@ -25,7 +25,7 @@ export class Chart {
   constructor(
     title: string,
     private readonly format: (value: number) => string,
-    private readonly range?: [number, number],
+    private readonly options: { range?: [number, number]; tick?: (value: number) => string } = {},
   ) {
     this.element = h("figure", { class: "chart" }, h("figcaption", {}, h("span", {}, title), this.#words), this.#place);
     new ResizeObserver(() => this.#resize()).observe(this.#place);
@@ -63,10 +63,10 @@ export class Chart {
       legend: { show: false },
       cursor: { show: false },
       padding: [8, 8, 0, 0],
-      scales: { x: { time: false, range: (_, low, high) => [Math.min(low ?? 0, 1), Math.max(high ?? 1, 5)] }, y: this.range ? { range: this.range } : {} },
+      scales: { x: { time: false, range: (_, low, high) => [Math.min(low ?? 0, 1), Math.max(high ?? 1, 5)] }, y: { range: this.options.range ?? room } },
       axes: [
         { ...axis, size: 24, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
-        { ...axis, size: 46, values: (_, ticks) => ticks.map((tick) => this.format(tick)) },
+        { ...axis, size: 46, values: (_, ticks) => ticks.map(this.options.tick ?? this.format) },
       ],
       series: [
         {},
@@ -88,6 +88,13 @@ export class Chart {
     if (this.#plot) this.#plot.setSize({ width, height: HEIGHT });
     else this.#rebuild();
   }
+}
+
+/** Room around values that are all the same, or not there yet. */
+function room(_: uPlot, low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null) return [0, 1];
+  const margin = Math.max((high - low) * 0.12, Math.abs(high) * 0.05, 0.005);
+  return [low - (low >= 0 ? Math.min(margin, low) : margin), high + margin];
 }
 
 /** A colour between two of the theme's, which are written as `#rrggbb`. */

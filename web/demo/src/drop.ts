@@ -15,7 +15,7 @@ export function dropZone(take: Take): HTMLElement {
     "div",
     { class: "drop" },
     h("p", {}, "Drop a .gguf file or a model’s folder here"),
-    button("Choose files", () => input.click(), { id: "choose-files" }),
+    h("div", { class: "buttons" }, button("Choose files", () => input.click(), { id: "choose-files" }), folderButton(take)),
     input,
   );
   zone.addEventListener("dragover", (event) => {
@@ -32,7 +32,7 @@ export function dropZone(take: Take): HTMLElement {
 }
 
 /** Choosing a whole folder by the dialog, where the browser has one. */
-export function folderButton(take: Take): HTMLElement | undefined {
+function folderButton(take: Take): HTMLElement | undefined {
   const pick = (globalThis as { showDirectoryPicker?: () => Promise<FileSystemDirectoryHandle> }).showDirectoryPicker;
   if (!pick) return undefined;
   const choose = async () => {

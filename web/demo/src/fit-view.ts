@@ -36,7 +36,7 @@ export class FitView {
       const wish = { ...(rank && { rank }), ...(batch && { batch }), ...(length && { length: Math.min(length, model.info.contextLength) }) };
       const fit = await model.fit(wish);
       const verdict = fit.fits ? "Training fits on this device" : "Training does not fit";
-      const of = fit.available === undefined ? "" : ` of ${bytes(fit.available)}`;
+      const of = typeof fit.available !== "number" ? "" : ` of ${bytes(fit.available)}`;
       const rows = PARTS.map(([key, label]) =>
         h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, bytes(fit[key])), h("td", {}, h("meter", { min: 0, max: fit.total || 1, value: fit[key], "aria-label": `${label}, share of the whole` }))),
       );

@@ -25,7 +25,7 @@ function plain(text: string): HTMLElement {
 function typeset(latex: string, text: string): HTMLElement {
   const element = h("span", { class: "formula", title: text });
   try {
-    katex.render(latex, element, { trust: false, strict: "error", maxExpand: 0, throwOnError: true });
+    katex.render(latex, element, { trust: false, strict: "error", maxExpand: 20, throwOnError: true });
     return element;
   } catch {
     return plain(text);

@@ -4,8 +4,9 @@ import { load, type LoadOptions, type LoadProgress, type Model, type Source } fr
 import { Alert } from "./alert.js";
 import { button, card, field, h } from "./dom.js";
 import { bytes, count } from "./format.js";
-import { dropZone, folderButton } from "./drop.js";
+import { dropZone } from "./drop.js";
 import { FitView } from "./fit-view.js";
+import { gpuName } from "./gpu-name.js";
 import type { Session } from "./session.js";
 import { StoredModels } from "./stored-models.js";
 
@@ -30,6 +31,8 @@ export class ModelTab {
 
   constructor(
     private readonly session: Session,
+    /** What the browser says about the GPU, where the engine says nothing. */
+    private readonly adapter: GPUAdapterInfo,
     teach: () => void,
   ) {
     const start = button("Watch the small model teach itself", teach, { class: "primary large", id: "watch" });
@@ -55,13 +58,12 @@ export class ModelTab {
       h(
         "div",
         { class: "columns" },
-        card(
+        h("div", { class: "stage" }, card(
           "Choose a model",
           {},
           button("Load the small built-in model", () => this.load("tiny"), { id: "load-tiny" }),
           fetchIt,
-          dropZone((source) => this.load(source)),
-          folderButton((source) => this.load(source)),
+          dropZone((source) => void this.load(source)),
           h(
             "details",
             {},
@@ -71,8 +73,8 @@ export class ModelTab {
             field("Access token", this.#token, "Only for models that ask for one; sent to the hub and nowhere else, and not kept."),
           ),
         ),
+        card("Kept in this browser", { class: "stored" }, this.#stored.element)),
         this.#loaded,
-        card("Kept in this browser", { class: "stored" }, this.#stored.element),
       ),
     );
     session.watch(({ model, busy }) => {
@@ -132,9 +134,9 @@ export class ModelTab {
       ["Name", info.name],
       ["Kind", `${info.family}, ${info.layers} layers, ${count(info.parameters)} parameters`],
       ["Context", `${count(info.contextLength)} tokens`],
-      ["Adapter that learns", `${count(info.trainableParameters)} parameters`],
+      ["Adapter", info.trainableParameters > 0 ? `${count(info.trainableParameters)} parameters that learn` : "none yet; it comes with the first lesson"],
       ["Memory on the GPU", bytes(info.gpuBytes)],
-      ["GPU", `${info.gpu.name || "unnamed"}${info.gpu.vendor ? ` (${info.gpu.vendor})` : ""}${info.gpu.software ? ", on the processor: correct but slow" : ""}`],
+      ["GPU", `${gpuName(info.gpu, this.adapter)}${info.gpu.software ? ", on the processor: correct but slow" : ""}`],
     ];
     this.#facts.replaceChildren(...facts.flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)]));
     void this.#fit.show(model);

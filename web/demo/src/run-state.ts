@@ -1,6 +1,6 @@
 // A run as its events tell it: the state that curves, tree and samples are drawn from.
 
-import type { NodeKind, RunEvent, Sample } from "./run-events.js";
+import type { Event as RunEvent, JudgedSample, NodeKind } from "stepladder";
 
 export interface TreeNode {
   id: number;
@@ -13,10 +13,10 @@ export interface TreeNode {
   estimate: number | undefined;
 }
 
-export interface JudgedSample {
+export interface AnsweredSample {
   problem: string;
   node: number | undefined;
-  sample: Sample;
+  sample: JudgedSample;
 }
 
 export interface Evaluation {
@@ -34,7 +34,7 @@ export class RunState {
   task = "";
   steps: StepEvent[] = [];
   readonly nodes = new Map<number, TreeNode>();
-  samples: JudgedSample[] = [];
+  samples: AnsweredSample[] = [];
   evaluations: Evaluation[] = [];
   warnings: string[] = [];
   /** What happens now, in words. */

@@ -1,12 +1,12 @@
 // What is seen of a run, LADDER or test-time: progress, curves, tree, answers.
 
+import type { Event as RunEvent } from "stepladder";
 import { Chart } from "./chart.js";
 import { card, h } from "./dom.js";
 import { duration, percent, rate } from "./format.js";
-import { RunState, type JudgedSample } from "./run-state.js";
+import { RunState, type AnsweredSample } from "./run-state.js";
 import { SampleList } from "./samples.js";
 import { TreeView } from "./tree.js";
-import type { RunEvent } from "./run-events.js";
 
 export class RunView {
   readonly element: HTMLElement;
@@ -14,9 +14,9 @@ export class RunView {
   readonly #line = h("p", { class: "progress-line", role: "status" });
   readonly #bar = h("progress", { max: 1, value: 0, "aria-label": "Steps done" });
   readonly #reward = new Chart("Reward", (value) => value.toFixed(2));
-  readonly #pass = new Chart("Pass rate by level", percent, [0, 1]);
+  readonly #pass = new Chart("Pass rate by level", percent, { range: [0, 1] });
   readonly #kl = new Chart("KL to the base model", (value) => value.toFixed(3));
-  readonly #speed = new Chart("Speed", rate);
+  readonly #speed = new Chart("Speed", rate, { tick: (value) => String(Math.round(value)) });
   readonly #samples = new SampleList();
   readonly #samplesTitle = h("p", { class: "muted" });
   readonly #tree = new TreeView((node) => {
@@ -103,7 +103,7 @@ export class RunView {
 
   #drawSamples(): void {
     const node = this.#chosen === undefined ? undefined : this.state.nodes.get(this.#chosen);
-    const chosen = (sample: JudgedSample) => node === undefined || sample.node === node.id;
+    const chosen = (sample: AnsweredSample) => node === undefined || sample.node === node.id;
     this.#samplesTitle.textContent = node ? `Answers to ${node.problem}` : "The latest answers, one right and one not of each problem";
     this.#samples.draw(this.state.task, this.state.samples.filter(chosen));
   }

@@ -2,14 +2,14 @@
 
 import { h } from "./dom.js";
 import { problem as formula } from "./formula.js";
-import type { JudgedSample } from "./run-state.js";
+import type { AnsweredSample } from "./run-state.js";
 
 const WORDS = { correct: "correct", wrong: "wrong", malformed: "no answer", unverifiable: "cannot be judged" };
 
 export class SampleList {
   readonly element = h("ol", { class: "samples" });
 
-  draw(task: string, samples: readonly JudgedSample[]): void {
+  draw(task: string, samples: readonly AnsweredSample[]): void {
     const items = samples.slice(0, 8).map(({ problem, sample }) =>
       h(
         "li",

@@ -71,8 +71,7 @@ export class TreeView {
     const shape = members.map((node) => `${node.id}:${node.parent}`).join();
     if (shape === this.#drawn) return this.#refresh(members);
     this.#drawn = shape;
-    const children = Map.groupBy(members.filter((node) => node !== root), (node) => node.parent);
-    const top = hierarchy(root, (node) => children.get(node.id));
+    const top = hierarchy(root, (node) => members.filter((child) => child.parent === node.id));
     const placed = layout<TreeNode>().nodeSize([NODE.height + NODE.gapY, NODE.width + NODE.gapX])(top);
     const points = placed.descendants();
     const low = Math.min(...points.map((point) => point.x));

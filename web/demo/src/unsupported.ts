@@ -2,11 +2,11 @@
 
 import { h } from "./dom.js";
 
-/** What hinders, or nothing. */
-export async function missing(): Promise<"insecure" | "api" | "adapter" | undefined> {
+/** The GPU, or what hinders. */
+export async function findGpu(): Promise<GPUAdapterInfo | "insecure" | "api" | "adapter"> {
   if (!isSecureContext) return "insecure";
-  if (!("gpu" in navigator)) return "api";
-  return (await navigator.gpu.requestAdapter().catch(() => null)) === null ? "adapter" : undefined;
+  if (!navigator.gpu) return "api";
+  return (await navigator.gpu.requestAdapter().catch(() => null))?.info ?? "adapter";
 }
 
 const PROBLEMS = {
