@@ -1,7 +1,7 @@
 # Everything that people run. A fresh Debian machine with Rust, Node and Python is enough: what else is missing is
 # installed (apt when root) or the one command that installs it is printed.
 .DEFAULT_GOAL := help
-.PHONY: help setup driver models tint build test lint demo bench clean study-tiny study-smollm2
+.PHONY: help setup driver models tint wasm-tools build npm web test lint demo bench clean study-tiny study-smollm2
 
 SHELL := bash
 # Vulkan drivers with window support complain where no desktop session set this.
@@ -21,7 +21,7 @@ help: ## this text
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo; echo "  make demo MODEL=folder STEPS=20 PROBLEMS=file.jsonl EVAL_PROBLEMS=file.jsonl OUTPUT=runs/mine   (all optional)"
 
-setup: driver models tint ## all that build, test and demo need: Vulkan driver, test model, node packages
+setup: driver models tint wasm-tools ## all that build, test and demo need: Vulkan driver, test model, node packages, WASM tools, browser
 
 driver:
 	@command -v cc >/dev/null || scripts/apt.sh gcc libc6-dev
@@ -32,6 +32,17 @@ models: ## fetch the real model of the tests (SmolLM2-135M-Instruct, 98 MB) into
 
 tint:
 	@scripts/tint.sh
+
+wasm-tools:
+	@scripts/wasm.sh --tools
+	@scripts/chromium.sh
+
+npm: ## the npm package: web/dist and a tarball in web/ that `npm install` takes
+	@scripts/npm.sh --pack
+
+web: ## serve the demo page: a model is loaded, taught and improved in the browser, on its GPU
+	@scripts/npm.sh
+	@cd web && npm run --silent demo
 
 build: driver ## the program, optimised: target/release/stepladder
 	cargo build --release --locked
@@ -64,4 +75,4 @@ bench: build ## kernels, decoding and training on this machine's GPU, with fract
 
 clean: ## remove what was built here (not the model cache)
 	cargo clean
-	rm -rf scripts/tint/node_modules
+	rm -rf scripts/tint/node_modules web/node_modules web/src/wasm web/dist web/dist-demo web/*.tgz

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test: cargo's, then Tint over the shaders that tests/shaders.rs composed. Arguments go to `cargo test`.
+# Runs every test: cargo's, then Tint over the shaders that tests/shaders.rs composed, then the npm package's. Arguments go to `cargo test`.
 # Ends with one line, `N passed, N failed`, summed over all; the exit status is 0 only if all ran and passed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,9 +17,13 @@ if [ -d "$wgsl" ] || [ $# -eq 0 ]; then
     mkdir -p "$wgsl"
     scripts/tint.sh "$wgsl" 2>&1 | tee -a "$log" || status=$?
 fi
+if [ $# -eq 0 ]; then
+    # The npm package: built, then tested in a browser and in Node.
+    { scripts/npm.sh --pack && node web/tests/run.mjs; } </dev/null 2>&1 | tee -a "$log" || status=$?
+fi
 
-# cargo: `test result: ok. 5 passed; 0 failed; ...`; Tint: `tint: 5 passed, 0 failed`.
-awk '/^test result: / || /^tint: / {
+# cargo: `test result: ok. 5 passed; 0 failed; ...`; Tint: `tint: 5 passed, 0 failed`, and so the browser's: `web: ...`.
+awk '/^test result: / || /^tint: / || /^web: / {
          for (i = 2; i <= NF; i++) {
              if ($i ~ /^passed/) passed += $(i - 1)
              if ($i ~ /^failed/) failed += $(i - 1)

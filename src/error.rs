@@ -142,6 +142,22 @@ impl Error {
         }
     }
 
+    /// What to do about it, as [`Display`](std::fmt::Display) says after the last semicolon; `None` where there is nothing to do.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Input { hint, .. }
+            | Self::Usage { hint, .. }
+            | Self::NoAdapter { hint, .. }
+            | Self::OutOfMemory { hint, .. }
+            | Self::Download { hint, .. } => Some(hint),
+            Self::Io { hint, .. } | Self::Context { hint, .. } => Some(hint),
+            Self::DeviceLost(_) => Some("run again, with --resume if this was a training run"),
+            Self::Gpu { .. } => Some("please report this together with `stepladder info --json`"),
+            Self::Diverged { .. } => Some("lower --learning-rate (the last good state is saved)"),
+            Self::Shape { .. } | Self::Cancelled => None,
+        }
+    }
+
     /// A user's file is wrong: `field` says where in it.
     pub fn input(
         file: impl AsRef<Path>,

@@ -15,5 +15,7 @@ pub mod ladder;
 pub mod model;
 pub mod task;
 pub mod train;
+#[cfg(target_arch = "wasm32")]
+pub mod wasm;
 
 pub use error::{Error, Result};

@@ -8,6 +8,7 @@ use pollster::block_on;
 use stepladder::Result;
 use stepladder::kernel::weight::Format;
 use stepladder::model::pack::{pack_as, unpack};
+use stepladder::model::source::bytes::File;
 use stepladder::model::source::folder::Folder;
 use stepladder::model::source::{Dtype, TensorInfo, TensorSource, quant};
 use stepladder::train::adapter;
@@ -15,7 +16,7 @@ use stepladder::train::loss::LossName;
 
 /// A source whose matrices have been through `format` and back to f32.
 struct Rounded {
-    inner: Folder,
+    inner: Folder<File>,
     tensors: Vec<TensorInfo>,
     format: Option<Format>,
 }

@@ -12,6 +12,7 @@ use crate::task::{Verdict, VerdictKind};
 
 /// Something that happened. JSON objects with a `type` tag; numbers that are not finite are `null`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// A run began or was resumed.
@@ -40,6 +41,7 @@ pub enum Event {
 
 /// See [`Event::Started`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Started {
     /// Version of this program.
     pub version: String,
@@ -60,6 +62,7 @@ pub struct Started {
 
 /// See [`Event::Downloading`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Downloading {
     /// File name.
     pub file: String,
@@ -71,6 +74,7 @@ pub struct Downloading {
 
 /// See [`Event::Loaded`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Loaded {
     /// Model, device and sizes.
     pub policy: PolicyInfo,
@@ -80,6 +84,7 @@ pub struct Loaded {
 
 /// One variant that was read out of a completion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct VariantRecord {
     /// Its node in the tree, if it was accepted.
     pub id: Option<u32>,
@@ -93,6 +98,7 @@ pub struct VariantRecord {
 
 /// See [`Event::Variants`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Variants {
     /// Step in which it happened; 0 is before the first.
     pub step: u64,
@@ -116,6 +122,7 @@ pub struct Variants {
 
 /// What completions are generated for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Writing variants.
@@ -130,6 +137,7 @@ pub enum Phase {
 
 /// See [`Event::Rollout`]. In `events.jsonl` there is one for each batch, when it is done; listeners also get those between.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Rollout {
     /// Current step.
     pub step: u64,
@@ -147,6 +155,7 @@ pub struct Rollout {
 
 /// A completion with its judgement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct JudgedSample {
     /// The completion, at most [`MAX_LOGGED_TEXT`] bytes.
     pub text: String,
@@ -160,6 +169,7 @@ pub struct JudgedSample {
 
 /// Judgements of a set of completions, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct VerdictCounts {
     /// Right.
     pub correct: usize,
@@ -212,6 +222,7 @@ impl VerdictCounts {
 
 /// See [`Event::Verified`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Verified {
     /// Current step.
     pub step: u64,
@@ -235,6 +246,7 @@ pub struct Verified {
 
 /// Pass rate of the training rollouts of one level or depth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RolloutRate {
     /// The level of the problems file, or the depth in the tree.
     pub key: u32,
@@ -246,6 +258,7 @@ pub struct RolloutRate {
 
 /// See [`Event::Step`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Step {
     /// Number of this step, from 1.
     pub step: u64,
@@ -307,6 +320,7 @@ pub struct Step {
 
 /// Evaluation of the problems of one level.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct LevelResult {
     /// The level; `None` for problems without one.
     pub level: Option<u32>,
@@ -320,6 +334,7 @@ pub struct LevelResult {
 
 /// See [`Event::Evaluated`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Evaluated {
     /// Steps done before it; 0 is the base.
     pub step: u64,
@@ -356,6 +371,7 @@ impl Evaluated {
 
 /// A held-out problem and one answer to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct EvaluatedExample {
     /// The problem.
     pub problem: String,
@@ -367,6 +383,7 @@ pub struct EvaluatedExample {
 
 /// See [`Event::Checkpoint`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Checkpoint {
     /// Steps done.
     pub step: u64,
@@ -374,6 +391,7 @@ pub struct Checkpoint {
 
 /// See [`Event::Warning`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Warning {
     /// Step in which it happened.
     pub step: u64,
@@ -385,6 +403,7 @@ pub struct Warning {
 
 /// Kinds of [`Event::Warning`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum WarningCode {
     /// A root is also a held-out problem, or a root occurs twice; it is not used.
@@ -401,6 +420,7 @@ pub enum WarningCode {
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// All steps are done.
@@ -415,6 +435,7 @@ pub enum FinishReason {
 
 /// A pass rate with its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PassRate {
     /// pass@1.
     pub pass_at_1: f64,
@@ -424,6 +445,7 @@ pub struct PassRate {
 
 /// See [`Event::Finished`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Finished {
     /// Why.
     pub reason: FinishReason,

@@ -26,5 +26,7 @@ pub mod study;
 pub mod switches;
 pub mod tree;
 pub mod ttrl;
+#[cfg(test)]
+mod typescript;
 pub mod variants;
 pub mod vote;

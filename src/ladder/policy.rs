@@ -87,6 +87,7 @@ pub struct UpdateStats {
 
 /// What a policy is, for run cards and `started` events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PolicyInfo {
     /// The model as the user named it.
     pub model: String,

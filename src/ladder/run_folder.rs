@@ -9,13 +9,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use crate::ladder::events::Event;
 use crate::ladder::policy::PolicyInfo;
 use crate::ladder::report;
 use crate::ladder::run::RunCard;
-use crate::ladder::state::{Progress, Snapshot, Store};
+use crate::ladder::state::{Snapshot, Store};
 use crate::ladder::tree::Node;
 use crate::train::files::{create_folder, read, read_state, write_atomic, write_state};
 use crate::{Error, Result};
@@ -168,7 +166,7 @@ impl Store for RunFolder {
     fn save(&mut self, snapshot: &Snapshot) -> Result<()> {
         let path = self.path.join("events.jsonl");
         self.log.sync_data().map_err(|source| Error::write(&path, source))?;
-        save_state(&self.path.join("state.safetensors"), snapshot, self.log_bytes)?;
+        write_state(self.path.join("state.safetensors"), &snapshot.to_state(self.log_bytes)?)?;
         let adapter = self.path.join("adapter");
         create_folder(&adapter)?;
         for file in &snapshot.adapter {
@@ -251,30 +249,6 @@ fn node_lines(path: &Path, nodes: &[Node]) -> Result<Vec<u8>> {
     Ok(lines)
 }
 
-/// What the run adds to the trainer's state.
-#[derive(Debug, Serialize, Deserialize)]
-struct Place {
-    progress: Progress,
-    nodes: Vec<Node>,
-    /// Length of `events.jsonl`.
-    events_bytes: u64,
-}
-
-/// Where [`Place`] is in the JSON value of the trainer's state.
-const PLACE: &str = "ladder";
-
-fn save_state(path: &Path, snapshot: &Snapshot, events_bytes: u64) -> Result<()> {
-    let mut state = snapshot.trainer.clone();
-    let place = Place { progress: snapshot.progress.clone(), nodes: snapshot.nodes.clone(), events_bytes };
-    state.put(PLACE, &place)?;
-    write_state(path, &state)
-}
-
 fn load_state(path: &Path) -> Result<(Snapshot, u64)> {
-    let mut trainer = read_state(path)?;
-    let Place { progress, nodes, events_bytes } = trainer.get(PLACE, path)?;
-    if let Some(parts) = trainer.value.as_object_mut() {
-        parts.remove(PLACE);
-    }
-    Ok((Snapshot { progress, nodes, trainer, adapter: Vec::new() }, events_bytes))
+    Snapshot::from_state(read_state(path)?, path)
 }

@@ -14,6 +14,7 @@ use crate::{Error, Result};
 
 /// Settings of a LADDER run; `run.json` holds them whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Seed of everything random.
@@ -63,6 +64,7 @@ pub struct Settings {
 
 /// What is learnt from judged attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Right attempts are made likelier and wrong ones less likely, by their advantages (the GRPO family).
@@ -74,6 +76,7 @@ pub enum Method {
 
 /// Reward of a completion by its judgement. An unverifiable completion has none and never enters a gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct Rewards {
     /// A right answer.
@@ -86,6 +89,7 @@ pub struct Rewards {
 
 /// How variants are made (LADDER section 3.1.2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct VariantSettings {
     /// Off is plain RL on the roots, the paper's baseline.
@@ -120,6 +124,7 @@ pub struct VariantSettings {
 
 /// Shares of the kinds of variants.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct VariantMix {
     /// A step down.
@@ -132,6 +137,7 @@ pub struct VariantMix {
 
 /// How problems are chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct CurriculumSettings {
     /// Draw by estimated p(1-p), grow unsolved nodes, rest solved ones. Off draws uniformly from a static tree, as
@@ -169,6 +175,7 @@ pub struct CurriculumSettings {
 
 /// How held-out problems are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationSettings {
     /// Steps between evaluations; 0 evaluates only before the first and after the last.

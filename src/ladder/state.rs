@@ -1,6 +1,7 @@
 //! What a run remembers, and the surroundings that it runs in.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,43 @@ pub struct Snapshot {
     pub trainer: State,
     /// The adapter as a PEFT folder; empty in a snapshot that was read back, since `trainer` holds its weights.
     pub adapter: Vec<AdapterFile>,
+}
+
+/// What the run adds to the trainer's state.
+#[derive(Debug, Serialize, Deserialize)]
+struct Place {
+    progress: Progress,
+    nodes: Vec<Node>,
+    /// Length of the log, in the store's own unit; bytes of `events.jsonl` in a run folder.
+    events_bytes: u64,
+}
+
+/// Where [`Place`] is in the JSON value of the trainer's state.
+const PLACE: &str = "ladder";
+
+impl Snapshot {
+    /// Everything as one state; `position` is the length of the log that belongs to it.
+    ///
+    /// # Errors
+    /// Those of [`State::put`].
+    pub fn to_state(&self, position: u64) -> Result<State> {
+        let mut state = self.trainer.clone();
+        let (progress, nodes) = (self.progress.clone(), self.nodes.clone());
+        state.put(PLACE, &Place { progress, nodes, events_bytes: position })?;
+        Ok(state)
+    }
+
+    /// What [`Snapshot::to_state`] put together, and the length of the log; `file` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it is no state of a run.
+    pub fn from_state(mut trainer: State, file: &Path) -> Result<(Self, u64)> {
+        let Place { progress, nodes, events_bytes } = trainer.get(PLACE, file)?;
+        if let Some(parts) = trainer.value.as_object_mut() {
+            parts.remove(PLACE);
+        }
+        Ok((Self { progress, nodes, trainer, adapter: Vec::new() }, events_bytes))
+    }
 }
 
 /// Where a run keeps its log and its checkpoints.

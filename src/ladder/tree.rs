@@ -8,6 +8,7 @@ use crate::task::{Problem, Task, VariantKind};
 
 /// How a node came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum NodeKind {
     /// Given by the user.
@@ -32,6 +33,7 @@ impl From<VariantKind> for NodeKind {
 
 /// Why a proposed problem did not become a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Rejection {
     /// Not a problem of the task.
@@ -133,6 +135,7 @@ impl Node {
 
 /// Bounds of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Largest distance from a root.

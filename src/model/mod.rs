@@ -16,6 +16,7 @@ pub mod pack;
 pub mod packed;
 pub mod score;
 pub mod source;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod tiny;
 pub mod tokenizer;
 pub mod weights;

@@ -9,6 +9,7 @@ use crate::{Error, Result};
 
 /// A linear module of a transformer block, in the order of the forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Module {
     /// Query projection.
     #[serde(rename = "q_proj")]

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 
 use super::chat::{ChatTemplate, template_of_config, token_of_config};
 use super::config::{ModelConfig, json::generation_eos};
-use super::source::bytes::Memory;
+use super::source::bytes::{Memory, ReadAt};
+use super::source::folder::{Folder, INDEX};
+use super::source::gguf::Gguf;
 use super::source::safetensors::SafeTensors;
 use super::source::{TensorSource, check};
 use super::tokenizer::Tokenizer;
@@ -101,6 +103,80 @@ impl OpenModel {
     }
 }
 
+/// The longest text file read: more than ten times the largest tokenizer.json known.
+const MAX_TEXT: u64 = 512 << 20;
+
+impl OpenModel {
+    /// A model in the open files `files`: one `.gguf` file, or those of a Hugging Face folder under their plain names.
+    /// `now` as in [`OpenModel::from_parts`].
+    ///
+    /// # Errors
+    /// `Input` for a file that is missing, damaged or contradicts another; those of reading.
+    pub fn from_files<R: ReadAt + 'static>(name: &str, mut files: Vec<R>, now: i64) -> Result<Self> {
+        if let [file] = files.as_slice()
+            && is_gguf(file.path())
+        {
+            return Self::from_gguf(name, files.remove(0), now);
+        }
+        let folder = Path::new(name);
+        let mut take = |wanted: &str| {
+            let place =
+                files.iter().position(|file| file.path().file_name().is_some_and(|name| name == wanted));
+            place.map(|place| files.swap_remove(place))
+        };
+        let mut text = |wanted: &str| take(wanted).map(|mut file| read_text(&mut file)).transpose();
+        let missing = |wanted: &str| {
+            let hint = "give one .gguf file, or all files of a Hugging Face folder with safetensors weights";
+            Error::input(folder, wanted, "is missing", hint)
+        };
+        let config = text("config.json")?.ok_or_else(|| missing("config.json"))?;
+        let tokenizer = text("tokenizer.json")?.ok_or_else(|| missing("tokenizer.json"))?;
+        let generation_config = text("generation_config.json")?;
+        let tokenizer_config = text("tokenizer_config.json")?;
+        let chat_template = text("chat_template.jinja")?;
+        let index = text(INDEX)?;
+        let texts = Texts {
+            config: &config,
+            tokenizer: tokenizer.as_bytes(),
+            generation_config: generation_config.as_deref(),
+            tokenizer_config: tokenizer_config.as_deref(),
+            chat_template: chat_template.as_deref(),
+        };
+        let weights = Folder::of(folder, index.as_deref(), |shard| Ok(take(shard)))?;
+        Self::from_parts(name, folder, texts, Box::new(weights), now)
+    }
+
+    /// A model in a GGUF file; `now` as in [`OpenModel::from_parts`].
+    ///
+    /// # Errors
+    /// `Input` for a file that is damaged or of an unknown kind; those of reading.
+    pub fn from_gguf<R: ReadAt + 'static>(name: &str, file: R, now: i64) -> Result<Self> {
+        let source = Gguf::open(file)?;
+        let config = source.config().clone();
+        check(&config, &source)?;
+        let tokenizer = Tokenizer::from_gguf_metadata(source.metadata())?;
+        tokenizer.check(&config)?;
+        let [bos, eos] = special_texts(&config, &tokenizer);
+        let chat_template = ChatTemplate::from_gguf_metadata(source.metadata(), &bos, &eos, now)?;
+        let (source, name) = (Box::new(source), name.to_string());
+        Ok(Self { config, source, tokenizer, chat_template, name, folder: None })
+    }
+}
+
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+}
+
+fn read_text(file: &mut dyn ReadAt) -> Result<String> {
+    let failed = |path: &Path, problem: String| Error::read(path, std::io::Error::other(problem));
+    if file.len() > MAX_TEXT {
+        return Err(failed(file.path(), format!("it is larger than {MAX_TEXT} bytes")));
+    }
+    let mut bytes = vec![0; file.len() as usize];
+    file.read_at(0, &mut bytes)?;
+    String::from_utf8(bytes).map_err(|error| failed(file.path(), error.to_string()))
+}
+
 /// The begin and end tokens as text; empty where the model has none.
 fn special_texts(config: &ModelConfig, tokenizer: &Tokenizer) -> [String; 2] {
     [config.bos_token_id, config.eos_token_ids.first().copied()]
@@ -115,19 +191,12 @@ mod native {
     use std::path::Path;
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    use super::{OpenModel, Texts, special_texts};
-    use crate::model::chat::ChatTemplate;
+    use super::{MAX_TEXT, OpenModel, Texts, is_gguf};
     use crate::model::hub::{self, Hub, Progress};
     use crate::model::source::bytes::File;
-    use crate::model::source::check;
     use crate::model::source::folder::Folder;
-    use crate::model::source::gguf::Gguf;
     use crate::model::tiny;
-    use crate::model::tokenizer::Tokenizer;
     use crate::{Error, Result};
-
-    /// The longest text file read: more than ten times the largest tokenizer.json known.
-    const MAX_TEXT: u64 = 512 << 20;
 
     /// Opens the model that `spec` names, downloading what is missing of an `hf:` model without showing progress.
     ///
@@ -153,8 +222,8 @@ mod native {
         let path = Path::new(spec);
         if path.is_dir() {
             open_folder(spec, path)
-        } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
-            open_gguf(spec, path)
+        } else if is_gguf(path) {
+            OpenModel::from_gguf(spec, File::open(path)?, now())
         } else {
             Err(Error::usage(
                 "--model",
@@ -167,18 +236,6 @@ mod native {
     fn now() -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(0)
-    }
-
-    fn open_gguf(spec: &str, path: &Path) -> Result<OpenModel> {
-        let source = Gguf::open(File::open(path)?)?;
-        let config = source.config().clone();
-        check(&config, &source)?;
-        let tokenizer = Tokenizer::from_gguf_metadata(source.metadata())?;
-        tokenizer.check(&config)?;
-        let [bos, eos] = special_texts(&config, &tokenizer);
-        let chat_template = ChatTemplate::from_gguf_metadata(source.metadata(), &bos, &eos, now())?;
-        let (source, name) = (Box::new(source), spec.to_string());
-        Ok(OpenModel { config, source, tokenizer, chat_template, name, folder: None })
     }
 
     fn open_folder(spec: &str, folder: &Path) -> Result<OpenModel> {

@@ -33,6 +33,7 @@ pub use worked::{WorkedExample, WorkedVariants};
 
 /// How a prompt is worded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum PromptStyle {
     /// Full sentences, for models with a chat template.
@@ -68,6 +69,7 @@ pub struct VariantRequest {
 
 /// The judgement on one completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     /// Right.
@@ -82,6 +84,7 @@ pub enum VerdictKind {
 
 /// A judgement with its reason and the answer it was made on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Verdict {
     /// The judgement.
     pub verdict: VerdictKind,

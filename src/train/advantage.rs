@@ -13,6 +13,7 @@ const EQUAL: f64 = 1e-6;
 
 /// How a reward R of a group with mean m becomes an advantage. Standard deviations divide by n - 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum AdvantageKind {
     /// (R - m) / (std of the group + 1e-4): GRPO (arXiv 2402.03300).

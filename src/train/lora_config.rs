@@ -21,6 +21,7 @@ pub fn parse_targets(list: &str) -> Result<BTreeSet<Module>> {
 
 /// The settings of an adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct LoraConfig {
     /// Rank r, unless `rank_pattern` has another.

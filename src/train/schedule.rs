@@ -8,6 +8,7 @@ use crate::{Error, Result};
 
 /// The course after warm-up. With p = (step - warm-up) / (total - warm-up) in [0, 1):
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleKind {
     /// 1

@@ -62,6 +62,7 @@ impl Trajectory {
 
 /// AdamW's settings.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Optimizer {
     /// Decay of the first moment.
     pub beta1: f64,

@@ -4,6 +4,7 @@
 //! browser would act on (controls, bidirectional overrides) are replaced before.
 
 mod charts;
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use charts::short;
 mod contamination;
 mod page;

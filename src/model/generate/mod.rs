@@ -32,6 +32,7 @@ use crate::{Error, Result};
 
 /// How completions are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
     /// Most tokens, the stop token included.

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::bytes::File;
 use super::safetensors::SafeTensors;
-use super::{TensorInfo, TensorSource};
+use super::{ReadAt, TensorInfo, TensorSource};
 use crate::{Error, Result};
 
 /// Name of the single file.
@@ -17,9 +16,9 @@ pub const INDEX: &str = "model.safetensors.index.json";
 
 /// The safetensors files of a folder as one source.
 #[derive(Debug)]
-pub struct Folder {
+pub struct Folder<R> {
     path: PathBuf,
-    shards: Vec<SafeTensors<File>>,
+    shards: Vec<SafeTensors<R>>,
     tensors: Vec<TensorInfo>,
     /// Shard and index in it of each tensor.
     places: Vec<(usize, usize)>,
@@ -59,35 +58,67 @@ fn parse_index(file: &Path, text: &str) -> Result<(Vec<String>, HashMap<String, 
     Ok((names, weight_map))
 }
 
-impl Folder {
+#[cfg(not(target_arch = "wasm32"))]
+impl Folder<super::bytes::File> {
     /// Opens the shards of `path` and checks them against the index. An index is preferred where both exist.
     ///
     /// # Errors
-    /// `Input` if a file is damaged, a listed tensor is not in its file, or one name is in two files; `Io` if a
-    /// file is missing or unreadable.
+    /// As [`Folder::of`], and `Io` if a file is missing or unreadable.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let index = path.join(INDEX);
-        let single = path.join(SINGLE);
-        let (names, weight_map) = if index.exists() {
-            let text = std::fs::read_to_string(&index).map_err(|source| Error::read(&index, source))?;
-            parse_index(&index, &text)?
-        } else if single.exists() {
-            (vec![SINGLE.to_string()], HashMap::new())
-        } else {
-            return Err(Error::input(
-                &path,
-                SINGLE,
-                format!("neither this file nor {INDEX} is in the folder"),
-                "give a Hugging Face folder with safetensors weights, or a .gguf file",
-            ));
+        let text = match index.exists() {
+            true => Some(std::fs::read_to_string(&index).map_err(|source| Error::read(&index, source))?),
+            false => None,
+        };
+        let open = |name: &str| {
+            let file = path.join(name);
+            // The only file needs not be there; shards that an index lists must.
+            if text.is_none() && !file.exists() { Ok(None) } else { super::bytes::File::open(file).map(Some) }
+        };
+        Self::of(&path, text.as_deref(), open)
+    }
+}
+
+impl<R: ReadAt> Folder<R> {
+    /// The shards that the text of an index lists, or the single file where there is no index, as `open` finds them by name.
+    ///
+    /// # Errors
+    /// `Input` if a file is missing or damaged, a listed tensor is not in its file, or one name is in two files; those of
+    /// `open`.
+    pub fn of(
+        path: &Path,
+        index_text: Option<&str>,
+        mut open: impl FnMut(&str) -> Result<Option<R>>,
+    ) -> Result<Self> {
+        let path = path.to_path_buf();
+        let index = path.join(INDEX);
+        let (names, weight_map) = match index_text {
+            Some(text) => parse_index(&index, text)?,
+            None => (vec![SINGLE.to_string()], HashMap::new()),
         };
         let mut shards = Vec::with_capacity(names.len());
         let mut tensors: Vec<TensorInfo> = Vec::new();
         let mut places = Vec::new();
         let mut home: HashMap<String, usize> = HashMap::new();
         for (shard, name) in names.iter().enumerate() {
-            let source = SafeTensors::open(File::open(path.join(name))?)?;
+            let Some(file) = open(name)? else {
+                return Err(match index_text {
+                    None => Error::input(
+                        &path,
+                        SINGLE,
+                        format!("neither this file nor {INDEX} is in the folder"),
+                        "give a Hugging Face folder with safetensors weights, or a .gguf file",
+                    ),
+                    Some(_) => Error::input(
+                        &index,
+                        name,
+                        "the index lists this file, which is missing",
+                        "add the file",
+                    ),
+                });
+            };
+            let source = SafeTensors::open(file)?;
             for (index, tensor) in source.tensors().iter().enumerate() {
                 if let Some(other) = home.insert(tensor.name.clone(), shard) {
                     let problem = format!("the tensor is also in {}", names[other]);
@@ -118,7 +149,7 @@ impl Folder {
     }
 }
 
-impl TensorSource for Folder {
+impl<R: ReadAt> TensorSource for Folder<R> {
     fn tensors(&self) -> &[TensorInfo] {
         &self.tensors
     }

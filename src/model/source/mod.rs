@@ -5,7 +5,6 @@
 
 pub mod bytes;
 pub mod expected;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod folder;
 pub mod gguf;
 mod gguf_metadata;

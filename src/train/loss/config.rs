@@ -9,6 +9,7 @@ use crate::{Error, Result};
 
 /// A recipe by name. [`LossName::config`] gives its parts, each of which can then be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum LossName {
     /// Cross-entropy on given completions.
@@ -79,6 +80,7 @@ impl FromStr for LossName {
 
 /// A loss, put together from its parts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct LossConfig {
     /// What a token, or a sequence, contributes.
@@ -97,6 +99,7 @@ pub struct LossConfig {
 /// What a token, or a sequence, contributes. With log pi the policy's log-probability of a token, r = pi / pi_old
 /// and A the advantage of its sequence, in the form of a loss (to be lowered):
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
     /// -A log pi: the cross-entropy where A = 1, a weighted one otherwise.
@@ -117,6 +120,7 @@ pub enum Objective {
 
 /// What the policies are compared on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum RatioLevel {
     /// r of each token.
@@ -127,6 +131,7 @@ pub enum RatioLevel {
 
 /// Bounds of the ratio r.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct Clip {
     /// r is clipped from below at 1 - `low`; in (0, 1].
@@ -140,6 +145,7 @@ pub struct Clip {
 /// A bound on the ratio r of outputs with a negative advantage. Both forms are the same function (a test holds them
 /// to it); they are kept under both names, with the usual values of their sources.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum RatioCap {
     /// No bound.
@@ -153,6 +159,7 @@ pub enum RatioCap {
 /// How tokens are averaged. N is the number of sequences, |o| a sequence's scored tokens, both over the whole
 /// accumulated batch (see [`super::Normalizer`]). Names as in TRL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregation {
     /// (1 / N) sum over sequences of (1 / |o|) sum over tokens: long answers count less per token.
@@ -168,6 +175,7 @@ pub enum Aggregation {
 
 /// A penalty on the distance between the policy and the reference, token by token, averaged like the objective.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct KlConfig {
     /// Its weight.
@@ -184,6 +192,7 @@ pub struct KlConfig {
 /// As a *loss* they differ: on-policy the gradient of k1 averages to 0, that of k2 is the gradient of the reverse KL,
 /// and that of k3 is the gradient of the forward KL(ref || pi) (arXiv 2506.09477).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum KlEstimator {
     /// -d

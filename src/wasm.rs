@@ -1,0 +1,105 @@
+//! The shell for browsers and Node: classes and functions that the npm package (`web/`) calls. No logic.
+//!
+//! Structured values cross as JSON text, whose forms `web/src/types.ts` and the generated `web/src/events.ts` describe; bytes
+//! cross as `Uint8Array`. Errors are thrown as JavaScript errors with `code` and `hint` ([`crate::Error::code`]).
+
+mod convert;
+mod engine;
+mod files;
+mod learning;
+mod options;
+mod store;
+mod task;
+mod text;
+
+pub use convert::{Answer, Thrown};
+pub use engine::Engine;
+
+use std::path::Path;
+
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+
+use crate::Error;
+use crate::ladder::report;
+use crate::ladder::run::RunCard;
+use crate::ladder::state::Snapshot;
+use crate::task::{self as tasks, Parameter, Problem, TaskOptions};
+use crate::train::checkpoint::State;
+use convert::{from_json, to_json};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_error(text: &str);
+}
+
+/// A panic would otherwise show as nothing but `unreachable`.
+#[wasm_bindgen(start)]
+fn start() {
+    std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
+}
+
+/// Version of the package.
+#[wasm_bindgen]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// The built-in tasks with their parameters, as JSON.
+///
+/// # Errors
+/// None in practice.
+#[wasm_bindgen]
+pub fn tasks() -> Answer<String> {
+    #[derive(serde::Serialize)]
+    struct Info {
+        name: &'static str,
+        parameters: &'static [Parameter],
+    }
+    let infos: Vec<Info> = tasks::names()
+        .filter_map(|name| {
+            Some(Info { name, parameters: tasks::create(name, &TaskOptions::new()).ok()?.parameters() })
+        })
+        .collect();
+    to_json(&infos)
+}
+
+/// The verdict on one answer, as JSON; needs no GPU. `options` and `problem` are JSON objects.
+///
+/// # Errors
+/// `usage` for a task or an option that there is not.
+#[wasm_bindgen]
+pub fn verify(task: &str, options: &str, problem: &str, answer: &str) -> Answer<String> {
+    let task = tasks::create(task, &from_json::<TaskOptions>("options", options)?)?;
+    let problem: Problem = from_json("problem", problem)?;
+    to_json(&task.verify(&problem, answer))
+}
+
+/// The report of a run as one HTML page, from its card, its log (JSON lines) and its last checkpoint.
+///
+/// # Errors
+/// `input` if one of the three is damaged.
+#[wasm_bindgen]
+pub fn report(card: &str, log: &str, state: &[u8]) -> Answer<String> {
+    let card: RunCard = from_json("card", card)?;
+    // A tab that was closed may have left half a line.
+    let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let events = whole.lines().map(|line| from_json("log", line)).collect::<Answer<Vec<_>>>()?;
+    let file = Path::new("state.safetensors");
+    let (snapshot, _) = Snapshot::from_state(State::from_bytes(state, file)?, file)?;
+    let page = report::render(&card, &events, &snapshot.nodes)
+        .map_err(|error| Error::input("report", "template", error.to_string(), "report this"))?;
+    Ok(page)
+}
+
+/// Step and length of the log of a checkpoint, as JSON.
+///
+/// # Errors
+/// `input` if it is damaged.
+#[wasm_bindgen]
+pub fn checkpoint_info(state: &[u8]) -> Answer<String> {
+    let file = Path::new("state.safetensors");
+    let (snapshot, position) = Snapshot::from_state(State::from_bytes(state, file)?, file)?;
+    to_json(&json!({ "step": snapshot.progress.step, "position": position }))
+}

@@ -1,0 +1,252 @@
+//! A model on the GPU with the adapter that was trained or loaded.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use js_sys::{Array, Function, Object, Reflect, Uint8Array};
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+
+use super::convert::{Answer, from_json, to_json};
+use super::files::JsFile;
+use super::options::{FitOptions, Load};
+use crate::gpu::{Gpu, GpuOptions};
+use crate::ladder::learner::{Language, LearnerSettings};
+use crate::ladder::settings::Preset;
+use crate::model::Model;
+use crate::model::generate::{Generator, Lengths};
+use crate::model::open::OpenModel;
+use crate::model::source::TensorSource;
+use crate::train::adapter;
+use crate::train::fit::{Fit, Workload};
+use crate::train::lora_config::LoraConfig;
+use crate::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
+use crate::{Error, Result};
+
+/// Longest sequence unless the caller says otherwise: enough for the presets, small enough for a browser's GPU.
+const DEFAULT_CONTEXT: usize = 2048;
+
+/// A model on the GPU. Its methods are called one after the other, but for `cancel` and those that only look.
+#[wasm_bindgen]
+pub struct Engine {
+    pub(super) name: String,
+    pub(super) model: Arc<Model>,
+    pub(super) language: Arc<Language>,
+    /// Asks what is running to stop.
+    pub(super) cancel: Arc<AtomicBool>,
+    /// What was trained or loaded; what runs on the GPU is made from it and read back into it.
+    pub(super) adapter: RefCell<Option<AdapterFile>>,
+    /// A generator with (true) or without the adapter, kept for the next text.
+    pub(super) generator: RefCell<Option<(bool, Generator)>>,
+    source: Box<dyn TensorSource>,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens the device and the model in `files`, objects with `name`, `size` and a synchronous `readAt(offset, into)`,
+    /// and streams the weights to the device. `progress(done, total)` is called in between.
+    ///
+    /// # Errors
+    /// `no_adapter`, `out_of_memory`; `input` for files that are damaged or contradict each other.
+    pub async fn load(name: String, files: Array, options: String, progress: Function) -> Answer<Engine> {
+        let options: Load = from_json("options", &options)?;
+        let open = OpenModel::from_files(&name, JsFile::all(&files)?, options.now)?;
+        let OpenModel { config, mut source, tokenizer, chat_template, name, .. } = open;
+        let gpu = GpuOptions { default_limits: options.default_limits, ..GpuOptions::default() };
+        let gpu = Arc::new(Gpu::open(&gpu).await?);
+        let context = options.context_length.unwrap_or(DEFAULT_CONTEXT).min(config.max_position_embeddings);
+        let fit = Fit::new(&config, &*source, None, context, &Workload::default());
+        fit.check(&name, gpu.available_bytes(), gpu.max_binding_bytes())?;
+        let end = config.eos_token_ids.first().copied();
+        let language = Arc::new(Language { tokenizer, chat: chat_template, end });
+        let mut report = |done: u64, total: u64| {
+            // Progress is a courtesy: a listener that throws does not stop the load.
+            let _ = progress.call2(&JsValue::NULL, &(done as f64).into(), &(total as f64).into());
+        };
+        let model = Model::load(gpu, config, &mut *source, None, context, &mut report)?;
+        model.gpu().check()?;
+        Ok(Self {
+            name,
+            model: Arc::new(model),
+            language,
+            cancel: Arc::new(AtomicBool::new(false)),
+            adapter: RefCell::new(None),
+            generator: RefCell::new(None),
+            source,
+        })
+    }
+
+    /// The model and its device, as JSON (`ModelInfo`).
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn info(&self) -> Answer<String> {
+        let (config, report) = (self.model.config(), self.model.gpu().report());
+        let adapter = self.adapter.borrow();
+        let trainable = adapter.as_ref().map_or(0, |adapter| {
+            adapter.tensors.values().map(|pair| pair.a.len() + pair.b.len()).sum::<usize>()
+        });
+        to_json(&json!({
+            "name": self.name,
+            "family": config.family.name,
+            "parameters": config.parameters(),
+            "trainableParameters": trainable,
+            "contextLength": self.model.context(),
+            "vocabSize": config.vocab_size,
+            "layers": config.num_layers,
+            "hasChatTemplate": self.language.chat.is_some(),
+            "gpuBytes": self.model.gpu().memory().current(),
+            "gpu": {
+                "name": report.name,
+                "vendor": report.driver,
+                "software": report.kind == "software",
+                "features": report.features,
+                "limits": {
+                    "maxBufferSize": report.max_buffer_size,
+                    "maxStorageBufferBindingSize": report.max_binding_size,
+                    "maxComputeWorkgroupStorageSize": report.max_workgroup_memory,
+                    "maxComputeInvocationsPerWorkgroup": report.max_workgroup_size,
+                },
+            },
+        }))
+    }
+
+    /// Bytes in buffers on the GPU now.
+    pub fn gpu_bytes(&self) -> f64 {
+        self.model.gpu().memory().current() as f64
+    }
+
+    /// What training and sampling of a given size need of the GPU, as JSON (`Fit`).
+    ///
+    /// # Errors
+    /// `usage` for a rank that cannot be.
+    pub fn fit(&self, options: &str) -> Answer<String> {
+        let options: FitOptions = from_json("workload", options)?;
+        let (config, context, gpu) = (self.model.config(), self.model.context(), self.model.gpu());
+        let lora = LoraConfig { rank: options.rank, ..LoraConfig::default() };
+        lora.validate()?;
+        let length = options.length.min(context);
+        let learner = LearnerSettings::default();
+        let sampled = Lengths { prompt: length / 2, samples: options.batch, max_tokens: length - length / 2 };
+        let workload = Workload {
+            adapter: Some(adapter::layout(config, &lora)?),
+            sampling: Some(learner.sampling(&[sampled], context, 0)),
+            training: Some((options.batch * length).min(learner.pack_tokens.max(length))),
+            scoring: None,
+        };
+        let fit = Fit::new(config, &*self.source, None, context, &workload);
+        let verdict = fit.check("this workload", gpu.available_bytes(), gpu.max_binding_bytes());
+        to_json(&json!({
+            "weights": fit.weights,
+            "kv": fit.kv,
+            "activations": fit.activations,
+            "optimizer": fit.optimizer + fit.adapter,
+            "total": fit.total(),
+            "available": gpu.available_bytes(),
+            "fits": verdict.is_ok(),
+            "hint": verdict.as_ref().err().and_then(Error::hint),
+        }))
+    }
+
+    /// Asks what is running to stop at the next opportunity.
+    pub fn cancel(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+    }
+
+    /// The adapter as the files of a PEFT folder: an array of `{name, bytes}`.
+    ///
+    /// # Errors
+    /// `usage` if nothing was trained or loaded.
+    pub fn save_adapter(&self) -> Answer<Array> {
+        let adapter = self.adapter.borrow();
+        let adapter = adapter.as_ref().ok_or_else(|| {
+            Error::usage("adapter", "there is none", "train one or load one before saving it")
+        })?;
+        let (config, weights) = adapter.to_bytes()?;
+        let files = Array::new();
+        for (name, bytes) in [(CONFIG_FILE, config), (WEIGHTS_FILE, weights)] {
+            let file = Object::new();
+            for (field, value) in [("name", name.into()), ("bytes", Uint8Array::from(&*bytes).into())] {
+                // Setting a field of a fresh object cannot fail.
+                let _ = Reflect::set(&file, &field.into(), &value);
+            }
+            files.push(&file);
+        }
+        Ok(files)
+    }
+
+    /// Takes the two files of a PEFT folder.
+    ///
+    /// # Errors
+    /// `input` if a file is damaged or does not fit the model.
+    pub fn load_adapter(&self, config: &[u8], weights: &[u8]) -> Answer<()> {
+        let dims = adapter::dims(self.model.config());
+        let folder = Path::new("adapter");
+        let file = AdapterFile::from_bytes(config, weights, folder, &dims)?;
+        file.expect_no_dropout(folder)?;
+        self.set_adapter(Some(file));
+        Ok(())
+    }
+
+    /// Back to the base model.
+    pub fn clear_adapter(&self) {
+        self.set_adapter(None);
+    }
+
+    /// Whether there is an adapter.
+    pub fn has_adapter(&self) -> bool {
+        self.adapter.borrow().is_some()
+    }
+
+    /// Makes the device unusable, as a driver reset would; for tests of the recovery from that.
+    pub fn lose_device(&self) {
+        self.model.gpu().destroy();
+    }
+
+    /// Gives everything on the GPU back. Nothing may be running.
+    pub fn dispose(self) {
+        self.model.gpu().destroy();
+    }
+}
+
+impl Engine {
+    /// Beginning of a call that can be cancelled.
+    pub(super) fn begin(&self) {
+        self.cancel.store(false, Ordering::Relaxed);
+    }
+
+    /// Replaces the adapter; a generator that was recorded with another one goes.
+    pub(super) fn set_adapter(&self, adapter: Option<AdapterFile>) {
+        self.generator.replace(None);
+        self.adapter.replace(adapter);
+    }
+
+    /// The adapter to train: the one there is, or a fresh one.
+    pub(super) fn trainable(&self, fresh: LoraConfig, seed: u64) -> Result<AdapterFile> {
+        match &*self.adapter.borrow() {
+            Some(adapter) => Ok(adapter.clone()),
+            None => {
+                let config = LoraConfig { base_model: Some(self.name.clone()), ..fresh };
+                AdapterFile::init(config, &adapter::dims(self.model.config()), seed)
+            }
+        }
+    }
+
+    /// Fails, with what is needed, if `workload` takes more memory than there is.
+    pub(super) fn check_memory(&self, what: &str, workload: &Workload) -> Result<()> {
+        let (config, gpu) = (self.model.config(), self.model.gpu());
+        let fit = Fit::new(config, &*self.source, None, self.model.context(), workload);
+        fit.check(what, gpu.available_bytes(), gpu.max_binding_bytes())
+    }
+
+    /// The preset that suits the model and the device if none is asked for.
+    pub(super) fn preset(&self) -> Preset {
+        match &*self.name {
+            "tiny" => Preset::Tiny,
+            _ if self.model.gpu().is_software() => Preset::Software,
+            _ => Preset::Small,
+        }
+    }
+}

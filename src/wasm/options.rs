@@ -1,0 +1,229 @@
+//! What JavaScript asks for, in the names of `web/src/types.ts`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::ladder::settings::{Preset, Settings};
+use crate::model::generate::Sampling;
+use crate::task::{Problem, TaskOptions};
+use crate::train::lora_config::LoraConfig;
+use crate::train::schedule::ScheduleKind;
+use crate::train::sft::SftSettings;
+use crate::train::trainer::Optimizer;
+
+/// Of `load`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Load {
+    pub(super) context_length: Option<usize>,
+    pub(super) default_limits: bool,
+    /// Seconds since 1970 UTC, for chat templates that write the date.
+    pub(super) now: i64,
+}
+
+/// Of `generate` and `chat`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Sample {
+    max_tokens: usize,
+    temperature: f32,
+    top_k: usize,
+    top_p: f32,
+    min_p: f32,
+    pub(super) seed: u64,
+    pub(super) adapter: bool,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        let Sampling { max_tokens, temperature, top_k, top_p, min_p } = Sampling::default();
+        Self { max_tokens, temperature, top_k, top_p, min_p, seed: 0, adapter: true }
+    }
+}
+
+impl Sample {
+    pub(super) fn sampling(&self) -> Sampling {
+        Sampling {
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+        }
+    }
+}
+
+/// Of `fit`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct FitOptions {
+    pub(super) rank: usize,
+    pub(super) batch: usize,
+    pub(super) length: usize,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self { rank: LoraConfig::default().rank, batch: 8, length: 512 }
+    }
+}
+
+/// Of `train`; the defaults are those of `stepladder train`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Train {
+    steps: Option<u64>,
+    epochs: u64,
+    batch_size: usize,
+    learning_rate: f64,
+    weight_decay: f64,
+    rank: Option<usize>,
+    alpha: Option<f64>,
+    max_length: usize,
+    shuffle: bool,
+    seed: u64,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self {
+            steps: None,
+            epochs: 1,
+            batch_size: 8,
+            learning_rate: 2e-4,
+            weight_decay: 0.0,
+            rank: None,
+            alpha: None,
+            max_length: 512,
+            shuffle: true,
+            seed: 0,
+        }
+    }
+}
+
+impl Train {
+    /// The fresh adapter that is trained where there is none yet.
+    pub(super) fn lora(&self) -> LoraConfig {
+        let default = LoraConfig::default();
+        LoraConfig { rank: self.rank.unwrap_or(default.rank), alpha: self.alpha.unwrap_or(16.0), ..default }
+    }
+
+    pub(super) fn settings(&self, context: usize) -> SftSettings {
+        SftSettings {
+            steps: self.steps,
+            epochs: self.epochs,
+            batch_size: self.batch_size.max(1),
+            max_length: self.max_length.min(context),
+            shuffle: self.shuffle,
+            seed: self.seed,
+            learning_rate: self.learning_rate,
+            schedule: ScheduleKind::Constant,
+            warmup_steps: 0,
+            optimizer: Optimizer { weight_decay: self.weight_decay, ..Optimizer::default() },
+        }
+    }
+}
+
+/// Settings by their paths, as `--set PATH=VALUE` gives them.
+type Paths = serde_json::Map<String, serde_json::Value>;
+
+/// Of `ladder`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Ladder {
+    pub(super) task: String,
+    pub(super) task_options: TaskOptions,
+    pub(super) problems: Vec<Problem>,
+    pub(super) held_out: Vec<Problem>,
+    preset: Option<String>,
+    settings: Paths,
+    steps: Option<u64>,
+    seed: Option<u64>,
+}
+
+/// Of `ttrl`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Ttrl {
+    pub(super) task: String,
+    pub(super) task_options: TaskOptions,
+    pub(super) problem: Option<Problem>,
+    pub(super) preset: Option<String>,
+    pub(super) settings: Paths,
+    pub(super) steps: Option<u64>,
+    pub(super) seed: Option<u64>,
+    pub(super) votes: Option<usize>,
+    pub(super) keep: bool,
+}
+
+/// Of `evaluate`.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Evaluate {
+    pub(super) task: String,
+    pub(super) task_options: TaskOptions,
+    pub(super) problems: Vec<Problem>,
+    pub(super) samples: usize,
+    pub(super) seed: u64,
+    pub(super) temperature: f32,
+    pub(super) max_tokens: usize,
+    pub(super) adapter: bool,
+}
+
+impl Default for Evaluate {
+    fn default() -> Self {
+        Self {
+            task: String::new(),
+            task_options: TaskOptions::new(),
+            problems: Vec::new(),
+            samples: 1,
+            seed: 0,
+            temperature: 1.0,
+            max_tokens: 512,
+            adapter: true,
+        }
+    }
+}
+
+/// The settings of `preset`, or of the one that suits the model, with what was asked to be changed.
+fn changed(
+    preset: Option<&str>,
+    suits: Preset,
+    paths: &Paths,
+    steps: Option<u64>,
+    seed: Option<u64>,
+) -> Result<Settings> {
+    let mut settings = Settings::preset(preset.map_or(Ok(suits), str::parse)?);
+    settings.steps = steps.unwrap_or(settings.steps);
+    settings.seed = seed.unwrap_or(settings.seed);
+    for (path, value) in paths {
+        settings.set_value(path, value.clone())?;
+    }
+    Ok(settings)
+}
+
+impl Ladder {
+    /// The settings of the run; `suits` is the preset where none is asked for.
+    pub(super) fn settings(&self, suits: Preset) -> Result<Settings> {
+        let settings = changed(self.preset.as_deref(), suits, &self.settings, self.steps, self.seed)?;
+        settings.check()?;
+        Ok(settings)
+    }
+}
+
+impl Ttrl {
+    /// The settings of test-time learning; `suits` is the preset where none is asked for.
+    pub(super) fn settings(&self, suits: Preset) -> Result<crate::ladder::ttrl::TtrlSettings> {
+        use crate::ladder::ttrl::TtrlSettings;
+        let preset = self.preset.as_deref().map_or(Ok(suits), str::parse)?;
+        let base = TtrlSettings::preset(preset);
+        let steps = self.steps.or(Some(base.settings.steps));
+        let mut settings = changed(self.preset.as_deref(), suits, &self.settings, steps, self.seed)?;
+        settings.curriculum.probe_samples = settings.curriculum.probe_samples.min(settings.group_size);
+        let sampling = settings.sampling;
+        let votes = self.votes.unwrap_or(base.votes);
+        let settings = TtrlSettings { settings, votes, sampling, keep: self.keep, ..base };
+        settings.check()?;
+        Ok(settings)
+    }
+}

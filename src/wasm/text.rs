@@ -1,0 +1,139 @@
+//! Text from a model, and the score of a given text.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use js_sys::Function;
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+
+use super::convert::{Answer, from_json, to_json};
+use super::engine::Engine;
+use super::options::Sample;
+use crate::model::chat::Message;
+use crate::model::generate::{Completion, Generator, Progress, Request};
+use crate::model::score::logprobs;
+use crate::train::adapter;
+use crate::train::fit::Workload;
+use crate::{Error, Result};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn milliseconds() -> f64;
+}
+
+/// Seconds since some moment.
+pub(super) fn seconds() -> f64 {
+    milliseconds() / 1e3
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Continues `prompt`; `on_text(text)` gets the pieces as they come. The answer is JSON (`Completion`).
+    ///
+    /// # Errors
+    /// `context`, `usage`, `cancelled`, GPU errors.
+    pub async fn generate(&self, prompt: String, options: String, on_text: Function) -> Answer<String> {
+        let tokens = self.language.tokenizer.encode(&prompt, true)?;
+        self.complete(tokens, &options, &on_text).await
+    }
+
+    /// Answers a conversation, a JSON list of messages; otherwise as [`Engine::generate`].
+    ///
+    /// # Errors
+    /// As [`Engine::generate`], and `usage` if the model has no chat template.
+    pub async fn chat(&self, messages: String, options: String, on_text: Function) -> Answer<String> {
+        let messages: Vec<Message> = from_json("messages", &messages)?;
+        let Some(template) = &self.language.chat else {
+            let problem = format!("{} has no chat template", self.name);
+            return Err(Error::usage("chat", problem, "use generate, or an instruction-tuned model").into());
+        };
+        let tokens = self.language.tokenizer.encode(&template.render(&messages, true)?, false)?;
+        self.complete(tokens, &options, &on_text).await
+    }
+
+    /// Log-probability of each token of `text` given those before it, as JSON.
+    ///
+    /// # Errors
+    /// `context`, `usage`, `cancelled`, GPU errors.
+    pub async fn score(&self, text: String, with_adapter: bool) -> Answer<String> {
+        self.begin();
+        let tokens = self.language.tokenizer.encode(&text, true)?;
+        let file = self.adapter.borrow().clone().filter(|_| with_adapter);
+        let config = self.model.config();
+        let layout = file.as_ref().map(|file| adapter::layout(config, &file.config)).transpose()?;
+        let workload = Workload { adapter: layout, scoring: Some(tokens.len()), ..Workload::default() };
+        self.check_memory("scoring the text", &workload)?;
+        let lora = file.as_ref().map(|file| adapter::upload(self.model.gpu(), config, file)).transpose()?;
+        let logprobs = logprobs(&self.model, lora.as_ref(), &tokens, &self.cancel).await?;
+        to_json(&json!({ "tokens": tokens, "logprobs": logprobs }))
+    }
+}
+
+impl Engine {
+    /// The generator with or without the adapter, as far as there is one.
+    fn generator(&self, with_adapter: bool) -> Result<(bool, Generator)> {
+        let with_adapter = with_adapter && self.has_adapter();
+        if let Some(kept) = self.generator.take().filter(|(with, _)| *with == with_adapter) {
+            return Ok(kept);
+        }
+        let (config, gpu) = (self.model.config(), self.model.gpu());
+        let file = self.adapter.borrow();
+        let file = file.as_ref().filter(|_| with_adapter);
+        let lora = file.map(|file| adapter::upload(gpu, config, file)).transpose()?;
+        Ok((with_adapter, Generator::new(Arc::clone(&self.model), lora.as_ref(), 1)))
+    }
+
+    async fn complete(&self, prompt: Vec<u32>, options: &str, on_text: &Function) -> Answer<String> {
+        self.begin();
+        let options: Sample = from_json("options", options)?;
+        let request = Request { prompt, samples: 1, sampling: options.sampling(), seed: options.seed };
+        request.check(self.model.config(), self.model.context())?;
+        let (with_adapter, mut generator) = self.generator(options.adapter)?;
+        let tokenizer = &self.language.tokenizer;
+        let mut stream = tokenizer.stream();
+        let mut failed = None;
+        let began = seconds();
+        let mut progress = |news: Progress<'_>| {
+            if self.cancel.load(Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
+            let mut text = String::new();
+            for &token in news.tokens {
+                match stream.push(token) {
+                    Ok(piece) => text.push_str(&piece),
+                    Err(error) => {
+                        failed = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            if !text.is_empty() {
+                // A listener that throws has gone; the abort that follows ends this.
+                let _ = on_text.call1(&JsValue::NULL, &text.into());
+            }
+            ControlFlow::Continue(())
+        };
+        let outcome = generator.generate(std::slice::from_ref(&request), &mut progress).await;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let rest = stream.finish()?;
+        if !rest.is_empty() {
+            let _ = on_text.call1(&JsValue::NULL, &rest.into());
+        }
+        let Completion { tokens, logprobs, stopped } =
+            outcome?.into_iter().flatten().next().unwrap_or_default();
+        let rate = tokens.len() as f64 / (seconds() - began).max(1e-9);
+        self.generator.replace(Some((with_adapter, generator)));
+        to_json(&json!({
+            "text": tokenizer.decode(&tokens)?,
+            "tokens": tokens,
+            "logprobs": logprobs,
+            "finishReason": if stopped { "stop" } else { "length" },
+            "tokensPerSecond": rate,
+        }))
+    }
+}

@@ -1,0 +1,28 @@
+// Sample answers with the verifier's verdict and its reason.
+
+import { h } from "./dom.js";
+import { problem as formula } from "./formula.js";
+import type { AnsweredSample } from "./run-state.js";
+
+const WORDS = { correct: "correct", wrong: "wrong", malformed: "no answer", unverifiable: "cannot be judged" };
+
+export class SampleList {
+  readonly element = h("ol", { class: "samples" });
+
+  draw(task: string, samples: readonly AnsweredSample[]): void {
+    const items = samples.slice(0, 8).map(({ problem, sample }) =>
+      h(
+        "li",
+        { class: "sample" },
+        h("div", { class: "question" }, formula(task, problem), badge(sample.verdict.verdict)),
+        h("pre", { class: "said" }, sample.text || "(nothing)"),
+        h("p", { class: "reason" }, sample.verdict.reason),
+      ),
+    );
+    this.element.replaceChildren(...(items.length > 0 ? items : [h("li", { class: "empty" }, "Answers appear here as they are checked.")]));
+  }
+}
+
+export function badge(verdict: keyof typeof WORDS): HTMLElement {
+  return h("span", { class: `badge ${verdict}` }, WORDS[verdict]);
+}

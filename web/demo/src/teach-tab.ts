@@ -1,0 +1,123 @@
+// Supervised learning from the visitor's own text, then a look at it in the chat.
+
+import { Alert } from "./alert.js";
+import { Chart } from "./chart.js";
+import { button, card, field, h, numberInput, numberOf } from "./dom.js";
+import { duration, rate } from "./format.js";
+import type { Session } from "./session.js";
+import { forChat, parseExamples } from "./teach-data.js";
+
+const SAMPLE = "Q: What is the tallest step of the ladder called?\nA: The top cap. Nobody should stand on it.\n\nQ: Who wrote this page?\nA: Somebody who likes short answers.";
+
+export class TeachTab {
+  readonly panel: HTMLElement;
+  readonly #alert = new Alert();
+  readonly #text = h("textarea", { rows: 10, id: "teach-text", placeholder: SAMPLE, spellcheck: "false" });
+  readonly #count = h("p", { class: "muted", role: "status" }, "Nothing to learn yet.");
+  readonly #steps = numberInput(40, { min: 1, step: 1, id: "teach-steps" });
+  readonly #rate = numberInput(0.0005, { min: 0, step: "any" });
+  readonly #batch = numberInput(4, { min: 1, step: 1 });
+  readonly #rank = numberInput(8, { min: 1, step: 1 });
+  readonly #chart = new Chart("Loss", (value) => value.toFixed(2));
+  readonly #line = h("p", { class: "progress-line", role: "status" });
+  readonly #bar = h("progress", { max: 1, value: 0, "aria-label": "Steps done" });
+  readonly #start = button("Teach", () => void this.#teach(), { class: "primary", id: "teach-start" });
+  readonly #stop = button("Stop", () => this.#abort?.abort(), { disabled: true });
+  readonly #try = button("Try it in the chat", () => this.session.show("chat"), { hidden: true, id: "teach-try" });
+  #abort: AbortController | undefined;
+
+  constructor(private readonly session: Session) {
+    this.#text.addEventListener("input", () => this.#preview());
+    const file = h("input", { type: "file", accept: ".txt,.md,.jsonl,.json", multiple: true });
+    file.addEventListener("change", () => void this.#read([...(file.files ?? [])]));
+    const lesson = card(
+      "What to learn",
+      { class: "drop-text" },
+      field("Text, or questions and answers", this.#text, "Pairs begin with “Q:” and “A:”. Paragraphs of plain text are learned as they are. Lines of JSON work as on the command line."),
+      field("Or files", file, "Text files; you can also drop them on this card."),
+      this.#count,
+      h(
+        "details",
+        {},
+        h("summary", {}, "How to learn"),
+        h("div", { class: "row" }, field("Learning rate", this.#rate), field("Examples a step", this.#batch), field("Rank", this.#rank)),
+      ),
+      h("div", { class: "row" }, field("Steps", this.#steps), h("div", { class: "buttons" }, this.#start, this.#stop)),
+    );
+    lesson.addEventListener("dragover", (event) => event.preventDefault());
+    lesson.addEventListener("drop", (event) => {
+      event.preventDefault();
+      void this.#read([...(event.dataTransfer?.files ?? [])]);
+    });
+    const progress = card("How it goes", {}, h("div", { class: "progress" }, this.#line, this.#bar), this.#chart.element, this.#try);
+    this.panel = h("section", { class: "panel" }, this.#alert.element, h("div", { class: "columns" }, lesson, progress));
+    session.watch(({ model, busy }) => {
+      this.#start.disabled = model === undefined || busy !== undefined;
+      if (!model) this.#line.textContent = "Load a model first, in the tab Model.";
+      else if (busy === undefined && this.#bar.value === 0) this.#line.textContent = `${model.info.name} is ready to learn.`;
+      else if (busy !== undefined && this.#abort === undefined) this.#line.textContent = `Please wait: ${busy}.`;
+    });
+  }
+
+  async #read(files: File[]): Promise<void> {
+    await this.#alert.guard(async () => {
+      const texts = await Promise.all(files.map((file) => file.text()));
+      this.#text.value = [this.#text.value.trim(), ...texts.map((text) => text.trim())].filter(Boolean).join("\n\n");
+      this.#preview();
+    });
+  }
+
+  #preview(): void {
+    try {
+      const { examples, kind } = parseExamples(this.#text.value);
+      this.#count.textContent = examples.length === 0 ? "Nothing to learn yet." : `${examples.length} ${kind}.`;
+    } catch (error) {
+      this.#count.textContent = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  async #teach(): Promise<void> {
+    const { model } = this.session.state;
+    if (!model) return;
+    await this.#alert.guard(async () => {
+      const { examples } = parseExamples(this.#text.value);
+      if (examples.length === 0) {
+        this.#text.focus();
+        throw new Error("there is nothing to learn: paste some text, or questions and answers");
+      }
+      this.#abort = new AbortController();
+      this.#stop.disabled = false;
+      this.#try.hidden = true;
+      const [steps, learningRate, batchSize, rank] = [this.#steps, this.#rate, this.#batch, this.#rank].map(numberOf);
+      const options = {
+        ...(steps !== undefined && { steps }),
+        ...(learningRate !== undefined && { learningRate }),
+        ...(batchSize !== undefined && { batchSize }),
+        ...(rank !== undefined && { rank }),
+        signal: this.#abort.signal,
+      };
+      const losses: number[] = [];
+      const began = performance.now();
+      try {
+        await this.session.occupy("learning from examples", async () => {
+          for await (const step of model.train(model.info.hasChatTemplate ? forChat(examples) : examples, options)) {
+            losses.push(step.loss);
+            this.#bar.value = step.step / step.steps;
+            this.#line.textContent = `Step ${step.step} of ${step.steps} · loss ${step.loss.toFixed(3)} · ${rate(step.tokensPerSecond)}`;
+            this.#chart.draw(losses.map((_, index) => index + 1), [{ label: "", values: losses }]);
+          }
+        });
+        const [first, last] = [losses[0], losses.at(-1)];
+        const change = first === undefined || last === undefined ? "" : `: loss ${first.toFixed(2)} → ${last.toFixed(2)}`;
+        this.#line.textContent = `Learned in ${duration((performance.now() - began) / 1000)}${change}.`;
+      } finally {
+        this.#stop.disabled = true;
+        this.#abort = undefined;
+        if (losses.length > 0) {
+          this.session.update({ trained: true });
+          this.#try.hidden = false;
+        }
+      }
+    });
+  }
+}

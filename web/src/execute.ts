@@ -1,0 +1,163 @@
+// What each command does, on the worker's side.
+
+import { Engine, report as renderReport, tasks, verify } from "./wasm/stepladder.js";
+import { StepladderError } from "./errors.js";
+import { load, type Loaded } from "./engine.js";
+import { listCached, removeCached } from "./files/index.js";
+import { evaluate, ladder, ttrl } from "./learning.js";
+import type { Request } from "./protocol.js";
+import type { RunStore } from "./run-store.js";
+import { listRuns, readRun, removeRun } from "./runs.js";
+import type { LoadProgress } from "./types.js";
+
+/** What the worker holds. */
+export interface Context {
+  engine?: Engine;
+  loaded?: Loaded;
+  /** The store of the last run, for its report. */
+  lastRun?: RunStore;
+  /** Tells the page that the device was lost and set up anew. */
+  recovered?: (message: string) => void;
+}
+
+/** How a command talks while it runs. */
+export interface Hooks {
+  signal: AbortSignal;
+  news: (news: unknown) => void;
+  /** Whether the page asked to pause. */
+  paused: () => boolean;
+  /** Tells the page that the run stands, and waits until it is to go on or to end. */
+  resumed: () => Promise<void>;
+}
+
+/** The engine, or an error if there is none. */
+export function engineOf(context: Context): Engine {
+  if (context.engine === undefined) {
+    throw new StepladderError("disposed", "the model was disposed of", "load it again");
+  }
+  return context.engine;
+}
+
+/** Sets device and model up anew with the adapter from before the device was lost. */
+export async function recover(context: Context): Promise<void> {
+  const old = engineOf(context);
+  const adapter = old.has_adapter() ? old.save_adapter() : [];
+  const { loaded } = context;
+  context.engine = undefined;
+  old.dispose();
+  if (loaded === undefined) return;
+  context.engine = await load(loaded, () => undefined);
+  if (adapter.length > 0) loadAdapter(context.engine, adapter as { name: string; bytes: Uint8Array }[]);
+  context.recovered?.("the GPU was lost; the model was set up anew");
+}
+
+function loadAdapter(engine: Engine, files: readonly { name: string; bytes: Uint8Array }[]): void {
+  const find = (end: string): Uint8Array => {
+    const file = files.find(({ name }) => name.endsWith(end));
+    if (file === undefined) {
+      const hint = "give adapter_config.json and adapter_model.safetensors of a PEFT adapter";
+      throw new StepladderError("usage", `no file ends with ${end}`, hint);
+    }
+    return file.bytes;
+  };
+  engine.load_adapter(find(".json"), find(".safetensors"));
+}
+
+/** Runs `work`, and once more on a device of its own if the first was lost under it. */
+export async function withDevice<Answer>(context: Context, work: (engine: Engine) => Promise<Answer>): Promise<Answer> {
+  try {
+    return await work(engineOf(context));
+  } catch (error) {
+    if ((error as { code?: string }).code !== "device_lost") throw error;
+    await recover(context);
+    return await work(engineOf(context));
+  }
+}
+
+async function report(context: Context, run: string | undefined): Promise<string> {
+  if (run !== undefined) {
+    const { card, log, state } = await readRun(run);
+    if (state !== undefined) return renderReport(card, log, state);
+  } else if (context.lastRun !== undefined) {
+    const [card, state] = [context.lastRun.card, context.lastRun.saved()];
+    if (card !== undefined && state !== undefined) return renderReport(card, context.lastRun.log(), state);
+  }
+  throw new StepladderError("usage", "there is no run to report on", "run ladder() until its first checkpoint");
+}
+
+/** Carries a command out. */
+export async function execute(context: Context, request: Extract<Request, { name: string }>, hooks: Hooks): Promise<unknown> {
+  const parsed = async (text: Promise<string>): Promise<unknown> => JSON.parse(await text);
+  switch (request.name) {
+    case "load": {
+      const loaded = { source: request.asks.source, options: request.asks.options };
+      const news = (progress: LoadProgress): void => hooks.news(progress);
+      context.engine = await load({ ...loaded, options: { ...loaded.options, signal: hooks.signal } }, news);
+      context.loaded = loaded;
+      return JSON.parse(context.engine.info());
+    }
+    case "info":
+      return JSON.parse(engineOf(context).info());
+    case "fit":
+      return JSON.parse(engineOf(context).fit(JSON.stringify(request.asks)));
+    case "generate": {
+      const { prompt, options } = request.asks;
+      return withDevice(context, (engine) => parsed(engine.generate(prompt, JSON.stringify(options), hooks.news)));
+    }
+    case "chat": {
+      const [messages, options] = [JSON.stringify(request.asks.messages), JSON.stringify(request.asks.options)];
+      return withDevice(context, (engine) => parsed(engine.chat(messages, options, hooks.news)));
+    }
+    case "score": {
+      const { text, adapter } = request.asks;
+      return withDevice(context, (engine) => parsed(engine.score(text, adapter)));
+    }
+    case "train": {
+      const lines = request.asks.examples.map((example) => JSON.stringify(example)).join("\n");
+      const options = JSON.stringify(request.asks.options);
+      const news = (step: string): void => hooks.news(JSON.parse(step));
+      await withDevice(context, (engine) => engine.train(lines, options, news));
+      return null;
+    }
+    case "ladder":
+      return ladder(context, request.asks, hooks);
+    case "ttrl":
+      return ttrl(context, request.asks, hooks);
+    case "evaluate":
+      return evaluate(context, request.asks, hooks);
+    case "saveAdapter":
+      return engineOf(context).save_adapter();
+    case "loadAdapter":
+      loadAdapter(engineOf(context), request.asks);
+      return null;
+    case "clearAdapter":
+      engineOf(context).clear_adapter();
+      return null;
+    case "report":
+      return report(context, request.asks.run);
+    case "dispose":
+      context.engine?.dispose();
+      context.lastRun?.close();
+      context.engine = context.loaded = context.lastRun = undefined;
+      return null;
+    case "loseDevice":
+      engineOf(context).lose_device();
+      return null;
+    case "tasks":
+      return JSON.parse(tasks());
+    case "verify": {
+      const { task, options, problem, answer } = request.asks;
+      return JSON.parse(verify(task, JSON.stringify(options), JSON.stringify(problem), answer));
+    }
+    case "runs":
+      return listRuns();
+    case "removeRun":
+      await removeRun(request.asks);
+      return null;
+    case "cached":
+      return listCached();
+    case "removeCached":
+      await removeCached(request.asks);
+      return null;
+  }
+}

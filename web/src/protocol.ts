@@ -1,0 +1,93 @@
+// What the page and the worker say to each other: one map of commands, each with what it asks, what it tells on the way, and
+// what it answers. Everything here survives `postMessage`.
+
+import type { Event, Verdict } from "./events.js";
+import type {
+  CachedModel,
+  Completion,
+  EvaluateOptions,
+  Evaluation,
+  Example,
+  Fit,
+  LadderOptions,
+  LadderResult,
+  LoadOptions,
+  LoadProgress,
+  Message,
+  ModelInfo,
+  Problem,
+  SamplingOptions,
+  Source,
+  StoredRun,
+  TaskInfo,
+  TrainOptions,
+  TrainStep,
+  TtrlOptions,
+  TtrlResult,
+  Workload,
+} from "./types.js";
+
+/** Options as they cross: without what only the caller's side knows. */
+export type Plain<Options> = Omit<Options, "signal" | "onProgress">;
+
+/** A file in memory. */
+export interface NamedBytes {
+  name: string;
+  bytes: Uint8Array;
+}
+
+/** What a command asks, tells on the way (`news`) and answers. */
+interface Exchange<Asks, News, Answers> {
+  asks: Asks;
+  news: News;
+  answers: Answers;
+}
+
+/** Every command there is. */
+export interface Commands {
+  load: Exchange<{ source: Source; options: Plain<LoadOptions> }, LoadProgress, ModelInfo>;
+  info: Exchange<null, never, ModelInfo>;
+  fit: Exchange<Workload, never, Fit>;
+  generate: Exchange<{ prompt: string; options: Plain<SamplingOptions> }, string, Completion>;
+  chat: Exchange<{ messages: readonly Message[]; options: Plain<SamplingOptions> }, string, Completion>;
+  score: Exchange<{ text: string; adapter: boolean }, never, { tokens: number[]; logprobs: number[] }>;
+  train: Exchange<{ examples: readonly Example[]; options: Plain<TrainOptions> }, TrainStep, null>;
+  ladder: Exchange<Plain<LadderOptions>, Event, LadderResult>;
+  ttrl: Exchange<Plain<TtrlOptions>, Event, TtrlResult>;
+  evaluate: Exchange<Plain<EvaluateOptions>, Event, Evaluation>;
+  saveAdapter: Exchange<null, never, NamedBytes[]>;
+  loadAdapter: Exchange<readonly NamedBytes[], never, null>;
+  clearAdapter: Exchange<null, never, null>;
+  report: Exchange<{ run?: string }, never, string>;
+  dispose: Exchange<null, never, null>;
+  loseDevice: Exchange<null, never, null>;
+  tasks: Exchange<null, never, TaskInfo[]>;
+  verify: Exchange<{ task: string; options: Record<string, string>; problem: Problem; answer: string }, never, Verdict>;
+  runs: Exchange<null, never, StoredRun[]>;
+  removeRun: Exchange<string, never, null>;
+  cached: Exchange<null, never, CachedModel[]>;
+  removeCached: Exchange<string, never, null>;
+}
+
+export type CommandName = keyof Commands;
+
+/** From the page to the worker. */
+export type Request =
+  | { [Name in CommandName]: { id: number; name: Name; asks: Commands[Name]["asks"] } }[CommandName]
+  /** About the command `id`, at once, whatever is running: `cancel` ends it, `pause` and `resume` are for runs. */
+  | { id: number; control: "cancel" | "pause" | "resume" };
+
+/** An error as it crosses. */
+export interface PlainError {
+  code: string;
+  message: string;
+  hint: string;
+}
+
+/** From the worker to the page. */
+export type Reply =
+  | { id: number; kind: "news"; news: unknown }
+  | { id: number; kind: "paused" }
+  | { id: number; kind: "done"; answer: unknown }
+  | { id: number; kind: "failed"; error: PlainError }
+  | { kind: "recovered"; message: string };

@@ -1,0 +1,100 @@
+// What the tests share: a list of tests, a server of static files, and one Chromium with WebGPU on its software device.
+
+import { createServer } from "node:http";
+import { readFile, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+/** The repository. */
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Tests by the file that declared them. */
+export const declared = [];
+
+/** Declares a test. It fails by throwing. `seconds` bounds it. */
+export function test(name, body, { seconds = 300 } = {}) {
+  declared.push({ name, body, seconds });
+}
+
+const TYPES = {
+  ".css": "text/css",
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".json": "application/json",
+  ".mjs": "text/javascript",
+  ".wasm": "application/wasm",
+};
+
+/** Serves the folders of `mounts` (path prefix to folder), and `pages` (path to HTML text). */
+export async function serve(mounts, pages = {}) {
+  const server = createServer(async (request, response) => {
+    const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
+    if (path in pages) {
+      response.writeHead(200, { "content-type": "text/html" }).end(pages[path]);
+      return;
+    }
+    if (path === "/favicon.ico") {
+      response.writeHead(204).end();
+      return;
+    }
+    const prefix = Object.keys(mounts).find((prefix) => path.startsWith(prefix));
+    const file = prefix === undefined ? undefined : join(mounts[prefix], normalize(path.slice(prefix.length)));
+    try {
+      const found = file !== undefined && (await stat(file)).isDirectory() ? join(file, "index.html") : file;
+      const body = await readFile(found);
+      response.writeHead(200, { "content-type": TYPES[extname(found)] ?? "application/octet-stream" }).end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
+/** Where Debian, other systems and `STEPLADDER_CHROMIUM` have the browser. */
+function chromiumPath() {
+  const places = [process.env.STEPLADDER_CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+  const found = places.find((path) => path !== undefined && existsSync(path));
+  if (found === undefined) throw new Error("no Chromium: apt-get install chromium, or name one in STEPLADDER_CHROMIUM");
+  return found;
+}
+
+let browser;
+
+/** The browser of all tests. */
+export async function openBrowser() {
+  browser ??= await chromium.launch({
+    executablePath: chromiumPath(),
+    args: ["--headless=new", "--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"],
+  });
+  return browser;
+}
+
+export async function closeBrowser() {
+  await browser?.close();
+}
+
+/** An empty page with the built package under `/dist`, in a profile of its own; `close` ends it. */
+export async function openPage() {
+  const server = await serve({ "/dist/": join(root, "web/dist/"), "/tests/": join(root, "web/tests/") }, { "/": "<!doctype html><title>t</title>" });
+  const context = await (await openBrowser()).newContext();
+  const page = await context.newPage();
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    if (message.type() === "error") errors.push(message.text());
+  });
+  await page.goto(`${server.url}/`);
+  const close = async () => {
+    await context.close();
+    server.close();
+  };
+  return { page, context, server, errors, close };
+}
+
+/** Fails unless `holds`. */
+export function check(holds, message) {
+  if (!holds) throw new Error(message);
+}

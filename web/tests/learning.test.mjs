@@ -1,0 +1,132 @@
+// Training, LADDER, test-time learning and the evaluation on the tiny model in a real browser, with few tokens.
+
+import { check, openPage, test } from "./harness.mjs";
+
+/** Settings of a run that is over in a minute on a CPU. */
+const SHORT = {
+  group_size: 4,
+  prompts_per_step: 2,
+  "variants.per_node": 4,
+  "sampling.max_tokens": 16,
+  "variants.sampling.max_tokens": 24,
+  "evaluation.sampling.max_tokens": 16,
+  "curriculum.refill_rounds": 0,
+  checkpoint_every: 1,
+};
+
+test("training lowers the loss, and the adapter is kept, saved, loaded and cleared", async () => {
+  const { page, close, errors } = await openPage();
+  const seen = await page.evaluate(async () => {
+    const { load } = await import("/dist/index.js");
+    const model = await load("tiny");
+    const examples = Array.from({ length: 8 }, (_, i) => ({ prompt: `?${i + 2}*x=`, completion: "x+x+x" }));
+    const losses = [];
+    for await (const step of model.train(examples, { steps: 8, batchSize: 8, learningRate: 5e-3, rank: 4 })) losses.push(step.loss);
+    const text = async (options) => {
+      let text = "";
+      for await (const chunk of model.generate("?3*x=", { temperature: 0, maxTokens: 8, ...options })) text += chunk.text;
+      return text;
+    };
+    const [trained, base] = [await text({}), await text({ adapter: false })];
+    const trainable = model.info.trainableParameters;
+    const files = await model.adapter.save();
+    await model.adapter.clear();
+    const cleared = await text({});
+    await model.adapter.load(files);
+    const loaded = await text({});
+    await model.dispose();
+    return { losses, trained, base, cleared, loaded, trainable, names: files.map(({ name }) => name) };
+  });
+  check(seen.losses.length === 8 && seen.losses[7] < seen.losses[0] / 2, `losses ${seen.losses}`);
+  check(seen.trained === seen.loaded && seen.base === seen.cleared && seen.trained !== seen.base, JSON.stringify(seen));
+  check(seen.trainable > 0, `${seen.trainable}`);
+  check(seen.names.join() === "adapter_config.json,adapter_model.safetensors", seen.names.join());
+  check(errors.length === 0, errors.join("\n"));
+  await close();
+});
+
+test("a LADDER run ends, reports, and a paused one goes on", async () => {
+  const { page, close } = await openPage();
+  const seen = await page.evaluate(async (settings) => {
+    const { load } = await import("/dist/index.js");
+    const model = await load("tiny");
+    const options = { task: "integral", problems: ["2*x", "3*x^2"], heldOut: ["5*x"], settings, steps: 2, seed: 1 };
+    const run = model.ladder(options);
+    const types = [];
+    let paused = 0;
+    for await (const event of run) {
+      types.push(event.type);
+      if (event.type === "step" && event.step === 1) {
+        await run.pause();
+        paused += 1;
+        await run.resume();
+      }
+    }
+    const result = await run.result;
+    const report = await model.report();
+    await model.dispose();
+    return { types, paused, result, report: report.slice(0, 15), length: report.length };
+  }, SHORT);
+  for (const type of ["started", "variants", "verified", "step", "evaluated", "checkpoint", "finished"]) {
+    check(seen.types.includes(type), `no ${type} in ${seen.types}`);
+  }
+  check(seen.paused === 1 && seen.types.filter((type) => type === "step").length === 2, seen.types.join());
+  check(seen.result.reason === "completed" && seen.result.step === 2, JSON.stringify(seen.result));
+  check(typeof seen.result.before === "number" && typeof seen.result.after === "number", JSON.stringify(seen.result));
+  check(seen.report.toLowerCase().startsWith("<!doctype html>") && seen.length > 5000, seen.report);
+  await close();
+});
+
+test("a run goes on in another page after its own was closed", async () => {
+  const { page, context, server, close } = await openPage();
+  const options = { task: "integral", problems: ["2*x", "3*x^2"], settings: SHORT, steps: 3, seed: 1, run: "closed" };
+  await page.evaluate(async (options) => {
+    const { load } = await import("/dist/index.js");
+    const model = await load("tiny");
+    for await (const event of model.ladder(options)) {
+      // The checkpoint of step 1 was saved before step 2 began.
+      if (event.type === "step" && event.step === 2) return;
+    }
+  }, { ...options });
+  await page.close();
+  const second = await context.newPage();
+  await second.goto(`${server.url}/`);
+  const seen = await second.evaluate(async (options) => {
+    const { load, listRuns, removeRun } = await import("/dist/index.js");
+    const before = await listRuns();
+    const model = await load("tiny");
+    const run = model.ladder({ ...options, resume: true });
+    const events = [];
+    for await (const event of run) events.push(event);
+    const result = await run.result;
+    await model.dispose();
+    const after = await listRuns();
+    await removeRun("closed");
+    return { before, after, result, started: events[0], left: await listRuns() };
+  }, options);
+  check(seen.before.length === 1 && seen.before[0].step >= 1 && !seen.before[0].finished, JSON.stringify(seen.before));
+  check(seen.started.type === "started" && seen.started.resumed_from >= 1, JSON.stringify(seen.started));
+  check(seen.result.step === 3 && seen.after[0].finished && seen.left.length === 0, JSON.stringify(seen));
+  await close();
+});
+
+test("test-time learning answers, the evaluation counts, a task of the page's own is asked", async () => {
+  const { page, close } = await openPage();
+  const seen = await page.evaluate(async (settings) => {
+    const { load } = await import("/dist/index.js");
+    const model = await load("tiny");
+    const run = model.ttrl({ task: "integral", problem: "3*x^2", settings, steps: 1, votes: 4, seed: 1 });
+    const types = [];
+    for await (const event of run) types.push(event.type);
+    const answer = await run.result;
+    const evaluation = await model.evaluate({ task: "integral", problems: ["2*x", "cos(x)"], samples: 2, maxTokens: 16 });
+    const own = await model.evaluate({ task: { module: "/tests/task.mjs" }, problems: ["?2*x="], temperature: 0, maxTokens: 16 });
+    await model.dispose();
+    return { types, answer, evaluation, own };
+  }, SHORT);
+  check(seen.types.at(0) === "started" && seen.types.at(-1) === "finished", seen.types.join());
+  check(seen.answer.votes.reduce((sum, vote) => sum + vote.count, 0) <= 4, JSON.stringify(seen.answer));
+  check(seen.evaluation.n === 2 && seen.evaluation.passAt["1"] >= 0, JSON.stringify(seen.evaluation));
+  check(seen.own.n === 1 && seen.own.passAt["1"] === 1, JSON.stringify(seen.own));
+  await close();
+});

@@ -1,0 +1,122 @@
+// Abort, errors, disposal and lost devices.
+
+import { readFileSync } from "node:fs";
+import { check, openBrowser, openPage, test } from "./harness.mjs";
+
+test("an aborted generation ends soon, and the next one works", async () => {
+  const { page, close } = await openPage();
+  const seen = await page.evaluate(async () => {
+    const { load } = await import("/dist/index.js");
+    const model = await load("tiny");
+    const abort = new AbortController();
+    let error;
+    let pieces = 0;
+    try {
+      for await (const chunk of model.generate("?", { temperature: 1.5, maxTokens: 250, seed: 3, signal: abort.signal })) {
+        pieces += chunk.text.length > 0 ? 1 : 0;
+        abort.abort();
+      }
+    } catch (thrown) {
+      error = { name: thrown.name, code: thrown.code };
+    }
+    let text = "";
+    for await (const chunk of model.generate("?3*x^2=", { temperature: 0, maxTokens: 8 })) text += chunk.text;
+    await model.dispose();
+    return { error, pieces, text };
+  });
+  check(seen.error?.name === "StepladderError" && seen.error.code === "aborted", JSON.stringify(seen));
+  check(seen.text === "x^3", seen.text);
+  await close();
+});
+
+test("errors have a code, name the option and say what to do", async () => {
+  const { page, close } = await openPage();
+  const seen = await page.evaluate(async () => {
+    const { load, verify, tasks } = await import("/dist/index.js");
+    const caught = async (work) => {
+      try {
+        await work();
+        return null;
+      } catch ({ name, code, message, hint }) {
+        return { name, code, message, hint };
+      }
+    };
+    const model = await load("tiny");
+    const drain = async (stream) => {
+      for await (const _ of stream);
+    };
+    const errors = [
+      await caught(() => drain(model.generate("?", { temperature: -1 }))),
+      await caught(() => model.score("x".repeat(10_000))),
+      await caught(() => drain(model.chat([{ role: "user", content: "hi" }]))),
+      await caught(() => model.adapter.save()),
+      await caught(() => model.ladder({ task: "poems", problems: ["x"] }).result),
+    ];
+    await model.dispose();
+    errors.push(await caught(() => model.score("x")));
+    const verdicts = [await verify("integral", "2*x", "x^2 + C"), await verify("integral", "2*x", "x^3")];
+    return { errors, verdicts: verdicts.map(({ verdict }) => verdict), tasks: (await tasks()).map(({ name }) => name) };
+  });
+  check(seen.errors.map((error) => error?.code).join() === "usage,context,usage,usage,usage,disposed", JSON.stringify(seen.errors));
+  check(seen.errors.every(({ name, hint }) => name === "StepladderError" && hint.length > 0), JSON.stringify(seen.errors));
+  check(seen.errors[0].message.startsWith("temperature"), seen.errors[0].message);
+  check(seen.verdicts.join() === "correct,wrong", seen.verdicts.join());
+  check(seen.tasks.join() === "integral,countdown,jsonl", seen.tasks.join());
+  await close();
+});
+
+test("twenty rounds of load and dispose take no more GPU memory than the first", async () => {
+  const { page, close } = await openPage();
+  const session = await (await openBrowser()).newBrowserCDPSession();
+  /** Bytes of the browser's GPU process, where the device's buffers are: the software device has no other memory. */
+  const gpuProcess = async () => {
+    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+    const gpu = processInfo.find(({ type }) => type === "GPU");
+    return 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${gpu.id}/status`, "utf8"))[1]);
+  };
+  // A software device compiles shaders for seconds, so only the rounds that are compared generate.
+  const round = (generates) =>
+    page.evaluate(async (generates) => {
+      const { load } = await import("/dist/index.js");
+      const model = await load("tiny");
+      if (generates) for await (const _ of model.generate("?2*x=", { temperature: 0, maxTokens: 4 }));
+      const fit = await model.fit({ rank: 8, batch: 8, length: 128 });
+      const { gpuBytes } = model.info;
+      await model.dispose();
+      return { gpuBytes, fit };
+    }, generates);
+  const seen = [];
+  for (let at = 0; at < 20; at += 1) seen.push({ ...(await round(at < 2 || at > 17)), process: await gpuProcess() });
+  const { gpuBytes, fit } = seen[0];
+  check(seen.every((other) => other.gpuBytes === gpuBytes) && gpuBytes > 1e6, JSON.stringify(seen));
+  check(fit.fits && fit.weights > 0 && fit.total >= fit.weights + fit.kv, JSON.stringify(fit));
+  // The first rounds fill the process's caches of compiled shaders; a leak would add what a round takes, 18 times.
+  const grown = seen[19].process - seen[1].process;
+  console.log(`      GPU process after 2 and 20 rounds: ${(seen[1].process / 1e6).toFixed(0)} and ${(seen[19].process / 1e6).toFixed(0)} MB`);
+  check(grown < 40e6, `the GPU process grew by ${grown} bytes in 18 rounds`);
+  await close();
+});
+
+test("a lost device is set up anew, and its user is told", async () => {
+  const { page, close } = await openPage();
+  const seen = await page.evaluate(async () => {
+    const { load } = await import("/dist/index.js");
+    const model = await load("tiny");
+    const told = [];
+    model.onRecovered((message) => told.push(message));
+    const examples = [{ prompt: "?2*x=", completion: "x+x" }];
+    for await (const _ of model.train(examples, { steps: 3, learningRate: 5e-3 }));
+    const text = async () => {
+      let text = "";
+      for await (const chunk of model.generate("?2*x=", { temperature: 0, maxTokens: 8 })) text += chunk.text;
+      return text;
+    };
+    const before = await text();
+    await model.loseDevice();
+    const after = await text();
+    await model.dispose();
+    return { told, before, after };
+  });
+  check(seen.told.length === 1 && seen.before === seen.after, JSON.stringify(seen));
+  await close();
+});

@@ -1,0 +1,53 @@
+// Pictures of every tab, light, dark and at phone width, after a short run of each: `npm run screenshots [FOLDER]`.
+import { mkdir } from "node:fs/promises";
+import { closeBrowser } from "./harness.mjs";
+import { openDemo } from "./page.mjs";
+
+const folder = process.argv[2] ?? `${import.meta.dirname}/../screenshots-out`;
+await mkdir(folder, { recursive: true });
+const demo = await openDemo({ viewport: { width: 1240, height: 900 } });
+const { page } = demo;
+
+async function shoot(name) {
+  for (const theme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: theme });
+    await page.waitForTimeout(150);
+    await page.screenshot({ path: `${folder}/${name}-${theme}.png`, fullPage: true });
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.waitForTimeout(250);
+  await page.screenshot({ path: `${folder}/${name}-phone.png`, fullPage: true });
+  await page.setViewportSize({ width: 1240, height: 900 });
+}
+
+await shoot("model-first");
+await demo.loadTiny();
+await page.waitForTimeout(600);
+await shoot("model");
+await demo.tab("Chat");
+await page.getByLabel("Your message").fill("x*cos(2*x)");
+await page.getByRole("button", { name: "Send" }).click();
+await demo.idle();
+await shoot("chat");
+await demo.tab("LADDER");
+await page.locator("#ladder-start").click();
+await demo.idle(400_000);
+await shoot("ladder");
+await demo.tab("TTRL");
+await page.locator("#ttrl-steps").fill("2");
+await page.locator("#ttrl-start").click();
+await demo.idle(200_000);
+await shoot("ttrl");
+await demo.tab("Teach");
+await page.locator("#teach-text").fill("Q: ?5*x^2=\nA: 5*x^3/3\n\nQ: ?x*exp(x)=\nA: x*exp(x)-exp(x)");
+await page.locator("#teach-steps").fill("12");
+await page.locator("#teach-start").click();
+await demo.idle();
+await shoot("teach");
+await demo.close();
+const without = await openDemo({ viewport: { width: 1240, height: 900 }, before: () => Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined }), noGpu: true });
+await without.page.screenshot({ path: `${folder}/without.png`, fullPage: true });
+await without.close();
+await closeBrowser();
+console.log(demo.errors.join("\n") || `pictures are in ${folder}`);
