@@ -106,7 +106,7 @@ test(
     await page.getByLabel("Learning rate").fill("0.01");
     await page.locator("#teach-start").click();
     await page.locator("#teach-try").waitFor({ timeout: 180_000 });
-    const [, first, last] = /loss ([\d.]+) → ([\d.]+)/.exec(await page.locator("#panel-teach .progress-line").innerText());
+    const [, first, last] = /loss (\d+\.\d+) → (\d+\.\d+)/.exec(await page.locator("#panel-teach .progress-line").innerText());
     assert.ok(Number(last) < Number(first) / 2, `loss from ${first} to ${last}`);
     await page.locator("#teach-try").click();
     await page.getByLabel("Temperature").fill("0");
@@ -135,7 +135,7 @@ test(
     assert.match(await entry.innerText(), /step [123] of 4/);
     await next.page.getByRole("button", { name: "Go on with cut-off" }).click();
     await waitFor(line(next.page), "Done.");
-    assert.match(await entry.innerText(), /step 4 of 4.*finished/);
+    await waitFor(entry, /step 4 of 4.*finished/);
     assert.deepEqual(next.errors, []);
   }),
 );
@@ -189,8 +189,8 @@ test(
     const files = await Promise.all(
       names.map(async (name) => {
         const bytes = await readFile(new URL(name, folder));
-        // The token of the variable becomes the attack; the prompt does without it.
-        const buffer = name === "tokenizer.json" ? Buffer.from(renamed(bytes.toString(), "x", tag)) : bytes;
+        // The token of products becomes the attack; the prompt does without it.
+        const buffer = name === "tokenizer.json" ? Buffer.from(renamed(bytes.toString(), "*", tag)) : bytes;
         return { name, mimeType: "", buffer };
       }),
     );
@@ -227,6 +227,8 @@ test(
       await page.getByLabel("A model on the net").fill(`${host.url}/m.gguf`);
       await page.locator("#fetch").click();
     };
+    // The program itself is in the browser's cache from then on.
+    await demo.loadTiny();
     await demo.context.setOffline(true);
     await load();
     await waitFor(alert, /this device is offline/);
@@ -296,6 +298,7 @@ test(
         assert.deepEqual(await page.evaluate(faint), [], `${name}, ${colorScheme}`);
       }
       await page.setViewportSize({ width: 360, height: 740 });
+      await page.waitForTimeout(300);
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is wider than a phone`);
       await page.setViewportSize({ width: 1200, height: 900 });
     }
