@@ -1,4 +1,4 @@
-// Runs the tests of every `*.test.mjs` here, or of those whose names hold an argument; ends with `web: N passed, N failed`.
+// Runs the tests of every `*.test.mjs` here, or those whose file or name holds an argument; ends with `web: N passed, N failed`.
 
 import { readdirSync } from "node:fs";
 import { closeBrowser, declared } from "./harness.mjs";
@@ -7,10 +7,10 @@ const wanted = process.argv.slice(2);
 const files = readdirSync(new URL(".", import.meta.url)).filter((name) => name.endsWith(".test.mjs")).sort();
 let [passed, failed] = [0, 0];
 for (const file of files) {
-  if (wanted.length > 0 && !wanted.some((part) => file.includes(part))) continue;
   declared.length = 0;
   await import(`./${file}`);
   for (const { name, body, seconds } of declared.splice(0)) {
+    if (wanted.length > 0 && !wanted.some((part) => `${file}: ${name}`.includes(part))) continue;
     const began = performance.now();
     let timer;
     try {
