@@ -99,7 +99,7 @@ test(
   visit({}, async (demo, page) => {
     await demo.loadTiny();
     await demo.tab("Teach");
-    await page.locator("#teach-text").fill("Q: ?x^7=\nA: 7*x*x\n\nQ: ?x^7=\nA: 7*x*x");
+    await page.locator("#teach-text").fill("Q: ?x^4=\nA: 7*x*x\n\nQ: ?x^4=\nA: 7*x*x");
     assert.equal(await page.locator("#panel-teach").getByText("2 questions with answers.").count(), 1);
     await page.locator("#teach-steps").fill("40");
     await page.getByText("How to learn").click();
@@ -110,11 +110,11 @@ test(
     assert.ok(Number(last) < Number(first) / 2, `loss from ${first} to ${last}`);
     await page.locator("#teach-try").click();
     await page.getByLabel("Temperature").fill("0");
-    await page.getByLabel("Your message").fill("x^7");
+    await page.getByLabel("Your message").fill("x^4");
     await page.getByLabel("Your message").press("Enter");
     await waitFor(page.locator(".answer h4").nth(1), "tokens/s");
     const [base, adapted] = await page.locator(".answer .said").allInnerTexts();
-    assert.equal(base, "x^8/8");
+    assert.equal(base, "x^5/5");
     assert.equal(adapted, "7*x*x");
   }),
 );
