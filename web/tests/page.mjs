@@ -11,9 +11,9 @@ export const POLICY =
   "connect-src 'self' https: http://127.0.0.1:*; base-uri 'none'; form-action 'none'";
 
 /** Opens the page in a profile of its own, or as another tab of `context` at `url`. */
-export async function openDemo({ viewport, before, noGpu = false, context, url } = {}) {
+export async function openDemo({ viewport, before, change, noGpu = false, context, url } = {}) {
   if (!existsSync(built)) throw new Error("the page is not built: run `npm run build` and `npm run demo:build` in web/");
-  const server = url === undefined ? await serve(built, { "Content-Security-Policy": POLICY }) : undefined;
+  const server = url === undefined ? await serve(built, { "Content-Security-Policy": POLICY, "Cache-Control": "max-age=600" }, change) : undefined;
   const profile = context ?? (await (await openBrowser()).newContext({ viewport: viewport ?? { width: 1200, height: 900 } }));
   const page = await profile.newPage();
   if (before) await page.addInitScript(before);

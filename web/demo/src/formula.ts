@@ -3,13 +3,12 @@
 import katex from "katex";
 import "katex/dist/katex.min.css";
 import { h } from "./dom.js";
-import { toLatex } from "./latex.js";
+import { integralLatex, toLatex } from "./latex.js";
 
 /** A problem as a formula where its task is about integrals and the notation is understood, otherwise as text. */
 export function problem(task: string, text: string): HTMLElement {
-  const latex = task === "integral" ? toLatex(text) : undefined;
-  const sum = latex !== undefined && /[+-]/.test(latex.slice(1).replace(/\{[^{}]*\}|\\left\(.*?\\right\)/g, ""));
-  return latex === undefined ? plain(text) : typeset(`\\int ${sum ? `\\left(${latex}\\right)` : latex}\\,dx`, text);
+  const latex = task === "integral" ? integralLatex(text) : undefined;
+  return latex === undefined ? plain(text) : typeset(latex, text);
 }
 
 /** An answer, with the same care. */

@@ -33,7 +33,7 @@ export class LadderForm {
       "What to climb",
       {},
       this.#task.element,
-      field("Problems, one a line", this.#problems, "Hard ones: the model makes its own easier variants. Lines of JSON may add level and answer."),
+      field("Problems, one a line", this.#problems, "Hard ones: the model makes its own easier variants. A level may follow as [level 6]; lines of JSON may hold an answer too."),
       h(
         "details",
         {},
@@ -83,6 +83,6 @@ export class LadderForm {
     this.#problems.placeholder = PLACEHOLDERS[task] ?? "";
     // Bundled problems are integrals; another task starts from the visitor's own.
     if (task === "integral" || !this.#prepared) return;
-    if (this.#problems.value.startsWith('{"problem":"')) this.#problems.value = this.#heldOut.value = "";
+    if (this.#problems.value.includes("[level ")) this.#problems.value = this.#heldOut.value = "";
   }
 }

@@ -25,13 +25,13 @@ export class LadderTab {
   readonly #stop = button("Stop", () => void this.#alert.guard(async () => this.#run?.stop()), { disabled: true, id: "ladder-stop" });
   readonly #form: LadderForm;
   readonly #comparison = new BeforeAfter();
-  readonly #view = new RunView(this.#comparison.element);
   readonly #stored = h("ul", { class: "list" });
   readonly #storedCard = card("Runs kept in this browser", { class: "stored" }, this.#stored);
   readonly #adapter = button("Download the adapter", () => void this.#alert.guard(() => this.#saveAdapter()), { id: "ladder-adapter" });
   readonly #report = button("Download the report", () => void this.#alert.guard(() => this.#saveReport()), { id: "ladder-report" });
   readonly #chat = button("Compare in the chat", () => this.session.show("chat"), { class: "quiet" });
   readonly #downloads = h("div", { class: "buttons" }, this.#adapter, this.#report, this.#chat);
+  readonly #view = new RunView(h("div", { class: "stage" }, this.#downloads, this.#comparison.element));
   #run: Run<LadderResult> | undefined;
   #paused = false;
   #runs: StoredRun[] = [];
@@ -47,7 +47,7 @@ export class LadderTab {
       { class: "panel ladder" },
       this.#alert.element,
       h("div", { class: "aside" }, this.#form.element, this.#storedCard),
-      h("div", { class: "stage" }, this.#view.element, this.#downloads),
+      h("div", { class: "stage" }, this.#view.element),
     );
     this.#view.say("Load a model first, in the tab Model.");
     session.watch(({ model, busy }) => {

@@ -16,17 +16,28 @@ type Kind = "sum" | "product" | "negative" | "power" | "atom";
 interface Piece {
   text: string;
   kind: Kind;
+  call?: { name: string; argument: string };
 }
 
 class Unknown extends Error {}
 
 /** LaTeX of an expression, or nothing if it is not one. */
 export function toLatex(source: string): string | undefined {
+  return parse(source)?.text;
+}
+
+/** LaTeX of the integral of an expression over x. */
+export function integralLatex(source: string): string | undefined {
+  const piece = parse(source);
+  return piece && `\\int ${piece.kind === "sum" ? wrapped(piece) : piece.text}\\,dx`;
+}
+
+function parse(source: string): Piece | undefined {
   if (source.length > LONGEST) return undefined;
   try {
     const parser = new Parser(tokens(source));
-    const { text } = parser.sum(0);
-    return parser.done ? text : undefined;
+    const piece = parser.sum(0);
+    return parser.done ? piece : undefined;
   } catch (error) {
     if (error instanceof Unknown) return undefined;
     throw error;
@@ -92,9 +103,8 @@ class Parser {
     const base = this.#atom(depth);
     if (!this.#take("^")) return base;
     const exponent = this.#signed(depth + 1).text;
-    const called = /^(\\[a-z]+)\\left\((.*)\\right\)$/s.exec(base.text);
-    // sin(x)^2 is read as the square of the sine.
-    if (called && base.kind === "power") return { text: `${called[1]}^{${exponent}}\\left(${called[2]}\\right)`, kind: "power" };
+    // sin(x)^2 is written as the square of the sine.
+    if (base.call) return { text: `${base.call.name}^{${exponent}}${base.call.argument}`, kind: "power" };
     return { text: `${base.kind === "atom" ? base.text : wrapped(base)}^{${exponent}}`, kind: "power" };
   }
 
@@ -122,7 +132,8 @@ class Parser {
     if (name === "abs") return { text: `\\left|${inner}\\right|`, kind: "atom" };
     const known = Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined;
     if (known === undefined) throw new Unknown();
-    return { text: `${known}\\left(${inner}\\right)`, kind: "power" };
+    const argument = parenthesised(inner);
+    return { text: `${known}${argument}`, kind: "power", call: { name: known, argument } };
   }
 
   #startsFactor(): boolean {
@@ -137,7 +148,12 @@ class Parser {
 }
 
 function wrapped(piece: Piece): string {
-  return `\\left(${piece.text}\\right)`;
+  return parenthesised(piece.text);
+}
+
+/** Parentheses that grow only where there is something tall. */
+function parenthesised(text: string): string {
+  return /\\frac|\^/.test(text) ? `\\left(${text}\\right)` : `(${text})`;
 }
 
 function joined(left: Piece, right: Piece): Piece {

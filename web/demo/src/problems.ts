@@ -4,14 +4,17 @@ import type { Problem } from "stepladder";
 import heldOutText from "../../../models/tiny/problems_heldout.jsonl?raw";
 import trainText from "../../../models/tiny/problems_train.jsonl?raw";
 
-/** Reads lines: JSON objects as in a problems file, or just the problem. */
+/** Reads lines: JSON objects as in a problems file, or just the problem, with `[level N]` after it if one is known. */
 export function parseProblems(text: string): Problem[] {
   return text
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "")
     .map((line, index) => {
-      if (!line.startsWith("{")) return { problem: line };
+      if (!line.startsWith("{")) {
+        const levelled = /^(.*\S)\s+\[level (\d+)\]$/.exec(line);
+        return levelled ? { problem: levelled[1] ?? "", level: Number(levelled[2]) } : { problem: line };
+      }
       let value: unknown;
       try {
         value = JSON.parse(line);
@@ -33,7 +36,7 @@ export function thinned<Item>(list: readonly Item[], size: number): Item[] {
   return Array.from({ length: Math.min(size, list.length) }, (_, index) => list[Math.floor(index * step)] as Item);
 }
 
-/** Problems as a text field holds them; levels and answers stay. */
+/** Problems as a text field holds them. */
 export function asText(problems: readonly Problem[]): string {
-  return problems.map((problem) => (problem.answer === undefined && problem.level === undefined ? problem.problem : JSON.stringify(problem))).join("\n");
+  return problems.map(({ problem, level }) => (level === undefined ? problem : `${problem}  [level ${level}]`)).join("\n");
 }

@@ -6,7 +6,7 @@ import { problem as formula } from "./formula.js";
 import { percent } from "./format.js";
 import type { TreeNode } from "./run-state.js";
 
-const NODE = { width: 178, height: 58, gapX: 46, gapY: 12 };
+const NODE = { width: 212, height: 58, gapX: 46, gapY: 12 };
 const MOST = 120;
 
 export class TreeView {
