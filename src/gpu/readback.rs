@@ -90,6 +90,8 @@ impl Pending {
         match self.mapped.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
+                #[cfg(target_arch = "wasm32")]
+                next_task().await;
                 gpu.check()?;
                 return Err(failed(error.to_string()));
             }
@@ -106,6 +108,22 @@ impl Pending {
         gpu.staging.give(self.staging);
         Ok(bytes)
     }
+}
+
+/// Lets the event loop go round once: a lost device rejects its mappings first and says afterwards that it is lost.
+#[cfg(target_arch = "wasm32")]
+async fn next_task() {
+    use wasm_bindgen::JsCast;
+    let promise = js_sys::Promise::new(&mut |resolve, _| {
+        let timer = js_sys::Reflect::get(&js_sys::global(), &"setTimeout".into());
+        match timer.map(JsCast::dyn_into::<js_sys::Function>) {
+            Ok(Ok(timer)) if timer.call2(&js_sys::global(), &resolve, &20.into()).is_ok() => {}
+            // Without timers there is nothing to wait for.
+            _ => drop(resolve.call0(&wasm_bindgen::JsValue::UNDEFINED)),
+        }
+    });
+    // It is never rejected.
+    drop(wasm_bindgen_futures::JsFuture::from(promise).await);
 }
 
 pub(super) fn read_raw_later(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Pending {

@@ -1,14 +1,14 @@
-// The examples of the package's page, as written.
+// The examples of the package's page and of the repository's, as written.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { check, openBrowser, root, serve, test } from "./harness.mjs";
 
-const readme = readFileSync(join(root, "web/README.md"), "utf8");
-const examples = [...readme.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code);
+const pages = ["web/README.md", "README.md"].map((page) => readFileSync(join(root, page), "utf8"));
+const examples = pages.flatMap((page) => [...page.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code));
 
-test("the page has examples of at most ten lines", () => {
-  check(examples.length >= 3, `${examples.length} examples`);
+test("the pages have examples of at most ten lines", () => {
+  check(examples.length >= 4, `${examples.length} examples`);
   for (const code of examples) check(code.trimEnd().split("\n").length <= 10, code);
 });
 
