@@ -97,9 +97,7 @@ impl Opened {
 
     /// Words prompts as `style` says, or as the model's chat template does.
     pub(super) fn worded(mut self, style: Option<PromptStyle>) -> Self {
-        let Language { tokenizer, chat, end, .. } = &*self.language;
-        let (tokenizer, chat, end) = (tokenizer.clone(), chat.clone(), *end);
-        self.language = Arc::new(Language { tokenizer, chat, style, end });
+        self.language = Arc::new(self.language.worded(style));
         self
     }
 

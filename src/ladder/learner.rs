@@ -139,6 +139,11 @@ pub struct Language {
 }
 
 impl Language {
+    /// The same that words prompts as `style` says, or without one as the model's chat template does.
+    pub fn worded(&self, style: Option<PromptStyle>) -> Self {
+        Self { tokenizer: self.tokenizer.clone(), chat: self.chat.clone(), style, end: self.end }
+    }
+
     /// How the model's prompts are worded.
     pub fn style(&self) -> PromptStyle {
         let usual = if self.chat.is_some() { PromptStyle::Instruct } else { PromptStyle::Terse };

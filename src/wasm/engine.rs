@@ -60,7 +60,7 @@ impl Engine {
         let fit = Fit::new(&config, &*source, None, context, &Workload::default());
         fit.check(&name, gpu.available_bytes(), gpu.max_binding_bytes())?;
         let end = config.eos_token_ids.first().copied();
-        let language = Arc::new(Language { tokenizer, chat: chat_template, end });
+        let language = Arc::new(Language { tokenizer, chat: chat_template, style: None, end });
         let mut report = |done: u64, total: u64| {
             // Progress is a courtesy: a listener that throws does not stop the load.
             let _ = progress.call2(&JsValue::NULL, &(done as f64).into(), &(total as f64).into());

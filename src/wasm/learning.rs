@@ -237,13 +237,15 @@ impl Engine {
 
     fn learner(&self, adapter: &AdapterFile, purpose: Option<Purpose<'_>>) -> Result<Learner> {
         let settings = LearnerSettings::default();
+        let mut language = Arc::clone(&self.language);
         if let Some((run, task, problems)) = purpose {
+            language = Arc::new(language.worded(run.prompt_style));
             let (context, layout) =
                 (self.model.context(), adapter::layout(self.model.config(), &adapter.config)?);
-            let workload = settings.run(run, &self.language, task, problems, layout, context)?;
+            let workload = settings.run(run, &language, task, problems, layout, context)?;
             self.check_memory("the run", &workload)?;
         }
-        let (model, language) = (Arc::clone(&self.model), Arc::clone(&self.language));
+        let model = Arc::clone(&self.model);
         Learner::new(self.name.clone(), model, language, adapter, settings, Arc::clone(&self.cancel))
     }
 
