@@ -110,6 +110,7 @@ export class LadderTab {
     } else {
       await this.#run.resume();
       this.#view.say("Going on …");
+      this.#view.goOn();
     }
     this.#pause.disabled = this.#run === undefined;
   }

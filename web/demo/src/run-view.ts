@@ -27,6 +27,7 @@ export class RunView {
   #chosen: number | undefined;
   #scheduled = false;
   #announced = 0;
+  #said = false;
 
   constructor(before?: HTMLElement) {
     this.element = h(
@@ -45,6 +46,7 @@ export class RunView {
     this.state = new RunState();
     this.#chosen = undefined;
     this.#announced = 0;
+    this.#said = false;
     this.#draw();
   }
 
@@ -59,8 +61,15 @@ export class RunView {
     });
   }
 
+  /** Shows a text that stays, whatever events are still on their way, until `goOn` or `reset`. */
   say(text: string): void {
+    this.#said = true;
     this.#line.textContent = text;
+  }
+
+  /** Lets the progress line follow the events again. */
+  goOn(): void {
+    this.#said = false;
   }
 
   #draw(): void {
@@ -70,10 +79,10 @@ export class RunView {
     this.#bar.value = last ? last.step / Math.max(1, last.steps) : 0;
     // Screen readers hear of steps, not of every answer.
     const now = performance.now();
-    if (state.finished === undefined && now - this.#announced > 900) {
+    if (!this.#said && state.finished === undefined && now - this.#announced > 900) {
       this.#announced = now;
       const left = last ? ` · about ${duration(last.remaining)} left` : "";
-      this.say(`${last ? `Step ${last.step} of ${last.steps} · ` : ""}${state.activity}${left}`);
+      this.#line.textContent = `${last ? `Step ${last.step} of ${last.steps} · ` : ""}${state.activity}${left}`;
     }
     const one = (values: (number | null)[]) => [{ label: "", values }];
     this.#reward.draw(steps, one(state.steps.map((step) => step.reward_mean)));
