@@ -1,7 +1,7 @@
 //! What sampling and training ask of the device, against committed counts: a change that makes the same work dearer is seen here.
 //!
 //! The counts are exact and depend on nothing but the program and the kind of adapter. After a change that was meant,
-//! `STEPLADDER_WRITE_WORK=1 cargo test --test work` writes the file anew; the difference belongs into the commit.
+//! `UPDATE=1 cargo test --test work` writes the file anew; the difference belongs into the commit.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fixture_models;
@@ -87,7 +87,7 @@ fn measure(model: &str) -> BTreeMap<String, Taken> {
 #[test]
 fn the_same_work_takes_what_it_took() {
     let found: BTreeMap<&str, _> = ["llama", "qwen3"].map(|model| (model, measure(model))).into();
-    if std::env::var_os("STEPLADDER_WRITE_WORK").is_some() {
+    if std::env::var_os("UPDATE").is_some() {
         std::fs::write(FILE, serde_json::to_string_pretty(&found).unwrap() + "\n").unwrap();
     }
     let text = std::fs::read_to_string(FILE).unwrap();

@@ -2,20 +2,11 @@
 // goes on after the tab was closed.
 
 import { StepladderError } from "./errors.js";
-
-/** A file of the private file system, as workers may use it (`FileSystemSyncAccessHandle`; the page's types lack it). */
-export interface SyncHandle {
-  read(into: Uint8Array, options: { at: number }): number;
-  write(bytes: Uint8Array, options: { at: number }): number;
-  truncate(size: number): void;
-  getSize(): number;
-  flush(): void;
-  close(): void;
-}
+import type { SyncFile } from "./files/store.js";
 
 /** Takes a file for this worker alone. */
-export function syncHandle(file: FileSystemFileHandle): Promise<SyncHandle> {
-  return (file as FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> }).createSyncAccessHandle();
+export function syncHandle(file: FileSystemFileHandle): Promise<SyncFile> {
+  return (file as FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncFile> }).createSyncAccessHandle();
 }
 
 /** What the engine and `execute.ts` need of a store; synchronous, because the engine's loop is. */
@@ -77,7 +68,7 @@ export function readSlot(slot: Uint8Array): { sequence: number; state: Uint8Arra
   return state.length === length && checksum(state) === sum ? { sequence, state } : undefined;
 }
 
-function readAll(handle: SyncHandle): Uint8Array {
+function readAll(handle: SyncFile): Uint8Array {
   const bytes = new Uint8Array(handle.getSize());
   handle.read(bytes, { at: 0 });
   return bytes;
@@ -86,12 +77,12 @@ function readAll(handle: SyncHandle): Uint8Array {
 /** A run in the private file system. Checkpoints go to two slots in turn, so that one is always whole. */
 export class OpfsRunStore implements RunStore {
   card: string | undefined;
-  readonly #log: SyncHandle;
-  readonly #slots: [SyncHandle, SyncHandle];
+  readonly #log: SyncFile;
+  readonly #slots: [SyncFile, SyncFile];
   #sequence = 0;
   #state: Uint8Array | undefined;
 
-  private constructor(log: SyncHandle, slots: [SyncHandle, SyncHandle]) {
+  private constructor(log: SyncFile, slots: [SyncFile, SyncFile]) {
     this.#log = log;
     this.#slots = slots;
     for (const slot of slots) {
@@ -105,7 +96,7 @@ export class OpfsRunStore implements RunStore {
 
   /** Opens the folder of a run; it belongs to this worker until `close`. */
   static async open(folder: FileSystemDirectoryHandle): Promise<OpfsRunStore> {
-    const open: SyncHandle[] = [];
+    const open: SyncFile[] = [];
     try {
       for (const name of ["events.jsonl", "state-0", "state-1"]) {
         const file = await folder.getFileHandle(name, { create: true });
@@ -116,7 +107,7 @@ export class OpfsRunStore implements RunStore {
       const hint = "close the other tab that works on this run, or choose another name";
       throw new StepladderError("storage", `the run's files cannot be opened: ${String(cause)}`, hint, { cause });
     }
-    const [log, one, two] = open as [SyncHandle, SyncHandle, SyncHandle];
+    const [log, one, two] = open as [SyncFile, SyncFile, SyncFile];
     return new OpfsRunStore(log, [one, two]);
   }
 
@@ -153,7 +144,7 @@ export class OpfsRunStore implements RunStore {
     for (const handle of [this.#log, ...this.#slots]) handle.close();
   }
 
-  #write(handle: SyncHandle, bytes: Uint8Array, at: number): void {
+  #write(handle: SyncFile, bytes: Uint8Array, at: number): void {
     let written = 0;
     try {
       written = handle.write(bytes, { at });
