@@ -30,7 +30,7 @@ fn every_choice_gives_pytorchs_numbers() {
             let gpu = gpu(software);
             for product in [Product::Forward, Product::BackwardX] {
                 for m in ROW_CLASSES {
-                    gpu.choose(&choice_key(product, Format::F32, m), index);
+                    gpu.choose(&choice_key(product, Format::F32, software, m), index);
                 }
             }
             let model = load_on(gpu, "llama", &mut Folder::open(folder("llama")).unwrap(), None);
@@ -58,7 +58,7 @@ fn tuning_chooses_known_tiles_and_measures_only_what_is_not_known() {
         assert_eq!(gpu.choice(key), index);
         assert!(index < 8);
     }
-    let key = choice_key(Product::Forward, Format::F32, 64);
+    let key = choice_key(Product::Forward, Format::F32, true, 64);
     known.insert(key.clone(), 2);
     block_on(tune(&gpu, &[Format::F32], &mut known)).unwrap();
     assert_eq!((gpu.choice(&key), known[&key]), (2, 2));

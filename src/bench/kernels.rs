@@ -79,11 +79,11 @@ impl Maker<'_> {
             let cost = Cost { flops: (2 * m * n * k) as f64, bytes: w.bytes() as f64 + bytes(&[&x, &y]) };
             let format = model::name(format);
             let shape = format!("{m} x {k} -> {n}, {format}");
-            self.add("matmul/forward", shape, cost, &y, |rec| matmul::forward(rec, &w, &x, &y, false))?;
+            self.add("matmul/forward", shape, cost, &y, |rec| matmul::forward(rec, &w, &x, &y, None, false))?;
             if backward {
                 let shape = format!("{m} x {n} -> {k}, {format}");
                 self.add("matmul/backward_x", shape, cost, &x, |rec| {
-                    matmul::backward_x(rec, &w, &y, &x, false)
+                    matmul::backward_x(rec, &w, &y, &x, None, false)
                 })?;
             }
         }

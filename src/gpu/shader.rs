@@ -72,6 +72,8 @@ includes![
     "weight_q4",
     "product_f32",
     "product_f16",
+    "plain",
+    "adapted",
     "random"
 ];
 

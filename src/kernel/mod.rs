@@ -40,7 +40,9 @@ pub mod gather;
 pub mod gemm;
 pub mod kv_write;
 pub mod log_softmax;
+pub mod lora;
 pub mod matmul;
+pub mod matmul_tiled;
 pub mod peak;
 pub mod rms_norm;
 pub mod rope;
@@ -69,6 +71,7 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         gemm::variants(),
         kv_write::variants(),
         log_softmax::variants(),
+        lora::variants(),
         matmul::variants(),
         peak::variants(),
         rms_norm::variants(),

@@ -11,6 +11,7 @@ mod attention;
 mod case;
 mod decode;
 mod gradients;
+mod lora;
 mod matmul;
 mod mutation;
 mod peak;
@@ -40,7 +41,9 @@ const TABLE: &[Row] = &[
     ("gemm", update::gemm),
     ("kv_write", decode::kv_write),
     ("log_softmax", rows::log_softmax),
+    ("lora", lora::down),
     ("matmul", matmul::cases),
+    ("matmul_tiled", matmul::tiled),
     ("peak", peak::cases),
     ("rms_norm", rows::rms_norm),
     ("rope", rows::rope),
