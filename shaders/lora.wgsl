@@ -4,6 +4,7 @@
 // Grid: down: a thread owns TM rows and TN columns. down_shared: a workgroup does; its threads share out l, so that
 // neighbours read neighbouring numbers, and add up in a fixed order. Reference: tests/reference/lora.rs
 //! use grid
+//! use share
 struct Params {
     m: u32, k: u32,
     rank0: u32, rank1: u32, rank2: u32,
@@ -62,8 +63,6 @@ fn down(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
 }
 
-var<workgroup> partial: array<f32, WG * TM * TN>;   // [TM * TN, WG]
-
 @compute @workgroup_size(WG)
 fn down_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
                @builtin(local_invocation_index) thread: u32) {
@@ -92,15 +91,13 @@ fn down_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     }
     for (var i = 0u; i < TM; i++) { // unroll
         for (var j = 0u; j < TN; j++) { // unroll
-            partial[(i * TN + j) * WG + thread] = sum[i * TN + j];
+            parts[(i * TN + j) * WG + thread] = sum[i * TN + j];
         }
     }
-    workgroupBarrier();
-    let j = thread % TN;
+    let total = shared_sum(thread);
     let i = thread / TN;
+    let j = thread % TN;
     if i >= TM || row + i >= p.m || col + j >= columns() { return; } // guard, no barrier follows
-    var total = 0.0;
-    for (var l = 0u; l < WG; l++) { total += partial[thread * WG + l]; }
     let to = site(col + j);
     t[to.y + (row + i) * to.z] = total;
 }

@@ -10,6 +10,7 @@
 // (product_f32, product_f16). backward_x is always f32: gradients span more powers of two than f16 has, and the small ones
 // would be lost. Reference: tests/reference/matmul.rs
 //! use grid
+//! use share
 struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32, rank: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;   // [m, k / 4]
@@ -54,8 +55,6 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     }
 }
 
-var<workgroup> partial: array<f32, WG * TM * TN>;   // [TM * TN, WG]
-
 @compute @workgroup_size(WG)
 fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
                @builtin(local_invocation_index) thread: u32) {
@@ -82,17 +81,14 @@ fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     }
     for (var i = 0u; i < TM; i++) { // unroll
         for (var j = 0u; j < TN; j++) { // unroll
-            partial[(i * TN + j) * WG + thread] = sum[i * TN + j];
+            parts[(i * TN + j) * WG + thread] = sum[i * TN + j];
         }
     }
-    workgroupBarrier();
+    let total = shared_sum(thread);
     let j = thread % TN;
     if thread >= TM * TN || row + thread / TN >= p.m || col + j >= p.n { return; } // guard, no barrier follows
-    var total = 0.0;
-    for (var i = 0u; i < WG; i++) { total += partial[thread * WG + i]; }
-    total += adapted(row + thread / TN, col + j);
     let at = (row + thread / TN) * p.stride + p.row0 + col + j;
-    y[at] = total + select(0.0, y[at], p.accumulate != 0u);
+    y[at] = total + adapted(row + thread / TN, col + j) + select(0.0, y[at], p.accumulate != 0u);
 }
 
 @compute @workgroup_size(WG)

@@ -65,6 +65,7 @@ includes![
     "grid",
     "reduce",
     "reduce_subgroups",
+    "share",
     "weight_f32",
     "weight_f16",
     "weight_q8",

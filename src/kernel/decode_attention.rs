@@ -2,7 +2,7 @@
 //! Reference: tests/reference/decode_attention.rs.
 
 use super::attention::{HEAD_DIMS, Heads};
-use super::{GROUP, word};
+use super::{GROUP, SHARED_NUMBERS, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 
@@ -43,9 +43,6 @@ impl Split {
         Variant::constants(&constants)
     }
 }
-
-/// f32 numbers in the workgroup memory that every WebGPU device has.
-const SHARED_NUMBERS: usize = 4096;
 
 /// Tokens of a cache page.
 pub const PAGE: usize = 16;

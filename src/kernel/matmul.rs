@@ -1,7 +1,7 @@
 //! Products with a stored weight matrix. Shader: shaders/matmul.wgsl. Reference: tests/reference/matmul.rs.
 
 use super::weight::{Format, Weight};
-use super::{GROUP, matmul_tiled, word};
+use super::{GROUP, SHARED_NUMBERS, matmul_tiled, word};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Kernel, Recorder, Variant, groups_for};
 
@@ -106,17 +106,18 @@ impl Tile {
         let tile = |kernel, group, rows, cols| Self { kernel, group, rows, cols, share: 1, block: None };
         let forward = |(group, most, cols)| tile(FORWARD, group, rows(m, most), cols);
         let backward = |(group, most, cols)| tile(BACKWARD_X, group, rows(m, most), cols);
+        let few = |(group, most): (usize, usize)| {
+            let tall = m.next_power_of_two();
+            // In the end a thread takes each result; the parts of all lie in workgroup memory, one more for each thread.
+            let room = (group / tall).min((SHARED_NUMBERS - group) / (group * tall));
+            Self { share: group, ..tile(FORWARD_FEW, group, tall, rows(room, most)) }
+        };
         match (product, software) {
             (Product::Forward, true) => {
                 [(16, 8, 16), (16, 8, 8), (32, 8, 4), (16, 4, 16)].map(forward).to_vec()
             }
             (Product::Forward, false) if m <= FEW => {
-                [(wide, 4), (32, 4), (128, 4), (wide, 2), (32, 8), (32, 2)]
-                    .map(|(group, cols)| Self {
-                        share: group,
-                        ..tile(FORWARD_FEW, group, m.next_power_of_two(), cols)
-                    })
-                    .to_vec()
+                [(wide, 4), (32, 4), (128, 4), (wide, 2), (32, 8), (32, 2)].map(few).to_vec()
             }
             (Product::Forward, false) => [
                 matmul_tiled::candidates(product, m),

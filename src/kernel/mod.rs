@@ -59,6 +59,9 @@ const GROUP: u32 = 64;
 /// Threads of a workgroup that reduces a row together.
 const REDUCE_GROUP: u32 = 64;
 
+/// f32 numbers in the workgroup memory that every WebGPU device has.
+const SHARED_NUMBERS: usize = 4096;
+
 /// Every kernel in every variant that the program may ask for.
 pub fn all() -> Vec<(Kernel, Variant)> {
     let plain = [
