@@ -75,4 +75,4 @@ bench: build ## kernels, decoding and training on this machine's GPU, with fract
 
 clean: ## remove what was built here (not the model cache)
 	cargo clean
-	rm -rf scripts/tint/node_modules web/node_modules web/src/wasm web/dist web/dist-demo web/*.tgz
+	rm -rf scripts/tint/node_modules web/node_modules web/src/wasm web/tests/wasm web/dist web/dist-demo web/*.tgz

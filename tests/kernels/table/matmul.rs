@@ -5,8 +5,8 @@ use stepladder::gpu::Gpu;
 use stepladder::kernel::weight::{Format, Weight};
 use stepladder::kernel::{embed, matmul};
 
-use crate::case::Case;
-use crate::common::{Dtype, Policy, Random, read, read_words, run, wide, words};
+use super::case::Case;
+use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference;
 
 /// A packed random matrix and the values that it stands for.
@@ -198,26 +198,6 @@ fn wide_range(random: &mut Random, w: &Packed, m: usize) -> Case {
     let w = w.clone();
     case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], false));
     case
-}
-
-/// A product of ones with weights that f16 cannot hold.
-pub(crate) fn large_weights(gpu: &Gpu, k: usize) -> f32 {
-    let w = Weight::new(gpu, "w", Format::F32, 1, k).unwrap();
-    w.write_rows(gpu, 0, &words(&vec![1e6; k]), &[]).unwrap();
-    let x = gpu.upload("x", &[1, k], &vec![1f32; k]).unwrap();
-    let y = gpu.buffer("y", &[1, 1]).unwrap();
-    run(gpu, |rec| matmul::forward(rec, &w, &x, &y, false)).unwrap();
-    read(gpu, &y)[0]
-}
-
-/// The words of one product on `gpu`, the same on every call.
-pub(crate) fn sample_product(gpu: &Gpu, m: usize) -> Vec<u32> {
-    let (mut random, n, k) = (Random::new(14), 30, 96);
-    let w = Packed::random(&mut random, Format::F32, n, k).upload(gpu).unwrap();
-    let x = gpu.upload("x", &[m, k], &random.normal(m * k)).unwrap();
-    let y = gpu.buffer("y", &[m, n]).unwrap();
-    run(gpu, |rec| matmul::forward(rec, &w, &x, &y, false)).unwrap();
-    read_words(gpu, &y)
 }
 
 /// Matrices of several parts where a binding holds a few rows of them.
