@@ -24,7 +24,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     if row >= p.m { return; } // guard
     var sum: array<f32, TM * TN>;
     for (var l = 0u; l < p.k; l++) {
-        var right: array<f32, TN>;
+        var right = array<f32, TN>();
         for (var j = 0u; j < TN; j++) { // unroll
             right[j] = b[l * p.b_row + min(col + j, p.n - 1u) * p.b_col];
         }
