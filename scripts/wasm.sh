@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the crate for browsers and Node: web/src/wasm gets stepladder.js, stepladder.d.ts and stepladder_bg.wasm. With --tests
-# it builds tests/browser instead, which the tests in web/tests call, into web/tests/wasm; with --tools it only installs what
-# both take.
+# it builds tests/browser instead, which the tests in web/tests call, into web/tests/wasm; with --lint clippy checks both; with
+# --tools it only installs what the builds take.
 #
 # Not wasm-pack: it would run the same three programs (cargo, wasm-bindgen, wasm-opt), but downloads two of them from where
 # many networks do not reach, and cannot be told a cargo profile's crate type. wasm-bindgen comes from crates.io in the very
@@ -48,6 +48,17 @@ if ! has_target rustc && ! timeout 300 rustup target add $target >&2; then
     echo "rustup has no $target here; trying Debian's rustc-web" >&2
     has_target rustc +stepladder-wasm || debian_toolchain
     export RUSTUP_TOOLCHAIN=stepladder-wasm
+fi
+
+if [ "${1:-}" = --lint ]; then
+    if ! cargo clippy --version >/dev/null 2>&1; then
+        echo "NOT CHECKED: src/wasm and tests/browser, as the one toolchain here that builds for $target, ${RUSTUP_TOOLCHAIN:-the default}," \
+            "has no clippy" >&2
+        exit 0
+    fi
+    # In the profile of the builds, which then need not make the compiler's plug-ins again.
+    cargo clippy --locked --lib --example browser_tests --profile wasm --target $target -- -D warnings
+    exit 0
 fi
 
 version=$(awk '/^name = "wasm-bindgen"$/ { getline; gsub(/.*= |"/, ""); print; exit }' Cargo.lock)

@@ -2,6 +2,7 @@
 //! same code and the same references as in the native tests. Natively this is empty; `scripts/wasm.sh --tests` builds it.
 #![cfg(target_arch = "wasm32")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::arc_with_non_send_sync, reason = "the library takes devices and models in an `Arc`")]
 #![allow(dead_code, reason = "the native tests use more of what they share with this")]
 
 #[path = "../common/mod.rs"]
@@ -47,6 +48,11 @@ impl Device {
     pub async fn open(default_limits: bool, as_software: Option<bool>) -> Result<Device, JsError> {
         let options = GpuOptions { default_limits, as_software, ..GpuOptions::default() };
         Ok(Self { gpu: Arc::new(Gpu::open(&options).await?) })
+    }
+
+    /// Whether the kernels run in their variants for software adapters.
+    pub fn is_software(&self) -> bool {
+        self.gpu.is_software()
     }
 
     /// Runs the cases of one kernel: JSON of their number, the worst error ÷ bound and where it was, and the failures.

@@ -12,7 +12,10 @@ const DEFAULTS = {
   maxComputeInvocationsPerWorkgroup: 256,
 };
 
-/** Runs `body(call)` with a device open: with its own or WebGPU's default limits, with the kernels that suit it or those named. */
+/**
+ * Runs `body(call)` with a device open: with its own or WebGPU's default limits, with the kernels that suit it (the browser of
+ * these tests has a software device) or those for GPUs.
+ */
 export async function withDevice({ defaultLimits = false, software }, body) {
   check(existsSync(join(root, "web/tests/wasm/browser_tests.js")), "the Rust tests are not built for the browser: scripts/wasm.sh --tests");
   const { page, close } = await openPage();
@@ -27,6 +30,7 @@ export async function withDevice({ defaultLimits = false, software }, body) {
     const limits = await call(openDevice, { defaultLimits, software, names: Object.keys(DEFAULTS) });
     const defaults = Object.keys(DEFAULTS).every((name) => limits[name] === DEFAULTS[name]);
     check(defaults === defaultLimits, `limits of the device: ${JSON.stringify(limits)}`);
+    check((await call(() => window.device.is_software())) === (software ?? true), "other variants than asked for");
     await body(call);
     await call(() => window.device.close());
   } finally {
