@@ -26,7 +26,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     if row >= p.m { return; } // guard
     var sum: array<f32, TM * TN>;
     for (var l = 0u; l < p.k; l++) {
-        var right: array<f32, TN>;
+        var right = array<f32, TN>();
         for (var j = 0u; j < TN; j++) { // unroll
             right[j] = b[l * p.b_row + min(col + j, p.n - 1u) * p.b_col];
         }
@@ -62,7 +62,7 @@ fn forward_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgrou
     if row >= p.m { return; } // guard, the same for the whole workgroup
     var sum: array<f32, TM * TN>;
     for (var l = thread; l < p.k; l += WG) {
-        var right: array<f32, TN>;
+        var right = array<f32, TN>();
         for (var j = 0u; j < TN; j++) { // unroll
             right[j] = b[l * p.b_row + min(col + j, p.n - 1u) * p.b_col];
         }

@@ -42,7 +42,7 @@ fn down(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     var sum: array<f32, TM * TN>;
     for (var l = 0u; l < k4; l++) {
-        var input: array<vec4<f32>, TM>;
+        var input = array<vec4<f32>, TM>();
         for (var i = 0u; i < TM; i++) { // unroll
             input[i] = x[min(row + i, p.m - 1u) * k4 + l];
         }
@@ -78,7 +78,7 @@ fn down_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     }
     var sum: array<f32, TM * TN>;
     for (var l = thread; l < k4; l += WG) {
-        var weight: array<vec4<f32>, TN>;
+        var weight = array<vec4<f32>, TN>();
         for (var j = 0u; j < TN; j++) { // unroll
             weight[j] = a[starts[j] + l];
         }

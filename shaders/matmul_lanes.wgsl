@@ -26,7 +26,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     let k4 = p.k / 4u;
     var sum: array<f32, TM * TN>;
     for (var l = 0u; l < p.k / 8u; l++) {
-        var weight: array<Weight8, TN>;
+        var weight = array<Weight8, TN>();
         for (var j = 0u; j < TN; j++) { // unroll
             weight[j] = weight8(min(col + j, last), l, p.k);
         }
@@ -68,7 +68,7 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     var first: array<vec4<f32>, TM * TN>;
     var second: array<vec4<f32>, TM * TN>;
     for (var j = 0u; j < p.n; j++) {
-        var weight: array<mat2x4<f32>, TN>;
+        var weight = array<mat2x4<f32>, TN>();
         for (var c = 0u; c < TN; c++) { // unroll
             weight[c] = load8(j, min(col8 + c, k8 - 1u), p.k);
         }

@@ -48,7 +48,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         }
         workgroupBarrier();
         for (var d = 0u; d < DEPTH; d++) {
-            var input: array<Input8, TM>;
+            var input = array<Input8, TM>();
             for (var i = 0u; i < TM; i++) { // unroll
                 input[i] = tile_x[(my_row + i * DM) * ROW + d];
             }
@@ -106,7 +106,7 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
         }
         workgroupBarrier();
         for (var j = 0u; j < STEP; j++) {
-            var d: array<f32, TM>;
+            var d = array<f32, TM>();
             for (var i = 0u; i < TM; i++) { // unroll
                 d[i] = tile_dy[(my_row + i) * (STEP + 1u) + j];
             }

@@ -9,7 +9,7 @@
 // A thread's tile of TM rows and TN columns of y, DM and DN apart, those past the last included.
 fn adapt(sum: ptr<function, array<f32, TM * TN>>, row: u32, col: u32) {
     for (var r = 0u; r < p.rank; r++) {
-        var left: array<f32, TM>;
+        var left = array<f32, TM>();
         for (var i = 0u; i < TM; i++) { // unroll
             left[i] = p.scale * low[min(row + i * DM, p.m - 1u) * p.rank + r];
         }
@@ -33,7 +33,7 @@ fn adapted(row: u32, col: u32) -> f32 {
 fn adapt_x(first: ptr<function, array<vec4<f32>, TM * TN>>, second: ptr<function, array<vec4<f32>, TM * TN>>,
            row: u32, col8: u32) {
     for (var r = 0u; r < p.rank; r++) {
-        var left: array<f32, TM>;
+        var left = array<f32, TM>();
         for (var i = 0u; i < TM; i++) { // unroll
             left[i] = p.scale * low[min(row + i, p.m - 1u) * p.rank + r];
         }

@@ -5,7 +5,7 @@
 
 fn adapt(sum: ptr<function, array<f32, TM * TN>>, row: u32, col: u32) {
     for (var r = 0u; r < p.rank; r++) {
-        var right: array<f32, TN>;
+        var right = array<f32, TN>();
         for (var j = 0u; j < TN; j++) { // unroll
             right[j] = p.scale * b[(p.row0 + min(col + j, p.n - 1u)) * p.rank + r];
         }

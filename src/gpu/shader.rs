@@ -75,6 +75,7 @@ includes![
     "product_f16",
     "plain",
     "adapted",
+    "adapted_lanes",
     "random"
 ];
 

@@ -1,7 +1,7 @@
 //! Products with a stored weight matrix. Shader: shaders/matmul.wgsl. Reference: tests/reference/matmul.rs.
 
 use super::weight::{Format, Weight};
-use super::{GROUP, SHARED_NUMBERS, matmul_tiled, word};
+use super::{GROUP, SHARED_NUMBERS, matmul_lanes, matmul_tiled, word};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Kernel, Recorder, Variant, groups_for};
 
@@ -68,6 +68,26 @@ pub(super) struct Tile {
     pub(super) share: usize,
     /// Rows and columns of the output that a workgroup owns, where it is more than its threads' tiles one after the other.
     pub(super) block: Option<[usize; 2]>,
+    /// Threads of a subgroup, where the kernel is made for that.
+    pub(super) lanes: Option<usize>,
+}
+
+/// What an adapter is like, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A GPU.
+    Gpu,
+    /// The CPU, with subgroups of so many threads if the kernels know such.
+    Software(Option<usize>),
+}
+
+impl Kind {
+    fn of(gpu: &Gpu) -> Self {
+        match gpu.is_software() {
+            true => Self::Software(gpu.subgroup_size().filter(|lanes| matmul_lanes::LANES.contains(lanes))),
+            false => Self::Gpu,
+        }
+    }
 }
 
 /// Which product.
@@ -87,23 +107,31 @@ const MANY: usize = 128;
 
 /// What [`Gpu::choice`] calls the choice of a tile. The number of tiles is part of it: a choice that was kept from a version
 /// with others means nothing.
-pub fn choice_key(product: Product, format: Format, software: bool, m: usize) -> String {
+pub fn choice_key(gpu: &Gpu, product: Product, format: Format, m: usize) -> String {
     let class = ROW_CLASSES.into_iter().find(|&rows| m <= rows).unwrap_or(MANY);
     let name = if product == Product::Forward { "forward" } else { "backward_x" };
-    format!("matmul/{name}/{}/{class}/{}", format.import(), choices(product, software, m))
+    format!("matmul/{name}/{}/{class}/{}", format.import(), choices(gpu, product, m))
 }
 
 /// Number of tiles to choose from.
-pub fn choices(product: Product, software: bool, m: usize) -> usize {
-    Tile::candidates(product, software, m).len()
+pub fn choices(gpu: &Gpu, product: Product, m: usize) -> usize {
+    Tile::candidates(product, Kind::of(gpu), m).len()
 }
 
 impl Tile {
     /// The tiles for `m` rows, the default first. All of them add the products of an output in an order that does not
     /// depend on the tile, but for those of a few rows on a GPU, where it depends on the workgroup's size.
-    fn candidates(product: Product, software: bool, m: usize) -> Vec<Self> {
+    fn candidates(product: Product, kind: Kind, m: usize) -> Vec<Self> {
         let wide = GROUP as usize;
-        let tile = |kernel, group, rows, cols| Self { kernel, group, rows, cols, share: 1, block: None };
+        let tile = |kernel, group, rows, cols| Self {
+            kernel,
+            group,
+            rows,
+            cols,
+            share: 1,
+            block: None,
+            lanes: None,
+        };
         let forward = |(group, most, cols)| tile(FORWARD, group, rows(m, most), cols);
         let backward = |(group, most, cols)| tile(BACKWARD_X, group, rows(m, most), cols);
         let few = |(group, most): (usize, usize)| {
@@ -112,33 +140,33 @@ impl Tile {
             let room = (group / tall).min((SHARED_NUMBERS - group) / (group * tall));
             Self { share: group, ..tile(FORWARD_FEW, group, tall, rows(room, most)) }
         };
-        match (product, software) {
-            (Product::Forward, true) => {
+        let direct = match (product, kind) {
+            (Product::Forward, Kind::Software(_)) => {
                 [(16, 8, 16), (16, 8, 8), (32, 8, 4), (16, 4, 16)].map(forward).to_vec()
             }
-            (Product::Forward, false) if m <= FEW => {
+            (Product::Forward, Kind::Gpu) if m <= FEW => {
                 [(wide, 4), (32, 4), (128, 4), (wide, 2), (32, 8), (32, 2)].map(few).to_vec()
             }
-            (Product::Forward, false) => [
-                matmul_tiled::candidates(product, m),
-                [(wide, 8, 4), (wide, 4, 4), (128, 4, 8)].map(forward).to_vec(),
-            ]
-            .concat(),
-            (Product::BackwardX, true) => {
+            (Product::Forward, Kind::Gpu) => [(wide, 8, 4), (wide, 4, 4), (128, 4, 8)].map(forward).to_vec(),
+            (Product::BackwardX, Kind::Software(_)) => {
                 [(16, 16, 2), (16, 8, 4), (32, 8, 2), (32, 8, 1)].map(backward).to_vec()
             }
-            (Product::BackwardX, false) => [
-                matmul_tiled::candidates(product, m),
-                [(wide, 8, 1), (wide, 4, 1), (128, 8, 1)].map(backward).to_vec(),
-            ]
-            .concat(),
-        }
+            (Product::BackwardX, Kind::Gpu) => {
+                [(wide, 8, 1), (wide, 4, 1), (128, 8, 1)].map(backward).to_vec()
+            }
+        };
+        let shared = match kind {
+            Kind::Software(Some(lanes)) => matmul_lanes::candidates(product, lanes, m),
+            Kind::Gpu if m > FEW => matmul_tiled::candidates(product, m),
+            _ => Vec::new(),
+        };
+        [shared, direct].concat()
     }
 
     /// The tile that was found fastest on this adapter, or the default.
     fn chosen(gpu: &Gpu, product: Product, format: Format, m: usize) -> Self {
-        let candidates = Self::candidates(product, gpu.is_software(), m);
-        let index = gpu.choice(&choice_key(product, format, gpu.is_software(), m));
+        let candidates = Self::candidates(product, Kind::of(gpu), m);
+        let index = gpu.choice(&choice_key(gpu, product, format, m));
         candidates[index.min(candidates.len() - 1)]
     }
 
@@ -149,15 +177,22 @@ impl Tile {
         let [mut apart_rows, mut apart_cols] = [1, 1];
         if let Some([block_rows, block_cols]) = self.block {
             constants.extend([("BM", word(block_rows)), ("BN", word(block_cols))]);
-            if self.kernel.entry == FORWARD.entry {
+            if self.kernel.entry == FORWARD.entry && self.lanes.is_none() {
                 [apart_rows, apart_cols] = [block_rows / rows, block_cols / cols];
             }
+        }
+        if let Some(lanes) = self.lanes {
+            constants.extend([("LANES", word(lanes)), ("TB", word(rows / lanes))]);
         }
         constants.extend([("DM", word(apart_rows)), ("DN", word(apart_cols))]);
         Variant::constants(&constants)
             .import(format.import())
             .import(if f16 { "product_f16" } else { "product_f32" })
-            .import(if adapted { "adapted" } else { "plain" })
+            .import(match (adapted, self.lanes) {
+                (true, Some(_)) => "adapted_lanes",
+                (true, None) => "adapted",
+                (false, _) => "plain",
+            })
     }
 
     /// Workgroups for `m` rows of `cols` columns (forward) or groups of 8 columns (backward).
@@ -175,12 +210,14 @@ fn rows(m: usize, most: usize) -> usize {
     1 << m.clamp(1, most).ilog2()
 }
 
-/// Those of matmul_tiled.wgsl too.
+/// Those of matmul_lanes.wgsl and matmul_tiled.wgsl too.
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     let mut variants: Vec<(Kernel, Variant)> = Vec::new();
-    for (software, m) in [1, 2, 4, 8, 16, 64].into_iter().flat_map(|m| [(true, m), (false, m)]) {
+    let software = matmul_lanes::LANES.map(|lanes| Kind::Software(Some(lanes)));
+    let kinds = [&software[..], &[Kind::Gpu]].concat();
+    for (kind, m) in kinds.into_iter().flat_map(|kind| [1, 2, 4, 8, 16, 64].map(|m| (kind, m))) {
         let products = [Product::Forward, Product::BackwardX];
-        for tile in products.into_iter().flat_map(|product| Tile::candidates(product, software, m)) {
+        for tile in products.into_iter().flat_map(|product| Tile::candidates(product, kind, m)) {
             for format in Format::ALL {
                 let backward = tile.kernel.entry == BACKWARD_X.entry;
                 let kinds = [(false, false), (false, true), (true, false), (true, true)];

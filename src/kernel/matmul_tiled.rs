@@ -36,6 +36,7 @@ pub(super) fn candidates(product: Product, m: usize) -> Vec<Tile> {
             cols,
             share: 1,
             block: Some([block_rows, block_cols]),
+            lanes: None,
         }
     };
     blocks.map(tile).to_vec()

@@ -2,7 +2,7 @@
 
 use stepladder::kernel::lora::{self, Site};
 
-use crate::case::{Case, UNWRITTEN};
+use super::case::{Case, UNWRITTEN};
 use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference;
 

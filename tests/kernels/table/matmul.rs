@@ -5,10 +5,10 @@ use stepladder::Result;
 use stepladder::gpu::{Buffer, Gpu, Recorder};
 use stepladder::kernel::matmul::Adapter;
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{embed, matmul, matmul_tiled};
+use stepladder::kernel::{embed, matmul, matmul_lanes, matmul_tiled};
 
-use crate::case::Case;
-use crate::common::{Dtype, Policy, Random, read, read_words, run, wide, words};
+use super::case::Case;
+use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference;
 
 /// A packed random matrix and the values that it stands for.
@@ -144,14 +144,28 @@ fn backward_x(random: &mut Random, w: &Packed, m: usize, rank: usize, accumulate
     backward_x_by(product, random, w, m, rank, accumulate)
 }
 
-/// The kernels for many rows on a GPU, also of fewer rows and columns than a workgroup owns, and of several workgroups.
+/// The kernels for many rows on a GPU.
 pub(crate) fn tiled() -> Vec<Case> {
-    let mut random = Random::new(15);
-    let mut cases = Vec::new();
     let products: [Product; 2] = [
         (matmul_tiled::forward, reference::matmul_tiled::forward),
         (matmul_tiled::backward_x, reference::matmul_tiled::backward_x),
     ];
+    many_rows(products, 15)
+}
+
+/// The kernels for several rows on a software adapter.
+pub(crate) fn lanes() -> Vec<Case> {
+    let products: [Product; 2] = [
+        (matmul_lanes::forward, reference::matmul_lanes::forward),
+        (matmul_lanes::backward_x, reference::matmul_lanes::backward_x),
+    ];
+    many_rows(products, 16)
+}
+
+/// Fewer rows and columns than a workgroup owns, and several workgroups.
+fn many_rows(products: [Product; 2], seed: u64) -> Vec<Case> {
+    let mut random = Random::new(seed);
+    let mut cases = Vec::new();
     for format in Format::ALL {
         for (n, k) in [(13, 72), (64, 96), (70, 160)] {
             if k % format.column_multiple() == 0 {
@@ -301,26 +315,6 @@ fn wide_range(random: &mut Random, w: &Packed, m: usize) -> Case {
     let w = w.clone();
     case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], None, false));
     case
-}
-
-/// A product of ones with weights that f16 cannot hold.
-pub(crate) fn large_weights(gpu: &Gpu, k: usize) -> f32 {
-    let w = Weight::new(gpu, "w", Format::F32, 1, k).unwrap();
-    w.write_rows(gpu, 0, &words(&vec![1e6; k]), &[]).unwrap();
-    let x = gpu.upload("x", &[1, k], &vec![1f32; k]).unwrap();
-    let y = gpu.buffer("y", &[1, 1]).unwrap();
-    run(gpu, |rec| matmul::forward(rec, &w, &x, &y, None, false)).unwrap();
-    read(gpu, &y)[0]
-}
-
-/// The words of one product on `gpu`, the same on every call.
-pub(crate) fn sample_product(gpu: &Gpu, m: usize) -> Vec<u32> {
-    let (mut random, n, k) = (Random::new(14), 30, 96);
-    let w = Packed::random(&mut random, Format::F32, n, k).upload(gpu).unwrap();
-    let x = gpu.upload("x", &[m, k], &random.normal(m * k)).unwrap();
-    let y = gpu.buffer("y", &[m, n]).unwrap();
-    run(gpu, |rec| matmul::forward(rec, &w, &x, &y, None, false)).unwrap();
-    read_words(gpu, &y)
 }
 
 /// Matrices of several parts where a binding holds a few rows of them.

@@ -3,7 +3,7 @@
 use stepladder::kernel::adamw::{self, Hyper};
 use stepladder::kernel::gemm::{self, Operand};
 
-use crate::case::Case;
+use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference;
 
