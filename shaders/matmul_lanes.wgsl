@@ -67,18 +67,31 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     if row >= p.m { return; } // guard, the same for the whole workgroup
     var first: array<vec4<f32>, TM * TN>;
     var second: array<vec4<f32>, TM * TN>;
-    for (var j = 0u; j < p.n; j++) {
-        var weight = array<mat2x4<f32>, TN>();
-        for (var c = 0u; c < TN; c++) { // unroll
-            weight[c] = load8(j, min(col8 + c, k8 - 1u), p.k);
+    // Four rows of W at a time: a sum that leaves the registers is then loaded and stored once for four products.
+    for (var j = 0u; j < p.n; j += 4u) {
+        var weight = array<mat2x4<f32>, 4 * TN>();
+        for (var u = 0u; u < 4u; u++) { // unroll
+            for (var c = 0u; c < TN; c++) { // unroll
+                weight[u * TN + c] = load8(min(j + u, p.n - 1u), min(col8 + c, k8 - 1u), p.k);
+            }
         }
         for (var b = 0u; b < TB; b++) { // unroll
-            let own = dy[min(row + b * LANES + lane, p.m - 1u) * p.stride + p.row0 + j];
+            let at = min(row + b * LANES + lane, p.m - 1u) * p.stride + p.row0;
+            var own = array<f32, 4>();
+            for (var u = 0u; u < 4u; u++) { // unroll
+                own[u] = select(0.0, dy[at + min(j + u, p.n - 1u)], j + u < p.n);
+            }
             for (var i = 0u; i < LANES; i++) { // unroll
-                let d = subgroupBroadcast(own, i);
                 for (var c = 0u; c < TN; c++) { // unroll
-                    first[(b * LANES + i) * TN + c] += d * weight[c][0];
-                    second[(b * LANES + i) * TN + c] += d * weight[c][1];
+                    var low_dx = first[(b * LANES + i) * TN + c];
+                    var high_dx = second[(b * LANES + i) * TN + c];
+                    for (var u = 0u; u < 4u; u++) { // unroll
+                        let d = subgroupBroadcast(own[u], i);
+                        low_dx += d * weight[u * TN + c][0];
+                        high_dx += d * weight[u * TN + c][1];
+                    }
+                    first[(b * LANES + i) * TN + c] = low_dx;
+                    second[(b * LANES + i) * TN + c] = high_dx;
                 }
             }
         }

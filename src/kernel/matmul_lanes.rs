@@ -26,7 +26,7 @@ pub(super) fn candidates(product: Product, lanes: usize, m: usize) -> Vec<Tile> 
     // Rows and columns (forward) or groups of 8 columns (backward) of a lane.
     let tiles = match product {
         Product::Forward => [[4, 4], [2, 8], [8, 2], [1, 16]],
-        Product::BackwardX => [[4, 1], [2, 1], [2, 2], [1, 2]],
+        Product::BackwardX => [[4, 1], [2, 1], [8, 1], [1, 2]],
     };
     let tile = |[blocks, cols]: [usize; 2]| {
         let (kernel, unit) = match product {
