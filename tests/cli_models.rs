@@ -110,11 +110,22 @@ fn chat_uses_the_template_and_ends_with_its_input() {
 }
 
 #[test]
-fn the_profile_names_kernels() {
-    let output = run(&["score", "-m", "tiny", "--text", "?2*x=x^2", "--json", "--profile"]);
+fn the_profile_names_kernels_and_the_trace_says_when_they_ran() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace.json");
+    let output =
+        run(&["score", "-m", "tiny", "--text", "?2*x=x^2", "--json", "--trace", file.to_str().unwrap()]);
     json(&output);
     let table = text(&output.stderr);
-    assert!(table.contains("GFLOP/s") && table.lines().any(|line| line.starts_with("matmul/")), "{table}");
+    assert!(table.contains("GFLOP/s") && table.lines().any(|line| line.starts_with("matmul")), "{table}");
+    let trace: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let of = |name: &str| events.iter().filter(|event| event["name"] == name).count();
+    assert!(of("embed/forward") == 1 && of("rope/forward") > 1, "{trace}");
+    for event in events {
+        assert!(event["ph"] == "X" && event["ts"].as_f64() >= Some(0.0), "{event}");
+        assert!(event["dur"].as_f64() > Some(0.0), "{event}");
+    }
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(super) struct Case {
 /// Makes buffers and cases.
 struct Maker<'g> {
     gpu: &'g Gpu,
+    options: &'g Options,
     model: Shape,
     /// Weight format of the next cases.
     format: Option<&'static str>,
@@ -54,6 +55,9 @@ impl Maker<'_> {
         after: &Buffer,
         record: impl FnOnce(&mut Recorder<'_>) -> Result<()>,
     ) -> Result<()> {
+        if !self.options.wants(name, &shape) {
+            return Ok(());
+        }
         let mut rec = Recorder::new(self.gpu);
         record(&mut rec)?;
         let work = Work::new(rec, after)?;
@@ -257,7 +261,7 @@ fn word(size: usize) -> u32 {
 /// Every kernel to measure.
 pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Case>> {
     let Shape { hidden, mlp, vocab, .. } = shape;
-    let mut maker = Maker { gpu, model: shape, format: None, cases: Vec::new() };
+    let mut maker = Maker { gpu, options, model: shape, format: None, cases: Vec::new() };
     if options.quick {
         for format in [Format::F32, Format::Q4] {
             maker.matmul(format, &[1], mlp, hidden, false)?;

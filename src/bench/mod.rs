@@ -70,6 +70,14 @@ pub struct Options {
     pub layers: Option<usize>,
     /// Rounds of samples, instead of as many as fit into the usual time.
     pub rounds: Option<usize>,
+    /// Only rows whose name and shape hold this text.
+    pub only: Option<String>,
+}
+
+impl Options {
+    fn wants(&self, name: &str, shape: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| format!("{name} {shape}").contains(only))
+    }
 }
 
 /// What a row is about.

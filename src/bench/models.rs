@@ -84,55 +84,61 @@ fn formats(options: &Options, suite: Suite) -> Vec<Format> {
 struct Maker<'m> {
     model: &'m Arc<Model>,
     what: What,
+    options: &'m Options,
     timed: Vec<Timed>,
 }
 
 impl Maker<'_> {
-    fn add(&mut self, name: &'static str, what: What, job: Job) {
-        self.timed.push(Timed { name, what, job, taken: Vec::new(), bytes: 0 });
+    /// Adds a pass if it is wanted.
+    fn add(
+        &mut self,
+        name: &'static str,
+        what: What,
+        job: impl FnOnce(&Arc<Model>) -> Result<Job>,
+    ) -> Result<()> {
+        if self.options.wants(name, &what.to_string()) {
+            self.timed.push(Timed { name, what, job: job(self.model)?, taken: Vec::new(), bytes: 0 });
+        }
+        Ok(())
     }
 
-    fn prefill(&mut self, length: usize) {
+    fn prefill(&mut self, length: usize) -> Result<()> {
         let what = What { length: Some(length), ..self.what.clone() };
-        self.add("prefill", what, Job::prefill(self.model, length));
+        self.add("prefill", what, |model| Ok(Job::prefill(model, length)))
     }
 
     fn decode(&mut self, batch: usize, length: usize, rank: usize) -> Result<()> {
         let rank_shown = (rank > 0).then_some(rank);
         let what = What { batch: Some(batch), length: Some(length), rank: rank_shown, ..self.what.clone() };
-        let job = Job::decode(self.model, batch, length, rank)?;
-        self.add("decode", what, job);
-        Ok(())
+        self.add("decode", what, |model| Job::decode(model, batch, length, rank))
     }
 
     fn train(&mut self, batch: usize, length: usize, rank: usize) -> Result<()> {
         let what = What { batch: Some(batch), length: Some(length), rank: Some(rank), ..self.what.clone() };
-        let job = Job::train(self.model, batch, length, rank)?;
-        self.add("train", what, job);
-        Ok(())
+        self.add("train", what, |model| Job::train(model, batch, length, rank))
     }
 
-    fn suite(&mut self, suite: Suite, options: &Options, software: bool) -> Result<()> {
+    fn suite(&mut self, suite: Suite, software: bool) -> Result<()> {
         match suite {
             Suite::Kernels => {}
             Suite::Prefill => {
                 let lengths: &[usize] = if software { &[128, 512] } else { &[128, 512, 2048] };
-                lengths.iter().for_each(|&length| self.prefill(length));
+                lengths.iter().try_for_each(|&length| self.prefill(length))?;
             }
             Suite::Decode => {
-                let batches: &[usize] = match (options.quick, software) {
+                let batches: &[usize] = match (self.options.quick, software) {
                     (true, _) => &[1],
                     (false, true) => &[1, 8, 64],
                     (false, false) => &[1, 8, 32, 64],
                 };
                 for &batch in batches {
                     self.decode(batch, 1, 0)?;
-                    if !options.quick {
+                    if !self.options.quick {
                         self.decode(batch, 1, RANK)?;
                     }
                 }
             }
-            Suite::Train if options.quick => self.train(1, 32, RANK)?,
+            Suite::Train if self.options.quick => self.train(1, 32, RANK)?,
             Suite::Train => {
                 self.train(1, 128, RANK)?;
                 self.train(4, 64, RANK)?;
@@ -149,8 +155,9 @@ impl Maker<'_> {
                     rank: Some(RANK),
                     ..self.what.clone()
                 };
-                let grpo = Grpo::new(self.model, prompts, samples, tokens, RANK)?;
-                self.add("grpo", what, Job::Grpo(Box::new(grpo)));
+                self.add("grpo", what, |model| {
+                    Ok(Job::Grpo(Box::new(Grpo::new(model, prompts, samples, tokens, RANK)?)))
+                })?;
             }
             Suite::Growth => {
                 let batches: &[usize] = if software { &[2, 4, 16] } else { &[2, 4, 16, 128] };
@@ -178,9 +185,9 @@ async fn measure(
     peaks: &mut PeakWork,
     go_on: &dyn Fn() -> Result<()>,
 ) -> Result<Vec<Measured>> {
-    let mut maker = Maker { model, what, timed: Vec::new() };
+    let mut maker = Maker { model, what, options, timed: Vec::new() };
     for &suite in suites {
-        maker.suite(suite, options, gpu.is_software())?;
+        maker.suite(suite, gpu.is_software())?;
     }
     let mut timed = maker.timed;
     let (mut round, mut start) = (0, std::time::Instant::now());

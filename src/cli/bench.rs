@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Rounds of samples (default: as many as fit into some time)
     #[arg(long)]
     rounds: Option<usize>,
+    /// Only rows whose name and shape hold this text
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
 }
 
 const FORMATS: [(&str, Format); 4] =
@@ -55,6 +58,7 @@ impl Args {
             formats: self.format.iter().filter_map(format).collect(),
             layers: self.layers,
             rounds: self.rounds,
+            only: self.only.clone(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What every command gets beside its own options: how to answer, which GPU was asked for, and whether to stop.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,6 +24,8 @@ pub(super) struct Context {
     pub(super) f16: bool,
     /// Time every kernel.
     pub(super) profile: bool,
+    /// Where to write when each kernel ran.
+    pub(super) trace: Option<PathBuf>,
     cancelled: Arc<AtomicBool>,
     /// Nothing is under way, so that Ctrl-C may end the program at once.
     idle: Arc<AtomicBool>,
@@ -48,7 +51,15 @@ impl Context {
             source: std::io::Error::other(error),
             hint: "run in a terminal that can send signals",
         })?;
-        Ok(Self { json: global.json, gpu, f16: global.f16, profile: global.profile, cancelled, idle })
+        Ok(Self {
+            json: global.json,
+            gpu,
+            f16: global.f16,
+            profile: global.profile || global.trace.is_some(),
+            trace: global.trace.clone(),
+            cancelled,
+            idle,
+        })
     }
 
     /// Becomes true when the user asks to stop; long work looks at it between slices.

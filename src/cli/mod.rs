@@ -63,6 +63,9 @@ struct Global {
     /// Print time, GB/s and GFLOP/s of every kernel on standard error at the end
     #[arg(long, global = true, help_heading = "Options of every command")]
     profile: bool,
+    /// Write when each kernel ran to FILE, for a browser's performance view; implies --profile
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Options of every command")]
+    trace: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Subcommand, Serialize)]

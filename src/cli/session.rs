@@ -18,7 +18,7 @@ use stepladder::model::open::{OpenModel, open_with_progress};
 use stepladder::model::source::TensorSource;
 use stepladder::task::{Problem, PromptStyle, Task};
 use stepladder::train::adapter;
-use stepladder::train::files::read_adapter;
+use stepladder::train::files::{read_adapter, write_atomic};
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::AdapterFile;
@@ -212,12 +212,16 @@ impl Session {
         adapter.map(|file| adapter::upload(self.model.gpu(), self.model.config(), file)).transpose()
     }
 
-    /// Prints the time of every kernel on standard error, if it was asked for.
+    /// Prints the time of every kernel on standard error and writes the trace, if they were asked for.
     pub(super) fn print_profile(&self, context: &Context) -> Result<()> {
         if !context.profile {
             return Ok(());
         }
-        let rows = block_on(self.model.gpu().profile())?.rows();
+        let profile = block_on(self.model.gpu().profile())?;
+        if let Some(file) = &context.trace {
+            write_atomic(file, profile.trace().as_bytes())?;
+        }
+        let rows = profile.rows();
         let total: f64 = rows.iter().map(|row| row.seconds).sum();
         eprintln!("{:<32} {:>8} {:>11} {:>6} {:>9} {:>9}", "kernel", "calls", "ms", "%", "GB/s", "GFLOP/s");
         for row in rows {

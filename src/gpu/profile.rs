@@ -29,10 +29,23 @@ pub struct ProfileRow {
     flops: u64,
 }
 
+/// One dispatch on the device's clock.
+#[derive(Debug, Clone)]
+struct Span {
+    kernel: Arc<Pipeline>,
+    /// Microseconds.
+    start: f64,
+    duration: f64,
+}
+
+/// Dispatches that a trace keeps: what a viewer can show. Those behind them only count in the sums.
+const MOST_SPANS: usize = 1 << 18;
+
 /// Time per kernel.
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
     rows: BTreeMap<String, ProfileRow>,
+    spans: Vec<Span>,
 }
 
 impl Profile {
@@ -54,6 +67,23 @@ impl Profile {
             row.bytes += from.bytes;
             row.flops += from.flops;
         }
+        let room = MOST_SPANS.saturating_sub(self.spans.len());
+        self.spans.extend(other.spans.into_iter().take(room));
+    }
+
+    /// The dispatches one by one (the first quarter of a million) as a trace that Chrome's and Firefox's performance views and
+    /// Perfetto open: JSON with an array `traceEvents` of complete events, times in microseconds.
+    pub fn trace(&self) -> String {
+        let first = self.spans.iter().map(|span| span.start).fold(f64::INFINITY, f64::min);
+        let events: Vec<_> = self
+            .spans
+            .iter()
+            .map(|span| {
+                let (name, start) = (&span.kernel.label, span.start - first);
+                serde_json::json!({ "name": name, "ph": "X", "ts": start, "dur": span.duration, "pid": 1, "tid": 1 })
+            })
+            .collect();
+        serde_json::json!({ "traceEvents": events, "displayTimeUnit": "ns" }).to_string()
     }
 
     /// The rows, slowest first.
@@ -153,7 +183,12 @@ impl Timed {
             stamps.extend(bytemuck::pod_collect_to_vec::<u8, u64>(&part.wait(gpu).await?));
         }
         for ((pipeline, cost), pair) in self.kernels.iter().zip(stamps.chunks_exact(2)) {
-            profile.add(&pipeline.label, pair[1].saturating_sub(pair[0]) as f64 * period, *cost);
+            let seconds = pair[1].saturating_sub(pair[0]) as f64 * period;
+            profile.add(&pipeline.label, seconds, *cost);
+            if profile.spans.len() < MOST_SPANS {
+                let (start, duration) = (pair[0] as f64 * period * 1e6, seconds * 1e6);
+                profile.spans.push(Span { kernel: Arc::clone(pipeline), start, duration });
+            }
         }
         Ok(())
     }

@@ -19,7 +19,9 @@ use std::sync::Arc;
 
 use fixture_models::{FAMILIES, checks};
 use serde_json::json;
-use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::gpu::{Buffer, Gpu, GpuOptions, Plan, Recorder};
+use stepladder::kernel::matmul;
+use stepladder::kernel::weight::Weight;
 use stepladder::model::Model;
 use table::{Outcome, TABLE};
 use wasm_bindgen::prelude::*;
@@ -110,5 +112,47 @@ impl Fixture {
     /// With what differs.
     pub async fn gradients(&self, pack_tokens: usize) -> Result<(), JsError> {
         checks::gradients(&self.model, &self.name, pack_tokens).await.map_err(|text| JsError::new(&text))
+    }
+}
+
+/// A product y `[m, n]` = x `[m, k]` · Wᵀ in f32, to be timed beside other systems' (benches/peers/browser).
+#[wasm_bindgen]
+pub struct Product {
+    gpu: Arc<Gpu>,
+    plan: Plan,
+    y: Buffer,
+}
+
+#[wasm_bindgen]
+impl Product {
+    /// Uploads the operands, W row by row.
+    ///
+    /// # Errors
+    /// If sizes do not match.
+    pub fn new(device: &Device, m: usize, k: usize, n: usize, x: &[f32], w: &[f32]) -> Result<Self, JsError> {
+        let gpu = Arc::clone(&device.gpu);
+        let w = Weight::from_f32(&gpu, "w", n, k, w)?;
+        let (x, y) = (gpu.upload("x", &[m, k], x)?, gpu.buffer("y", &[m, n])?);
+        let mut rec = Recorder::new(&gpu);
+        matmul::forward(&mut rec, &w, &x, &y, None, false)?;
+        let plan = rec.finish()?;
+        Ok(Self { gpu, plan, y })
+    }
+
+    /// Computes it once and waits for it.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn run(&self) -> Result<(), JsError> {
+        self.gpu.run(&self.plan)?;
+        Ok(self.gpu.wait(&self.y).await?)
+    }
+
+    /// The result.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn read(&self) -> Result<Vec<f32>, JsError> {
+        Ok(self.gpu.read(&self.y).await?)
     }
 }

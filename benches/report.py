@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Benchmark results: record them, put them into a page, compare two of them.
+
+    benches/report.py record NAME [arguments of `stepladder bench`]   runs it and writes benches/results/NAME.json
+    benches/report.py render                                          writes the tables of benches/README.md
+    benches/report.py compare OLD.json NEW.json                       ratio of every row that both have
+
+The program is target/release/stepladder, or what STEPLADDER names.
+"""
+import datetime
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PROGRAM = os.environ.get("STEPLADDER", str(HERE.parent / "target" / "release" / "stepladder"))
+
+
+def commit():
+    run = lambda *command: subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True).stdout.strip()
+    changed = run("git", "status", "--porcelain", "--", "../src", "../shaders")
+    return run("git", "rev-parse", "--short=12", "HEAD") + ("+changes" if changed else "")
+
+
+def bench(*arguments):
+    """One run of `stepladder bench` as JSON."""
+    command = [PROGRAM, "bench", "--json", *arguments]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def record(name, arguments):
+    result = {"commit": commit(), "date": datetime.date.today().isoformat(), "arguments": arguments}
+    result["report"] = bench(*arguments)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(path)
+
+
+def load(path):
+    return json.loads(pathlib.Path(path).read_text())
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+
+
+def number(value):
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def source(result):
+    adapter = result["report"]["adapter"]
+    return f"{adapter['name']} ({adapter['driver']}), commit {result['commit']}, {result['date']}"
+
+
+def peaks(result):
+    measured = result["report"]["peaks"]
+    moved = ", ".join(f"{b['gigabytes_per_second']:.1f} GB/s at {b['bytes'] / 2**20:g} MiB" for b in measured["bandwidth"])
+    return f"Peaks of this run: {measured['gigaflops']:.1f} GFLOP/s, {moved}."
+
+
+def passes(result):
+    """Whole passes of models."""
+    rows = [row for row in result["report"]["rows"] if row.get("dispatches") is not None]
+    head = ["pass", "shape", "tokens/s", "ms a step", "of peak", "dispatches", "host µs", "device idle", "MiB on the GPU"]
+    return table(head, [[
+        row["name"], row["shape"], number(row["value"]), number(1e3 * row["seconds"]), f"{row['fraction_of_peak']:.0%}",
+        number(row["dispatches"]), number(row["host_microseconds"]), f"{row['idle_share']:.1%}", number(row["bytes"] / 2**20),
+    ] for row in rows]) if rows else []
+
+
+def kernels(result):
+    rows = [row for row in result["report"]["rows"] if row.get("dispatches") is None]
+    head = ["kernel", "shape", "speed", "", "of peak"]
+    return table(head, [[
+        row["name"], row["shape"], number(row["value"]), row["unit"], f"{row['fraction_of_peak']:.0%}",
+    ] for row in rows]) if rows else []
+
+
+def growth(result):
+    """Seconds a token beside the size that grows, each relative to the smallest."""
+    rows = [row for row in result["report"]["rows"] if row["name"] in ("decode", "train")]
+    lines = []
+    for name, key in [("decode", "batch"), ("decode", "length"), ("train", "length"), ("train", "rank"), ("train", "layers")]:
+        others = [k for k in ("batch", "length", "rank", "layers") if k != key]
+        groups = {}
+        for row in rows:
+            if row["name"] == name and row["format"] == "f32" and row.get(key) is not None:
+                groups.setdefault(tuple(row.get(k) for k in others), {})[row[key]] = row
+        group = max(groups.values(), key=len, default={})
+        if len(group) < 3:
+            continue
+        sizes = sorted(group)
+        cells = [f"{size}: {1e3 * group[size]['seconds']:.3g} ms" for size in sizes]
+        first, last = group[sizes[0]], group[sizes[-1]]
+        lines.append([name, key, ", ".join(cells), f"{sizes[-1] / sizes[0]:g}", f"{last['seconds'] / first['seconds']:.2f}"])
+    return table(["pass", "grows", "a step", "size times", "time times"], lines) if lines else []
+
+
+def bars(result):
+    head = ["on", "what", "against", "ours", "theirs", "ratio (median)", "each round", "bar", ""]
+    return table(head, [[
+        bar["on"], bar["what"], bar["against"], bar.get("ours", ""), bar.get("theirs", ""),
+        f"**{bar['ratio']:.2f}**" if bar.get("ratio") is not None else "not measured",
+        ", ".join(f"{ratio:.2f}" for ratio in bar.get("ratios", [])), bar["bar"], bar.get("verdict", ""),
+    ] for bar in result["bars"]])
+
+
+def render():
+    page = HERE / "README.md"
+    text = page.read_text()
+    for path in sorted(RESULTS.glob("*.json")):
+        result = load(path)
+        if "bars" in result:
+            parts = {"bars": [f"Commit {result['commit']}, {result['date']}.", "", *bars(result)]}
+        else:
+            parts = {
+                "passes": [source(result) + ".", peaks(result), "", *passes(result)],
+                "kernels": [source(result) + ".", peaks(result), "", *kernels(result)],
+                "growth": [source(result) + ".", "", *growth(result)],
+            }
+        for part, lines in parts.items():
+            start, end = f"<!-- {path.stem} {part} -->", f"<!-- end of {path.stem} {part} -->"
+            if start in text:
+                before, rest = text.split(start, 1)
+                text = before + start + "\n" + "\n".join(lines) + "\n" + end + rest.split(end, 1)[1]
+    page.write_text(text)
+
+
+def compare(old, new):
+    key = lambda row: (row["name"], row["shape"])
+    before = {key(row): row for row in load(old)["report"]["rows"]}
+    print("speed of the new one as a multiple of the old one's (1.00 is no change)")
+    for row in load(new)["report"]["rows"]:
+        if key(row) in before:
+            print(f"{before[key(row)]['seconds'] / row['seconds']:6.2f}  {row['name']}  {row['shape']}")
+
+
+if __name__ == "__main__":
+    command, *rest = sys.argv[1:] or ["help"]
+    if command == "record" and rest:
+        record(rest[0], rest[1:])
+    elif command == "render":
+        render()
+    elif command == "compare" and len(rest) == 2:
+        compare(*rest)
+    else:
+        sys.exit(__doc__)
