@@ -15,7 +15,7 @@ const tiny = Object.fromEntries(
 );
 
 /** A server of files that counts the bytes that it sent of each; `ranges: false` sends whole files, slowly, `hidden` tells no sizes. */
-async function models(files, { ranges = true, hidden = false } = {}) {
+async function models(files, { ranges = true, hidden = false, lengths = true } = {}) {
   const sent = {};
   const server = await serve((request, response) => {
     const path = new URL(request.url, "http://x").pathname;
@@ -24,7 +24,7 @@ async function models(files, { ranges = true, hidden = false } = {}) {
     if (body === undefined) return response.writeHead(404, cors).end();
     const asked = ranges ? /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") : undefined;
     const [from, end] = asked ? [Number(asked[1]), asked[2] ? Math.min(Number(asked[2]) + 1, body.length) : body.length] : [0, body.length];
-    const headers = { ...cors, "Content-Length": end - from };
+    const headers = { ...cors, ...(lengths && { "Content-Length": end - from }) };
     if (asked) headers["Content-Range"] = `bytes ${from}-${end - 1}/${body.length}`;
     response.writeHead(asked ? 206 : 200, headers);
     if (request.method === "HEAD") return response.end();
@@ -114,7 +114,8 @@ test("a GGUF of 98 MB: some megabytes of header are fetched, also where sizes ar
 test("a workload that exceeds the device says which number, and what to do; so does a source that is no model", async () => {
   const { page, close } = await openPage();
   const host = await models({ "/m.gguf": Buffer.alloc(300_000, 7) });
-  const seen = await page.evaluate(async (url) => {
+  const unsized = await models({ "/m.gguf": Buffer.alloc(300_000, 7) }, { ranges: false, lengths: false });
+  const seen = await page.evaluate(async ([url, unsized]) => {
     const { fit } = await import("/dist/index.js");
     const caught = async (work) => {
       try {
@@ -131,17 +132,19 @@ test("a workload that exceeds the device says which number, and what to do; so d
       small: await fit("tiny", { batch: 1, length: 16, defaultLimits: true }),
       rank: await caught(() => fit("tiny", { rank: 0 })),
       none: await caught(() => fit(`${url}/m.gguf`)),
+      unsized: await caught(() => fit(`${unsized}/m.gguf`)),
       gone: await caught(() => fit(`${url}/other.gguf`)),
       aborted: await aborted,
     };
-  }, host.url);
+  }, [host.url, unsized.url]);
   assert.equal(seen.large.fits, false);
   assert.equal(seen.large.largestBufferAllowed, 128 << 20);
   assert.match(seen.large.reason, /largest buffer needs .* allows 134\.2 MB/);
   assert.match(seen.large.hint, /batch/);
   assert.equal(seen.small.fits, true);
-  assert.deepEqual([seen.rank.code, seen.none.code, seen.gone.code, seen.aborted.code], ["usage", "input", "download", "aborted"], JSON.stringify(seen));
+  assert.deepEqual([seen.rank.code, seen.none.code, seen.gone.code, seen.aborted.code, seen.unsized.code], ["usage", "input", "download", "aborted", "no_length"], JSON.stringify(seen));
   for (const error of [seen.rank, seen.none, seen.gone, seen.aborted]) assert.ok(error.hint.length > 5 && error.name === "StepladderError", JSON.stringify(error));
+  await unsized.close();
   await host.close();
   await close();
 });

@@ -37,6 +37,7 @@ export class Chart {
     [this.#steps, this.#lines] = [steps, lines];
     if (same && this.#plot) this.#plot.setData(this.#data());
     else this.#rebuild();
+    this.element.dataset["points"] = String(steps.length);
     this.#words.textContent = lines
       .map((line) => ({ label: line.label, last: line.values.findLast((value) => value !== null) }))
       .filter(({ last }) => last !== undefined)

@@ -76,7 +76,7 @@ export class RunState {
         this.checkpoint = event.step;
         return;
       case "warning":
-        this.warnings = [...this.warnings, event.message].slice(-5);
+        this.warnings = [...this.warnings.filter((message) => message !== event.message), event.message].slice(-5);
         return;
       case "finished":
         this.finished = event.reason;

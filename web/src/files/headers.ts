@@ -93,7 +93,7 @@ class Beginning implements OpenedFile {
     await file.#fetch(0, FIRST, access);
     if (!Number.isNaN(file.size)) return file;
     const hint = "load it without asking first; or let its server show Content-Range and Content-Length to other pages";
-    throw new StepladderError("download", `${entry.url}: the server does not say how long the file is`, hint);
+    throw new StepladderError("no_length", `${entry.url}: the server does not say how long the file is`, hint);
   }
 
   get name(): string {
