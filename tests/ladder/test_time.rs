@@ -141,9 +141,7 @@ fn solve_on(policy: &mut Mock, store: &mut Positioned) -> Result<TtrlOutcome> {
     let sampling = inner.sampling;
     let settings = TtrlSettings { settings: inner, votes: 32, sampling, confident: Some(0.99), keep: false };
     let saved = store.snapshot.clone();
-    if let Some((_, position)) = &saved {
-        store.events.truncate(*position);
-    }
+    store.events.truncate(saved.as_ref().map_or(0, |(_, position)| *position));
     let (mut sink, cancel) = (|_: &Event| Ok(()), policy.cancel);
     let mut host = Host { store, sink: &mut sink, clock: &|| 0.0, cancel };
     let problem = &problems(&["4:1"])[0];
