@@ -8,7 +8,6 @@ import { gpuFacts, type GpuFacts } from "./gpu.js";
 import { evaluate, ladder, train, ttrl } from "./learning.js";
 import { preFlight } from "./pre-flight.js";
 import type { Request } from "./protocol.js";
-import type { RunStore } from "./run-store.js";
 import { listRuns, parseCard, readRun, removeRun, runLog } from "./runs.js";
 import type { LoadProgress, ModelInfo } from "./types.js";
 
@@ -17,8 +16,8 @@ export interface Context {
   engine?: Engine;
   loaded?: Loaded;
   gpu?: GpuFacts;
-  /** The store of the last run, for its report. */
-  lastRun?: RunStore;
+  /** The last LADDER run, for its report. */
+  lastRun?: { card: string; log: string; state: Uint8Array | undefined };
   /** Tells the page that the device was lost and set up anew. */
   recovered?: (message: string) => void;
 }
@@ -85,8 +84,8 @@ async function report(context: Context, run: string | undefined): Promise<string
     }
     if (state !== undefined) return renderReport(card, log, state);
   } else if (context.lastRun !== undefined) {
-    const [card, state] = [context.lastRun.card, context.lastRun.saved()];
-    if (card !== undefined && state !== undefined) return renderReport(card, context.lastRun.log(), state);
+    const { card, log, state } = context.lastRun;
+    if (state !== undefined) return renderReport(card, log, state);
   }
   throw new StepladderError("usage", "there is no run to report on", "run ladder() until its first checkpoint");
 }
@@ -148,7 +147,6 @@ export async function execute(context: Context, request: Extract<Request, { name
       return report(context, request.asks.run);
     case "dispose":
       context.engine?.dispose();
-      context.lastRun?.close();
       context.engine = context.loaded = context.lastRun = undefined;
       return null;
     case "loseDevice":

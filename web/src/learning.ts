@@ -60,13 +60,11 @@ function resultOf({ reason, step, before, after }: Finished): LadderResult {
 /** A LADDER run. */
 export async function ladder(context: Context, asks: Plain<LadderOptions>, hooks: Hooks): Promise<LadderResult> {
   const { object, ...task } = await resolve(asks.task);
-  context.lastRun?.close();
   const store = await openKept(context, "ladder", asks, () => {
     const [problems, heldOut] = [asks.problems.map(problemOf), (asks.heldOut ?? []).map(problemOf)];
     const { preset, settings, steps, seed } = asks;
     return engineOf(context).ladder_card(JSON.stringify({ ...task, problems, heldOut, preset, settings, steps, seed }));
   });
-  context.lastRun = store;
   let last: Finished | undefined;
   const news = (text: string): void => {
     const event = JSON.parse(text) as Event;
@@ -82,6 +80,10 @@ export async function ladder(context: Context, asks: Plain<LadderOptions>, hooks
     // A run that is stopped has a result: it stands at its last checkpoint.
     if (codeOf(error) !== "cancelled") throw error;
     return last === undefined ? { reason: "cancelled", step: 0, before: undefined, after: undefined } : resultOf(last);
+  } finally {
+    // Its files are let go of, so that the run can be taken up, or deleted, from elsewhere.
+    context.lastRun = { card: store.card ?? "", log: store.log(), state: store.saved() };
+    store.close();
   }
 }
 

@@ -40,11 +40,7 @@ export async function openRun(run: string | undefined, resume: boolean): Promise
   const home = run === undefined ? undefined : await root(true);
   if (run === undefined || home === undefined) return new MemoryRunStore();
   const name = folderName(run);
-  if (!resume) {
-    await home.removeEntry(name, { recursive: true }).catch((error: unknown) => {
-      if ((error as DOMException).name !== "NotFoundError") throw error;
-    });
-  }
+  if (!resume) await removeRun(run);
   const folder = await home.getDirectoryHandle(name, { create: true });
   const card = await readCard(folder);
   const store = await OpfsRunStore.open(folder);
@@ -173,5 +169,11 @@ export async function runLog(run: string): Promise<RunLog> {
 
 /** Deletes a stored run. */
 export async function removeRun(run: string): Promise<void> {
-  await (await root(false))?.removeEntry(folderName(run), { recursive: true });
+  const home = await root(false);
+  await home?.removeEntry(folderName(run), { recursive: true }).catch((cause: unknown) => {
+    const { name } = cause as DOMException;
+    if (name === "NotFoundError") return;
+    if (name !== "NoModificationAllowedError") throw cause;
+    throw new StepladderError("busy", `the run \`${run}\` is at work`, "stop it, or close the tab in which it works, then delete it", { cause });
+  });
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { openPage, root, test } from "./harness.mjs";
 import { serve } from "./server.mjs";
@@ -109,6 +109,16 @@ test("a GGUF of 98 MB: some megabytes of header are fetched, also where sizes ar
   assert.equal(own.download.bytes, 0);
   assert.deepEqual(errors, []);
   await close();
+  // In Node a path will do.
+  const program = `
+    import { fit } from "./dist/index.js";
+    console.log(JSON.stringify(await fit(${JSON.stringify(path)}, ${JSON.stringify(WORKLOAD)})));
+    process.exit(0);`;
+  const software = "/usr/lib/chromium/vk_swiftshader_icd.json";
+  const env = existsSync(software) ? { ...process.env, VK_DRIVER_FILES: software } : process.env;
+  const options = { cwd: join(root, "web"), env, input: program, timeout: 100_000, stdio: ["pipe", "pipe", "inherit"] };
+  const node = JSON.parse(String(execFileSync(process.execPath, ["--input-type=module", "-"], options)));
+  for (const name of ["weights", "kv", "activations", "optimizer", "total", "largestBuffer"]) assert.equal(node[name], first[name], name);
 });
 
 test("a workload that exceeds the device says which number, and what to do; so does a source that is no model", async () => {

@@ -58,6 +58,11 @@ test(
     for (const name of ["adapter_config.json", "adapter_model.safetensors"]) assert.ok(adapter.bytes.includes(name), name);
     const report = await saved(page, "#ladder-report");
     assert.match(report.bytes.toString(), /<html/i);
+    // The run is let go of when it ends: it can be deleted, and another of its name takes nothing of it away.
+    await page.locator("#panel-ladder .stored li", { hasText: "test" }).waitFor();
+    await page.getByRole("button", { name: "Delete test" }).click();
+    await page.locator("#panel-ladder .stored").waitFor({ state: "hidden", timeout: 10_000 });
+    assert.equal(await page.locator("#panel-ladder .alert").isHidden(), true);
   }),
 );
 
@@ -297,7 +302,7 @@ test(
       }),
     );
     await page.locator(".drop input").setInputFiles(files);
-    await page.locator("#panel-model .facts").waitFor();
+    await page.locator("#panel-model .loaded .facts").waitFor();
     await demo.tab("Chat");
     await page.getByLabel("Temperature").fill("0");
     await page.getByLabel("Your message").fill("?2=");
