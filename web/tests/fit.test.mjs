@@ -121,6 +121,74 @@ test("a GGUF of 98 MB: some megabytes of header are fetched, also where sizes ar
   for (const name of ["weights", "kv", "activations", "optimizer", "total", "largestBuffer"]) assert.equal(node[name], first[name], name);
 });
 
+test("a hub's model in parts: the index, and of each part the header; what is kept already is counted and not asked for", async () => {
+  const weights = tiny["/m/model.safetensors"];
+  const header = JSON.parse(weights.subarray(8, 8 + Number(weights.readBigUInt64LE(0))));
+  const names = Object.keys(header).filter((name) => name !== "__metadata__").sort((a, b) => header[a].data_offsets[0] - header[b].data_offsets[0]);
+  /** A safetensors file of some of the tensors. */
+  const part = (names) => {
+    const start = 8 + Number(weights.readBigUInt64LE(0));
+    const [entries, pieces] = [{}, []];
+    let at = 0;
+    for (const name of names) {
+      const [from, to] = header[name].data_offsets;
+      entries[name] = { ...header[name], data_offsets: [at, at + to - from] };
+      pieces.push(weights.subarray(start + from, start + to));
+      at += to - from;
+    }
+    const text = Buffer.from(JSON.stringify(entries));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(text.length));
+    return Buffer.concat([length, text, ...pieces]);
+  };
+  const sha = "0123456789abcdef0123456789abcdef01234567";
+  const parts = { "part-1.safetensors": names.slice(0, 10), "part-2.safetensors": names.slice(10) };
+  const weight_map = Object.fromEntries(Object.entries(parts).flatMap(([file, list]) => list.map((name) => [name, file])));
+  const files = {
+    "config.json": tiny["/m/config.json"],
+    "tokenizer.json": tiny["/m/tokenizer.json"],
+    "model.safetensors.index.json": Buffer.from(JSON.stringify({ weight_map })),
+    ...Object.fromEntries(Object.entries(parts).map(([file, list]) => [file, part(list)])),
+  };
+  const siblings = Object.entries(files).map(([rfilename, bytes]) => ({ rfilename, size: bytes.length }));
+  const host = await models({
+    "/api/models/o/m/revision/main": Buffer.from(JSON.stringify({ sha, siblings })),
+    ...Object.fromEntries(Object.entries(files).map(([name, bytes]) => [`/o/m/resolve/${sha}/${name}`, bytes])),
+  });
+  const { page, close } = await openPage();
+  const seen = await page.evaluate(async ([endpoint, workload]) => {
+    const { fit, load } = await import("/dist/index.js");
+    const before = await fit("hf:o/m", { ...workload, endpoint });
+    const { contextLength, ...rest } = workload;
+    const model = await load("hf:o/m", { contextLength, endpoint });
+    const loaded = await model.fit(rest);
+    await model.dispose();
+    return { before, loaded };
+  }, [host.url, WORKLOAD]);
+  assert.deepEqual(numbers(seen.before), numbers(seen.loaded));
+  const total = siblings.reduce((sum, { size }) => sum + size, 0);
+  assert.deepEqual([seen.before.download.bytes, seen.before.download.kept], [total, 0]);
+  const sent = { ...host.sent };
+  const after = await page.evaluate(async ([endpoint, workload]) => (await import("/dist/index.js")).fit("hf:o/m", { ...workload, endpoint }), [host.url, WORKLOAD]);
+  assert.deepEqual(host.sent, sent, "a model that is kept is not asked for");
+  assert.deepEqual(numbers(after), numbers(seen.before));
+  assert.deepEqual([after.download.bytes, after.download.kept], [total, total]);
+  // Asked alone, the parts are not fetched whole.
+  const fresh = await models({
+    "/api/models/o/m/revision/main": Buffer.from(JSON.stringify({ sha, siblings })),
+    ...Object.fromEntries(Object.entries(files).map(([name, bytes]) => [`/o/m/resolve/${sha}/${name}`, bytes])),
+  });
+  await page.evaluate(async ([endpoint, workload]) => (await import("/dist/index.js")).fit("hf:o/m", { ...workload, endpoint }), [fresh.url, WORKLOAD]);
+  for (const name of Object.keys(parts)) {
+    const path = `/o/m/resolve/${sha}/${name}`;
+    assert.ok(fresh.sent[path] <= 128 << 10 && fresh.sent[path] < files[name].length, `${name}: ${fresh.sent[path]}`);
+  }
+  assert.equal(fresh.sent[`/o/m/resolve/${sha}/tokenizer.json`], undefined);
+  await host.close();
+  await fresh.close();
+  await close();
+});
+
 test("a workload that exceeds the device says which number, and what to do; so does a source that is no model", async () => {
   const { page, close } = await openPage();
   const host = await models({ "/m.gguf": Buffer.alloc(300_000, 7) });
