@@ -151,6 +151,17 @@ test(
     const drawn = await panel.locator(".chart").first().getAttribute("data-points");
     assert.equal(drawn, "4");
     await waitFor(entry, /step 4 of 4.*finished/);
+    // What a finished run has learned is had again in a later visit, with its picture.
+    await next.page.close();
+    const later = await openDemo({ context: demo.context, url: demo.url });
+    await later.loadTiny();
+    await later.tab("LADDER");
+    await later.page.getByRole("button", { name: "Use again cut-off" }).click();
+    await waitFor(line(later.page), "Done.");
+    assert.equal(await later.page.locator("#panel-ladder .chart").first().getAttribute("data-points"), "4");
+    const adapter = await saved(later.page, "#ladder-adapter");
+    assert.ok(adapter.bytes.includes("adapter_model.safetensors"));
+    assert.deepEqual(later.errors, []);
     assert.deepEqual(next.errors, []);
   }),
 );

@@ -36,7 +36,7 @@ export class StoredRuns {
     private readonly kind: RunKind,
     private readonly alert: Alert,
     private readonly goOn: (run: StoredRun) => void,
-    /** What taking up a finished run is called; without it that is not offered. */
+    /** What taking up a finished run, for what it has learned, is called; without it that is not offered. */
     private readonly again?: string,
   ) {
     this.element = card("Runs kept in this browser", { class: "stored" }, this.#list);
