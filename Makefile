@@ -50,9 +50,10 @@ build: driver ## the program, optimised: target/release/stepladder
 test: setup ## every test; ends with `N passed, N failed`
 	@scripts/test.sh
 
-lint: ## formatting and clippy, warnings are errors
+lint: ## formatting and clippy, also of what only browsers run; warnings are errors
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	@scripts/wasm.sh --lint
 
 demo: build ## a model improves itself by LADDER: minutes on two CPU cores
 	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" ladder -m "$(MODEL)" --task integral --preset "$(PRESET)" \
@@ -75,4 +76,4 @@ bench: build ## kernels, decoding and training on this machine's GPU, with fract
 
 clean: ## remove what was built here (not the model cache)
 	cargo clean
-	rm -rf scripts/tint/node_modules web/node_modules web/src/wasm web/dist web/dist-demo web/*.tgz
+	rm -rf scripts/tint/node_modules web/node_modules web/src/wasm web/tests/wasm web/dist web/dist-demo web/*.tgz

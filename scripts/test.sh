@@ -18,8 +18,8 @@ if [ -d "$wgsl" ] || [ $# -eq 0 ]; then
     scripts/tint.sh "$wgsl" 2>&1 | tee -a "$log" || status=$?
 fi
 if [ $# -eq 0 ]; then
-    # The npm package: built, then tested in a browser and in Node.
-    { scripts/npm.sh --pack --demo && node web/tests/run.mjs; } </dev/null 2>&1 | tee -a "$log" || status=$?
+    # The npm package, and the Rust tests that a browser runs: built, then tested in a browser and in Node.
+    { scripts/npm.sh --pack --demo && scripts/wasm.sh --tests && node web/tests/run.mjs; } </dev/null 2>&1 | tee -a "$log" || status=$?
 fi
 
 # cargo: `test result: ok. 5 passed; 0 failed; ...`; Tint: `tint: 5 passed, 0 failed`, and so the browser's: `web: ...`.

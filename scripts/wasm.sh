@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the crate for browsers and Node: web/src/wasm gets stepladder.js, stepladder.d.ts and stepladder_bg.wasm. With --tools
-# it only installs what that takes.
+# Builds the crate for browsers and Node: web/src/wasm gets stepladder.js, stepladder.d.ts and stepladder_bg.wasm. With --tests
+# it builds tests/browser instead, which the tests in web/tests call, into web/tests/wasm; with --lint clippy checks both; with
+# --tools it only installs what the builds take.
 #
 # Not wasm-pack: it would run the same three programs (cargo, wasm-bindgen, wasm-opt), but downloads two of them from where
 # many networks do not reach, and cannot be told a cargo profile's crate type. wasm-bindgen comes from crates.io in the very
@@ -9,7 +10,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-out=web/src/wasm
 target=wasm32-unknown-unknown
 cache=${STEPLADDER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stepladder}
 # A folder of its own: where another compiler makes the WASM, the two would rebuild each other's build scripts.
@@ -50,6 +50,17 @@ if ! has_target rustc && ! timeout 300 rustup target add $target >&2; then
     export RUSTUP_TOOLCHAIN=stepladder-wasm
 fi
 
+if [ "${1:-}" = --lint ]; then
+    if ! cargo clippy --version >/dev/null 2>&1; then
+        echo "NOT CHECKED: src/wasm and tests/browser, as the one toolchain here that builds for $target, ${RUSTUP_TOOLCHAIN:-the default}," \
+            "has no clippy" >&2
+        exit 0
+    fi
+    # In the profile of the builds, which then need not make the compiler's plug-ins again.
+    cargo clippy --locked --lib --example browser_tests --profile wasm --target $target -- -D warnings
+    exit 0
+fi
+
 version=$(awk '/^name = "wasm-bindgen"$/ { getline; gsub(/.*= |"/, ""); print; exit }' Cargo.lock)
 bindgen=$cache/wasm-bindgen-$version
 if [ ! -x "$bindgen/bin/wasm-bindgen" ]; then
@@ -62,8 +73,15 @@ fi
 scripts/web-packages.sh
 [ "${1:-}" != --tools ] || exit 0
 
-cargo rustc --locked --quiet --lib --crate-type cdylib --profile wasm --target $target >&2
-built=$CARGO_TARGET_DIR/$target/wasm/stepladder.wasm
+if [ "${1:-}" = --tests ]; then
+    out=web/tests/wasm
+    cargo rustc --locked --quiet --example browser_tests --profile wasm --target $target >&2
+    built=$CARGO_TARGET_DIR/$target/wasm/examples/browser_tests.wasm
+else
+    out=web/src/wasm
+    cargo rustc --locked --quiet --lib --crate-type cdylib --profile wasm --target $target >&2
+    built=$CARGO_TARGET_DIR/$target/wasm/stepladder.wasm
+fi
 stamp=$(sha256sum "$built" "$bindgen/bin/wasm-bindgen" web/package-lock.json "$0" | sha256sum)
 if [ "$(cat "$out/.stamp" 2>/dev/null)" = "$stamp" ]; then
     exit 0
@@ -71,9 +89,11 @@ fi
 rm -rf "$out"
 mkdir -p "$out"
 "$bindgen/bin/wasm-bindgen" --target web --out-dir "$out" "$built"
-# What rustc and wasm-bindgen use, and every browser with WebGPU has.
-features=(bulk-memory bulk-memory-opt call-indirect-overlong multivalue mutable-globals nontrapping-float-to-int reference-types sign-ext)
-node web/node_modules/binaryen/bin/wasm-opt -Oz --mvp-features "${features[@]/#/--enable-}" --strip-producers \
-    -o "$out/stepladder_bg.opt.wasm" "$out/stepladder_bg.wasm"
-mv "$out/stepladder_bg.opt.wasm" "$out/stepladder_bg.wasm"
+if [ "${1:-}" != --tests ]; then
+    # What rustc and wasm-bindgen use, and every browser with WebGPU has.
+    features=(bulk-memory bulk-memory-opt call-indirect-overlong multivalue mutable-globals nontrapping-float-to-int reference-types sign-ext)
+    node web/node_modules/binaryen/bin/wasm-opt -Oz --mvp-features "${features[@]/#/--enable-}" --strip-producers \
+        -o "$out/stepladder_bg.opt.wasm" "$out/stepladder_bg.wasm"
+    mv "$out/stepladder_bg.opt.wasm" "$out/stepladder_bg.wasm"
+fi
 echo "$stamp" >"$out/.stamp"

@@ -8,7 +8,7 @@
 // Grid: a thread owns TILE neighbouring tokens of one head, in backward_kv of one key and value head, in backward_delta
 // one (token, head). Neighbouring threads take neighbouring tokens: they read the same keys. HEAD4 = head_dim / 4.
 // A tile may span sequences: first tokens never fall from one token to the next, so its keys start at its first token's.
-// Sums that begin anew in a loop are cleared in words: Tint keeps the old values of a variable without an initialiser.
+// What begins anew in a loop is cleared in words: Tint keeps the old values of a variable without an initialiser.
 // Reference: tests/reference/attention.rs
 //! use grid
 struct Params { tokens: u32, heads: u32, kv_heads: u32, scale: f32 }
@@ -55,8 +55,8 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
                 score[a] += dot(query[a * HEAD4 + i], k_i);
             }
         }
-        var shrink: array<f32, TILE>;
-        var weight: array<f32, TILE>;
+        var shrink = array<f32, TILE>();
+        var weight = array<f32, TILE>();
         for (var a = 0u; a < TILE; a++) { // unroll
             let t = min(t0 + a, p.tokens - 1u);
             let seen = j >= span[t].x && j <= t;
@@ -118,7 +118,7 @@ fn backward_q(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
         let key = (j * p.kv_heads + kv) * HEAD4;
         var score = array<f32, TILE>();
         var product = array<f32, TILE>();
-        var keys: array<vec4<f32>, HEAD4>;
+        var keys = array<vec4<f32>, HEAD4>();
         for (var i = 0u; i < HEAD4; i++) { // unroll
             keys[i] = k[key + i];
             let v_i = v[key + i];
@@ -171,8 +171,8 @@ fn backward_kv(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
         let first = span[t].x;
         for (var head = kv * share; head < (kv + 1u) * share; head++) {
             let row = t * p.heads + head;
-            var query: array<vec4<f32>, HEAD4>;
-            var grad: array<vec4<f32>, HEAD4>;
+            var query = array<vec4<f32>, HEAD4>();
+            var grad = array<vec4<f32>, HEAD4>();
             var score = array<f32, TILE>();
             var product = array<f32, TILE>();
             for (var i = 0u; i < HEAD4; i++) { // unroll

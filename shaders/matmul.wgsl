@@ -1,15 +1,17 @@
 // Products with a weight matrix W [n, k] that is stored row by row in some format (f32, f16, 8-bit, 4-bit).
-//   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]          (+ what y held, if `accumulate`)
+//   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]  + LoRA  (+ what y held, if `accumulate`)
 //   forward_few the same for a few rows
-//   backward_x  dx[i,l] = Σ_j dy[i,j] · W[j,l]         (+ what dx held, if `accumulate`)
+//   backward_x  dx[i,l] = Σ_j dy[i,j] · W[j,l]  + LoRA  (+ what dx held, if `accumulate`)
 // W may be rows `row0 ..` of a larger matrix: y and dy have `stride` columns and W's first row is column `row0`.
 // Grid: a thread owns TM rows of the output and TN columns (forward) or TN times 8 neighbouring columns (backward_x).
 // Register tiles without workgroup memory; W is decoded once for TM rows. In forward_few a workgroup owns such a tile: its
 // threads share out k, so that neighbours read neighbouring weights, and add up in a fixed order.
-// The forward products multiply as an import says (product_f32, product_f16). backward_x is always f32: gradients span more
-// powers of two than f16 has, and the small ones would be lost. Reference: tests/reference/matmul.rs
+// Products end as an import says (adapted: with LoRA's second half; plain). The forward ones multiply as another says
+// (product_f32, product_f16). backward_x is always f32: gradients span more powers of two than f16 has, and the small ones
+// would be lost. Reference: tests/reference/matmul.rs
 //! use grid
-struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32 }
+//! use share
+struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32, rank: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;   // [m, k / 4]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;   // [m, stride]
@@ -28,7 +30,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     let k4 = p.k / 4u;
     var sum: array<f32, TM * TN>;
     for (var l = 0u; l < p.k / 8u; l++) {
-        var input: array<Input8, TM>;
+        var input = array<Input8, TM>();
         for (var i = 0u; i < TM; i++) { // unroll
             let at = min(row + i, p.m - 1u) * k4 + l * 2u;
             input[i] = input8(x[at], x[at + 1u]);
@@ -40,6 +42,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
             }
         }
     }
+    adapt(&sum, row, col);
     for (var i = 0u; i < TM; i++) { // unroll
         if row + i < p.m {
             let at = (row + i) * p.stride + p.row0 + col;
@@ -51,8 +54,6 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         }
     }
 }
-
-var<workgroup> partial: array<f32, WG * TM * TN>;   // [TM * TN, WG]
 
 @compute @workgroup_size(WG)
 fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -66,7 +67,7 @@ fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     let k4 = p.k / 4u;
     var sum: array<f32, TM * TN>;
     for (var l = thread; l < p.k / 8u; l += WG) {
-        var weight: array<Weight8, TN>;
+        var weight = array<Weight8, TN>();
         for (var j = 0u; j < TN; j++) { // unroll
             weight[j] = weight8(min(col + j, last), l, p.k);
         }
@@ -80,16 +81,14 @@ fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     }
     for (var i = 0u; i < TM; i++) { // unroll
         for (var j = 0u; j < TN; j++) { // unroll
-            partial[(i * TN + j) * WG + thread] = sum[i * TN + j];
+            parts[(i * TN + j) * WG + thread] = sum[i * TN + j];
         }
     }
-    workgroupBarrier();
+    let total = shared_sum(thread);
     let j = thread % TN;
     if thread >= TM * TN || row + thread / TN >= p.m || col + j >= p.n { return; } // guard, no barrier follows
-    var total = 0.0;
-    for (var i = 0u; i < WG; i++) { total += partial[thread * WG + i]; }
     let at = (row + thread / TN) * p.stride + p.row0 + col + j;
-    y[at] = total + select(0.0, y[at], p.accumulate != 0u);
+    y[at] = total + adapted(row + thread / TN, col + j) + select(0.0, y[at], p.accumulate != 0u);
 }
 
 @compute @workgroup_size(WG)
@@ -102,32 +101,33 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     if row >= p.m { return; } // guard
     let k4 = p.k / 4u;
     let last = p.k / 8u - 1u;
-    var low: array<vec4<f32>, TM * TN>;
-    var high: array<vec4<f32>, TM * TN>;
+    var first: array<vec4<f32>, TM * TN>;
+    var second: array<vec4<f32>, TM * TN>;
     for (var j = 0u; j < p.n; j++) {
-        var weight: array<mat2x4<f32>, TN>;
+        var weight = array<mat2x4<f32>, TN>();
         for (var c = 0u; c < TN; c++) { // unroll
             weight[c] = load8(j, min(col8 + c, last), p.k);
         }
         for (var i = 0u; i < TM; i++) { // unroll
             let d = dy[min(row + i, p.m - 1u) * p.stride + p.row0 + j];
             for (var c = 0u; c < TN; c++) { // unroll
-                low[i * TN + c] += d * weight[c][0];
-                high[i * TN + c] += d * weight[c][1];
+                first[i * TN + c] += d * weight[c][0];
+                second[i * TN + c] += d * weight[c][1];
             }
         }
     }
+    adapt_x(&first, &second, row, col8);
     for (var i = 0u; i < TM; i++) { // unroll
         if row + i < p.m {
             for (var c = 0u; c < TN; c++) { // unroll
                 if col8 + c <= last {
                     let at = (row + i) * k4 + (col8 + c) * 2u;
                     if p.accumulate != 0u {
-                        dx[at] += low[i * TN + c];
-                        dx[at + 1u] += high[i * TN + c];
+                        dx[at] += first[i * TN + c];
+                        dx[at + 1u] += second[i * TN + c];
                     } else {
-                        dx[at] = low[i * TN + c];
-                        dx[at + 1u] = high[i * TN + c];
+                        dx[at] = first[i * TN + c];
+                        dx[at + 1u] = second[i * TN + c];
                     }
                 }
             }

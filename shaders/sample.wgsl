@@ -91,7 +91,9 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
             bits = min(bits, threshold(base, kept * chosen.top_p, largest, temperature, false, thread));
         }
         if chosen.min_p > 0.0 {
-            bits = min(bits, bitcast<u32>(max(0.0, -log(chosen.min_p))));
+            let most = -log(chosen.min_p);
+            // Not max(0.0, most): of min_p 1 that may be −0 (SwiftShader's is), whose bits are those of a large number.
+            bits = min(bits, select(0u, bitcast<u32>(most), most > 0.0));
         }
     }
     var value = -3.0e38;

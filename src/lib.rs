@@ -6,6 +6,14 @@
 //! sampling), which uses [`kernel`] (one file per shader), which uses [`gpu`] (the only one that names wgpu).
 //! [`bench`] measures all but the first two.
 
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(
+        clippy::arc_with_non_send_sync,
+        reason = "natively these are shared between threads; a browser's module has one"
+    )
+)]
+
 #[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
 pub mod error;

@@ -6,7 +6,7 @@ mod fixture_models;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fixture_models::{Expected, FAMILIES, adapter_file, folder, load, trainer};
+use fixture_models::{FAMILIES, adapter_file, checks, folder, load, trainer};
 use pollster::block_on;
 use stepladder::Error;
 use stepladder::model::generate::{Completion, Generator, Request, Sampling};
@@ -35,15 +35,7 @@ fn prompts() -> Vec<Vec<u32>> {
 #[test]
 fn greedy_text_equals_pytorch() {
     for name in FAMILIES {
-        let (trainer, expected) = (with_adapter(name), Expected::read(name));
-        let greedy = &expected.json["greedy"];
-        let prompt: Vec<u32> = serde_json::from_value(greedy["prompt_tokens"].clone()).unwrap();
-        for (kind, lora) in [("base", None), ("adapter", Some(trainer.lora()))] {
-            let want: Vec<u32> = serde_json::from_value(greedy[kind]["tokens"].clone()).unwrap();
-            let mut generator = Generator::new(Arc::clone(trainer.model()), lora, 4);
-            let got = generate(&mut generator, &[request(&prompt, 1, 0.0, want.len(), 0)]);
-            assert_eq!(got[0][0].tokens, want, "{name} {kind}");
-        }
+        block_on(checks::greedy(&load(name), name)).unwrap();
     }
 }
 

@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("train", &["gpu", "kernel", "model"]),
     ("task", &[]),
     ("ladder", &["gpu", "kernel", "model", "train", "task"]),
-    ("bench", &["gpu", "kernel", "model", "train"]),
+    ("bench", &["gpu", "kernel", "model", "train", "task"]),
 ];
 
 /// The outermost modules: they may name every layer, and no layer may name them.

@@ -3,44 +3,22 @@
 
 mod fixture_models;
 
+use fixture_models::checks::{self, max_error};
 use fixture_models::{
-    Expected, FAMILIES, adapter_file, f16_gpu, folder, limited_gpu, load, load_on, trainer,
+    Expected, FAMILIES, adapter_file, f16_gpu, folder, limited_gpu, load, load_on, source, trainer,
 };
 use std::sync::atomic::AtomicBool;
 
 use pollster::block_on;
 use stepladder::model::score::logprobs;
-use stepladder::model::source::folder::Folder;
 use stepladder::train::adapter;
 use stepladder::train::loss::LossName;
 use stepladder::train::trainer::{Optimizer, Trajectory};
 
-fn max_error(got: &[f32], want: &[f32]) -> f32 {
-    assert_eq!(got.len(), want.len());
-    got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
-}
-
-fn relative_l2(got: &[f32], want: &[f32]) -> f64 {
-    assert_eq!(got.len(), want.len());
-    let square = |x: f32| f64::from(x) * f64::from(x);
-    let difference: f64 = got.iter().zip(want).map(|(a, b)| square(a - b)).sum();
-    let size: f64 = want.iter().map(|b| square(*b)).sum();
-    (difference / size.max(1e-30)).sqrt()
-}
-
 #[test]
 fn logprobs_equal_pytorch_with_and_without_adapter() {
     for name in FAMILIES {
-        let (model, expected) = (load(name), Expected::read(name));
-        let file = adapter_file(&model, &folder(name).join("adapter"));
-        let mut trainer = trainer(&model, &file, 512);
-        for (kind, on) in [("base", false), ("adapter", true)] {
-            let scores = block_on(trainer.logprobs(&expected.all_scored(), on)).unwrap();
-            for (index, scores) in scores.iter().enumerate() {
-                let error = max_error(&scores.logp, &expected.tensors[&format!("logprobs.{kind}.{index}")]);
-                assert!(error < 1e-3, "{name} {kind} sequence {index}: {error}");
-            }
-        }
+        block_on(checks::logprobs(&load(name), name)).unwrap();
     }
 }
 
@@ -80,30 +58,17 @@ fn an_rslora_adapter_with_patterns_equals_peft() {
 fn default_limits_give_the_same_model() {
     let gpu = limited_gpu();
     for name in FAMILIES {
-        let mut source = Folder::open(folder(name)).unwrap();
-        let (model, expected) = (load_on(gpu.clone(), name, &mut source, None), Expected::read(name));
+        let (model, expected) = (load_on(gpu.clone(), name, &mut source(name), None), Expected::read(name));
         let file = adapter_file(&model, &folder(name).join("adapter"));
         let mut trainer = trainer(&model, &file, 512);
-        let config = LossName::Sft.config(1);
-        let (loss, _) = block_on(trainer.gradient(&expected.completions(), &config)).unwrap();
-        let want = expected.json["loss"].as_f64().unwrap();
-        assert!((loss - want).abs() < 1e-3 * want, "{name}: loss {loss}, PyTorch {want}");
+        block_on(checks::loss(&mut trainer, &expected, name)).unwrap();
     }
 }
 
 #[test]
 fn scores_equal_pytorch() {
     for name in FAMILIES {
-        let (model, expected) = (load(name), Expected::read(name));
-        let file = adapter_file(&model, &folder(name).join("adapter"));
-        let lora = adapter::upload(model.gpu(), model.config(), &file).unwrap();
-        for (kind, lora) in [("base", None), ("adapter", Some(&lora))] {
-            for (index, tokens) in expected.tokens.iter().enumerate() {
-                let got = block_on(logprobs(&model, lora, tokens, &AtomicBool::new(false))).unwrap();
-                let error = max_error(&got, &expected.tensors[&format!("logprobs.{kind}.{index}")]);
-                assert!(error < 1e-3, "{name} {kind} sequence {index}: {error}");
-            }
-        }
+        block_on(checks::scores(&load(name), name)).unwrap();
     }
 }
 
@@ -115,8 +80,7 @@ const F16_LOGPROB: f32 = 0.03;
 fn scores_and_gradients_in_f16_are_near_pytorch() {
     let gpu = f16_gpu();
     for name in FAMILIES {
-        let mut source = Folder::open(folder(name)).unwrap();
-        let (model, expected) = (load_on(gpu.clone(), name, &mut source, None), Expected::read(name));
+        let (model, expected) = (load_on(gpu.clone(), name, &mut source(name), None), Expected::read(name));
         let file = adapter_file(&model, &folder(name).join("adapter"));
         let lora = adapter::upload(model.gpu(), model.config(), &file).unwrap();
         for (kind, lora) in [("base", None), ("adapter", Some(&lora))] {
@@ -141,24 +105,8 @@ fn scores_and_gradients_in_f16_are_near_pytorch() {
 #[test]
 fn gradients_equal_pytorch() {
     for name in FAMILIES {
-        let (model, expected) = (load(name), Expected::read(name));
-        let file = adapter_file(&model, &folder(name).join("adapter"));
-        // Packs of every size give the same sum: one sequence at a time, and all at once.
         for pack_tokens in [1, 512] {
-            let mut trainer = trainer(&model, &file, pack_tokens);
-            let config = LossName::Sft.config(1);
-            let (loss, _) = block_on(trainer.gradient(&expected.completions(), &config)).unwrap();
-            let want = expected.json["loss"].as_f64().unwrap();
-            assert!((loss - want).abs() < 1e-3 * want, "{name}: loss {loss}, PyTorch {want}");
-            let flat = block_on(trainer.read_gradient()).unwrap();
-            let got = adapter::unflatten(trainer.lora().layout(), file.config.clone(), &flat);
-            for ((layer, module), pair) in &got.tensors {
-                for (letter, values) in [("A", &pair.a), ("B", &pair.b)] {
-                    let key = format!("grad.base_model.model.{}.lora_{letter}.weight", module.path(*layer));
-                    let error = relative_l2(values, &expected.tensors[&key]);
-                    assert!(error < 1e-3, "{name} {key}: {error}");
-                }
-            }
+            block_on(checks::gradients(&load(name), name, pack_tokens)).unwrap();
         }
     }
 }

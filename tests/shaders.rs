@@ -20,7 +20,7 @@ const WORKGROUP_BYTES: u32 = 16_384;
 
 /// Whether a text needs subgroups. naga takes them as they are; Tint wants them enabled.
 fn uses_subgroups(text: &str) -> bool {
-    text.contains("subgroupAdd(")
+    text.contains("subgroupAdd(") || text.contains("subgroupBroadcast(")
 }
 
 /// Every broken rule of one entry point, in words. `optional` is what a device need not have and this one has.
@@ -48,6 +48,9 @@ fn problems(kernel: &Kernel, text: &str, optional: Capabilities) -> Vec<String> 
     let entry = &module.entry_points[index];
     let uses = info.get_entry_point(index);
     let mut found = params_problems(kernel, &module);
+    found.extend(blank_in_loops(text).into_iter().map(|name| {
+        format!("`var {name}` in a loop has no initialiser: compiled by Tint it may keep its old value")
+    }));
     if text.contains("// unroll") {
         found.push("a loop marked `// unroll` was not written out".into());
     }
@@ -111,6 +114,41 @@ fn problems(kernel: &Kernel, text: &str, optional: Capabilities) -> Vec<String> 
     }
     if kernel.bindings.len() > STORAGE_BUFFERS {
         found.push(format!("{} storage buffers exceed {STORAGE_BUFFERS}", kernel.bindings.len()));
+    }
+    found
+}
+
+/// Names of the variables that a loop declares without an initialiser. WGSL clears them in every round; Tint was seen to leave
+/// what the round before had put there.
+fn blank_in_loops(text: &str) -> Vec<String> {
+    let code: String = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .fold(String::new(), |code, line| code + line + "\n");
+    let (mut found, mut blocks, mut word, mut parens) = (Vec::new(), Vec::new(), String::new(), 0);
+    // Whether the next brace opens a loop's body; the name after `var`, until `=` or `;` shows whether it has a value.
+    let (mut loop_ahead, mut var_ahead, mut blank) = (false, false, None::<String>);
+    for letter in code.chars() {
+        if letter.is_alphanumeric() || letter == '_' {
+            word.push(letter);
+            continue;
+        }
+        match std::mem::take(&mut word) {
+            word if word.is_empty() => {}
+            word if matches!(&*word, "for" | "while" | "loop") => loop_ahead = true,
+            word if word == "var" => var_ahead = true,
+            word if var_ahead => (var_ahead, blank) = (false, Some(word)),
+            _ => {}
+        }
+        match letter {
+            '(' => parens += 1,
+            ')' => parens -= 1,
+            '{' if parens == 0 => blocks.push(std::mem::take(&mut loop_ahead)),
+            '}' => drop(blocks.pop()),
+            '=' => blank = None,
+            ';' => found.extend(blank.take().filter(|_| blocks.contains(&true))),
+            _ => {}
+        }
     }
     found
 }
@@ -262,9 +300,33 @@ const BAD: &[(&str, &str, &str)] = &[
     ("never written", "<storage, read> x", "<storage, read_write> x"),
     ("do not rise", "@binding(1)", "@binding(3)"),
     ("was not written out", "if i < u32", "for (var l = 0u; l < p.rows; l++) { // unroll\n}\nif i < u32"),
+    ("keep its old value", "if i < u32", "for (var l = 0u; l < p.rows; l++) { var t: f32; }\nif i < u32"),
     ("workgroup size", "64u", "512u"),
     ("workgroup memory", "array<f32, WG>", "array<f32, 5000>"),
 ];
+
+#[test]
+fn variables_that_a_loop_leaves_blank_are_found() {
+    let fine = "var<workgroup> a: f32;
+        fn f() {
+            var b: f32; // var c: f32;
+            for (var i = 0u; i < 4u; i++) { var d: array<f32, 4> = array<f32, 4>(); let e = d[i]; }
+            if b == 0.0 { var g: f32; }
+            loop { let h = 1u; continuing { break if h == 1u; } }
+            var i: u32;
+        }";
+    assert_eq!(blank_in_loops(fine), Vec::<String>::new());
+    for (round, body) in [
+        ("for (var i = 0u; i < 4u; i++)", "var x: f32;"),
+        ("for (var i = f(2u); i < g(h(4u)); i++)", "{ var x: array<vec2<f32>, A * B>; }"),
+        ("while y > 1.0", "if y == 2.0 { var x : f32 ; }"),
+        ("loop", "y = 1.0; var x: f32; x = y; continuing { break if true; }"),
+        ("for (;;)", "while true { for (var x: u32; x < 4u; x++) {} }"),
+    ] {
+        let text = format!("fn f() {{ var y: f32; {round} {{ {body} }} var z: f32; }}");
+        assert_eq!(blank_in_loops(&text), ["x"], "{text}");
+    }
+}
 
 #[test]
 fn every_rule_catches_a_shader_that_breaks_it() {

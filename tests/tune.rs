@@ -24,13 +24,15 @@ fn gpu(software: bool) -> Arc<Gpu> {
 fn every_choice_gives_pytorchs_numbers() {
     let expected = Expected::read("llama");
     for software in [true, false] {
-        let most = choices(Product::Forward, software, 64).max(choices(Product::BackwardX, software, 64));
+        let device = gpu(software);
+        let most = [Product::Forward, Product::BackwardX].map(|product| choices(&device, product, 64));
+        let most = most[0].max(most[1]);
         assert!(most > 1, "there must be something to choose from");
         for index in 0..most {
             let gpu = gpu(software);
             for product in [Product::Forward, Product::BackwardX] {
                 for m in ROW_CLASSES {
-                    gpu.choose(&choice_key(product, Format::F32, m), index);
+                    gpu.choose(&choice_key(&gpu, product, Format::F32, m), index);
                 }
             }
             let model = load_on(gpu, "llama", &mut Folder::open(folder("llama")).unwrap(), None);
@@ -58,7 +60,7 @@ fn tuning_chooses_known_tiles_and_measures_only_what_is_not_known() {
         assert_eq!(gpu.choice(key), index);
         assert!(index < 8);
     }
-    let key = choice_key(Product::Forward, Format::F32, 64);
+    let key = choice_key(&gpu, Product::Forward, Format::F32, 64);
     known.insert(key.clone(), 2);
     block_on(tune(&gpu, &[Format::F32], &mut known)).unwrap();
     assert_eq!((gpu.choice(&key), known[&key]), (2, 2));

@@ -1,7 +1,8 @@
-//! The kernels that take the time, at the shapes of SmolLM2-135M.
+//! The kernels that take the time, at a model's shapes.
 
 use super::measure::{Cost, Work};
-use super::{Options, model};
+use super::shape::{Shape, format_name, random_values};
+use super::{Options, What};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder};
 use crate::kernel::attention::{self, Gradients, Heads, Saved};
@@ -11,10 +12,6 @@ use crate::kernel::weight::{Format, Weight};
 use crate::kernel::{adamw, decode_attention, gemm, log_softmax, matmul, rms_norm, swiglu};
 use crate::model::pack;
 
-const HIDDEN: usize = 576;
-const MLP: usize = 1536;
-const VOCAB: usize = 49_152;
-const HEADS: Heads = Heads { heads: 9, kv_heads: 3, head_dim: 64 };
 /// LoRA's rank.
 const RANK: usize = 16;
 const EPS: f32 = 1e-5;
@@ -22,6 +19,7 @@ const EPS: f32 = 1e-5;
 /// A kernel at one shape.
 pub(super) struct Case {
     pub(super) name: &'static str,
+    pub(super) what: What,
     pub(super) shape: String,
     pub(super) cost: Cost,
     pub(super) work: Work,
@@ -30,6 +28,9 @@ pub(super) struct Case {
 /// Makes buffers and cases.
 struct Maker<'g> {
     gpu: &'g Gpu,
+    model: Shape,
+    /// Weight format of the next cases.
+    format: Option<&'static str>,
     cases: Vec<Case>,
 }
 
@@ -41,7 +42,7 @@ fn bytes(buffers: &[&Buffer]) -> f64 {
 impl Maker<'_> {
     /// A buffer of random values.
     fn random(&self, shape: &[usize]) -> Result<Buffer> {
-        let values = model::random_values(shape.iter().product(), shape.len());
+        let values = random_values(shape.iter().product(), shape.len());
         self.gpu.upload("bench", shape, &values)
     }
 
@@ -56,7 +57,15 @@ impl Maker<'_> {
         let mut rec = Recorder::new(self.gpu);
         record(&mut rec)?;
         let work = Work::new(rec, after)?;
-        self.cases.push(Case { name, shape, cost, work });
+        let what = What {
+            model: self.model.name,
+            layers: None,
+            format: self.format,
+            batch: None,
+            length: None,
+            rank: None,
+        };
+        self.cases.push(Case { name, what, shape, cost, work });
         Ok(())
     }
 
@@ -64,7 +73,7 @@ impl Maker<'_> {
         let weight = Weight::new(self.gpu, "bench.w", format, rows, cols)?;
         // Rows repeat, which no kernel notices; every matrix here has a multiple of 64.
         let some = rows.min(64);
-        let packed = pack::pack_as(format, &model::random_values(some * cols, 0), cols)?;
+        let packed = pack::pack_as(format, &random_values(some * cols, 0), cols)?;
         for row in (0..rows).step_by(some) {
             weight.write_rows(self.gpu, row, &packed.words, &packed.scales)?;
         }
@@ -74,19 +83,21 @@ impl Maker<'_> {
     /// Products of `rows` rows with a weight matrix `[n, k]`, forward and, where `backward`, the input's gradient.
     fn matmul(&mut self, format: Format, rows: &[usize], n: usize, k: usize, backward: bool) -> Result<()> {
         let w = self.weight(format, n, k)?;
+        self.format = Some(format_name(format));
         for &m in rows {
             let (x, y) = (self.random(&[m, k])?, self.random(&[m, n])?);
             let cost = Cost { flops: (2 * m * n * k) as f64, bytes: w.bytes() as f64 + bytes(&[&x, &y]) };
-            let format = model::name(format);
+            let format = format_name(format);
             let shape = format!("{m} x {k} -> {n}, {format}");
-            self.add("matmul/forward", shape, cost, &y, |rec| matmul::forward(rec, &w, &x, &y, false))?;
+            self.add("matmul/forward", shape, cost, &y, |rec| matmul::forward(rec, &w, &x, &y, None, false))?;
             if backward {
                 let shape = format!("{m} x {n} -> {k}, {format}");
                 self.add("matmul/backward_x", shape, cost, &x, |rec| {
-                    matmul::backward_x(rec, &w, &y, &x, false)
+                    matmul::backward_x(rec, &w, &y, &x, None, false)
                 })?;
             }
         }
+        self.format = None;
         Ok(())
     }
 
@@ -111,8 +122,9 @@ impl Maker<'_> {
 
     /// Causal attention over `count` sequences of `len` tokens.
     fn attention(&mut self, count: usize, len: usize) -> Result<()> {
+        let shape_heads = self.model.heads;
         let tokens = count * len;
-        let Heads { heads, kv_heads, head_dim } = HEADS;
+        let Heads { heads, kv_heads, head_dim } = self.model.heads;
         let spans: Vec<u32> =
             (0..tokens).flat_map(|t| [t / len * len, t / len * len + len]).map(word).collect();
         let span = self.gpu.upload("bench.span", &[tokens, 2], &spans)?;
@@ -135,19 +147,20 @@ impl Maker<'_> {
         let shape = format!("{count} x {len} tokens, {heads} heads of {head_dim}");
         let cost = Cost { flops: 2.0 * product, bytes: bytes(&[&q, &k, &v, &o, &stats]) };
         self.add("attention/forward", shape.clone(), cost, &o, |rec| {
-            attention::forward(rec, HEADS, &span, saved)
+            attention::forward(rec, shape_heads, &span, saved)
         })?;
         let moved = bytes(&[&q, &k, &v, &o, &stats, &d_out, &dq, &dk, &dv]);
         let cost = Cost { flops: 7.0 * product, bytes: moved };
         self.add("attention/backward", shape, cost, &dv, |rec| {
             // Gradients need the statistics that forward leaves.
-            attention::backward(rec, HEADS, &span, saved, &d_out, grads)
+            attention::backward(rec, shape_heads, &span, saved, &d_out, grads)
         })
     }
 
     /// One new token in each of `rows` rows that hold `len` tokens.
     fn decode_attention(&mut self, rows: usize, len: usize) -> Result<()> {
-        let Heads { heads, kv_heads, head_dim } = HEADS;
+        let shape_heads = self.model.heads;
+        let Heads { heads, kv_heads, head_dim } = self.model.heads;
         let row_pages = len / decode_attention::PAGE;
         let all = |value: usize| vec![word(value); rows];
         let position = self.gpu.upload("bench.position", &[rows], &all(len - 1))?;
@@ -162,13 +175,14 @@ impl Maker<'_> {
         let at = decode_attention::Rows { position: &position, live: &live, pages: &pages };
         let shape = format!("{rows} rows of {len} tokens");
         self.add("decode_attention/forward", shape, cost, &o, |rec| {
-            decode_attention::forward(rec, HEADS, at, &q, &k, &v, &o)
+            decode_attention::forward(rec, shape_heads, at, &q, &k, &v, &o)
         })
     }
 
     /// Sampling with top-k and top-p from the whole vocabulary.
     fn sample(&mut self, rows: usize) -> Result<()> {
-        let z = self.random(&[rows, VOCAB])?;
+        let vocab = self.model.vocab;
+        let z = self.random(&[rows, vocab])?;
         let settings = Settings {
             temperature: 0.8,
             top_p: 0.95,
@@ -191,7 +205,7 @@ impl Maker<'_> {
             out: zeros(&[rows, 1, 2])?,
         };
         let cost = Cost { flops: 0.0, bytes: z.bytes() as f64 };
-        self.add("sample/forward", format!("{rows} x {VOCAB}"), cost, &state.out, |rec| {
+        self.add("sample/forward", format!("{rows} x {vocab}"), cost, &state.out, |rec| {
             // Every run starts from the same place.
             rec.clear(&state.position);
             sample::forward(rec, &z, &state)
@@ -200,28 +214,29 @@ impl Maker<'_> {
 
     /// Kernels that go over their rows once or twice.
     fn rows(&mut self) -> Result<()> {
+        let Shape { hidden, mlp, vocab, .. } = self.model;
         let tokens = 128;
-        let shape = format!("{tokens} x {HIDDEN}");
+        let shape = format!("{tokens} x {hidden}");
         let (x, w, y) =
-            (self.random(&[tokens, HIDDEN])?, self.random(&[HIDDEN])?, self.random(&[tokens, HIDDEN])?);
-        let dx = self.random(&[tokens, HIDDEN])?;
+            (self.random(&[tokens, hidden])?, self.random(&[hidden])?, self.random(&[tokens, hidden])?);
+        let dx = self.random(&[tokens, hidden])?;
         let cost = Cost { flops: 4.0 * x.len() as f64, bytes: bytes(&[&x, &w, &y]) };
         self.add("rms_norm/forward", shape.clone(), cost, &y, |rec| rms_norm::forward(rec, &x, &w, &y, EPS))?;
         let cost = Cost { flops: 10.0 * x.len() as f64, bytes: bytes(&[&x, &w, &y, &dx]) };
         self.add("rms_norm/backward_x", shape, cost, &dx, |rec| {
             rms_norm::backward_x(rec, &x, &w, &y, &dx, EPS, false)
         })?;
-        let shape = format!("{tokens} x {MLP}");
-        let [gate, up, act] = [0; 3].map(|_| self.random(&[tokens, MLP]));
+        let shape = format!("{tokens} x {mlp}");
+        let [gate, up, act] = [0; 3].map(|_| self.random(&[tokens, mlp]));
         let (gate, up, act) = (gate?, up?, act?);
         let cost = Cost { flops: 5.0 * act.len() as f64, bytes: bytes(&[&gate, &up, &act]) };
         self.add("swiglu/forward", shape, cost, &act, |rec| swiglu::forward(rec, &gate, &up, &act))?;
         let rows = 32;
-        let z = self.random(&[rows, VOCAB])?;
+        let z = self.random(&[rows, vocab])?;
         let target = self.gpu.buffer("bench.target", &[rows])?;
         let (logprob, entropy) = (self.random(&[rows])?, self.random(&[rows])?);
         let cost = Cost { flops: 0.0, bytes: bytes(&[&z]) };
-        self.add("log_softmax/forward", format!("{rows} x {VOCAB}"), cost, &logprob, |rec| {
+        self.add("log_softmax/forward", format!("{rows} x {vocab}"), cost, &logprob, |rec| {
             log_softmax::forward(rec, 0, &target, &z, &logprob, &entropy)
         })?;
         let len = 1 << 20;
@@ -240,35 +255,37 @@ fn word(size: usize) -> u32 {
 }
 
 /// Every kernel to measure.
-pub(super) fn cases(gpu: &Gpu, options: Options) -> Result<Vec<Case>> {
-    let mut maker = Maker { gpu, cases: Vec::new() };
+pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Case>> {
+    let Shape { hidden, mlp, vocab, .. } = shape;
+    let mut maker = Maker { gpu, model: shape, format: None, cases: Vec::new() };
     if options.quick {
         for format in [Format::F32, Format::Q4] {
-            maker.matmul(format, &[1], MLP, HIDDEN, false)?;
-            maker.matmul(format, &[128], MLP, HIDDEN, true)?;
+            maker.matmul(format, &[1], mlp, hidden, false)?;
+            maker.matmul(format, &[128], mlp, hidden, true)?;
         }
-        maker.gemm("x A^T", ([8, HIDDEN], false), ([RANK, HIDDEN], true))?;
+        maker.gemm("x A^T", ([8, hidden], false), ([RANK, hidden], true))?;
         maker.attention(1, 64)?;
         maker.rows()?;
         return Ok(maker.cases);
     }
-    for format in [Format::F32, Format::F16, Format::Q8, Format::Q4] {
-        maker.matmul(format, &[1, 8], MLP, HIDDEN, false)?;
-        maker.matmul(format, &[128], MLP, HIDDEN, true)?;
-        maker.matmul(format, &[1, 8], HIDDEN, MLP, false)?;
-        maker.matmul(format, &[512], HIDDEN, HIDDEN, true)?;
-        maker.matmul(format, &[1, 8], VOCAB, HIDDEN, false)?;
+    let usual = [Format::F32, Format::F16, Format::Q8, Format::Q4];
+    for format in usual.into_iter().filter(|f| options.formats.is_empty() || options.formats.contains(f)) {
+        maker.matmul(format, &[1, 8], mlp, hidden, false)?;
+        maker.matmul(format, &[128], mlp, hidden, true)?;
+        maker.matmul(format, &[1, 8], hidden, mlp, false)?;
+        maker.matmul(format, &[512], hidden, hidden, true)?;
+        maker.matmul(format, &[1, 8], vocab, hidden, false)?;
     }
     let tokens = 128;
-    let (x, low) = ([tokens, HIDDEN], [tokens, RANK]);
-    let (a, b) = ([RANK, HIDDEN], [MLP, RANK]);
+    let (x, low) = ([tokens, hidden], [tokens, RANK]);
+    let (a, b) = ([RANK, hidden], [mlp, RANK]);
     maker.gemm("x A^T", (x, false), (a, true))?;
     maker.gemm("t B^T", (low, false), (b, true))?;
-    maker.gemm("dy B", ([tokens, MLP], false), (b, false))?;
-    maker.gemm("dy^T t", ([tokens, MLP], true), (low, false))?;
+    maker.gemm("dy B", ([tokens, mlp], false), (b, false))?;
+    maker.gemm("dy^T t", ([tokens, mlp], true), (low, false))?;
     maker.gemm("dt^T x", (low, true), (x, false))?;
     maker.gemm("dt A", (low, false), (a, false))?;
-    maker.gemm("x A^T", ([8, HIDDEN], false), (a, true))?;
+    maker.gemm("x A^T", ([8, hidden], false), (a, true))?;
     maker.attention(1, 128)?;
     maker.attention(4, 64)?;
     maker.decode_attention(8, 256)?;

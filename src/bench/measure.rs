@@ -47,6 +47,11 @@ impl Work {
         Ok(())
     }
 
+    /// Seconds of a run, a number for each sample.
+    pub(super) fn samples(&self) -> &[f64] {
+        &self.samples
+    }
+
     /// Median seconds of a run.
     pub(super) fn median(&self) -> f64 {
         median(&self.samples)

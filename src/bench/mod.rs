@@ -1,11 +1,13 @@
-//! Speed of an adapter: its own peaks by micro-kernels, then kernels, decoding and a training step beside them.
+//! Speed of an adapter: its own peaks by micro-kernels, then kernels and whole passes of models beside them.
 //!
-//! Everything has the shapes of SmolLM2-135M with random weights, so that no file is needed. All work of a group is
+//! Models have the shapes of well-known ones and random weights, so that no file is needed. All work of a group is
 //! sampled in turns, so that whatever else the machine does hits all of it, and a row is the median of its samples.
 
+mod job;
 mod kernels;
 mod measure;
-mod model;
+mod models;
+mod shape;
 pub mod tune;
 
 use std::fmt;
@@ -16,24 +18,127 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::gpu::{AdapterReport, Gpu};
+use crate::kernel::weight::Format;
 use crate::{Error, Result};
 pub use measure::{Bandwidth, Limit, Peaks};
 use measure::{Cost, PeakWork};
+pub use shape::Shape;
+use shape::format_name;
 
-/// How thorough to be.
-#[derive(Debug, Clone, Copy, Default)]
+/// A group of measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Suite {
+    /// Every kernel that takes time, at a model's shapes.
+    Kernels,
+    /// Prompts of several lengths.
+    Prefill,
+    /// Decoding at several batches, with and without a live adapter.
+    Decode,
+    /// LoRA steps.
+    Train,
+    /// A step of GRPO, split into rollout, verification and update.
+    Grpo,
+    /// How cost grows with batch, length, rank and layers.
+    Growth,
+}
+
+impl Suite {
+    /// All suites with their names.
+    pub const ALL: [(&str, Self); 6] = [
+        ("kernels", Self::Kernels),
+        ("prefill", Self::Prefill),
+        ("decode", Self::Decode),
+        ("train", Self::Train),
+        ("grpo", Self::Grpo),
+        ("growth", Self::Growth),
+    ];
+}
+
+/// What to measure and how thoroughly.
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Seconds instead of about a minute: fewer formats and layers, shorter samples.
     pub quick: bool,
+    /// The groups to measure.
+    pub suites: Vec<Suite>,
+    /// Models whose shapes are measured.
+    pub shapes: Vec<Shape>,
+    /// Weight formats; empty for the usual ones.
+    pub formats: Vec<Format>,
+    /// Layers of each model, where they have as many.
+    pub layers: Option<usize>,
+    /// Rounds of samples, instead of as many as fit into the usual time.
+    pub rounds: Option<usize>,
+}
+
+/// What a row is about.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct What {
+    /// Name of the shape.
+    pub model: &'static str,
+    /// Layers of it, for whole passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<usize>,
+    /// Weight format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<&'static str>,
+    /// Rows or texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// Tokens of each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<usize>,
+    /// Rank of the adapter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
+}
+
+impl What {
+    fn model(shape: Shape, layers: usize, format: Format) -> Self {
+        Self {
+            model: shape.name,
+            layers: Some(layers),
+            format: Some(format_name(format)),
+            batch: None,
+            length: None,
+            rank: None,
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.model)?;
+        if let Some(layers) = self.layers {
+            write!(f, " {layers} layers")?;
+        }
+        if let Some(format) = self.format {
+            write!(f, ", {format}")?;
+        }
+        match (self.batch, self.length) {
+            (Some(batch), Some(length)) => write!(f, ", {batch} x {length} tokens")?,
+            (None, Some(length)) => write!(f, ", {length} tokens")?,
+            (Some(batch), None) => write!(f, ", batch {batch}")?,
+            (None, None) => {}
+        }
+        match self.rank {
+            Some(rank) => write!(f, ", rank {rank}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// One measurement.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// The kernel's shader and entry, `decode` or `train`.
+    /// The kernel's shader and entry, or the pass: `prefill`, `decode`, `train`, `grpo` and its parts.
     pub name: String,
-    /// Sizes, weight format, number of layers.
+    /// Sizes, weight format, number of layers, for people.
     pub shape: String,
+    /// The same for programs.
+    #[serde(flatten)]
+    pub what: What,
     /// The speed, in `unit`.
     pub value: f64,
     /// `GFLOP/s` or `GB/s`, whichever limits a kernel; `tokens/s` for models.
@@ -44,6 +149,23 @@ pub struct Row {
     pub limit: Limit,
     /// Median seconds of a dispatch, of a decode step, or of a training step.
     pub seconds: f64,
+    /// Each sample's seconds, in the order of rounds.
+    pub samples: Vec<f64>,
+    /// Kernels launched in a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dispatches: Option<f64>,
+    /// Submissions in a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submissions: Option<f64>,
+    /// Median microseconds of a step in which the host encoded and submitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_microseconds: Option<f64>,
+    /// Median share of the time in which the device waited for the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_share: Option<f64>,
+    /// Bytes on the GPU, those of the other passes over the same model included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// All measurements of one adapter.
@@ -74,23 +196,29 @@ struct Schedule {
     sample: f64,
     /// Time for the samples of one group of rows.
     group: Duration,
+    /// Rounds, whatever the time.
+    rounds: Option<usize>,
 }
 
 impl Schedule {
-    fn new(options: Options) -> Self {
+    fn new(options: &Options) -> Self {
+        let rounds = options.rounds;
         match options.quick {
-            true => Self { sample: 0.004, group: Duration::from_secs(2) },
-            false => Self { sample: 0.04, group: Duration::from_secs(10) },
+            true => Self { sample: 0.004, group: Duration::from_secs(2), rounds },
+            false => Self { sample: 0.04, group: Duration::from_secs(10), rounds },
         }
     }
 
     /// Whether another round of samples should be taken.
     fn goes_on(&self, round: usize, start: Instant) -> bool {
-        round < LEAST_ROUNDS || (round < ROUNDS && start.elapsed() < self.group)
+        match self.rounds {
+            Some(rounds) => round < rounds.max(1),
+            None => round < LEAST_ROUNDS || (round < ROUNDS && start.elapsed() < self.group),
+        }
     }
 }
 
-fn row(peaks: &Peaks, name: &str, shape: &str, cost: Cost, seconds: f64) -> Row {
+fn row(peaks: &Peaks, name: &str, what: What, shape: &str, cost: Cost, seconds: f64) -> Row {
     let (least, limit) = peaks.least(cost);
     let (amount, unit) = match limit {
         Limit::Arithmetic => (cost.flops, "GFLOP/s"),
@@ -99,11 +227,18 @@ fn row(peaks: &Peaks, name: &str, shape: &str, cost: Cost, seconds: f64) -> Row 
     Row {
         name: name.into(),
         shape: shape.into(),
+        what,
         value: amount / seconds / 1e9,
         unit,
         fraction_of_peak: least / seconds,
         limit,
         seconds,
+        samples: Vec::new(),
+        dispatches: None,
+        submissions: None,
+        host_microseconds: None,
+        idle_share: None,
+        bytes: None,
     }
 }
 
@@ -113,44 +248,48 @@ fn row(peaks: &Peaks, name: &str, shape: &str, cost: Cost, seconds: f64) -> Row 
 /// [`Error::Cancelled`], and what the GPU reports.
 pub async fn run(
     gpu: &Arc<Gpu>,
-    options: Options,
+    options: &Options,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Report> {
     let schedule = Schedule::new(options);
     let go_on = || if cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) };
-    progress("peaks and kernels: preparing");
+    progress("peaks: preparing");
     let mut peaks = PeakWork::new(gpu)?;
-    let mut cases = kernels::cases(gpu, options)?;
     peaks.calibrate(gpu, schedule.sample).await?;
-    for case in &mut cases {
-        go_on()?;
-        case.work.calibrate(gpu, schedule.sample).await?;
-    }
-    let (mut round, start) = (0, Instant::now());
-    while schedule.goes_on(round, start) {
-        progress(&format!("peaks and kernels: round {}", round + 1));
-        peaks.sample(gpu).await?;
-        for case in &mut cases {
-            go_on()?;
-            case.work.sample(gpu).await?;
+    let mut kernels = Vec::new();
+    if options.suites.contains(&Suite::Kernels) {
+        for &shape in &options.shapes {
+            progress(&format!("{}, kernels: preparing", shape.name));
+            let mut cases = kernels::cases(gpu, options, shape)?;
+            for case in &mut cases {
+                go_on()?;
+                case.work.calibrate(gpu, schedule.sample).await?;
+            }
+            let (mut round, start) = (0, Instant::now());
+            while schedule.goes_on(round, start) {
+                progress(&format!("{}, kernels: round {}", shape.name, round + 1));
+                peaks.sample(gpu).await?;
+                for case in &mut cases {
+                    go_on()?;
+                    case.work.sample(gpu).await?;
+                }
+                round += 1;
+            }
+            kernels.extend(cases.into_iter().map(|case| {
+                let (seconds, samples) = (case.work.median(), case.work.samples().to_vec());
+                (case.name, case.what, case.shape, case.cost, seconds, samples)
+            }));
         }
-        peaks.sample(gpu).await?;
-        round += 1;
     }
-    let kernels: Vec<_> =
-        cases.into_iter().map(|case| (case.name, case.shape, case.cost, case.work.median())).collect();
-    let mut models = Vec::new();
-    for &format in model::formats(options) {
-        progress(&format!("decoding and training: {format:?} weights"));
-        models.extend(model::rows(gpu, options, schedule, format, &mut peaks, &go_on).await?);
-    }
+    let models = models::all(gpu, options, schedule, &mut peaks, &go_on, progress).await?;
+    peaks.sample(gpu).await?;
     let peaks = peaks.peaks();
-    let rows = kernels
-        .into_iter()
-        .map(|(name, shape, cost, seconds)| row(&peaks, name, &shape, cost, seconds))
-        .chain(models.into_iter().map(|timed| timed.row(&peaks)))
-        .collect();
+    let kernels = kernels.into_iter().map(|(name, what, shape, cost, seconds, samples)| Row {
+        samples,
+        ..row(&peaks, name, what, &shape, cost, seconds)
+    });
+    let rows = kernels.chain(models.iter().flat_map(|measured| measured.rows(&peaks))).collect();
     Ok(Report {
         adapter: gpu.report().clone(),
         version: env!("CARGO_PKG_VERSION"),

@@ -23,7 +23,7 @@ pub async fn tune(gpu: &Gpu, formats: &[Format], known: &mut BTreeMap<String, us
     for &format in formats {
         for product in [Product::Forward, Product::BackwardX] {
             for m in ROW_CLASSES {
-                let key = matmul::choice_key(product, format, m);
+                let key = matmul::choice_key(gpu, product, format, m);
                 let index = match known.get(&key) {
                     Some(&index) => index,
                     None => fastest(gpu, product, format, m, &key).await?,
@@ -41,12 +41,12 @@ async fn fastest(gpu: &Gpu, product: Product, format: Format, m: usize, key: &st
     let weight = Weight::new(gpu, "tune.w", format, SIDE, SIDE)?;
     let (x, y) = (gpu.buffer("tune.x", &[m, SIDE])?, gpu.buffer("tune.y", &[m, SIDE])?);
     let mut works = Vec::new();
-    for index in 0..matmul::choices(product, gpu.is_software(), m) {
+    for index in 0..matmul::choices(gpu, product, m) {
         gpu.choose(key, index);
         let mut rec = Recorder::new(gpu);
         match product {
-            Product::Forward => matmul::forward(&mut rec, &weight, &x, &y, false)?,
-            Product::BackwardX => matmul::backward_x(&mut rec, &weight, &x, &y, false)?,
+            Product::Forward => matmul::forward(&mut rec, &weight, &x, &y, None, false)?,
+            Product::BackwardX => matmul::backward_x(&mut rec, &weight, &x, &y, None, false)?,
         }
         let mut work = Work::new(rec, &y)?;
         work.calibrate(gpu, 0.01).await?;

@@ -1,20 +1,62 @@
-//! `stepladder bench`: speed of this GPU's kernels, decoding and training, beside its own measured peaks.
+//! `stepladder bench`: speed of this GPU's kernels and of whole passes of models, beside its own measured peaks.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use stepladder::Result;
-use stepladder::bench::{self, Options};
+use stepladder::bench::{self, Options, Shape, Suite};
 use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::kernel::weight::Format;
 
 use super::context::Context;
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args, Serialize)]
 pub(super) struct Args {
-    /// Take seconds instead of about a minute: fewer formats and layers, shorter samples
+    /// Take seconds instead of a few minutes: fewer formats and layers, shorter samples
     #[arg(long)]
     pub(super) quick: bool,
+    /// What to measure
+    #[arg(long, value_delimiter = ',', value_parser = names(Suite::ALL.map(|(name, _)| name)),
+          default_value = "kernels,decode,train", value_name = "SUITES")]
+    suite: Vec<String>,
+    /// Models whose shapes are measured, with random weights
+    #[arg(long, value_delimiter = ',', value_parser = names(Shape::ALL.map(|shape| shape.name)),
+          default_value = Shape::SMOLLM2.name, value_name = "MODELS")]
+    shape: Vec<String>,
+    /// Weight formats (default: those that suit the suite)
+    #[arg(long, value_delimiter = ',', value_parser = names(FORMATS.map(|(name, _)| name)), value_name = "FORMATS")]
+    format: Vec<String>,
+    /// Layers of the models (default: all on a GPU, 4 on a software adapter)
+    #[arg(long)]
+    layers: Option<usize>,
+    /// Rounds of samples (default: as many as fit into some time)
+    #[arg(long)]
+    rounds: Option<usize>,
+}
+
+const FORMATS: [(&str, Format); 4] =
+    [("f32", Format::F32), ("f16", Format::F16), ("q8", Format::Q8), ("q4", Format::Q4)];
+
+fn names<const N: usize>(names: [&'static str; N]) -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(names)
+}
+
+impl Args {
+    fn options(&self) -> Options {
+        let suite =
+            |name: &String| Suite::ALL.into_iter().find(|(known, _)| known == name).map(|(_, suite)| suite);
+        let format =
+            |name: &String| FORMATS.into_iter().find(|(known, _)| known == name).map(|(_, format)| format);
+        Options {
+            quick: self.quick,
+            suites: self.suite.iter().filter_map(suite).collect(),
+            shapes: self.shape.iter().filter_map(|name| Shape::named(name)).collect(),
+            formats: self.format.iter().filter_map(format).collect(),
+            layers: self.layers,
+            rounds: self.rounds,
+        }
+    }
 }
 
 /// Measures the GPU and prints the table.
@@ -23,7 +65,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let report = pollster::block_on(async {
         let gpu = Arc::new(Gpu::open(&options).await?);
         let mut progress = |step: &str| eprintln!("{step}");
-        bench::run(&gpu, Options { quick: args.quick }, context.cancelled(), &mut progress).await
+        bench::run(&gpu, &args.options(), context.cancelled(), &mut progress).await
     })?;
     context.answer(&report, || report.to_string())
 }

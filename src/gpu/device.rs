@@ -91,6 +91,7 @@ pub struct Gpu {
     memory_limit: Option<u64>,
     max_binding: u64,
     software: bool,
+    subgroup_size: Option<usize>,
     f16: bool,
     faults: Arc<Faults>,
     pipelines: Pipelines,
@@ -252,6 +253,9 @@ impl Gpu {
             sink.put(Error::DeviceLost(format!("{reason:?} {text}").trim().to_string()));
         });
         let software = options.as_software.unwrap_or(report.kind == "software");
+        let info = adapter.get_info();
+        let one_size = info.subgroup_min_size == info.subgroup_max_size;
+        let subgroups = features.contains(wgpu::Features::SUBGROUP) && one_size;
         Ok(Self {
             device,
             queue,
@@ -261,6 +265,7 @@ impl Gpu {
             memory_limit: options.memory_limit,
             max_binding: options.max_binding.unwrap_or(u64::MAX),
             software,
+            subgroup_size: subgroups.then_some(info.subgroup_min_size as usize),
             f16: features.contains(wgpu::Features::SHADER_F16),
             faults,
             pipelines: Pipelines::default(),
@@ -331,6 +336,11 @@ impl Gpu {
             self.queue.write_buffer(buffer.raw(), buffer.offset_bytes() + start as u64 * 4, bytes);
         }
         Ok(())
+    }
+
+    /// Threads of every subgroup, where the device has subgroups of one size only.
+    pub fn subgroup_size(&self) -> Option<usize> {
+        self.subgroup_size
     }
 
     /// The first error that the device reported since the last call.

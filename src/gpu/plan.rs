@@ -276,10 +276,11 @@ impl Gpu {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
+            let started = self.encode();
             let mut encoder =
                 self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encode(&mut encoder, &plan.steps[start..end]);
-            let submitted = self.submit(encoder, count(&plan.steps[start..end]));
+            let submitted = self.submit(started, encoder, count(&plan.steps[start..end]));
             start = end;
             // One slice waits while another runs: what is in the queue can no longer be cancelled. On the web
             // polling does not wait.
@@ -311,12 +312,13 @@ impl Gpu {
                 self.run(plan)?;
                 continue;
             }
+            let started = self.encode();
             let mut encoder =
                 self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             for _ in 0..count {
                 encode(&mut encoder, &plan.steps);
             }
-            self.submit(encoder, count * plan.dispatches());
+            self.submit(started, encoder, count * plan.dispatches());
         }
         self.check()
     }
@@ -347,6 +349,7 @@ impl Gpu {
         let profiler = Profiler::new(self, dispatches.len())?;
         let mut index = 0;
         for step in &plan.steps {
+            let started = self.encode();
             let mut encoder =
                 self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             match step {
@@ -357,7 +360,7 @@ impl Gpu {
                 }
                 other => encode(&mut encoder, std::slice::from_ref(other)),
             }
-            self.submit(encoder, count(std::slice::from_ref(step)));
+            self.submit(started, encoder, count(std::slice::from_ref(step)));
         }
         let kernels = dispatches.iter().map(|d| (Arc::clone(&d.pipeline), d.cost)).collect();
         Ok(profiler.read_later(self, kernels))

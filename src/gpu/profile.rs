@@ -127,9 +127,10 @@ impl Profiler {
                 usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
                 mapped_at_creation: false,
             });
+            let started = gpu.encode();
             let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.resolve_query_set(queries, 0..2 * used as u32, &resolved, 0);
-            gpu.submit(encoder, 0);
+            gpu.submit(started, encoder, 0);
             parts.push(readback::read_raw_later(gpu, &resolved, 0, size));
         }
         Timed { kernels, parts }

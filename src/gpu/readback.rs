@@ -49,25 +49,29 @@ pub struct Pending {
     size: u64,
     mapped: futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
     submission: wgpu::SubmissionIndex,
+    /// How many submissions there were with this one.
+    number: u64,
 }
 
 impl Pending {
     fn begin(gpu: &Gpu, parts: &[(&wgpu::Buffer, u64, u64)]) -> Self {
         let size: u64 = parts.iter().map(|part| part.2).sum();
         let staging = gpu.staging.take(gpu, size);
+        let started = gpu.encode();
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut at = 0;
         for &(buffer, offset, bytes) in parts {
             encoder.copy_buffer_to_buffer(buffer, offset, &staging, at, Some(bytes));
             at += bytes;
         }
-        let submission = gpu.submit(encoder, 0);
+        let submission = gpu.submit(started, encoder, 0);
+        let number = gpu.work().submissions();
         let (sender, mapped) = futures_channel::oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, ..size, move |result| {
             // A receiver that was dropped no longer wants the answer.
             let _ = sender.send(result);
         });
-        Self { staging, size, mapped, submission }
+        Self { staging, size, mapped, submission, number }
     }
 
     /// Waits for the copy and returns its bytes.
@@ -88,7 +92,7 @@ impl Pending {
             return Err(failed(error.to_string()));
         }
         match self.mapped.await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => gpu.waited_for(self.number),
             Ok(Err(error)) => {
                 #[cfg(target_arch = "wasm32")]
                 next_task().await;

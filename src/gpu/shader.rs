@@ -65,6 +65,7 @@ includes![
     "grid",
     "reduce",
     "reduce_subgroups",
+    "share",
     "weight_f32",
     "weight_f16",
     "weight_q8",
@@ -72,6 +73,9 @@ includes![
     "weight_q4",
     "product_f32",
     "product_f16",
+    "plain",
+    "adapted",
+    "adapted_lanes",
     "random"
 ];
 

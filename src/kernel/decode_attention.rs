@@ -2,7 +2,7 @@
 //! Reference: tests/reference/decode_attention.rs.
 
 use super::attention::{HEAD_DIMS, Heads};
-use super::{GROUP, word};
+use super::{GROUP, SHARED_NUMBERS, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 
@@ -14,16 +14,43 @@ const FORWARD: Kernel = kernel!(
     Params,
     ["position", "live", "pages", "q", "k_pages", "v_pages", "o"]
 );
+const FORWARD_SHARED: Kernel = Kernel { entry: "forward_shared", ..FORWARD };
+
+/// How the work is shared out. A software adapter's lanes are few and a barrier is dear; a GPU wants many threads even for
+/// one row.
+#[derive(Debug, Clone, Copy)]
+struct Split {
+    kernel: Kernel,
+    /// Threads of a workgroup.
+    group: usize,
+    /// Threads that share a (row, head).
+    share: usize,
+}
+
+impl Split {
+    fn new(software: bool, head_dim: usize) -> Self {
+        if software {
+            return Self { kernel: FORWARD, group: GROUP as usize, share: 1 };
+        }
+        // Each thread leaves a sum of head_dim numbers and two more in workgroup memory.
+        let fit = SHARED_NUMBERS / (head_dim + 3);
+        let group = (1 << fit.max(1).ilog2()).min(GROUP as usize);
+        Self { kernel: FORWARD_SHARED, group, share: group }
+    }
+
+    fn variant(self, head_dim: usize) -> Variant {
+        let constants = [("WG", word(self.group)), ("HEAD4", word(head_dim / 4)), ("PAGE", word(PAGE))];
+        Variant::constants(&constants)
+    }
+}
 
 /// Tokens of a cache page.
 pub const PAGE: usize = 16;
 
-fn variant(head_dim: usize) -> Variant {
-    Variant::constants(&[("WG", GROUP), ("HEAD4", word(head_dim / 4)), ("PAGE", word(PAGE))])
-}
-
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    HEAD_DIMS.into_iter().map(|dim| (FORWARD, variant(dim))).collect()
+    let all =
+        HEAD_DIMS.into_iter().flat_map(|dim| [true, false].map(|software| (dim, Split::new(software, dim))));
+    all.map(|(dim, split)| (split.kernel, split.variant(dim))).collect()
 }
 
 /// Where the rows of a decode batch stand.
@@ -62,11 +89,8 @@ pub fn forward(
         row_pages: word(row_pages),
         scale: heads.scale(),
     };
-    rec.dispatch(
-        &FORWARD,
-        &variant(heads.head_dim),
-        &params,
-        &[rows.position, rows.live, rows.pages, q, k_pages, v_pages, o],
-        groups_for(count * heads.heads, GROUP as usize),
-    )
+    let split = Split::new(rec.gpu().is_software(), heads.head_dim);
+    let arguments = [rows.position, rows.live, rows.pages, q, k_pages, v_pages, o];
+    let groups = groups_for(count * heads.heads * split.share, split.group);
+    rec.dispatch(&split.kernel, &split.variant(heads.head_dim), &params, &arguments, groups)
 }

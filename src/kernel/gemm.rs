@@ -12,39 +12,52 @@ params! {
 
 const FORWARD: Kernel = kernel!("gemm", "forward", Params, ["a", "b", "c"]);
 
+const FORWARD_SHARED: Kernel = Kernel { entry: "forward_shared", ..FORWARD };
+
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    let tiles = [1, 2, 4, 8, 16].into_iter().flat_map(|m| [Tile::new(true, m), Tile::new(false, m)]);
-    let mut variants = Vec::new();
-    for variant in tiles.map(Tile::variant) {
-        if !variants.contains(&variant) {
-            variants.push(variant);
+    let mut variants: Vec<(Kernel, Variant)> = Vec::new();
+    for (software, m) in [1, 4, 16, 1 << 20].into_iter().flat_map(|m| [(true, m), (false, m)]) {
+        let tile = Tile::new(software, m, 4);
+        let variant = tile.variant();
+        if !variants.iter().any(|(k, v)| k.entry == tile.kernel.entry && *v == variant) {
+            variants.push((tile.kernel, variant));
         }
     }
-    variants.into_iter().map(|variant| (FORWARD, variant)).collect()
+    variants
 }
 
-/// The part of c that a thread owns, and the threads of a workgroup.
+/// A GPU is given at least about so many threads, if need be by several for each part of c.
+const THREADS: usize = 16_384;
+
+/// The part of c that a thread or a workgroup owns, and the threads of a workgroup.
 #[derive(Debug, Clone, Copy)]
 struct Tile {
+    kernel: Kernel,
     group: usize,
     rows: usize,
     cols: usize,
+    /// Threads that share a tile.
+    share: usize,
 }
 
 impl Tile {
-    /// The tile for a c of `m` rows. See `matmul` for what software adapters and GPUs want.
-    fn new(software: bool, m: usize) -> Self {
+    /// The tile for a c `[m, n]`. See `matmul` for what software adapters and GPUs want.
+    fn new(software: bool, m: usize, n: usize) -> Self {
+        let own = |group, rows, cols| Self { kernel: FORWARD, group, rows, cols, share: 1 };
         match (software, m) {
-            (false, _) => Self { group: GROUP as usize, rows: 4, cols: 4 },
-            (true, 16..) => Self { group: 8, rows: 8, cols: 8 },
+            (false, _) if m.div_ceil(4) * n.div_ceil(4) < THREADS => {
+                Self { kernel: FORWARD_SHARED, share: 32, ..own(32, 4, 4) }
+            }
+            (false, _) => own(GROUP as usize, 4, 4),
+            (true, 16..) => own(8, 8, 8),
             // Few rows mean few threads: narrower tiles make enough of them.
-            (true, 4..) => Self { group: 8, rows: 4, cols: 4 },
-            (true, _) => Self { group: 8, rows: 1, cols: 4 },
+            (true, 4..) => own(8, 4, 4),
+            (true, _) => own(8, 1, 4),
         }
     }
 
     fn variant(self) -> Variant {
-        let Self { group, rows, cols } = self;
+        let Self { group, rows, cols, .. } = self;
         Variant::constants(&[("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))])
     }
 }
@@ -101,9 +114,9 @@ pub fn forward(
         alpha,
         beta,
     };
-    let tile = Tile::new(rec.gpu().is_software(), m);
-    let groups = groups_for(m.div_ceil(tile.rows) * n.div_ceil(tile.cols), tile.group);
-    rec.dispatch(&FORWARD, &tile.variant(), &params, &[a.buffer(), b.buffer(), c], groups)?;
+    let tile = Tile::new(rec.gpu().is_software(), m, n);
+    let groups = groups_for(m.div_ceil(tile.rows) * n.div_ceil(tile.cols) * tile.share, tile.group);
+    rec.dispatch(&tile.kernel, &tile.variant(), &params, &[a.buffer(), b.buffer(), c], groups)?;
     rec.flops(2 * m * n * k);
     Ok(())
 }

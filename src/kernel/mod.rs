@@ -40,7 +40,10 @@ pub mod gather;
 pub mod gemm;
 pub mod kv_write;
 pub mod log_softmax;
+pub mod lora;
 pub mod matmul;
+pub mod matmul_lanes;
+pub mod matmul_tiled;
 pub mod peak;
 pub mod rms_norm;
 pub mod rope;
@@ -57,6 +60,9 @@ const GROUP: u32 = 64;
 /// Threads of a workgroup that reduces a row together.
 const REDUCE_GROUP: u32 = 64;
 
+/// f32 numbers in the workgroup memory that every WebGPU device has.
+const SHARED_NUMBERS: usize = 4096;
+
 /// Every kernel in every variant that the program may ask for.
 pub fn all() -> Vec<(Kernel, Variant)> {
     let plain = [
@@ -69,6 +75,7 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         gemm::variants(),
         kv_write::variants(),
         log_softmax::variants(),
+        lora::variants(),
         matmul::variants(),
         peak::variants(),
         rms_norm::variants(),

@@ -12,11 +12,11 @@ use super::config::ModelConfig;
 use super::lora::{Lora, Pair};
 use super::module::Module;
 use super::weights::{LayerWeights, Linear};
-use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder};
 use crate::kernel::attention::{Heads, Saved};
-use crate::kernel::gemm::Operand::{Plain, Transposed};
-use crate::kernel::{add_bias, attention, decode_attention, gemm, kv_write, matmul, rms_norm, rope, swiglu};
+use crate::kernel::matmul::Adapter;
+use crate::kernel::{add_bias, attention, decode_attention, kv_write, lora, matmul, rms_norm, rope, swiglu};
+use crate::{Error, Result};
 
 /// The intermediate results of one block for some tokens.
 #[derive(Debug, Clone)]
@@ -43,8 +43,8 @@ pub struct Activations {
     pub up: Buffer,
     /// silu(gate)·up `[tokens, intermediate]`.
     pub act: Buffer,
-    /// A·x of each adapted module, by `Module as usize`: `[tokens, max rank]` elements each.
-    pub low: Vec<Buffer>,
+    /// A·x of each module, by `Module as usize`: `[7, elements]`, of which a module has the first tokens·rank.
+    pub low: Option<Buffer>,
 }
 
 impl Activations {
@@ -64,7 +64,10 @@ impl Activations {
             gate: buffer("gate", config.intermediate_size)?,
             up: buffer("up", config.intermediate_size)?,
             act: buffer("act", config.intermediate_size)?,
-            low: (0..if rank > 0 { 7 } else { 0 }).map(|_| buffer("low", rank)).collect::<Result<_>>()?,
+            low: match rank {
+                0 => None,
+                _ => Some(gpu.buffer("low", &[Module::ALL.len(), low_elements(tokens, rank)])?),
+            },
         })
     }
 
@@ -73,7 +76,8 @@ impl Activations {
         let (q, kv) = (config.q_size(), config.kv_size());
         let raw = if config.qk_norm { q + kv } else { 0 };
         let row = 2 * config.hidden_size + raw + 2 * (q + kv) + 2 * config.num_heads;
-        4 * tokens as u64 * (row + 3 * config.intermediate_size + 7 * rank) as u64
+        let low = Module::ALL.len() * low_elements(tokens, rank);
+        4 * (tokens as u64 * (row + 3 * config.intermediate_size) as u64 + low as u64)
     }
 
     /// The same memory for fewer tokens.
@@ -98,20 +102,41 @@ impl Activations {
             gate: view(&self.gate)?,
             up: view(&self.up)?,
             act: view(&self.act)?,
-            low: self.low.iter().map(view).collect::<Result<_>>()?,
+            low: self.low.clone(),
         })
     }
 
-    /// A·x of one module with its own rank.
+    /// Where A·x of a module begins in [`Activations::low`].
+    fn low_start(&self, module: Module) -> usize {
+        self.low.as_ref().map_or(0, |low| module as usize * low.shape()[1])
+    }
+
+    /// A·x of one module with its own rank `[tokens, rank]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the activations were made without a rank or for a lower one.
     pub fn low(&self, module: Module, rank: usize) -> Result<Buffer> {
-        let buffer = &self.low[module as usize];
-        buffer.view(0, &[buffer.shape()[0], rank])
+        let tokens = self.x_attention.shape()[0];
+        match &self.low {
+            Some(low) if tokens * rank <= low.shape()[1] => low.view(self.low_start(module), &[tokens, rank]),
+            low => Err(Error::Shape {
+                kernel: "activations",
+                arg: "low",
+                expected: vec![tokens, rank],
+                got: low.iter().flat_map(|low| low.shape()).copied().collect(),
+            }),
+        }
     }
 
     /// What attention saves for its backward pass.
     pub fn saved(&self) -> Saved<'_> {
         Saved { q: &self.q, k: &self.k, v: &self.v, o: &self.o, stats: &self.stats }
     }
+}
+
+/// Elements between two modules' A·x: views begin at multiples of 64.
+fn low_elements(tokens: usize, rank: usize) -> usize {
+    (tokens * rank).next_multiple_of(64)
 }
 
 /// Keys and values of one layer in pages.
@@ -189,7 +214,28 @@ impl<'a> Block<'a> {
         self.lora.and_then(|lora| lora.pair(self.layer, module))
     }
 
-    /// y = W·x (+ bias) + scale·B·A·x, added to y if `accumulate`.
+    /// A·x of those of `modules` that have an adapter; they all read x.
+    pub fn low(
+        &self,
+        rec: &mut Recorder<'_>,
+        modules: &[Module],
+        x: &Buffer,
+        act: &Activations,
+    ) -> Result<()> {
+        let Some(lora) = self.lora else { return Ok(()) };
+        let site = |&module: &Module| {
+            let pair = self.pair(module)?;
+            let t_start = act.low_start(module);
+            Some(lora::Site { rank: pair.rank, a_start: pair.a_start, t_start })
+        };
+        let sites: Vec<lora::Site> = modules.iter().filter_map(site).collect();
+        match &act.low {
+            Some(low) if !sites.is_empty() => lora::down(rec, x, lora.flat(), low, &sites),
+            _ => Ok(()),
+        }
+    }
+
+    /// y = W·x (+ bias) + scale·B·low, added to y if `accumulate`. [`Block::low`] made low.
     fn linear(
         &self,
         rec: &mut Recorder<'_>,
@@ -200,16 +246,18 @@ impl<'a> Block<'a> {
         accumulate: bool,
     ) -> Result<()> {
         let Linear { weight, bias } = self.weights.linear(module);
-        matmul::forward(rec, weight, x, y, accumulate)?;
-        if let Some(bias) = bias {
-            add_bias::forward(rec, bias, y)?;
+        match self.pair(module) {
+            Some(Pair { b, scale, rank, .. }) => {
+                let low = act.low(module, *rank)?;
+                let adapter = Adapter { low: &low, matrix: b, scale: *scale };
+                matmul::forward(rec, weight, x, y, Some(adapter), accumulate)?;
+            }
+            None => matmul::forward(rec, weight, x, y, None, accumulate)?,
         }
-        if let Some(pair) = self.pair(module) {
-            let low = act.low(module, pair.rank)?;
-            gemm::forward(rec, Plain(x), Transposed(&pair.a), &low, 1.0, 0.0)?;
-            gemm::forward(rec, Plain(&low), Transposed(&pair.b), y, pair.scale, 1.0)?;
+        match bias {
+            Some(bias) => add_bias::forward(rec, bias, y),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The attention half: reads h, adds to `h` in place.
@@ -227,6 +275,7 @@ impl<'a> Block<'a> {
             Some([q, k]) => [q, k],
             None => [&act.q, &act.k],
         };
+        self.low(rec, &[Module::Q, Module::K, Module::V], &act.x_attention, act)?;
         self.linear(rec, Module::Q, &act.x_attention, raw_q, act, false)?;
         self.linear(rec, Module::K, &act.x_attention, raw_k, act, false)?;
         self.linear(rec, Module::V, &act.x_attention, &act.v, act, false)?;
@@ -247,12 +296,14 @@ impl<'a> Block<'a> {
                 decode_attention::forward(rec, self.heads(), rows, &act.q, &cache.k, &cache.v, &act.o)?;
             }
         }
+        self.low(rec, &[Module::O], &act.o, act)?;
         self.linear(rec, Module::O, &act.o, h, act, true)
     }
 
     /// The MLP half up to silu(gate)·up: all that its backward pass needs.
     pub fn mlp_inner(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
         rms_norm::forward(rec, h, &self.weights.mlp_norm, &act.x_mlp, self.config.rms_norm_eps)?;
+        self.low(rec, &[Module::Gate, Module::Up], &act.x_mlp, act)?;
         self.linear(rec, Module::Gate, &act.x_mlp, &act.gate, act, false)?;
         self.linear(rec, Module::Up, &act.x_mlp, &act.up, act, false)?;
         swiglu::forward(rec, &act.gate, &act.up, &act.act)
@@ -269,6 +320,7 @@ impl<'a> Block<'a> {
     ) -> Result<()> {
         self.attention_half(rec, h, act, positions, attend)?;
         self.mlp_inner(rec, h, act)?;
+        self.low(rec, &[Module::Down], &act.act, act)?;
         self.linear(rec, Module::Down, &act.act, h, act, true)
     }
 }

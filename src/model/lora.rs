@@ -106,6 +106,8 @@ pub fn module_shape(config: &ModelConfig, module: Module) -> [usize; 2] {
 pub struct Pair {
     /// `[rank, inputs]`
     pub a: Buffer,
+    /// First element of A in the flat buffer.
+    pub a_start: usize,
     /// `[outputs, rank]`
     pub b: Buffer,
     /// Factor of B·A·x.
@@ -131,6 +133,7 @@ impl Lora {
         for site in &layout.sites {
             pairs[site.layer][site.module as usize] = Some(Pair {
                 a: flat.view(site.a_start, &[site.rank, site.inputs])?,
+                a_start: site.a_start,
                 b: flat.view(site.b_start, &[site.outputs, site.rank])?,
                 scale: site.scale,
                 rank: site.rank,

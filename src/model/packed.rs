@@ -226,7 +226,7 @@ pub fn record_select(
 /// Records log-probability and entropy of every scored row, a chunk of logits at a time.
 pub fn record_logprobs(rec: &mut Recorder<'_>, model: &Model, buffers: &PackedBuffers) -> Result<()> {
     for (first, selected, logits) in buffers.chunks()? {
-        matmul::forward(rec, model.weights().head(), &selected, &logits, false)?;
+        matmul::forward(rec, model.weights().head(), &selected, &logits, None, false)?;
         log_softmax::forward(rec, first, &buffers.target, &logits, &buffers.logprob, &buffers.entropy)?;
     }
     Ok(())

@@ -13,6 +13,7 @@ use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder};
 use crate::kernel::attention::{self, Gradients};
 use crate::kernel::gemm::Operand::{Plain, Transposed};
+use crate::kernel::matmul::Adapter;
 use crate::kernel::{gather, gemm, log_softmax, matmul, rms_norm, rope, swiglu};
 use crate::model::Model;
 use crate::model::block::{Activations, Attend, Block, Positions};
@@ -137,7 +138,7 @@ impl Backward<'_> {
         let head = model.weights().head();
         let hidden = model.config().hidden_size;
         for (first, selected, logits) in buffers.chunks()? {
-            matmul::forward(rec, head, &selected, &logits, false)?;
+            matmul::forward(rec, head, &selected, &logits, None, false)?;
             if with_logprobs {
                 log_softmax::forward(
                     rec,
@@ -150,7 +151,7 @@ impl Backward<'_> {
             }
             log_softmax::backward(rec, first, &buffers.target, self.coefficient, &logits)?;
             let d_selected = d.d_selected.view(first * hidden, selected.shape())?;
-            matmul::backward_x(rec, head, &logits, &d_selected, false)?;
+            matmul::backward_x(rec, head, &logits, &d_selected, None, false)?;
         }
         rec.clear(&d.dx);
         gather::backward(rec, &buffers.index, &d.d_selected, &d.dx)?;
@@ -178,10 +179,7 @@ impl Backward<'_> {
         block.attention_half(rec, &d.h_mid, act, positions, Attend::Packed { span })?;
         block.mlp_inner(rec, &d.h_mid, act)?;
         // The down projection itself is not needed again, only its A·x.
-        if let Some(pair) = block.pair(Module::Down) {
-            let low = act.low(Module::Down, pair.rank)?;
-            gemm::forward(rec, Plain(&act.act), Transposed(&pair.a), &low, 1.0, 0.0)?;
-        }
+        block.low(rec, &[Module::Down], &act.act, act)?;
 
         self.linear(rec, &block, Module::Down, &act.act, &d.dh, Some((&d.d_act, false)))?;
         swiglu::backward(rec, &act.gate, &act.up, &d.d_act, &d.d_gate, &d.d_up)?;
@@ -223,19 +221,26 @@ impl Backward<'_> {
         dy: &Buffer,
         dx: Option<(&Buffer, bool)>,
     ) -> Result<()> {
-        if let Some((dx, accumulate)) = dx {
-            matmul::backward_x(rec, &block.weights.linear(module).weight, dy, dx, accumulate)?;
-        }
-        let Some(pair) = self.lora.pair(block.layer, module) else { return Ok(()) };
-        let Some(grad) = self.grads.pair(block.layer, module) else { return Ok(()) };
+        let weight = &block.weights.linear(module).weight;
+        let pairs = (self.lora.pair(block.layer, module), self.grads.pair(block.layer, module));
+        let (Some(pair), Some(grad)) = pairs else {
+            return match dx {
+                Some((dx, accumulate)) => matmul::backward_x(rec, weight, dy, dx, None, accumulate),
+                None => Ok(()),
+            };
+        };
         let low = self.act.low(module, pair.rank)?;
         let d_low = self.d.d_low.view(0, &[dy.shape()[0], pair.rank])?;
         gemm::forward(rec, Plain(dy), Plain(&pair.b), &d_low, pair.scale, 0.0)?;
         gemm::forward(rec, Transposed(dy), Plain(&low), &grad.b, pair.scale, 1.0)?;
         gemm::forward(rec, Transposed(&d_low), Plain(x), &grad.a, 1.0, 1.0)?;
-        if let Some((dx, _)) = dx {
-            gemm::forward(rec, Plain(&d_low), Plain(&pair.a), dx, 1.0, 1.0)?;
+        match dx {
+            Some((dx, accumulate)) => {
+                // d_low has the scale already.
+                let adapter = Adapter { low: &d_low, matrix: &pair.a, scale: 1.0 };
+                matmul::backward_x(rec, weight, dy, dx, Some(adapter), accumulate)
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 }

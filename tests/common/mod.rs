@@ -1,12 +1,17 @@
-//! What every GPU test shares: the one place of tolerances, the test device, seeded random numbers.
+//! What every GPU test shares, natively and in a browser: the one place of tolerances, seeded random numbers; natively also
+//! the test device.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this file")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses a part of this file")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::OnceLock;
+#[cfg(not(target_arch = "wasm32"))]
+mod device;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use device::{gpu, gpu_default_limits, open, read, read_words, run};
 
 use stepladder::Result;
-use stepladder::gpu::{Buffer, Gpu, GpuOptions, Plan, Recorder};
+use stepladder::gpu::{Gpu, Plan, Recorder};
 
 /// The arithmetic that a kernel runs in. Storage formats do not matter: references get the values as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,49 +181,11 @@ pub fn chi_square(counts: &[usize], probabilities: &[f64]) -> std::result::Resul
     Ok(deviations)
 }
 
-/// Opens a device.
-///
-/// # Panics
-/// Without an adapter: a GPU test that did not run has not passed.
-pub fn open(options: &GpuOptions) -> Gpu {
-    match pollster::block_on(Gpu::open(options)) {
-        Ok(gpu) => gpu,
-        Err(error) => panic!("GPU tests need an adapter, a software one will do: {error}"),
-    }
-}
-
-/// The device that this test binary shares, with its adapter's own limits.
-pub fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| open(&GpuOptions::default()))
-}
-
-/// The same adapter with WebGPU's default limits, as a browser gives it.
-pub fn gpu_default_limits() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| open(&GpuOptions { default_limits: true, ..GpuOptions::default() }))
-}
-
 /// Records work and makes the plan.
 pub fn plan(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>) -> Result<()>) -> Result<Plan> {
     let mut rec = Recorder::new(gpu);
     record(&mut rec)?;
     rec.finish()
-}
-
-/// Records work and runs it once.
-pub fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>) -> Result<()>) -> Result<()> {
-    gpu.run(&plan(gpu, record)?)
-}
-
-/// The values of a buffer.
-pub fn read(gpu: &Gpu, buffer: &Buffer) -> Vec<f32> {
-    pollster::block_on(gpu.read(buffer)).unwrap()
-}
-
-/// The words of a buffer.
-pub fn read_words(gpu: &Gpu, buffer: &Buffer) -> Vec<u32> {
-    pollster::block_on(gpu.read(buffer)).unwrap()
 }
 
 /// f32 values as the f64 that references take.

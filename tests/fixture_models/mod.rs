@@ -1,47 +1,31 @@
 //! The small random models of tests/fixtures and the numbers that PyTorch gave for them.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
+
+pub(crate) mod checks;
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+#[cfg(target_arch = "wasm32")]
+mod web;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::{f16_gpu, folder, gpu, limited_gpu, load, read, source};
+#[cfg(target_arch = "wasm32")]
+pub(crate) use web::{folder, read, source};
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::Arc;
 
-use pollster::block_on;
-use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::gpu::Gpu;
 use stepladder::kernel::weight::Format;
 use stepladder::model::Model;
 use stepladder::model::config::ModelConfig;
 use stepladder::model::source::TensorSource;
-use stepladder::model::source::folder::Folder;
 use stepladder::train::adapter;
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::trainer::{Trainer, Trajectory};
 
 pub(crate) const FAMILIES: [&str; 3] = ["llama", "qwen2", "qwen3"];
-
-pub(crate) fn gpu() -> Arc<Gpu> {
-    static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
-    Arc::clone(GPU.get_or_init(|| Arc::new(block_on(Gpu::open(&GpuOptions::default())).unwrap())))
-}
-
-pub(crate) fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
-}
-
-/// A device with WebGPU's default limits.
-pub(crate) fn limited_gpu() -> Arc<Gpu> {
-    let options = GpuOptions { default_limits: true, ..GpuOptions::default() };
-    Arc::new(block_on(Gpu::open(&options)).unwrap())
-}
-
-/// A device that multiplies in f16 where its adapter can.
-pub(crate) fn f16_gpu() -> Arc<Gpu> {
-    let options = GpuOptions { f16: true, ..GpuOptions::default() };
-    Arc::new(block_on(Gpu::open(&options)).unwrap())
-}
-
-pub(crate) fn load(name: &str) -> Arc<Model> {
-    load_on(gpu(), name, &mut Folder::open(folder(name)).unwrap(), None)
-}
 
 /// Loads weights from `source` into a model of the fixture's configuration.
 pub(crate) fn load_on(
@@ -51,12 +35,16 @@ pub(crate) fn load_on(
     format: Option<Format>,
 ) -> Arc<Model> {
     let file = folder(name).join("config.json");
-    let config = ModelConfig::from_json(&file, &std::fs::read_to_string(&file).unwrap()).unwrap();
+    let config = ModelConfig::from_json(&file, &text(&file)).unwrap();
     Arc::new(Model::load(gpu, config, source, format, 256, &mut |_, _| {}).unwrap())
 }
 
+fn text(path: &Path) -> String {
+    String::from_utf8(read(path)).unwrap()
+}
+
 pub(crate) fn adapter_file(model: &Model, path: &Path) -> AdapterFile {
-    let read = |name: &str| std::fs::read(path.join(name)).unwrap();
+    let read = |name: &str| read(&path.join(name));
     let dims = adapter::dims(model.config());
     AdapterFile::from_bytes(&read("adapter_config.json"), &read("adapter_model.safetensors"), path, &dims)
         .unwrap()
@@ -78,7 +66,7 @@ pub(crate) struct Expected {
 
 impl Expected {
     pub(crate) fn read(name: &str) -> Self {
-        let bytes = std::fs::read(folder(name).join("expected.safetensors")).unwrap();
+        let bytes = read(&folder(name).join("expected.safetensors"));
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         let mut tensors = BTreeMap::new();
         let mut tokens = BTreeMap::new();
@@ -89,7 +77,7 @@ impl Expected {
                 tensors.insert(key, bytemuck::pod_collect_to_vec::<u8, f32>(view.data()));
             }
         }
-        let json = std::fs::read_to_string(folder(name).join("expected.json")).unwrap();
+        let json = text(&folder(name).join("expected.json"));
         Self { tensors, tokens: tokens.into_values().collect(), json: serde_json::from_str(&json).unwrap() }
     }
 

@@ -6,7 +6,7 @@ use stepladder::kernel::sample::{self, Settings, State};
 use crate::common::{self, Dtype, Policy, Random, chi_square, close, wide};
 use crate::reference::log_softmax;
 use crate::reference::sample::{Kept, distribution, kept};
-use crate::sample::{Batch, GREEDY};
+use crate::table::sample::{Batch, GREEDY};
 
 /// Rounding may decide about tokens that are this near to a threshold.
 const SLACK: f64 = 1e-5;

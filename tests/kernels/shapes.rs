@@ -61,9 +61,9 @@ fn weight_kernels_refuse_wrong_shapes() {
     let rec = &mut Recorder::new(gpu);
     let b = |shape: &[usize]| buffer(gpu, shape);
     let w = Weight::new(gpu, "w", Format::Q4, 5, 64).unwrap();
-    refused("matmul", "x", matmul::forward(rec, &w, &b(&[3, 32]), &b(&[3, 5]), false));
-    refused("matmul", "y", matmul::forward(rec, &w, &b(&[3, 64]), &b(&[3, 6]), false));
-    refused("matmul", "dy", matmul::backward_x(rec, &w, &b(&[2, 5]), &b(&[3, 64]), false));
+    refused("matmul", "x", matmul::forward(rec, &w, &b(&[3, 32]), &b(&[3, 5]), None, false));
+    refused("matmul", "y", matmul::forward(rec, &w, &b(&[3, 64]), &b(&[3, 6]), None, false));
+    refused("matmul", "dy", matmul::backward_x(rec, &w, &b(&[2, 5]), &b(&[3, 64]), None, false));
     refused("embed", "y", embed::forward(rec, &w, &b(&[3]), &b(&[3, 32])));
     for (format, rows, cols) in [(Format::F32, 5, 12), (Format::Q8, 5, 40), (Format::F16, 0, 8)] {
         refused("weight", "columns", Weight::new(gpu, "w", format, rows, cols).map(drop));

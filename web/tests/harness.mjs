@@ -2,8 +2,8 @@
 
 import { createServer } from "node:http";
 import { readFile, stat } from "node:fs/promises";
-import { existsSync } from "node:fs";
-import { extname, join, normalize } from "node:path";
+import { existsSync, realpathSync } from "node:fs";
+import { basename, dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
@@ -59,6 +59,28 @@ function chromiumPath() {
   const found = places.find((path) => path !== undefined && existsSync(path));
   if (found === undefined) throw new Error("no Chromium: apt-get install chromium, or name one in STEPLADDER_CHROMIUM");
   return found;
+}
+
+/**
+ * The environment in which Node's WebGPU finds a device. On Linux that is Chromium's own software device, the only one that Dawn
+ * takes, or else what the caller names in VK_DRIVER_FILES; other systems bring theirs.
+ */
+export function nodeEnvironment() {
+  const { env } = process;
+  if (process.platform !== "linux") return env;
+  const program = chromiumPath();
+  // Debian's program is a script; the browser itself lies in a folder of the same name.
+  const folders = [dirname(realpathSync(program)), ...["/usr/lib", "/usr/lib64"].map((folder) => join(folder, basename(program)))];
+  const places = [env.STEPLADDER_SWIFTSHADER, ...folders.map((folder) => join(folder, "vk_swiftshader_icd.json"))];
+  const found = places.find((path) => path && existsSync(path));
+  if (found !== undefined) return { ...env, VK_DRIVER_FILES: found };
+  if (env.VK_DRIVER_FILES === undefined) {
+    throw new Error(
+      `no vk_swiftshader_icd.json beside ${program}: name Chromium's in STEPLADDER_SWIFTSHADER (apt-get install chromium brings it), ` +
+        "or the manifest of a Vulkan driver in VK_DRIVER_FILES",
+    );
+  }
+  return env;
 }
 
 let browser;

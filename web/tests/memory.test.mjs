@@ -1,9 +1,8 @@
 // A real model (98 MB, 4-bit GGUF) streams through a small WASM heap to the GPU, and says what native code says.
 
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { check, root, test } from "./harness.mjs";
+import { check, nodeEnvironment, root, test } from "./harness.mjs";
 
 /** Bytes of the WASM heap while the model loads. */
 const MOST_HEAP = 300e6;
@@ -20,10 +19,7 @@ test("98 MB of weights need little of the WASM heap, and the log-probabilities a
     const { logprobs } = await model.score("The capital of France is Paris.");
     console.log(JSON.stringify({ heap: memory.buffer.byteLength, gpuBytes: model.info.gpuBytes, logprobs }));
     process.exit(0);`;
-  // Chromium brings the only software device that Dawn takes; elsewhere Node uses the machine's own.
-  const software = "/usr/lib/chromium/vk_swiftshader_icd.json";
-  const env = existsSync(software) ? { ...process.env, VK_DRIVER_FILES: software } : process.env;
-  const options = { cwd: join(root, "web"), env, input: program, timeout: 200_000, stdio: ["pipe", "pipe", "inherit"] };
+  const options = { cwd: join(root, "web"), env: nodeEnvironment(), input: program, timeout: 200_000, stdio: ["pipe", "pipe", "inherit"] };
   const seen = JSON.parse(String(execFileSync(process.execPath, ["--input-type=module", "-"], options)));
   console.log(`      WASM heap ${(seen.heap / 1e6).toFixed(0)} MB, GPU ${(seen.gpuBytes / 1e6).toFixed(0)} MB`);
   // A WASM heap never shrinks, so its size after loading is its peak.

@@ -146,7 +146,7 @@ impl Batch {
             model.block(layer, lora).forward(&mut rec, &hidden, &act, positions, attend)?;
         }
         rms_norm::forward(&mut rec, &hidden, &weights.norm, &normed, model.config().rms_norm_eps)?;
-        matmul::forward(&mut rec, weights.head(), &normed, &logits, false)?;
+        matmul::forward(&mut rec, weights.head(), &normed, &logits, None, false)?;
         sample::forward(&mut rec, &logits, &state)?;
         rec.finish()
     }

@@ -2,7 +2,7 @@
 
 use stepladder::kernel::peak;
 
-use crate::case::Case;
+use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide, words};
 use crate::reference;
 

@@ -1,12 +1,14 @@
 //! Kernels that read weight matrices, in every format.
 
 use half::f16;
-use stepladder::gpu::Gpu;
+use stepladder::Result;
+use stepladder::gpu::{Buffer, Gpu, Recorder};
+use stepladder::kernel::matmul::Adapter;
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{embed, matmul};
+use stepladder::kernel::{embed, matmul, matmul_lanes, matmul_tiled};
 
-use crate::case::Case;
-use crate::common::{Dtype, Policy, Random, read, read_words, run, wide, words};
+use super::case::Case;
+use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference;
 
 /// A packed random matrix and the values that it stands for.
@@ -67,7 +69,7 @@ impl Packed {
     }
 
     /// The matrix on the GPU, written in two pieces.
-    pub(crate) fn upload(&self, gpu: &Gpu) -> stepladder::Result<Weight> {
+    pub(crate) fn upload(&self, gpu: &Gpu) -> Result<Weight> {
         let weight = Weight::new(gpu, "w", self.format, self.rows, self.cols)?;
         let half = self.rows / 2;
         let (words, scales) = (half * self.words.len() / self.rows, half * self.scales.len() / self.rows);
@@ -89,8 +91,9 @@ pub(crate) fn cases() -> Vec<Case> {
             if k % format.column_multiple() == 0 {
                 for (index, m) in ROWS.into_iter().enumerate() {
                     let packed = Packed::random(&mut random, format, n, k);
-                    cases.push(forward(&mut random, &packed, m, index % 2 == 1, Dtype::F32));
-                    cases.push(backward_x(&mut random, &packed, m, index % 2 == 0));
+                    let rank = RANKS[index % 4];
+                    cases.push(forward(&mut random, &packed, m, rank, index % 3 == 1, Dtype::F32));
+                    cases.push(backward_x(&mut random, &packed, m, rank, index % 3 == 0));
                 }
             }
         }
@@ -107,35 +110,149 @@ fn terms(k: usize, values: &[f64]) -> f64 {
     (k as f64 * values.iter().map(|w| w * w).sum::<f64>() / values.len() as f64).sqrt()
 }
 
-fn forward(random: &mut Random, w: &Packed, m: usize, accumulate: bool, dtype: Dtype) -> Case {
+/// Ranks of the adapters that products are tried with, by the number of the case.
+const RANKS: [usize; 4] = [0, 4, 0, 5];
+
+/// A product's adapter in a test: buffers by index and the factor.
+#[derive(Clone, Copy)]
+struct Adapted {
+    low: usize,
+    matrix: usize,
+}
+
+const SCALE: f32 = 0.75;
+
+impl Adapted {
+    /// low `[m, rank]` and the other matrix, as the kernel takes them.
+    fn adapter(self, buffers: &[Buffer]) -> Adapter<'_> {
+        Adapter { low: &buffers[self.low], matrix: &buffers[self.matrix], scale: SCALE }
+    }
+}
+
+/// A kernel and its reference for m, n, k, W and the other operand.
+type Product = (
+    fn(&mut Recorder<'_>, &Weight, &Buffer, &Buffer, Option<Adapter<'_>>, bool) -> Result<()>,
+    fn(usize, usize, usize, &[f64], &[f64]) -> Vec<f64>,
+);
+
+fn forward(random: &mut Random, w: &Packed, m: usize, rank: usize, accumulate: bool, dtype: Dtype) -> Case {
+    forward_by((matmul::forward, reference::matmul::forward), random, w, m, rank, accumulate, dtype)
+}
+
+fn backward_x(random: &mut Random, w: &Packed, m: usize, rank: usize, accumulate: bool) -> Case {
+    let product: Product = (matmul::backward_x, reference::matmul::backward_x);
+    backward_x_by(product, random, w, m, rank, accumulate)
+}
+
+/// The kernels for many rows on a GPU.
+pub(crate) fn tiled() -> Vec<Case> {
+    let products: [Product; 2] = [
+        (matmul_tiled::forward, reference::matmul_tiled::forward),
+        (matmul_tiled::backward_x, reference::matmul_tiled::backward_x),
+    ];
+    many_rows(products, 15)
+}
+
+/// The kernels for several rows on a software adapter.
+pub(crate) fn lanes() -> Vec<Case> {
+    let products: [Product; 2] = [
+        (matmul_lanes::forward, reference::matmul_lanes::forward),
+        (matmul_lanes::backward_x, reference::matmul_lanes::backward_x),
+    ];
+    many_rows(products, 16)
+}
+
+/// Fewer rows and columns than a workgroup owns, and several workgroups.
+fn many_rows(products: [Product; 2], seed: u64) -> Vec<Case> {
+    let mut random = Random::new(seed);
+    let mut cases = Vec::new();
+    for format in Format::ALL {
+        for (n, k) in [(13, 72), (64, 96), (70, 160)] {
+            if k % format.column_multiple() == 0 {
+                for (index, m) in [9, 33, 64, 70].into_iter().enumerate() {
+                    let packed = Packed::random(&mut random, format, n, k);
+                    let (rank, accumulate) = (RANKS[index % 4], index % 3 == 1);
+                    cases.push(forward_by(
+                        products[0],
+                        &mut random,
+                        &packed,
+                        m,
+                        rank,
+                        accumulate,
+                        Dtype::F32,
+                    ));
+                    cases.push(backward_x_by(products[1], &mut random, &packed, m, rank, !accumulate));
+                }
+            }
+        }
+    }
+    cases
+}
+
+fn forward_by(
+    product: Product,
+    random: &mut Random,
+    w: &Packed,
+    m: usize,
+    rank: usize,
+    accumulate: bool,
+    dtype: Dtype,
+) -> Case {
     let (n, k) = (w.rows, w.cols);
-    let mut case = Case::new(format!("forward {:?} m {m} n {n} k {k}, accumulate {accumulate}", w.format));
+    let mut case =
+        Case::new(format!("forward {:?} m {m} n {n} k {k} rank {rank}, accumulate {accumulate}", w.format));
     let (x, old) = (random.normal(m * k), random.normal(m * n));
-    let mut want = reference::matmul::forward(m, n, k, &w.values, &wide(&x));
+    let (low, b) = (random.normal(m * rank), random.normal(n * rank));
+    let mut want = product.1(m, n, k, &w.values, &wide(&x));
+    let more = reference::lora::up(m, n, rank, f64::from(SCALE), &wide(&b), &wide(&low));
+    want.iter_mut().zip(more).for_each(|(value, more)| *value += more);
     let x = case.input(&[m, k], &x);
     let y = if accumulate { case.input(&[m, n], &old) } else { case.output(&[m, n]) };
     if accumulate {
         add(&mut want, &old);
     }
+    let adapted =
+        (rank > 0).then(|| Adapted { low: case.input(&[m, rank], &low), matrix: case.input(&[n, rank], &b) });
     let (w, w_values) = (w.clone(), w.values.clone());
-    case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], accumulate));
+    case.record(move |rec, b| {
+        let adapter = adapted.map(|adapted| adapted.adapter(b));
+        product.0(rec, &w.upload(rec.gpu())?, &b[x], &b[y], adapter, accumulate)
+    });
     let policy = if dtype == Dtype::F16 { Policy::f16_products() } else { Policy::of(dtype, k) };
     case.near(y, want, policy.rows(n).at_least(terms(k, &w_values)));
     case
 }
 
-fn backward_x(random: &mut Random, w: &Packed, m: usize, accumulate: bool) -> Case {
+fn backward_x_by(
+    product: Product,
+    random: &mut Random,
+    w: &Packed,
+    m: usize,
+    rank: usize,
+    accumulate: bool,
+) -> Case {
     let (n, k) = (w.rows, w.cols);
-    let mut case = Case::new(format!("backward_x {:?} m {m} n {n} k {k}, accumulate {accumulate}", w.format));
+    let mut case = Case::new(format!(
+        "backward_x {:?} m {m} n {n} k {k} rank {rank}, accumulate {accumulate}",
+        w.format
+    ));
     let (dy, old) = (random.normal(m * n), random.normal(m * k));
-    let mut want = reference::matmul::backward_x(m, n, k, &w.values, &wide(&dy));
+    let (low, a) = (random.normal(m * rank), random.normal(rank * k));
+    let mut want = product.1(m, n, k, &w.values, &wide(&dy));
+    let more = reference::lora::up_x(m, rank, k, f64::from(SCALE), &wide(&a), &wide(&low));
+    want.iter_mut().zip(more).for_each(|(value, more)| *value += more);
     let dy = case.input(&[m, n], &dy);
     let dx = if accumulate { case.input(&[m, k], &old) } else { case.output(&[m, k]) };
     if accumulate {
         add(&mut want, &old);
     }
+    let adapted =
+        (rank > 0).then(|| Adapted { low: case.input(&[m, rank], &low), matrix: case.input(&[rank, k], &a) });
     let (w, w_values) = (w.clone(), w.values.clone());
-    case.record(move |rec, b| matmul::backward_x(rec, &w.upload(rec.gpu())?, &b[dy], &b[dx], accumulate));
+    case.record(move |rec, b| {
+        let adapter = adapted.map(|adapted| adapted.adapter(b));
+        product.0(rec, &w.upload(rec.gpu())?, &b[dy], &b[dx], adapter, accumulate)
+    });
     case.near(dx, want, Policy::of(Dtype::F32, n).rows(k).at_least(terms(n, &w_values)));
     case
 }
@@ -168,7 +285,7 @@ pub(crate) fn f16() -> Vec<Case> {
         for (n, k) in [(13, 64), (64, 96), (30, 576)] {
             for (index, m) in ROWS.into_iter().enumerate() {
                 let packed = Packed::random(&mut random, format, n, k);
-                cases.push(forward(&mut random, &packed, m, index % 2 == 1, Dtype::F16));
+                cases.push(forward(&mut random, &packed, m, RANKS[index % 4], index % 3 == 1, Dtype::F16));
             }
         }
         for m in [5, 12] {
@@ -196,28 +313,8 @@ fn wide_range(random: &mut Random, w: &Packed, m: usize) -> Case {
         case.near_from(y, row * n, want.to_vec(), policy);
     }
     let w = w.clone();
-    case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], false));
+    case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], None, false));
     case
-}
-
-/// A product of ones with weights that f16 cannot hold.
-pub(crate) fn large_weights(gpu: &Gpu, k: usize) -> f32 {
-    let w = Weight::new(gpu, "w", Format::F32, 1, k).unwrap();
-    w.write_rows(gpu, 0, &words(&vec![1e6; k]), &[]).unwrap();
-    let x = gpu.upload("x", &[1, k], &vec![1f32; k]).unwrap();
-    let y = gpu.buffer("y", &[1, 1]).unwrap();
-    run(gpu, |rec| matmul::forward(rec, &w, &x, &y, false)).unwrap();
-    read(gpu, &y)[0]
-}
-
-/// The words of one product on `gpu`, the same on every call.
-pub(crate) fn sample_product(gpu: &Gpu, m: usize) -> Vec<u32> {
-    let (mut random, n, k) = (Random::new(14), 30, 96);
-    let w = Packed::random(&mut random, Format::F32, n, k).upload(gpu).unwrap();
-    let x = gpu.upload("x", &[m, k], &random.normal(m * k)).unwrap();
-    let y = gpu.buffer("y", &[m, n]).unwrap();
-    run(gpu, |rec| matmul::forward(rec, &w, &x, &y, false)).unwrap();
-    read_words(gpu, &y)
 }
 
 /// Matrices of several parts where a binding holds a few rows of them.
@@ -225,10 +322,10 @@ pub(crate) fn split() -> Vec<Case> {
     let mut random = Random::new(12);
     let mut cases = Vec::new();
     for format in Format::ALL {
-        for (m, accumulate) in [(1, false), (9, true)] {
+        for (m, rank, accumulate) in [(1, 4, false), (9, 3, true), (9, 0, true)] {
             let packed = Packed::random(&mut random, format, 53, 64);
-            cases.push(forward(&mut random, &packed, m, accumulate, Dtype::F32));
-            cases.push(backward_x(&mut random, &packed, m, accumulate));
+            cases.push(forward(&mut random, &packed, m, rank, accumulate, Dtype::F32));
+            cases.push(backward_x(&mut random, &packed, m, rank, accumulate));
         }
     }
     cases.extend(embed());

@@ -2,7 +2,7 @@
 
 use stepladder::kernel::{self, add_bias, gather, log_softmax, rms_norm, rope, swiglu};
 
-use crate::case::Case;
+use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide, words};
 use crate::reference;
 

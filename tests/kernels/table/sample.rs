@@ -4,7 +4,7 @@ use stepladder::kernel::NONE;
 use stepladder::kernel::decode_attention::PAGE;
 use stepladder::kernel::sample::{self, MAX_STOPS, Settings, State};
 
-use crate::case::Case;
+use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference::log_softmax;
 
@@ -159,7 +159,7 @@ fn moves() -> Case {
     batch.settings[5] = Settings { first: 4, ..GREEDY };
     batch.settings[6] = Settings { first: 2 * edge, ..GREEDY };
     let (mut case, at) = case("moves", &batch);
-    let same = crate::case::UNWRITTEN;
+    let same = super::case::UNWRITTEN;
     let page = PAGE as u32;
     case.bits(at.token, vec![0, 1, 2, same, 4, 5, 6]);
     case.bits(at.position, vec![5, 5, 7, 4, edge + 1, 8, 2 * page]);

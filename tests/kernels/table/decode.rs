@@ -4,7 +4,7 @@ use stepladder::kernel::attention::Heads;
 use stepladder::kernel::decode_attention::{self, PAGE, Rows};
 use stepladder::kernel::{NONE, kv_write};
 
-use crate::case::{Case, UNWRITTEN};
+use super::case::{Case, UNWRITTEN};
 use crate::common::{Dtype, Policy, Random, wide, words};
 use crate::reference;
 

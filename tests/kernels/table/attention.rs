@@ -2,7 +2,7 @@
 
 use stepladder::kernel::attention::{self, Gradients, Heads, Saved};
 
-use crate::case::Case;
+use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference::attention as reference;
 

@@ -1,7 +1,7 @@
 //! One kernel test: buffers with their first contents, what to record, what the buffers should hold afterwards.
 
 use stepladder::Result;
-use stepladder::gpu::{Buffer, Gpu, Recorder};
+use stepladder::gpu::{Buffer, Gpu, Pending, Recorder};
 
 use crate::common::{self, Policy, close};
 
@@ -85,10 +85,10 @@ impl Case {
     }
 
     /// Runs the plan twice from the same contents. Gives the worst error ÷ bound.
-    pub(crate) fn run(&self, gpu: &Gpu) -> std::result::Result<f64, String> {
+    pub(crate) async fn run(&self, gpu: &Gpu) -> std::result::Result<f64, String> {
         assert!(!self.checks.is_empty(), "{} checks nothing", self.name);
         let mut worst = 0.0f64;
-        let [first, second] = self.outputs(gpu).map_err(|error| error.to_string())?;
+        let [first, second] = self.outputs(gpu).await.map_err(|error| error.to_string())?;
         for ((check, got), again) in self.checks.iter().zip(first).zip(second) {
             let place = |text: String| format!("buffer {} from {}: {text}", check.buffer, check.from);
             if got != again {
@@ -113,18 +113,33 @@ impl Case {
     }
 
     /// The checked buffers' words after a run and after another one of the same plan.
-    fn outputs(&self, gpu: &Gpu) -> Result<[Vec<Vec<u32>>; 2]> {
+    async fn outputs(&self, gpu: &Gpu) -> Result<[Vec<Vec<u32>>; 2]> {
         let buffers: Result<Vec<Buffer>> =
             self.buffers.iter().map(|(shape, _)| gpu.buffer(&self.name, shape)).collect();
         let buffers = buffers?;
         let plan = common::plan(gpu, |rec| (self.record)(rec, &buffers))?;
-        let once = || {
+        let begin = || {
             for (buffer, (_, words)) in buffers.iter().zip(&self.buffers) {
                 gpu.write(buffer, 0, words)?;
             }
             gpu.run(&plan)?;
-            Ok(self.checks.iter().map(|check| common::read_words(gpu, &buffers[check.buffer])).collect())
+            // All in one piece: in a browser every read waits for the event loop.
+            let checked: Vec<&Buffer> = self.checks.iter().map(|check| &buffers[check.buffer]).collect();
+            Ok(gpu.read_later(&checked))
         };
-        Ok([once()?, once()?])
+        let [first, second]: [Result<Pending>; 2] = [begin(), begin()];
+        Ok([self.split(&first?.bytes(gpu).await?), self.split(&second?.bytes(gpu).await?)])
+    }
+
+    /// The words of each checked buffer, one after the other in `bytes`.
+    fn split(&self, bytes: &[u8]) -> Vec<Vec<u32>> {
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+        let mut rest = words.as_slice();
+        let parts = self.checks.iter().map(|check| {
+            let (part, behind) = rest.split_at(self.buffers[check.buffer].1.len());
+            rest = behind;
+            part.to_vec()
+        });
+        parts.collect()
     }
 }

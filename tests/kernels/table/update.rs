@@ -3,13 +3,14 @@
 use stepladder::kernel::adamw::{self, Hyper};
 use stepladder::kernel::gemm::{self, Operand};
 
-use crate::case::Case;
+use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference;
 
-/// (m, n, k): rank-sized dimensions on every side, no multiples of the tile, one of everything.
-const SIZES: [(usize, usize, usize); 7] =
-    [(1, 1, 1), (3, 8, 72), (8, 3, 65), (7, 9, 5), (65, 16, 8), (16, 72, 9), (5, 66, 32)];
+/// (m, n, k): rank-sized dimensions on every side, no multiples of the tile, one of everything, and one with so many results
+/// that a GPU needs no help with them.
+const SIZES: [(usize, usize, usize); 8] =
+    [(1, 1, 1), (3, 8, 72), (8, 3, 65), (7, 9, 5), (65, 16, 8), (16, 72, 9), (5, 66, 32), (514, 513, 2)];
 
 pub(crate) fn gemm() -> Vec<Case> {
     let mut random = Random::new(9);

@@ -1,0 +1,66 @@
+//! Every kernel with its cases.
+
+mod attention;
+mod case;
+mod decode;
+mod lora;
+pub(crate) mod matmul;
+mod peak;
+mod rows;
+pub(crate) mod sample;
+mod update;
+
+use case::Case;
+use stepladder::gpu::Gpu;
+
+/// The stem of a shader and the cases of its kernels.
+pub(crate) type Row = (&'static str, fn() -> Vec<Case>);
+
+/// Every kernel.
+pub(crate) const TABLE: &[Row] = &[
+    ("adamw", update::adamw),
+    ("add_bias", rows::add_bias),
+    ("attention", attention::cases),
+    ("decode_attention", decode::decode_attention),
+    ("embed", matmul::embed),
+    ("gather", rows::gather),
+    ("gemm", update::gemm),
+    ("kv_write", decode::kv_write),
+    ("log_softmax", rows::log_softmax),
+    ("lora", lora::down),
+    ("matmul", matmul::cases),
+    ("matmul_lanes", matmul::lanes),
+    ("matmul_tiled", matmul::tiled),
+    ("peak", peak::cases),
+    ("rms_norm", rows::rms_norm),
+    ("rope", rows::rope),
+    ("sample", sample::cases),
+    ("swiglu", rows::swiglu),
+];
+
+/// What came of some cases.
+pub(crate) struct Outcome {
+    /// Number of cases.
+    pub(crate) cases: usize,
+    /// Worst error ÷ bound of those within their bounds, and the case that had it.
+    pub(crate) worst: f64,
+    pub(crate) worst_at: String,
+    /// Every case that is out of bounds, with what is wrong.
+    pub(crate) failures: Vec<String>,
+}
+
+/// Runs cases one after the other.
+pub(crate) async fn run(gpu: &Gpu, cases: &[Case]) -> Outcome {
+    let mut outcome =
+        Outcome { cases: cases.len(), worst: 0.0, worst_at: String::new(), failures: Vec::new() };
+    for case in cases {
+        match case.run(gpu).await {
+            Ok(ratio) if ratio > outcome.worst => {
+                (outcome.worst, outcome.worst_at) = (ratio, case.name.clone());
+            }
+            Ok(_) => {}
+            Err(problem) => outcome.failures.push(format!("{}: {problem}", case.name)),
+        }
+    }
+    outcome
+}

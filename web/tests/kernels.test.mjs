@@ -1,0 +1,27 @@
+// Every kernel's cases in a real browser against their f64 references: the table of the native test (tests/kernels).
+import { check, test } from "./harness.mjs";
+import { withDevice } from "./rust.mjs";
+
+const RUNS = [
+  { title: "in the adapter's own limits" },
+  { title: "in WebGPU's default limits", defaultLimits: true },
+  { title: "in the variants for GPUs", software: false },
+];
+
+for (const { title, ...device } of RUNS) {
+  const body = async (call) => {
+    const { table, all } = await call(() => JSON.parse(window.rust.names()));
+    check(all.length > 10 && table.join() === all.join(), `kernels: ${all}; in the table: ${table}`);
+    const failures = [];
+    for (const stem of table) {
+      const began = performance.now();
+      const { cases, worst, worstAt, failures: failed } = await call(async (stem) => JSON.parse(await window.device.run_kernel(stem)), stem);
+      const seconds = ((performance.now() - began) / 1000).toFixed(1);
+      console.log(`      ${stem.padEnd(18)} ${String(cases).padStart(4)} cases in ${seconds} s, worst error / bound ${worst.toFixed(3)} ${worstAt}`);
+      check(cases > 0, `${stem} has no case`);
+      failures.push(...failed.map((failure) => `${stem}: ${failure}`));
+    }
+    check(failures.length === 0, `${failures.length} failures:\n${failures.join("\n")}`);
+  };
+  test(`every kernel matches its reference ${title}`, () => withDevice(device, body), { seconds: 600 });
+}
