@@ -1,9 +1,9 @@
 // Abort, errors, disposal and lost devices.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { check, openBrowser, openPage, root, test } from "./harness.mjs";
+import { check, nodeEnvironment, openBrowser, openPage, root, test } from "./harness.mjs";
 
 test("an aborted generation ends soon, and the next one works", async () => {
   const { page, close } = await openPage();
@@ -69,9 +69,7 @@ test("a load that is aborted while its weights stream to the GPU ends at once, a
     const code = await load(${JSON.stringify(path)}, { signal: abort.signal, onProgress }).then(() => "loaded", (error) => error.code);
     console.log(JSON.stringify({ code, after }));
     process.exit(0);`;
-  const software = "/usr/lib/chromium/vk_swiftshader_icd.json";
-  const env = existsSync(software) ? { ...process.env, VK_DRIVER_FILES: software } : process.env;
-  const options = { cwd: join(root, "web"), env, input: program, timeout: 100_000, stdio: ["pipe", "pipe", "inherit"] };
+  const options = { cwd: join(root, "web"), env: nodeEnvironment(), input: program, timeout: 100_000, stdio: ["pipe", "pipe", "inherit"] };
   const node = JSON.parse(String(execFileSync(process.execPath, ["--input-type=module", "-"], options)));
   check(node.code === "aborted" && node.after <= 1, JSON.stringify(node));
 });
