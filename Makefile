@@ -41,7 +41,7 @@ npm: ## the npm package: web/dist and a tarball in web/ that `npm install` takes
 	@scripts/npm.sh --pack
 
 web: ## serve the demo page: a model is loaded, taught and improved in the browser, on its GPU
-	@scripts/npm.sh
+	@scripts/npm.sh --demo
 	@cd web && npm run --silent demo
 
 build: driver ## the program, optimised: target/release/stepladder

@@ -6,14 +6,17 @@
 mod convert;
 mod engine;
 mod files;
+mod fit;
 mod learning;
 mod options;
 mod store;
 mod task;
 mod text;
+mod train;
 
 pub use convert::{Answer, Thrown};
 pub use engine::Engine;
+pub use fit::fit;
 
 use std::path::Path;
 
@@ -100,6 +103,10 @@ pub fn report(card: &str, log: &str, state: &[u8]) -> Answer<String> {
 #[wasm_bindgen]
 pub fn checkpoint_info(state: &[u8]) -> Answer<String> {
     let file = Path::new("state.safetensors");
-    let (snapshot, position) = Snapshot::from_state(State::from_bytes(state, file)?, file)?;
+    let state = State::from_bytes(state, file)?;
+    if let Some(mark) = train::Mark::of(&state, file)? {
+        return to_json(&mark);
+    }
+    let (snapshot, position) = Snapshot::from_state(state, file)?;
     to_json(&json!({ "step": snapshot.progress.step, "position": position }))
 }

@@ -22,7 +22,6 @@ export default defineConfig({
   resolve: { alias: { stepladder: here("dist/index.js") } },
   build: { outDir: here("dist-demo"), emptyOutDir: true, target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   worker: { format: "es" },
-  // The development server's own client needs inline styles; the built page is served with the policy.
-  server: { fs: { allow: [here("."), here("../models/tiny")] } },
+  // Only the built page is served: the development server's client puts styles inline, which the page's policy forbids.
   preview: { headers },
 });

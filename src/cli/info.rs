@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::gpu::{AdapterReport, adapters};
 use stepladder::kernel::weight::Format;
-use stepladder::model::generate::{Lengths, Sizes};
 use stepladder::train::adapter;
 use stepladder::train::files::read_adapter;
 use stepladder::train::fit::{Fit, Workload};
@@ -101,15 +100,9 @@ impl Args {
             (self.device.context.unwrap_or(DEFAULT_CONTEXT) as usize).min(config.max_position_embeddings);
         let length = (self.max_length as usize).min(limit);
         let batch = self.batch_size as usize;
-        let row = Lengths { prompt: length.div_ceil(2), samples: 1, max_tokens: length / 2 };
         let layout = adapter::layout(config, &lora)?;
         let rank = layout.max_rank();
-        let workload = Workload {
-            adapter: Some(layout),
-            sampling: Some(Sizes::new(&vec![row; batch], batch, limit, 0)),
-            training: Some((batch * length).min(PACK_TOKENS.max(length))),
-            ..Workload::default()
-        };
+        let workload = Workload::of_batch(layout, batch, length, PACK_TOKENS, limit);
         let format = self.device.weights.map(Format::from);
         let fit = Fit::new(config, &*opened.source, format, limit, &workload);
         let largest = device.map(|device| device.max_buffer_size.min(device.max_binding_size));

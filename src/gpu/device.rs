@@ -26,6 +26,8 @@ pub struct GpuOptions {
     pub max_binding: Option<u64>,
     /// Run the kernel variants for software adapters (true) or for GPUs (false), whatever the adapter is.
     pub as_software: Option<bool>,
+    /// The adapter's name where it tells none, as most browsers' do.
+    pub unnamed: Option<String>,
     /// Multiply in 16-bit floats where the adapter can; see [`Gpu::has_f16`].
     pub f16: bool,
 }
@@ -211,7 +213,10 @@ impl Gpu {
     }
 
     async fn from_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
-        let report = report(adapter);
+        let mut report = report(adapter);
+        if let Some(name) = options.unnamed.as_ref().filter(|_| report.name.is_empty()) {
+            report.name.clone_from(name);
+        }
         let limits = if options.default_limits { wgpu::Limits::defaults() } else { adapter.limits() };
         let features = wanted_features(adapter.features(), options);
         if options.f16 && !features.contains(wgpu::Features::SHADER_F16) {

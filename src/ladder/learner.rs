@@ -240,13 +240,20 @@ impl Learner {
     }
 }
 
+/// A device in words; browsers leave out the driver, and some the name.
+fn device_words(name: &str, backend: &str, driver: &str) -> String {
+    let name = if name.is_empty() { "a GPU without a name" } else { name };
+    let rest: Vec<&str> = [backend, driver].into_iter().filter(|word| !word.is_empty()).collect();
+    format!("{name} ({})", rest.join(", "))
+}
+
 impl Policy for Learner {
     fn info(&self) -> PolicyInfo {
         let model = self.trainer.model();
         let report = model.gpu().report();
         PolicyInfo {
             model: self.name.clone(),
-            device: format!("{} ({}, {})", report.name, report.backend, report.driver),
+            device: device_words(&report.name, &report.backend, &report.driver),
             parameters: model.config().parameters(),
             trainable_parameters: self.trainer.lora().layout().parameters() as u64,
             context_length: model.context(),

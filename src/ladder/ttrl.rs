@@ -13,7 +13,7 @@ use crate::ladder::engine::Engine;
 use crate::ladder::events::{self, Event, FinishReason, Phase, WarningCode};
 use crate::ladder::policy::{Policy, Sample, SampleRequest, Sampling};
 use crate::ladder::settings::{Preset, Settings};
-use crate::ladder::state::{Host, Progress};
+use crate::ladder::state::{Host, Progress, Snapshot};
 use crate::ladder::tree::Tree;
 use crate::ladder::variants::single_root;
 use crate::ladder::vote::{self, Vote};
@@ -26,7 +26,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TtrlSettings {
-    /// Settings of the loop; `steps` and `token_budget` bound it, evaluation and checkpoints do not occur.
+    /// Settings of the loop; `steps` and `token_budget` bound it, evaluations do not occur, and checkpoints only in
+    /// [`ttrl_with_checkpoints`].
     pub settings: Settings,
     /// Answers that vote.
     pub votes: usize,
@@ -89,10 +90,39 @@ pub async fn ttrl<P: Policy>(
     settings: &TtrlSettings,
     host: &mut Host<'_>,
 ) -> Result<TtrlOutcome> {
+    work(policy, task, problem, settings, None, host).await
+}
+
+/// [`ttrl`] that saves the temporary adapter with all else in the host's store: after each level of the tree and every
+/// `checkpoint_every` steps. It goes on from `saved`, with the numbers of the run that was never stopped. What a step that
+/// was cancelled has logged stands behind the checkpoint; the store cuts it off before the run goes on.
+///
+/// # Errors
+/// As [`ttrl`]; [`Error::Input`] or [`Error::Usage`] for a checkpoint of another run.
+pub async fn ttrl_with_checkpoints<P: Policy>(
+    policy: &mut P,
+    task: &dyn Task,
+    problem: &Problem,
+    settings: &TtrlSettings,
+    saved: Option<Snapshot>,
+    host: &mut Host<'_>,
+) -> Result<TtrlOutcome> {
+    work(policy, task, problem, settings, Some(saved), host).await
+}
+
+/// `checkpoints` is `None` where none are made, and else holds the one to go on from.
+async fn work<P: Policy>(
+    policy: &mut P,
+    task: &dyn Task,
+    problem: &Problem,
+    settings: &TtrlSettings,
+    checkpoints: Option<Option<Snapshot>>,
+    host: &mut Host<'_>,
+) -> Result<TtrlOutcome> {
     settings.check()?;
     let tree = single_root(task, problem)?;
     policy.push_adapter().await?;
-    let outcome = learn_and_vote(policy, task, problem, settings, host, tree).await;
+    let outcome = learn_and_vote(policy, task, problem, settings, checkpoints, host, tree).await;
     policy.pop_adapter(settings.keep && outcome.is_ok()).await?;
     outcome
 }
@@ -132,11 +162,24 @@ async fn learn_and_vote<P: Policy>(
     task: &dyn Task,
     problem: &Problem,
     settings: &TtrlSettings,
+    checkpoints: Option<Option<Snapshot>>,
     host: &mut Host<'_>,
-    tree: Tree,
+    mut tree: Tree,
 ) -> Result<TtrlOutcome> {
     let withheld: HashSet<u32> = tree.roots().collect();
-    let progress = Progress::new(settings.settings.seed);
+    let keeps = checkpoints.is_some();
+    let (mut progress, mut resumed_from) = (Progress::new(settings.settings.seed), None);
+    if let Some(saved) = checkpoints.flatten() {
+        policy.restore(&saved.trainer).await?;
+        let damaged = |problem| Error::usage("--resume", problem, "start on the problem anew");
+        tree = Tree::from_nodes(saved.nodes, saved.progress.rejections.clone(), HashSet::new())
+            .map_err(damaged)?;
+        if tree.roots().collect::<HashSet<u32>>() != withheld {
+            return Err(damaged("the checkpoint is not of a single problem".to_owned()));
+        }
+        progress = saved.progress;
+        resumed_from = Some(progress.step);
+    }
     let mut engine = Engine { policy, task, settings: &settings.settings, host, tree, progress, withheld };
     engine.host.emit(&Event::Started(events::Started {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -145,16 +188,17 @@ async fn learn_and_vote<P: Policy>(
         settings: Box::new(settings.settings.clone()),
         roots: 1,
         held_out: 0,
-        resumed_from: None,
+        resumed_from,
     }))?;
     let mut vote_tokens = 0;
     let mut votes = match settings.confident {
-        Some(_) => engine.vote(problem, settings, &mut vote_tokens).await?,
-        None => Vec::new(),
+        // A run that went on to learn was not sure enough, and its first vote is spent.
+        Some(_) if resumed_from.is_none() => engine.vote(problem, settings, &mut vote_tokens).await?,
+        _ => Vec::new(),
     };
     let agreed = votes.first().map_or(0.0, |vote| vote.count as f64 / settings.votes as f64);
     if settings.confident.is_none_or(|share| agreed < share) {
-        learn(&mut engine).await?;
+        learn(&mut engine, keeps).await?;
         votes = engine.vote(problem, settings, &mut vote_tokens).await?;
     }
     let (nodes, progress) = (engine.tree.len(), engine.progress);
@@ -180,9 +224,21 @@ async fn learn_and_vote<P: Policy>(
 }
 
 /// Makes the tree and trains on its variants until the steps or the tokens are spent.
-async fn learn<P: Policy>(engine: &mut Engine<'_, '_, P>) -> Result<()> {
+async fn learn<P: Policy>(engine: &mut Engine<'_, '_, P>, keeps: bool) -> Result<()> {
     let settings = engine.settings;
-    engine.grow_levels().await?;
+    let variants = &settings.variants;
+    engine.extend_library().await?;
+    while engine.progress.levels_grown < variants.initial_levels.max(1) {
+        let level = engine.progress.levels_grown;
+        let nodes = engine.tree.nodes().iter().filter(|node| node.depth == level).map(|node| node.id);
+        let most = if level == 0 { usize::MAX } else { variants.parents_per_level };
+        let parents: Vec<u32> = nodes.take(most).collect();
+        engine.grow(&parents).await?;
+        engine.progress.levels_grown += 1;
+        if keeps {
+            engine.checkpoint().await?;
+        }
+    }
     if engine.tree.len() == engine.withheld.len() {
         let message = "no usable variant was written, so nothing was learned before the vote".to_owned();
         return engine.warn(0, WarningCode::Other, message);
@@ -198,11 +254,26 @@ async fn learn<P: Policy>(engine: &mut Engine<'_, '_, P>) -> Result<()> {
         if engine.progress.non_finite_in_a_row >= MAX_NON_FINITE {
             return Err(Error::Diverged { steps: engine.progress.non_finite_in_a_row });
         }
+        if keeps && engine.progress.step.is_multiple_of(settings.checkpoint_every) {
+            engine.checkpoint().await?;
+        }
     }
     Ok(())
 }
 
 impl<P: Policy> Engine<'_, '_, P> {
+    /// Saves tree, place and the temporary adapter, which the trainer's state holds.
+    async fn checkpoint(&mut self) -> Result<()> {
+        self.host.emit(&Event::Checkpoint(events::Checkpoint { step: self.progress.step }))?;
+        let snapshot = Snapshot {
+            progress: self.progress.clone(),
+            nodes: self.tree.nodes().to_vec(),
+            trainer: self.policy.state().await?,
+            adapter: Vec::new(),
+        };
+        self.host.store.save(&snapshot)
+    }
+
     /// Answers `problem` as often as there are votes, and counts equal answers.
     async fn vote(
         &mut self,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::trainer;
 use crate::kernel::weight::Format;
 use crate::model::config::ModelConfig;
-use crate::model::generate::Sizes;
+use crate::model::generate::{Lengths, Sizes};
 use crate::model::lora::Layout;
 use crate::model::score;
 use crate::model::source::TensorSource;
@@ -23,6 +23,20 @@ pub struct Workload {
     pub training: Option<usize>,
     /// Tokens of the text that is scored, if one is.
     pub scoring: Option<usize>,
+}
+
+impl Workload {
+    /// Training an adapter of `layout` on `batch` sequences of `length` tokens at a time, with at most `pack_tokens` of them in
+    /// one pass of the model, and sampling as many: half of each is prompt.
+    pub fn of_batch(layout: Layout, batch: usize, length: usize, pack_tokens: usize, context: usize) -> Self {
+        let row = Lengths { prompt: length.div_ceil(2), samples: 1, max_tokens: length / 2 };
+        Self {
+            adapter: Some(layout),
+            sampling: Some(Sizes::new(&vec![row; batch], batch, context, 0)),
+            training: Some((batch * length).min(pack_tokens.max(length))),
+            scoring: None,
+        }
+    }
 }
 
 /// Bytes of GPU memory by purpose.

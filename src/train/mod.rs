@@ -10,6 +10,7 @@ pub mod files;
 pub mod fit;
 pub mod gguf_export;
 pub mod guard;
+pub mod headers;
 pub mod lora_config;
 pub mod loss;
 pub mod merge;

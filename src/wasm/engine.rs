@@ -1,6 +1,6 @@
 //! A model on the GPU with the adapter that was trained or loaded.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,22 +11,43 @@ use wasm_bindgen::prelude::*;
 
 use super::convert::{Answer, from_json, to_json};
 use super::files::JsFile;
+use super::fit::{context_of, planned};
 use super::options::{FitOptions, Load};
 use crate::gpu::{Gpu, GpuOptions};
-use crate::ladder::learner::{Language, LearnerSettings};
+use crate::ladder::learner::Language;
 use crate::ladder::settings::Preset;
 use crate::model::Model;
-use crate::model::generate::{Generator, Lengths};
+use crate::model::generate::Generator;
 use crate::model::open::OpenModel;
-use crate::model::source::TensorSource;
+use crate::model::source::{TensorInfo, TensorSource};
 use crate::train::adapter;
 use crate::train::fit::{Fit, Workload};
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
 use crate::{Error, Result};
 
-/// Longest sequence unless the caller says otherwise: enough for the presets, small enough for a browser's GPU.
-const DEFAULT_CONTEXT: usize = 2048;
+/// Weights whose reading ends when `stop` is set.
+struct Stoppable<'a> {
+    source: Box<dyn TensorSource>,
+    stop: &'a Cell<bool>,
+}
+
+impl TensorSource for Stoppable<'_> {
+    fn tensors(&self) -> &[TensorInfo] {
+        self.source.tensors()
+    }
+
+    fn read(&mut self, index: usize, row_start: usize, row_count: usize, out: &mut Vec<u8>) -> Result<()> {
+        match self.stop.get() {
+            true => Err(Error::Cancelled),
+            false => self.source.read(index, row_start, row_count, out),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.source.name()
+    }
+}
 
 /// A model on the GPU. Its methods are called one after the other, but for `cancel` and those that only look.
 #[wasm_bindgen]
@@ -46,26 +67,33 @@ pub struct Engine {
 #[wasm_bindgen]
 impl Engine {
     /// Opens the device and the model in `files`, objects with `name`, `size` and a synchronous `readAt(offset, into)`,
-    /// and streams the weights to the device. `progress(done, total)` is called in between.
+    /// and streams the weights to the device. `progress(done, total)` is called in between; loading stops where it answers
+    /// `false`.
     ///
     /// # Errors
-    /// `no_adapter`, `out_of_memory`; `input` for files that are damaged or contradict each other.
+    /// `cancelled`, `no_adapter`, `out_of_memory`; `input` for files that are damaged or contradict each other.
     pub async fn load(name: String, files: Array, options: String, progress: Function) -> Answer<Engine> {
         let options: Load = from_json("options", &options)?;
         let open = OpenModel::from_files(&name, JsFile::all(&files)?, options.now)?;
-        let OpenModel { config, mut source, tokenizer, chat_template, name, .. } = open;
-        let gpu = GpuOptions { default_limits: options.default_limits, ..GpuOptions::default() };
+        let OpenModel { config, source, tokenizer, chat_template, name, .. } = open;
+        let Load { default_limits, context_length, gpu_name, .. } = options;
+        let gpu = GpuOptions { default_limits, unnamed: gpu_name, ..GpuOptions::default() };
         let gpu = Arc::new(Gpu::open(&gpu).await?);
-        let context = options.context_length.unwrap_or(DEFAULT_CONTEXT).min(config.max_position_embeddings);
+        let context = context_of(&config, context_length);
         let fit = Fit::new(&config, &*source, None, context, &Workload::default());
         fit.check(&name, gpu.available_bytes(), gpu.max_binding_bytes())?;
         let end = config.eos_token_ids.first().copied();
         let language = Arc::new(Language { tokenizer, chat: chat_template, style: None, end });
+        let stop = Cell::new(false);
         let mut report = |done: u64, total: u64| {
+            let answer = progress.call2(&JsValue::NULL, &(done as f64).into(), &(total as f64).into());
             // Progress is a courtesy: a listener that throws does not stop the load.
-            let _ = progress.call2(&JsValue::NULL, &(done as f64).into(), &(total as f64).into());
+            stop.set(answer.is_ok_and(|answer| answer == JsValue::FALSE));
         };
-        let model = Model::load(gpu, config, &mut *source, None, context, &mut report)?;
+        let mut stoppable = Stoppable { source, stop: &stop };
+        let model = Model::load(gpu, config, &mut stoppable, None, context, &mut report);
+        let source = stoppable.source;
+        let model = model?;
         model.gpu().check()?;
         Ok(Self {
             name,
@@ -124,30 +152,9 @@ impl Engine {
     /// `usage` for a rank that cannot be.
     pub fn fit(&self, options: &str) -> Answer<String> {
         let options: FitOptions = from_json("workload", options)?;
-        let (config, context, gpu) = (self.model.config(), self.model.context(), self.model.gpu());
-        let lora = LoraConfig { rank: options.rank, ..LoraConfig::default() };
-        lora.validate()?;
-        let length = options.length.min(context);
-        let learner = LearnerSettings::default();
-        let sampled = Lengths { prompt: length / 2, samples: options.batch, max_tokens: length - length / 2 };
-        let workload = Workload {
-            adapter: Some(adapter::layout(config, &lora)?),
-            sampling: Some(learner.sampling(&[sampled], context, 0)),
-            training: Some((options.batch * length).min(learner.pack_tokens.max(length))),
-            scoring: None,
-        };
-        let fit = Fit::new(config, &*self.source, None, context, &workload);
-        let verdict = fit.check("this workload", gpu.available_bytes(), gpu.max_binding_bytes());
-        to_json(&json!({
-            "weights": fit.weights,
-            "kv": fit.kv,
-            "activations": fit.activations,
-            "optimizer": fit.optimizer + fit.adapter,
-            "total": fit.total(),
-            "available": gpu.available_bytes(),
-            "fits": verdict.is_ok(),
-            "hint": verdict.as_ref().err().and_then(Error::hint),
-        }))
+        let gpu = self.model.gpu();
+        let device = (Some(gpu.max_binding_bytes()), gpu.available_bytes());
+        to_json(&planned(self.model.config(), &*self.source, &options, self.model.context(), device)?)
     }
 
     /// Asks what is running to stop at the next opportunity.

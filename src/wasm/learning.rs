@@ -1,79 +1,35 @@
-//! What trains the adapter: supervised steps, LADDER, test-time RL; and the evaluation.
+//! What learns from tasks: LADDER and test-time RL; and the evaluation.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use js_sys::Function;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use super::convert::{Answer, from_json, thrown_text, to_json};
 use super::engine::Engine;
-use super::options::{Evaluate, Ladder, Train, Ttrl};
-use super::store::JsStore;
+use super::options::{Evaluate, Ladder, Ttrl};
+use super::store::{JsLog, JsStore};
 use super::task::{check_problems, choose};
 use super::text::seconds;
 use crate::ladder::eval::{Questions, evaluate};
 use crate::ladder::events::Event;
 use crate::ladder::learner::{Learner, LearnerSettings};
 use crate::ladder::run::{self, RunCard};
-use crate::ladder::settings::EvaluationSettings;
-use crate::ladder::state::{Host, MemoryStore, Snapshot, Store};
-use crate::ladder::ttrl::ttrl;
+use crate::ladder::settings::{EvaluationSettings, Settings};
+use crate::ladder::state::{Host, MemoryStore, Snapshot};
+use crate::ladder::ttrl::{TtrlSettings, ttrl_with_checkpoints};
 use crate::model::generate::Sampling;
-use crate::task::{Problem, Task};
+use crate::task::{Problem, Task, TaskOptions};
 use crate::train::adapter;
 use crate::train::checkpoint::State;
-use crate::train::data::Dataset;
-use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::AdapterFile;
-use crate::train::sft::{Sft, SftStep, largest_pass};
-use crate::train::text::ModelText;
-use crate::train::trainer::Trainer;
 use crate::{Error, Result};
 
 #[wasm_bindgen]
 impl Engine {
-    /// Supervised steps on `examples` (JSON lines); `on_step(json)` gets each (`TrainStep`). A call that is cancelled keeps
-    /// what was learnt.
-    ///
-    /// # Errors
-    /// `input` with the line at fault, `usage`, `out_of_memory`, `cancelled`, `diverged`, GPU errors.
-    pub async fn train(&self, examples: String, options: String, on_step: Function) -> Answer<()> {
-        self.begin();
-        self.generator.replace(None);
-        let options: Train = from_json("options", &options)?;
-        let (config, context) = (self.model.config(), self.model.context());
-        let settings = options.settings(context);
-        let text = ModelText {
-            tokenizer: &self.language.tokenizer,
-            chat: self.language.chat.as_ref(),
-            ends: &config.eos_token_ids,
-        };
-        let data =
-            Dataset::from_jsonl(examples.as_bytes(), Path::new("examples"), &text, settings.max_length)?;
-        let adapter = self.trainable(options.lora(), settings.seed)?;
-        let layout = adapter::layout(config, &adapter.config)?;
-        let pack_tokens = LearnerSettings::default().pack_tokens;
-        let training = Some(largest_pass(&data, settings.batch_size, pack_tokens));
-        self.check_memory(
-            "training",
-            &Workload { training, adapter: Some(layout.clone()), ..Workload::default() },
-        )?;
-        let mut trainer = Trainer::new(Arc::clone(&self.model), &layout, pack_tokens)?;
-        trainer.set_cancel(Arc::clone(&self.cancel));
-        trainer.write_adapter(&adapter::flatten(&layout, &adapter)?)?;
-        let mut sft = Sft::new(trainer, adapter.config.clone(), &data, settings)?;
-        let outcome = self.steps(&mut sft, &on_step).await;
-        // A lost device has nothing to read back: the adapter from before stays.
-        if matches!(outcome, Ok(()) | Err(Error::Cancelled | Error::Diverged { .. })) {
-            self.set_adapter(Some(sft.adapter_file().await?));
-        }
-        Ok(outcome?)
-    }
-
     /// What defines a new LADDER run, as JSON: every setting, the problems, the model.
     ///
     /// # Errors
@@ -116,20 +72,12 @@ impl Engine {
         self.begin();
         self.generator.replace(None);
         let card: RunCard = from_json("card", &card)?;
-        let file = Path::new("state.safetensors");
-        let saved = match saved {
-            Some(bytes) => Some(Snapshot::from_state(State::from_bytes(&bytes, file)?, file)?.0),
-            None => None,
-        };
+        let saved = snapshot(saved)?;
         let task = choose(&card.task, &card.task_options, &task)?;
-        let adapter = match saved {
-            // The checkpoint has the values; only the shape counts.
-            Some(_) => AdapterFile::init(card.settings.lora.clone(), &adapter::dims(self.model.config()), 0)?,
-            None => self.trainable(card.settings.lora.clone(), card.settings.seed)?,
-        };
+        let adapter = self.starting_adapter(saved.is_some(), &card.settings)?;
         let mut learner =
             self.learner(&adapter, Some((&card.settings, &*task, [&card.problems, &card.held_out])))?;
-        let mut store = JsStore::new(store)?;
+        let mut store = JsStore(JsLog::new(store)?);
         let outcome = {
             let mut sink = listener(&on_event);
             let mut host = Host { store: &mut store, sink: &mut sink, clock: &seconds, cancel: &self.cancel };
@@ -139,28 +87,59 @@ impl Engine {
         to_json(&outcome?.finished)
     }
 
-    /// Learns one problem's neighbourhood and answers it; `on_event(json)` gets every event. The answer is JSON.
+    /// What defines test-time learning of one problem, as JSON.
+    ///
+    /// # Errors
+    /// `usage` that names the setting at fault.
+    pub fn ttrl_card(&self, options: &str) -> Answer<String> {
+        let options: Ttrl = from_json("options", options)?;
+        let mut settings = options.settings(self.preset())?;
+        let Some(problem) = options.problem else {
+            return Err(Error::usage("problem", "there is none", "give a problem of the task").into());
+        };
+        if let Some(adapter) = &*self.adapter.borrow() {
+            settings.settings.lora = adapter.config.clone();
+        }
+        to_json(&TtrlCard {
+            kind: "ttrl".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: self.name.clone(),
+            task: options.task,
+            task_options: options.task_options,
+            problem,
+            settings,
+        })
+    }
+
+    /// Learns the neighbourhood of a card's problem and answers it, from the beginning or from the bytes of its last
+    /// checkpoint; the rest is as in [`Engine::ladder`]. The answer is JSON.
     ///
     /// # Errors
     /// As [`Engine::ladder`].
-    pub async fn ttrl(&self, options: String, task: JsValue, on_event: Function) -> Answer<String> {
+    pub async fn ttrl(
+        &self,
+        card: String,
+        task: JsValue,
+        saved: Option<Vec<u8>>,
+        store: JsValue,
+        on_event: Function,
+    ) -> Answer<String> {
         self.begin();
         self.generator.replace(None);
-        let options: Ttrl = from_json("options", &options)?;
-        let settings = options.settings(self.preset())?;
-        let task = choose(&options.task, &options.task_options, &task)?;
-        let problems: Vec<Problem> = options.problem.into_iter().collect();
-        check_problems(&problems)?;
-        let adapter = self.trainable(settings.settings.lora.clone(), settings.settings.seed)?;
+        let TtrlCard { task: name, task_options, problem, settings, .. } = from_json("card", &card)?;
+        let task = choose(&name, &task_options, &task)?;
+        let saved = snapshot(saved)?;
+        let adapter = self.starting_adapter(saved.is_some(), &settings.settings)?;
+        let problems = [problem];
         let mut learner = self.learner(&adapter, Some((&settings.settings, &*task, [&problems, &[]])))?;
-        let mut store = MemoryStore::default();
+        let mut store = JsStore(JsLog::new(store)?);
         let outcome = {
             let mut sink = listener(&on_event);
-            let store: &mut dyn Store = &mut store;
-            let mut host = Host { store, sink: &mut sink, clock: &seconds, cancel: &self.cancel };
-            ttrl(&mut learner, &*task, &problems[0], &settings, &mut host).await
+            let mut host = Host { store: &mut store, sink: &mut sink, clock: &seconds, cancel: &self.cancel };
+            ttrl_with_checkpoints(&mut learner, &*task, &problems[0], &settings, saved, &mut host).await
         };
-        if settings.keep {
+        // What was learnt for a question goes with it, unless it is answered and to be kept.
+        if settings.keep && outcome.is_ok() {
             self.take_adapter(&learner, &outcome).await?;
         }
         to_json(&outcome?)
@@ -207,32 +186,37 @@ impl Engine {
     }
 }
 
+/// Everything that defines test-time learning.
+#[derive(Debug, Serialize, Deserialize)]
+struct TtrlCard {
+    /// Tells the run from those of other commands.
+    kind: String,
+    version: String,
+    model: String,
+    task: String,
+    task_options: TaskOptions,
+    problem: Problem,
+    settings: TtrlSettings,
+}
+
+/// The checkpoint in the bytes that a store kept.
+fn snapshot(saved: Option<Vec<u8>>) -> Result<Option<Snapshot>> {
+    let file = Path::new("state.safetensors");
+    let Some(bytes) = saved else { return Ok(None) };
+    Snapshot::from_state(State::from_bytes(&bytes, file)?, file).map(|(snapshot, _)| Some(snapshot))
+}
+
 /// What a learner is made for: settings, task, problems and held-out problems.
-type Purpose<'a> = (&'a crate::ladder::settings::Settings, &'a dyn Task, [&'a [Problem]; 2]);
+type Purpose<'a> = (&'a Settings, &'a dyn Task, [&'a [Problem]; 2]);
 
 impl Engine {
-    async fn steps(&self, sft: &mut Sft, on_step: &Function) -> Result<()> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Line {
-            step: u64,
-            steps: u64,
-            loss: f64,
-            grad_norm: f64,
-            learning_rate: f64,
-            tokens: usize,
-            tokens_per_second: f64,
+    /// The adapter that a run begins with.
+    fn starting_adapter(&self, resumed: bool, settings: &Settings) -> Result<AdapterFile> {
+        match resumed {
+            // The checkpoint has the values; only the shape counts.
+            true => AdapterFile::init(settings.lora.clone(), &adapter::dims(self.model.config()), 0),
+            false => self.trainable(settings.lora.clone(), settings.seed),
         }
-        while sft.done() < sft.steps() {
-            if self.cancel.load(Ordering::Relaxed) {
-                return Err(Error::Cancelled);
-            }
-            let began = seconds();
-            let SftStep { step, steps, loss, grad_norm, learning_rate, tokens, .. } = sft.step().await?;
-            let tokens_per_second = tokens as f64 / (seconds() - began).max(1e-9);
-            tell(on_step, &Line { step, steps, loss, grad_norm, learning_rate, tokens, tokens_per_second })?;
-        }
-        Ok(())
     }
 
     fn learner(&self, adapter: &AdapterFile, purpose: Option<Purpose<'_>>) -> Result<Learner> {
@@ -263,7 +247,7 @@ fn listener(on_event: &Function) -> impl FnMut(&Event) -> Result<()> + '_ {
     |event| tell(on_event, event)
 }
 
-fn tell(listener: &Function, news: &impl Serialize) -> Result<()> {
+pub(super) fn tell(listener: &Function, news: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(news).map_err(|error| Error::write("an event", error.into()))?;
     let called = listener.call1(&JsValue::NULL, &text.into());
     called.map_err(|thrown| Error::usage("listener", thrown_text(&thrown), "let it not throw")).map(|_| ())

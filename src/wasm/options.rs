@@ -17,6 +17,8 @@ use crate::train::trainer::Optimizer;
 pub(super) struct Load {
     pub(super) context_length: Option<usize>,
     pub(super) default_limits: bool,
+    /// What the browser says about the GPU, where the engine is told nothing.
+    pub(super) gpu_name: Option<String>,
     /// Seconds since 1970 UTC, for chat templates that write the date.
     pub(super) now: i64,
 }
@@ -60,11 +62,12 @@ pub(super) struct FitOptions {
     pub(super) rank: usize,
     pub(super) batch: usize,
     pub(super) length: usize,
+    pub(super) context_length: Option<usize>,
 }
 
 impl Default for FitOptions {
     fn default() -> Self {
-        Self { rank: LoraConfig::default().rank, batch: 8, length: 512 }
+        Self { rank: LoraConfig::default().rank, batch: 8, length: 512, context_length: None }
     }
 }
 
@@ -82,6 +85,7 @@ pub(super) struct Train {
     max_length: usize,
     shuffle: bool,
     seed: u64,
+    pub(super) checkpoint_every: u64,
 }
 
 impl Default for Train {
@@ -97,6 +101,7 @@ impl Default for Train {
             max_length: 512,
             shuffle: true,
             seed: 0,
+            checkpoint_every: 5,
         }
     }
 }
@@ -222,6 +227,10 @@ impl Ttrl {
         settings.curriculum.probe_samples = settings.curriculum.probe_samples.min(settings.group_size);
         let sampling = settings.sampling;
         let votes = self.votes.unwrap_or(base.votes);
+        // A tab may close at any moment, and what is kept of a step is small.
+        if !self.settings.contains_key("checkpoint_every") {
+            settings.checkpoint_every = 1;
+        }
         let settings = TtrlSettings { settings, votes, sampling, keep: self.keep, ..base };
         settings.check()?;
         Ok(settings)

@@ -3,9 +3,9 @@
 use stepladder::Result;
 use stepladder::ladder::events::{Event, FinishReason};
 use stepladder::ladder::settings::Settings;
-use stepladder::ladder::state::{Host, MemoryStore};
+use stepladder::ladder::state::{Host, MemoryStore, Snapshot, Store};
 use stepladder::ladder::tree::Rejection;
-use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
+use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl, ttrl_with_checkpoints};
 use stepladder::ladder::variants::variant_tree;
 use stepladder::task::VerdictKind;
 
@@ -132,6 +132,84 @@ fn a_confident_vote_is_taken_as_it_is() {
     let outcome = sure(0.9, &mut policy).unwrap();
     assert!(outcome.steps > 0 && outcome.rollout_tokens > 0);
     assert!(sure(1.5, &mut policy).unwrap_err().to_string().starts_with("--confident"));
+}
+
+/// Test-time learning with checkpoints, from the one that `store` holds if it holds one. What was logged after it goes, as a
+/// store does when its run is taken up again.
+fn solve_on(policy: &mut Mock, store: &mut Positioned) -> Result<TtrlOutcome> {
+    let inner = Settings { checkpoint_every: 1, ..settings() };
+    let sampling = inner.sampling;
+    let settings = TtrlSettings { settings: inner, votes: 32, sampling, confident: Some(0.99), keep: false };
+    let saved = store.snapshot.clone();
+    store.events.truncate(saved.as_ref().map_or(0, |(_, position)| *position));
+    let (mut sink, cancel) = (|_: &Event| Ok(()), policy.cancel);
+    let mut host = Host { store, sink: &mut sink, clock: &|| 0.0, cancel };
+    let problem = &problems(&["4:1"])[0];
+    let saved = saved.map(|(snapshot, _)| snapshot);
+    pollster::block_on(ttrl_with_checkpoints(policy, &Pairs, problem, &settings, saved, &mut host))
+}
+
+/// A store in memory that knows to what length of its log the checkpoint belongs.
+#[derive(Default)]
+struct Positioned {
+    events: Vec<Event>,
+    snapshot: Option<(Snapshot, usize)>,
+}
+
+impl Store for Positioned {
+    fn append(&mut self, event: &Event) -> Result<()> {
+        self.events.push(event.clone());
+        Ok(())
+    }
+
+    fn position(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    fn rewind(&mut self, position: u64) -> Result<()> {
+        self.events.truncate(position as usize);
+        Ok(())
+    }
+
+    fn save(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.snapshot = Some((snapshot.clone(), self.events.len()));
+        Ok(())
+    }
+}
+
+#[test]
+fn learning_for_a_problem_that_was_stopped_at_any_moment_goes_on_to_the_same_answer() {
+    let told = |store: &Positioned| -> Vec<Event> {
+        store.events.iter().filter(|event| !matches!(event, Event::Started(_))).cloned().collect()
+    };
+    let (mut whole, mut policy) = (Positioned::default(), Mock::new());
+    let expected = solve_on(&mut policy, &mut whole).unwrap();
+    let checkpoints = whole.events.iter().filter(|event| matches!(event, Event::Checkpoint(_))).count();
+    assert_eq!(checkpoints as u64, settings().steps + u64::from(settings().variants.initial_levels));
+    let (calls, rate) = (policy.calls, policy.rate(4));
+    let mut taken_up_at = std::collections::BTreeSet::new();
+    for call in 1..=calls {
+        for fault in [Fault::Cancel(call), Fault::Lost(call)] {
+            let (mut store, mut stopped) = (Positioned::default(), Mock::with(fault));
+            let error = solve_on(&mut stopped, &mut store).unwrap_err();
+            assert!(["cancelled", "device_lost"].contains(&error.code()), "{error}");
+            assert_eq!(stopped.rate(4), rate, "the adapter from before is back");
+            taken_up_at.extend(store.snapshot.as_ref().map(|(snapshot, _)| snapshot.progress.step));
+            let mut fresh = Mock::new();
+            let outcome = solve_on(&mut fresh, &mut store).unwrap();
+            // The first vote is not asked for again, so its tokens are missing where the run had passed it.
+            let votes = TtrlOutcome { vote_tokens: expected.vote_tokens, ..outcome };
+            assert_eq!(votes, expected, "{fault:?}");
+            assert_eq!(told(&store), told(&whole), "{fault:?}");
+            assert_eq!(fresh.rate(4), rate, "the temporary adapter is dropped");
+        }
+    }
+    assert_eq!(taken_up_at.len() as u64, settings().steps + 1, "{taken_up_at:?}");
+    // A checkpoint of a run on several problems is not one of this.
+    let (snapshot, _) = whole.snapshot.as_mut().unwrap();
+    let root = snapshot.nodes[0].clone();
+    snapshot.nodes[1] = stepladder::ladder::tree::Node { id: 1, ..root };
+    assert_eq!(solve_on(&mut Mock::new(), &mut whole).unwrap_err().code(), "usage");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 // The page's side: sends commands to the worker and hears what comes back. In Node the engine runs in the same thread.
 
-import { aborted, StepladderError } from "./errors.js";
+import { aborted, describe, StepladderError } from "./errors.js";
 import { isNode } from "./node.js";
 import type { CommandName, Commands, PlainError, Reply, Request } from "./protocol.js";
 
@@ -28,6 +28,17 @@ function revived({ code, message, hint }: PlainError): StepladderError {
   const fields = (text: string): string =>
     text.replace(/--([a-z]+(?:-[a-z]+)*)/g, (_, option: string) => option.replace(/-([a-z])/g, (_, c: string) => c.toUpperCase()));
   return new StepladderError(code, fields(message), fields(hint));
+}
+
+/** The error of options that messages cannot hold, such as functions. */
+function notSent(name: string, asks: unknown, cause: unknown): StepladderError {
+  const { task } = (asks ?? {}) as { task?: { name?: string; verify?: unknown } };
+  if (typeof task?.verify === "function") {
+    const hint = "make it the default export of a module, and give { module: new URL(\"./task.js\", import.meta.url) }";
+    const problem = `${name}: the task \`${task.name}\` is an object of this page, and its functions do not reach the worker`;
+    return new StepladderError("usage", problem, hint, { cause });
+  }
+  return new StepladderError("usage", `${name}: an option cannot be sent to the worker (${describe(cause)})`, "give plain data", { cause });
 }
 
 /** A worker, or in Node the engine itself, with the commands that are under way. */
@@ -95,7 +106,12 @@ export class Connection {
           reject(error);
         },
       });
-      this.#send({ id, name, asks } as Request);
+      try {
+        this.#send({ id, name, asks } as Request);
+      } catch (cause) {
+        over();
+        reject(notSent(name, asks, cause));
+      }
     });
     return { id, answer };
   }
@@ -116,7 +132,12 @@ export class Connection {
 
   /** Ends the worker; what is under way fails. */
   close(): void {
-    this.#end(new StepladderError("disposed", "the model was disposed of", "load it again"));
+    this.end(new StepladderError("disposed", "the model was disposed of", "load it again"));
+  }
+
+  /** Ends the worker; what is under way fails with `error`. */
+  end(error: StepladderError): void {
+    this.#end(error);
     this.#close();
   }
 

@@ -3,6 +3,7 @@
 import init, { Engine } from "./wasm/stepladder.js";
 import { StepladderError } from "./errors.js";
 import { isNode, prepare } from "./node.js";
+import { gpuFacts } from "./gpu.js";
 import { asset, open } from "./sources.js";
 import type { LoadOptions, LoadProgress, Source } from "./types.js";
 
@@ -40,14 +41,19 @@ export async function load({ source, options }: Loaded, news: (progress: LoadPro
     const asked = {
       contextLength: options.contextLength,
       defaultLimits: options.defaultLimits,
+      // The engine is told no name on the web.
+      gpuName: (await gpuFacts())?.name,
       now: Math.floor(Date.now() / 1000),
     };
     let last = 0;
     const engine = await Engine.load(files.name, files.files, JSON.stringify(asked), (done: number, total: number) => {
       // A large model has hundreds of tensors; a page draws a few dozen times.
-      if (done - last < total / 100 && done < total) return;
-      last = done;
-      news({ stage: "weights", file: files.name, done, total });
+      if (done - last >= total / 100 || done === total) {
+        last = done;
+        news({ stage: "weights", file: files.name, done, total });
+      }
+      // In Node the listener may have aborted; a browser's worker hears of nothing here, and its page ends it.
+      return signal?.aborted !== true;
     });
     news({ stage: "ready", file: files.name, done: 1, total: 1 });
     return engine;

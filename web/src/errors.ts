@@ -8,6 +8,7 @@ export type ErrorCode =
   | "download"
   | "internal"
   | "model"
+  | "no_length"
   | "no_webgpu"
   | "offline"
   | "out_of_memory"

@@ -4,18 +4,20 @@ import { Engine, report as renderReport, tasks, verify } from "./wasm/stepladder
 import { StepladderError } from "./errors.js";
 import { load, type Loaded } from "./engine.js";
 import { listCached, removeCached } from "./files/index.js";
-import { evaluate, ladder, ttrl } from "./learning.js";
+import { gpuFacts, type GpuFacts } from "./gpu.js";
+import { evaluate, ladder, train, ttrl } from "./learning.js";
+import { preFlight } from "./pre-flight.js";
 import type { Request } from "./protocol.js";
-import type { RunStore } from "./run-store.js";
-import { listRuns, readRun, removeRun } from "./runs.js";
-import type { LoadProgress } from "./types.js";
+import { listRuns, parseCard, readRun, removeRun, runLog } from "./runs.js";
+import type { LoadProgress, ModelInfo } from "./types.js";
 
 /** What the worker holds. */
 export interface Context {
   engine?: Engine;
   loaded?: Loaded;
-  /** The store of the last run, for its report. */
-  lastRun?: RunStore;
+  gpu?: GpuFacts;
+  /** The last LADDER run, for its report. */
+  lastRun?: { card: string; log: string; state: Uint8Array | undefined };
   /** Tells the page that the device was lost and set up anew. */
   recovered?: (message: string) => void;
 }
@@ -77,12 +79,22 @@ export async function withDevice<Answer>(context: Context, work: (engine: Engine
 async function report(context: Context, run: string | undefined): Promise<string> {
   if (run !== undefined) {
     const { card, log, state } = await readRun(run);
+    if (card !== "" && parseCard(card).kind !== "ladder") {
+      throw new StepladderError("usage", `the run \`${run}\` is no LADDER run`, "ask for the report of a run of ladder()");
+    }
     if (state !== undefined) return renderReport(card, log, state);
   } else if (context.lastRun !== undefined) {
-    const [card, state] = [context.lastRun.card, context.lastRun.saved()];
-    if (card !== undefined && state !== undefined) return renderReport(card, context.lastRun.log(), state);
+    const { card, log, state } = context.lastRun;
+    if (state !== undefined) return renderReport(card, log, state);
   }
   throw new StepladderError("usage", "there is no run to report on", "run ladder() until its first checkpoint");
+}
+
+/** What the engine says of the model, and the browser of the GPU. */
+function infoOf(context: Context): ModelInfo {
+  const info = JSON.parse(engineOf(context).info()) as ModelInfo;
+  info.gpu.vendor ||= context.gpu?.vendor ?? "";
+  return info;
 }
 
 /** Carries a command out. */
@@ -94,10 +106,11 @@ export async function execute(context: Context, request: Extract<Request, { name
       const news = (progress: LoadProgress): void => hooks.news(progress);
       context.engine = await load({ ...loaded, options: { ...loaded.options, signal: hooks.signal } }, news);
       context.loaded = loaded;
-      return JSON.parse(context.engine.info());
+      context.gpu = await gpuFacts();
+      return infoOf(context);
     }
     case "info":
-      return JSON.parse(engineOf(context).info());
+      return infoOf(context);
     case "fit":
       return JSON.parse(engineOf(context).fit(JSON.stringify(request.asks)));
     case "generate": {
@@ -113,11 +126,8 @@ export async function execute(context: Context, request: Extract<Request, { name
       return withDevice(context, (engine) => parsed(engine.score(text, adapter)));
     }
     case "train": {
-      const lines = request.asks.examples.map((example) => JSON.stringify(example)).join("\n");
-      const options = JSON.stringify(request.asks.options);
-      const news = (step: string): void => hooks.news(JSON.parse(step));
-      await withDevice(context, (engine) => engine.train(lines, options, news));
-      return null;
+      const { examples, options } = request.asks;
+      return train(context, examples, options, hooks);
     }
     case "ladder":
       return ladder(context, request.asks, hooks);
@@ -137,7 +147,6 @@ export async function execute(context: Context, request: Extract<Request, { name
       return report(context, request.asks.run);
     case "dispose":
       context.engine?.dispose();
-      context.lastRun?.close();
       context.engine = context.loaded = context.lastRun = undefined;
       return null;
     case "loseDevice":
@@ -149,8 +158,14 @@ export async function execute(context: Context, request: Extract<Request, { name
       const { task, options, problem, answer } = request.asks;
       return JSON.parse(verify(task, JSON.stringify(options), JSON.stringify(problem), answer));
     }
+    case "preFlight": {
+      const { source, options } = request.asks;
+      return preFlight(source, options, hooks.signal);
+    }
     case "runs":
       return listRuns();
+    case "runLog":
+      return runLog(request.asks);
     case "removeRun":
       await removeRun(request.asks);
       return null;

@@ -1,10 +1,23 @@
 // The package's interface.
 
 import { Connection } from "./client.js";
+import { aborted } from "./errors.js";
 import type { Verdict } from "./events.js";
 import { WorkerModel } from "./model.js";
 import type { CommandName, Commands } from "./protocol.js";
-import type { CachedModel, LoadOptions, Model, Problem, Source, StoredRun, TaskInfo } from "./types.js";
+import type {
+  CachedModel,
+  FitOptions,
+  LoadOptions,
+  LoadProgress,
+  Model,
+  PreFlight,
+  Problem,
+  RunLog,
+  Source,
+  StoredRun,
+  TaskInfo,
+} from "./types.js";
 
 export { StepladderError, type ErrorCode } from "./errors.js";
 export type * from "./events.js";
@@ -14,21 +27,50 @@ export type * from "./types.js";
 export async function load(source: Source, options: LoadOptions = {}): Promise<Model> {
   const { signal, onProgress, ...rest } = options;
   const connection = await Connection.open();
-  const asks = { source: source instanceof URL ? source.href : source, options: rest };
+  const asks = { source: crossing(source), options: rest };
+  let stage: LoadProgress["stage"] | undefined;
+  // While weights stream, the worker hears of nothing: it is ended with all that it holds. A download ends itself, so that
+  // what is there stays whole.
+  const stop = (): void => {
+    if (stage === "weights" && signal?.aborted === true) connection.end(aborted("loading the model"));
+  };
+  const news = (progress: LoadProgress): void => {
+    stage = progress.stage;
+    onProgress?.(progress);
+    stop();
+  };
+  signal?.addEventListener("abort", stop);
   try {
-    const info = await connection.call("load", asks, { signal, news: (progress) => onProgress?.(progress) }).answer;
+    const info = await connection.call("load", asks, { signal, news }).answer;
     return new WorkerModel(connection, info);
   } catch (error) {
     connection.close();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
   }
 }
 
+/** Addresses cross as text. */
+function crossing(source: Source): Source {
+  return source instanceof URL ? source.href : source;
+}
+
+/** Whether a model, with a workload on it, fits this device: only the headers of its files are fetched. */
+export function fit(source: Source, options: FitOptions = {}): Promise<PreFlight> {
+  const { signal, ...rest } = options;
+  return once("preFlight", { source: crossing(source), options: rest }, signal);
+}
+
 /** Asks a worker that has no model. */
-async function once<Name extends CommandName>(name: Name, asks: Commands[Name]["asks"]): Promise<Commands[Name]["answers"]> {
+async function once<Name extends CommandName>(
+  name: Name,
+  asks: Commands[Name]["asks"],
+  signal?: AbortSignal,
+): Promise<Commands[Name]["answers"]> {
   const connection = await Connection.open();
   try {
-    return await connection.call(name, asks).answer;
+    return await connection.call(name, asks, { signal }).answer;
   } finally {
     connection.close();
   }
@@ -52,6 +94,11 @@ export function verify(
 /** The runs kept in this browser's store. */
 export function listRuns(): Promise<StoredRun[]> {
   return once("runs", null);
+}
+
+/** What a kept run has told up to the checkpoint that it goes on from. */
+export function runLog(run: string): Promise<RunLog> {
+  return once("runLog", run);
 }
 
 /** Deletes a kept run. */

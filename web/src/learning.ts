@@ -1,20 +1,21 @@
-// The commands that learn from tasks, and the evaluation: their options in the engine's form, pause and resume, checkpoints.
+// The commands that learn, and the evaluation: their options in the engine's form, and their results in the package's.
 
-import { checkpoint_info as checkpointInfo } from "./wasm/stepladder.js";
-import { StepladderError } from "./errors.js";
+import { fromCheckpoints, openKept } from "./checkpoints.js";
+import { StepladderError, describe } from "./errors.js";
 import type { Event, Verdict } from "./events.js";
-import { engineOf, recover, withDevice, type Context, type Hooks } from "./execute.js";
+import { engineOf, withDevice, type Context, type Hooks } from "./execute.js";
 import type { Plain } from "./protocol.js";
-import { openRun, saveCard } from "./runs.js";
-import type { RunStore } from "./run-store.js";
 import type {
   CustomTask,
   EvaluateOptions,
   Evaluation,
+  Example,
   LadderOptions,
   LadderResult,
   Problem,
   TaskChoice,
+  TrainOptions,
+  TrainStep,
   TtrlOptions,
   TtrlResult,
 } from "./types.js";
@@ -24,8 +25,11 @@ async function resolve(choice: TaskChoice): Promise<{ task: string; taskOptions:
   if (typeof choice === "string") return { task: choice, taskOptions: {} };
   if ("module" in choice) {
     const url = String(choice.module);
-    const module = (await import(/* @vite-ignore */ url)) as { default?: CustomTask };
-    if (typeof module.default?.verify !== "function") {
+    const module = (await import(/* @vite-ignore */ url).catch((cause: unknown) => {
+      const hint = "give the address of a JavaScript module that this page may load, such as new URL(\"./task.js\", import.meta.url)";
+      throw new StepladderError("usage", `the task's module ${url} cannot be loaded: ${describe(cause)}`, hint, { cause });
+    })) as { default?: CustomTask };
+    if (typeof module.default?.verify !== "function" || typeof module.default.prompt !== "function") {
       throw new StepladderError("usage", `${url} exports no task`, "export default an object with prompt and verify");
     }
     return { task: module.default.name, taskOptions: {}, object: module.default };
@@ -53,75 +57,84 @@ function resultOf({ reason, step, before, after }: Finished): LadderResult {
   return { reason, step, before: before?.pass_at_1, after: after?.pass_at_1 };
 }
 
-/** The store of a run, its card made or read, and its log cut to the checkpoint that it goes on from. */
-async function prepare(context: Context, asks: Plain<LadderOptions>, choice: Awaited<ReturnType<typeof resolve>>): Promise<RunStore> {
-  const store = await openRun(asks.run, asks.resume === true);
+/** A LADDER run. */
+export async function ladder(context: Context, asks: Plain<LadderOptions>, hooks: Hooks): Promise<LadderResult> {
+  const { object, ...task } = await resolve(asks.task);
+  const store = await openKept(context, "ladder", asks, () => {
+    const [problems, heldOut] = [asks.problems.map(problemOf), (asks.heldOut ?? []).map(problemOf)];
+    const { preset, settings, steps, seed } = asks;
+    return engineOf(context).ladder_card(JSON.stringify({ ...task, problems, heldOut, preset, settings, steps, seed }));
+  });
+  let last: Finished | undefined;
+  const news = (text: string): void => {
+    const event = JSON.parse(text) as Event;
+    if (event.type === "finished") last = event as unknown as Finished;
+    // A pause ends the engine's loop but not the run.
+    if (event.type !== "finished" || !hooks.paused()) hooks.news(event);
+  };
+  store.full = (message) => hooks.news(warning(message));
   try {
-    if (asks.resume === true && store.card !== undefined) {
-      const card = JSON.parse(store.card) as { settings: { steps: number } };
-      card.settings.steps = asks.steps ?? card.settings.steps;
-      await saveCard(asks.run, store, JSON.stringify(card));
-    } else {
-      const { object: _, ...task } = choice;
-      const [problems, heldOut] = [asks.problems.map(problemOf), (asks.heldOut ?? []).map(problemOf)];
-      const { preset, settings, steps, seed } = asks;
-      const options = { ...task, problems, heldOut, preset, settings, steps, seed };
-      await saveCard(asks.run, store, engineOf(context).ladder_card(JSON.stringify(options)));
-    }
-    return store;
+    const finished = await fromCheckpoints(context, store, hooks, (engine, saved) => engine.ladder(store.card ?? "", object, saved, store, news));
+    return resultOf(JSON.parse(finished) as Finished);
   } catch (error) {
+    // A run that is stopped has a result: it stands at its last checkpoint.
+    if (codeOf(error) !== "cancelled") throw error;
+    return last === undefined ? { reason: "cancelled", step: 0, before: undefined, after: undefined } : resultOf(last);
+  } finally {
+    // Its files are let go of, so that the run can be taken up, or deleted, from elsewhere.
+    context.lastRun = { card: store.card ?? "", log: store.log(), state: store.saved() };
     store.close();
-    throw error;
   }
 }
 
-/** A LADDER run: the engine's loop, and around it pauses and lost devices, each of which goes on from the last checkpoint. */
-export async function ladder(context: Context, asks: Plain<LadderOptions>, hooks: Hooks): Promise<LadderResult> {
-  const choice = await resolve(asks.task);
-  context.lastRun?.close();
-  const store = await prepare(context, asks, choice);
-  context.lastRun = store;
-  let lost = 0;
-  for (;;) {
-    const saved = store.saved();
-    store.rewind(saved === undefined ? 0 : (JSON.parse(checkpointInfo(saved)) as { position: number }).position);
-    let last: Finished | undefined;
-    const news = (text: string): void => {
-      const event = JSON.parse(text) as Event;
-      if (event.type === "finished") last = event as unknown as Finished;
-      // A pause ends the engine's loop but not the run.
-      if (event.type !== "finished" || !hooks.paused()) hooks.news(event);
-    };
-    try {
-      const finished = await engineOf(context).ladder(store.card ?? "", choice.object, saved, store, news);
-      return resultOf(JSON.parse(finished) as Finished);
-    } catch (error) {
-      if (codeOf(error) === "cancelled") {
-        if (hooks.paused()) await hooks.resumed();
-        if (!hooks.signal.aborted) continue;
-        return last === undefined ? { reason: "cancelled", step: 0, before: undefined, after: undefined } : resultOf(last);
-      }
-      lost += 1;
-      if (codeOf(error) !== "device_lost" || lost > 3) throw error;
-      await recover(context);
-    }
-  }
+function warning(message: string): Event {
+  return { type: "warning", step: 0, code: "other", message };
 }
 
 /** Test-time learning of one problem. */
 export async function ttrl(context: Context, asks: Plain<TtrlOptions>, hooks: Hooks): Promise<TtrlResult> {
   const { object, ...task } = await resolve(asks.task);
-  const { preset, settings, steps, seed, votes, keep } = asks;
-  const options = { ...task, problem: problemOf(asks.problem), preset, settings, steps, seed, votes, keep };
+  const store = await openKept(context, "ttrl", asks, () => {
+    const { preset, settings, steps, seed, votes, keep } = asks;
+    const options = { ...task, problem: problemOf(asks.problem), preset, settings, steps, seed, votes, keep };
+    return engineOf(context).ttrl_card(JSON.stringify(options));
+  });
+  store.full = (message) => hooks.news(warning(message));
   const news = (text: string): void => hooks.news(JSON.parse(text));
-  const text = await withDevice(context, (engine) => engine.ttrl(JSON.stringify(options), object, news));
-  const outcome = JSON.parse(text) as TtrlResult & { answer: string | null; verdict: Verdict | null };
-  return {
-    answer: outcome.answer ?? undefined,
-    verdict: outcome.verdict ?? undefined,
-    votes: outcome.votes.map(({ answer, count }) => ({ answer, count })),
-    steps: outcome.steps,
+  try {
+    const text = await fromCheckpoints(context, store, hooks, (engine, saved) => engine.ttrl(store.card ?? "", object, saved, store, news));
+    const outcome = JSON.parse(text) as TtrlResult & { answer: string | null; verdict: Verdict | null };
+    return {
+      answer: outcome.answer ?? undefined,
+      verdict: outcome.verdict ?? undefined,
+      votes: outcome.votes.map(({ answer, count }) => ({ answer, count })),
+      steps: outcome.steps,
+    };
+  } finally {
+    store.close();
+  }
+}
+
+/** Supervised steps. */
+export async function train(context: Context, examples: readonly Example[], options: Plain<TrainOptions>, hooks: Hooks): Promise<null> {
+  const { run, resume, ...rest } = options;
+  const store = await openKept(context, "train", options, () => {
+    if (examples.length === 0) throw new StepladderError("usage", "there are no examples", "give at least one");
+    const lines = examples.map((example) => JSON.stringify(example)).join("\n");
+    return engineOf(context).train_card(lines, JSON.stringify(rest));
+  });
+  let full: string | undefined;
+  store.full = (message) => (full = message);
+  const news = (text: string): void => {
+    hooks.news({ ...(JSON.parse(text) as TrainStep), ...(full !== undefined && { warning: full }) });
+    full = undefined;
   };
+  try {
+    await fromCheckpoints(context, store, hooks, (engine, saved) => engine.train(store.card ?? "", saved, store, news));
+    return null;
+  } finally {
+    store.close();
+  }
 }
 
 /** Answers problems and judges the answers. */

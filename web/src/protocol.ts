@@ -9,13 +9,16 @@ import type {
   Evaluation,
   Example,
   Fit,
+  FitOptions,
   LadderOptions,
   LadderResult,
   LoadOptions,
   LoadProgress,
   Message,
   ModelInfo,
+  PreFlight,
   Problem,
+  RunLog,
   SamplingOptions,
   Source,
   StoredRun,
@@ -63,7 +66,9 @@ export interface Commands {
   loseDevice: Exchange<null, never, null>;
   tasks: Exchange<null, never, TaskInfo[]>;
   verify: Exchange<{ task: string; options: Record<string, string>; problem: Problem; answer: string }, never, Verdict>;
+  preFlight: Exchange<{ source: Source; options: Plain<FitOptions> }, never, PreFlight>;
   runs: Exchange<null, never, StoredRun[]>;
+  runLog: Exchange<string, never, RunLog>;
   removeRun: Exchange<string, never, null>;
   cached: Exchange<null, never, CachedModel[]>;
   removeCached: Exchange<string, never, null>;

@@ -20,6 +20,8 @@ export interface RunStore {
   saved(): Uint8Array | undefined;
   log(): string;
   close(): void;
+  /** Told, once each time it begins, that there is no space for checkpoints any more. */
+  full?: (message: string) => void;
 }
 
 /** For runs without a name. */
@@ -74,13 +76,25 @@ function readAll(handle: SyncFile): Uint8Array {
   return bytes;
 }
 
-/** A run in the private file system. Checkpoints go to two slots in turn, so that one is always whole. */
+/** What a store without space says. The run's own progress is not in danger: the model holds it. */
+const FULL = "this browser has no space left for the run's checkpoints; it goes on, and what is kept is its last whole checkpoint: free space, and the next one is tried";
+
+/**
+ * A run in the private file system. Checkpoints go to two slots in turn, so that one is always whole.
+ *
+ * Where there is no space the run goes on: lines of the log and the checkpoint wait in memory, and each later save tries again. A
+ * checkpoint is written only after the log that belongs to it, so that what is kept fits together.
+ */
 export class OpfsRunStore implements RunStore {
   card: string | undefined;
+  full?: (message: string) => void;
   readonly #log: SyncFile;
   readonly #slots: [SyncFile, SyncFile];
   #sequence = 0;
   #state: Uint8Array | undefined;
+  /** The end of the log that is not in its file yet. */
+  #waiting: Uint8Array[] = [];
+  #told = false;
 
   private constructor(log: SyncFile, slots: [SyncFile, SyncFile]) {
     this.#log = log;
@@ -112,45 +126,68 @@ export class OpfsRunStore implements RunStore {
   }
 
   append(line: string): void {
-    this.#write(this.#log, new TextEncoder().encode(`${line}\n`), this.#log.getSize());
+    this.#waiting.push(new TextEncoder().encode(`${line}\n`));
+    this.#flushLog();
   }
   position(): number {
-    return this.#log.getSize();
+    return this.#waiting.reduce((sum, line) => sum + line.length, this.#log.getSize());
   }
   rewind(position: number): void {
-    this.#log.truncate(position);
+    while (this.#waiting.length > 0 && this.position() > position) this.#waiting.pop();
+    if (this.position() > position) this.#log.truncate(position);
   }
   save(state: Uint8Array): void {
-    this.#log.flush();
     const sequence = this.#sequence + 1;
     const slot = this.#slots[sequence % 2 === 0 ? 0 : 1];
+    this.#state = state;
+    if (!this.#flushLog()) return this.#tell();
+    this.#log.flush();
     const header = new DataView(new ArrayBuffer(HEADER));
     header.setUint32(0, sequence);
     header.setUint32(4, state.length);
     header.setUint32(8, checksum(state));
-    slot.truncate(0);
-    this.#write(slot, state, HEADER);
-    this.#write(slot, new Uint8Array(header.buffer), 0);
+    // In place: the slot keeps its space, and until its header fits its bytes it counts as none.
+    if (!write(slot, state, HEADER) || !write(slot, new Uint8Array(header.buffer), 0)) return this.#tell();
+    slot.truncate(HEADER + state.length);
     slot.flush();
-    [this.#sequence, this.#state] = [sequence, state];
+    this.#sequence = sequence;
+    this.#told = false;
   }
   saved(): Uint8Array | undefined {
     return this.#state;
   }
   log(): string {
-    return new TextDecoder().decode(readAll(this.#log));
+    const decoder = new TextDecoder();
+    return [readAll(this.#log), ...this.#waiting].map((bytes) => decoder.decode(bytes)).join("");
   }
   close(): void {
     for (const handle of [this.#log, ...this.#slots]) handle.close();
   }
 
-  #write(handle: SyncFile, bytes: Uint8Array, at: number): void {
-    let written = 0;
-    try {
-      written = handle.write(bytes, { at });
-    } catch (cause) {
-      throw new StepladderError("quota", `the run cannot be saved: ${String(cause)}`, "free space, then resume the run", { cause });
+  /** Whether the whole log is in its file. */
+  #flushLog(): boolean {
+    while (this.#waiting[0] !== undefined) {
+      if (!write(this.#log, this.#waiting[0], this.#log.getSize())) return false;
+      this.#waiting.shift();
     }
-    if (written !== bytes.length) throw new StepladderError("quota", "the browser's store is full", "free space, then resume the run");
+    return true;
   }
+
+  #tell(): void {
+    if (!this.#told) this.full?.(FULL);
+    this.#told = true;
+  }
+}
+
+/** Writes all of `bytes`, or leaves the file as long as it was and answers false. */
+export function write(file: SyncFile, bytes: Uint8Array, at: number): boolean {
+  const size = file.getSize();
+  try {
+    // Without space left, Chromium neither throws nor writes: it gives back a negative number, read as unsigned.
+    if (file.write(bytes, { at }) === bytes.length) return true;
+  } catch (error) {
+    if (!(error instanceof DOMException && error.name === "QuotaExceededError")) throw error;
+  }
+  if (file.getSize() > size) file.truncate(size);
+  return false;
 }

@@ -1,6 +1,11 @@
 // What the package's functions take and give back. The events of runs are generated from the Rust enums (`events.ts`).
 
-import type { Event, Verdict } from "./events.js";
+import type { Verdict } from "./events.js";
+import type { Fit, Workload } from "./fit-types.js";
+import type { LadderOptions, LadderResult, Run, TrainOptions, TrainStep, TtrlOptions, TtrlResult } from "./run-types.js";
+
+export type * from "./fit-types.js";
+export type * from "./run-types.js";
 
 /** Where a model comes from: the embedded `"tiny"`, `hf:OWNER/NAME[@REVISION]`, a URL, a `.gguf` file, or a folder. */
 export type Source = "tiny" | string | URL | Blob | readonly File[] | FileSystemDirectoryHandle;
@@ -29,6 +34,7 @@ export interface LoadOptions {
 }
 
 export interface GpuInfo {
+  /** As far as the browser tells: its description, or vendor and architecture. */
   name: string;
   vendor: string;
   /** Runs on the CPU: correct but slow. */
@@ -49,26 +55,6 @@ export interface ModelInfo {
   /** Bytes on the GPU now. */
   gpuBytes: number;
   gpu: GpuInfo;
-}
-
-/** Bytes that a workload needs on the GPU, and whether this device has them. */
-export interface Fit {
-  weights: number;
-  kv: number;
-  activations: number;
-  optimizer: number;
-  total: number;
-  /** What this device can hold, if that is known. */
-  available: number | undefined;
-  fits: boolean;
-  /** The option that would make it fit. */
-  hint: string | undefined;
-}
-
-export interface Workload {
-  rank?: number;
-  batch?: number;
-  length?: number;
 }
 
 export interface SamplingOptions {
@@ -105,30 +91,6 @@ export interface Message {
 /** A line of training data, as in the command line's files. */
 export type Example = { text: string } | { prompt: string; completion: string } | { messages: Message[] };
 
-export interface TrainOptions {
-  steps?: number;
-  epochs?: number;
-  batchSize?: number;
-  learningRate?: number;
-  weightDecay?: number;
-  rank?: number;
-  alpha?: number;
-  maxLength?: number;
-  shuffle?: boolean;
-  seed?: number;
-  signal?: AbortSignal;
-}
-
-export interface TrainStep {
-  step: number;
-  steps: number;
-  loss: number;
-  gradNorm: number;
-  learningRate: number;
-  tokens: number;
-  tokensPerSecond: number;
-}
-
 export interface TaskInfo {
   name: string;
   parameters: { name: string; doc: string; default: string }[];
@@ -155,57 +117,6 @@ export interface Problem {
   answer?: string;
 }
 
-export interface LadderOptions {
-  task: TaskChoice;
-  problems: readonly (string | Problem)[];
-  heldOut?: readonly (string | Problem)[];
-  preset?: "paper" | "small" | "tiny";
-  /** Any setting by its path, as in `stepladder ladder --set PATH=VALUE`. */
-  settings?: Record<string, string | number | boolean>;
-  steps?: number;
-  seed?: number;
-  /** Name of the run in this browser's store; a run of that name that was cut off goes on with `resume`. */
-  run?: string;
-  resume?: boolean;
-  signal?: AbortSignal;
-}
-
-export interface TtrlOptions {
-  task: TaskChoice;
-  problem: string | Problem;
-  preset?: "paper" | "small" | "tiny";
-  settings?: Record<string, string | number | boolean>;
-  steps?: number;
-  votes?: number;
-  seed?: number;
-  /** Keep what was learned for this question in the current adapter (default false). */
-  keep?: boolean;
-  signal?: AbortSignal;
-}
-
-/** A run's events, and its end. Leaving the loop stops the run; so does the signal. */
-export interface Run<Result> extends AsyncIterable<Event> {
-  /** Stops at the next opportunity after a checkpoint and keeps the GPU. */
-  pause(): Promise<void>;
-  resume(): Promise<void>;
-  stop(): Promise<void>;
-  readonly result: Promise<Result>;
-}
-
-export interface LadderResult {
-  reason: string;
-  step: number;
-  before: number | undefined;
-  after: number | undefined;
-}
-
-export interface TtrlResult {
-  answer: string | undefined;
-  verdict: Verdict | undefined;
-  votes: { answer: string; count: number }[];
-  steps: number;
-}
-
 export interface EvaluateOptions {
   task: TaskChoice;
   problems: readonly (string | Problem)[];
@@ -222,16 +133,6 @@ export interface Evaluation {
   passAt: Record<string, number>;
   ci95: [number, number];
   problems: { problem: string; correct: number; samples: number }[];
-}
-
-/** A run kept in this browser's store. */
-export interface StoredRun {
-  name: string;
-  step: number;
-  steps: number;
-  model: string;
-  bytes: number;
-  finished: boolean;
 }
 
 /** A model kept in this browser's store. */

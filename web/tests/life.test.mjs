@@ -1,7 +1,9 @@
 // Abort, errors, disposal and lost devices.
 
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { check, openBrowser, openPage, test } from "./harness.mjs";
+import { join } from "node:path";
+import { check, nodeEnvironment, openBrowser, openPage, root, test } from "./harness.mjs";
 
 test("an aborted generation ends soon, and the next one works", async () => {
   const { page, close } = await openPage();
@@ -27,6 +29,49 @@ test("an aborted generation ends soon, and the next one works", async () => {
   check(seen.error?.name === "StepladderError" && seen.error.code === "aborted", JSON.stringify(seen));
   check(seen.text === "x^3", seen.text);
   await close();
+});
+
+test("a load that is aborted while its weights stream to the GPU ends at once, and the next one works", async () => {
+  const path = String(execFileSync(join(root, "scripts/models.sh"), { stdio: ["ignore", "pipe", "inherit"] })).trim();
+  const { page, close } = await openPage();
+  await page.setContent('<input type="file">');
+  await page.locator("input").setInputFiles(path);
+  const seen = await page.evaluate(async () => {
+    const { load } = await import("/dist/index.js");
+    const abort = new AbortController();
+    let [abortedAt, share, after] = [0, 0, 0];
+    const onProgress = ({ stage, done, total }) => {
+      if (abort.signal.aborted) after += 1;
+      if (stage !== "weights" || abort.signal.aborted) return;
+      [abortedAt, share] = [performance.now(), done / total];
+      abort.abort();
+    };
+    const error = await load(document.querySelector("input").files[0], { signal: abort.signal, onProgress }).then(
+      () => undefined,
+      ({ name, code, hint }) => ({ name, code, hint }),
+    );
+    const took = performance.now() - abortedAt;
+    const model = await load("tiny");
+    const { name } = model.info;
+    await model.dispose();
+    return { error, took, share, after, name };
+  });
+  check(seen.error?.name === "StepladderError" && seen.error.code === "aborted" && seen.error.hint.length > 5, JSON.stringify(seen));
+  check(seen.took < 500 && seen.share < 0.5 && seen.after === 0, JSON.stringify(seen));
+  check(seen.name === "tiny", seen.name);
+  await close();
+  // In Node the engine runs in the caller's own thread, whose listener is all that can abort.
+  const program = `
+    import { load } from "./dist/index.js";
+    const abort = new AbortController();
+    let after = 0;
+    const onProgress = ({ stage }) => { after += abort.signal.aborted ? 1 : 0; if (stage === "weights") abort.abort(); };
+    const code = await load(${JSON.stringify(path)}, { signal: abort.signal, onProgress }).then(() => "loaded", (error) => error.code);
+    console.log(JSON.stringify({ code, after }));
+    process.exit(0);`;
+  const options = { cwd: join(root, "web"), env: nodeEnvironment(), input: program, timeout: 100_000, stdio: ["pipe", "pipe", "inherit"] };
+  const node = JSON.parse(String(execFileSync(process.execPath, ["--input-type=module", "-"], options)));
+  check(node.code === "aborted" && node.after <= 1, JSON.stringify(node));
 });
 
 test("errors have a code, name the option and say what to do", async () => {

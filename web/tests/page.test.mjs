@@ -1,6 +1,7 @@
 // The demo page, used as a visitor would: by its own buttons, in a real browser, on the embedded model.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { test } from "./harness.mjs";
 import { openDemo } from "./page.mjs";
 import { serve } from "./server.mjs";
@@ -57,6 +58,11 @@ test(
     for (const name of ["adapter_config.json", "adapter_model.safetensors"]) assert.ok(adapter.bytes.includes(name), name);
     const report = await saved(page, "#ladder-report");
     assert.match(report.bytes.toString(), /<html/i);
+    // The run is let go of when it ends: it can be deleted, and another of its name takes nothing of it away.
+    await page.locator("#panel-ladder .stored li", { hasText: "test" }).waitFor();
+    await page.getByRole("button", { name: "Delete test" }).click();
+    await page.locator("#panel-ladder .stored").waitFor({ state: "hidden", timeout: 10_000 });
+    assert.equal(await page.locator("#panel-ladder .alert").isHidden(), true);
   }),
 );
 
@@ -132,10 +138,122 @@ test(
     await next.loadTiny();
     await next.tab("LADDER");
     const entry = next.page.locator(".stored li", { hasText: "cut-off" });
-    assert.match(await entry.innerText(), /step [123] of 4/);
+    const [, at] = /step ([123]) of 4/.exec(await entry.innerText());
     await next.page.getByRole("button", { name: "Go on with cut-off" }).click();
+    // What it told before is there again before anything new can be: tree, answers, measurement, curves.
+    const panel = next.page.locator("#panel-ladder");
+    await panel.locator(".node").first().waitFor({ timeout: 5000 });
+    assert.equal(await panel.locator(".root").count(), 2);
+    assert.ok((await panel.locator(".sample .badge").count()) > 0);
+    assert.match(await panel.locator(".compare").innerText(), /\d+ %/);
     await waitFor(line(next.page), "Done.");
+    assert.ok(Number(at) >= 1);
+    const drawn = await panel.locator(".chart").first().getAttribute("data-points");
+    assert.equal(drawn, "4");
     await waitFor(entry, /step 4 of 4.*finished/);
+    // What a finished run has learned is had again in a later visit, with its picture.
+    await next.page.close();
+    const later = await openDemo({ context: demo.context, url: demo.url });
+    await later.loadTiny();
+    await later.tab("LADDER");
+    await later.page.getByRole("button", { name: "Use again cut-off" }).click();
+    await waitFor(line(later.page), "Done.");
+    assert.equal(await later.page.locator("#panel-ladder .chart").first().getAttribute("data-points"), "4");
+    const adapter = await saved(later.page, "#ladder-adapter");
+    assert.ok(adapter.bytes.includes("adapter_model.safetensors"));
+    assert.deepEqual(later.errors, []);
+    assert.deepEqual(next.errors, []);
+  }),
+);
+
+test(
+  "before a download: what it takes, what fits, and the choice; what is kept loads at once",
+  visit({}, async (demo, page) => {
+    demo.expected = /404/;
+    const asked = [];
+    const folder = fileURLToPath(new URL("../../models/", import.meta.url));
+    const host = await serve(folder, { "Access-Control-Allow-Origin": "*" }, (path, body) => {
+      asked.push(path);
+      return body;
+    });
+    const weights = () => asked.filter((path) => path.endsWith("/model.safetensors")).length;
+    const card = page.locator("#preflight");
+    const load = async () => {
+      await page.getByLabel("A model on the net").fill(`${host.url}/tiny/`);
+      await page.locator("#fetch").click();
+    };
+    await load();
+    await card.waitFor();
+    assert.match(await card.innerText(), /Download\s+1\.\d MB[\s\S]*Nothing speaks against training: it takes [\d.]+ MB[\s\S]*how much memory it has is not known/);
+    const total = /it takes ([\d.]+) MB/;
+    const small = Number(total.exec(await card.innerText())[1]);
+    await card.getByLabel("Sequences at once").fill("64");
+    await card.getByLabel("Sequences at once").press("Tab");
+    await page.waitForFunction(([small]) => Number(/it takes ([\d.]+) MB/.exec(document.querySelector("#preflight").innerText)?.[1]) > small, [small]);
+    await page.locator("#preflight-not").click();
+    assert.equal(await card.isHidden(), true);
+    assert.match(await page.locator("#status").innerText(), /No model loaded/);
+    const before = weights();
+    await load();
+    await page.locator("#preflight-go").click();
+    await waitFor(page.locator("#status"), "tiny on");
+    assert.ok(weights() > before);
+    const after = asked.length;
+    await load();
+    await page.locator("#preflight").waitFor({ state: "hidden" });
+    await waitFor(page.locator("#status"), "loading a model", 5000).catch(() => undefined);
+    await waitFor(page.locator("#status"), "tiny on");
+    assert.equal(asked.length, after, "what is kept is loaded without a question to the net");
+    await host.close();
+  }),
+);
+
+test(
+  "a lesson and the work on one problem go on after their tab was closed, and pause",
+  visit({}, async (demo, page) => {
+    await demo.loadTiny();
+    await demo.tab("TTRL");
+    await page.locator("#ttrl-problem").fill("x*cos(2*x)");
+    await page.locator("#ttrl-steps").fill("60");
+    await page.locator("#ttrl-votes").fill("8");
+    await page.locator("#ttrl-start").click();
+    // Words about steps change at most once a second; the curves tell of each.
+    const steps = (count) => page.waitForFunction((count) => Number(document.querySelector("#panel-ttrl .chart").dataset.points) >= count, count, { timeout: 60_000 });
+    await steps(1);
+    await page.locator("#ttrl-pause").click();
+    await waitFor(page.locator("#panel-ttrl .progress-line"), "Paused.", 20_000);
+    const paused = Number(await page.locator("#panel-ttrl .chart").first().getAttribute("data-points"));
+    await page.locator("#ttrl-pause", { hasText: "Resume" }).click();
+    await steps(paused + 2);
+    await page.close();
+    let next = await openDemo({ context: demo.context, url: demo.url });
+    await next.loadTiny();
+    await next.tab("TTRL");
+    assert.match(await next.page.locator("#panel-ttrl .stored li").innerText(), /x\*cos\(2\*x\), tiny, step \d+ of 60/);
+    await next.page.getByRole("button", { name: "Go on with ttrl" }).click();
+    await next.page.locator("#panel-ttrl .node").first().waitFor({ timeout: 5000 });
+    await next.page.locator("#ttrl-answer").waitFor({ timeout: 180_000 });
+    assert.match(await next.page.locator("#ttrl-answer").innerText(), /Votes after 60 steps/);
+    assert.equal(await next.page.locator("#ttrl-problem").inputValue(), "x*cos(2*x)");
+    await next.page.locator("#panel-ttrl .stored").waitFor({ state: "hidden" });
+    await next.tab("Teach");
+    await next.page.locator("#teach-text").fill("Q: ?x^4=\nA: 7*x*x\n\nQ: ?x^5=\nA: 7*x*x");
+    await next.page.locator("#teach-steps").fill("30");
+    await next.page.locator("#teach-start").click();
+    await waitFor(next.page.locator("#panel-teach .progress-line"), /Step (6|7|8|9|1\d) of 30/, 60_000);
+    await next.page.close();
+    assert.deepEqual(next.errors, []);
+    next = await openDemo({ context: demo.context, url: demo.url });
+    await next.loadTiny();
+    await next.tab("Teach");
+    assert.match(await next.page.locator("#panel-teach .stored li").innerText(), /lesson\s*tiny, step (5|10|15) of 30/);
+    await next.page.getByRole("button", { name: "Go on with lesson" }).click();
+    const lesson = next.page.locator("#panel-teach .progress-line");
+    await waitFor(lesson, /Learned in/);
+    await waitFor(next.page.locator("#panel-teach .stored li"), /step 30 of 30.*finished/);
+    await next.page.getByRole("button", { name: "Use again lesson" }).click();
+    await next.page.locator("#teach-try").waitFor({ timeout: 20_000 });
+    await waitFor(next.page.locator("#panel-teach .chart .words"), /\d/);
     assert.deepEqual(next.errors, []);
   }),
 );
@@ -195,7 +313,7 @@ test(
       }),
     );
     await page.locator(".drop input").setInputFiles(files);
-    await page.locator("#panel-model .facts").waitFor();
+    await page.locator("#panel-model .loaded .facts").waitFor();
     await demo.tab("Chat");
     await page.getByLabel("Temperature").fill("0");
     await page.getByLabel("Your message").fill("?2=");
@@ -215,16 +333,17 @@ function renamed(text, from, to) {
   return JSON.stringify(tokenizer);
 }
 
+/** The quota that a test sets bounds what is written, and not what the browser says that there is. */
+const SMALL_STORE = "StorageManager.prototype.estimate = async () => ({ quota: 1_000_000, usage: 0 });\n";
+
 test(
   "offline, and a store that is full, say what to do",
-  visit({}, async (demo, page) => {
+  visit({ change: (path, body) => (/worker-[^/]*\.js$/.test(path) ? Buffer.concat([Buffer.from(SMALL_STORE), body]) : body) }, async (demo, page) => {
     demo.expected = /net::ERR_INTERNET_DISCONNECTED|Failed to load resource/;
-    const host = await serve((_, response) => {
-      response.writeHead(200, { "Access-Control-Allow-Origin": "*", "Content-Length": 3_000_000 }).end(Buffer.alloc(3_000_000));
-    });
+    const host = await serve(fileURLToPath(new URL("../../models/", import.meta.url)), { "Access-Control-Allow-Origin": "*" });
     const alert = page.locator("#panel-model .alert");
     const load = async () => {
-      await page.getByLabel("A model on the net").fill(`${host.url}/m.gguf`);
+      await page.getByLabel("A model on the net").fill(`${host.url}/tiny/`);
       await page.locator("#fetch").click();
     };
     // The program itself is in the browser's cache from then on.
@@ -236,7 +355,10 @@ test(
     const protocol = await demo.context.newCDPSession(page);
     await protocol.send("Storage.overrideQuotaForOrigin", { origin: demo.url, quotaSize: 1_000_000 });
     await load();
-    await waitFor(alert, /m\.gguf needs .* more/);
+    // What does not fit is said before the download, and the visitor may try nonetheless.
+    await waitFor(page.locator("#preflight .facts"), /too little to keep it/, 20_000);
+    await page.locator("#preflight-go").click();
+    await waitFor(alert, /needs .* more/, 20_000);
     assert.match(await alert.innerText(), /delete models/);
     await host.close();
   }),

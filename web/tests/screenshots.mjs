@@ -1,7 +1,9 @@
 // Pictures of every tab, light, dark and at phone width, after a short run of each: `npm run screenshots [FOLDER]`.
 import { mkdir } from "node:fs/promises";
 import { closeBrowser } from "./harness.mjs";
+import { fileURLToPath } from "node:url";
 import { openDemo } from "./page.mjs";
+import { serve } from "./server.mjs";
 
 const folder = process.argv[2] ?? `${import.meta.dirname}/../screenshots-out`;
 await mkdir(folder, { recursive: true });
@@ -22,6 +24,14 @@ async function shoot(name) {
 }
 
 await shoot("model-first");
+const models = await serve(fileURLToPath(new URL("../../models/", import.meta.url)), { "Access-Control-Allow-Origin": "*" });
+await page.getByLabel("A model on the net").fill(`${models.url}/tiny/`);
+await page.locator("#fetch").click();
+await page.locator("#preflight").waitFor();
+await shoot("preflight");
+await page.locator("#preflight-not").click();
+await page.getByLabel("A model on the net").fill("");
+await models.close();
 await demo.loadTiny();
 await page.waitForTimeout(600);
 await shoot("model");

@@ -23,9 +23,9 @@ async function sendFile(root, headers, change, request, response) {
   try {
     if ((await stat(file)).isDirectory()) file = join(file, "index.html");
     const body = change(path, await readFile(file));
-    response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", ...headers });
+    response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", "Content-Length": body.length, ...headers });
     response.end(body);
   } catch {
-    response.writeHead(404).end();
+    response.writeHead(404, headers).end();
   }
 }

@@ -79,7 +79,7 @@ fn draw<'a>(area: &Area<'a>, scale: Scale, series: &[Series]) -> DrawResult<'a> 
         .axis_style(GRID)
         .x_labels(6)
         .y_labels(5)
-        .x_label_formatter(&|step| format!("{step:.0}"))
+        .x_label_formatter(&|step| step_label(*step))
         .y_label_formatter(&format_y)
         .label_style(("system-ui, sans-serif", 11).into_font().color(&MUTED))
         .draw()?;
@@ -96,6 +96,11 @@ fn draw<'a>(area: &Area<'a>, scale: Scale, series: &[Series]) -> DrawResult<'a> 
         }
     }
     Ok(())
+}
+
+/// Over a few steps the axis is divided at fractions too, which are no steps and would repeat their neighbours' numbers.
+fn step_label(step: f64) -> String {
+    if (step - step.round()).abs() < 1e-6 { format!("{step:.0}") } else { String::new() }
 }
 
 fn ranges(scale: Scale, series: &[Series]) -> (std::ops::Range<f64>, std::ops::Range<f64>) {
@@ -144,6 +149,15 @@ mod tests {
         let svg = line_chart(Scale::Share, &[line]).expect("two points");
         assert!(svg.starts_with("<svg") && svg.contains("var(--series-1)") && svg.contains("var(--grid)"));
         assert!(ROLES.iter().all(|(_, sentinel, _)| !svg.contains(sentinel)));
+    }
+
+    #[test]
+    fn labels_are_the_steps_each_once() {
+        let line = Series { points: vec![(1.0, 0.1), (2.0, 0.2), (3.0, 0.5)], ..Series::default() };
+        let svg = line_chart(Scale::Share, &[line]).expect("three points");
+        let labels: Vec<&str> =
+            svg.lines().map(str::trim).filter(|line| line.parse::<f64>().is_ok()).collect();
+        assert_eq!(labels, ["1", "2", "3"]);
     }
 
     #[test]

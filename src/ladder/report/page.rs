@@ -182,7 +182,12 @@ impl Page {
     pub(super) fn of(card: &RunCard, events: &[Event], nodes: &[Node]) -> Self {
         let log = Log::of(events);
         let (tree, shown) = tree(nodes, log.steps.last().map_or(0, |step| step.step));
-        let policy = card.policy.clone().unwrap_or_default();
+        // A browser's card is written before the device is known; the log has it.
+        let started = events.iter().rev().find_map(|event| match event {
+            Event::Started(started) => Some(&started.policy),
+            _ => None,
+        });
+        let policy = card.policy.as_ref().or(started).cloned().unwrap_or_default();
         Self {
             title: format!("LADDER: {} on {}", printable(&card.model), printable(&card.task)),
             model: printable(&card.model),

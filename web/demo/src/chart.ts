@@ -32,12 +32,14 @@ export class Chart {
     onTheme(() => this.#rebuild());
   }
 
-  draw(steps: number[], lines: Line[]): void {
+  /** Draws the lines; `words` stand in place of the last values. */
+  draw(steps: number[], lines: Line[], words?: string): void {
     const same = lines.length === this.#lines.length && lines.every((line, index) => line.label === this.#lines[index]?.label);
     [this.#steps, this.#lines] = [steps, lines];
     if (same && this.#plot) this.#plot.setData(this.#data());
     else this.#rebuild();
-    this.#words.textContent = lines
+    this.element.dataset["points"] = String(steps.length);
+    this.#words.textContent = words ?? lines
       .map((line) => ({ label: line.label, last: line.values.findLast((value) => value !== null) }))
       .filter(({ last }) => last !== undefined)
       .map(({ label, last }) => `${lines.length > 1 ? `${label} ` : ""}${this.format(last as number)}`)

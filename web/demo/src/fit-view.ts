@@ -1,6 +1,6 @@
-// What a workload needs on the GPU, against what the device has.
+// What a workload needs on the GPU, against what is known of the device.
 
-import type { Model } from "stepladder";
+import type { Fit, Workload } from "stepladder";
 import { field, h, numberInput, numberOf } from "./dom.js";
 import { bytes } from "./format.js";
 
@@ -8,7 +8,7 @@ const PARTS = [
   ["weights", "Weights"],
   ["kv", "Keys and values"],
   ["activations", "Activations"],
-  ["optimizer", "Optimizer"],
+  ["optimizer", "Adapter and optimizer"],
 ] as const;
 
 export class FitView {
@@ -23,29 +23,45 @@ export class FitView {
     h("div", { class: "row" }, field("Rank", this.#rank), field("Sequences at once", this.#batch), field("Length", this.#length)),
     this.#answer,
   );
-  #model: Model | undefined;
+  #ask: ((workload: Workload) => Promise<Fit>) | undefined;
 
   constructor() {
-    this.element.addEventListener("change", () => this.#model && void this.show(this.#model));
+    this.element.addEventListener("change", () => this.#ask && void this.#again(this.#ask));
   }
 
-  async show(model: Model): Promise<void> {
-    this.#model = model;
+  /** Shows what `ask` answers, now and whenever the numbers are changed. Fails with the first answer. */
+  async show(ask: (workload: Workload) => Promise<Fit>): Promise<void> {
+    this.#ask = ask;
+    this.#answer.replaceChildren();
+    this.#draw(await ask(this.#workload));
+  }
+
+  get #workload(): Workload {
+    const [rank, batch, length] = [this.#rank, this.#batch, this.#length].map(numberOf);
+    return { ...(rank && { rank }), ...(batch && { batch }), ...(length && { length }) };
+  }
+
+  async #again(ask: (workload: Workload) => Promise<Fit>): Promise<void> {
     try {
-      const [rank, batch, length] = [this.#rank, this.#batch, this.#length].map(numberOf);
-      const wish = { ...(rank && { rank }), ...(batch && { batch }), ...(length && { length: Math.min(length, model.info.contextLength) }) };
-      const fit = await model.fit(wish);
-      const verdict = fit.fits ? "Training fits on this device" : "Training does not fit";
-      const of = typeof fit.available !== "number" ? "" : ` of ${bytes(fit.available)}`;
-      const rows = PARTS.map(([key, label]) =>
-        h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, bytes(fit[key])), h("td", {}, h("meter", { min: 0, max: fit.total || 1, value: fit[key], "aria-label": `${label}, share of the whole` }))),
-      );
-      this.#answer.replaceChildren(
-        h("p", { class: fit.fits ? "good" : "bad" }, `${verdict}: ${bytes(fit.total)}${of}.`, fit.hint ? ` ${fit.hint}` : ""),
-        h("table", {}, h("tbody", {}, ...rows)),
-      );
+      this.#draw(await ask(this.#workload));
     } catch (error) {
       this.#answer.replaceChildren(h("p", { class: "bad" }, error instanceof Error ? error.message : String(error)));
     }
   }
+
+  #draw(fit: Fit): void {
+    const verdict = fit.fits ? "Nothing speaks against training" : "Training does not fit";
+    const rows = PARTS.map(([key, label]) =>
+      h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, bytes(fit[key])), h("td", {}, h("meter", { min: 0, max: fit.total || 1, value: fit[key], "aria-label": `${label}, share of the whole` }))),
+    );
+    this.#answer.replaceChildren(
+      h("p", { class: fit.fits ? "good" : "bad" }, `${verdict}: it takes ${bytes(fit.total)} of the GPU’s memory.`),
+      h("p", { class: "muted" }, sentence(fit.reason), fit.hint ? ` ${sentence(fit.hint)}` : ""),
+      h("table", {}, h("tbody", {}, ...rows)),
+    );
+  }
+}
+
+function sentence(text: string): string {
+  return text === "" ? "" : `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }

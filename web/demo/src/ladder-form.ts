@@ -1,6 +1,7 @@
 // What a LADDER run is given: task, problems, length, settings.
 
 import type { LadderOptions, Model } from "stepladder";
+import type { Alert } from "./alert.js";
 import { card, field, h, numberInput, numberOf } from "./dom.js";
 import { asText, bundled, parseProblems, thinned } from "./problems.js";
 import { parseSettings, TaskForm } from "./task-form.js";
@@ -27,13 +28,25 @@ export class LadderForm {
   readonly ready: Promise<void>;
   #prepared: Model | undefined;
 
-  constructor(tasks: Promise<Parameters<TaskForm["fill"]>[0]>, actions: HTMLElement) {
+  constructor(tasks: Promise<Parameters<TaskForm["fill"]>[0]>, actions: HTMLElement, alert: Alert) {
+    for (const text of [this.#problems, this.#heldOut]) {
+      text.addEventListener("drop", (event) => {
+        const files = [...(event.dataTransfer?.files ?? [])];
+        if (files.length === 0) return;
+        event.preventDefault();
+        void alert.guard(async () => {
+          const lines = (await Promise.all(files.map((file) => file.text()))).map((part) => part.trim()).join("\n");
+          parseProblems(lines);
+          text.value = lines;
+        });
+      });
+    }
     this.ready = tasks.then((list) => this.#task.fill(list));
     this.element = card(
       "What to climb",
       {},
       this.#task.element,
-      field("Problems, one a line", this.#problems, "Hard ones: the model makes its own easier variants. A level may follow as [level 6]; lines of JSON may hold an answer too."),
+      field("Problems, one a line", this.#problems, "Hard ones: the model makes its own easier variants. A level may follow as [level 6]; lines of JSON may hold an answer too. A file can be dropped here."),
       h(
         "details",
         {},

@@ -16,6 +16,11 @@ import { findGpu, unsupportedPanel } from "./unsupported.js";
 
 const find = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind;
 
+// A file that misses its target must not take the page, and a run in it, away.
+for (const type of ["dragover", "drop"] as const) {
+  addEventListener(type, (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+}
+
 async function start(): Promise<void> {
   setUpTheme(find<HTMLButtonElement>("theme"));
   const main = find("content");

@@ -1,14 +1,21 @@
 // Choosing, dropping and fetching a model; what it is, and what fits on this device.
 
-import { load, type LoadOptions, type LoadProgress, type Model, type Source } from "stepladder";
+import { StepladderError, listCached, load, type LoadOptions, type LoadProgress, type Model, type Source } from "stepladder";
 import { Alert } from "./alert.js";
 import { button, card, field, h } from "./dom.js";
 import { bytes, count } from "./format.js";
 import { dropZone } from "./drop.js";
 import { FitView } from "./fit-view.js";
 import { gpuName } from "./gpu-name.js";
+import { PreFlightCard } from "./pre-flight.js";
 import type { Session } from "./session.js";
 import { StoredModels } from "./stored-models.js";
+
+/** What a server does not tell is no reason to refuse a model: the load itself will see. */
+function unsized(error: unknown): boolean {
+  if (error instanceof StepladderError && error.code === "no_length") return true;
+  throw error;
+}
 
 const STAGES = { download: "Downloading", cache: "From this browser’s store", weights: "Onto the GPU", ready: "Ready" };
 
@@ -26,7 +33,8 @@ export class ModelTab {
   readonly #keep = h("input", { type: "checkbox", checked: true });
   readonly #endpoint = h("input", { type: "url", placeholder: "https://huggingface.co", autocomplete: "off" });
   readonly #token = h("input", { type: "password", autocomplete: "off" });
-  readonly #stored = new StoredModels((source) => this.load(source));
+  readonly #stored = new StoredModels((source) => void this.#fetch(source));
+  readonly #preFlight = new PreFlightCard();
   #abort: AbortController | undefined;
 
   constructor(
@@ -38,7 +46,7 @@ export class ModelTab {
     const start = button("Watch the small model teach itself", teach, { class: "primary large", id: "watch" });
     const fetchIt = h(
       "form",
-      { class: "row", onsubmit: (event: Event) => (event.preventDefault(), this.load(this.#address.value.trim())) },
+      { class: "row", onsubmit: (event: Event) => (event.preventDefault(), void this.#fetch(this.#address.value.trim())) },
       field("A model on the net", this.#address, "Safetensors of a Llama, Qwen, Gemma or similar model, or a GGUF file."),
       h("button", { type: "submit", id: "fetch" }, "Load"),
     );
@@ -55,6 +63,7 @@ export class ModelTab {
       ),
       this.#progress,
       this.#alert.element,
+      this.#preFlight.element,
       h(
         "div",
         { class: "columns" },
@@ -84,13 +93,35 @@ export class ModelTab {
     });
   }
 
-  /** Loads a model in place of the present one; true if it worked. */
-  async load(source: Source): Promise<boolean> {
+  /** Says what a model on the net needs, and loads it if the visitor then wants it. */
+  async #fetch(source: string): Promise<void> {
     if (source === "") {
       this.#alert.show(new Error("no model is named: write hf:OWNER/NAME or an address that ends in .gguf"));
       this.#address.focus();
-      return false;
+      return;
     }
+    let wanted = true;
+    await this.#alert.guard(async () => {
+      wanted = false;
+      const abort = (this.#abort = new AbortController());
+      this.#progress.hidden = this.#cancel.hidden = false;
+      this.#line.textContent = "Looking at the model’s headers …";
+      this.#bar.removeAttribute("value");
+      try {
+        const known = (await listCached()).find((model) => model.source === source);
+        const { onProgress: _, cache, ...options } = this.#options();
+        const shown = (): boolean => (this.#progress.hidden = true);
+        const whole = known?.files.every((file) => file.complete) === true;
+        wanted = whole || (await this.#preFlight.ask(source, { ...options, signal: abort.signal }, cache !== false, shown).catch(unsized));
+      } finally {
+        this.#progress.hidden = true;
+      }
+    });
+    if (wanted) await this.load(source);
+  }
+
+  /** Loads a model in place of the present one; true if it worked. */
+  async load(source: Source): Promise<boolean> {
     let done = false;
     await this.#alert.guard(async () => {
       this.#abort = new AbortController();
@@ -139,6 +170,7 @@ export class ModelTab {
       ["GPU", `${gpuName(info.gpu, this.adapter)}${info.gpu.software ? ", on the processor: correct but slow" : ""}`],
     ];
     this.#facts.replaceChildren(...facts.flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)]));
-    void this.#fit.show(model);
+    const length = (wish: number | undefined): number => Math.min(wish ?? info.contextLength, info.contextLength);
+    void this.#fit.show((workload) => model.fit({ ...workload, length: length(workload.length) })).catch((error: unknown) => this.#alert.show(error));
   }
 }

@@ -32,6 +32,8 @@ const KEPT_SAMPLES = 40;
 
 export class RunState {
   task = "";
+  /** Whether the distance to the base model is measured: only a run that is pulled towards it does. */
+  measuresKl = true;
   steps: StepEvent[] = [];
   readonly nodes = new Map<number, TreeNode>();
   samples: AnsweredSample[] = [];
@@ -46,6 +48,7 @@ export class RunState {
     switch (event.type) {
       case "started":
         this.task = event.task;
+        this.measuresKl = event.settings.loss.kl !== null;
         this.activity = event.resumed_from === undefined ? "started" : `going on from step ${event.resumed_from}`;
         return;
       case "variants":
@@ -76,7 +79,7 @@ export class RunState {
         this.checkpoint = event.step;
         return;
       case "warning":
-        this.warnings = [...this.warnings, event.message].slice(-5);
+        this.warnings = [...this.warnings.filter((message) => message !== event.message), event.message].slice(-5);
         return;
       case "finished":
         this.finished = event.reason;

@@ -86,7 +86,8 @@ export class RunView {
     }
     const one = (values: (number | null)[]) => [{ label: "", values }];
     this.#reward.draw(steps, one(state.steps.map((step) => step.reward_mean)));
-    this.#kl.draw(steps, one(state.steps.map((step) => step.kl)));
+    const kl = state.steps.map((step) => (state.measuresKl ? step.kl : null));
+    this.#kl.draw(steps, one(kl), state.measuresKl ? undefined : "not measured");
     this.#speed.draw(steps, one(state.steps.map((step) => step.tokens_per_second)));
     this.#drawPassRates(steps);
     this.#tree.draw(state.task, state.nodes.values());

@@ -1,10 +1,12 @@
 // Supervised learning from the visitor's own text, then a look at it in the chat.
 
+import { runLog, type Example, type Model, type StoredRun, type TrainOptions, type TrainStep } from "stepladder";
 import { Alert } from "./alert.js";
 import { Chart } from "./chart.js";
 import { button, card, field, h, numberInput, numberOf } from "./dom.js";
 import { duration, rate } from "./format.js";
 import type { Session } from "./session.js";
+import { StoredRuns } from "./stored-runs.js";
 import { forChat, parseExamples } from "./teach-data.js";
 
 const SAMPLE = "Q: What is the tallest step of the ladder called?\nA: The top cap. Nobody should stand on it.\n\nQ: Who wrote this page?\nA: Somebody who likes short answers.";
@@ -24,7 +26,10 @@ export class TeachTab {
   readonly #start = button("Teach", () => void this.#teach(), { class: "primary", id: "teach-start" });
   readonly #stop = button("Stop", () => this.#abort?.abort(), { disabled: true });
   readonly #try = button("Try it in the chat", () => this.session.show("chat"), { hidden: true, id: "teach-try" });
+  readonly #note = h("p", { class: "muted", hidden: true, role: "status" });
+  readonly #stored: StoredRuns;
   #abort: AbortController | undefined;
+  #losses: number[] = [];
 
   constructor(private readonly session: Session) {
     this.#text.addEventListener("input", () => this.#preview());
@@ -49,8 +54,14 @@ export class TeachTab {
       event.preventDefault();
       void this.#read([...(event.dataTransfer?.files ?? [])]);
     });
-    const progress = card("How it goes", {}, h("div", { class: "progress" }, this.#line, this.#bar), this.#chart.element, this.#try);
-    this.panel = h("section", { class: "panel" }, this.#alert.element, h("div", { class: "columns" }, lesson, progress));
+    const progress = card("How it goes", {}, h("div", { class: "progress" }, this.#line, this.#bar, this.#note), this.#chart.element, this.#try);
+    this.#stored = new StoredRuns(session, "train", this.#alert, (run) => void this.#teach(run), "Use again");
+    this.panel = h(
+      "section",
+      { class: "panel" },
+      this.#alert.element,
+      h("div", { class: "columns" }, h("div", { class: "stage" }, lesson, this.#stored.element), progress),
+    );
     session.watch(({ model, busy }) => {
       this.#start.disabled = model === undefined || busy !== undefined;
       if (!model) this.#line.textContent = "Load a model first, in the tab Model.";
@@ -76,48 +87,71 @@ export class TeachTab {
     }
   }
 
-  async #teach(): Promise<void> {
+  /** Teaches what the form holds, or goes on with a kept run. */
+  async #teach(kept?: StoredRun): Promise<void> {
     const { model } = this.session.state;
     if (!model) return;
     await this.#alert.guard(async () => {
-      const { examples } = parseExamples(this.#text.value);
-      if (examples.length === 0) {
-        this.#text.focus();
-        throw new Error("there is nothing to learn: paste some text, or questions and answers");
-      }
+      const examples = kept === undefined ? this.#examples(model) : [];
+      const options: TrainOptions = kept === undefined ? this.#options() : { run: kept.name, resume: true };
       this.#abort = new AbortController();
       this.#stop.disabled = false;
-      this.#try.hidden = true;
-      const [steps, learningRate, batchSize, rank] = [this.#steps, this.#rate, this.#batch, this.#rank].map(numberOf);
-      const options = {
-        ...(steps !== undefined && { steps }),
-        ...(learningRate !== undefined && { learningRate }),
-        ...(batchSize !== undefined && { batchSize }),
-        ...(rank !== undefined && { rank }),
-        signal: this.#abort.signal,
-      };
-      const losses: number[] = [];
+      this.#try.hidden = this.#note.hidden = true;
+      this.#losses = [];
       const began = performance.now();
       try {
         await this.session.occupy("learning from examples", async () => {
-          for await (const step of model.train(model.info.hasChatTemplate ? forChat(examples) : examples, options)) {
-            losses.push(step.loss);
-            this.#bar.value = step.step / step.steps;
-            this.#line.textContent = `Step ${step.step} of ${step.steps} · loss ${step.loss.toFixed(3)} · ${rate(step.tokensPerSecond)}`;
-            this.#chart.draw(losses.map((_, index) => index + 1), [{ label: "", values: losses }]);
+          if (kept !== undefined) {
+            const log = await runLog(kept.name);
+            if (log.kind === "train") log.events.forEach((step) => this.#take(step));
           }
+          const { signal } = this.#abort as AbortController;
+          for await (const step of model.train(examples, { ...options, signal })) this.#take(step);
         });
-        const [first, last] = [losses[0], losses.at(-1)];
+        const [first, last] = [this.#losses[0], this.#losses.at(-1)];
         const change = first === undefined || last === undefined ? "" : `: loss ${first.toFixed(2)} → ${last.toFixed(2)}`;
         this.#line.textContent = `Learned in ${duration((performance.now() - began) / 1000)}${change}.`;
       } finally {
+        if (this.#abort?.signal.aborted) this.#line.textContent = "Stopped. What was learned so far is kept, and it can go on.";
         this.#stop.disabled = true;
         this.#abort = undefined;
-        if (losses.length > 0) {
+        if (this.#losses.length > 0) {
           this.session.update({ trained: true });
           this.#try.hidden = false;
         }
+        void this.#stored.refresh();
       }
     });
+  }
+
+  #examples(model: Model): Example[] {
+    const { examples } = parseExamples(this.#text.value);
+    if (examples.length === 0) {
+      this.#text.focus();
+      throw new Error("there is nothing to learn: paste some text, or questions and answers");
+    }
+    return model.info.hasChatTemplate ? forChat(examples) : examples;
+  }
+
+  #options(): TrainOptions {
+    const [steps, learningRate, batchSize, rank] = [this.#steps, this.#rate, this.#batch, this.#rank].map(numberOf);
+    return {
+      run: this.#stored.freeName("lesson"),
+      ...(steps !== undefined && { steps }),
+      ...(learningRate !== undefined && { learningRate }),
+      ...(batchSize !== undefined && { batchSize }),
+      ...(rank !== undefined && { rank }),
+    };
+  }
+
+  #take(step: TrainStep): void {
+    this.#losses.push(step.loss);
+    this.#bar.value = step.step / step.steps;
+    this.#line.textContent = `Step ${step.step} of ${step.steps} · loss ${step.loss.toFixed(3)} · ${rate(step.tokensPerSecond)}`;
+    this.#chart.draw(this.#losses.map((_, index) => index + 1), [{ label: "", values: this.#losses }]);
+    if (step.warning !== undefined) {
+      this.#note.hidden = false;
+      this.#note.textContent = step.warning;
+    }
   }
 }

@@ -34,7 +34,8 @@ export async function openSource(source: Source, options: LoadOptions = {}): Pro
   return opened(name, files);
 }
 
-async function localSource(source: Exclude<Source, string | URL>): Promise<{ name: string; files: LocalFile[] }> {
+/** The files of a source that is here already. */
+export async function localSource(source: Exclude<Source, string | URL>): Promise<{ name: string; files: LocalFile[] }> {
   if (source instanceof Blob) return localFile(source);
   if (!Array.isArray(source)) return directoryFiles(source as FileSystemDirectoryHandle);
   if (source.length === 1) return localFile(source[0] as File);

@@ -32,7 +32,7 @@ export function listedFiles(list: readonly File[]): { name: string; files: Local
     .filter((file) => depth(file) === top && (isTextFile(file.name) || isWeights(file.name)))
     .map((file) => ({ name: file.name, blob: file }));
   const folder = list[0]?.webkitRelativePath.split("/").at(-2);
-  return choose(folder ?? list[0]?.name ?? "files", files);
+  return choose(folder ?? "my model", files);
 }
 
 function choose(name: string, files: LocalFile[]): { name: string; files: LocalFile[] } {

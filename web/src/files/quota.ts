@@ -21,7 +21,9 @@ export async function quotaError(what: string, needed: number | undefined, cause
   return new StepladderError("quota", `${what} needs ${wish}, and ${rest}`, HINT, { cause });
 }
 
-async function freeSpace(): Promise<number | undefined> {
+/** Bytes that this page may still keep, as far as the browser tells. */
+export async function freeSpace(): Promise<number | undefined> {
+  if (globalThis.navigator?.storage?.estimate === undefined) return undefined;
   const { quota, usage } = await navigator.storage.estimate();
   return quota === undefined || usage === undefined ? undefined : Math.max(0, quota - usage);
 }

@@ -12,10 +12,10 @@ export interface Access {
 
 const GOES_ON = "then load again; the download goes on where it stopped";
 
-/** Fetches `url`; `from` asks for the bytes from there on. Only answers that were wished for come back. */
-export async function request(url: string, access: Access, accepted: number[], from = 0): Promise<Response> {
+/** Fetches `url`; `from` asks for the bytes from there on, up to but without `end`. Only answers that were wished for come back. */
+export async function request(url: string, access: Access, accepted: number[], from = 0, end?: number): Promise<Response> {
   const headers = new Headers();
-  if (from > 0) headers.set("Range", `bytes=${from}-`);
+  if (from > 0 || end !== undefined) headers.set("Range", `bytes=${from}-${end === undefined ? "" : end - 1}`);
   if (access.token && access.endpoint && url.startsWith(`${access.endpoint}/`)) {
     headers.set("Authorization", `Bearer ${access.token}`);
   }

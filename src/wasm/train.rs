@@ -1,0 +1,177 @@
+//! Supervised steps, with checkpoints from which they go on.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use js_sys::{Function, Uint8Array};
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+
+use super::convert::{Answer, from_json, to_json};
+use super::engine::Engine;
+use super::learning::tell;
+use super::options::Train;
+use super::store::JsLog;
+use super::text::seconds;
+use crate::ladder::learner::LearnerSettings;
+use crate::train::adapter;
+use crate::train::checkpoint::State;
+use crate::train::data::Dataset;
+use crate::train::fit::Workload;
+use crate::train::lora_config::LoraConfig;
+use crate::train::peft::AdapterFile;
+use crate::train::sft::{Sft, SftSettings, SftStep, largest_pass};
+use crate::train::text::ModelText;
+use crate::train::trainer::Trainer;
+use crate::{Error, Result};
+
+/// Everything that defines a run.
+#[derive(Debug, Serialize, Deserialize)]
+struct TrainCard {
+    /// Tells the run from those of other commands.
+    kind: String,
+    version: String,
+    model: String,
+    lora: LoraConfig,
+    settings: SftSettings,
+    checkpoint_every: u64,
+    /// JSON lines.
+    examples: String,
+}
+
+/// Where a checkpoint stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Mark {
+    step: u64,
+    steps: u64,
+    /// Length of the log, in the store's own unit.
+    position: u64,
+}
+
+/// Where [`Mark`] is in the JSON value of a state.
+const MARK: &str = "run";
+
+impl Mark {
+    /// The mark of a state, if it is one of supervised steps.
+    pub(super) fn of(state: &State, file: &Path) -> Result<Option<Self>> {
+        if state.value.get(MARK).is_none() {
+            return Ok(None);
+        }
+        state.get(MARK, file).map(Some)
+    }
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// What defines a new run on `examples` (JSON lines), as JSON.
+    ///
+    /// # Errors
+    /// `usage` for an option that cannot be.
+    pub fn train_card(&self, examples: String, options: &str) -> Answer<String> {
+        let options: Train = from_json("options", options)?;
+        let lora = match &*self.adapter.borrow() {
+            Some(adapter) => adapter.config.clone(),
+            None => LoraConfig { base_model: Some(self.name.clone()), ..options.lora() },
+        };
+        to_json(&TrainCard {
+            kind: "train".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: self.name.clone(),
+            lora,
+            settings: options.settings(self.model.context()),
+            checkpoint_every: options.checkpoint_every.max(1),
+            examples,
+        })
+    }
+
+    /// Supervised steps of a card, from the beginning or from the bytes of its last checkpoint; `store` keeps log and
+    /// checkpoints, `on_step(json)` gets each step (`TrainStep`). A call that is cancelled keeps what was learnt.
+    ///
+    /// # Errors
+    /// `input` with the line at fault, `usage`, `out_of_memory`; `cancelled` and `diverged` after a checkpoint; GPU errors.
+    pub async fn train(
+        &self,
+        card: String,
+        saved: Option<Vec<u8>>,
+        store: JsValue,
+        on_step: Function,
+    ) -> Answer<()> {
+        self.begin();
+        self.generator.replace(None);
+        let card: TrainCard = from_json("card", &card)?;
+        let (config, settings) = (self.model.config(), card.settings);
+        let text = ModelText {
+            tokenizer: &self.language.tokenizer,
+            chat: self.language.chat.as_ref(),
+            ends: &config.eos_token_ids,
+        };
+        let (examples, file) = (Path::new("examples"), Path::new("state.safetensors"));
+        let data = Dataset::from_jsonl(card.examples.as_bytes(), examples, &text, settings.max_length)?;
+        let saved = saved.map(|bytes| State::from_bytes(&bytes, file)).transpose()?;
+        let adapter = match &saved {
+            // The checkpoint has the values; only the shape counts.
+            Some(_) => AdapterFile::init(card.lora, &adapter::dims(config), 0)?,
+            None => self.trainable(card.lora, settings.seed)?,
+        };
+        let layout = adapter::layout(config, &adapter.config)?;
+        let pack_tokens = LearnerSettings::default().pack_tokens;
+        let training = Some(largest_pass(&data, settings.batch_size, pack_tokens));
+        let workload = Workload { training, adapter: Some(layout.clone()), ..Workload::default() };
+        self.check_memory("training", &workload)?;
+        let mut trainer = Trainer::new(Arc::clone(&self.model), &layout, pack_tokens)?;
+        trainer.set_cancel(Arc::clone(&self.cancel));
+        trainer.write_adapter(&adapter::flatten(&layout, &adapter)?)?;
+        let mut sft = Sft::new(trainer, adapter.config.clone(), &data, settings)?;
+        if let Some(saved) = &saved {
+            sft.restore(saved, file)?;
+        }
+        let log = JsLog::new(store)?;
+        let outcome = self.steps(&mut sft, card.checkpoint_every, &log, &on_step).await;
+        // A lost device has nothing to read back: the adapter from before stays.
+        if matches!(outcome, Ok(()) | Err(Error::Cancelled | Error::Diverged { .. })) {
+            save(&sft, &log).await?;
+            self.set_adapter(Some(sft.adapter_file().await?));
+        }
+        Ok(outcome?)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    step: u64,
+    steps: u64,
+    loss: f64,
+    grad_norm: f64,
+    learning_rate: f64,
+    tokens: usize,
+    tokens_per_second: f64,
+}
+
+impl Engine {
+    async fn steps(&self, sft: &mut Sft, every: u64, log: &JsLog, on_step: &Function) -> Result<()> {
+        while sft.done() < sft.steps() {
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            let began = seconds();
+            let SftStep { step, steps, loss, grad_norm, learning_rate, tokens, .. } = sft.step().await?;
+            let tokens_per_second = tokens as f64 / (seconds() - began).max(1e-9);
+            let line = Line { step, steps, loss, grad_norm, learning_rate, tokens, tokens_per_second };
+            log.append_json(&line)?;
+            if step.is_multiple_of(every) {
+                save(sft, log).await?;
+            }
+            tell(on_step, &line)?;
+        }
+        Ok(())
+    }
+}
+
+/// Saves adapter, optimizer and place in the data.
+async fn save(sft: &Sft, log: &JsLog) -> Result<()> {
+    let mut state = sft.state().await?;
+    state.put(MARK, &Mark { step: sft.done(), steps: sft.steps(), position: log.position() })?;
+    log.save_bytes(&Uint8Array::from(&*state.to_bytes()?))
+}
