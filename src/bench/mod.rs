@@ -290,7 +290,8 @@ pub async fn run(
             }));
         }
     }
-    let models = models::all(gpu, options, schedule, &mut peaks, &go_on, progress).await?;
+    let bench = models::Bench { gpu, options, schedule, go_on: &go_on };
+    let models = models::all(&bench, &mut peaks, progress).await?;
     peaks.sample(gpu).await?;
     let peaks = peaks.peaks();
     let kernels = kernels.into_iter().map(|(name, what, shape, cost, seconds, samples)| Row {

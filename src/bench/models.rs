@@ -173,18 +173,25 @@ impl Maker<'_> {
     }
 }
 
+/// What all measurements of a run share.
+pub(super) struct Bench<'a> {
+    pub(super) gpu: &'a Arc<Gpu>,
+    pub(super) options: &'a Options,
+    pub(super) schedule: Schedule,
+    /// Fails once the user wants to stop.
+    pub(super) go_on: &'a dyn Fn() -> Result<()>,
+}
+
 /// Measures the suites of whole models in one shape and format. All passes take turns, so that whatever else the machine
 /// does hits all of them.
 async fn measure(
-    gpu: &Arc<Gpu>,
-    options: &Options,
-    schedule: Schedule,
+    bench: &Bench<'_>,
     model: &Arc<Model>,
     what: What,
     suites: &[Suite],
     peaks: &mut PeakWork,
-    go_on: &dyn Fn() -> Result<()>,
 ) -> Result<Vec<Measured>> {
+    let &Bench { gpu, options, schedule, go_on } = bench;
     let mut maker = Maker { model, what, options, timed: Vec::new() };
     for &suite in suites {
         maker.suite(suite, gpu.is_software())?;
@@ -224,13 +231,11 @@ async fn measure(
 
 /// Measures every suite of whole models that was asked for.
 pub(super) async fn all(
-    gpu: &Arc<Gpu>,
-    options: &Options,
-    schedule: Schedule,
+    bench: &Bench<'_>,
     peaks: &mut PeakWork,
-    go_on: &dyn Fn() -> Result<()>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Measured>> {
+    let &Bench { gpu, options, .. } = bench;
     let mut all = Vec::new();
     for &shape in &options.shapes {
         for format in [Format::F32, Format::F16, Format::Q8, Format::Q4] {
@@ -250,7 +255,7 @@ pub(super) async fn all(
                 progress(&format!("{}, {layers} layers, {}", shape.name, format_name(format)));
                 let model = shape.load(gpu, layers, format, CONTEXT)?;
                 let what = What::model(shape, layers, format);
-                all.extend(measure(gpu, options, schedule, &model, what, &suites, peaks, go_on).await?);
+                all.extend(measure(bench, &model, what, &suites, peaks).await?);
             }
         }
     }
