@@ -3,7 +3,7 @@
 //   temperature 0: the largest logit, the lower index on a tie
 //   otherwise argmax_j (s_j + Gumbel_j) over the tokens kept,  s = (z − max z)/temperature
 // Kept: the `top_k` largest (ties included), of these the fewest whose mass reaches `top_p`, of these s ≥ log min_p.
-// Thresholds are found by bisection over the bits of −s (non-negative floats order as integers): no sort.
+// Thresholds are found over the bits of −s (non-negative floats order as integers), three bits in each pass: no sort.
 // Gumbel noise comes from (seed, position, token), so that a row's text does not depend on its neighbours.
 // Then: out, token, position, the place of the next key and value; a stop token, the limit or the end of its pages ends the row.
 // Grid: one workgroup per row. Reference: tests/reference/sample.rs
@@ -47,13 +47,46 @@ fn mass_within(base: u32, bits: u32, largest: f32, temperature: f32, count: bool
     return reduce_sum(sum, thread);
 }
 
+// `bits` less `count` steps, or 0.
+fn lowered(bits: u32, step: u32, count: u32) -> u32 { return select(bits - count * step, 0u, count > bits / step); }
+
+var<workgroup> masses: array<mat2x4<f32>, WG>;
+
+// mass_within for `bits` less 0 to 7 steps.
+fn masses_within(base: u32, bits: u32, step: u32, largest: f32, temperature: f32, count: bool, thread: u32) -> mat2x4<f32> {
+    let near = vec4<u32>(bits, lowered(bits, step, 1u), lowered(bits, step, 2u), lowered(bits, step, 3u));
+    let far = vec4<u32>(lowered(bits, step, 4u), lowered(bits, step, 5u), lowered(bits, step, 6u), lowered(bits, step, 7u));
+    let none = vec4<f32>();
+    var sum = mat2x4<f32>();
+    for (var c = thread; c < p.vocab; c += WG) {
+        let d = depth(base, c, largest, temperature);
+        let value = vec4<f32>(select(exp(-d), 1.0, count));
+        let at = vec4<u32>(bitcast<u32>(d));
+        sum[0] += select(none, value, at <= near);
+        sum[1] += select(none, value, at <= far);
+    }
+    masses[thread] = sum;
+    workgroupBarrier();
+    for (var stride = WG / 2u; stride > 0u; stride /= 2u) {
+        if thread < stride { masses[thread] += masses[thread + stride]; }
+        workgroupBarrier();
+    }
+    let total = masses[0];
+    workgroupBarrier();
+    return total;
+}
+
 // The smallest bits at which mass_within reaches `goal`.
 fn threshold(base: u32, goal: f32, largest: f32, temperature: f32, count: bool, thread: u32) -> u32 {
     var bits = 0x7f7fffffu;
-    for (var bit = 0u; bit < 31u; bit++) {
-        let lower = bits - min(bits, 1u << (30u - bit));
-        let reached = mass_within(base, lower, largest, temperature, count, thread) >= goal;
-        bits = select(bits, lower, reached);
+    for (var round = 0u; round < 11u; round++) {
+        let step = 1u << (30u - 3u * round);
+        let mass = masses_within(base, bits, step, largest, temperature, count, thread);
+        var steps = 0u;
+        for (var i = 0u; i < 8u; i++) { // unroll
+            if mass[i / 4u][i % 4u] >= goal { steps = i; }
+        }
+        bits = lowered(bits, step, steps);
     }
     return bits;
 }

@@ -39,7 +39,9 @@ fn planned_and_used(model: &str, format: Option<Format>, training: bool, prefix:
     };
     let fit = Fit::new(&opened.config, &*opened.source, format, context, &workload);
 
-    let gpu = Arc::new(block_on(Gpu::open(&GpuOptions::default())).unwrap());
+    // With more room than planned, training would keep what it need not.
+    let options = GpuOptions { memory_limit: Some(fit.total() * 5 / 4), ..GpuOptions::default() };
+    let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
     let config = opened.config.clone();
     let model =
         Model::load(Arc::clone(&gpu), config, &mut *opened.source, format, context, &mut |_, _| {}).unwrap();

@@ -3,9 +3,12 @@
 
 mod fixture_models;
 
+use std::sync::Arc;
+
 use fixture_models::{Expected, adapter_file, folder, limited_gpu, load, load_on, trainer};
 use pollster::block_on;
 use stepladder::Error;
+use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::model::source::folder::Folder;
 use stepladder::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
 use stepladder::train::trainer::{Optimizer, Trainer, Trajectory};
@@ -160,4 +163,28 @@ fn steps_allocate_nothing_once_their_plans_exist() {
     let (bytes, buffers) = (gpu.memory().current(), gpu.memory().allocations());
     step(&mut trainer, &batch, &config, 1e-3);
     assert_eq!((gpu.memory().current(), gpu.memory().allocations()), (bytes, buffers));
+}
+
+#[test]
+fn intermediate_results_kept_or_computed_again_give_the_same_gradient() {
+    let gradient = |memory_limit: Option<u64>| {
+        let options = GpuOptions { memory_limit, ..GpuOptions::default() };
+        let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
+        let mut source = Folder::open(folder("llama")).unwrap();
+        let model = load_on(Arc::clone(&gpu), "llama", &mut source, None);
+        let file = adapter_file(&model, &folder("llama").join("adapter"));
+        let mut trainer = trainer(&model, &file, 512);
+        let mut bits: Vec<Vec<u32>> = Vec::new();
+        // In one pass over the model, and in two with the loss between them.
+        for name in [LossName::Sft, LossName::Grpo] {
+            block_on(trainer.gradient(&Expected::read("llama").completions(), &name.config(64))).unwrap();
+            bits.push(block_on(trainer.read_gradient()).unwrap().into_iter().map(f32::to_bits).collect());
+        }
+        assert!(bits.iter().flatten().any(|&word| word != 0));
+        (bits, gpu.memory().peak(), gpu.work().dispatches())
+    };
+    let (kept, peak, fewer) = gradient(None);
+    let (again, lower, more) = gradient(Some(peak));
+    assert!(lower < peak && more > fewer, "peaks {lower} {peak}, dispatches {more} {fewer}");
+    assert!(kept == again, "the gradients differ");
 }

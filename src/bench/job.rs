@@ -120,11 +120,10 @@ impl Job {
     pub(super) fn cost(&self, model: &Model) -> Cost {
         let (parameters, bytes) = (parameters(model), model.weights().bytes() as f64);
         let head = (model.config().vocab_size * model.config().hidden_size) as f64;
-        // Forward, recomputation and the gradient of every input take 2 operations a parameter and token each; the head
-        // is not recomputed.
+        // Forward and the gradient of every input take 2 operations a parameter and token each.
         let train = |tokens: usize, scored: usize| Cost {
-            flops: 6.0 * (parameters - head) * tokens as f64 + 4.0 * head * scored as f64,
-            bytes: 3.0 * bytes,
+            flops: 4.0 * (parameters - head) * tokens as f64 + 4.0 * head * scored as f64,
+            bytes: 2.0 * bytes,
         };
         match self {
             Self::Prefill { tokens, .. } => {

@@ -309,7 +309,7 @@ impl<'a> Block<'a> {
         swiglu::forward(rec, &act.gate, &act.up, &act.act)
     }
 
-    /// The whole block: adds to `h` in place.
+    /// The whole block: adds to `h` in place. `middle` gets a copy of the residual stream between the halves.
     pub fn forward(
         &self,
         rec: &mut Recorder<'_>,
@@ -317,8 +317,12 @@ impl<'a> Block<'a> {
         act: &Activations,
         positions: Positions<'_>,
         attend: Attend<'_>,
+        middle: Option<&Buffer>,
     ) -> Result<()> {
         self.attention_half(rec, h, act, positions, attend)?;
+        if let Some(middle) = middle {
+            rec.copy(h, middle)?;
+        }
         self.mlp_inner(rec, h, act)?;
         self.low(rec, &[Module::Down], &act.act, act)?;
         self.linear(rec, Module::Down, &act.act, h, act, true)

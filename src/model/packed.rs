@@ -186,6 +186,55 @@ impl PackedBuffers {
     }
 }
 
+/// The intermediate results of all blocks, or of one at a time.
+#[derive(Debug, Clone)]
+pub enum Intermediates {
+    /// Every block writes over those of the one before: a backward pass computes them again.
+    One(Activations),
+    /// Those of every block, and the residual stream between its halves `[tokens, hidden]`.
+    Kept(Vec<(Activations, Buffer)>),
+}
+
+impl Intermediates {
+    /// Buffers for up to `tokens` tokens and adapters of up to `rank`, of all blocks if `keep`.
+    pub fn new(gpu: &Gpu, config: &ModelConfig, tokens: usize, rank: usize, keep: bool) -> Result<Self> {
+        let one = || Activations::new(gpu, config, tokens, rank);
+        if !keep {
+            return Ok(Self::One(one()?));
+        }
+        let layer = |_| Ok((one()?, gpu.buffer("h_middle", &[tokens, config.hidden_size])?));
+        Ok(Self::Kept((0..config.num_layers).map(layer).collect::<Result<_>>()?))
+    }
+
+    /// Bytes that keeping those of all blocks takes on top of one block's.
+    pub fn kept_bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
+        let layers = config.num_layers as u64;
+        let middle = (tokens * config.hidden_size * 4) as u64;
+        layers.saturating_sub(1) * Activations::bytes(config, tokens, rank) + layers * middle
+    }
+
+    /// The same memory for fewer tokens.
+    pub fn first(&self, tokens: usize) -> Result<Self> {
+        Ok(match self {
+            Self::One(act) => Self::One(act.first(tokens)?),
+            Self::Kept(layers) => {
+                let first = |(act, middle): &(Activations, Buffer)| {
+                    Ok((act.first(tokens)?, middle.view(0, &[tokens, middle.shape()[1]])?))
+                };
+                Self::Kept(layers.iter().map(first).collect::<Result<_>>()?)
+            }
+        })
+    }
+
+    /// Those of a block, and where they are kept its residual stream between the halves.
+    pub fn of(&self, layer: usize) -> (&Activations, Option<&Buffer>) {
+        match self {
+            Self::One(act) => (act, None),
+            Self::Kept(layers) => (&layers[layer].0, Some(&layers[layer].1)),
+        }
+    }
+}
+
 /// Records the embedding and all blocks. `hidden[l]` is the input of block l; the last one is the final state.
 ///
 /// With as many buffers as blocks + 1, every block's input is kept for the backward pass; with one, the residual
@@ -195,7 +244,7 @@ pub fn record_blocks(
     model: &Model,
     lora: Option<&Lora>,
     buffers: &PackedBuffers,
-    act: &Activations,
+    intermediates: &Intermediates,
     hidden: &[Buffer],
 ) -> Result<()> {
     embed::forward(rec, &model.weights().embedding, &buffers.token, &hidden[0])?;
@@ -207,7 +256,9 @@ pub fn record_blocks(
         } else {
             &hidden[0]
         };
-        model.block(layer, lora).forward(rec, h, act, positions, Attend::Packed { span: &buffers.span })?;
+        let (act, middle) = intermediates.of(layer);
+        let attend = Attend::Packed { span: &buffers.span };
+        model.block(layer, lora).forward(rec, h, act, positions, attend, middle)?;
     }
     Ok(())
 }

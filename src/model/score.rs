@@ -6,7 +6,7 @@ use super::Model;
 use super::block::Activations;
 use super::config::ModelConfig;
 use super::lora::Lora;
-use super::packed::{self, Packed, PackedBuffers};
+use super::packed::{self, Intermediates, Packed, PackedBuffers};
 use crate::gpu::Recorder;
 use crate::{Error, Result};
 
@@ -44,7 +44,7 @@ pub async fn logprobs(
     }
     let buffers = PackedBuffers::new(gpu, model, count, count - 1)?;
     let rank = lora.map_or(0, |lora| lora.layout().max_rank());
-    let act = Activations::new(gpu, config, count, rank)?;
+    let act = Intermediates::new(gpu, config, count, rank, false)?;
     let hidden = [gpu.buffer("hidden", &[count, config.hidden_size])?];
     let mut rec = Recorder::new(gpu);
     packed::record_blocks(&mut rec, model, lora, &buffers, &act, &hidden)?;

@@ -1,8 +1,8 @@
-//! The backward pass, mirror of the forward pass in `model::block`, with each block's activations recomputed.
+//! The backward pass, mirror of the forward pass in `model::block`.
 //!
 //!   dnormed ← (dlogits · E) scattered to its rows;  dh = norm'(dnormed)
 //!   for each block, last first:
-//!     recompute the block from its kept input
+//!     compute the block again from its kept input, where there was no room to keep what it computed
 //!     dact = dh·Wdown;  dgate, dup = swiglu'(dact);  dx = dgate·Wgate + dup·Wup;  dh += norm'(dx)
 //!     do = dh·Wo;  dq, dk, dv = attention'(do);  rotate back;  dx = dq·Wq + dk·Wk + dv·Wv;  dh += norm'(dx)
 //!
@@ -16,11 +16,11 @@ use crate::kernel::gemm::Operand::{Plain, Transposed};
 use crate::kernel::matmul::Adapter;
 use crate::kernel::{gather, gemm, log_softmax, matmul, rms_norm, rope, swiglu};
 use crate::model::Model;
-use crate::model::block::{Activations, Attend, Block, Positions};
+use crate::model::block::{Attend, Block, Positions};
 use crate::model::config::ModelConfig;
 use crate::model::lora::Lora;
 use crate::model::module::Module;
-use crate::model::packed::PackedBuffers;
+use crate::model::packed::{Intermediates, PackedBuffers};
 
 /// Gradients of the activations.
 #[derive(Debug, Clone)]
@@ -112,7 +112,7 @@ pub(super) struct Backward<'a> {
     pub(super) lora: &'a Lora,
     pub(super) grads: &'a Lora,
     pub(super) buffers: &'a PackedBuffers,
-    pub(super) act: &'a Activations,
+    pub(super) act: &'a Intermediates,
     /// The input of every block, and the final state: `[layers + 1]` of `[tokens, hidden]`.
     pub(super) hidden: &'a [Buffer],
     /// dLoss/dlogprob of each scored row.
@@ -168,24 +168,28 @@ impl Backward<'_> {
     }
 
     fn block(&self, rec: &mut Recorder<'_>, layer: usize) -> Result<()> {
-        let (model, act, d) = (self.model, self.act, self.d);
+        let (model, d) = (self.model, self.d);
+        let (act, kept) = self.act.of(layer);
         let block = model.block(layer, Some(self.lora));
         let eps = model.config().rms_norm_eps;
         let h_in = &self.hidden[layer];
         let positions = Positions { position: &self.buffers.position, table: model.rope_table() };
         let span = &self.buffers.span;
 
-        rec.copy(h_in, &d.h_mid)?;
-        block.attention_half(rec, &d.h_mid, act, positions, Attend::Packed { span })?;
-        block.mlp_inner(rec, &d.h_mid, act)?;
-        // The down projection itself is not needed again, only its A·x.
-        block.low(rec, &[Module::Down], &act.act, act)?;
+        let h_mid = kept.unwrap_or(&d.h_mid);
+        if kept.is_none() {
+            rec.copy(h_in, h_mid)?;
+            block.attention_half(rec, h_mid, act, positions, Attend::Packed { span })?;
+            block.mlp_inner(rec, h_mid, act)?;
+            // The down projection itself is not needed again, only its A·x.
+            block.low(rec, &[Module::Down], &act.act, act)?;
+        }
 
         self.linear(rec, &block, Module::Down, &act.act, &d.dh, Some((&d.d_act, false)))?;
         swiglu::backward(rec, &act.gate, &act.up, &d.d_act, &d.d_gate, &d.d_up)?;
         self.linear(rec, &block, Module::Gate, &act.x_mlp, &d.d_gate, Some((&d.dx, false)))?;
         self.linear(rec, &block, Module::Up, &act.x_mlp, &d.d_up, Some((&d.dx, true)))?;
-        rms_norm::backward_x(rec, &d.h_mid, &block.weights.mlp_norm, &d.dx, &d.dh, eps, true)?;
+        rms_norm::backward_x(rec, h_mid, &block.weights.mlp_norm, &d.dx, &d.dh, eps, true)?;
 
         self.linear(rec, &block, Module::O, &act.o, &d.dh, Some((&d.d_out, false)))?;
         let grads = Gradients { dq: &d.dq, dk: &d.dk, dv: &d.dv };
@@ -229,7 +233,7 @@ impl Backward<'_> {
                 None => Ok(()),
             };
         };
-        let low = self.act.low(module, pair.rank)?;
+        let low = self.act.of(block.layer).0.low(module, pair.rank)?;
         let d_low = self.d.d_low.view(0, &[dy.shape()[0], pair.rank])?;
         gemm::forward(rec, Plain(dy), Plain(&pair.b), &d_low, pair.scale, 0.0)?;
         gemm::forward(rec, Transposed(dy), Plain(&low), &grad.b, pair.scale, 1.0)?;

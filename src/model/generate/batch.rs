@@ -143,7 +143,7 @@ impl Batch {
         let places = Rows { position: &state.position, live: &state.live, pages: &state.pages };
         for (layer, cache) in cache.iter().enumerate() {
             let attend = Attend::Cached { rows: places, pair: &state.pair, cache };
-            model.block(layer, lora).forward(&mut rec, &hidden, &act, positions, attend)?;
+            model.block(layer, lora).forward(&mut rec, &hidden, &act, positions, attend, None)?;
         }
         rms_norm::forward(&mut rec, &hidden, &weights.norm, &normed, model.config().rms_norm_eps)?;
         matmul::forward(&mut rec, weights.head(), &normed, &logits, None, false)?;

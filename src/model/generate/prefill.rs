@@ -217,7 +217,7 @@ fn record(
             },
             None => Attend::Prefill { span: &arena.span, pair: &arena.pair, cache },
         };
-        model.block(layer, lora).forward(&mut rec, &arena.hidden, &arena.act, positions, attend)?;
+        model.block(layer, lora).forward(&mut rec, &arena.hidden, &arena.act, positions, attend, None)?;
     }
     rec.finish()
 }

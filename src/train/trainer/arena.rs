@@ -5,13 +5,13 @@ use crate::gpu::{Buffer, Gpu};
 use crate::model::Model;
 use crate::model::block::Activations;
 use crate::model::config::ModelConfig;
-use crate::model::packed::{PackedBuffers, bucket};
+use crate::model::packed::{Intermediates, PackedBuffers, bucket};
 use crate::train::backward::GradientBuffers;
 
 /// The memory that plans of every bucket share.
 pub(super) struct Arena {
     pub(super) buffers: PackedBuffers,
-    pub(super) act: Activations,
+    pub(super) act: Intermediates,
     /// The input of every block, and the final state.
     pub(super) hidden: Vec<Buffer>,
     pub(super) coefficient: Buffer,
@@ -24,7 +24,7 @@ impl Arena {
         let hidden = (0..=config.num_layers).map(|_| gpu.buffer("hidden", &[tokens, config.hidden_size]));
         Ok(Self {
             buffers: PackedBuffers::new(gpu, model, tokens, rows)?,
-            act: Activations::new(gpu, config, tokens, rank)?,
+            act: Intermediates::new(gpu, config, tokens, rank, keeps(gpu, config, tokens, rank))?,
             hidden: hidden.collect::<Result<_>>()?,
             coefficient: gpu.buffer("coefficient", &[rows])?,
             d: GradientBuffers::new(gpu, model, tokens, rows, rank)?,
@@ -51,7 +51,21 @@ impl Arena {
     }
 }
 
-/// Bytes of everything but the adapter that training keeps on the GPU for passes of up to `tokens` tokens.
+/// The most that is kept of intermediate results where nobody said how much memory there is; in a browser a page should be modest.
+const KEPT_BYTES: u64 = if cfg!(target_arch = "wasm32") { 128 << 20 } else { 512 << 20 };
+
+/// Whether there is room for the intermediate results of every block. They save computing every block once more, a third of
+/// a step; without them a step takes what [`arena_bytes`] says.
+fn keeps(gpu: &Gpu, config: &ModelConfig, tokens: usize, rank: usize) -> bool {
+    let more = Intermediates::kept_bytes(config, tokens, rank);
+    match gpu.available_bytes() {
+        Some(available) => more + arena_bytes(config, tokens, rank) <= available / 4 * 3,
+        None => more <= KEPT_BYTES,
+    }
+}
+
+/// Bytes of everything but the adapter that training needs on the GPU for passes of up to `tokens` tokens. Where there is room it
+/// takes more, see [`keeps`].
 pub(in crate::train) fn arena_bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
     let tokens = bucket(tokens);
     let hidden = (config.num_layers + 1) * config.hidden_size;
