@@ -121,7 +121,7 @@ fn the_profile_names_kernels_and_the_trace_says_when_they_ran() {
     let trace: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let events = trace["traceEvents"].as_array().unwrap();
     let of = |name: &str| events.iter().filter(|event| event["name"] == name).count();
-    assert!(of("embed/forward") == 1 && of("rope/forward") > 1, "{trace}");
+    assert!(of("embed/forward") == 1 && of("swiglu/forward") > 1, "{trace}");
     for event in events {
         assert!(event["ph"] == "X" && event["ts"].as_f64() >= Some(0.0), "{event}");
         assert!(event["dur"].as_f64() > Some(0.0), "{event}");

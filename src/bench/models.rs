@@ -1,13 +1,14 @@
 //! What is measured of whole models, suite by suite.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::job::{Grpo, Job, Taken};
 use super::measure::{PeakWork, Peaks, median};
 use super::shape::{Shape, format_name};
 use super::{Options, Row, Schedule, Suite, What, row};
 use crate::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, GpuOptions};
 use crate::kernel::weight::Format;
 use crate::model::Model;
 
@@ -197,7 +198,7 @@ async fn measure(
         maker.suite(suite, gpu.is_software())?;
     }
     let mut timed = maker.timed;
-    let (mut round, mut start) = (0, std::time::Instant::now());
+    let (mut round, mut start) = (0, Instant::now());
     // Round 0 compiles and allocates; it is not kept.
     while round == 0 || schedule.goes_on(round - 1, start) {
         peaks.sample(gpu).await?;
@@ -210,7 +211,7 @@ async fn measure(
             pass.bytes = gpu.memory().current();
         }
         if round == 0 {
-            start = std::time::Instant::now();
+            start = Instant::now();
         }
         round += 1;
     }
@@ -228,6 +229,44 @@ async fn measure(
     });
     Ok(measured.collect())
 }
+
+/// From nothing to the first token behind a prompt: a device is opened, weights are loaded, kernels compiled.
+async fn first_token(
+    bench: &Bench<'_>,
+    shape: Shape,
+    layers: usize,
+    format: Format,
+    what: What,
+) -> Result<Option<Measured>> {
+    let (name, length) = ("first token, cold", 128);
+    let what = What { length: Some(length), ..what };
+    if !bench.options.wants(name, &what.to_string()) {
+        return Ok(None);
+    }
+    let report = bench.gpu.report();
+    let options = GpuOptions {
+        name: Some(report.name.clone()),
+        f16: bench.gpu.has_f16(),
+        as_software: Some(bench.gpu.is_software()),
+        ..GpuOptions::default()
+    };
+    let (mut taken, mut cost, mut bytes) = (Vec::new(), None, 0);
+    for _ in 0..COLD_STARTS {
+        (bench.go_on)()?;
+        let began = Instant::now();
+        let gpu = Arc::new(Gpu::open(&options).await?);
+        let model = shape.load(&gpu, layers, format, CONTEXT)?;
+        let mut job = Job::prefill(&model, length);
+        let run = job.run(&gpu).await?;
+        taken.push(Taken { seconds: began.elapsed().as_secs_f64(), ..run });
+        cost = Some(job.cost(&model));
+        bytes = gpu.memory().current();
+    }
+    Ok(cost.map(|cost| Measured { name, what, cost, tokens: length, taken, bytes, parts: Vec::new() }))
+}
+
+/// Devices that are opened for [`first_token`].
+const COLD_STARTS: usize = 3;
 
 /// Measures every suite of whole models that was asked for.
 pub(super) async fn all(
@@ -255,7 +294,11 @@ pub(super) async fn all(
                 progress(&format!("{}, {layers} layers, {}", shape.name, format_name(format)));
                 let model = shape.load(gpu, layers, format, CONTEXT)?;
                 let what = What::model(shape, layers, format);
-                all.extend(measure(bench, &model, what, &suites, peaks).await?);
+                all.extend(measure(bench, &model, what.clone(), &suites, peaks).await?);
+                if suites.contains(&Suite::Prefill) {
+                    drop(model);
+                    all.extend(first_token(bench, shape, layers, format, what).await?);
+                }
             }
         }
     }

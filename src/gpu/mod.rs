@@ -8,6 +8,7 @@ mod plan;
 mod profile;
 mod readback;
 pub mod shader;
+mod trusted;
 mod work;
 
 pub use buffer::{Buffer, Memory};

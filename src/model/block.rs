@@ -283,8 +283,7 @@ impl<'a> Block<'a> {
             rms_norm::forward(rec, raw_q, q_norm, &act.q, eps)?;
             rms_norm::forward(rec, raw_k, k_norm, &act.k, eps)?;
         }
-        rope::forward(rec, positions.position, positions.table, &act.q)?;
-        rope::forward(rec, positions.position, positions.table, &act.k)?;
+        rope::forward(rec, positions.position, positions.table, &act.q, &act.k)?;
         match attend {
             Attend::Packed { span } => attention::forward(rec, self.heads(), span, act.saved())?,
             Attend::Prefill { span, pair, cache } => {

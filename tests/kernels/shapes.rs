@@ -41,8 +41,9 @@ fn row_kernels_refuse_wrong_shapes() {
     refused("swiglu", "du", swiglu::backward(rec, &x, &x, &x, &x, &b(&[24])));
     refused("gather", "index", gather::forward(rec, &b(&[4]), &x, &b(&[3, 8])));
     refused("gather", "x", gather::forward(rec, &b(&[3]), &b(&[3, 7]), &b(&[3, 8])));
-    refused("rope", "x", rope::forward(rec, &b(&[3]), &b(&[10, 6]), &x));
-    refused("rope", "position", rope::forward(rec, &b(&[2]), &b(&[10, 4]), &x));
+    refused("rope", "q", rope::forward(rec, &b(&[3]), &b(&[10, 6]), &x, &b(&[3, 6])));
+    refused("rope", "k", rope::forward(rec, &b(&[3]), &b(&[10, 4]), &x, &b(&[3, 6])));
+    refused("rope", "position", rope::forward(rec, &b(&[2]), &b(&[10, 4]), &x, &b(&[3, 4])));
     let column = b(&[5]);
     refused("log_softmax", "target", log_softmax::forward(rec, 3, &column, &x, &column, &column));
     refused("log_softmax", "entropy", log_softmax::forward(rec, 2, &column, &x, &column, &b(&[4])));

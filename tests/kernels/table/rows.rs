@@ -147,8 +147,9 @@ pub(crate) fn log_softmax() -> Vec<Case> {
 pub(crate) fn rope() -> Vec<Case> {
     let mut random = Random::new(7);
     let mut cases = Vec::new();
-    for (rows, heads, head_dim) in [(1, 9, 64), (3, 3, 64), (7, 1, 16), (8, 4, 32), (9, 2, 128), (65, 1, 6)] {
-        let mut case = Case::new(format!("rows {rows} heads {heads} head_dim {head_dim}"));
+    let sizes = [(1, 9, 3, 64), (3, 3, 1, 64), (7, 1, 1, 16), (8, 4, 2, 32), (9, 2, 2, 128), (65, 2, 1, 6)];
+    for (rows, heads, kv_heads, head_dim) in sizes {
+        let mut case = Case::new(format!("rows {rows} heads {heads} and {kv_heads} head_dim {head_dim}"));
         let positions = 70;
         let position: Vec<u32> = (0..rows).map(|_| random.below(positions) as u32).collect();
         let angle = |at: usize| {
@@ -158,18 +159,21 @@ pub(crate) fn rope() -> Vec<Case> {
         let table: Vec<f32> = (0..positions * head_dim / 2)
             .flat_map(|at| [angle(at).cos() as f32, angle(at).sin() as f32])
             .collect();
-        let cols = heads * head_dim;
-        let (x, dx) = (random.normal(rows * cols), random.normal(rows * cols));
-        let [want_x, want_dx] = [(&x, 1.0), (&dx, -1.0)]
-            .map(|(x, sign)| reference::rope::rotate(head_dim, sign, &position, &wide(&table), &wide(x)));
-        let (position, table) = (case.words(&[rows], &position), case.input(&[positions, head_dim], &table));
-        let (x, dx) = (case.input(&[rows, cols], &x), case.input(&[rows, cols], &dx));
-        case.record(move |rec, b| {
-            rope::forward(rec, &b[position], &b[table], &b[x])?;
-            rope::backward(rec, &b[position], &b[table], &b[dx])
+        let (q_cols, k_cols) = (heads * head_dim, kv_heads * head_dim);
+        let inputs = [(q_cols, 1.0), (k_cols, 1.0), (q_cols, -1.0), (k_cols, -1.0)];
+        let tensors = inputs.map(|(cols, sign)| {
+            let x = random.normal(rows * cols);
+            let want = reference::rope::rotate(head_dim, sign, &position, &wide(&table), &wide(&x));
+            let index = case.input(&[rows, cols], &x);
+            case.near(index, want, Policy::of(Dtype::F32, 2).rows(cols));
+            index
         });
-        case.near(x, want_x, Policy::of(Dtype::F32, 2).rows(cols));
-        case.near(dx, want_dx, Policy::of(Dtype::F32, 2).rows(cols));
+        let (position, table) = (case.words(&[rows], &position), case.input(&[positions, head_dim], &table));
+        let [q, k, dq, dk] = tensors;
+        case.record(move |rec, b| {
+            rope::forward(rec, &b[position], &b[table], &b[q], &b[k])?;
+            rope::backward(rec, &b[position], &b[table], &b[dq], &b[dk])
+        });
         cases.push(case);
     }
     cases
