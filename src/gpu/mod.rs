@@ -8,7 +8,6 @@ mod plan;
 mod profile;
 mod readback;
 pub mod shader;
-mod trusted;
 mod work;
 
 pub use buffer::{Buffer, Memory};

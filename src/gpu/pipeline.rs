@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::shader::{self, Kernel, Variant};
-use super::trusted;
 use crate::{Error, Result};
 
 /// A pipeline with the binding number and access of each host argument.
@@ -85,7 +84,10 @@ fn build(device: &wgpu::Device, kernel: &Kernel, variant: &Variant) -> Result<Pi
         bind_group_layouts: &[Some(&layout)],
         immediate_size: 0,
     });
-    let module = trusted::module(device, &label, text);
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(&label),
+        source: wgpu::ShaderSource::Wgsl(text.into()),
+    });
     let raw = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(&label),
         layout: Some(&pipeline_layout),
