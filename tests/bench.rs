@@ -40,3 +40,35 @@ fn a_quick_run_reports_every_row_as_a_share_of_the_measured_peaks() {
         assert!(fraction > 0.0 && fraction < MOST, "{row}");
     }
 }
+
+#[test]
+fn suites_and_rows_can_be_chosen_and_a_grpo_step_is_its_parts() {
+    let rows = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stepladder"));
+        command.args(["bench", "--quick", "--json", "--rounds", "1"]).args(arguments);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["rows"].as_array().unwrap().clone()
+    };
+    let all = rows(&["--suite", "prefill,grpo", "--layers", "1"]);
+    let find = |name: &str| all.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name}"));
+    for name in ["prefill", "first token, cold", "grpo"] {
+        let row = find(name);
+        assert_eq!(
+            (&row["model"], &row["layers"], &row["format"]),
+            (&"smollm2-135m".into(), &1.into(), &"f32".into())
+        );
+        assert!(row["dispatches"].as_f64() > Some(10.0) && row["bytes"].as_u64() > Some(1 << 20), "{row}");
+        assert!(row["idle_share"].as_f64().is_some_and(|share| (0.0..1.0).contains(&share)), "{row}");
+    }
+    let seconds = |name: &str| find(name)["seconds"].as_f64().unwrap();
+    let parts = seconds("grpo, rollout") + seconds("grpo, verify") + seconds("grpo, update");
+    assert!((parts / seconds("grpo") - 1.0).abs() < 0.1, "{parts} {}", seconds("grpo"));
+    assert!(seconds("first token, cold") > seconds("prefill"), "a cold start also compiles");
+
+    let one =
+        rows(&["--suite", "kernels", "--shape", "qwen2.5-0.5b", "--only", "rms_norm/forward 128 x 896"]);
+    assert_eq!(one.len(), 1, "{one:?}");
+    assert_eq!(one[0]["model"], "qwen2.5-0.5b");
+}

@@ -421,3 +421,25 @@ fn adapters_are_listed_and_found_by_name() {
     assert_eq!(error.code(), "no_adapter");
     assert!(error.to_string().contains(&found[0].name), "{error}");
 }
+
+#[test]
+fn the_device_is_idle_between_what_was_waited_for_and_the_next_submission() {
+    let gpu = own();
+    let buffer = gpu.buffer("b", &[8]).unwrap();
+    let counts = || (gpu.work().idle_nanoseconds(), gpu.work().host_nanoseconds());
+    block_on(gpu.wait(&buffer)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    let before = counts();
+    block_on(gpu.wait(&buffer)).unwrap();
+    let after = counts();
+    assert!(after.0 - before.0 >= 30_000_000, "{before:?} {after:?}");
+    assert!(after.1 > before.1, "encoding and submitting takes time");
+    // Two submissions, the first of which is waited for while the second is under way: nobody knows of an idle device.
+    let (first, second) = (gpu.read_later(&[&buffer]), gpu.read_later(&[&buffer]));
+    let between = counts().0;
+    block_on(first.bytes(&gpu)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    block_on(gpu.wait(&buffer)).unwrap();
+    assert_eq!(counts().0, between);
+    block_on(second.bytes(&gpu)).unwrap();
+}
