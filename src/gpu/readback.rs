@@ -95,7 +95,10 @@ impl Pending {
             Ok(Ok(())) => gpu.waited_for(self.number),
             Ok(Err(error)) => {
                 #[cfg(target_arch = "wasm32")]
-                next_task().await;
+                for _ in 0..LATEST_REASON {
+                    next_task().await;
+                    gpu.check()?;
+                }
                 gpu.check()?;
                 return Err(failed(error.to_string()));
             }
@@ -114,7 +117,11 @@ impl Pending {
     }
 }
 
-/// Lets the event loop go round once: a lost device rejects its mappings first and says afterwards that it is lost.
+/// How often a failed mapping waits for its reason: a second in all, since a busy browser takes its time.
+#[cfg(target_arch = "wasm32")]
+const LATEST_REASON: usize = 50;
+
+/// Lets the event loop go round for a moment: a lost device rejects its mappings first and says afterwards that it is lost.
 #[cfg(target_arch = "wasm32")]
 async fn next_task() {
     use wasm_bindgen::JsCast;

@@ -26,8 +26,8 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     variants
 }
 
-/// A GPU is given at least about so many threads, if need be by several for each part of c.
-const THREADS: usize = 16_384;
+/// With fewer parts of c than this a GPU takes several threads for each, or most of it would have nothing to do.
+const TILES: usize = 4096;
 
 /// The part of c that a thread or a workgroup owns, and the threads of a workgroup.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ impl Tile {
     fn new(software: bool, m: usize, n: usize) -> Self {
         let own = |group, rows, cols| Self { kernel: FORWARD, group, rows, cols, share: 1 };
         match (software, m) {
-            (false, _) if m.div_ceil(4) * n.div_ceil(4) < THREADS => {
+            (false, _) if m.div_ceil(4) * n.div_ceil(4) < TILES => {
                 Self { kernel: FORWARD_SHARED, share: 32, ..own(32, 4, 4) }
             }
             (false, _) => own(GROUP as usize, 4, 4),

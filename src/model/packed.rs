@@ -188,22 +188,23 @@ impl PackedBuffers {
 
 /// The intermediate results of all blocks, or of one at a time.
 #[derive(Debug, Clone)]
-pub enum Intermediates {
-    /// Every block writes over those of the one before: a backward pass computes them again.
-    One(Activations),
-    /// Those of every block, and the residual stream between its halves `[tokens, hidden]`.
-    Kept(Vec<(Activations, Buffer)>),
+pub struct Intermediates {
+    /// Of each block; or a single one, over which every block writes, so that a backward pass computes them again.
+    blocks: Vec<Activations>,
+    /// Where those of all blocks are kept, the residual stream between each one's halves `[tokens, hidden]`.
+    middles: Vec<Buffer>,
 }
 
 impl Intermediates {
     /// Buffers for up to `tokens` tokens and adapters of up to `rank`, of all blocks if `keep`.
     pub fn new(gpu: &Gpu, config: &ModelConfig, tokens: usize, rank: usize, keep: bool) -> Result<Self> {
-        let one = || Activations::new(gpu, config, tokens, rank);
-        if !keep {
-            return Ok(Self::One(one()?));
-        }
-        let layer = |_| Ok((one()?, gpu.buffer("h_middle", &[tokens, config.hidden_size])?));
-        Ok(Self::Kept((0..config.num_layers).map(layer).collect::<Result<_>>()?))
+        let kept = if keep { config.num_layers } else { 0 };
+        let block = |_| Activations::new(gpu, config, tokens, rank);
+        let middle = |_| gpu.buffer("h_middle", &[tokens, config.hidden_size]);
+        Ok(Self {
+            blocks: (0..kept.max(1)).map(block).collect::<Result<_>>()?,
+            middles: (0..kept).map(middle).collect::<Result<_>>()?,
+        })
     }
 
     /// Bytes that keeping those of all blocks takes on top of one block's.
@@ -215,22 +216,18 @@ impl Intermediates {
 
     /// The same memory for fewer tokens.
     pub fn first(&self, tokens: usize) -> Result<Self> {
-        Ok(match self {
-            Self::One(act) => Self::One(act.first(tokens)?),
-            Self::Kept(layers) => {
-                let first = |(act, middle): &(Activations, Buffer)| {
-                    Ok((act.first(tokens)?, middle.view(0, &[tokens, middle.shape()[1]])?))
-                };
-                Self::Kept(layers.iter().map(first).collect::<Result<_>>()?)
-            }
+        let middle = |middle: &Buffer| middle.view(0, &[tokens, middle.shape()[1]]);
+        Ok(Self {
+            blocks: self.blocks.iter().map(|act| act.first(tokens)).collect::<Result<_>>()?,
+            middles: self.middles.iter().map(middle).collect::<Result<_>>()?,
         })
     }
 
     /// Those of a block, and where they are kept its residual stream between the halves.
     pub fn of(&self, layer: usize) -> (&Activations, Option<&Buffer>) {
-        match self {
-            Self::One(act) => (act, None),
-            Self::Kept(layers) => (&layers[layer].0, Some(&layers[layer].1)),
+        match self.middles.get(layer) {
+            Some(middle) => (&self.blocks[layer], Some(middle)),
+            None => (&self.blocks[0], None),
         }
     }
 }
