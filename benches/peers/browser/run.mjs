@@ -49,7 +49,7 @@ async function measure({ SIZES, ROUNDS }) {
     const [a, b] = [random(m * k, 1), random(k * n, 2)];
     const turned = new Float32Array(n * k);
     for (let l = 0; l < k; l++) for (let j = 0; j < n; j++) turned[j * k + l] = b[l * n + j];
-    const product = new rust.Product(device, m, k, n, a, turned);
+    const product = rust.Product.new(device, m, k, n, a, turned);
     const [left, right] = [jax.numpy.array(a, { shape: [m, k] }), jax.numpy.array(b, { shape: [k, n] })];
     const theirs = async () => {
       const result = jax.numpy.matmul(left.ref, right.ref);
