@@ -52,7 +52,7 @@ def table(head, rows):
 def number(value):
     if value is None:
         return ""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def source(result):
@@ -71,8 +71,8 @@ def passes(result):
     rows = [row for row in result["report"]["rows"] if row.get("dispatches") is not None]
     head = ["pass", "shape", "tokens/s", "ms a step", "of peak", "dispatches", "host µs", "device idle", "MiB on the GPU"]
     return table(head, [[
-        row["name"], row["shape"], number(row["value"]), number(1e3 * row["seconds"]), f"{row['fraction_of_peak']:.0%}",
-        number(row["dispatches"]), number(row["host_microseconds"]), f"{row['idle_share']:.1%}", number(row["bytes"] / 2**20),
+        row["name"], row["shape"], number(row["value"]), number(1e3 * row["seconds"]),
+        "" if "," in row["name"] else f"{row['fraction_of_peak']:.0%}", number(row["dispatches"]), number(row["host_microseconds"]), f"{row['idle_share']:.1%}", number(row["bytes"] / 2**20),
     ] for row in rows]) if rows else []
 
 
@@ -95,7 +95,7 @@ def growth(result):
             if row["name"] == name and row["format"] == "f32" and row.get(key) is not None:
                 groups.setdefault(tuple(row.get(k) for k in others), {})[row[key]] = row
         group = max(groups.values(), key=len, default={})
-        if len(group) < 3:
+        if len(group) < 2:
             continue
         sizes = sorted(group)
         cells = [f"{size}: {1e3 * group[size]['seconds']:.3g} ms" for size in sizes]

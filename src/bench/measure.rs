@@ -128,12 +128,18 @@ impl Peaks {
 
 /// The micro-kernels, sampled like any other work.
 pub(super) struct PeakWork {
-    arithmetic: (Work, f64),
+    /// With its operations.
+    arithmetic: Option<(Work, f64)>,
     /// Bytes moved, with copies and reads of that many.
     bandwidth: Vec<(u64, [Work; 2])>,
 }
 
 impl PeakWork {
+    /// Nothing to measure: every peak is unknown.
+    pub(super) fn none() -> Self {
+        Self { arithmetic: None, bandwidth: Vec::new() }
+    }
+
     pub(super) fn new(gpu: &Gpu) -> Result<Self> {
         // Enough numbers for every core or lane, enough bytes to leave every cache.
         let (numbers, memory) = if gpu.is_software() { (1 << 14, 64 << 20) } else { (1 << 22, 256 << 20) };
@@ -144,7 +150,7 @@ impl PeakWork {
         let mut rec = Recorder::new(gpu);
         peak::arithmetic(&mut rec, &x, &y, rounds)?;
         let flops = (4 * peak::STEPS * rounds * numbers) as f64;
-        let arithmetic = (Work::new(rec, &y)?, flops);
+        let arithmetic = Some((Work::new(rec, &y)?, flops));
         let mut bandwidth = Vec::new();
         for bytes in [512 << 10, 4 << 20, memory] {
             let half = bytes / 8;
@@ -163,7 +169,10 @@ impl PeakWork {
     }
 
     fn all(&mut self) -> impl Iterator<Item = &mut Work> {
-        std::iter::once(&mut self.arithmetic.0).chain(self.bandwidth.iter_mut().flat_map(|(_, works)| works))
+        self.arithmetic
+            .iter_mut()
+            .map(|(work, _)| work)
+            .chain(self.bandwidth.iter_mut().flat_map(|(_, works)| works))
     }
 
     pub(super) async fn calibrate(&mut self, gpu: &Gpu, target: f64) -> Result<()> {
@@ -186,8 +195,11 @@ impl PeakWork {
             let best = works.iter().map(Work::best).fold(f64::INFINITY, f64::min);
             Bandwidth { bytes: *bytes, gigabytes_per_second: *bytes as f64 / best / 1e9 }
         });
-        let (arithmetic, flops) = &self.arithmetic;
-        Peaks { gigaflops: flops / arithmetic.best() / 1e9, bandwidth: bandwidth.collect() }
+        let gigaflops = |(work, flops): &(Work, f64)| flops / work.best() / 1e9;
+        Peaks {
+            gigaflops: self.arithmetic.as_ref().map_or(f64::NAN, gigaflops),
+            bandwidth: bandwidth.collect(),
+        }
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Options {
     pub rounds: Option<usize>,
     /// Only rows whose name and shape hold this text.
     pub only: Option<String>,
+    /// Leave the peaks out, which take memory of their own: shares of them are then not known.
+    pub no_peaks: bool,
 }
 
 impl Options {
@@ -262,9 +264,12 @@ pub async fn run(
 ) -> Result<Report> {
     let schedule = Schedule::new(options);
     let go_on = || if cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) };
-    progress("peaks: preparing");
-    let mut peaks = PeakWork::new(gpu)?;
-    peaks.calibrate(gpu, schedule.sample).await?;
+    let mut peaks = PeakWork::none();
+    if !options.no_peaks {
+        progress("peaks: preparing");
+        peaks = PeakWork::new(gpu)?;
+        peaks.calibrate(gpu, schedule.sample).await?;
+    }
     let mut kernels = Vec::new();
     if options.suites.contains(&Suite::Kernels) {
         for &shape in &options.shapes {

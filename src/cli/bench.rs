@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// Only rows whose name and shape hold this text
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Leave the device's peaks out, and with them the memory that they take
+    #[arg(long)]
+    no_peaks: bool,
 }
 
 const FORMATS: [(&str, Format); 4] =
@@ -59,6 +62,7 @@ impl Args {
             layers: self.layers,
             rounds: self.rounds,
             only: self.only.clone(),
+            no_peaks: self.no_peaks,
         }
     }
 }

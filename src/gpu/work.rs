@@ -58,8 +58,10 @@ impl Gpu {
     ) -> wgpu::SubmissionIndex {
         self.work.dispatches.fetch_add(dispatches as u64, Ordering::Relaxed);
         let number = self.work.submissions.fetch_add(1, Ordering::Relaxed) + 1;
-        let index = self.queue().submit([encoder.finish()]);
-        self.work.clock.submitted(started.0, number);
+        let commands = encoder.finish();
+        let handed_over = clock::Start::now();
+        let index = self.queue().submit([commands]);
+        self.work.clock.submitted(&started.0, &handed_over, number);
         index
     }
 
@@ -110,12 +112,11 @@ mod clock {
             self.with(|times| nanoseconds(times.idle))
         }
 
-        pub(super) fn submitted(&self, started: Start, number: u64) {
-            let now = Instant::now();
+        pub(super) fn submitted(&self, started: &Start, handed_over: &Start, number: u64) {
             self.with(|times| {
-                times.host += now - started.0;
+                times.host += started.0.elapsed();
                 times.last_submission = number;
-                times.idle += times.idle_since.take().map_or(Duration::ZERO, |since| now - since);
+                times.idle += times.idle_since.take().map_or(Duration::ZERO, |since| handed_over.0 - since);
             });
         }
 
@@ -151,7 +152,7 @@ mod clock {
             0
         }
 
-        pub(super) fn submitted(&self, _started: Start, _number: u64) {}
+        pub(super) fn submitted(&self, _started: &Start, _handed_over: &Start, _number: u64) {}
 
         pub(super) fn waited_for(&self, _number: u64) {}
     }
