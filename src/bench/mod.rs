@@ -153,7 +153,7 @@ pub struct Row {
     pub value: f64,
     /// `GFLOP/s` or `GB/s`, whichever limits a kernel; `tokens/s` for models.
     pub unit: &'static str,
-    /// Speed over what the measured peaks allow: 1 is the limit.
+    /// Speed over what the measured peaks allow: 1 is the limit; not finite where there are no peaks.
     pub fraction_of_peak: f64,
     /// The peak that limits it.
     pub limit: Limit,
@@ -318,7 +318,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let adapter = &self.adapter;
         writeln!(f, "{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver)?;
-        write!(f, "peaks: {:.1} GFLOP/s", self.peaks.gigaflops)?;
+        if self.peaks.gigaflops.is_finite() {
+            write!(f, "peaks: {:.1} GFLOP/s", self.peaks.gigaflops)?;
+        }
         for bandwidth in &self.peaks.bandwidth {
             let mebibytes = bandwidth.bytes as f64 / f64::from(1 << 20);
             write!(f, ", {:.1} GB/s at {mebibytes} MiB", bandwidth.gigabytes_per_second)?;
@@ -328,12 +330,10 @@ impl fmt::Display for Report {
         let (name, shape) = (width(|row| &row.name), width(|row| &row.shape));
         writeln!(f, "{:name$}  {:shape$}  {:>10}  {:8}  of peak", "what", "shape", "speed", "")?;
         for (index, row) in self.rows.iter().enumerate() {
-            let percent = 100.0 * row.fraction_of_peak;
-            write!(
-                f,
-                "{:name$}  {:shape$}  {:>10.2}  {:8}  {percent:5.1} %",
-                row.name, row.shape, row.value, row.unit
-            )?;
+            write!(f, "{:name$}  {:shape$}  {:>10.2}  {:8}", row.name, row.shape, row.value, row.unit)?;
+            if row.fraction_of_peak.is_finite() {
+                write!(f, "  {:5.1} %", 100.0 * row.fraction_of_peak)?;
+            }
             if index + 1 < self.rows.len() {
                 writeln!(f)?;
             }
