@@ -55,6 +55,10 @@ def number(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def small(ratio):
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
+
+
 def source(result):
     adapter = result["report"]["adapter"]
     return f"{adapter['name']} ({adapter['driver']}), commit {result['commit']}, {result['date']}"
@@ -108,8 +112,8 @@ def bars(result):
     head = ["on", "what", "against", "ours", "theirs", "ratio (median)", "each round", "bar", ""]
     return table(head, [[
         bar["on"], bar["what"], bar["against"], bar.get("ours", ""), bar.get("theirs", ""),
-        f"**{bar['ratio']:.2f}**" if bar.get("ratio") is not None else "not measured",
-        ", ".join(f"{ratio:.2f}" for ratio in bar.get("ratios", [])), bar["bar"], bar.get("verdict", ""),
+        f"**{small(bar['ratio'])}**" if bar.get("ratio") is not None else "not measured",
+        ", ".join(map(small, bar.get("ratios", []))), bar["bar"], bar.get("verdict", ""),
     ] for bar in result["bars"]])
 
 
