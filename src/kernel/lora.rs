@@ -1,5 +1,5 @@
 //! The first half of LoRA for all modules that read the same input. Shader: shaders/lora.wgsl.
-//! Reference: tests/reference/lora.rs. The second half is part of [`super::matmul::forward`].
+//! Reference: tests/reference/lora.rs. The second half is [`super::matmul::Adapter`].
 
 use super::{GROUP, word};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
