@@ -1,4 +1,4 @@
-//! What runs on the CPU between rollouts: judging answers, reading variants, tokenizing.
+//! What runs on the CPU between rollouts: judging answers, telling problems apart, tokenizing.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
