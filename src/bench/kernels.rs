@@ -9,7 +9,9 @@ use crate::kernel::attention::{self, Gradients, Heads, Saved};
 use crate::kernel::gemm::Operand::{self, Plain, Transposed};
 use crate::kernel::sample::{self, Settings, State};
 use crate::kernel::weight::{Format, Weight};
-use crate::kernel::{adamw, decode_attention, gemm, log_softmax, matmul, rms_norm, swiglu};
+use crate::kernel::{
+    adamw, decode_attention, decode_attention_split, gemm, log_softmax, matmul, rms_norm, swiglu,
+};
 use crate::model::pack;
 
 /// LoRA's rank.
@@ -176,7 +178,10 @@ impl Maker<'_> {
         let (k, v) = (self.random(&cache)?, self.random(&cache)?);
         let cost =
             Cost { flops: (4 * rows * len * heads * head_dim) as f64, bytes: bytes(&[&k, &v, &q, &o]) };
-        let at = decode_attention::Rows { position: &position, live: &live, pages: &pages };
+        let parts = decode_attention_split::part_elements(shape_heads, rows, row_pages).max(1);
+        let parts = self.gpu.buffer("bench.parts", &[parts])?;
+        let at =
+            decode_attention::Rows { position: &position, live: &live, pages: &pages, parts: Some(&parts) };
         let shape = format!("{rows} rows of {len} tokens");
         self.add("decode_attention/forward", shape, cost, &o, |rec| {
             decode_attention::forward(rec, shape_heads, at, &q, &k, &v, &o)
@@ -293,6 +298,7 @@ pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Ca
     maker.attention(1, 128)?;
     maker.attention(4, 64)?;
     maker.decode_attention(8, 256)?;
+    maker.decode_attention(1, 2048)?;
     maker.rows()?;
     maker.sample(8)?;
     Ok(maker.cases)

@@ -35,6 +35,7 @@ pub mod adamw;
 pub mod add_bias;
 pub mod attention;
 pub mod decode_attention;
+pub mod decode_attention_split;
 pub mod embed;
 pub mod gather;
 pub mod gemm;
@@ -70,6 +71,7 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         add_bias::variants(),
         attention::variants(),
         decode_attention::variants(),
+        decode_attention_split::variants(),
         embed::variants(),
         gather::variants(),
         gemm::variants(),

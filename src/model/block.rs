@@ -139,6 +139,11 @@ fn low_elements(tokens: usize, rank: usize) -> usize {
     (tokens * rank).next_multiple_of(64)
 }
 
+/// The sizes of a model's attention.
+pub fn heads(config: &ModelConfig) -> Heads {
+    Heads { heads: config.num_heads, kv_heads: config.num_kv_heads, head_dim: config.head_dim }
+}
+
 /// Keys and values of one layer in pages.
 #[derive(Debug, Clone)]
 pub struct LayerCache {
@@ -202,11 +207,7 @@ pub struct Block<'a> {
 impl<'a> Block<'a> {
     /// The sizes of attention.
     pub fn heads(&self) -> Heads {
-        Heads {
-            heads: self.config.num_heads,
-            kv_heads: self.config.num_kv_heads,
-            head_dim: self.config.head_dim,
-        }
+        heads(self.config)
     }
 
     /// The adapter of one module.

@@ -89,7 +89,7 @@ fn attention_kernels_refuse_wrong_shapes() {
     refused("attention", "heads", attention::forward(rec, Heads { kv_heads: 3, ..HEADS }, &span, saved));
 
     let (column, pages, places) = (b(&[5]), b(&[5, 2]), b(&[160, 16]));
-    let rows = Rows { position: &column, live: &column, pages: &pages };
+    let rows = Rows { position: &column, live: &column, pages: &pages, parts: None };
     let mut decode = |rows, k: &Buffer, v: &Buffer| decode_attention::forward(rec, HEADS, rows, &q, k, v, &q);
     refused("decode_attention", "live", decode(Rows { live: &pages, ..rows }, &places, &places));
     refused("decode_attention", "k_pages", decode(rows, &q, &places));

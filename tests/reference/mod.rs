@@ -6,6 +6,7 @@ pub mod adamw;
 pub mod add_bias;
 pub mod attention;
 pub mod decode_attention;
+pub mod decode_attention_split;
 pub mod embed;
 pub mod gather;
 pub mod gemm;

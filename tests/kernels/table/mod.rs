@@ -22,6 +22,7 @@ pub(crate) const TABLE: &[Row] = &[
     ("add_bias", rows::add_bias),
     ("attention", attention::cases),
     ("decode_attention", decode::decode_attention),
+    ("decode_attention_split", decode::decode_attention_split),
     ("embed", matmul::embed),
     ("gather", rows::gather),
     ("gemm", update::gemm),
