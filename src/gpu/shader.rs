@@ -66,6 +66,7 @@ includes![
     "reduce",
     "reduce_subgroups",
     "share",
+    "lora_sites",
     "weight_f32",
     "weight_f16",
     "weight_q8",

@@ -42,6 +42,8 @@ pub mod gemm;
 pub mod kv_write;
 pub mod log_softmax;
 pub mod lora;
+pub mod lora_grad;
+pub mod lora_grad_lanes;
 pub mod matmul;
 pub mod matmul_lanes;
 pub mod matmul_tiled;
@@ -78,6 +80,7 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         kv_write::variants(),
         log_softmax::variants(),
         lora::variants(),
+        lora_grad::variants(),
         matmul::variants(),
         peak::variants(),
         rms_norm::variants(),

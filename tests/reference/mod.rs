@@ -13,6 +13,8 @@ pub mod gemm;
 pub mod kv_write;
 pub mod log_softmax;
 pub mod lora;
+pub mod lora_grad;
+pub mod lora_grad_lanes;
 pub mod matmul;
 pub mod matmul_lanes;
 pub mod matmul_tiled;

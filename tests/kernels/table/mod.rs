@@ -29,6 +29,8 @@ pub(crate) const TABLE: &[Row] = &[
     ("kv_write", decode::kv_write),
     ("log_softmax", rows::log_softmax),
     ("lora", lora::down),
+    ("lora_grad", lora::gradients),
+    ("lora_grad_lanes", lora::tall_gradients),
     ("matmul", matmul::cases),
     ("matmul_lanes", matmul::lanes),
     ("matmul_tiled", matmul::tiled),
