@@ -65,6 +65,7 @@ includes![
     "grid",
     "reduce",
     "reduce_subgroups",
+    "segments",
     "share",
     "weight_f32",
     "weight_f16",

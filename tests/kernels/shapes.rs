@@ -4,11 +4,10 @@ use stepladder::gpu::{Buffer, Gpu, Recorder};
 use stepladder::kernel::attention::{self, Heads, Saved};
 use stepladder::kernel::decode_attention::{self, Rows};
 use stepladder::kernel::gemm::{self, Operand};
+use stepladder::kernel::matmul::{Adapter, Segment};
 use stepladder::kernel::sample::{self, State};
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{
-    adamw, add_bias, embed, gather, kv_write, log_softmax, matmul, rms_norm, rope, swiglu,
-};
+use stepladder::kernel::{adamw, embed, gather, kv_write, log_softmax, matmul, rms_norm, rope, swiglu};
 use stepladder::{Error, Result};
 
 use crate::common;
@@ -33,8 +32,6 @@ fn row_kernels_refuse_wrong_shapes() {
     let rec = &mut Recorder::new(gpu);
     let b = |shape: &[usize]| buffer(gpu, shape);
     let x = b(&[3, 8]);
-    refused("add_bias", "bias", add_bias::forward(rec, &b(&[7]), &x));
-    refused("add_bias", "y", add_bias::forward(rec, &b(&[8]), &b(&[24])));
     refused("rms_norm", "y", rms_norm::forward(rec, &x, &b(&[8]), &b(&[3, 7]), 1.0));
     refused("rms_norm", "dy", rms_norm::backward_x(rec, &x, &b(&[8]), &b(&[2, 8]), &x, 1.0, false));
     refused("swiglu", "u", swiglu::forward(rec, &x, &b(&[8, 3]), &x));
@@ -65,6 +62,24 @@ fn weight_kernels_refuse_wrong_shapes() {
     refused("matmul", "x", matmul::forward(rec, &w, &b(&[3, 32]), &b(&[3, 5]), None, false));
     refused("matmul", "y", matmul::forward(rec, &w, &b(&[3, 64]), &b(&[3, 6]), None, false));
     refused("matmul", "dy", matmul::backward_x(rec, &w, &b(&[2, 5]), &b(&[3, 64]), None, false));
+    let part = |width: usize| Segment::plain(&b(&[3, width]));
+    let adapted = |low: &[usize], matrix: &[usize]| Segment {
+        adapter: Some(Adapter { low: b(low), matrix: b(matrix), scale: 1.0 }),
+        ..part(5)
+    };
+    let biased = Segment { bias: Some(b(&[4])), ..part(5) };
+    for (arg, segments) in [
+        ("segments", vec![]),
+        ("segments", vec![part(2), part(1), part(1), part(1)]),
+        ("y", vec![part(2), part(2)]),
+        ("y", vec![Segment::plain(&b(&[2, 5]))]),
+        ("low", vec![adapted(&[2, 4], &[5, 4])]),
+        ("adapter", vec![adapted(&[3, 4], &[4, 5])]),
+        ("bias", vec![biased]),
+    ] {
+        refused("matmul", arg, matmul::forward_joined(rec, &w, &b(&[3, 64]), &segments, false));
+    }
+    refused("weight", "rows", w.rows_from(3, 3).map(drop));
     refused("embed", "y", embed::forward(rec, &w, &b(&[3]), &b(&[3, 32])));
     for (format, rows, cols) in [(Format::F32, 5, 12), (Format::Q8, 5, 40), (Format::F16, 0, 8)] {
         refused("weight", "columns", Weight::new(gpu, "w", format, rows, cols).map(drop));

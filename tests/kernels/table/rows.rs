@@ -1,6 +1,6 @@
 //! Kernels that work row by row or element by element.
 
-use stepladder::kernel::{self, add_bias, gather, log_softmax, rms_norm, rope, swiglu};
+use stepladder::kernel::{self, gather, log_softmax, rms_norm, rope, swiglu};
 
 use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide, words};
@@ -48,24 +48,6 @@ fn norm(random: &mut Random, rows: usize, cols: usize, eps: f32, accumulate: boo
     // With one column and a small eps, y hardly depends on x: differences of numbers of the size of dy.
     case.near(dx, want_dx, Policy::of(Dtype::F32, cols).rows(cols).at_least(1.0));
     case
-}
-
-pub(crate) fn add_bias() -> Vec<Case> {
-    let mut random = Random::new(4);
-    // The last shape needs more workgroups than one axis of the grid may have.
-    let folded = (4_200, 1_001);
-    shapes()
-        .chain([folded])
-        .map(|(rows, cols)| {
-            let mut case = Case::new(format!("rows {rows} cols {cols}"));
-            let (bias, y) = (random.normal(cols), random.normal(rows * cols));
-            let want = reference::add_bias::forward(&wide(&bias), &wide(&y));
-            let (bias, y) = (case.input(&[cols], &bias), case.input(&[rows, cols], &y));
-            case.record(move |rec, b| add_bias::forward(rec, &b[bias], &b[y]));
-            case.near(y, want, Policy::of(Dtype::F32, 2));
-            case
-        })
-        .collect()
 }
 
 pub(crate) fn gather() -> Vec<Case> {
