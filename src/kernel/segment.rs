@@ -1,5 +1,6 @@
 //! What the products of [`super::matmul`] do with each segment of y: the columns of one matrix where W holds several with
-//! one input, such as queries, keys and values. Shader: shaders/include/segments.wgsl.
+//! one input, such as queries, keys and values.
+//! No shader of its own: the products' import shaders/include/segments.wgsl.
 
 use super::{F32x4, U32x4, word};
 use crate::gpu::Buffer;

@@ -15,6 +15,7 @@ use super::weights::{JOINED, LayerWeights, Linear};
 use crate::gpu::{Buffer, Gpu, Recorder, VIEW_ALIGNMENT, region_elements};
 use crate::kernel::attention::{Heads, Saved};
 use crate::kernel::matmul::{Adapter, Segment};
+pub use crate::kernel::rope::Positions;
 use crate::kernel::{attention, decode_attention, kv_write, lora, matmul, rms_norm, rope, swiglu};
 use crate::{Error, Result};
 
@@ -203,15 +204,6 @@ pub enum Attend<'a> {
     },
 }
 
-/// Where the tokens stand: positions `[tokens]` and the table `[positions, head_dim]` of (cos, sin).
-#[derive(Debug, Clone, Copy)]
-pub struct Positions<'a> {
-    /// Position of each token.
-    pub position: &'a Buffer,
-    /// (cos, sin) by position.
-    pub table: &'a Buffer,
-}
-
 /// One block with its adapter.
 #[derive(Debug, Clone, Copy)]
 pub struct Block<'a> {
@@ -325,15 +317,19 @@ impl<'a> Block<'a> {
             rms_norm::forward(rec, raw_q, q_norm, &act.q, eps)?;
             rms_norm::forward(rec, raw_k, k_norm, &act.k, eps)?;
         }
-        rope::forward(rec, positions.position, positions.table, &act.q, &act.k)?;
         match attend {
-            Attend::Packed { span } => attention::forward(rec, self.heads(), span, act.saved())?,
+            Attend::Packed { span } => {
+                rope::forward(rec, positions, &act.q, &act.k)?;
+                attention::forward(rec, self.heads(), span, act.saved())?;
+            }
             Attend::Prefill { span, pair, cache } => {
+                rope::forward(rec, positions, &act.q, &act.k)?;
                 kv_write::forward(rec, pair, &act.k, &act.v, &cache.k, &cache.v)?;
                 attention::forward(rec, self.heads(), span, act.saved())?;
             }
             Attend::Cached { rows, pair, cache } => {
-                kv_write::forward(rec, pair, &act.k, &act.v, &cache.k, &cache.v)?;
+                let pages = [&cache.k, &cache.v];
+                rope::forward_cached(rec, positions, [&act.q, &act.k, &act.v], pair, pages)?;
                 decode_attention::forward(rec, self.heads(), rows, &act.q, &cache.k, &cache.v, &act.o)?;
             }
         }

@@ -202,7 +202,7 @@ impl Backward<'_> {
         self.linears(rec, &block, &[Module::O], &act.o, &[&d.dh], Some(&d.d_out))?;
         let grads = Gradients { dq: &d.dq, dk: &d.dk, dv: &d.dv };
         attention::backward(rec, block.heads(), span, act.saved(), &d.d_out, grads)?;
-        rope::backward(rec, positions.position, positions.table, &d.dq, &d.dk)?;
+        rope::backward(rec, positions, &d.dq, &d.dk)?;
         let [dq, dk] = match (&d.d_raw, &act.raw_qk, &block.weights.qk_norm) {
             (Some([d_raw_q, d_raw_k]), Some([raw_q, raw_k]), Some([q_norm, k_norm])) => {
                 rms_norm::backward_x(rec, raw_q, q_norm, &d.dq, d_raw_q, eps, false)?;

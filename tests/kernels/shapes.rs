@@ -38,9 +38,14 @@ fn row_kernels_refuse_wrong_shapes() {
     refused("swiglu", "du", swiglu::backward(rec, &x, &x, &x, &x, &b(&[24])));
     refused("gather", "index", gather::forward(rec, &b(&[4]), &x, &b(&[3, 8])));
     refused("gather", "x", gather::forward(rec, &b(&[3]), &b(&[3, 7]), &b(&[3, 8])));
-    refused("rope", "q", rope::forward(rec, &b(&[3]), &b(&[10, 6]), &x, &b(&[3, 6])));
-    refused("rope", "k", rope::forward(rec, &b(&[3]), &b(&[10, 4]), &x, &b(&[3, 6])));
-    refused("rope", "position", rope::forward(rec, &b(&[2]), &b(&[10, 4]), &x, &b(&[3, 4])));
+    let rotate = |rows: usize, table: &[usize], q: &Buffer, k: &[usize]| {
+        let (position, table) = (b(&[rows]), b(table));
+        let mut rec = Recorder::new(gpu);
+        rope::forward(&mut rec, rope::Positions { position: &position, table: &table }, q, &b(k))
+    };
+    refused("rope", "q", rotate(3, &[10, 6], &x, &[3, 6]));
+    refused("rope", "k", rotate(3, &[10, 4], &x, &[3, 6]));
+    refused("rope", "position", rotate(2, &[10, 4], &x, &[3, 4]));
     let column = b(&[5]);
     refused("log_softmax", "target", log_softmax::forward(rec, 3, &column, &x, &column, &column));
     refused("log_softmax", "entropy", log_softmax::forward(rec, 2, &column, &x, &column, &b(&[4])));
