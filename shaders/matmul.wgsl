@@ -2,7 +2,7 @@
 //   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]  + LoRA  (+ what y held, if `accumulate`)
 //   forward_few the same for a few rows
 //   backward_x  dx[i,l] = Σ_j dy[i,j] · W[j,l]  + LoRA  (+ what dx held, if `accumulate`)
-// W may be rows `row0 ..` of a larger matrix: y and dy have `stride` columns and W's first row is column `row0`.
+// W may be rows `row0 ..` of a larger matrix, and y several matrices: see segments.wgsl.
 // Grid: a thread owns TM rows of the output and TN columns (forward) or TN times 8 neighbouring columns (backward_x).
 // Register tiles without workgroup memory; W is decoded once for TM rows. In forward_few a workgroup owns such a tile: its
 // threads share out k, so that neighbours read neighbouring weights, and add up in a fixed order.
@@ -10,12 +10,11 @@
 // (product_f32, product_f16). backward_x is always f32: gradients span more powers of two than f16 has, and the small ones
 // would be lost. Reference: tests/reference/matmul.rs
 //! use grid
+//! use segments
 //! use share
-struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32, rank: u32, scale: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;   // [m, k / 4]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // [m, stride]
-@group(0) @binding(5) var<storage, read> dy: array<f32>;   // [m, stride]
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // what `y_at` counts in
+@group(0) @binding(5) var<storage, read> dy: array<f32>;   // what `y_at` counts in
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>;   // [m, k / 4]
 
 @compute @workgroup_size(WG)
@@ -36,19 +35,22 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
             input[i] = input8(x[at], x[at + 1u]);
         }
         for (var j = 0u; j < TN; j++) { // unroll
-            let weight = weight8(min(col + j, last), l, p.k);
+            let weight = weight8(p.first + min(col + j, last), l, p.k);
             for (var i = 0u; i < TM; i++) { // unroll
                 sum[i * TN + j] += product8(input[i], weight);
             }
         }
     }
-    adapt(&sum, row, col);
-    for (var i = 0u; i < TM; i++) { // unroll
-        if row + i < p.m {
-            let at = (row + i) * p.stride + p.row0 + col;
-            for (var j = 0u; j < TN; j++) { // unroll
-                if col + j < p.n {
-                    y[at + j] = sum[i * TN + j] + select(0.0, y[at + j], p.accumulate != 0u);
+    adapt(&sum, row, col, col, col + TN - 1u);
+    for (var j = 0u; j < TN; j++) { // unroll
+        if col + j < p.n {
+            let start = y_index(row, col + j);
+            let step = y_step(col + j);
+            let more = bias_of(col + j);
+            for (var i = 0u; i < TM; i++) { // unroll
+                if row + i < p.m {
+                    let at = start + i * step;
+                    y[at] = sum[i * TN + j] + more + select(0.0, y[at], p.accumulate != 0u);
                 }
             }
         }
@@ -69,7 +71,7 @@ fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     for (var l = thread; l < p.k / 8u; l += WG) {
         var weight = array<Weight8, TN>();
         for (var j = 0u; j < TN; j++) { // unroll
-            weight[j] = weight8(min(col + j, last), l, p.k);
+            weight[j] = weight8(p.first + min(col + j, last), l, p.k);
         }
         for (var i = 0u; i < TM; i++) { // unroll
             let at = min(row + i, p.m - 1u) * k4 + l * 2u;
@@ -87,8 +89,9 @@ fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     let total = shared_sum(thread);
     let j = thread % TN;
     if thread >= TM * TN || row + thread / TN >= p.m || col + j >= p.n { return; } // guard, no barrier follows
-    let at = (row + thread / TN) * p.stride + p.row0 + col + j;
-    y[at] = total + adapted(row + thread / TN, col + j) + select(0.0, y[at], p.accumulate != 0u);
+    let i = thread / TN;
+    let at = y_index(row + i, col + j);
+    y[at] = total + adapted(row + i, col + j) + bias_of(col + j) + select(0.0, y[at], p.accumulate != 0u);
 }
 
 @compute @workgroup_size(WG)
@@ -103,16 +106,19 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     let last = p.k / 8u - 1u;
     var first: array<vec4<f32>, TM * TN>;
     var second: array<vec4<f32>, TM * TN>;
-    for (var j = 0u; j < p.n; j++) {
-        var weight = array<mat2x4<f32>, TN>();
-        for (var c = 0u; c < TN; c++) { // unroll
-            weight[c] = load8(j, min(col8 + c, last), p.k);
-        }
-        for (var i = 0u; i < TM; i++) { // unroll
-            let d = dy[min(row + i, p.m - 1u) * p.stride + p.row0 + j];
+    for (var s = 0u; s < 3u; s++) {
+        let width = segment_width(s);
+        for (var j = max(p.start[s], p.row0); j < min(p.start[s + 1u], p.row0 + p.n); j++) {
+            var weight = array<mat2x4<f32>, TN>();
             for (var c = 0u; c < TN; c++) { // unroll
-                first[i * TN + c] += d * weight[c][0];
-                second[i * TN + c] += d * weight[c][1];
+                weight[c] = load8(p.first + j - p.row0, min(col8 + c, last), p.k);
+            }
+            for (var i = 0u; i < TM; i++) { // unroll
+                let d = dy[p.y_at[s] + min(row + i, p.m - 1u) * width + j - p.start[s]];
+                for (var c = 0u; c < TN; c++) { // unroll
+                    first[i * TN + c] += d * weight[c][0];
+                    second[i * TN + c] += d * weight[c][1];
+                }
             }
         }
     }

@@ -5,11 +5,10 @@
 // A workgroup owns TM = LANES·TB rows of the output; a lane TN columns of them (forward) or TN times 8 (backward_x).
 // Arithmetic as in matmul.wgsl. Reference: tests/reference/matmul_lanes.rs
 //! use grid
-struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32, rank: u32, scale: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
+//! use segments
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;   // [m, k / 4]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // [m, stride]
-@group(0) @binding(5) var<storage, read> dy: array<f32>;   // [m, stride]
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // what `y_at` counts in
+@group(0) @binding(5) var<storage, read> dy: array<f32>;   // what `y_at` counts in
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>;   // [m, k / 4]
 var<private> lane: u32;
 
@@ -20,7 +19,8 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     let blocks = (p.n + LANES * TN - 1u) / (LANES * TN);
     let index = group_index(group, groups);
     let row = (index / blocks) * TM;
-    let col = ((index % blocks) * LANES + lane) * TN;
+    let first_col = (index % blocks) * LANES * TN;
+    let col = first_col + lane * TN;
     if row >= p.m { return; } // guard, the same for the whole workgroup
     let last = p.n - 1u;
     let k4 = p.k / 4u;
@@ -28,7 +28,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     for (var l = 0u; l < p.k / 8u; l++) {
         var weight = array<Weight8, TN>();
         for (var j = 0u; j < TN; j++) { // unroll
-            weight[j] = weight8(min(col + j, last), l, p.k);
+            weight[j] = weight8(p.first + min(col + j, last), l, p.k);
         }
         for (var b = 0u; b < TB; b++) { // unroll
             let at = min(row + b * LANES + lane, p.m - 1u) * k4 + l * 2u;
@@ -42,13 +42,16 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
             }
         }
     }
-    adapt(&sum, row, col);
-    for (var i = 0u; i < TM; i++) { // unroll
-        if row + i < p.m {
-            let at = (row + i) * p.stride + p.row0 + col;
-            for (var j = 0u; j < TN; j++) { // unroll
-                if col + j < p.n {
-                    y[at + j] = sum[i * TN + j] + select(0.0, y[at + j], p.accumulate != 0u);
+    adapt(&sum, row, col, first_col, first_col + LANES * TN - 1u);
+    for (var j = 0u; j < TN; j++) { // unroll
+        if col + j < p.n {
+            let start = y_index(row, col + j);
+            let step = y_step(col + j);
+            let more = bias_of(col + j);
+            for (var i = 0u; i < TM; i++) { // unroll
+                if row + i < p.m {
+                    let at = start + i * step;
+                    y[at] = sum[i * TN + j] + more + select(0.0, y[at], p.accumulate != 0u);
                 }
             }
         }
@@ -68,30 +71,33 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     var first: array<vec4<f32>, TM * TN>;
     var second: array<vec4<f32>, TM * TN>;
     // Four rows of W at a time: a sum that leaves the registers is then loaded and stored once for four products.
-    for (var j = 0u; j < p.n; j += 4u) {
-        var weight = array<mat2x4<f32>, 4 * TN>();
-        for (var u = 0u; u < 4u; u++) { // unroll
-            for (var c = 0u; c < TN; c++) { // unroll
-                weight[u * TN + c] = load8(min(j + u, p.n - 1u), min(col8 + c, k8 - 1u), p.k);
-            }
-        }
-        for (var b = 0u; b < TB; b++) { // unroll
-            let at = min(row + b * LANES + lane, p.m - 1u) * p.stride + p.row0;
-            var own = array<f32, 4>();
+    for (var s = 0u; s < 3u; s++) {
+        let end = min(p.start[s + 1u], p.row0 + p.n);
+        for (var j = max(p.start[s], p.row0); j < end; j += 4u) {
+            var weight = array<mat2x4<f32>, 4 * TN>();
             for (var u = 0u; u < 4u; u++) { // unroll
-                own[u] = select(0.0, dy[at + min(j + u, p.n - 1u)], j + u < p.n);
-            }
-            for (var i = 0u; i < LANES; i++) { // unroll
                 for (var c = 0u; c < TN; c++) { // unroll
-                    var low_dx = first[(b * LANES + i) * TN + c];
-                    var high_dx = second[(b * LANES + i) * TN + c];
-                    for (var u = 0u; u < 4u; u++) { // unroll
-                        let d = subgroupBroadcast(own[u], i);
-                        low_dx += d * weight[u * TN + c][0];
-                        high_dx += d * weight[u * TN + c][1];
+                    weight[u * TN + c] = load8(p.first + min(j + u, end - 1u) - p.row0, min(col8 + c, k8 - 1u), p.k);
+                }
+            }
+            for (var b = 0u; b < TB; b++) { // unroll
+                let at = p.y_at[s] + min(row + b * LANES + lane, p.m - 1u) * segment_width(s) - p.start[s];
+                var own = array<f32, 4>();
+                for (var u = 0u; u < 4u; u++) { // unroll
+                    own[u] = select(0.0, dy[at + min(j + u, end - 1u)], j + u < end);
+                }
+                for (var i = 0u; i < LANES; i++) { // unroll
+                    for (var c = 0u; c < TN; c++) { // unroll
+                        var low_dx = first[(b * LANES + i) * TN + c];
+                        var high_dx = second[(b * LANES + i) * TN + c];
+                        for (var u = 0u; u < 4u; u++) { // unroll
+                            let d = subgroupBroadcast(own[u], i);
+                            low_dx += d * weight[u * TN + c][0];
+                            high_dx += d * weight[u * TN + c][1];
+                        }
+                        first[(b * LANES + i) * TN + c] = low_dx;
+                        second[(b * LANES + i) * TN + c] = high_dx;
                     }
-                    first[(b * LANES + i) * TN + c] = low_dx;
-                    second[(b * LANES + i) * TN + c] = high_dx;
                 }
             }
         }

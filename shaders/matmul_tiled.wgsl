@@ -7,11 +7,10 @@
 // neighbours. In backward_x it owns TM rows and TN times 8 neighbouring columns; BN counts columns.
 // Arithmetic and ends of the sums as in matmul.wgsl. Reference: tests/reference/matmul_tiled.rs
 //! use grid
-struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32, rank: u32, scale: f32 }
-@group(0) @binding(0) var<uniform> p: Params;
+//! use segments
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;   // [m, k / 4]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // [m, stride]
-@group(0) @binding(5) var<storage, read> dy: array<f32>;   // [m, stride]
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // what `y_at` counts in
+@group(0) @binding(5) var<storage, read> dy: array<f32>;   // what `y_at` counts in
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>;   // [m, k / 4]
 
 // Groups of 8 along k in a step of forward. A row in workgroup memory is one longer, against bank conflicts.
@@ -43,7 +42,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
                 tile_x[i * ROW + u % DEPTH] = input8(select(vec4<f32>(), x[at], inside), select(vec4<f32>(), x[at + 1u], inside));
             } else {
                 let j = u / DEPTH - BM;
-                tile_w[j * ROW + u % DEPTH] = weight8(min(first_col + j, p.n - 1u), min(l, k8 - 1u), p.k);
+                tile_w[j * ROW + u % DEPTH] = weight8(p.first + min(first_col + j, p.n - 1u), min(l, k8 - 1u), p.k);
             }
         }
         workgroupBarrier();
@@ -63,13 +62,16 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     }
     let row = first_row + my_row;
     let col = first_col + my_col;
-    adapt(&sum, row, col);
-    for (var i = 0u; i < TM; i++) { // unroll
-        if row + i * DM < p.m {
-            let at = (row + i * DM) * p.stride + p.row0 + col;
-            for (var j = 0u; j < TN; j++) { // unroll
-                if col + j * DN < p.n {
-                    y[at + j * DN] = sum[i * TN + j] + select(0.0, y[at + j * DN], p.accumulate != 0u);
+    adapt(&sum, row, col, col, col + (TN - 1u) * DN);
+    for (var j = 0u; j < TN; j++) { // unroll
+        if col + j * DN < p.n {
+            let start = y_index(row, col + j * DN);
+            let step = y_step(col + j * DN) * DM;
+            let more = bias_of(col + j * DN);
+            for (var i = 0u; i < TM; i++) { // unroll
+                if row + i * DM < p.m {
+                    let at = start + i * step;
+                    y[at] = sum[i * TN + j] + more + select(0.0, y[at], p.accumulate != 0u);
                 }
             }
         }
@@ -98,11 +100,11 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     for (var start = 0u; start < p.n; start += STEP) {
         for (var u = thread; u < BM * STEP; u += WG) {
             let j = start + u % STEP;
-            let at = min(first_row + u / STEP, p.m - 1u) * p.stride + p.row0 + min(j, p.n - 1u);
+            let at = y_index(min(first_row + u / STEP, p.m - 1u), min(j, p.n - 1u));
             tile_dy[u / STEP * (STEP + 1u) + u % STEP] = select(0.0, dy[at], j < p.n);
         }
         for (var u = thread; u < STEP * BN8; u += WG) {
-            tile_rows[u] = load8(min(start + u / BN8, p.n - 1u), min(first_col8 + u % BN8, k8 - 1u), p.k);
+            tile_rows[u] = load8(p.first + min(start + u / BN8, p.n - 1u), min(first_col8 + u % BN8, k8 - 1u), p.k);
         }
         workgroupBarrier();
         for (var j = 0u; j < STEP; j++) {

@@ -1,14 +1,26 @@
 // Rotary position embedding (Su et al., 2021) of queries and keys in the half-split order of Hugging Face checkpoints, in place.
 //   forward  (x[i], x[i+h]) → (x[i]·cos − x[i+h]·sin, x[i+h]·cos + x[i]·sin),   h = head_dim/2, i < h
 // cos and sin come from a table by position; `sign` −1 rotates back, which is the gradient.
-// Grid: a thread owns one pair; a row's queries come before its keys. Reference: tests/reference/rope.rs
+//   forward_cached  rotates the queries in place, and writes each (row, place) pair's rotated keys and its values to places of
+//                   the cache, as kv_write.wgsl does; the keys themselves stay as they are.
+// Grid: a thread owns one pair (i, i + h); a row's queries come before its keys, or before those of all (row, place) pairs.
+// Reference: tests/reference/rope.rs
 //! use grid
-struct Params { rows: u32, heads: u32, kv_heads: u32, head_dim: u32, sign: f32 }
+struct Params {
+    rows: u32, heads: u32, kv_heads: u32, head_dim: u32, sign: f32,
+    pairs: u32, q_at: u32, k_at: u32, v_at: u32,   // of forward_cached
+}
+const NONE: u32 = 0xffffffffu;
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> position: array<u32>;   // [rows]
 @group(0) @binding(2) var<storage, read> table: array<vec2<f32>>;   // [positions, head_dim / 2] of (cos, sin)
 @group(0) @binding(3) var<storage, read_write> q: array<f32>;   // [rows, heads, head_dim]
 @group(0) @binding(4) var<storage, read_write> k: array<f32>;   // [rows, kv_heads, head_dim]
+
+@group(0) @binding(5) var<storage, read_write> qkv: array<f32>;   // where the three begin at `q_at`, `k_at`, `v_at`
+@group(0) @binding(6) var<storage, read> pair: array<vec2<u32>>;   // [pairs] of (row, place)
+@group(0) @binding(7) var<storage, read_write> k_pages: array<f32>;   // [places, kv_heads, head_dim]
+@group(0) @binding(8) var<storage, read_write> v_pages: array<f32>;   // [places, kv_heads, head_dim]
 
 @compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -35,4 +47,37 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         k[at] = a * turn.x - b * s;
         k[at + h] = b * turn.x + a * s;
     }
+}
+
+@compute @workgroup_size(WG)
+fn forward_cached(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+                  @builtin(local_invocation_index) thread: u32) {
+    let h = p.head_dim / 2u;
+    let index = group_index(group, groups) * WG + thread;
+    let queries = p.rows * p.heads * h;
+    let i = index % h;
+    if index < queries {
+        let row = index / h / p.heads;
+        let turn = table[position[row] * h + i];
+        let at = p.q_at + index / h * p.head_dim + i;
+        let a = qkv[at];
+        let b = qkv[at + h];
+        qkv[at] = a * turn.x - b * turn.y;
+        qkv[at + h] = b * turn.x + a * turn.y;
+        return;
+    }
+    let number = (index - queries) / h;
+    if number >= p.pairs * p.kv_heads { return; } // guard
+    let link = pair[number / p.kv_heads];
+    if link.y == NONE { return; } // guard
+    let turn = table[position[link.x] * h + i];
+    let head = number % p.kv_heads;
+    let key = (link.x * p.kv_heads + head) * p.head_dim + i;
+    let to = (link.y * p.kv_heads + head) * p.head_dim + i;
+    let a = qkv[p.k_at + key];
+    let b = qkv[p.k_at + key + h];
+    k_pages[to] = a * turn.x - b * turn.y;
+    k_pages[to + h] = b * turn.x + a * turn.y;
+    v_pages[to] = qkv[p.v_at + key];
+    v_pages[to + h] = qkv[p.v_at + key + h];
 }

@@ -8,18 +8,45 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pollster::block_on;
 use stepladder::Error;
-use stepladder::gpu::{Gpu, GpuOptions, Kernel, Plan, Profile, Recorder, Variant, adapters};
-use stepladder::kernel::{self, add_bias};
+use stepladder::gpu::{Buffer, Gpu, GpuOptions, Kernel, Plan, Profile, Recorder, Variant, adapters};
+use stepladder::kernel::rope;
 
 /// A device of its own, for tests of its account and of its death.
 fn own() -> Gpu {
     common::open(&GpuOptions::default())
 }
 
+/// Adds a row of numbers to another.
+const ADD: Kernel = Kernel {
+    stem: "add",
+    source: "//! use grid
+struct Params { count: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> more: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(WG)
+fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+           @builtin(local_invocation_index) thread: u32) {
+    let index = group_index(group, groups) * WG + thread;
+    if index < p.count { y[index] += more[index]; }
+}",
+    entry: "forward",
+    bindings: &["more", "y"],
+    params: &[("count", "u32")],
+};
+
+fn add_variant() -> Variant {
+    Variant::constants(&[("WG", 64)])
+}
+
+fn add(rec: &mut Recorder<'_>, more: &Buffer, y: &Buffer) -> stepladder::Result<()> {
+    rec.dispatch(&ADD, &add_variant(), &(y.len() as u32), &[more, y], 1)
+}
+
 /// Adds 1 to each of a few numbers; doing it again shows.
 struct Counter {
-    one: stepladder::gpu::Buffer,
-    values: stepladder::gpu::Buffer,
+    one: Buffer,
+    values: Buffer,
 }
 
 impl Counter {
@@ -31,7 +58,7 @@ impl Counter {
     }
 
     fn record(&self, rec: &mut Recorder<'_>) -> stepladder::Result<()> {
-        add_bias::forward(rec, &self.one, &self.values)
+        add(rec, &self.one, &self.values)
     }
 
     fn plan(&self, gpu: &Gpu) -> Plan {
@@ -57,18 +84,9 @@ impl Counter {
     }
 }
 
-fn add_kernel() -> (Kernel, Variant) {
-    kernel::all().into_iter().find(|(kernel, _)| kernel.stem == "add_bias").unwrap()
-}
-
-/// Records one dispatch of `add_bias` with these arguments.
-fn dispatch(
-    gpu: &Gpu,
-    kernel: &Kernel,
-    arguments: &[&stepladder::gpu::Buffer],
-    groups: u32,
-) -> stepladder::Result<Plan> {
-    common::plan(gpu, |rec| rec.dispatch(kernel, &add_kernel().1, &[1u32, 3], arguments, groups))
+/// Records one dispatch of [`ADD`] with these arguments.
+fn dispatch(gpu: &Gpu, kernel: &Kernel, arguments: &[&Buffer], groups: u32) -> stepladder::Result<Plan> {
+    common::plan(gpu, |rec| rec.dispatch(kernel, &add_variant(), &3u32, arguments, groups))
 }
 
 #[test]
@@ -102,7 +120,7 @@ fn a_view_sees_a_part() {
 
     // Kernels bind the part: the rest stays.
     let bias = gpu.upload("bias", &[64], &[1000.0f32; 64]).unwrap();
-    common::run(gpu, |rec| add_bias::forward(rec, &bias, &whole.view(64, &[1, 64])?)).unwrap();
+    common::run(gpu, |rec| add(rec, &bias, &whole.view(64, &[64])?)).unwrap();
     let now = common::read(gpu, &whole);
     assert_eq!((now[63], now[64], now[127], now[128]), (63.0, 1064.0, 1127.0, 128.0));
 
@@ -193,10 +211,10 @@ fn memory_limits_are_typed_errors_with_a_remedy() {
 fn a_recorder_refuses_wrong_arguments() {
     let gpu = common::gpu();
     let Counter { one, values } = Counter::new(gpu);
-    let add = add_kernel().0;
-    let refused = |arguments: &[&stepladder::gpu::Buffer], groups, text: &str| {
+    let add = ADD;
+    let refused = |arguments: &[&Buffer], groups, text: &str| {
         let error = dispatch(gpu, &add, arguments, groups).unwrap_err();
-        assert!(matches!(&error, Error::Gpu { what, .. } if what == "add_bias/forward"), "{error}");
+        assert!(matches!(&error, Error::Gpu { what, .. } if what == "add/forward"), "{error}");
         assert!(error.to_string().contains(text), "{error}");
     };
     refused(&[&one], 1, "takes 2 buffers, got 1");
@@ -205,9 +223,19 @@ fn a_recorder_refuses_wrong_arguments() {
     let large = gpu.buffer("large", &[128]).unwrap();
     let (low, high) = (large.view(0, &[3]).unwrap(), large.view(64, &[3]).unwrap());
     refused(&[&low, &high], 1, "is written and bound twice");
+    // Parts that are both written may share memory, but no element.
+    let [position, table] = [gpu.buffer("position", &[1]).unwrap(), gpu.buffer("table", &[1, 2]).unwrap()];
+    let rotate = |q: usize, k: usize| {
+        let part = |start| large.view(start, &[1, 64]).unwrap();
+        let positions = rope::Positions { position: &position, table: &table };
+        common::plan(gpu, |rec| rope::forward(rec, positions, &part(q), &part(k)))
+    };
+    rotate(0, 64).unwrap();
+    let error = rotate(64, 64).unwrap_err();
+    assert!(error.to_string().contains("`q` is written and bound twice"), "{error}");
     refused(&[&one, &values], u32::MAX, "4294967295 workgroups are too many");
 
-    let unknown = Kernel { stem: "unknown", bindings: &["bias", "nothing"], ..add };
+    let unknown = Kernel { stem: "unknown", bindings: &["more", "nothing"], ..add };
     let error = dispatch(gpu, &unknown, &[&one, &values], 1).unwrap_err();
     assert!(error.to_string().contains("no binding `nothing`"), "{error}");
 
@@ -223,7 +251,7 @@ fn a_recorder_refuses_wrong_arguments() {
 fn an_invalid_shader_is_an_error_that_names_it() {
     let gpu = own();
     let Counter { one, values } = Counter::new(&gpu);
-    let add = add_kernel().0;
+    let add = ADD;
     let broken = Kernel { stem: "broken", source: add.source.replace("y[index]", "y[index").leak(), ..add };
     let error = dispatch(&gpu, &broken, &[&one, &values], 1).unwrap_err();
     assert_eq!(error.code(), "gpu");
@@ -240,7 +268,7 @@ fn an_empty_plan_and_an_empty_dispatch_do_nothing() {
     gpu.run(&empty).unwrap();
     gpu.run_repeated(&empty, 3).unwrap();
     let counter = Counter::new(gpu);
-    let none = dispatch(gpu, &add_kernel().0, &[&counter.one, &counter.values], 0).unwrap();
+    let none = dispatch(gpu, &ADD, &[&counter.one, &counter.values], 0).unwrap();
     assert_eq!(none.dispatches(), 0);
     gpu.run(&none).unwrap();
     assert_eq!(counter.read(gpu), 0.0);
@@ -381,7 +409,7 @@ fn a_lost_device_is_a_typed_error_from_then_on() {
 fn the_loss_outlasts_an_error_that_came_before() {
     let gpu = own();
     let Counter { one, values } = Counter::new(&gpu);
-    let (add, variant) = add_kernel();
+    let (add, variant) = (ADD, add_variant());
     let broken = Kernel { stem: "broken", source: add.source.replace("y[index]", "y[index").leak(), ..add };
     let mut rec = Recorder::new(&gpu);
     rec.dispatch(&broken, &variant, &[1u32, 3], &[&one, &values], 1).unwrap();
@@ -402,7 +430,7 @@ fn a_profile_counts_every_dispatch() {
         assert_eq!(counter.read(gpu), 3.0);
         let rows = profile.rows();
         assert_eq!(rows.len(), 1);
-        assert_eq!((rows[0].kernel.as_str(), rows[0].calls), ("add_bias/forward", 3));
+        assert_eq!((rows[0].kernel.as_str(), rows[0].calls), ("add/forward", 3));
         assert!(rows[0].seconds >= 0.0 && rows[0].gigabytes_per_second > 0.0 && rows[0].gigaflops > 0.0);
     } else {
         assert_eq!(result.unwrap_err().code(), "usage");

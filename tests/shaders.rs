@@ -153,7 +153,7 @@ fn blank_in_loops(text: &str) -> Vec<String> {
     found
 }
 
-/// Names, types, order and offsets of `Params` against the Rust struct, whose fields are 4 bytes each.
+/// Names, types, order and offsets of `Params` against the Rust struct, whose fields follow one another.
 fn params_problems(kernel: &Kernel, module: &naga::Module) -> Vec<String> {
     let uniform = module.global_variables.iter().find(|(_, global)| global.space == AddressSpace::Uniform);
     let Some((_, uniform)) = uniform else {
@@ -173,15 +173,20 @@ fn params_problems(kernel: &Kernel, module: &naga::Module) -> Vec<String> {
             let kind = match module.types[member.ty].inner {
                 TypeInner::Scalar(Scalar::U32) => "u32",
                 TypeInner::Scalar(Scalar::F32) => "f32",
-                _ => "neither u32 nor f32",
+                TypeInner::Vector { size: naga::VectorSize::Quad, scalar: Scalar::U32 } => "U32x4",
+                TypeInner::Vector { size: naga::VectorSize::Quad, scalar: Scalar::F32 } => "F32x4",
+                _ => "no type that the host knows",
             };
             (member.name.clone().unwrap_or_default(), kind.to_string(), member.offset)
         })
         .collect();
-    let host: Vec<(String, String, u32)> = (0u32..)
-        .zip(kernel.params)
-        .map(|(index, (name, kind))| ((*name).to_string(), (*kind).to_string(), index * 4))
-        .collect();
+    let mut offset = 0;
+    let mut place = |(name, kind): &(&str, &str)| {
+        let at = offset;
+        offset += if kind.ends_with("x4") { 16 } else { 4 };
+        ((*name).to_string(), (*kind).to_string(), at)
+    };
+    let host: Vec<(String, String, u32)> = kernel.params.iter().map(&mut place).collect();
     if shader != host {
         found.push(format!("Params differ (name, type, offset): shader {shader:?}, host {host:?}"));
     }

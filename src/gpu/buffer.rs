@@ -6,6 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Gpu;
 use crate::{Error, Result};
 
+/// A view begins at a multiple of so many elements: WebGPU aligns bindings to 256 bytes.
+pub const VIEW_ALIGNMENT: usize = 64;
+
+/// Elements that [`Gpu::regions`] takes.
+pub fn region_elements(rows: usize, cols: &[usize]) -> usize {
+    let padded: usize = cols.iter().map(|cols| (rows * cols).next_multiple_of(VIEW_ALIGNMENT)).sum();
+    let last = cols.last().map_or(0, |cols| rows * cols);
+    // Nothing follows the last one.
+    padded - last.next_multiple_of(VIEW_ALIGNMENT) + last
+}
+
 /// Bytes of GPU memory in use and at most so far.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -95,6 +106,24 @@ impl Buffer {
         Ok(Self { storage, start: 0, shape: shape.to_vec() })
     }
 
+    /// Matrices `[rows, cols]` for each of `cols` that one binding sees as a whole; one memory for each where that would
+    /// be more than a binding may see.
+    pub(super) fn regions(gpu: &Gpu, label: &str, rows: usize, cols: &[usize]) -> Result<Vec<Self>> {
+        let all = region_elements(rows, cols);
+        let limits = gpu.limits();
+        if (all * 4) as u64 > limits.max_buffer_size.min(limits.max_storage_buffer_binding_size) {
+            return cols.iter().map(|&cols| Self::new(gpu, label, &[rows, cols])).collect();
+        }
+        let whole = Self::new(gpu, label, &[all])?;
+        let mut start = 0;
+        let region = |&cols: &usize| {
+            let region = whole.view(start, &[rows, cols]);
+            start += (rows * cols).next_multiple_of(VIEW_ALIGNMENT);
+            region
+        };
+        cols.iter().map(region).collect()
+    }
+
     /// The shape of this view.
     pub fn shape(&self) -> &[usize] {
         &self.shape
@@ -115,11 +144,10 @@ impl Buffer {
         self.len() as u64 * 4
     }
 
-    /// The same memory from element `start`, seen with another shape. `start` must be a multiple of 64
-    /// (WebGPU aligns bindings to 256 bytes).
+    /// The same memory from element `start`, seen with another shape. `start` must be a multiple of [`VIEW_ALIGNMENT`].
     pub fn view(&self, start: usize, shape: &[usize]) -> Result<Self> {
         let len: usize = shape.iter().product();
-        if !start.is_multiple_of(64) || start + len > self.len() {
+        if !start.is_multiple_of(VIEW_ALIGNMENT) || start + len > self.len() {
             return Err(Error::Shape {
                 kernel: "view",
                 arg: "start, length",
@@ -132,6 +160,19 @@ impl Buffer {
             start: self.start + start as u64,
             shape: shape.to_vec(),
         })
+    }
+
+    /// The smallest view that all of `parts` lie in, and where in it each begins; `None` if they are of several memories.
+    pub fn enclosing(parts: &[&Self]) -> Option<(Self, Vec<usize>)> {
+        let first = parts.first()?;
+        if parts.iter().any(|part| !part.same_storage(first)) {
+            return None;
+        }
+        let start = parts.iter().map(|part| part.start).min()?;
+        let end = parts.iter().map(|part| part.start + part.len() as u64).max()?;
+        let place = |at: u64| usize::try_from(at - start).ok();
+        let view = Self { storage: Arc::clone(&first.storage), start, shape: vec![place(end)?] };
+        Some((view, parts.iter().map(|part| place(part.start)).collect::<Option<_>>()?))
     }
 
     /// Fails unless the shape is `expected`.
@@ -169,5 +210,11 @@ impl Buffer {
     /// Whether two views lie in the same memory.
     pub(super) fn same_storage(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.storage, &other.storage)
+    }
+
+    /// Whether two views have an element in common.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let ends = [self, other].map(|view| view.start + view.len() as u64);
+        self.same_storage(other) && self.start < ends[1] && other.start < ends[0]
     }
 }

@@ -314,6 +314,14 @@ impl Gpu {
         Buffer::new(self, label, shape)
     }
 
+    /// Zeroed matrices `[rows, cols]` for each of `cols`, in one memory if a binding can see it as a whole.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub fn regions(&self, label: &str, rows: usize, cols: &[usize]) -> Result<Vec<Buffer>> {
+        Buffer::regions(self, label, rows, cols)
+    }
+
     /// A new buffer with these contents.
     pub fn upload<T: bytemuck::NoUninit>(&self, label: &str, shape: &[usize], data: &[T]) -> Result<Buffer> {
         let buffer = self.buffer(label, shape)?;

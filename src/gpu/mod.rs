@@ -10,7 +10,7 @@ mod readback;
 pub mod shader;
 mod work;
 
-pub use buffer::{Buffer, Memory};
+pub use buffer::{Buffer, Memory, VIEW_ALIGNMENT, region_elements};
 pub use device::{AdapterReport, Gpu, GpuOptions, adapters};
 pub use plan::{Plan, Recorder, groups_for};
 pub use profile::{Profile, ProfileRow};

@@ -110,7 +110,8 @@ impl<'g> Recorder<'g> {
 
     /// Adds a dispatch of `groups` workgroups (folded into two dimensions where there are more than 65,535).
     ///
-    /// `arguments` follow the kernel's binding list. A buffer that is written must not be bound twice.
+    /// `arguments` follow the kernel's binding list. Memory that is written must not be bound twice, but for parts of it
+    /// that are all written and have nothing in common (WebGPU's rule).
     pub fn dispatch<P: bytemuck::NoUninit>(
         &mut self,
         kernel: &Kernel,
@@ -133,7 +134,12 @@ impl<'g> Recorder<'g> {
         }
         for (i, a) in arguments.iter().enumerate() {
             let clash = arguments.iter().enumerate().any(|(j, b)| {
-                i != j && a.same_storage(b) && (pipeline.arguments[i].1 || pipeline.arguments[j].1)
+                let written = [i, j].map(|index| pipeline.arguments[index].1);
+                match written {
+                    [false, false] => false,
+                    [true, true] => i != j && a.overlaps(b),
+                    _ => a.same_storage(b),
+                }
             });
             if clash {
                 return Err(fault(format!("`{}` is written and bound twice", kernel.bindings[i])));

@@ -65,6 +65,7 @@ includes![
     "grid",
     "reduce",
     "reduce_subgroups",
+    "segments",
     "share",
     "lora_sites",
     "weight_f32",

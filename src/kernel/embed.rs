@@ -5,7 +5,7 @@ use super::{GROUP, plain, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 
-params! { Params { m: u32, cols: u32, row0: u32, rows: u32 } }
+params! { Params { m: u32, cols: u32, row0: u32, rows: u32, first: u32 } }
 
 const FORWARD: Kernel = kernel!("embed", "forward", Params, ["w", "w_scale", "token", "y"]);
 
@@ -18,7 +18,13 @@ pub fn forward(rec: &mut Recorder<'_>, w: &Weight, token: &Buffer, y: &Buffer) -
     let m = token.len();
     y.expect("embed", "y", &[m, w.cols])?;
     for part in &w.parts {
-        let params = Params { m: word(m), cols: word(w.cols), row0: word(part.row0), rows: word(part.rows) };
+        let params = Params {
+            m: word(m),
+            cols: word(w.cols),
+            row0: word(part.row0),
+            rows: word(part.rows),
+            first: word(part.first),
+        };
         let groups = groups_for(m * w.cols / 8, GROUP as usize);
         let variant = plain().import(w.format.import());
         rec.dispatch(&FORWARD, &variant, &params, &[&part.words, &part.scales, token, y], groups)?;

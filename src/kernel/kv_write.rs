@@ -21,13 +21,26 @@ pub fn forward(
     k_pages: &Buffer,
     v_pages: &Buffer,
 ) -> Result<()> {
+    let pairs = pairs(pair, k, v, k_pages, v_pages)?;
+    let [_, cols] = k.matrix("kv_write", "k")?;
+    let params = Params { pairs: word(pairs), cols: word(cols) };
+    let groups = groups_for(pairs * cols, GROUP as usize);
+    rec.dispatch(&FORWARD, &plain(), &params, &[pair, k, v, k_pages, v_pages], groups)
+}
+
+/// Checks the shapes and gives the number of pairs.
+pub(super) fn pairs(
+    pair: &Buffer,
+    k: &Buffer,
+    v: &Buffer,
+    k_pages: &Buffer,
+    v_pages: &Buffer,
+) -> Result<usize> {
     let [pairs, _] = pair.matrix("kv_write", "pair")?;
     let [_, cols] = k.matrix("kv_write", "k")?;
     v.expect("kv_write", "v", k.shape())?;
     let [places, _] = k_pages.matrix("kv_write", "k_pages")?;
     k_pages.expect("kv_write", "k_pages", &[places, cols])?;
     v_pages.expect("kv_write", "v_pages", k_pages.shape())?;
-    let params = Params { pairs: word(pairs), cols: word(cols) };
-    let groups = groups_for(pairs * cols, GROUP as usize);
-    rec.dispatch(&FORWARD, &plain(), &params, &[pair, k, v, k_pages, v_pages], groups)
+    Ok(pairs)
 }

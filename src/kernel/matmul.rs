@@ -1,50 +1,23 @@
 //! Products with a stored weight matrix. Shader: shaders/matmul.wgsl. Reference: tests/reference/matmul.rs.
 
-use super::weight::{Format, Weight};
+pub use super::segment::{Adapter, Segment};
+use super::segment::{Joined, Params, Side};
+use super::weight::{Format, Part, Weight};
 use super::{GROUP, SHARED_NUMBERS, matmul_lanes, matmul_tiled, word};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Kernel, Recorder, Variant, groups_for};
 
-params! {
-    Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32, rank: u32, scale: f32 }
-}
-
-/// The fields of the parameters that both files of products have.
-pub(super) const PARAMS: &[(&str, &str)] = Params::FIELDS;
-
-const FORWARD: Kernel = kernel!("matmul", "forward", Params, ["w", "w_scale", "x", "y"]);
-const FORWARD_FEW: Kernel = kernel!("matmul", "forward_few", Params, ["w", "w_scale", "x", "y"]);
+const FORWARD: Kernel = kernel!("matmul", "forward", Params, ["w", "w_scale", "x", "y", "bias"]);
+const FORWARD_FEW: Kernel = kernel!("matmul", "forward_few", Params, ["w", "w_scale", "x", "y", "bias"]);
 const BACKWARD_X: Kernel = kernel!("matmul", "backward_x", Params, ["w", "w_scale", "dy", "dx"]);
 
-/// The second half of LoRA, which joins a product as it ends (Hu et al., 2021): y += scale·low·Bᵀ with low = x·Aᵀ in
-/// [`forward`], dx += scale·low·A with low = dy·B in [`backward_x`].
-#[derive(Debug, Clone, Copy)]
-pub struct Adapter<'a> {
-    /// The first half `[m, rank]`; [`super::lora::down`] makes the forward one.
-    pub low: &'a Buffer,
-    /// B `[n, rank]` or A `[rank, k]`.
-    pub matrix: &'a Buffer,
-    /// Factor.
-    pub scale: f32,
-}
-
-impl Adapter<'_> {
-    /// The same kernel with an adapter's two bindings more.
-    fn kernel(kernel: &Kernel) -> Kernel {
-        let bindings: &[_] = match kernel.entry == BACKWARD_X.entry {
-            true => &["w", "w_scale", "dy", "dx", "low", "a"],
-            false => &["w", "w_scale", "x", "y", "low", "b"],
-        };
-        Kernel { bindings, ..*kernel }
-    }
-
-    /// The rank, if `low` has `m` rows and the matrix the shape that `expected` makes of the rank.
-    fn rank(&self, m: usize, expected: impl FnOnce(usize) -> [usize; 2]) -> Result<usize> {
-        let [_, rank] = self.low.matrix("matmul", "low")?;
-        self.low.expect("matmul", "low", &[m, rank])?;
-        self.matrix.expect("matmul", "adapter", &expected(rank))?;
-        Ok(rank)
-    }
+/// The same kernel with an adapter's two bindings more.
+fn with_adapter(kernel: &Kernel) -> Kernel {
+    let bindings: &[_] = match kernel.entry == BACKWARD_X.entry {
+        true => &["w", "w_scale", "dy", "dx", "low", "a"],
+        false => &["w", "w_scale", "x", "y", "bias", "low", "b"],
+    };
+    Kernel { bindings, ..*kernel }
 }
 
 /// Rows that a GPU multiplies by a workgroup for each few outputs: reading W is all that counts then.
@@ -222,7 +195,7 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
                 let backward = tile.kernel.entry == BACKWARD_X.entry;
                 let kinds = [(false, false), (false, true), (true, false), (true, true)];
                 for (f16, adapted) in kinds.into_iter().take(if backward { 2 } else { 4 }) {
-                    let kernel = if adapted { Adapter::kernel(&tile.kernel) } else { tile.kernel };
+                    let kernel = if adapted { with_adapter(&tile.kernel) } else { tile.kernel };
                     let variant = tile.variant(format, f16, adapted);
                     let same = |k: &Kernel| (k.stem, k.entry) == (kernel.stem, kernel.entry);
                     if !variants.iter().any(|(k, v)| same(k) && *v == variant) {
@@ -242,37 +215,51 @@ pub fn forward(
     w: &Weight,
     x: &Buffer,
     y: &Buffer,
-    adapter: Option<Adapter<'_>>,
+    adapter: Option<Adapter>,
+    accumulate: bool,
+) -> Result<()> {
+    forward_joined(rec, w, x, &[Segment::new(y, adapter)], accumulate)
+}
+
+/// [`forward`] of a W that holds the matrices of several outputs, one behind the other: one dispatch where their memory
+/// allows.
+pub fn forward_joined(
+    rec: &mut Recorder<'_>,
+    w: &Weight,
+    x: &Buffer,
+    segments: &[Segment],
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = x.matrix("matmul", "x")?;
     let tile = Tile::chosen(rec.gpu(), Product::Forward, w.format, m);
-    forward_with(rec, tile, w, x, y, adapter, accumulate)
+    forward_with(rec, tile, w, x, segments, accumulate)
 }
 
-/// [`forward`] cut up in one way.
+/// [`forward_joined`] cut up in one way.
 pub(super) fn forward_with(
     rec: &mut Recorder<'_>,
     tile: Tile,
     w: &Weight,
     x: &Buffer,
-    y: &Buffer,
-    adapter: Option<Adapter<'_>>,
+    segments: &[Segment],
     accumulate: bool,
 ) -> Result<()> {
     let [m, k] = x.matrix("matmul", "x")?;
     x.expect("matmul", "x", &[m, w.cols])?;
-    y.expect("matmul", "y", &[m, w.rows])?;
-    let rank = match &adapter {
-        Some(adapter) => adapter.rank(m, |rank| [w.rows, rank])?,
-        None => 0,
+    let Some(joined) = Joined::new(segments, Side::Forward, m, w.rows)? else {
+        return apart(w, segments, |w, segment, _| {
+            forward_with(rec, tile, w, x, std::slice::from_ref(segment), accumulate)
+        });
     };
     for part in &w.parts {
-        let variant = tile.variant(w.format, rec.gpu().has_f16(), adapter.is_some());
-        let params = params(m, part.rows, k, part.row0, w.rows, accumulate);
+        let variant = tile.variant(w.format, rec.gpu().has_f16(), joined.adapters.is_some());
+        let params = part_params(&joined, part, k, accumulate);
+        let mut arguments = vec![&part.words, &part.scales, x, &joined.y];
+        // Where there is no bias, nothing reads what is bound in its place.
+        arguments.push(joined.bias.as_ref().unwrap_or(&part.scales));
         let groups = tile.groups(m, part.rows);
-        dispatch(rec, &tile.kernel, &variant, params, &[&part.words, &part.scales, x, y], adapter, groups)?;
-        rec.flops(2 * m * part.rows * (k + rank));
+        dispatch(rec, &tile.kernel, &variant, &params, arguments, joined.adapters.as_ref(), groups)?;
+        rec.flops(2 * m * (part.rows * k + joined.adapter_products * part.rows / w.rows));
     }
     Ok(())
 }
@@ -284,69 +271,94 @@ pub fn backward_x(
     w: &Weight,
     dy: &Buffer,
     dx: &Buffer,
-    adapter: Option<Adapter<'_>>,
+    adapter: Option<Adapter>,
+    accumulate: bool,
+) -> Result<()> {
+    backward_x_joined(rec, w, &[Segment::new(dy, adapter)], dx, accumulate)
+}
+
+/// [`backward_x`] of a W that holds the matrices of several outputs: the sum of their gradients, in one dispatch where their
+/// memory allows.
+pub fn backward_x_joined(
+    rec: &mut Recorder<'_>,
+    w: &Weight,
+    segments: &[Segment],
+    dx: &Buffer,
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = dx.matrix("matmul", "dx")?;
     let tile = Tile::chosen(rec.gpu(), Product::BackwardX, w.format, m);
-    backward_x_with(rec, tile, w, dy, dx, adapter, accumulate)
+    backward_x_with(rec, tile, w, segments, dx, accumulate)
 }
 
-/// [`backward_x`] cut up in one way.
+/// [`backward_x_joined`] cut up in one way.
 pub(super) fn backward_x_with(
     rec: &mut Recorder<'_>,
     tile: Tile,
     w: &Weight,
-    dy: &Buffer,
+    segments: &[Segment],
     dx: &Buffer,
-    adapter: Option<Adapter<'_>>,
     accumulate: bool,
 ) -> Result<()> {
     let [m, k] = dx.matrix("matmul", "dx")?;
     dx.expect("matmul", "dx", &[m, w.cols])?;
-    dy.expect("matmul", "dy", &[m, w.rows])?;
-    let rank = match &adapter {
-        Some(adapter) => adapter.rank(m, |rank| [rank, k])?,
-        None => 0,
+    let Some(joined) = Joined::new(segments, Side::Backward { k }, m, w.rows)? else {
+        return apart(w, segments, |w, segment, index| {
+            let accumulate = accumulate || index > 0;
+            backward_x_with(rec, tile, w, std::slice::from_ref(segment), dx, accumulate)
+        });
     };
     for (index, part) in w.parts.iter().enumerate() {
-        // The adapter's part is one sum, whatever the number of parts of W.
-        let adapter = adapter.filter(|_| index == 0);
-        let variant = tile.variant(w.format, false, adapter.is_some());
-        let params = params(m, part.rows, k, part.row0, w.rows, accumulate || index > 0);
+        // The adapters' part is one sum, whatever the number of parts of W.
+        let adapters = joined.adapters.as_ref().filter(|_| index == 0);
+        let variant = tile.variant(w.format, false, adapters.is_some());
+        let params = part_params(&joined, part, k, accumulate || index > 0);
         let groups = tile.groups(m, k / 8);
-        dispatch(rec, &tile.kernel, &variant, params, &[&part.words, &part.scales, dy, dx], adapter, groups)?;
-        rec.flops(2 * m * k * (part.rows + if index == 0 { rank } else { 0 }));
+        let arguments = vec![&part.words, &part.scales, &joined.y, dx];
+        dispatch(rec, &tile.kernel, &variant, &params, arguments, adapters, groups)?;
+        rec.flops(2 * m * (part.rows * k + if index == 0 { joined.adapter_products } else { 0 }));
     }
     Ok(())
 }
 
-fn dispatch(
+/// Calls `each` with the rows of W that belong to each segment.
+fn apart(
+    w: &Weight,
+    segments: &[Segment],
+    mut each: impl FnMut(&Weight, &Segment, usize) -> Result<()>,
+) -> Result<()> {
+    let mut row = 0;
+    for (index, segment) in segments.iter().enumerate() {
+        let [_, width] = segment.y.matrix("matmul", "y")?;
+        each(&w.rows_from(row, width)?, segment, index)?;
+        row += width;
+    }
+    Ok(())
+}
+
+fn part_params(joined: &Joined, part: &Part, k: usize, accumulate: bool) -> Params {
+    Params {
+        n: word(part.rows),
+        k: word(k),
+        row0: word(part.row0),
+        first: word(part.first),
+        accumulate: accumulate.into(),
+        ..joined.params
+    }
+}
+
+fn dispatch<'a>(
     rec: &mut Recorder<'_>,
     kernel: &Kernel,
     variant: &Variant,
-    params: Params,
-    arguments: &[&Buffer; 4],
-    adapter: Option<Adapter<'_>>,
+    params: &Params,
+    mut arguments: Vec<&'a Buffer>,
+    adapters: Option<&'a [Buffer; 2]>,
     groups: u32,
 ) -> Result<()> {
-    let Some(Adapter { low, matrix, scale }) = adapter else {
-        return rec.dispatch(kernel, variant, &params, arguments, groups);
+    let Some(adapters) = adapters else {
+        return rec.dispatch(kernel, variant, params, &arguments, groups);
     };
-    let [w, w_scale, from, to] = arguments;
-    let params = Params { rank: word(low.shape()[1]), scale, ..params };
-    rec.dispatch(&Adapter::kernel(kernel), variant, &params, &[w, w_scale, from, to, low, matrix], groups)
-}
-
-fn params(m: usize, n: usize, k: usize, row0: usize, stride: usize, accumulate: bool) -> Params {
-    Params {
-        m: word(m),
-        n: word(n),
-        k: word(k),
-        row0: word(row0),
-        stride: word(stride),
-        accumulate: accumulate.into(),
-        rank: 0,
-        scale: 0.0,
-    }
+    arguments.extend(adapters);
+    rec.dispatch(&with_adapter(kernel), variant, params, &arguments, groups)
 }

@@ -1,7 +1,8 @@
 //! The products of [`super::matmul`] for several rows on a software adapter with subgroups.
 //! Shader: shaders/matmul_lanes.wgsl. Reference: tests/reference/matmul_lanes.rs.
 
-use super::matmul::{self, Adapter, PARAMS, Product, Tile, backward_x_with, forward_with};
+use super::matmul::{self, Product, Tile, backward_x_with, forward_with};
+use super::segment::{Params, Segment};
 use super::weight::Weight;
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder};
@@ -10,8 +11,8 @@ const FORWARD: Kernel = Kernel {
     stem: "matmul_lanes",
     source: include_str!("../../shaders/matmul_lanes.wgsl"),
     entry: "forward",
-    bindings: &["w", "w_scale", "x", "y"],
-    params: PARAMS,
+    bindings: &["w", "w_scale", "x", "y", "bias"],
+    params: Params::FIELDS,
 };
 const BACKWARD_X: Kernel = Kernel { entry: "backward_x", bindings: &["w", "w_scale", "dy", "dx"], ..FORWARD };
 
@@ -48,35 +49,33 @@ pub(super) fn candidates(product: Product, lanes: usize, m: usize) -> Vec<Tile> 
     tiles.map(tile).into_iter().filter(fits).collect()
 }
 
-/// [`super::matmul::forward`] by this kernel, on an adapter that has such subgroups and for enough rows.
+/// [`super::matmul::forward_joined`] by this kernel, on an adapter that has such subgroups and for enough rows.
 pub fn forward(
     rec: &mut Recorder<'_>,
     w: &Weight,
     x: &Buffer,
-    y: &Buffer,
-    adapter: Option<Adapter<'_>>,
+    segments: &[Segment],
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = x.matrix("matmul_lanes", "x")?;
     match first(rec, Product::Forward, m) {
-        Some(tile) => forward_with(rec, tile, w, x, y, adapter, accumulate),
-        None => matmul::forward(rec, w, x, y, adapter, accumulate),
+        Some(tile) => forward_with(rec, tile, w, x, segments, accumulate),
+        None => matmul::forward_joined(rec, w, x, segments, accumulate),
     }
 }
 
-/// [`super::matmul::backward_x`] likewise.
+/// [`super::matmul::backward_x_joined`] likewise.
 pub fn backward_x(
     rec: &mut Recorder<'_>,
     w: &Weight,
-    dy: &Buffer,
+    segments: &[Segment],
     dx: &Buffer,
-    adapter: Option<Adapter<'_>>,
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = dx.matrix("matmul_lanes", "dx")?;
     match first(rec, Product::BackwardX, m) {
-        Some(tile) => backward_x_with(rec, tile, w, dy, dx, adapter, accumulate),
-        None => matmul::backward_x(rec, w, dy, dx, adapter, accumulate),
+        Some(tile) => backward_x_with(rec, tile, w, segments, dx, accumulate),
+        None => matmul::backward_x_joined(rec, w, segments, dx, accumulate),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The products of [`super::matmul`] for many rows on a GPU, with operands that a workgroup shares.
 //! Shader: shaders/matmul_tiled.wgsl. Reference: tests/reference/matmul_tiled.rs.
 
-use super::matmul::{Adapter, PARAMS, Product, Tile, backward_x_with, forward_with};
+use super::matmul::{Product, Tile, backward_x_with, forward_with};
+use super::segment::{Params, Segment};
 use super::weight::Weight;
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder};
@@ -10,8 +11,8 @@ const FORWARD: Kernel = Kernel {
     stem: "matmul_tiled",
     source: include_str!("../../shaders/matmul_tiled.wgsl"),
     entry: "forward",
-    bindings: &["w", "w_scale", "x", "y"],
-    params: PARAMS,
+    bindings: &["w", "w_scale", "x", "y", "bias"],
+    params: Params::FIELDS,
 };
 const BACKWARD_X: Kernel = Kernel { entry: "backward_x", bindings: &["w", "w_scale", "dy", "dx"], ..FORWARD };
 
@@ -42,28 +43,26 @@ pub(super) fn candidates(product: Product, m: usize) -> Vec<Tile> {
     blocks.map(tile).to_vec()
 }
 
-/// [`super::matmul::forward`] by this kernel on any adapter.
+/// [`super::matmul::forward_joined`] by this kernel on any adapter.
 pub fn forward(
     rec: &mut Recorder<'_>,
     w: &Weight,
     x: &Buffer,
-    y: &Buffer,
-    adapter: Option<Adapter<'_>>,
+    segments: &[Segment],
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = x.matrix("matmul_tiled", "x")?;
-    forward_with(rec, candidates(Product::Forward, m)[0], w, x, y, adapter, accumulate)
+    forward_with(rec, candidates(Product::Forward, m)[0], w, x, segments, accumulate)
 }
 
-/// [`super::matmul::backward_x`] by this kernel on any adapter.
+/// [`super::matmul::backward_x_joined`] by this kernel on any adapter.
 pub fn backward_x(
     rec: &mut Recorder<'_>,
     w: &Weight,
-    dy: &Buffer,
+    segments: &[Segment],
     dx: &Buffer,
-    adapter: Option<Adapter<'_>>,
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = dx.matrix("matmul_tiled", "dx")?;
-    backward_x_with(rec, candidates(Product::BackwardX, m)[0], w, dy, dx, adapter, accumulate)
+    backward_x_with(rec, candidates(Product::BackwardX, m)[0], w, segments, dx, accumulate)
 }

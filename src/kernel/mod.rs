@@ -7,16 +7,21 @@ use crate::gpu::{Kernel, Variant, shader};
 
 /// Declares a `Params` block once; a test compares it with the shader's own.
 macro_rules! params {
-    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ident),* $(,)? }) => {
+    ($(#[$meta:meta])* $vis:vis $name:ident { $($field:ident: $type:ident),* $(,)? }) => {
         $(#[$meta])*
         #[repr(C)]
         #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-        struct $name { $($field: $type),* }
+        $vis struct $name { $($vis $field: $type),* }
         impl $name {
-            const FIELDS: &'static [(&'static str, &'static str)] = &[$((stringify!($field), stringify!($type))),*];
+            $vis const FIELDS: &'static [(&'static str, &'static str)] = &[$((stringify!($field), stringify!($type))),*];
         }
     };
 }
+
+/// Four numbers of a `Params` block, `vec4<u32>` in the shader; such fields come before those of one number.
+type U32x4 = [u32; 4];
+/// Likewise `vec4<f32>`.
+type F32x4 = [f32; 4];
 
 /// Declares an entry point of `shaders/STEM.wgsl` with the bindings that it uses.
 macro_rules! kernel {
@@ -32,7 +37,6 @@ macro_rules! kernel {
 }
 
 pub mod adamw;
-pub mod add_bias;
 pub mod attention;
 pub mod decode_attention;
 pub mod decode_attention_split;
@@ -51,6 +55,7 @@ pub mod peak;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;
+pub mod segment;
 pub mod swiglu;
 pub mod weight;
 
@@ -70,7 +75,6 @@ const SHARED_NUMBERS: usize = 4096;
 pub fn all() -> Vec<(Kernel, Variant)> {
     let plain = [
         adamw::variants(),
-        add_bias::variants(),
         attention::variants(),
         decode_attention::variants(),
         decode_attention_split::variants(),

@@ -1,62 +1,92 @@
 //! Rotary position embedding. Shader: shaders/rope.wgsl. Reference: tests/reference/rope.rs.
 
-use super::{GROUP, plain, word};
+use super::{GROUP, kv_write, plain, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 
-params! { Params { rows: u32, heads: u32, kv_heads: u32, head_dim: u32, sign: f32 } }
-
-const FORWARD: Kernel = kernel!("rope", "forward", Params, ["position", "table", "q", "k"]);
-
-pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    vec![(FORWARD, plain())]
+params! {
+    Params {
+        rows: u32, heads: u32, kv_heads: u32, head_dim: u32, sign: f32, pairs: u32, q_at: u32, k_at: u32, v_at: u32,
+    }
 }
 
-/// Rotates q `[rows, heads·head_dim]` and k `[rows, kv_heads·head_dim]` in place by position `[rows]`; `table` is
-/// `[positions, head_dim]` of (cos, sin).
-pub fn forward(
-    rec: &mut Recorder<'_>,
-    position: &Buffer,
-    table: &Buffer,
-    q: &Buffer,
-    k: &Buffer,
-) -> Result<()> {
-    rotate(rec, position, table, q, k, 1.0)
+const FORWARD: Kernel = kernel!("rope", "forward", Params, ["position", "table", "q", "k"]);
+const FORWARD_CACHED: Kernel =
+    kernel!("rope", "forward_cached", Params, ["position", "table", "qkv", "pair", "k_pages", "v_pages"]);
+
+pub(super) fn variants() -> Vec<(Kernel, Variant)> {
+    vec![(FORWARD, plain()), (FORWARD_CACHED, plain())]
+}
+
+/// Where rows stand.
+#[derive(Debug, Clone, Copy)]
+pub struct Positions<'a> {
+    /// Position of each row `[rows]`.
+    pub position: &'a Buffer,
+    /// (cos, sin) by position `[positions, head_dim]`.
+    pub table: &'a Buffer,
+}
+
+/// Rotates q `[rows, heads·head_dim]` and k `[rows, kv_heads·head_dim]` in place.
+pub fn forward(rec: &mut Recorder<'_>, positions: Positions<'_>, q: &Buffer, k: &Buffer) -> Result<()> {
+    rotate(rec, positions, q, k, 1.0)
 }
 
 /// Rotates back, in place: the gradient of [`forward`].
-pub fn backward(
-    rec: &mut Recorder<'_>,
-    position: &Buffer,
-    table: &Buffer,
-    dq: &Buffer,
-    dk: &Buffer,
-) -> Result<()> {
-    rotate(rec, position, table, dq, dk, -1.0)
+pub fn backward(rec: &mut Recorder<'_>, positions: Positions<'_>, dq: &Buffer, dk: &Buffer) -> Result<()> {
+    rotate(rec, positions, dq, dk, -1.0)
 }
 
-fn rotate(
+/// Rotates q in place and writes the rotated k, and v, to places of the cache, as [`kv_write::forward`] does: one dispatch
+/// where the three lie in one memory. k is left in either state.
+pub fn forward_cached(
     rec: &mut Recorder<'_>,
-    position: &Buffer,
-    table: &Buffer,
-    q: &Buffer,
-    k: &Buffer,
-    sign: f32,
+    positions: Positions<'_>,
+    [q, k, v]: [&Buffer; 3],
+    pair: &Buffer,
+    [k_pages, v_pages]: [&Buffer; 2],
 ) -> Result<()> {
+    let params = params(positions, q, k, 1.0)?;
+    let Some((qkv, places)) = Buffer::enclosing(&[q, k, v]) else {
+        forward(rec, positions, q, k)?;
+        return kv_write::forward(rec, pair, k, v, k_pages, v_pages);
+    };
+    let pairs = kv_write::pairs(pair, k, v, k_pages, v_pages)?;
+    let params = Params {
+        pairs: word(pairs),
+        q_at: word(places[0]),
+        k_at: word(places[1]),
+        v_at: word(places[2]),
+        ..params
+    };
+    let groups = groups_for((q.len() + pairs * k.shape()[1]) / 2, GROUP as usize);
+    let arguments = [positions.position, positions.table, &qkv, pair, k_pages, v_pages];
+    rec.dispatch(&FORWARD_CACHED, &plain(), &params, &arguments, groups)
+}
+
+fn rotate(rec: &mut Recorder<'_>, positions: Positions<'_>, q: &Buffer, k: &Buffer, sign: f32) -> Result<()> {
+    let params = params(positions, q, k, sign)?;
+    let groups = groups_for((q.len() + k.len()) / 2, GROUP as usize);
+    rec.dispatch(&FORWARD, &plain(), &params, &[positions.position, positions.table, q, k], groups)
+}
+
+fn params(positions: Positions<'_>, q: &Buffer, k: &Buffer, sign: f32) -> Result<Params> {
     let [rows, q_cols] = q.matrix("rope", "q")?;
     let [_, k_cols] = k.matrix("rope", "k")?;
-    let [_, head_dim] = table.matrix("rope", "table")?;
+    let [_, head_dim] = positions.table.matrix("rope", "table")?;
     let heads = |cols: usize| cols / head_dim.max(1);
-    position.expect("rope", "position", &[rows])?;
+    positions.position.expect("rope", "position", &[rows])?;
     q.expect("rope", "q", &[rows, heads(q_cols) * head_dim])?;
     k.expect("rope", "k", &[rows, heads(k_cols) * head_dim])?;
-    let params = Params {
+    Ok(Params {
         rows: word(rows),
         heads: word(heads(q_cols)),
         kv_heads: word(heads(k_cols)),
         head_dim: word(head_dim),
         sign,
-    };
-    let groups = groups_for(rows * (q_cols + k_cols) / 2, GROUP as usize);
-    rec.dispatch(&FORWARD, &plain(), &params, &[position, table, q, k], groups)
+        pairs: 0,
+        q_at: 0,
+        k_at: 0,
+        v_at: 0,
+    })
 }

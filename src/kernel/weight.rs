@@ -70,6 +70,8 @@ pub struct Part {
     pub row0: usize,
     /// Number of rows.
     pub rows: usize,
+    /// The row of the buffers that is its first.
+    pub first: usize,
     /// The values.
     pub words: Buffer,
     /// Scales, or a buffer of one element that nothing reads.
@@ -116,6 +118,7 @@ impl Weight {
             parts.push(Part {
                 row0,
                 rows: count,
+                first: 0,
                 words: gpu.buffer(label, &[count, words_per_row])?,
                 scales: gpu.buffer(label, &[scales])?,
             });
@@ -154,7 +157,7 @@ impl Weight {
                 continue;
             }
             let from = (start - row)..(end - row);
-            let to = start - part.row0;
+            let to = part.first + start - part.row0;
             gpu.write(
                 &part.words,
                 to * words_per_row,
@@ -166,6 +169,31 @@ impl Weight {
             }
         }
         Ok(())
+    }
+
+    /// Rows `row .. row + rows` as a matrix of their own, in the same memory.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are no such rows.
+    pub fn rows_from(&self, row: usize, rows: usize) -> Result<Self> {
+        if row + rows > self.rows {
+            return Err(Error::Shape {
+                kernel: "weight",
+                arg: "rows",
+                expected: vec![self.rows],
+                got: vec![row, rows],
+            });
+        }
+        let cut = |part: &Part| {
+            let [start, end] = [row.max(part.row0), (row + rows).min(part.row0 + part.rows)];
+            (start < end).then(|| Part {
+                row0: start - row,
+                rows: end - start,
+                first: part.first + start - part.row0,
+                ..part.clone()
+            })
+        };
+        Ok(Self { rows, parts: self.parts.iter().filter_map(cut).collect(), ..self.clone() })
     }
 
     /// Bytes on the GPU.

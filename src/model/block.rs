@@ -11,11 +11,12 @@
 use super::config::ModelConfig;
 use super::lora::{Lora, Pair};
 use super::module::Module;
-use super::weights::{LayerWeights, Linear};
-use crate::gpu::{Buffer, Gpu, Recorder};
+use super::weights::{JOINED, LayerWeights, Linear};
+use crate::gpu::{Buffer, Gpu, Recorder, VIEW_ALIGNMENT, region_elements};
 use crate::kernel::attention::{Heads, Saved};
-use crate::kernel::matmul::Adapter;
-use crate::kernel::{add_bias, attention, decode_attention, kv_write, lora, matmul, rms_norm, rope, swiglu};
+use crate::kernel::matmul::{Adapter, Segment};
+pub use crate::kernel::rope::Positions;
+use crate::kernel::{attention, decode_attention, kv_write, lora, matmul, rms_norm, rope, swiglu};
 use crate::{Error, Result};
 
 /// The intermediate results of one block for some tokens.
@@ -52,17 +53,23 @@ impl Activations {
     pub fn new(gpu: &Gpu, config: &ModelConfig, tokens: usize, rank: usize) -> Result<Self> {
         let (q, kv) = (config.q_size(), config.kv_size());
         let buffer = |label: &str, cols: usize| gpu.buffer(label, &[tokens, cols]);
+        let [raw_q, raw_k, v] = regions(gpu, "qkv", tokens, [q, kv, kv])?;
+        let [gate, up] = regions(gpu, "gate_up", tokens, [config.intermediate_size; 2])?;
+        let (raw_qk, q, k) = match config.qk_norm {
+            true => (Some([raw_q, raw_k]), buffer("q", q)?, buffer("k", kv)?),
+            false => (None, raw_q, raw_k),
+        };
         Ok(Self {
             x_attention: buffer("x_attention", config.hidden_size)?,
-            raw_qk: if config.qk_norm { Some([buffer("raw_q", q)?, buffer("raw_k", kv)?]) } else { None },
-            q: buffer("q", q)?,
-            k: buffer("k", kv)?,
-            v: buffer("v", kv)?,
-            o: buffer("o", q)?,
+            raw_qk,
+            q,
+            k,
+            v,
+            o: buffer("o", config.q_size())?,
             stats: gpu.buffer("stats", &[tokens, config.num_heads, 2])?,
             x_mlp: buffer("x_mlp", config.hidden_size)?,
-            gate: buffer("gate", config.intermediate_size)?,
-            up: buffer("up", config.intermediate_size)?,
+            gate,
+            up,
             act: buffer("act", config.intermediate_size)?,
             low: match rank {
                 0 => None,
@@ -74,10 +81,12 @@ impl Activations {
     /// Bytes that [`Activations::new`] takes.
     pub fn bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
         let (q, kv) = (config.q_size(), config.kv_size());
-        let raw = if config.qk_norm { q + kv } else { 0 };
-        let row = 2 * config.hidden_size + raw + 2 * (q + kv) + 2 * config.num_heads;
+        let normed = if config.qk_norm { q + kv } else { 0 };
+        let row = 2 * config.hidden_size + normed + q + 2 * config.num_heads + config.intermediate_size;
+        let regions =
+            region_elements(tokens, &[q, kv, kv]) + region_elements(tokens, &[config.intermediate_size; 2]);
         let low = Module::ALL.len() * low_elements(tokens, rank);
-        4 * (tokens as u64 * (row + 3 * config.intermediate_size) as u64 + low as u64)
+        4 * (tokens as u64 * row as u64 + regions as u64 + low as u64)
     }
 
     /// The same memory for fewer tokens.
@@ -118,13 +127,8 @@ impl Activations {
     pub fn low(&self, module: Module, rank: usize) -> Result<Buffer> {
         let tokens = self.x_attention.shape()[0];
         match &self.low {
-            Some(low) if tokens * rank <= low.shape()[1] => low.view(self.low_start(module), &[tokens, rank]),
-            low => Err(Error::Shape {
-                kernel: "activations",
-                arg: "low",
-                expected: vec![tokens, rank],
-                got: low.iter().flat_map(|low| low.shape()).copied().collect(),
-            }),
+            Some(low) => low_of(low, module, tokens, rank),
+            None => Err(no_low(tokens, rank, &[])),
         }
     }
 
@@ -134,9 +138,32 @@ impl Activations {
     }
 }
 
-/// Elements between two modules' A·x: views begin at multiples of 64.
-fn low_elements(tokens: usize, rank: usize) -> usize {
-    (tokens * rank).next_multiple_of(64)
+/// [`Gpu::regions`] as an array.
+pub fn regions<const N: usize>(gpu: &Gpu, label: &str, rows: usize, cols: [usize; N]) -> Result<[Buffer; N]> {
+    gpu.regions(label, rows, &cols)?.try_into().map_err(|regions: Vec<_>| Error::Shape {
+        kernel: "regions",
+        arg: "cols",
+        expected: vec![N],
+        got: vec![regions.len()],
+    })
+}
+
+/// The part of a buffer like [`Activations::low`] that belongs to a module `[tokens, rank]`.
+pub fn low_of(low: &Buffer, module: Module, tokens: usize, rank: usize) -> Result<Buffer> {
+    let [_, elements] = low.matrix("activations", "low")?;
+    if tokens * rank > elements {
+        return Err(no_low(tokens, rank, low.shape()));
+    }
+    low.view(module as usize * elements, &[tokens, rank])
+}
+
+fn no_low(tokens: usize, rank: usize, shape: &[usize]) -> Error {
+    Error::Shape { kernel: "activations", arg: "low", expected: vec![tokens, rank], got: shape.to_vec() }
+}
+
+/// Elements of each module in [`Activations::low`]: views begin at multiples of [`VIEW_ALIGNMENT`].
+pub fn low_elements(tokens: usize, rank: usize) -> usize {
+    (tokens * rank).next_multiple_of(VIEW_ALIGNMENT)
 }
 
 /// The sizes of a model's attention.
@@ -180,15 +207,6 @@ pub enum Attend<'a> {
         /// The layer's pages.
         cache: &'a LayerCache,
     },
-}
-
-/// Where the tokens stand: positions `[tokens]` and the table `[positions, head_dim]` of (cos, sin).
-#[derive(Debug, Clone, Copy)]
-pub struct Positions<'a> {
-    /// Position of each token.
-    pub position: &'a Buffer,
-    /// (cos, sin) by position.
-    pub table: &'a Buffer,
 }
 
 /// One block with its adapter.
@@ -236,7 +254,18 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// y = W·x (+ bias) + scale·B·low, added to y if `accumulate`. [`Block::low`] made low.
+    /// What a product writes for one module: W·x + scale·B·low + bias. [`Block::low`] made low.
+    fn segment(&self, module: Module, y: &Buffer, act: &Activations) -> Result<Segment> {
+        let adapter = match self.pair(module) {
+            Some(Pair { b, scale, rank, .. }) => {
+                Some(Adapter { low: act.low(module, *rank)?, matrix: b.clone(), scale: *scale })
+            }
+            None => None,
+        };
+        Ok(Segment { y: y.clone(), adapter, bias: self.weights.linear(module).bias.clone() })
+    }
+
+    /// y = W·x + scale·B·A·x (+ bias), added to y if `accumulate`.
     fn linear(
         &self,
         rec: &mut Recorder<'_>,
@@ -246,19 +275,27 @@ impl<'a> Block<'a> {
         act: &Activations,
         accumulate: bool,
     ) -> Result<()> {
-        let Linear { weight, bias } = self.weights.linear(module);
-        match self.pair(module) {
-            Some(Pair { b, scale, rank, .. }) => {
-                let low = act.low(module, *rank)?;
-                let adapter = Adapter { low: &low, matrix: b, scale: *scale };
-                matmul::forward(rec, weight, x, y, Some(adapter), accumulate)?;
-            }
-            None => matmul::forward(rec, weight, x, y, None, accumulate)?,
-        }
-        match bias {
-            Some(bias) => add_bias::forward(rec, bias, y),
-            None => Ok(()),
-        }
+        self.low(rec, &[module], x, act)?;
+        let Linear { weight, .. } = self.weights.linear(module);
+        matmul::forward_joined(rec, weight, x, &[self.segment(module, y, act)?], accumulate)
+    }
+
+    /// The same for several modules that read the same x, as one product where their matrices are stored as one.
+    fn linears(
+        &self,
+        rec: &mut Recorder<'_>,
+        modules: &[Module],
+        x: &Buffer,
+        ys: &[&Buffer],
+        act: &Activations,
+    ) -> Result<()> {
+        let Some(weight) = self.weights.joined(modules) else {
+            let mut each = modules.iter().zip(ys);
+            return each.try_for_each(|(&module, y)| self.linear(rec, module, x, y, act, false));
+        };
+        self.low(rec, modules, x, act)?;
+        let segments = modules.iter().zip(ys).map(|(&module, y)| self.segment(module, y, act));
+        matmul::forward_joined(rec, weight, x, &segments.collect::<Result<Vec<_>>>()?, false)
     }
 
     /// The attention half: reads h, adds to `h` in place.
@@ -276,36 +313,34 @@ impl<'a> Block<'a> {
             Some([q, k]) => [q, k],
             None => [&act.q, &act.k],
         };
-        self.low(rec, &[Module::Q, Module::K, Module::V], &act.x_attention, act)?;
-        self.linear(rec, Module::Q, &act.x_attention, raw_q, act, false)?;
-        self.linear(rec, Module::K, &act.x_attention, raw_k, act, false)?;
-        self.linear(rec, Module::V, &act.x_attention, &act.v, act, false)?;
+        self.linears(rec, JOINED[0], &act.x_attention, &[raw_q, raw_k, &act.v], act)?;
         if let Some([q_norm, k_norm]) = &self.weights.qk_norm {
             rms_norm::forward(rec, raw_q, q_norm, &act.q, eps)?;
             rms_norm::forward(rec, raw_k, k_norm, &act.k, eps)?;
         }
-        rope::forward(rec, positions.position, positions.table, &act.q, &act.k)?;
         match attend {
-            Attend::Packed { span } => attention::forward(rec, self.heads(), span, act.saved())?,
+            Attend::Packed { span } => {
+                rope::forward(rec, positions, &act.q, &act.k)?;
+                attention::forward(rec, self.heads(), span, act.saved())?;
+            }
             Attend::Prefill { span, pair, cache } => {
+                rope::forward(rec, positions, &act.q, &act.k)?;
                 kv_write::forward(rec, pair, &act.k, &act.v, &cache.k, &cache.v)?;
                 attention::forward(rec, self.heads(), span, act.saved())?;
             }
             Attend::Cached { rows, pair, cache } => {
-                kv_write::forward(rec, pair, &act.k, &act.v, &cache.k, &cache.v)?;
+                let pages = [&cache.k, &cache.v];
+                rope::forward_cached(rec, positions, [&act.q, &act.k, &act.v], pair, pages)?;
                 decode_attention::forward(rec, self.heads(), rows, &act.q, &cache.k, &cache.v, &act.o)?;
             }
         }
-        self.low(rec, &[Module::O], &act.o, act)?;
         self.linear(rec, Module::O, &act.o, h, act, true)
     }
 
     /// The MLP half up to silu(gate)·up: all that its backward pass needs.
     pub fn mlp_inner(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
         rms_norm::forward(rec, h, &self.weights.mlp_norm, &act.x_mlp, self.config.rms_norm_eps)?;
-        self.low(rec, &[Module::Gate, Module::Up], &act.x_mlp, act)?;
-        self.linear(rec, Module::Gate, &act.x_mlp, &act.gate, act, false)?;
-        self.linear(rec, Module::Up, &act.x_mlp, &act.up, act, false)?;
+        self.linears(rec, JOINED[1], &act.x_mlp, &[&act.gate, &act.up], act)?;
         swiglu::forward(rec, &act.gate, &act.up, &act.act)
     }
 
@@ -324,7 +359,6 @@ impl<'a> Block<'a> {
             rec.copy(h, middle)?;
         }
         self.mlp_inner(rec, h, act)?;
-        self.low(rec, &[Module::Down], &act.act, act)?;
         self.linear(rec, Module::Down, &act.act, h, act, true)
     }
 }

@@ -5,11 +5,8 @@
 
 use super::config::ModelConfig;
 use super::module::Module;
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, VIEW_ALIGNMENT};
 use crate::{Error, Result};
-
-/// Elements between the starts of two matrices are a multiple of this: WebGPU aligns bindings to 256 bytes.
-const ALIGNMENT: usize = 64;
 
 /// One adapted module.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,8 +53,8 @@ impl Layout {
                 ));
             }
             let a_start = layout.len;
-            let b_start = a_start + (rank * inputs).next_multiple_of(ALIGNMENT);
-            layout.len = b_start + (outputs * rank).next_multiple_of(ALIGNMENT);
+            let b_start = a_start + (rank * inputs).next_multiple_of(VIEW_ALIGNMENT);
+            layout.len = b_start + (outputs * rank).next_multiple_of(VIEW_ALIGNMENT);
             layout.sites.push(Site { layer, module, rank, scale, outputs, inputs, a_start, b_start });
         }
         Ok(layout)

@@ -34,12 +34,23 @@ pub struct LayerWeights {
     /// RMSNorm before the MLP `[hidden]`.
     pub mlp_norm: Buffer,
     linears: [Linear; 7],
+    /// Queries, keys and values as one matrix, gate and up as another, where the file has them in one format.
+    joined: [Option<Weight>; 2],
 }
+
+/// Modules that read the same input, whose matrices are stored one behind the other.
+pub const JOINED: [&[Module]; 2] = [&[Module::Q, Module::K, Module::V], &[Module::Gate, Module::Up]];
 
 impl LayerWeights {
     /// One of the seven linear layers.
     pub fn linear(&self, module: Module) -> &Linear {
         &self.linears[module as usize]
+    }
+
+    /// The matrices of `modules` as one, if they are one of [`JOINED`] and stored so.
+    pub fn joined(&self, modules: &[Module]) -> Option<&Weight> {
+        let index = JOINED.iter().position(|&group| group == modules)?;
+        self.joined[index].as_ref()
     }
 }
 
@@ -174,19 +185,47 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn vector(&mut self, name: &str) -> Result<Buffer> {
+    fn values(&mut self, name: &str) -> Result<Vec<f32>> {
         let (index, info) = self.find(name)?;
         self.read(index, 0, 1)?;
         let mut values = vec![0.0; info.cols()];
         quant::dequantize(info.dtype, &self.bytes, &mut values)?;
+        Ok(values)
+    }
+
+    fn vector(&mut self, name: &str) -> Result<Buffer> {
+        let values = self.values(name)?;
         self.gpu.upload(name, &[values.len()], &values)
     }
 
     fn matrix(&mut self, name: &str) -> Result<Weight> {
         let (index, info) = self.find(name)?;
-        let (rows, cols) = (info.rows(), info.cols());
-        let format = target_format(info.dtype, cols, self.format);
-        let weight = Weight::new(self.gpu, name, format, rows, cols)?;
+        let format = target_format(info.dtype, info.cols(), self.format);
+        let weight = Weight::new(self.gpu, name, format, info.rows(), info.cols())?;
+        self.fill(index, &info, &weight)?;
+        Ok(weight)
+    }
+
+    /// Memory for the matrices of `modules` one behind the other, if they get the same format.
+    fn joined(&self, layer: usize, modules: &[Module]) -> Result<Option<Weight>> {
+        let mut all: Option<(Format, usize, usize)> = None;
+        for module in modules {
+            let (_, info) = self.find(&format!("{}.weight", module.path(layer)))?;
+            let format = target_format(info.dtype, info.cols(), self.format);
+            let (first, cols, rows) = *all.get_or_insert((format, info.cols(), 0));
+            if (format, info.cols()) != (first, cols) {
+                return Ok(None);
+            }
+            all = Some((first, cols, rows + info.rows()));
+        }
+        let Some((format, cols, rows)) = all else { return Ok(None) };
+        let names: Vec<&str> = modules.iter().map(|module| module.hf_name()).collect();
+        Weight::new(self.gpu, &format!("layer {layer} {}", names.join(" ")), format, rows, cols).map(Some)
+    }
+
+    /// Reads a matrix into rows of the GPU's memory.
+    fn fill(&mut self, index: usize, info: &TensorInfo, weight: &Weight) -> Result<()> {
+        let (rows, cols, format) = (info.rows(), info.cols(), weight.format);
         let step = (CHUNK_BYTES / info.row_bytes().max(1)).max(1);
         let mut row = 0;
         while row < rows {
@@ -202,29 +241,55 @@ impl Loader<'_> {
             if packed.format != format {
                 let file = self.source.name();
                 let problem = "has values beyond the range of f16";
-                return Err(Error::input(file, name, problem, "load it with --weights f32, q8 or q4"));
+                return Err(Error::input(file, &info.name, problem, "load it with --weights f32, q8 or q4"));
             }
             let Packed { words, scales, .. } = packed;
             weight.write_rows(self.gpu, row, &words, &scales)?;
             self.gpu.flush()?;
             row += count;
         }
-        Ok(weight)
+        Ok(())
+    }
+
+    /// The bias of each module, those of queries, keys and values in one buffer.
+    fn biases(&mut self, config: &ModelConfig, layer: usize) -> Result<[Option<Buffer>; 7]> {
+        let mut biases = [const { None }; 7];
+        if !config.attention_bias {
+            return Ok(biases);
+        }
+        let modules = JOINED[0];
+        let sizes: Vec<usize> = modules.iter().map(|&module| module_shape(config, module)[0]).collect();
+        for (module, place) in modules.iter().zip(self.gpu.regions("bias", 1, &sizes)?) {
+            let values = self.values(&format!("{}.bias", module.path(layer)))?;
+            let bias = place.view(0, &[place.len()])?;
+            self.gpu.write(&bias, 0, &values)?;
+            biases[*module as usize] = Some(bias);
+        }
+        Ok(biases)
     }
 
     fn layer(&mut self, config: &ModelConfig, layer: usize) -> Result<LayerWeights> {
         let name = |rest: &str| format!("model.layers.{layer}.{rest}.weight");
+        let joined = [self.joined(layer, JOINED[0])?, self.joined(layer, JOINED[1])?];
+        let biases = self.biases(config, layer)?;
         let mut linears = Vec::with_capacity(7);
-        for module in Module::ALL {
-            let path = module.path(layer);
-            let bias = config.attention_bias && matches!(module, Module::Q | Module::K | Module::V);
-            let linear = Linear {
-                weight: self.matrix(&format!("{path}.weight"))?,
-                bias: if bias { Some(self.vector(&format!("{path}.bias"))?) } else { None },
-            };
+        let mut row = [0; 2];
+        for (module, bias) in Module::ALL.into_iter().zip(biases) {
+            let path = format!("{}.weight", module.path(layer));
             let [outputs, inputs] = module_shape(config, module);
-            debug_assert_eq!([linear.weight.rows, linear.weight.cols], [outputs, inputs]);
-            linears.push(linear);
+            let group = JOINED.iter().position(|group| group.contains(&module));
+            let weight = match group.and_then(|group| Some((group, joined[group].as_ref()?))) {
+                Some((group, whole)) => {
+                    let weight = whole.rows_from(row[group], outputs)?;
+                    row[group] += outputs;
+                    let (index, info) = self.find(&path)?;
+                    self.fill(index, &info, &weight)?;
+                    weight
+                }
+                None => self.matrix(&path)?,
+            };
+            debug_assert_eq!([weight.rows, weight.cols], [outputs, inputs]);
+            linears.push(Linear { weight, bias });
         }
         let qk_norm = if config.qk_norm {
             Some([self.vector(&name("self_attn.q_norm"))?, self.vector(&name("self_attn.k_norm"))?])
@@ -235,6 +300,7 @@ impl Loader<'_> {
             attention_norm: self.vector(&name("input_layernorm"))?,
             qk_norm,
             mlp_norm: self.vector(&name("post_attention_layernorm"))?,
+            joined,
             linears: linears.try_into().map_err(|_| Error::Gpu {
                 what: "weights".into(),
                 problem: "a block does not have seven linear layers".into(),

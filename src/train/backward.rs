@@ -10,17 +10,18 @@
 //!   dt = s·dy·B,  dB += s·dyᵀ·t,  dA += dtᵀ·x,  dx += dt·A
 
 use crate::Result;
-use crate::gpu::{Buffer, Gpu, Recorder};
+use crate::gpu::{Buffer, Gpu, Recorder, region_elements};
 use crate::kernel::attention::{self, Gradients};
 use crate::kernel::gemm::Operand::{Plain, Transposed};
-use crate::kernel::matmul::Adapter;
+use crate::kernel::matmul::{Adapter, Segment};
 use crate::kernel::{gather, gemm, log_softmax, matmul, rms_norm, rope, swiglu};
 use crate::model::Model;
-use crate::model::block::{Attend, Block, Positions};
+use crate::model::block::{Attend, Block, Positions, low_elements, low_of, regions};
 use crate::model::config::ModelConfig;
 use crate::model::lora::Lora;
 use crate::model::module::Module;
 use crate::model::packed::{Intermediates, PackedBuffers};
+use crate::model::weights::JOINED;
 
 /// Gradients of the activations.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ pub(super) struct GradientBuffers {
     dq: Buffer,
     dk: Buffer,
     dv: Buffer,
-    /// Projections before their per-head norm, where the family has one.
+    /// Queries and keys before their per-head norm, where the family has one.
     d_raw: Option<[Buffer; 2]>,
     /// Output of attention `[tokens, heads·head_dim]`.
     d_out: Buffer,
@@ -41,7 +42,7 @@ pub(super) struct GradientBuffers {
     d_act: Buffer,
     d_gate: Buffer,
     d_up: Buffer,
-    /// A·x `[tokens, max rank]` elements.
+    /// dy·B of each module, as `Activations::low` has A·x.
     d_low: Buffer,
     /// Residual stream between the halves, recomputed `[tokens, hidden]`.
     h_mid: Buffer,
@@ -55,18 +56,24 @@ impl GradientBuffers {
         let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.q_size(), config.kv_size());
         let buffer = |label: &str, cols: usize| gpu.buffer(label, &[tokens, cols]);
+        let [d_raw_q, d_raw_k, dv] = regions(gpu, "dqkv", tokens, [q, kv, kv])?;
+        let [d_gate, d_up] = regions(gpu, "d_gate_up", tokens, [ffn; 2])?;
+        let (d_raw, dq, dk) = match config.qk_norm {
+            true => (Some([d_raw_q, d_raw_k]), buffer("dq", q)?, buffer("dk", kv)?),
+            false => (None, d_raw_q, d_raw_k),
+        };
         Ok(Self {
             dh: buffer("dh", hidden)?,
             dx: buffer("dx", hidden)?,
-            dq: buffer("dq", q)?,
-            dk: buffer("dk", kv)?,
-            dv: buffer("dv", kv)?,
-            d_raw: if config.qk_norm { Some([buffer("d_raw_q", q)?, buffer("d_raw_k", kv)?]) } else { None },
+            dq,
+            dk,
+            dv,
+            d_raw,
             d_out: buffer("d_out", q)?,
             d_act: buffer("d_act", ffn)?,
-            d_gate: buffer("d_gate", ffn)?,
-            d_up: buffer("d_up", ffn)?,
-            d_low: buffer("d_low", rank)?,
+            d_gate,
+            d_up,
+            d_low: gpu.buffer("d_low", &[Module::ALL.len(), low_elements(tokens, rank)])?,
             h_mid: buffer("h_mid", hidden)?,
             d_selected: gpu.buffer("d_selected", &[rows, hidden])?,
         })
@@ -76,9 +83,11 @@ impl GradientBuffers {
     pub(super) fn bytes(config: &ModelConfig, tokens: usize, rows: usize, rank: usize) -> u64 {
         let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.q_size(), config.kv_size());
-        let raw = if config.qk_norm { q + kv } else { 0 };
-        let row = 3 * hidden + 2 * (q + kv) + raw + 3 * ffn + rank;
-        4 * (tokens as u64 * row as u64 + rows as u64 * hidden as u64)
+        let normed = if config.qk_norm { q + kv } else { 0 };
+        let row = 3 * hidden + q + normed + ffn;
+        let regions = region_elements(tokens, &[q, kv, kv]) + region_elements(tokens, &[ffn; 2]);
+        let low = Module::ALL.len() * low_elements(tokens, rank);
+        4 * (tokens as u64 * row as u64 + (regions + low) as u64 + rows as u64 * hidden as u64)
     }
 
     /// The same memory for a smaller bucket.
@@ -98,7 +107,7 @@ impl GradientBuffers {
             d_act: cut(&self.d_act, tokens)?,
             d_gate: cut(&self.d_gate, tokens)?,
             d_up: cut(&self.d_up, tokens)?,
-            d_low: cut(&self.d_low, tokens)?,
+            d_low: self.d_low.clone(),
             h_mid: cut(&self.h_mid, tokens)?,
             d_selected: cut(&self.d_selected, rows)?,
         })
@@ -185,16 +194,15 @@ impl Backward<'_> {
             block.low(rec, &[Module::Down], &act.act, act)?;
         }
 
-        self.linear(rec, &block, Module::Down, &act.act, &d.dh, Some((&d.d_act, false)))?;
+        self.linears(rec, &block, &[Module::Down], &act.act, &[&d.dh], Some(&d.d_act))?;
         swiglu::backward(rec, &act.gate, &act.up, &d.d_act, &d.d_gate, &d.d_up)?;
-        self.linear(rec, &block, Module::Gate, &act.x_mlp, &d.d_gate, Some((&d.dx, false)))?;
-        self.linear(rec, &block, Module::Up, &act.x_mlp, &d.d_up, Some((&d.dx, true)))?;
+        self.linears(rec, &block, JOINED[1], &act.x_mlp, &[&d.d_gate, &d.d_up], Some(&d.dx))?;
         rms_norm::backward_x(rec, h_mid, &block.weights.mlp_norm, &d.dx, &d.dh, eps, true)?;
 
-        self.linear(rec, &block, Module::O, &act.o, &d.dh, Some((&d.d_out, false)))?;
+        self.linears(rec, &block, &[Module::O], &act.o, &[&d.dh], Some(&d.d_out))?;
         let grads = Gradients { dq: &d.dq, dk: &d.dk, dv: &d.dv };
         attention::backward(rec, block.heads(), span, act.saved(), &d.d_out, grads)?;
-        rope::backward(rec, positions.position, positions.table, &d.dq, &d.dk)?;
+        rope::backward(rec, positions, &d.dq, &d.dk)?;
         let [dq, dk] = match (&d.d_raw, &act.raw_qk, &block.weights.qk_norm) {
             (Some([d_raw_q, d_raw_k]), Some([raw_q, raw_k]), Some([q_norm, k_norm])) => {
                 rms_norm::backward_x(rec, raw_q, q_norm, &d.dq, d_raw_q, eps, false)?;
@@ -204,46 +212,56 @@ impl Backward<'_> {
             _ => [&d.dq, &d.dk],
         };
         // Nothing below the first block learns, so its input needs no gradient.
-        let dx = |accumulate| (layer > 0).then_some((&d.dx, accumulate));
-        self.linear(rec, &block, Module::Q, &act.x_attention, dq, dx(false))?;
-        self.linear(rec, &block, Module::K, &act.x_attention, dk, dx(true))?;
-        self.linear(rec, &block, Module::V, &act.x_attention, &d.dv, dx(true))?;
+        let dx = (layer > 0).then_some(&d.dx);
+        self.linears(rec, &block, JOINED[0], &act.x_attention, &[dq, dk, &d.dv], dx)?;
         if layer > 0 {
             rms_norm::backward_x(rec, h_in, &block.weights.attention_norm, &d.dx, &d.dh, eps, true)?;
         }
         Ok(())
     }
 
-    /// Gradients of one linear layer: of its input (added to `dx` if the flag says so), and of its adapter.
-    fn linear(
+    /// Gradients of linear layers that read the same x: of x, and of each one's adapter.
+    fn linears(
+        &self,
+        rec: &mut Recorder<'_>,
+        block: &Block<'_>,
+        modules: &[Module],
+        x: &Buffer,
+        dys: &[&Buffer],
+        dx: Option<&Buffer>,
+    ) -> Result<()> {
+        let mut segments = Vec::with_capacity(modules.len());
+        for (&module, dy) in modules.iter().zip(dys) {
+            segments.push(Segment::new(dy, self.adapter(rec, block, module, x, dy)?));
+        }
+        let Some(dx) = dx else { return Ok(()) };
+        if let Some(weight) = block.weights.joined(modules) {
+            return matmul::backward_x_joined(rec, weight, &segments, dx, false);
+        }
+        for (index, (&module, segment)) in modules.iter().zip(&segments).enumerate() {
+            let weight = &block.weights.linear(module).weight;
+            matmul::backward_x_joined(rec, weight, std::slice::from_ref(segment), dx, index > 0)?;
+        }
+        Ok(())
+    }
+
+    /// Gradients of one module's adapter, and what it adds to dx.
+    fn adapter(
         &self,
         rec: &mut Recorder<'_>,
         block: &Block<'_>,
         module: Module,
         x: &Buffer,
         dy: &Buffer,
-        dx: Option<(&Buffer, bool)>,
-    ) -> Result<()> {
-        let weight = &block.weights.linear(module).weight;
+    ) -> Result<Option<Adapter>> {
         let pairs = (self.lora.pair(block.layer, module), self.grads.pair(block.layer, module));
-        let (Some(pair), Some(grad)) = pairs else {
-            return match dx {
-                Some((dx, accumulate)) => matmul::backward_x(rec, weight, dy, dx, None, accumulate),
-                None => Ok(()),
-            };
-        };
+        let (Some(pair), Some(grad)) = pairs else { return Ok(None) };
         let low = self.act.of(block.layer).0.low(module, pair.rank)?;
-        let d_low = self.d.d_low.view(0, &[dy.shape()[0], pair.rank])?;
+        let d_low = low_of(&self.d.d_low, module, dy.shape()[0], pair.rank)?;
         gemm::forward(rec, Plain(dy), Plain(&pair.b), &d_low, pair.scale, 0.0)?;
         gemm::forward(rec, Transposed(dy), Plain(&low), &grad.b, pair.scale, 1.0)?;
         gemm::forward(rec, Transposed(&d_low), Plain(x), &grad.a, 1.0, 1.0)?;
-        match dx {
-            Some((dx, accumulate)) => {
-                // d_low has the scale already.
-                let adapter = Adapter { low: &d_low, matrix: &pair.a, scale: 1.0 };
-                matmul::backward_x(rec, weight, dy, dx, Some(adapter), accumulate)
-            }
-            None => Ok(()),
-        }
+        // d_low has the scale already.
+        Ok(Some(Adapter { low: d_low, matrix: pair.a.clone(), scale: 1.0 }))
     }
 }

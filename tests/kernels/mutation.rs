@@ -16,11 +16,12 @@ fn mutant(stem: &'static str, entry: &str, name: &'static str, from: &str, to: &
     (Kernel { stem: name, source: source.leak(), ..kernel }, variant)
 }
 
-/// Runs a kernel on these buffers and reads the last one.
+/// Runs a kernel on these buffers and reads number `read`.
 fn output<P: bytemuck::NoUninit>(
     (kernel, variant): &(Kernel, Variant),
     params: &P,
     data: &[(&[usize], &[f32])],
+    read: usize,
     groups: u32,
 ) -> Vec<f32> {
     let gpu = common::gpu();
@@ -28,7 +29,7 @@ fn output<P: bytemuck::NoUninit>(
         data.iter().map(|(shape, data)| gpu.upload("mutant", shape, data).unwrap()).collect();
     let arguments: Vec<&Buffer> = buffers.iter().collect();
     common::run(gpu, |rec| rec.dispatch(kernel, variant, params, &arguments, groups)).unwrap();
-    common::read(gpu, buffers.last().unwrap())
+    common::read(gpu, &buffers[read])
 }
 
 #[repr(C)]
@@ -52,7 +53,11 @@ fn a_broken_norm_is_rejected() {
     let data: [(&[usize], &[f32]); 3] = [(&shape, &x), (&[cols], &w), (&shape, &blank)];
     let check = |name, from, to| {
         let kernel = mutant("rms_norm", "forward", name, from, to);
-        close(&output(&kernel, &params, &data, rows as u32), &want, Policy::of(Dtype::F32, cols).rows(cols))
+        close(
+            &output(&kernel, &params, &data, 2, rows as u32),
+            &want,
+            Policy::of(Dtype::F32, cols).rows(cols),
+        )
     };
     check("same", "p.eps", "p.eps").unwrap();
     for (name, from, to) in [
@@ -74,12 +79,17 @@ fn a_broken_product_is_rejected() {
     let mut random = Random::new(31);
     let (w, x) = (random.normal(n * k), random.normal(m * k));
     let want = reference::matmul::forward(m, n, k, &wide(&w), &wide(&x));
-    let params = [m, n, k, 0, n, 0].map(|size| size as u32);
+    // One segment, all of y: see shaders/include/segments.wgsl.
+    let mut params = vec![0; 28];
+    params[1..4].fill(n as u32);
+    params.extend([m, n, k, 0, 0, 0, 0].map(|size| size as u32));
+    let params: [[u32; 7]; 5] = std::array::from_fn(|row| std::array::from_fn(|col| params[7 * row + col]));
     let blank = vec![f32::NAN; m * n];
-    let data: [(&[usize], &[f32]); 4] = [(&[n, k], &w), (&[2], &[0.0; 2]), (&[m, k], &x), (&[m, n], &blank)];
+    let unused: (&[usize], &[f32]) = (&[2], &[0.0; 2]);
+    let data: [(&[usize], &[f32]); 5] = [(&[n, k], &w), unused, (&[m, k], &x), (&[m, n], &blank), unused];
     let check = |name, from, to| {
         let kernel = mutant("matmul", "forward", name, from, to);
-        close(&output(&kernel, &params, &data, 1), &want, Policy::of(Dtype::F32, k))
+        close(&output(&kernel, &params, &data, 3, 1), &want, Policy::of(Dtype::F32, k))
     };
     check("same_product", "p.k / 8u", "p.k / 8u").unwrap();
     for (name, from, to) in [

@@ -4,11 +4,10 @@ use stepladder::gpu::{Buffer, Gpu, Recorder};
 use stepladder::kernel::attention::{self, Heads, Saved};
 use stepladder::kernel::decode_attention::{self, Rows};
 use stepladder::kernel::gemm::{self, Operand};
+use stepladder::kernel::matmul::{Adapter, Segment};
 use stepladder::kernel::sample::{self, State};
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{
-    adamw, add_bias, embed, gather, kv_write, log_softmax, matmul, rms_norm, rope, swiglu,
-};
+use stepladder::kernel::{adamw, embed, gather, kv_write, log_softmax, matmul, rms_norm, rope, swiglu};
 use stepladder::{Error, Result};
 
 use crate::common;
@@ -33,17 +32,20 @@ fn row_kernels_refuse_wrong_shapes() {
     let rec = &mut Recorder::new(gpu);
     let b = |shape: &[usize]| buffer(gpu, shape);
     let x = b(&[3, 8]);
-    refused("add_bias", "bias", add_bias::forward(rec, &b(&[7]), &x));
-    refused("add_bias", "y", add_bias::forward(rec, &b(&[8]), &b(&[24])));
     refused("rms_norm", "y", rms_norm::forward(rec, &x, &b(&[8]), &b(&[3, 7]), 1.0));
     refused("rms_norm", "dy", rms_norm::backward_x(rec, &x, &b(&[8]), &b(&[2, 8]), &x, 1.0, false));
     refused("swiglu", "u", swiglu::forward(rec, &x, &b(&[8, 3]), &x));
     refused("swiglu", "du", swiglu::backward(rec, &x, &x, &x, &x, &b(&[24])));
     refused("gather", "index", gather::forward(rec, &b(&[4]), &x, &b(&[3, 8])));
     refused("gather", "x", gather::forward(rec, &b(&[3]), &b(&[3, 7]), &b(&[3, 8])));
-    refused("rope", "q", rope::forward(rec, &b(&[3]), &b(&[10, 6]), &x, &b(&[3, 6])));
-    refused("rope", "k", rope::forward(rec, &b(&[3]), &b(&[10, 4]), &x, &b(&[3, 6])));
-    refused("rope", "position", rope::forward(rec, &b(&[2]), &b(&[10, 4]), &x, &b(&[3, 4])));
+    let rotate = |rows: usize, table: &[usize], q: &Buffer, k: &[usize]| {
+        let (position, table) = (b(&[rows]), b(table));
+        let mut rec = Recorder::new(gpu);
+        rope::forward(&mut rec, rope::Positions { position: &position, table: &table }, q, &b(k))
+    };
+    refused("rope", "q", rotate(3, &[10, 6], &x, &[3, 6]));
+    refused("rope", "k", rotate(3, &[10, 4], &x, &[3, 6]));
+    refused("rope", "position", rotate(2, &[10, 4], &x, &[3, 4]));
     let column = b(&[5]);
     refused("log_softmax", "target", log_softmax::forward(rec, 3, &column, &x, &column, &column));
     refused("log_softmax", "entropy", log_softmax::forward(rec, 2, &column, &x, &column, &b(&[4])));
@@ -65,6 +67,24 @@ fn weight_kernels_refuse_wrong_shapes() {
     refused("matmul", "x", matmul::forward(rec, &w, &b(&[3, 32]), &b(&[3, 5]), None, false));
     refused("matmul", "y", matmul::forward(rec, &w, &b(&[3, 64]), &b(&[3, 6]), None, false));
     refused("matmul", "dy", matmul::backward_x(rec, &w, &b(&[2, 5]), &b(&[3, 64]), None, false));
+    let part = |width: usize| Segment::plain(&b(&[3, width]));
+    let adapted = |low: &[usize], matrix: &[usize]| Segment {
+        adapter: Some(Adapter { low: b(low), matrix: b(matrix), scale: 1.0 }),
+        ..part(5)
+    };
+    let biased = Segment { bias: Some(b(&[4])), ..part(5) };
+    for (arg, segments) in [
+        ("segments", vec![]),
+        ("segments", vec![part(2), part(1), part(1), part(1)]),
+        ("y", vec![part(2), part(2)]),
+        ("y", vec![Segment::plain(&b(&[2, 5]))]),
+        ("low", vec![adapted(&[2, 4], &[5, 4])]),
+        ("adapter", vec![adapted(&[3, 4], &[4, 5])]),
+        ("bias", vec![biased]),
+    ] {
+        refused("matmul", arg, matmul::forward_joined(rec, &w, &b(&[3, 64]), &segments, false));
+    }
+    refused("weight", "rows", w.rows_from(3, 3).map(drop));
     refused("embed", "y", embed::forward(rec, &w, &b(&[3]), &b(&[3, 32])));
     for (format, rows, cols) in [(Format::F32, 5, 12), (Format::Q8, 5, 40), (Format::F16, 0, 8)] {
         refused("weight", "columns", Weight::new(gpu, "w", format, rows, cols).map(drop));

@@ -3,7 +3,6 @@
 #![allow(unreachable_pub, reason = "a module of the test binaries that include it")]
 
 pub mod adamw;
-pub mod add_bias;
 pub mod attention;
 pub mod decode_attention;
 pub mod decode_attention_split;

@@ -2,8 +2,8 @@
 
 use half::f16;
 use stepladder::Result;
-use stepladder::gpu::{Buffer, Gpu, Recorder};
-use stepladder::kernel::matmul::Adapter;
+use stepladder::gpu::{Buffer, Gpu, Recorder, VIEW_ALIGNMENT};
+use stepladder::kernel::matmul::{Adapter, Segment};
 use stepladder::kernel::weight::{Format, Weight};
 use stepladder::kernel::{embed, matmul, matmul_lanes, matmul_tiled};
 
@@ -98,6 +98,7 @@ pub(crate) fn cases() -> Vec<Case> {
             }
         }
     }
+    cases.extend(joined(PLAIN, 19, &[1, 3, 8, 9, 70]));
     cases
 }
 
@@ -124,46 +125,61 @@ const SCALE: f32 = 0.75;
 
 impl Adapted {
     /// low `[m, rank]` and the other matrix, as the kernel takes them.
-    fn adapter(self, buffers: &[Buffer]) -> Adapter<'_> {
-        Adapter { low: &buffers[self.low], matrix: &buffers[self.matrix], scale: SCALE }
+    fn adapter(self, buffers: &[Buffer]) -> Adapter {
+        Adapter { low: buffers[self.low].clone(), matrix: buffers[self.matrix].clone(), scale: SCALE }
     }
 }
 
-/// A kernel and its reference for m, n, k, W and the other operand.
-type Product = (
-    fn(&mut Recorder<'_>, &Weight, &Buffer, &Buffer, Option<Adapter<'_>>, bool) -> Result<()>,
-    fn(usize, usize, usize, &[f64], &[f64]) -> Vec<f64>,
-);
+type Forward = fn(&mut Recorder<'_>, &Weight, &Buffer, &[Segment], bool) -> Result<()>;
+type Backward = fn(&mut Recorder<'_>, &Weight, &[Segment], &Buffer, bool) -> Result<()>;
+
+/// A reference for m, n, k, W and the other operand.
+type Reference = fn(usize, usize, usize, &[f64], &[f64]) -> Vec<f64>;
+
+/// Both products by one shader, and their references.
+#[derive(Clone, Copy)]
+struct Products {
+    forward: Forward,
+    backward_x: Backward,
+    reference: [Reference; 2],
+}
+
+const PLAIN: Products = Products {
+    forward: matmul::forward_joined,
+    backward_x: matmul::backward_x_joined,
+    reference: [reference::matmul::forward, reference::matmul::backward_x],
+};
+const TILED: Products = Products {
+    forward: matmul_tiled::forward,
+    backward_x: matmul_tiled::backward_x,
+    reference: [reference::matmul_tiled::forward, reference::matmul_tiled::backward_x],
+};
+const LANES: Products = Products {
+    forward: matmul_lanes::forward,
+    backward_x: matmul_lanes::backward_x,
+    reference: [reference::matmul_lanes::forward, reference::matmul_lanes::backward_x],
+};
 
 fn forward(random: &mut Random, w: &Packed, m: usize, rank: usize, accumulate: bool, dtype: Dtype) -> Case {
-    forward_by((matmul::forward, reference::matmul::forward), random, w, m, rank, accumulate, dtype)
+    forward_by(PLAIN, random, w, m, rank, accumulate, dtype)
 }
 
 fn backward_x(random: &mut Random, w: &Packed, m: usize, rank: usize, accumulate: bool) -> Case {
-    let product: Product = (matmul::backward_x, reference::matmul::backward_x);
-    backward_x_by(product, random, w, m, rank, accumulate)
+    backward_x_by(PLAIN, random, w, m, rank, accumulate)
 }
 
 /// The kernels for many rows on a GPU.
 pub(crate) fn tiled() -> Vec<Case> {
-    let products: [Product; 2] = [
-        (matmul_tiled::forward, reference::matmul_tiled::forward),
-        (matmul_tiled::backward_x, reference::matmul_tiled::backward_x),
-    ];
-    many_rows(products, 15)
+    many_rows(TILED, 15).into_iter().chain(joined(TILED, 17, &[9, 70])).collect()
 }
 
 /// The kernels for several rows on a software adapter.
 pub(crate) fn lanes() -> Vec<Case> {
-    let products: [Product; 2] = [
-        (matmul_lanes::forward, reference::matmul_lanes::forward),
-        (matmul_lanes::backward_x, reference::matmul_lanes::backward_x),
-    ];
-    many_rows(products, 16)
+    many_rows(LANES, 16).into_iter().chain(joined(LANES, 18, &[9, 70])).collect()
 }
 
 /// Fewer rows and columns than a workgroup owns, and several workgroups.
-fn many_rows(products: [Product; 2], seed: u64) -> Vec<Case> {
+fn many_rows(products: Products, seed: u64) -> Vec<Case> {
     let mut random = Random::new(seed);
     let mut cases = Vec::new();
     for format in Format::ALL {
@@ -172,16 +188,8 @@ fn many_rows(products: [Product; 2], seed: u64) -> Vec<Case> {
                 for (index, m) in [9, 33, 64, 70].into_iter().enumerate() {
                     let packed = Packed::random(&mut random, format, n, k);
                     let (rank, accumulate) = (RANKS[index % 4], index % 3 == 1);
-                    cases.push(forward_by(
-                        products[0],
-                        &mut random,
-                        &packed,
-                        m,
-                        rank,
-                        accumulate,
-                        Dtype::F32,
-                    ));
-                    cases.push(backward_x_by(products[1], &mut random, &packed, m, rank, !accumulate));
+                    cases.push(forward_by(products, &mut random, &packed, m, rank, accumulate, Dtype::F32));
+                    cases.push(backward_x_by(products, &mut random, &packed, m, rank, !accumulate));
                 }
             }
         }
@@ -189,8 +197,196 @@ fn many_rows(products: [Product; 2], seed: u64) -> Vec<Case> {
     cases
 }
 
+/// A matrix whose rows belong to several segments: with other ranks, without adapters, of widths that no tile divides, in one
+/// memory and in several.
+fn joined(products: Products, seed: u64, rows: &[usize]) -> Vec<Case> {
+    let mut random = Random::new(seed);
+    let mut cases = Vec::new();
+    for (index, &m) in rows.iter().enumerate() {
+        for (widths, ranks) in [
+            (&[40, 13, 7][..], &[4, 0, 5][..]),
+            (&[64, 64], &[3, 6]),
+            (&[5, 1, 90], &[0, 0, 0]),
+            (&[30, 30, 30], &[0, 2, 2]),
+        ] {
+            for apart in [false, true] {
+                let format = Format::ALL[(index + widths.len() + cases.len()) % Format::ALL.len()];
+                let w = Packed::random(&mut random, format, widths.iter().sum(), 96);
+                let shape = Shape { m, widths, ranks, apart };
+                cases.push(shape.forward(products, &mut random, &w, index % 2 == 1));
+                cases.push(shape.backward_x(products, &mut random, &w, index % 2 == 0));
+            }
+        }
+    }
+    cases
+}
+
+/// The sizes of a product with several segments.
+#[derive(Clone, Copy)]
+struct Shape {
+    m: usize,
+    widths: &'static [usize],
+    ranks: &'static [usize],
+    /// Each segment in a memory of its own.
+    apart: bool,
+}
+
+/// Matrices one behind the other as views take them, or each in a buffer of its own: buffers by index, first elements.
+#[derive(Clone)]
+struct Regions(Vec<(usize, usize, Vec<usize>)>);
+
+impl Regions {
+    fn new(case: &mut Case, apart: bool, shapes: &[Vec<usize>], values: &[Vec<f32>]) -> Self {
+        if apart {
+            let each = shapes.iter().zip(values);
+            return Self(each.map(|(shape, values)| (case.input(shape, values), 0, shape.clone())).collect());
+        }
+        let mut all = Vec::new();
+        let mut starts = Vec::new();
+        for values in values {
+            all.resize(all.len().next_multiple_of(VIEW_ALIGNMENT), 0.5);
+            starts.push(all.len());
+            all.extend(values);
+        }
+        let index = case.input(&[all.len()], &all);
+        Self(starts.into_iter().zip(shapes).map(|(start, shape)| (index, start, shape.clone())).collect())
+    }
+
+    /// The buffer and the first element of a segment's matrix.
+    fn place(&self, index: usize) -> (usize, usize) {
+        (self.0[index].0, self.0[index].1)
+    }
+
+    fn view(&self, buffers: &[Buffer], index: usize) -> Result<Buffer> {
+        let (buffer, start, shape) = &self.0[index];
+        buffers[*buffer].view(*start, shape)
+    }
+}
+
+/// Random numbers for each segment, and the buffers that hold them.
+struct Operands {
+    y: Vec<Vec<f32>>,
+    low: Vec<Vec<f32>>,
+    matrix: Vec<Vec<f32>>,
+    bias: Vec<Vec<f32>>,
+    regions: [Regions; 4],
+}
+
+impl Shape {
+    fn operands(self, case: &mut Case, random: &mut Random, backward: Option<usize>) -> Operands {
+        let Self { m, widths, ranks, apart } = self;
+        let both = || widths.iter().zip(ranks);
+        let ys: Vec<_> = widths.iter().map(|&width| vec![m, width]).collect();
+        let lows: Vec<_> = ranks.iter().map(|&rank| vec![m, rank]).collect();
+        let matrix =
+            |(&width, &rank): (&usize, &usize)| backward.map_or(vec![width, rank], |k| vec![rank, k]);
+        let matrices: Vec<_> = both().map(matrix).collect();
+        let biases: Vec<_> = widths.iter().map(|&width| vec![width]).collect();
+        let mut numbers = |shapes: &[Vec<usize>]| -> Vec<Vec<f32>> {
+            shapes.iter().map(|shape| random.normal(shape.iter().product())).collect()
+        };
+        let (y, low, other, bias) = (numbers(&ys), numbers(&lows), numbers(&matrices), numbers(&biases));
+        let regions = [
+            Regions::new(case, apart, &ys, &y),
+            Regions::new(case, apart, &lows, &low),
+            Regions::new(case, apart, &matrices, &other),
+            Regions::new(case, apart, &biases, &bias),
+        ];
+        Operands { y, low, matrix: other, bias, regions }
+    }
+
+    fn segments(self, regions: &[Regions; 4], buffers: &[Buffer], biased: bool) -> Result<Vec<Segment>> {
+        let [ys, lows, matrices, biases] = regions;
+        let segment = |index: usize| {
+            let adapter = match self.ranks[index] {
+                0 => None,
+                _ => Some(Adapter {
+                    low: lows.view(buffers, index)?,
+                    matrix: matrices.view(buffers, index)?,
+                    scale: SCALE + index as f32,
+                }),
+            };
+            let bias = if biased { Some(biases.view(buffers, index)?) } else { None };
+            Ok(Segment { y: ys.view(buffers, index)?, adapter, bias })
+        };
+        (0..self.widths.len()).map(segment).collect()
+    }
+
+    fn name(self, what: &str, w: &Packed, accumulate: bool) -> String {
+        let Self { m, widths, ranks, apart } = self;
+        format!(
+            "{what} {:?} m {m} widths {widths:?} ranks {ranks:?} apart {apart} accumulate {accumulate}",
+            w.format
+        )
+    }
+
+    /// Rows of W that are segment `index`'s.
+    fn rows(self, w: &Packed, index: usize) -> &[f64] {
+        let start: usize = self.widths[..index].iter().sum();
+        &w.values[start * w.cols..(start + self.widths[index]) * w.cols]
+    }
+
+    fn forward(self, products: Products, random: &mut Random, w: &Packed, accumulate: bool) -> Case {
+        let (m, k) = (self.m, w.cols);
+        let mut case = Case::new(self.name("forward", w, accumulate));
+        let x = random.normal(m * k);
+        let operands = self.operands(&mut case, random, None);
+        let biased = self.ranks[0] != 3;
+        for (index, (&width, &rank)) in self.widths.iter().zip(self.ranks).enumerate() {
+            let mut want = products.reference[0](m, width, k, self.rows(w, index), &wide(&x));
+            let scale = f64::from(SCALE + index as f32);
+            let (b, low) = (wide(&operands.matrix[index]), wide(&operands.low[index]));
+            let more = reference::lora::up(m, width, rank, scale, &b, &low);
+            want.iter_mut().zip(more).for_each(|(value, more)| *value += more);
+            if biased {
+                want.chunks_mut(width).for_each(|row| add(row, &operands.bias[index]));
+            }
+            if accumulate {
+                add(&mut want, &operands.y[index]);
+            }
+            let (buffer, start) = operands.regions[0].place(index);
+            let policy = Policy::of(Dtype::F32, k).rows(width).at_least(terms(k, &w.values));
+            case.near_from(buffer, start, want, policy);
+        }
+        let x = case.input(&[m, k], &x);
+        let w = w.clone();
+        case.record(move |rec, b| {
+            let segments = self.segments(&operands.regions, b, biased)?;
+            (products.forward)(rec, &w.upload(rec.gpu())?, &b[x], &segments, accumulate)
+        });
+        case
+    }
+
+    fn backward_x(self, products: Products, random: &mut Random, w: &Packed, accumulate: bool) -> Case {
+        let (m, n, k) = (self.m, w.rows, w.cols);
+        let mut case = Case::new(self.name("backward_x", w, accumulate));
+        let old = random.normal(m * k);
+        let operands = self.operands(&mut case, random, Some(k));
+        let mut want = vec![0.0; m * k];
+        for (index, (&width, &rank)) in self.widths.iter().zip(self.ranks).enumerate() {
+            let dy = wide(&operands.y[index]);
+            let product = products.reference[1](m, width, k, self.rows(w, index), &dy);
+            let scale = f64::from(SCALE + index as f32);
+            let (a, low) = (wide(&operands.matrix[index]), wide(&operands.low[index]));
+            let more = reference::lora::up_x(m, rank, k, scale, &a, &low);
+            want.iter_mut().zip(product.iter().zip(more)).for_each(|(value, (a, b))| *value += a + b);
+        }
+        if accumulate {
+            add(&mut want, &old);
+        }
+        let dx = if accumulate { case.input(&[m, k], &old) } else { case.output(&[m, k]) };
+        case.near(dx, want, Policy::of(Dtype::F32, n).rows(k).at_least(terms(n, &w.values)));
+        let w = w.clone();
+        case.record(move |rec, b| {
+            let segments = self.segments(&operands.regions, b, false)?;
+            (products.backward_x)(rec, &w.upload(rec.gpu())?, &segments, &b[dx], accumulate)
+        });
+        case
+    }
+}
+
 fn forward_by(
-    product: Product,
+    products: Products,
     random: &mut Random,
     w: &Packed,
     m: usize,
@@ -203,7 +399,7 @@ fn forward_by(
         Case::new(format!("forward {:?} m {m} n {n} k {k} rank {rank}, accumulate {accumulate}", w.format));
     let (x, old) = (random.normal(m * k), random.normal(m * n));
     let (low, b) = (random.normal(m * rank), random.normal(n * rank));
-    let mut want = product.1(m, n, k, &w.values, &wide(&x));
+    let mut want = products.reference[0](m, n, k, &w.values, &wide(&x));
     let more = reference::lora::up(m, n, rank, f64::from(SCALE), &wide(&b), &wide(&low));
     want.iter_mut().zip(more).for_each(|(value, more)| *value += more);
     let x = case.input(&[m, k], &x);
@@ -216,7 +412,7 @@ fn forward_by(
     let (w, w_values) = (w.clone(), w.values.clone());
     case.record(move |rec, b| {
         let adapter = adapted.map(|adapted| adapted.adapter(b));
-        product.0(rec, &w.upload(rec.gpu())?, &b[x], &b[y], adapter, accumulate)
+        (products.forward)(rec, &w.upload(rec.gpu())?, &b[x], &[Segment::new(&b[y], adapter)], accumulate)
     });
     let policy = if dtype == Dtype::F16 { Policy::f16_products() } else { Policy::of(dtype, k) };
     case.near(y, want, policy.rows(n).at_least(terms(k, &w_values)));
@@ -224,7 +420,7 @@ fn forward_by(
 }
 
 fn backward_x_by(
-    product: Product,
+    products: Products,
     random: &mut Random,
     w: &Packed,
     m: usize,
@@ -238,7 +434,7 @@ fn backward_x_by(
     ));
     let (dy, old) = (random.normal(m * n), random.normal(m * k));
     let (low, a) = (random.normal(m * rank), random.normal(rank * k));
-    let mut want = product.1(m, n, k, &w.values, &wide(&dy));
+    let mut want = products.reference[1](m, n, k, &w.values, &wide(&dy));
     let more = reference::lora::up_x(m, rank, k, f64::from(SCALE), &wide(&a), &wide(&low));
     want.iter_mut().zip(more).for_each(|(value, more)| *value += more);
     let dy = case.input(&[m, n], &dy);
@@ -251,7 +447,13 @@ fn backward_x_by(
     let (w, w_values) = (w.clone(), w.values.clone());
     case.record(move |rec, b| {
         let adapter = adapted.map(|adapted| adapted.adapter(b));
-        product.0(rec, &w.upload(rec.gpu())?, &b[dy], &b[dx], adapter, accumulate)
+        (products.backward_x)(
+            rec,
+            &w.upload(rec.gpu())?,
+            &[Segment::new(&b[dy], adapter)],
+            &b[dx],
+            accumulate,
+        )
     });
     case.near(dx, want, Policy::of(Dtype::F32, n).rows(k).at_least(terms(n, &w_values)));
     case

@@ -19,7 +19,6 @@ pub(crate) type Row = (&'static str, fn() -> Vec<Case>);
 /// Every kernel.
 pub(crate) const TABLE: &[Row] = &[
     ("adamw", update::adamw),
-    ("add_bias", rows::add_bias),
     ("attention", attention::cases),
     ("decode_attention", decode::decode_attention),
     ("decode_attention_split", decode::decode_attention_split),
