@@ -1,22 +1,16 @@
 //! The backward pass of LoRA for all modules that read the same input: two dispatches. Shader: shaders/lora_grad.wgsl.
 //! Reference: tests/reference/lora_grad.rs.
 
+use bytemuck::Zeroable;
+
 use super::lora::MAX_SITES;
-use super::{lora_grad_lanes, word};
+use super::{F32x4, U32x4, lora_grad_lanes, word};
 use crate::gpu::{Buffer, Gpu, Kernel, Recorder, Variant};
 use crate::{Error, Result};
 
 params! {
-    Params {
-        m: u32, k: u32,
-        rank0: u32, rank1: u32, rank2: u32,
-        cols0: u32, cols1: u32, cols2: u32,
-        a0: u32, a1: u32, a2: u32,
-        b0: u32, b1: u32, b2: u32,
-        low0: u32, low1: u32, low2: u32,
-        dy0: u32, dy1: u32, dy2: u32,
-        scale0: f32, scale1: f32, scale2: f32,
-    }
+    /// Of each site in turn, but for the input's sizes.
+    Params { rank: U32x4, cols: U32x4, a: U32x4, b: U32x4, low: U32x4, dy: U32x4, scale: F32x4, m: u32, k: u32 }
 }
 
 /// The fields of the parameters that both files have.
@@ -151,40 +145,17 @@ impl Group<'_> {
                     .collect(),
             });
         }
-        let site = |index: usize| self.sites.get(index).copied().unwrap_or_default();
-        let [first, second, third] = [site(0), site(1), site(2)];
-        let [
-            [rank0, cols0, a0, b0, low0, dy0],
-            [rank1, cols1, a1, b1, low1, dy1],
-            [rank2, cols2, a2, b2, low2, dy2],
-        ] = [first, second, third].map(|site| {
-            [site.rank, site.cols, site.a_start, site.b_start, site.low_start, site.dy_start].map(word)
-        });
-        Ok(Params {
-            m: word(m),
-            k: word(k),
-            rank0,
-            rank1,
-            rank2,
-            cols0,
-            cols1,
-            cols2,
-            a0,
-            a1,
-            a2,
-            b0,
-            b1,
-            b2,
-            low0,
-            low1,
-            low2,
-            dy0,
-            dy1,
-            dy2,
-            scale0: first.scale,
-            scale1: second.scale,
-            scale2: third.scale,
-        })
+        let mut params = Params { m: word(m), k: word(k), ..Params::zeroed() };
+        for (index, site) in self.sites.iter().enumerate() {
+            params.rank[index] = word(site.rank);
+            params.cols[index] = word(site.cols);
+            params.a[index] = word(site.a_start);
+            params.b[index] = word(site.b_start);
+            params.low[index] = word(site.low_start);
+            params.dy[index] = word(site.dy_start);
+            params.scale[index] = site.scale;
+        }
+        Ok(params)
     }
 
     fn sum(&self, of: impl Fn(&Site) -> usize) -> usize {

@@ -42,7 +42,6 @@ pub mod decode_attention;
 pub mod decode_attention_split;
 pub mod embed;
 pub mod gather;
-pub mod gemm;
 pub mod kv_write;
 pub mod log_softmax;
 pub mod lora;
@@ -80,7 +79,6 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         decode_attention_split::variants(),
         embed::variants(),
         gather::variants(),
-        gemm::variants(),
         kv_write::variants(),
         log_softmax::variants(),
         lora::variants(),

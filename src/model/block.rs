@@ -116,7 +116,7 @@ impl Activations {
     }
 
     /// Where A·x of a module begins in [`Activations::low`].
-    fn low_start(&self, module: Module) -> usize {
+    pub fn low_start(&self, module: Module) -> usize {
         self.low.as_ref().map_or(0, |low| module as usize * low.shape()[1])
     }
 

@@ -1,5 +1,6 @@
 //! Decoding on a GPU: what a row gets depends on where it stands, not on how much room it has.
 
+use stepladder::Error;
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::attention::Heads;
 use stepladder::kernel::decode_attention::{self, PAGE, Rows};
@@ -28,6 +29,17 @@ fn attention(gpu: &Gpu, position: usize, row_pages: usize) -> Vec<u32> {
     let rows = Rows { position: &position, live: &live, pages: &table, parts: Some(&parts) };
     run(gpu, |rec| decode_attention::forward(rec, HEADS, rows, &q, &k, &v, &o)).unwrap();
     read_words(gpu, &o)
+}
+
+#[test]
+fn parts_that_have_no_room_are_refused() {
+    let gpu = common::open(&GpuOptions { as_software: Some(false), ..GpuOptions::default() });
+    let b = |shape: &[usize]| gpu.buffer("shape", shape).unwrap();
+    let (q, kv) = (b(&[1, HEADS.heads * HEADS.head_dim]), b(&[PAGE, HEADS.kv_heads * HEADS.head_dim]));
+    let (word, pages, parts) = (b(&[1]), b(&[1, 40]), b(&[part_elements(HEADS, 1, 40) - 1]));
+    let rows = Rows { position: &word, live: &word, pages: &pages, parts: Some(&parts) };
+    let refused = run(&gpu, |rec| decode_attention::forward(rec, HEADS, rows, &q, &kv, &kv, &q));
+    assert!(matches!(refused, Err(Error::Shape { arg: "parts", .. })), "{refused:?}");
 }
 
 #[test]

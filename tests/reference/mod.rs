@@ -8,7 +8,6 @@ pub mod decode_attention;
 pub mod decode_attention_split;
 pub mod embed;
 pub mod gather;
-pub mod gemm;
 pub mod kv_write;
 pub mod log_softmax;
 pub mod lora;

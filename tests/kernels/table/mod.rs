@@ -24,7 +24,6 @@ pub(crate) const TABLE: &[Row] = &[
     ("decode_attention_split", decode::decode_attention_split),
     ("embed", matmul::embed),
     ("gather", rows::gather),
-    ("gemm", update::gemm),
     ("kv_write", decode::kv_write),
     ("log_softmax", rows::log_softmax),
     ("lora", lora::down),
