@@ -17,15 +17,15 @@ const QUARTETS: usize = 2;
 pub(super) fn tile(lanes: usize, kernel: Kernel, m: usize, rank: usize) -> Tile {
     // Wide enough for all ranks if that is not too wide: x and dy are loaded once for each tile of ranks.
     let ranks = rank.next_power_of_two().clamp(4, 16);
-    // Some workgroups for each core are worth more than taller tiles.
-    let blocks = 1 << (m / (8 * lanes)).clamp(1, 4).ilog2();
+    // Few rows are cut into four tiles all the same: cores want workgroups.
+    let blocks = 1 << (m / (4 * lanes)).clamp(1, 4).ilog2();
     let kernel = Kernel { stem: "lora_grad_lanes", source: SOURCE, params: PARAMS, ..kernel };
     Tile { kernel, rows: lanes * blocks, ranks, block4: lanes * QUARTETS, lanes: Some(lanes) }
 }
 
 /// Every tile of `kernel`.
 pub(super) fn tiles(kernel: Kernel) -> Vec<Tile> {
-    let sizes = LANES.into_iter().flat_map(|lanes| [1, 1 << 7, 1 << 10].map(|m| (lanes, m)));
+    let sizes = LANES.into_iter().flat_map(|lanes| [1, 2, 4].map(|blocks| (lanes, 4 * lanes * blocks)));
     sizes.flat_map(|(lanes, m)| [4, 8, 16].map(|rank| tile(lanes, kernel, m, rank))).collect()
 }
 
