@@ -2,9 +2,9 @@
 // lane loads other numbers, and what all need is broadcast. A workgroup is one subgroup.
 //   back       d_low_s[i,r] = scale_s · Σ_j dy_s[i,j] · B_s[j,r]
 //   gradients  dA_s[r,l] += Σ_i d_low_s[i,r] · x[i,l],   dB_s[j,r] += scale_s · Σ_i dy_s[i,j] · low_s[i,r]
-// A workgroup owns TN ranks of one site, and LANES·TB rows (back; LANES apart for a lane) or 4·LANES·TC columns of dA or rows of dB
-// (gradients); it takes LANES terms of the sums at a time, so that a sum that leaves the registers is loaded and stored once for
-// all of them. QUADS = LANES / 4. Reference: tests/reference/lora_grad_lanes.rs
+// A workgroup owns TN ranks of one site, and LANES·TB rows (back) or 4·LANES·TC columns of dA or rows of dB (gradients). It takes
+// LANES terms of the sums at a time, so that a sum that leaves the registers is loaded and stored once for all of them.
+// QUADS = LANES / 4. Reference: tests/reference/lora_grad_lanes.rs
 //! use grid
 //! use lora_sites
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [m, k / 4]

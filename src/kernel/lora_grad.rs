@@ -91,7 +91,7 @@ impl Tile {
             return lora_grad_lanes::variant(self, lanes);
         }
         // Neighbours read neighbouring numbers: 8 vec4 are the 128 bytes that a GPU loads at once.
-        let group = if self.kernel.entry == BACK.entry { 64 } else { 128 };
+        let group = if self.kernel.entry == BACK.entry { 32 } else { 128 };
         Variant::constants(&[
             ("WG", group),
             ("TM", word(self.rows)),
