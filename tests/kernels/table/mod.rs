@@ -3,6 +3,7 @@
 mod attention;
 mod case;
 mod decode;
+mod few;
 mod lora;
 pub(crate) mod matmul;
 mod peak;
@@ -28,6 +29,7 @@ pub(crate) const TABLE: &[Row] = &[
     ("log_softmax", rows::log_softmax),
     ("lora", lora::down),
     ("matmul", matmul::cases),
+    ("matmul_few", few::cases),
     ("matmul_lanes", matmul::lanes),
     ("matmul_tiled", matmul::tiled),
     ("peak", peak::cases),
