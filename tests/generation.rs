@@ -6,9 +6,12 @@ mod fixture_models;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fixture_models::{FAMILIES, adapter_file, checks, folder, load, trainer};
+use fixture_models::{FAMILIES, adapter_file, checks, folder, load, source, trainer};
 use pollster::block_on;
 use stepladder::Error;
+use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::model::Model;
+use stepladder::model::config::ModelConfig;
 use stepladder::model::generate::{Completion, Generator, Request, Sampling};
 use stepladder::train::trainer::{Trainer, Trajectory};
 
@@ -230,4 +233,39 @@ fn requests_for_no_samples_are_no_trouble() {
     assert_eq!(got.iter().map(Vec::len).collect::<Vec<_>>(), [0, 2, 0, 1, 0]);
     assert_eq!(got[1][0].tokens, got[3][0].tokens);
     assert_eq!(generator.prefilled_tokens(), 32 + 2 * 9);
+}
+
+/// Greedy completions with room for long rows, and the dispatches that they took.
+fn long_rows(software: bool, rows: usize) -> (Vec<Completion>, u64) {
+    let options = GpuOptions { as_software: Some(software), ..GpuOptions::default() };
+    let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
+    let file = folder("llama").join("config.json");
+    let mut config = ModelConfig::from_json(&file, &std::fs::read_to_string(&file).unwrap()).unwrap();
+    config.max_position_embeddings = 1024;
+    let mut weights = source("llama");
+    let model = Model::load(Arc::clone(&gpu), config, &mut weights, None, 1024, &mut |_, _| {}).unwrap();
+    let model = Arc::new(model);
+    let mut generator = Generator::new(Arc::clone(&model), None, rows);
+    let prompt: Vec<u32> = (0..530).map(|i| (i * 37) % 250).collect();
+    let before = gpu.work().dispatches();
+    let long = generate(&mut generator, &[request(&prompt, rows, 0.0, 9, 0)]);
+    let dispatches = gpu.work().dispatches() - before;
+    // The room is there still, but short rows are computed as if it was not.
+    let short = [request(&prompt[..30], rows, 0.0, 9, 0)];
+    let mut fresh = Generator::new(model, None, rows);
+    assert_eq!(generate(&mut generator, &short), generate(&mut fresh, &short));
+    (long.concat(), dispatches)
+}
+
+#[test]
+fn long_rows_are_split_on_a_gpu_and_say_the_same() {
+    for rows in [1, 3] {
+        let ((whole, few), (split, more)) = (long_rows(true, rows), long_rows(false, rows));
+        assert!(more > few, "{more} dispatches, {few} without splits");
+        for (a, b) in whole.iter().zip(&split) {
+            assert_eq!(a.tokens, b.tokens);
+            let worst = a.logprobs.iter().zip(&b.logprobs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{worst}");
+        }
+    }
 }

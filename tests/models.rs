@@ -8,9 +8,11 @@ use fixture_models::{
     Expected, FAMILIES, adapter_file, f16_gpu, folder, limited_gpu, load, load_on, source, trainer,
     variants_for_gpus,
 };
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pollster::block_on;
+use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::model::score::logprobs;
 use stepladder::train::adapter;
 use stepladder::train::loss::LossName;
@@ -120,6 +122,19 @@ fn gradients_equal_pytorch() {
     for name in FAMILIES {
         for pack_tokens in [1, 512] {
             block_on(checks::gradients(&load(name), name, pack_tokens)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn gradients_equal_pytorch_in_either_kind_of_adapters_variants_and_with_small_bindings() {
+    // With 16 KiB the matrices of one input, and what is computed from them, have memories of their own.
+    for (software, max_binding) in [(false, None), (true, Some(16 << 10)), (false, Some(16 << 10))] {
+        let options = GpuOptions { as_software: Some(software), max_binding, ..GpuOptions::default() };
+        let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
+        for name in FAMILIES {
+            let model = load_on(Arc::clone(&gpu), name, &mut source(name), None);
+            block_on(checks::gradients(&model, name, 512)).unwrap();
         }
     }
 }

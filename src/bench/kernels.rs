@@ -6,10 +6,12 @@ use super::{Options, What};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder};
 use crate::kernel::attention::{self, Gradients, Heads, Saved};
-use crate::kernel::gemm::Operand::{self, Plain, Transposed};
+use crate::kernel::matmul::Input;
 use crate::kernel::sample::{self, Settings, State};
 use crate::kernel::weight::{Format, Weight};
-use crate::kernel::{adamw, decode_attention, gemm, log_softmax, matmul, rms_norm, swiglu};
+use crate::kernel::{
+    adamw, decode_attention, decode_attention_split, log_softmax, lora, lora_grad, matmul, rms_norm, swiglu,
+};
 use crate::model::pack;
 
 /// LoRA's rank.
@@ -105,23 +107,56 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// c `[m, n]` += a·b for LoRA's products, with the shapes of the stored operands.
-    fn gemm(&mut self, what: &str, a: ([usize; 2], bool), b: ([usize; 2], bool)) -> Result<()> {
-        let side = |maker: &Self, (shape, turned): ([usize; 2], bool)| {
-            let buffer = maker.random(&shape)?;
-            let [rows, cols] = if turned { [shape[1], shape[0]] } else { shape };
-            Ok::<_, crate::Error>((buffer, rows, cols))
+    /// LoRA's products that are kernels of their own, for modules of `cols` outputs that read the same `k` numbers: the first
+    /// half, and where `backward` the gradients.
+    fn lora(&mut self, m: usize, k: usize, cols: &[usize], backward: bool) -> Result<()> {
+        let (mut sites, mut grads) = (Vec::new(), Vec::new());
+        let (mut values, mut lows, mut dys) = (0, 0, 0);
+        for &cols in cols {
+            let (a_start, b_start, low_start) = (values, values + RANK * k, lows);
+            sites.push(lora::Site { rank: RANK, a_start, t_start: low_start });
+            grads.push(lora_grad::Site {
+                rank: RANK,
+                scale: 2.0,
+                a_start,
+                b_start,
+                low_start,
+                cols,
+                dy_start: dys,
+            });
+            values = b_start + RANK * cols;
+            lows += RANK * m;
+            dys += m * cols;
+        }
+        let (x, adapter, gradient) =
+            (self.random(&[m, k])?, self.random(&[values])?, self.random(&[values])?);
+        let (low, d_low, dy) = (self.random(&[lows])?, self.random(&[lows])?, self.random(&[dys])?);
+        let outputs: Vec<String> = cols.iter().map(usize::to_string).collect();
+        let shape = format!("{m} x {k} -> {}, rank {RANK}", outputs.join(" + "));
+        let ranks = RANK * cols.len();
+        let of_a = (4 * ranks * k) as f64;
+        let cost = Cost { flops: (2 * m * ranks * k) as f64, bytes: bytes(&[&x, &low]) + of_a };
+        self.add("lora/down", shape.clone(), cost, &low, |rec| {
+            lora::down(rec, Input::plain(&x), &adapter, &low, &sites)
+        })?;
+        if !backward {
+            return Ok(());
+        }
+        let group = lora_grad::Group {
+            x: &x,
+            dy: &dy,
+            adapter: &adapter,
+            low: &low,
+            d_low: &d_low,
+            gradient: &gradient,
+            sites: &grads,
         };
-        let ((left, m, k), (right, _, n)) = (side(self, a)?, side(self, b)?);
-        let c = self.random(&[m, n])?;
-        let cost = Cost { flops: (2 * m * n * k) as f64, bytes: bytes(&[&left, &right, &c, &c]) };
-        let operand =
-            |turned, buffer| -> Operand<'_> { if turned { Transposed(buffer) } else { Plain(buffer) } };
-        let (left, right) = (operand(a.1, &left), operand(b.1, &right));
-        // beta is not 1, so that c stays finite however often this runs.
-        self.add("gemm/forward", format!("{m} x {k} x {n}, {what}"), cost, &c, |rec| {
-            gemm::forward(rec, left, right, &c, 1.0, 0.5)
-        })
+        let of_b = adapter.bytes() as f64 - of_a;
+        let cost = Cost { flops: (2 * RANK * dys) as f64, bytes: bytes(&[&dy, &d_low]) + of_b };
+        self.add("lora_grad/back", shape.clone(), cost, &d_low, |rec| lora_grad::back(rec, &group))?;
+        let moved = bytes(&[&x, &dy, &low, &d_low, &gradient, &gradient]);
+        let cost = Cost { flops: (2 * m * ranks * k + 2 * RANK * dys) as f64, bytes: moved };
+        self.add("lora_grad/gradients", shape, cost, &gradient, |rec| lora_grad::gradients(rec, &group))
     }
 
     /// Causal attention over `count` sequences of `len` tokens.
@@ -176,7 +211,10 @@ impl Maker<'_> {
         let (k, v) = (self.random(&cache)?, self.random(&cache)?);
         let cost =
             Cost { flops: (4 * rows * len * heads * head_dim) as f64, bytes: bytes(&[&k, &v, &q, &o]) };
-        let at = decode_attention::Rows { position: &position, live: &live, pages: &pages };
+        let parts = decode_attention_split::part_elements(shape_heads, rows, row_pages).max(1);
+        let parts = self.gpu.buffer("bench.parts", &[parts])?;
+        let at =
+            decode_attention::Rows { position: &position, live: &live, pages: &pages, parts: Some(&parts) };
         let shape = format!("{rows} rows of {len} tokens");
         self.add("decode_attention/forward", shape, cost, &o, |rec| {
             decode_attention::forward(rec, shape_heads, at, &q, &k, &v, &o)
@@ -267,7 +305,7 @@ pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Ca
             maker.matmul(format, &[1], mlp, hidden, false)?;
             maker.matmul(format, &[128], mlp, hidden, true)?;
         }
-        maker.gemm("x A^T", ([8, hidden], false), ([RANK, hidden], true))?;
+        maker.lora(128, hidden, &[mlp; 2], true)?;
         maker.attention(1, 64)?;
         maker.rows()?;
         return Ok(maker.cases);
@@ -280,19 +318,16 @@ pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Ca
         maker.matmul(format, &[512], hidden, hidden, true)?;
         maker.matmul(format, &[1, 8], vocab, hidden, false)?;
     }
-    let tokens = 128;
-    let (x, low) = ([tokens, hidden], [tokens, RANK]);
-    let (a, b) = ([RANK, hidden], [mlp, RANK]);
-    maker.gemm("x A^T", (x, false), (a, true))?;
-    maker.gemm("t B^T", (low, false), (b, true))?;
-    maker.gemm("dy B", ([tokens, mlp], false), (b, false))?;
-    maker.gemm("dy^T t", ([tokens, mlp], true), (low, false))?;
-    maker.gemm("dt^T x", (low, true), (x, false))?;
-    maker.gemm("dt A", (low, false), (a, false))?;
-    maker.gemm("x A^T", ([8, hidden], false), (a, true))?;
+    let Heads { heads, kv_heads, head_dim } = shape.heads;
+    let [q, kv] = [heads * head_dim, kv_heads * head_dim];
+    maker.lora(8, hidden, &[q, kv, kv], false)?;
+    maker.lora(128, hidden, &[q, kv, kv], true)?;
+    maker.lora(128, hidden, &[mlp; 2], true)?;
+    maker.lora(128, mlp, &[hidden], true)?;
     maker.attention(1, 128)?;
     maker.attention(4, 64)?;
     maker.decode_attention(8, 256)?;
+    maker.decode_attention(1, 2048)?;
     maker.rows()?;
     maker.sample(8)?;
     Ok(maker.cases)

@@ -110,8 +110,7 @@ impl Buffer {
     /// be more than a binding may see.
     pub(super) fn regions(gpu: &Gpu, label: &str, rows: usize, cols: &[usize]) -> Result<Vec<Self>> {
         let all = region_elements(rows, cols);
-        let limits = gpu.limits();
-        if (all * 4) as u64 > limits.max_buffer_size.min(limits.max_storage_buffer_binding_size) {
+        if (all * 4) as u64 > gpu.max_binding_bytes() {
             return cols.iter().map(|&cols| Self::new(gpu, label, &[rows, cols])).collect();
         }
         let whole = Self::new(gpu, label, &[all])?;

@@ -67,6 +67,7 @@ includes![
     "reduce_subgroups",
     "segments",
     "share",
+    "lora_sites",
     "weight_f32",
     "weight_f16",
     "weight_q8",

@@ -2,7 +2,7 @@
 //! Reference: tests/reference/decode_attention.rs.
 
 use super::attention::{HEAD_DIMS, Heads};
-use super::{GROUP, SHARED_NUMBERS, word};
+use super::{GROUP, SHARED_NUMBERS, decode_attention_split, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 
@@ -62,6 +62,8 @@ pub struct Rows<'a> {
     pub live: &'a Buffer,
     /// Page numbers `[rows, pages of a row]`.
     pub pages: &'a Buffer,
+    /// With room for [`decode_attention_split::part_elements`], a GPU may split the positions of a row over workgroups.
+    pub parts: Option<&'a Buffer>,
 }
 
 /// o `[rows, heads·head_dim]` from q of the same shape and the pages, which hold the new token already.
@@ -82,6 +84,11 @@ pub fn forward(
     let [places, _] = k_pages.matrix("decode_attention", "k_pages")?;
     k_pages.expect("decode_attention", "k_pages", &[places, heads.kv_heads * heads.head_dim])?;
     v_pages.expect("decode_attention", "v_pages", k_pages.shape())?;
+    let software = rec.gpu().is_software();
+    let splits = decode_attention_split::splits(heads, count, row_pages);
+    if let Some(parts) = rows.parts.filter(|_| splits > 1 && !software) {
+        return decode_attention_split::forward(rec, heads, rows, [q, k_pages, v_pages, o, parts], splits);
+    }
     let params = Params {
         rows: word(count),
         heads: word(heads.heads),
@@ -89,7 +96,7 @@ pub fn forward(
         row_pages: word(row_pages),
         scale: heads.scale(),
     };
-    let split = Split::new(rec.gpu().is_software(), heads.head_dim);
+    let split = Split::new(software, heads.head_dim);
     let arguments = [rows.position, rows.live, rows.pages, q, k_pages, v_pages, o];
     let groups = groups_for(count * heads.heads * split.share, split.group);
     rec.dispatch(&split.kernel, &split.variant(heads.head_dim), &params, &arguments, groups)

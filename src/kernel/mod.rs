@@ -39,12 +39,14 @@ macro_rules! kernel {
 pub mod adamw;
 pub mod attention;
 pub mod decode_attention;
+pub mod decode_attention_split;
 pub mod embed;
 pub mod gather;
-pub mod gemm;
 pub mod kv_write;
 pub mod log_softmax;
 pub mod lora;
+pub mod lora_grad;
+pub mod lora_grad_lanes;
 pub mod matmul;
 pub mod matmul_few;
 pub mod matmul_lanes;
@@ -75,12 +77,13 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         adamw::variants(),
         attention::variants(),
         decode_attention::variants(),
+        decode_attention_split::variants(),
         embed::variants(),
         gather::variants(),
-        gemm::variants(),
         kv_write::variants(),
         log_softmax::variants(),
         lora::variants(),
+        lora_grad::variants(),
         matmul::variants(),
         peak::variants(),
         rms_norm::variants(),

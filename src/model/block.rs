@@ -120,7 +120,7 @@ impl Activations {
     }
 
     /// Where A·x of a module begins in [`Activations::low`].
-    fn low_start(&self, module: Module) -> usize {
+    pub fn low_start(&self, module: Module) -> usize {
         self.low.as_ref().map_or(0, |low| module as usize * low.shape()[1])
     }
 
@@ -178,6 +178,11 @@ pub fn low_elements(tokens: usize, rank: usize) -> usize {
     (tokens * rank).next_multiple_of(VIEW_ALIGNMENT)
 }
 
+/// The sizes of a model's attention.
+pub fn heads(config: &ModelConfig) -> Heads {
+    Heads { heads: config.num_heads, kv_heads: config.num_kv_heads, head_dim: config.head_dim }
+}
+
 /// Keys and values of one layer in pages.
 #[derive(Debug, Clone)]
 pub struct LayerCache {
@@ -232,11 +237,7 @@ pub struct Block<'a> {
 impl<'a> Block<'a> {
     /// The sizes of attention.
     pub fn heads(&self) -> Heads {
-        Heads {
-            heads: self.config.num_heads,
-            kv_heads: self.config.num_kv_heads,
-            head_dim: self.config.head_dim,
-        }
+        heads(self.config)
     }
 
     /// The adapter of one module.

@@ -107,6 +107,8 @@ pub struct Pair {
     pub a_start: usize,
     /// `[outputs, rank]`
     pub b: Buffer,
+    /// First element of B in the flat buffer.
+    pub b_start: usize,
     /// Factor of B·A·x.
     pub scale: f32,
     /// Rank r.
@@ -132,6 +134,7 @@ impl Lora {
                 a: flat.view(site.a_start, &[site.rank, site.inputs])?,
                 a_start: site.a_start,
                 b: flat.view(site.b_start, &[site.outputs, site.rank])?,
+                b_start: site.b_start,
                 scale: site.scale,
                 rank: site.rank,
             });

@@ -12,13 +12,12 @@
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder, region_elements};
 use crate::kernel::attention::{self, Gradients};
-use crate::kernel::gemm::Operand::{Plain, Transposed};
 use crate::kernel::matmul::{Adapter, Input, Segment};
-use crate::kernel::{gather, gemm, log_softmax, matmul, rms_norm, rope, swiglu};
+use crate::kernel::{gather, log_softmax, lora_grad, matmul, rms_norm, rope, swiglu};
 use crate::model::Model;
 use crate::model::block::{Attend, Block, Positions, low_elements, low_of, regions};
 use crate::model::config::ModelConfig;
-use crate::model::lora::Lora;
+use crate::model::lora::{Lora, Pair};
 use crate::model::module::Module;
 use crate::model::packed::{Intermediates, PackedBuffers};
 use crate::model::weights::JOINED;
@@ -230,11 +229,20 @@ impl Backward<'_> {
         dys: &[&Buffer],
         dx: Option<&Buffer>,
     ) -> Result<()> {
+        self.adapters(rec, block, modules, x, dys)?;
+        let Some(dx) = dx else { return Ok(()) };
         let mut segments = Vec::with_capacity(modules.len());
         for (&module, dy) in modules.iter().zip(dys) {
-            segments.push(Segment::new(dy, self.adapter(rec, block, module, x, dy)?));
+            let adapter = match block.pair(module) {
+                // d_low has the scale already.
+                Some(Pair { a, rank, .. }) => {
+                    let low = low_of(&self.d.d_low, module, x.shape()[0], *rank)?;
+                    Some(Adapter { low, matrix: a.clone(), scale: 1.0 })
+                }
+                None => None,
+            };
+            segments.push(Segment::new(dy, adapter));
         }
-        let Some(dx) = dx else { return Ok(()) };
         if let Some(weight) = block.weights.joined(modules) {
             return matmul::backward_x_joined(rec, weight, &segments, dx, false);
         }
@@ -245,23 +253,44 @@ impl Backward<'_> {
         Ok(())
     }
 
-    /// Gradients of one module's adapter, and what it adds to dx.
-    fn adapter(
+    /// Gradients of the adapters of those of `modules` that have one, and for dx their dy·B: two dispatches where the memory
+    /// of the dys allows.
+    fn adapters(
         &self,
         rec: &mut Recorder<'_>,
         block: &Block<'_>,
-        module: Module,
+        modules: &[Module],
         x: &Buffer,
-        dy: &Buffer,
-    ) -> Result<Option<Adapter>> {
-        let pairs = (self.lora.pair(block.layer, module), self.grads.pair(block.layer, module));
-        let (Some(pair), Some(grad)) = pairs else { return Ok(None) };
-        let low = self.act.of(block.layer).0.low(module, pair.rank)?;
-        let d_low = low_of(&self.d.d_low, module, dy.shape()[0], pair.rank)?;
-        gemm::forward(rec, Plain(dy), Plain(&pair.b), &d_low, pair.scale, 0.0)?;
-        gemm::forward(rec, Transposed(dy), Plain(&low), &grad.b, pair.scale, 1.0)?;
-        gemm::forward(rec, Transposed(&d_low), Plain(x), &grad.a, 1.0, 1.0)?;
-        // d_low has the scale already.
-        Ok(Some(Adapter { low: d_low, matrix: pair.a.clone(), scale: 1.0 }))
+        dys: &[&Buffer],
+    ) -> Result<()> {
+        let act = self.act.of(block.layer).0;
+        let Some(low) = &act.low else { return Ok(()) };
+        let (mut sites, mut each) = (Vec::new(), Vec::new());
+        for (&module, &dy) in modules.iter().zip(dys) {
+            let Some(pair) = block.pair(module) else { continue };
+            sites.push(lora_grad::Site {
+                rank: pair.rank,
+                scale: pair.scale,
+                a_start: pair.a_start,
+                b_start: pair.b_start,
+                low_start: act.low_start(module),
+                cols: dy.shape()[1],
+                dy_start: 0,
+            });
+            each.push(dy);
+        }
+        let (adapter, gradient, d_low) = (self.lora.flat(), self.grads.flat(), &self.d.d_low);
+        let mut both = |dy: &Buffer, sites: &[lora_grad::Site]| {
+            let group = lora_grad::Group { x, dy, adapter, low, d_low, gradient, sites };
+            lora_grad::back(rec, &group)?;
+            lora_grad::gradients(rec, &group)
+        };
+        match Buffer::enclosing(&each) {
+            Some((dy, starts)) => {
+                sites.iter_mut().zip(starts).for_each(|(site, start)| site.dy_start = start);
+                both(&dy, &sites)
+            }
+            None => each.iter().zip(&sites).try_for_each(|(dy, site)| both(dy, std::slice::from_ref(site))),
+        }
     }
 }

@@ -11,6 +11,7 @@ mod reference;
 mod f16;
 mod gradients;
 mod mutation;
+mod room;
 mod sample_random;
 mod shapes;
 mod table;

@@ -3,7 +3,7 @@
 use stepladder::gpu::{Buffer, Gpu, Recorder};
 use stepladder::kernel::attention::{self, Heads, Saved};
 use stepladder::kernel::decode_attention::{self, Rows};
-use stepladder::kernel::gemm::{self, Operand};
+use stepladder::kernel::lora_grad::{self, Group, Site};
 use stepladder::kernel::matmul::{Adapter, Segment};
 use stepladder::kernel::sample::{self, State};
 use stepladder::kernel::weight::{Format, Weight};
@@ -50,12 +50,43 @@ fn row_kernels_refuse_wrong_shapes() {
     refused("log_softmax", "target", log_softmax::forward(rec, 3, &column, &x, &column, &column));
     refused("log_softmax", "entropy", log_softmax::forward(rec, 2, &column, &x, &column, &b(&[4])));
     refused("log_softmax", "coefficient", log_softmax::backward(rec, 2, &column, &b(&[4]), &x));
-    let c = b(&[3, 3]);
-    refused("gemm", "b", gemm::forward(rec, Operand::Plain(&x), Operand::Plain(&x), &c, 1.0, 0.0));
-    refused("gemm", "c", gemm::forward(rec, Operand::Transposed(&x), Operand::Plain(&x), &c, 1.0, 0.0));
     let state = adamw::State::new(gpu, 24).unwrap();
     refused("adamw", "g", adamw::step(rec, &b(&[24]), &b(&[23]), &state));
     refused("adamw", "m", adamw::step(rec, &b(&[23]), &b(&[23]), &state));
+}
+
+#[test]
+fn gradients_of_lora_refuse_what_does_not_lie_in_its_buffer() {
+    let gpu = common::gpu();
+    let rec = &mut Recorder::new(gpu);
+    let b = |shape: &[usize]| buffer(gpu, shape);
+    let (x, dy, values, low) = (b(&[3, 8]), b(&[40]), b(&[128]), b(&[70]));
+    // A has 16 elements, B 24, x·Aᵀ 6, dy 36.
+    let site = Site { rank: 2, scale: 1.0, a_start: 0, b_start: 64, low_start: 64, cols: 12, dy_start: 4 };
+    fn group<'a>([x, dy, values, low]: [&'a Buffer; 4], sites: &'a [Site]) -> Group<'a> {
+        Group { x, dy, adapter: values, low, d_low: low, gradient: values, sites }
+    }
+    let all = [&x, &dy, &values, &low];
+    let mut both = |group: Group<'_>| {
+        refused("lora_grad", "sites", lora_grad::back(rec, &group));
+        refused("lora_grad", "sites", lora_grad::gradients(rec, &group));
+    };
+    both(group(all, &[]));
+    both(group(all, &[site; 4]));
+    for wrong in [
+        Site { a_start: 113, ..site },
+        Site { b_start: 105, ..site },
+        Site { low_start: 65, ..site },
+        Site { dy_start: 8, ..site },
+        Site { dy_start: 2, ..site },
+        Site { cols: 10, ..site },
+        Site { rank: 3, ..site },
+    ] {
+        both(group(all, &[site, wrong]));
+    }
+    both(Group { gradient: &low, ..group(all, &[site]) });
+    both(Group { d_low: &values, ..group(all, &[site]) });
+    both(Group { x: &b(&[3, 6]), ..group(all, &[site]) });
 }
 
 #[test]
@@ -109,7 +140,7 @@ fn attention_kernels_refuse_wrong_shapes() {
     refused("attention", "heads", attention::forward(rec, Heads { kv_heads: 3, ..HEADS }, &span, saved));
 
     let (column, pages, places) = (b(&[5]), b(&[5, 2]), b(&[160, 16]));
-    let rows = Rows { position: &column, live: &column, pages: &pages };
+    let rows = Rows { position: &column, live: &column, pages: &pages, parts: None };
     let mut decode = |rows, k: &Buffer, v: &Buffer| decode_attention::forward(rec, HEADS, rows, &q, k, v, &q);
     refused("decode_attention", "live", decode(Rows { live: &pages, ..rows }, &places, &places));
     refused("decode_attention", "k_pages", decode(rows, &q, &places));

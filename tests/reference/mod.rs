@@ -5,12 +5,14 @@
 pub mod adamw;
 pub mod attention;
 pub mod decode_attention;
+pub mod decode_attention_split;
 pub mod embed;
 pub mod gather;
-pub mod gemm;
 pub mod kv_write;
 pub mod log_softmax;
 pub mod lora;
+pub mod lora_grad;
+pub mod lora_grad_lanes;
 pub mod matmul;
 pub mod matmul_few;
 pub mod matmul_lanes;

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::super::block::{Activations, Attend, LayerCache, Positions};
+use super::super::block::{Activations, Attend, LayerCache, Positions, heads};
 use super::super::lora::Lora;
 use super::super::{Model, index32};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Pending, Plan, Recorder};
 use crate::kernel::decode_attention::{PAGE, Rows};
+use crate::kernel::decode_attention_split::part_elements;
 use crate::kernel::matmul::{Input, Segment};
 use crate::kernel::rms_norm::Norm;
 use crate::kernel::sample::{self, Settings, State};
@@ -32,7 +33,10 @@ pub(super) struct Batch {
     hidden: Buffer,
     normed: Buffer,
     logits: Buffer,
-    plans: HashMap<usize, Plan>,
+    /// What the splits of long rows leave for each other.
+    parts: Option<Buffer>,
+    /// By number of rows, and whether these may be split.
+    plans: HashMap<(usize, bool), Plan>,
 }
 
 /// A state's first rows.
@@ -77,6 +81,10 @@ impl Batch {
             hidden: gpu.buffer("hidden", &[rows, config.hidden_size])?,
             normed: gpu.buffer("normed", &[rows, config.hidden_size])?,
             logits: gpu.buffer("logits", &[rows, config.vocab_size])?,
+            parts: match part_elements(heads(config), rows, row_pages) {
+                0 => None,
+                elements => Some(gpu.buffer("attention_parts", &[elements])?),
+            },
             plans: HashMap::new(),
         })
     }
@@ -114,26 +122,35 @@ impl Batch {
         gpu.write(pair, row * 2, &[index32(row), place])
     }
 
-    /// Submits `steps` steps of the first `rows` rows.
+    /// Submits `steps` steps of the first `rows` rows. `long`: whether these requests need long rows. The room that
+    /// earlier ones left does not count, so that the same requests give the same bits.
     pub(super) fn run(
         &mut self,
         model: &Model,
         cache: &[LayerCache],
         lora: Option<&Lora>,
-        rows: usize,
+        (rows, long): (usize, bool),
         steps: usize,
     ) -> Result<()> {
-        if !self.plans.contains_key(&rows) {
-            let plan = self.record(model, cache, lora, rows)?;
-            self.plans.insert(rows, plan);
+        let key = (rows, long);
+        if !self.plans.contains_key(&key) {
+            let plan = self.record(model, cache, lora, rows, long)?;
+            self.plans.insert(key, plan);
         }
-        match self.plans.get(&rows) {
+        match self.plans.get(&key) {
             Some(plan) => model.gpu().run_repeated(plan, steps),
             None => Ok(()),
         }
     }
 
-    fn record(&self, model: &Model, cache: &[LayerCache], lora: Option<&Lora>, rows: usize) -> Result<Plan> {
+    fn record(
+        &self,
+        model: &Model,
+        cache: &[LayerCache],
+        lora: Option<&Lora>,
+        rows: usize,
+        long: bool,
+    ) -> Result<Plan> {
         let (gpu, weights) = (model.gpu(), model.weights());
         let state = first(&self.state, rows)?;
         let act = self.act.first(rows)?;
@@ -142,7 +159,8 @@ impl Batch {
         let mut rec = Recorder::new(gpu);
         embed::forward(&mut rec, &weights.embedding, &state.token, &hidden)?;
         let positions = Positions { position: &state.position, table: model.rope_table() };
-        let places = Rows { position: &state.position, live: &state.live, pages: &state.pages };
+        let parts = self.parts.as_ref().filter(|_| long);
+        let places = Rows { position: &state.position, live: &state.live, pages: &state.pages, parts };
         for (layer, cache) in cache.iter().enumerate() {
             let attend = Attend::Cached { rows: places, pair: &state.pair, cache };
             model.block(layer, lora).forward(&mut rec, &hidden, &act, positions, attend, None)?;

@@ -27,6 +27,7 @@ use super::lora::Lora;
 use super::{Model, index32};
 use crate::gpu::{Gpu, Pending};
 use crate::kernel::decode_attention::PAGE;
+use crate::kernel::decode_attention_split::is_long;
 use crate::kernel::sample::{MAX_STOPS, Settings};
 use crate::{Error, Result};
 
@@ -172,6 +173,8 @@ pub struct Generator {
     cache: Vec<LayerCache>,
     pages: Pages,
     batch: Option<Batch>,
+    /// Whether the rows of the requests at hand are long.
+    long: bool,
     prefill: Prefill,
     prefilled_tokens: u64,
 }
@@ -188,6 +191,7 @@ impl Generator {
             cache: Vec::new(),
             pages: Pages::default(),
             batch: None,
+            long: false,
             prefill: Prefill::default(),
             prefilled_tokens: 0,
         }
@@ -217,6 +221,7 @@ impl Generator {
             .collect();
         let Sizes { rows, row_pages, capacity, pages: needed, .. } =
             Sizes::new(&lengths, self.max_rows, self.model.context(), prefix);
+        self.long = is_long(row_pages);
         let (had_rows, had_pages, had_capacity) = self
             .batch
             .as_ref()
@@ -314,7 +319,8 @@ impl Generator {
                 rows = compact(gpu, &batch, rows, active, results, block)?;
             }
             if live > 0 && (!shrink || reads.is_empty()) {
-                batch.run(&model, &self.cache, self.lora.as_ref(), active, block_steps(gpu))?;
+                let shape = (active, self.long);
+                batch.run(&model, &self.cache, self.lora.as_ref(), shape, block_steps(gpu))?;
                 reads.push_back((block, batch.read_later(gpu, active)?));
                 block += 1;
             }

@@ -211,7 +211,8 @@ fn record(
     for (layer, cache) in cache.iter().enumerate() {
         let attend = match arena.tables.as_ref().filter(|_| extends) {
             Some(Tables { live, pages }) => Attend::Cached {
-                rows: Rows { position: &arena.position, live, pages },
+                // A row for each token of the prompts: enough of them without splits.
+                rows: Rows { position: &arena.position, live, pages, parts: None },
                 pair: &arena.pair,
                 cache,
             },

@@ -1,10 +1,11 @@
 //! How much memory a batch of requests takes.
 
-use super::super::block::Activations;
+use super::super::block::{Activations, heads};
 use super::super::config::ModelConfig;
 use super::super::packed::bucket;
 use super::prefill::PACK_TOKENS;
 use crate::kernel::decode_attention::PAGE;
+use crate::kernel::decode_attention_split::part_elements;
 
 /// The lengths of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,7 @@ impl Sizes {
         // Token, position, span (2), as many (token, place) pairs; of tokens after a prefix the page table and `live`.
         let prefill = bucket(self.prefill.max(1));
         4 * self.rows as u64 * row as u64
+            + 4 * part_elements(heads(config), self.rows, self.row_pages) as u64
             + Activations::bytes(config, self.rows, rank)
             + 4 * prefill as u64 * (7 + self.row_pages + config.hidden_size) as u64
             + Activations::bytes(config, prefill, rank)
@@ -84,7 +86,8 @@ impl Sizes {
     pub fn largest_buffer(&self, config: &ModelConfig) -> u64 {
         let logits = 4 * self.rows as u64 * config.vocab_size as u64;
         let prefill = 4 * bucket(self.prefill.max(1)) as u64 * config.intermediate_size as u64;
-        self.layer_bytes(config).max(logits).max(prefill)
+        let parts = 4 * part_elements(heads(config), self.rows, self.row_pages) as u64;
+        self.layer_bytes(config).max(logits).max(prefill).max(parts)
     }
 
     /// Bytes of the keys, or of the values, of one layer.

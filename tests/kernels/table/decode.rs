@@ -2,6 +2,7 @@
 
 use stepladder::kernel::attention::Heads;
 use stepladder::kernel::decode_attention::{self, PAGE, Rows};
+use stepladder::kernel::decode_attention_split::{part_elements, splits};
 use stepladder::kernel::{NONE, kv_write};
 
 use super::case::{Case, UNWRITTEN};
@@ -43,18 +44,39 @@ pub(crate) fn decode_attention() -> Vec<Case> {
     let mut cases = Vec::new();
     for (heads, kv_heads, head_dim) in [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128)] {
         for rows in [1, 3, 9] {
-            cases.push(decode(&mut random, Heads { heads, kv_heads, head_dim }, rows));
+            cases.push(decode(&mut random, Heads { heads, kv_heads, head_dim }, rows, 3));
         }
     }
     cases
 }
 
-fn decode(random: &mut Random, heads: Heads, rows: usize) -> Case {
-    let mut case = Case::new(format!("{heads:?}, {rows} rows"));
-    let row_pages = 3;
-    // The first token, both sides of a page's end, the last place of all.
-    let position: Vec<u32> =
-        (0..rows).map(|row| [0, PAGE - 1, PAGE, row_pages * PAGE - 1, 20][row % 5] as u32).collect();
+/// Rows with so much room that a GPU splits them, in more than one tile of positions a split too.
+pub(crate) fn decode_attention_split() -> Vec<Case> {
+    let mut random = Random::new(15);
+    let mut cases = Vec::new();
+    // The last two are served by two workgroups for each key head, and leave threads of a workgroup without a column.
+    for (heads, kv_heads, head_dim) in
+        [(9, 3, 64), (14, 2, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (12, 1, 128), (8, 2, 24)]
+    {
+        let heads = Heads { heads, kv_heads, head_dim };
+        for rows in [1, 3, 9] {
+            assert!(splits(heads, rows, 36) > 1);
+            cases.push(decode(&mut random, heads, rows, 36));
+        }
+    }
+    let (heads, tiles) = (Heads { heads: 4, kv_heads: 4, head_dim: 16 }, 200 * PAGE / 64);
+    assert!(splits(heads, 7, 200) < tiles / 2);
+    cases.push(decode(&mut random, heads, 7, 200));
+    cases
+}
+
+fn decode(random: &mut Random, heads: Heads, rows: usize, row_pages: usize) -> Case {
+    let mut case = Case::new(format!("{heads:?}, {rows} rows of {row_pages} pages"));
+    // Both sides of a page's end, the last place of all, the first token, somewhere; where there is room for it both sides of a
+    // tile's end and of the end of two.
+    let last = row_pages * PAGE - 1;
+    let places = [PAGE - 1, last, PAGE, 0, 20, 63, 64, 127, 128].map(|position| position.min(last));
+    let position: Vec<u32> = (0..rows).map(|row| places[(row + rows) % places.len()] as u32).collect();
     let live: Vec<u32> = (0..rows).map(|row| u32::from(row % 4 != 2)).collect();
     let pages = random.permutation(rows * row_pages);
     let (cols, kv_cols) = (heads.heads * heads.head_dim, heads.kv_heads * heads.head_dim);
@@ -78,17 +100,13 @@ fn decode(random: &mut Random, heads: Heads, rows: usize) -> Case {
         page: PAGE,
     };
     let mut wants = Vec::new();
+    let (wide_k, wide_v) = (wide(&k), wide(&v));
     for row in (0..rows).filter(|row| live[*row] != 0) {
         let row_q = wide(&q[row * cols..][..cols]);
         let row_page = &pages[row * row_pages..][..row_pages];
         let position = position[row] as usize;
-        let o = reference::decode_attention::forward_row(
-            layout,
-            position,
-            row_page,
-            &row_q,
-            &wide(&k),
-            &wide(&v),
+        let o = reference::decode_attention_split::forward_row(
+            layout, position, row_page, &row_q, &wide_k, &wide_v,
         );
         wants.push((row, o, position + 1));
     }
@@ -98,8 +116,9 @@ fn decode(random: &mut Random, heads: Heads, rows: usize) -> Case {
     let q = case.input(&[rows, cols], &q);
     let [k, v] = [k, v].map(|data| case.input(&[places, kv_cols], &data));
     let o = case.output(&[rows, cols]);
+    let parts = case.output(&[part_elements(heads, rows, row_pages).max(1)]);
     case.record(move |rec, b| {
-        let rows = Rows { position: &b[position], live: &b[live], pages: &b[pages] };
+        let rows = Rows { position: &b[position], live: &b[live], pages: &b[pages], parts: Some(&b[parts]) };
         decode_attention::forward(rec, heads, rows, &b[q], &b[k], &b[v], &b[o])
     });
     for (row, want, terms) in wants {

@@ -1,56 +1,10 @@
-//! Kernels of LoRA and its optimizer.
+//! The optimizer.
 
 use stepladder::kernel::adamw::{self, Hyper};
-use stepladder::kernel::gemm::{self, Operand};
 
 use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference;
-
-/// (m, n, k): rank-sized dimensions on every side, no multiples of the tile, one of everything, and one with so many results
-/// that a GPU needs no help with them.
-const SIZES: [(usize, usize, usize); 8] =
-    [(1, 1, 1), (3, 8, 72), (8, 3, 65), (7, 9, 5), (65, 16, 8), (16, 72, 9), (5, 66, 32), (514, 513, 2)];
-
-pub(crate) fn gemm() -> Vec<Case> {
-    let mut random = Random::new(9);
-    let mut cases = Vec::new();
-    for (m, n, k) in SIZES {
-        for transposed in [[false, false], [true, false], [false, true], [true, true]] {
-            for (alpha, beta) in [(1.0, 0.0), (0.5, 1.0), (2.0, -0.25)] {
-                cases.push(product(&mut random, [m, n, k], transposed, alpha, beta));
-            }
-        }
-    }
-    cases
-}
-
-fn product(random: &mut Random, size: [usize; 3], transposed: [bool; 2], alpha: f32, beta: f32) -> Case {
-    let [m, n, k] = size;
-    let mut case =
-        Case::new(format!("m {m} n {n} k {k} transposed {transposed:?} alpha {alpha} beta {beta}"));
-    let (a, b, old) = (random.normal(m * k), random.normal(k * n), random.normal(m * n));
-    // The reference takes plain matrices.
-    let plain = |data: &[f32], stored_cols: usize, transposed: bool| {
-        if transposed { reference::gemm::transpose(stored_cols, &wide(data)) } else { wide(data) }
-    };
-    let (plain_a, plain_b) = (plain(&a, m, transposed[0]), plain(&b, k, transposed[1]));
-    let (wide_alpha, wide_beta) = (f64::from(alpha), f64::from(beta));
-    let want = reference::gemm::forward(m, n, k, &plain_a, &plain_b, &wide(&old), wide_alpha, wide_beta);
-    let a = case.input(&if transposed[0] { [k, m] } else { [m, k] }, &a);
-    let b = case.input(&if transposed[1] { [n, k] } else { [k, n] }, &b);
-    // With beta 0 c holds NaN, which must not come through.
-    let c = if beta == 0.0 { case.output(&[m, n]) } else { case.input(&[m, n], &old) };
-    case.record(move |rec, buffers| {
-        let operand = |index: usize, transposed| match transposed {
-            true => Operand::Transposed(&buffers[index]),
-            false => Operand::Plain(&buffers[index]),
-        };
-        gemm::forward(rec, operand(a, transposed[0]), operand(b, transposed[1]), &buffers[c], alpha, beta)
-    });
-    case.near(c, want, Policy::of(Dtype::F32, k + 1).at_least((k as f64).sqrt()));
-    case
-}
 
 const HYPER: Hyper = Hyper {
     learning_rate: 1e-2,
