@@ -2,7 +2,8 @@
 //   down  t_s[i,r] = Σ_l x[i,l] · A_s[r,l],   s < 3,  r < rank_s
 // A_s [rank_s, k] begins at element a_s of `a`, t_s [m, rank_s] at element t_s of `t`; the columns of all t_s are counted on.
 // Grid: down: a thread owns TM rows and TN columns. down_shared: a workgroup does; its threads share out l, so that
-// neighbours read neighbouring numbers, and add up in a fixed order. Reference: tests/reference/lora.rs
+// neighbours read neighbouring numbers, and add up in a fixed order. An import says what x is (input_plain; input_normed: the
+// input's RMSNorm, only in down_shared). Reference: tests/reference/lora.rs
 //! use grid
 //! use share
 struct Params {
@@ -10,6 +11,7 @@ struct Params {
     rank0: u32, rank1: u32, rank2: u32,
     a0: u32, a1: u32, a2: u32,
     t0: u32, t1: u32, t2: u32,
+    eps: f32,   // of an input's norm
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;   // [m, k / 4]
@@ -83,7 +85,7 @@ fn down_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
             weight[j] = a[starts[j] + l];
         }
         for (var i = 0u; i < TM; i++) { // unroll
-            let input = x[min(row + i, p.m - 1u) * k4 + l];
+            let input = taken(x[min(row + i, p.m - 1u) * k4 + l], l, i);
             for (var j = 0u; j < TN; j++) { // unroll
                 sum[i * TN + j] += dot(input, weight[j]);
             }
@@ -94,7 +96,7 @@ fn down_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
             parts[(i * TN + j) * WG + thread] = sum[i * TN + j];
         }
     }
-    let total = shared_sum(thread);
+    let total = scaled(shared_sum(thread), thread);
     let i = thread / TN;
     let j = thread % TN;
     if i >= TM || row + i >= p.m || col + j >= columns() { return; } // guard, no barrier follows

@@ -1,17 +1,14 @@
 // Products with a weight matrix W [n, k] that is stored row by row in some format (f32, f16, 8-bit, 4-bit).
-//   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]  + LoRA  (+ what y held, if `accumulate`)
-//   forward_few the same for a few rows
+//   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]  + LoRA + bias  (+ what y held, if `accumulate`)
 //   backward_x  dx[i,l] = Σ_j dy[i,j] · W[j,l]  + LoRA  (+ what dx held, if `accumulate`)
 // W may be rows `row0 ..` of a larger matrix, and y several matrices: see segments.wgsl.
 // Grid: a thread owns TM rows of the output and TN columns (forward) or TN times 8 neighbouring columns (backward_x).
-// Register tiles without workgroup memory; W is decoded once for TM rows. In forward_few a workgroup owns such a tile: its
-// threads share out k, so that neighbours read neighbouring weights, and add up in a fixed order.
+// Register tiles without workgroup memory; W is decoded once for TM rows.
 // Products end as an import says (adapted: with LoRA's second half; plain). The forward ones multiply as another says
 // (product_f32, product_f16). backward_x is always f32: gradients span more powers of two than f16 has, and the small ones
 // would be lost. Reference: tests/reference/matmul.rs
 //! use grid
 //! use segments
-//! use share
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;   // [m, k / 4]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;   // what `y_at` counts in
 @group(0) @binding(5) var<storage, read> dy: array<f32>;   // what `y_at` counts in
@@ -55,43 +52,6 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
             }
         }
     }
-}
-
-@compute @workgroup_size(WG)
-fn forward_few(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-               @builtin(local_invocation_index) thread: u32) {
-    let tiles = (p.n + TN - 1u) / TN;
-    let index = group_index(group, groups);
-    let col = (index % tiles) * TN;
-    let row = (index / tiles) * TM;
-    if row >= p.m { return; } // guard, the same for the whole workgroup
-    let last = p.n - 1u;
-    let k4 = p.k / 4u;
-    var sum: array<f32, TM * TN>;
-    for (var l = thread; l < p.k / 8u; l += WG) {
-        var weight = array<Weight8, TN>();
-        for (var j = 0u; j < TN; j++) { // unroll
-            weight[j] = weight8(p.first + min(col + j, last), l, p.k);
-        }
-        for (var i = 0u; i < TM; i++) { // unroll
-            let at = min(row + i, p.m - 1u) * k4 + l * 2u;
-            let input = input8(x[at], x[at + 1u]);
-            for (var j = 0u; j < TN; j++) { // unroll
-                sum[i * TN + j] += product8(input, weight[j]);
-            }
-        }
-    }
-    for (var i = 0u; i < TM; i++) { // unroll
-        for (var j = 0u; j < TN; j++) { // unroll
-            parts[(i * TN + j) * WG + thread] = sum[i * TN + j];
-        }
-    }
-    let total = shared_sum(thread);
-    let j = thread % TN;
-    if thread >= TM * TN || row + thread / TN >= p.m || col + j >= p.n { return; } // guard, no barrier follows
-    let i = thread / TN;
-    let at = y_index(row + i, col + j);
-    y[at] = total + adapted(row + i, col + j) + bias_of(col + j) + select(0.0, y[at], p.accumulate != 0u);
 }
 
 @compute @workgroup_size(WG)

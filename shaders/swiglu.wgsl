@@ -3,6 +3,7 @@
 //   backward  dg = dy·u·σ(g)·(1 + g·σ(−g)),   du = dy·silu(g)
 // Grid: a thread owns one element. Reference: tests/reference/swiglu.rs
 //! use grid
+//! use sigmoid
 struct Params { len: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> g: array<f32>;   // [len]
@@ -11,11 +12,6 @@ struct Params { len: u32 }
 @group(0) @binding(4) var<storage, read> dy: array<f32>;   // [len]
 @group(0) @binding(5) var<storage, read_write> dg: array<f32>;   // [len]
 @group(0) @binding(6) var<storage, read_write> du: array<f32>;   // [len]
-
-// The exponent is bounded because shader compilers may assume that infinity does not occur.
-fn sigmoid(x: f32) -> f32 {
-    return 1.0 / (1.0 + exp(min(-x, 80.0)));
-}
 
 @compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,

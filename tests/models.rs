@@ -6,6 +6,7 @@ mod fixture_models;
 use fixture_models::checks::{self, max_error};
 use fixture_models::{
     Expected, FAMILIES, adapter_file, f16_gpu, folder, limited_gpu, load, load_on, source, trainer,
+    variants_for_gpus,
 };
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -64,6 +65,18 @@ fn default_limits_give_the_same_model() {
         let file = adapter_file(&model, &folder(name).join("adapter"));
         let mut trainer = trainer(&model, &file, 512);
         block_on(checks::loss(&mut trainer, &expected, name)).unwrap();
+    }
+}
+
+/// Decoding takes other paths there: norms within products, SwiGLU at their end.
+#[test]
+fn variants_for_gpus_give_the_same_model() {
+    let gpu = variants_for_gpus();
+    for name in FAMILIES {
+        let model = load_on(gpu.clone(), name, &mut source(name), None);
+        block_on(checks::logprobs(&model, name)).unwrap();
+        block_on(checks::gradients(&model, name, 512)).unwrap();
+        block_on(checks::greedy(&model, name)).unwrap();
     }
 }
 

@@ -45,9 +45,9 @@ fn taken(gpu: &Gpu, work: impl FnOnce()) -> Taken {
 }
 
 /// The first time plans and buffers are made, the second time shows what the work itself takes.
-fn measure(model: &str) -> BTreeMap<String, Taken> {
+fn measure(model: &str, software: bool) -> BTreeMap<String, Taken> {
     let mut opened = open(folder(model).to_str().unwrap()).unwrap();
-    let options = GpuOptions { as_software: Some(true), ..GpuOptions::default() };
+    let options = GpuOptions { as_software: Some(software), ..GpuOptions::default() };
     let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
     let config = opened.config.clone();
     let model =
@@ -86,16 +86,21 @@ fn measure(model: &str) -> BTreeMap<String, Taken> {
 
 #[test]
 fn the_same_work_takes_what_it_took() {
-    let found: BTreeMap<&str, _> = ["llama", "qwen3"].map(|model| (model, measure(model))).into();
+    let found: BTreeMap<String, _> = [("llama", true), ("llama", false), ("qwen3", true), ("qwen3", false)]
+        .map(|(model, software)| {
+            let kind = if software { "software" } else { "a GPU" };
+            (format!("{model}, as on {kind}"), measure(model, software))
+        })
+        .into();
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(FILE, serde_json::to_string_pretty(&found).unwrap() + "\n").unwrap();
     }
     let text = std::fs::read_to_string(FILE).unwrap();
     let known: BTreeMap<String, BTreeMap<String, Taken>> = serde_json::from_str(&text).unwrap();
     for (model, works) in &found {
-        assert_eq!(works.len(), known[*model].len(), "{model}");
+        assert_eq!(works.len(), known[model].len(), "{model}");
         for (name, taken) in works {
-            assert_eq!(taken, &known[*model][name], "{model}: {name} (left: now, right: committed)");
+            assert_eq!(taken, &known[model][name], "{model}: {name} (left: now, right: committed)");
         }
         // Buffers of a new shape are made once.
         let again = |name: &str| works[&format!("{name}, again")].allocations;

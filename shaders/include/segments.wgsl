@@ -10,6 +10,7 @@ struct Params {
     rank: vec4<u32>,        // 0 where there is no adapter
     scale: vec4<f32>,
     m: u32, n: u32, k: u32, row0: u32, first: u32, accumulate: u32, biased: u32,
+    eps: f32,               // of an input's norm
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(7) var<storage, read> bias: array<f32>;   // what `bias_at` counts in

@@ -6,6 +6,7 @@ use super::{Options, What};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder};
 use crate::kernel::attention::{self, Gradients, Heads, Saved};
+use crate::kernel::matmul::Input;
 use crate::kernel::sample::{self, Settings, State};
 use crate::kernel::weight::{Format, Weight};
 use crate::kernel::{
@@ -135,7 +136,9 @@ impl Maker<'_> {
         let ranks = RANK * cols.len();
         let of_a = (4 * ranks * k) as f64;
         let cost = Cost { flops: (2 * m * ranks * k) as f64, bytes: bytes(&[&x, &low]) + of_a };
-        self.add("lora/down", shape.clone(), cost, &low, |rec| lora::down(rec, &x, &adapter, &low, &sites))?;
+        self.add("lora/down", shape.clone(), cost, &low, |rec| {
+            lora::down(rec, Input::plain(&x), &adapter, &low, &sites)
+        })?;
         if !backward {
             return Ok(());
         }

@@ -78,6 +78,11 @@ includes![
     "plain",
     "adapted",
     "adapted_lanes",
+    "input_plain",
+    "input_normed",
+    "few_output",
+    "few_swiglu",
+    "sigmoid",
     "random"
 ];
 

@@ -1,6 +1,7 @@
 //! The first half of LoRA for all modules that read the same input. Shader: shaders/lora.wgsl.
 //! Reference: tests/reference/lora.rs. The second half is [`super::matmul::Adapter`].
 
+use super::matmul::Input;
 use super::{GROUP, word};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 use crate::{Error, Result};
@@ -11,11 +12,13 @@ params! {
         rank0: u32, rank1: u32, rank2: u32,
         a0: u32, a1: u32, a2: u32,
         t0: u32, t1: u32, t2: u32,
+        eps: f32,
     }
 }
 
 const DOWN: Kernel = kernel!("lora", "down", Params, ["x", "a", "t"]);
 const DOWN_SHARED: Kernel = kernel!("lora", "down_shared", Params, ["x", "a", "t"]);
+const DOWN_NORMED: Kernel = Kernel { bindings: &["x", "a", "t", "norm"], ..DOWN_SHARED };
 
 /// Most modules that read the same input: queries, keys, values.
 pub const MAX_SITES: usize = 3;
@@ -44,25 +47,31 @@ struct Tile {
 }
 
 impl Tile {
-    fn new(software: bool, m: usize) -> Self {
+    fn new(software: bool, normed: bool, m: usize) -> Self {
         let rows = |most: usize| 1 << m.clamp(1, most).ilog2();
-        match software {
-            true => Self { kernel: DOWN, group: 8, rows: rows(8), cols: 4, share: 1 },
-            false => {
-                let group = GROUP as usize;
-                Self { kernel: DOWN_SHARED, group, rows: rows(4), cols: 4, share: group }
-            }
+        if software && !normed {
+            return Self { kernel: DOWN, group: 8, rows: rows(8), cols: 4, share: 1 };
         }
+        let group = GROUP as usize;
+        let kernel = if normed { DOWN_NORMED } else { DOWN_SHARED };
+        Self { kernel, group, rows: rows(4), cols: 4, share: group }
     }
 
     fn variant(self) -> Variant {
-        let Self { group, rows, cols, .. } = self;
-        Variant::constants(&[("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))])
+        let Self { kernel, group, rows, cols, .. } = self;
+        let normed = kernel.bindings == DOWN_NORMED.bindings;
+        Variant::constants(&[("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))]).import(if normed {
+            "input_normed"
+        } else {
+            "input_plain"
+        })
     }
 }
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    let tiles = [1, 2, 4, 8].into_iter().flat_map(|m| [Tile::new(true, m), Tile::new(false, m)]);
+    let kinds = [(true, false), (false, false), (false, true)];
+    let tiles =
+        [1, 2, 4, 8].into_iter().flat_map(|m| kinds.map(|(software, normed)| Tile::new(software, normed, m)));
     let mut variants: Vec<(Kernel, Variant)> = Vec::new();
     for tile in tiles {
         let variant = tile.variant();
@@ -73,13 +82,13 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     variants
 }
 
-/// t of every site = x `[m, k]` · Aᵀ. `adapter` and `low` are the buffers that the sites' starts count in.
+/// t of every site = x `[m, k]` · Aᵀ, x normalised on the way if there is a norm. `adapter` and `low` are the buffers that the sites' starts count in.
 ///
 /// # Errors
 /// [`Error::Shape`] for no site or more than [`MAX_SITES`], and where a matrix does not lie within its buffer.
 pub fn down(
     rec: &mut Recorder<'_>,
-    x: &Buffer,
+    Input { x, norm }: Input<'_>,
     adapter: &Buffer,
     low: &Buffer,
     sites: &[Site],
@@ -112,12 +121,18 @@ pub fn down(
         t0: word(first.t_start),
         t1: word(second.t_start),
         t2: word(third.t_start),
+        eps: norm.map_or(0.0, |norm| norm.eps),
     };
+    if let Some(norm) = &norm {
+        norm.weight.expect("lora", "norm", &[k])?;
+    }
     let columns: usize = sites.iter().map(|site| site.rank).sum();
-    let tile = Tile::new(rec.gpu().is_software(), m);
+    let tile = Tile::new(rec.gpu().is_software(), norm.is_some(), m);
     let tiles = m.div_ceil(tile.rows) * columns.div_ceil(tile.cols);
     let groups = groups_for(tiles * tile.share, tile.group);
-    rec.dispatch(&tile.kernel, &tile.variant(), &params, &[x, adapter, low], groups)?;
+    let mut arguments = vec![x, adapter, low];
+    arguments.extend(norm.map(|norm| norm.weight));
+    rec.dispatch(&tile.kernel, &tile.variant(), &params, &arguments, groups)?;
     rec.flops(2 * m * columns * k);
     Ok(())
 }

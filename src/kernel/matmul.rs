@@ -1,27 +1,44 @@
 //! Products with a stored weight matrix. Shader: shaders/matmul.wgsl. Reference: tests/reference/matmul.rs.
 
+use super::matmul_few::MOST_ROWS;
+use super::rms_norm::Norm;
 pub use super::segment::{Adapter, Segment};
 use super::segment::{Joined, Params, Side};
 use super::weight::{Format, Part, Weight};
-use super::{GROUP, SHARED_NUMBERS, matmul_lanes, matmul_tiled, word};
+use super::{GROUP, matmul_few, matmul_lanes, matmul_tiled, word};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Kernel, Recorder, Variant, groups_for};
 
 const FORWARD: Kernel = kernel!("matmul", "forward", Params, ["w", "w_scale", "x", "y", "bias"]);
-const FORWARD_FEW: Kernel = kernel!("matmul", "forward_few", Params, ["w", "w_scale", "x", "y", "bias"]);
 const BACKWARD_X: Kernel = kernel!("matmul", "backward_x", Params, ["w", "w_scale", "dy", "dx"]);
 
-/// The same kernel with an adapter's two bindings more.
-fn with_adapter(kernel: &Kernel) -> Kernel {
-    let bindings: &[_] = match kernel.entry == BACKWARD_X.entry {
-        true => &["w", "w_scale", "dy", "dx", "low", "a"],
-        false => &["w", "w_scale", "x", "y", "bias", "low", "b"],
+/// What a product reads besides W.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// `[m, k]`
+    pub x: &'a Buffer,
+    /// What is applied to x on the way; [`super::matmul_few`] and [`super::lora`] can.
+    pub norm: Option<Norm<'a>>,
+}
+
+impl<'a> Input<'a> {
+    /// x as it is.
+    pub fn plain(x: &'a Buffer) -> Self {
+        Self { x, norm: None }
+    }
+}
+
+/// The same kernel with the bindings of adapters and of a norm.
+fn with_more(kernel: &Kernel, adapted: bool, normed: bool) -> Kernel {
+    let bindings: &[_] = match (kernel.entry == BACKWARD_X.entry, adapted, normed) {
+        (true, true, _) => &["w", "w_scale", "dy", "dx", "low", "a"],
+        (false, true, false) => &["w", "w_scale", "x", "y", "bias", "low", "b"],
+        (false, true, true) => &["w", "w_scale", "x", "y", "bias", "low", "b", "norm"],
+        (false, false, true) => &["w", "w_scale", "x", "y", "bias", "norm"],
+        (_, false, _) => kernel.bindings,
     };
     Kernel { bindings, ..*kernel }
 }
-
-/// Rows that a GPU multiplies by a workgroup for each few outputs: reading W is all that counts then.
-const FEW: usize = 8;
 
 /// How a product is cut up.
 ///
@@ -43,6 +60,8 @@ pub(super) struct Tile {
     pub(super) block: Option<[usize; 2]>,
     /// Threads of a subgroup, where the kernel is made for that.
     pub(super) lanes: Option<usize>,
+    /// Further files of shaders/include/.
+    pub(super) imports: &'static [&'static str],
 }
 
 /// What an adapter is like, as far as it matters here.
@@ -72,8 +91,8 @@ pub enum Product {
     BackwardX,
 }
 
-/// Numbers of rows whose tiles are chosen apart: one, up to [`FEW`], a batch, more.
-pub const ROW_CLASSES: [usize; 4] = [1, FEW, 32, MANY];
+/// Numbers of rows whose tiles are chosen apart: one, up to [`MOST_ROWS`], a batch, more.
+pub const ROW_CLASSES: [usize; 4] = [1, MOST_ROWS, 32, MANY];
 
 /// The most rows that tuning tries.
 const MANY: usize = 128;
@@ -92,34 +111,22 @@ pub fn choices(gpu: &Gpu, product: Product, m: usize) -> usize {
 }
 
 impl Tile {
+    /// A tile of one thread.
+    pub(super) fn new(kernel: Kernel, group: usize, rows: usize, cols: usize) -> Self {
+        Self { kernel, group, rows, cols, share: 1, block: None, lanes: None, imports: &[] }
+    }
+
     /// The tiles for `m` rows, the default first. All of them add the products of an output in an order that does not
     /// depend on the tile, but for those of a few rows on a GPU, where it depends on the workgroup's size.
     fn candidates(product: Product, kind: Kind, m: usize) -> Vec<Self> {
         let wide = GROUP as usize;
-        let tile = |kernel, group, rows, cols| Self {
-            kernel,
-            group,
-            rows,
-            cols,
-            share: 1,
-            block: None,
-            lanes: None,
-        };
-        let forward = |(group, most, cols)| tile(FORWARD, group, rows(m, most), cols);
-        let backward = |(group, most, cols)| tile(BACKWARD_X, group, rows(m, most), cols);
-        let few = |(group, most): (usize, usize)| {
-            let tall = m.next_power_of_two();
-            // In the end a thread takes each result; the parts of all lie in workgroup memory, one more for each thread.
-            let room = (group / tall).min((SHARED_NUMBERS - group) / (group * tall));
-            Self { share: group, ..tile(FORWARD_FEW, group, tall, rows(room, most)) }
-        };
+        let forward = |(group, most, cols)| Self::new(FORWARD, group, rows_of_tile(m, most), cols);
+        let backward = |(group, most, cols)| Self::new(BACKWARD_X, group, rows_of_tile(m, most), cols);
         let direct = match (product, kind) {
             (Product::Forward, Kind::Software(_)) => {
                 [(16, 8, 16), (16, 8, 8), (32, 8, 4), (16, 4, 16)].map(forward).to_vec()
             }
-            (Product::Forward, Kind::Gpu) if m <= FEW => {
-                [(wide, 4), (32, 4), (128, 4), (wide, 2), (32, 8), (32, 2)].map(few).to_vec()
-            }
+            (Product::Forward, Kind::Gpu) if m <= MOST_ROWS => matmul_few::candidates(m),
             (Product::Forward, Kind::Gpu) => [(wide, 8, 4), (wide, 4, 4), (128, 4, 8)].map(forward).to_vec(),
             (Product::BackwardX, Kind::Software(_)) => {
                 [(16, 16, 2), (16, 8, 4), (32, 8, 2), (32, 8, 1)].map(backward).to_vec()
@@ -130,14 +137,14 @@ impl Tile {
         };
         let shared = match kind {
             Kind::Software(Some(lanes)) => matmul_lanes::candidates(product, lanes, m),
-            Kind::Gpu if m > FEW => matmul_tiled::candidates(product, m),
+            Kind::Gpu if m > MOST_ROWS => matmul_tiled::candidates(product, m),
             _ => Vec::new(),
         };
         [shared, direct].concat()
     }
 
     /// The tile that was found fastest on this adapter, or the default.
-    fn chosen(gpu: &Gpu, product: Product, format: Format, m: usize) -> Self {
+    pub(super) fn chosen(gpu: &Gpu, product: Product, format: Format, m: usize) -> Self {
         let candidates = Self::candidates(product, Kind::of(gpu), m);
         let index = gpu.choice(&choice_key(gpu, product, format, m));
         candidates[index.min(candidates.len() - 1)]
@@ -158,14 +165,15 @@ impl Tile {
             constants.extend([("LANES", word(lanes)), ("TB", word(rows / lanes))]);
         }
         constants.extend([("DM", word(apart_rows)), ("DN", word(apart_cols))]);
-        Variant::constants(&constants)
+        let variant = Variant::constants(&constants)
             .import(format.import())
             .import(if f16 { "product_f16" } else { "product_f32" })
             .import(match (adapted, self.lanes) {
                 (true, Some(_)) => "adapted_lanes",
                 (true, None) => "adapted",
                 (false, _) => "plain",
-            })
+            });
+        self.imports.iter().fold(variant, |variant, import| variant.import(import))
     }
 
     /// Workgroups for `m` rows of `cols` columns (forward) or groups of 8 columns (backward).
@@ -179,23 +187,24 @@ impl Tile {
 }
 
 /// The largest power of two that is at most `m` and `most`.
-fn rows(m: usize, most: usize) -> usize {
+pub(super) fn rows_of_tile(m: usize, most: usize) -> usize {
     1 << m.clamp(1, most).ilog2()
 }
 
-/// Those of matmul_lanes.wgsl and matmul_tiled.wgsl too.
+/// Those of matmul_few.wgsl, matmul_lanes.wgsl and matmul_tiled.wgsl too.
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     let mut variants: Vec<(Kernel, Variant)> = Vec::new();
     let software = matmul_lanes::LANES.map(|lanes| Kind::Software(Some(lanes)));
     let kinds = [&software[..], &[Kind::Gpu]].concat();
     for (kind, m) in kinds.into_iter().flat_map(|kind| [1, 2, 4, 8, 16, 64].map(|m| (kind, m))) {
         let products = [Product::Forward, Product::BackwardX];
-        for tile in products.into_iter().flat_map(|product| Tile::candidates(product, kind, m)) {
+        let tiles = products.into_iter().flat_map(|product| Tile::candidates(product, kind, m));
+        for tile in tiles.flat_map(matmul_few::forms) {
             for format in Format::ALL {
                 let backward = tile.kernel.entry == BACKWARD_X.entry;
                 let kinds = [(false, false), (false, true), (true, false), (true, true)];
                 for (f16, adapted) in kinds.into_iter().take(if backward { 2 } else { 4 }) {
-                    let kernel = if adapted { with_adapter(&tile.kernel) } else { tile.kernel };
+                    let kernel = with_more(&tile.kernel, adapted, tile.imports.contains(&"input_normed"));
                     let variant = tile.variant(format, f16, adapted);
                     let same = |k: &Kernel| (k.stem, k.entry) == (kernel.stem, kernel.entry);
                     if !variants.iter().any(|(k, v)| same(k) && *v == variant) {
@@ -232,7 +241,7 @@ pub fn forward_joined(
 ) -> Result<()> {
     let [m, _] = x.matrix("matmul", "x")?;
     let tile = Tile::chosen(rec.gpu(), Product::Forward, w.format, m);
-    forward_with(rec, tile, w, x, segments, accumulate)
+    forward_with(rec, tile, w, Input::plain(x), segments, accumulate)
 }
 
 /// [`forward_joined`] cut up in one way.
@@ -240,25 +249,32 @@ pub(super) fn forward_with(
     rec: &mut Recorder<'_>,
     tile: Tile,
     w: &Weight,
-    x: &Buffer,
+    input: Input<'_>,
     segments: &[Segment],
     accumulate: bool,
 ) -> Result<()> {
+    let Input { x, norm } = input;
     let [m, k] = x.matrix("matmul", "x")?;
     x.expect("matmul", "x", &[m, w.cols])?;
+    if let Some(norm) = &norm {
+        norm.weight.expect("matmul", "norm", &[k])?;
+    }
     let Some(joined) = Joined::new(segments, Side::Forward, m, w.rows)? else {
         return apart(w, segments, |w, segment, _| {
-            forward_with(rec, tile, w, x, std::slice::from_ref(segment), accumulate)
+            forward_with(rec, tile, w, input, std::slice::from_ref(segment), accumulate)
         });
     };
     for part in &w.parts {
         let variant = tile.variant(w.format, rec.gpu().has_f16(), joined.adapters.is_some());
-        let params = part_params(&joined, part, k, accumulate);
-        let mut arguments = vec![&part.words, &part.scales, x, &joined.y];
+        let params =
+            Params { eps: norm.map_or(0.0, |norm| norm.eps), ..part_params(&joined, part, k, accumulate) };
         // Where there is no bias, nothing reads what is bound in its place.
-        arguments.push(joined.bias.as_ref().unwrap_or(&part.scales));
-        let groups = tile.groups(m, part.rows);
-        dispatch(rec, &tile.kernel, &variant, &params, arguments, joined.adapters.as_ref(), groups)?;
+        let bias = joined.bias.as_ref().unwrap_or(&part.scales);
+        let mut arguments = vec![&part.words, &part.scales, x, &joined.y, bias];
+        arguments.extend(joined.adapters.iter().flatten());
+        arguments.extend(norm.map(|norm| norm.weight));
+        let kernel = with_more(&tile.kernel, joined.adapters.is_some(), norm.is_some());
+        rec.dispatch(&kernel, &variant, &params, &arguments, tile.groups(m, part.rows))?;
         rec.flops(2 * m * (part.rows * k + joined.adapter_products * part.rows / w.rows));
     }
     Ok(())
@@ -313,9 +329,10 @@ pub(super) fn backward_x_with(
         let adapters = joined.adapters.as_ref().filter(|_| index == 0);
         let variant = tile.variant(w.format, false, adapters.is_some());
         let params = part_params(&joined, part, k, accumulate || index > 0);
-        let groups = tile.groups(m, k / 8);
-        let arguments = vec![&part.words, &part.scales, &joined.y, dx];
-        dispatch(rec, &tile.kernel, &variant, &params, arguments, adapters, groups)?;
+        let mut arguments = vec![&part.words, &part.scales, &joined.y, dx];
+        arguments.extend(adapters.into_iter().flatten());
+        let kernel = with_more(&tile.kernel, adapters.is_some(), false);
+        rec.dispatch(&kernel, &variant, &params, &arguments, tile.groups(m, k / 8))?;
         rec.flops(2 * m * (part.rows * k + if index == 0 { joined.adapter_products } else { 0 }));
     }
     Ok(())
@@ -345,20 +362,4 @@ fn part_params(joined: &Joined, part: &Part, k: usize, accumulate: bool) -> Para
         accumulate: accumulate.into(),
         ..joined.params
     }
-}
-
-fn dispatch<'a>(
-    rec: &mut Recorder<'_>,
-    kernel: &Kernel,
-    variant: &Variant,
-    params: &Params,
-    mut arguments: Vec<&'a Buffer>,
-    adapters: Option<&'a [Buffer; 2]>,
-    groups: u32,
-) -> Result<()> {
-    let Some(adapters) = adapters else {
-        return rec.dispatch(kernel, variant, params, &arguments, groups);
-    };
-    arguments.extend(adapters);
-    rec.dispatch(&with_adapter(kernel), variant, params, &arguments, groups)
 }

@@ -1,7 +1,7 @@
 //! The products of [`super::matmul`] for several rows on a software adapter with subgroups.
 //! Shader: shaders/matmul_lanes.wgsl. Reference: tests/reference/matmul_lanes.rs.
 
-use super::matmul::{self, Product, Tile, backward_x_with, forward_with};
+use super::matmul::{self, Input, Product, Tile, backward_x_with, forward_with};
 use super::segment::{Params, Segment};
 use super::weight::Weight;
 use crate::Result;
@@ -43,6 +43,7 @@ pub(super) fn candidates(product: Product, lanes: usize, m: usize) -> Vec<Tile> 
             share: 1,
             block: Some([rows, lanes * cols * unit]),
             lanes: Some(lanes),
+            imports: &[],
         }
     };
     let fits = |tile: &Tile| tile.rows <= m.next_multiple_of(lanes);
@@ -59,7 +60,7 @@ pub fn forward(
 ) -> Result<()> {
     let [m, _] = x.matrix("matmul_lanes", "x")?;
     match first(rec, Product::Forward, m) {
-        Some(tile) => forward_with(rec, tile, w, x, segments, accumulate),
+        Some(tile) => forward_with(rec, tile, w, Input::plain(x), segments, accumulate),
         None => matmul::forward_joined(rec, w, x, segments, accumulate),
     }
 }

@@ -1,7 +1,7 @@
 //! The products of [`super::matmul`] for many rows on a GPU, with operands that a workgroup shares.
 //! Shader: shaders/matmul_tiled.wgsl. Reference: tests/reference/matmul_tiled.rs.
 
-use super::matmul::{Product, Tile, backward_x_with, forward_with};
+use super::matmul::{Input, Product, Tile, backward_x_with, forward_with};
 use super::segment::{Params, Segment};
 use super::weight::Weight;
 use crate::Result;
@@ -38,6 +38,7 @@ pub(super) fn candidates(product: Product, m: usize) -> Vec<Tile> {
             share: 1,
             block: Some([block_rows, block_cols]),
             lanes: None,
+            imports: &[],
         }
     };
     blocks.map(tile).to_vec()
@@ -52,7 +53,7 @@ pub fn forward(
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = x.matrix("matmul_tiled", "x")?;
-    forward_with(rec, candidates(Product::Forward, m)[0], w, x, segments, accumulate)
+    forward_with(rec, candidates(Product::Forward, m)[0], w, Input::plain(x), segments, accumulate)
 }
 
 /// [`super::matmul::backward_x_joined`] by this kernel on any adapter.

@@ -13,6 +13,15 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     vec![(FORWARD, reducing()), (BACKWARD_X, reducing())]
 }
 
+/// What normalises a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Norm<'a> {
+    /// `[cols]`
+    pub weight: &'a Buffer,
+    /// Added to the mean of squares.
+    pub eps: f32,
+}
+
 /// y = x / rms(x) · w, row by row. The last axis has `w`'s length; all axes before it count as rows.
 pub fn forward(rec: &mut Recorder<'_>, x: &Buffer, w: &Buffer, y: &Buffer, eps: f32) -> Result<()> {
     let cols = w.len();

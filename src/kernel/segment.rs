@@ -48,7 +48,7 @@ params! {
     /// What the products' shaders get.
     pub(super) Params {
         start: U32x4, y_at: U32x4, low_at: U32x4, matrix_at: U32x4, bias_at: U32x4, rank: U32x4, scale: F32x4,
-        m: u32, n: u32, k: u32, row0: u32, first: u32, accumulate: u32, biased: u32,
+        m: u32, n: u32, k: u32, row0: u32, first: u32, accumulate: u32, biased: u32, eps: f32,
     }
 }
 
@@ -95,6 +95,7 @@ impl Joined {
             first: 0,
             accumulate: 0,
             biased: 0,
+            eps: 0.0,
         };
         if segments.is_empty() || segments.len() > MAX_SEGMENTS {
             return Err(shape("segments", &[1, MAX_SEGMENTS], &[segments.len()]));

@@ -14,9 +14,13 @@ use super::module::Module;
 use super::weights::{JOINED, LayerWeights, Linear};
 use crate::gpu::{Buffer, Gpu, Recorder, VIEW_ALIGNMENT, region_elements};
 use crate::kernel::attention::{Heads, Saved};
-use crate::kernel::matmul::{Adapter, Segment};
+use crate::kernel::matmul::{Adapter, Input, Segment};
+use crate::kernel::rms_norm::Norm;
 pub use crate::kernel::rope::Positions;
-use crate::kernel::{attention, decode_attention, kv_write, lora, matmul, rms_norm, rope, swiglu};
+use crate::kernel::weight::Weight;
+use crate::kernel::{
+    attention, decode_attention, kv_write, lora, matmul, matmul_few, rms_norm, rope, swiglu,
+};
 use crate::{Error, Result};
 
 /// The intermediate results of one block for some tokens.
@@ -138,6 +142,14 @@ impl Activations {
     }
 }
 
+/// The product of a few rows that are normalised on the way, or of any that are not.
+fn product(rec: &mut Recorder<'_>, weight: &Weight, input: Input<'_>, segments: &[Segment]) -> Result<()> {
+    match input.norm {
+        Some(_) => matmul_few::forward(rec, weight, input, segments, false),
+        None => matmul::forward_joined(rec, weight, input.x, segments, false),
+    }
+}
+
 /// [`Gpu::regions`] as an array.
 pub fn regions<const N: usize>(gpu: &Gpu, label: &str, rows: usize, cols: [usize; N]) -> Result<[Buffer; N]> {
     gpu.regions(label, rows, &cols)?.try_into().map_err(|regions: Vec<_>| Error::Shape {
@@ -238,7 +250,7 @@ impl<'a> Block<'a> {
         &self,
         rec: &mut Recorder<'_>,
         modules: &[Module],
-        x: &Buffer,
+        input: Input<'_>,
         act: &Activations,
     ) -> Result<()> {
         let Some(lora) = self.lora else { return Ok(()) };
@@ -249,7 +261,7 @@ impl<'a> Block<'a> {
         };
         let sites: Vec<lora::Site> = modules.iter().filter_map(site).collect();
         match &act.low {
-            Some(low) if !sites.is_empty() => lora::down(rec, x, lora.flat(), low, &sites),
+            Some(low) if !sites.is_empty() => lora::down(rec, input, lora.flat(), low, &sites),
             _ => Ok(()),
         }
     }
@@ -275,7 +287,7 @@ impl<'a> Block<'a> {
         act: &Activations,
         accumulate: bool,
     ) -> Result<()> {
-        self.low(rec, &[module], x, act)?;
+        self.low(rec, &[module], Input::plain(x), act)?;
         let Linear { weight, .. } = self.weights.linear(module);
         matmul::forward_joined(rec, weight, x, &[self.segment(module, y, act)?], accumulate)
     }
@@ -285,17 +297,42 @@ impl<'a> Block<'a> {
         &self,
         rec: &mut Recorder<'_>,
         modules: &[Module],
-        x: &Buffer,
+        input: Input<'_>,
         ys: &[&Buffer],
         act: &Activations,
     ) -> Result<()> {
-        let Some(weight) = self.weights.joined(modules) else {
-            let mut each = modules.iter().zip(ys);
-            return each.try_for_each(|(&module, y)| self.linear(rec, module, x, y, act, false));
-        };
-        self.low(rec, modules, x, act)?;
+        self.low(rec, modules, input, act)?;
         let segments = modules.iter().zip(ys).map(|(&module, y)| self.segment(module, y, act));
-        matmul::forward_joined(rec, weight, x, &segments.collect::<Result<Vec<_>>>()?, false)
+        let segments = segments.collect::<Result<Vec<_>>>()?;
+        if let Some(weight) = self.weights.joined(modules) {
+            return product(rec, weight, input, &segments);
+        }
+        let mut each = modules.iter().zip(&segments);
+        each.try_for_each(|(&module, segment)| {
+            product(rec, &self.weights.linear(module).weight, input, std::slice::from_ref(segment))
+        })
+    }
+
+    /// Whether products normalise their inputs themselves: while decoding a few rows on a GPU, where each dispatch counts.
+    fn fuses(&self, rec: &Recorder<'_>, h: &Buffer, attend: Attend<'_>) -> bool {
+        matches!(attend, Attend::Cached { .. }) && matmul_few::suits(rec.gpu(), h.shape()[0])
+    }
+
+    /// RMSNorm of h: either into x, or to be applied by the products that read it.
+    fn normed<'b>(
+        &self,
+        rec: &mut Recorder<'_>,
+        h: &'b Buffer,
+        weight: &'b Buffer,
+        x: &'b Buffer,
+        fused: bool,
+    ) -> Result<Input<'b>> {
+        let eps = self.config.rms_norm_eps;
+        if fused {
+            return Ok(Input { x: h, norm: Some(Norm { weight, eps }) });
+        }
+        rms_norm::forward(rec, h, weight, x, eps)?;
+        Ok(Input::plain(x))
     }
 
     /// The attention half: reads h, adds to `h` in place.
@@ -308,12 +345,13 @@ impl<'a> Block<'a> {
         attend: Attend<'_>,
     ) -> Result<()> {
         let eps = self.config.rms_norm_eps;
-        rms_norm::forward(rec, h, &self.weights.attention_norm, &act.x_attention, eps)?;
+        let fused = self.fuses(rec, h, attend);
+        let input = self.normed(rec, h, &self.weights.attention_norm, &act.x_attention, fused)?;
         let [raw_q, raw_k] = match &act.raw_qk {
             Some([q, k]) => [q, k],
             None => [&act.q, &act.k],
         };
-        self.linears(rec, JOINED[0], &act.x_attention, &[raw_q, raw_k, &act.v], act)?;
+        self.linears(rec, JOINED[0], input, &[raw_q, raw_k, &act.v], act)?;
         if let Some([q_norm, k_norm]) = &self.weights.qk_norm {
             rms_norm::forward(rec, raw_q, q_norm, &act.q, eps)?;
             rms_norm::forward(rec, raw_k, k_norm, &act.k, eps)?;
@@ -339,9 +377,21 @@ impl<'a> Block<'a> {
 
     /// The MLP half up to silu(gate)·up: all that its backward pass needs.
     pub fn mlp_inner(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
-        rms_norm::forward(rec, h, &self.weights.mlp_norm, &act.x_mlp, self.config.rms_norm_eps)?;
-        self.linears(rec, JOINED[1], &act.x_mlp, &[&act.gate, &act.up], act)?;
+        let input = self.normed(rec, h, &self.weights.mlp_norm, &act.x_mlp, false)?;
+        self.linears(rec, JOINED[1], input, &[&act.gate, &act.up], act)?;
         swiglu::forward(rec, &act.gate, &act.up, &act.act)
+    }
+
+    /// [`Block::mlp_inner`] in as few dispatches as there can be; gate, up and the normalised input are left in any state.
+    fn mlp_inner_fused(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
+        let input = self.normed(rec, h, &self.weights.mlp_norm, &act.x_mlp, true)?;
+        let Some(weight) = self.weights.joined(JOINED[1]) else {
+            self.linears(rec, JOINED[1], input, &[&act.gate, &act.up], act)?;
+            return swiglu::forward(rec, &act.gate, &act.up, &act.act);
+        };
+        self.low(rec, JOINED[1], input, act)?;
+        let segments = [self.segment(Module::Gate, &act.gate, act)?, self.segment(Module::Up, &act.up, act)?];
+        matmul_few::forward_swiglu(rec, weight, input, segments, &act.act)
     }
 
     /// The whole block: adds to `h` in place. `middle` gets a copy of the residual stream between the halves.
@@ -358,7 +408,10 @@ impl<'a> Block<'a> {
         if let Some(middle) = middle {
             rec.copy(h, middle)?;
         }
-        self.mlp_inner(rec, h, act)?;
+        match self.fuses(rec, h, attend) {
+            true => self.mlp_inner_fused(rec, h, act)?,
+            false => self.mlp_inner(rec, h, act)?,
+        }
         self.linear(rec, Module::Down, &act.act, h, act, true)
     }
 }

@@ -14,6 +14,7 @@ pub mod lora;
 pub mod lora_grad;
 pub mod lora_grad_lanes;
 pub mod matmul;
+pub mod matmul_few;
 pub mod matmul_lanes;
 pub mod matmul_tiled;
 pub mod peak;

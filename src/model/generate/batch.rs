@@ -9,8 +9,10 @@ use crate::Result;
 use crate::gpu::{Buffer, Gpu, Pending, Plan, Recorder};
 use crate::kernel::decode_attention::{PAGE, Rows};
 use crate::kernel::decode_attention_split::part_elements;
+use crate::kernel::matmul::{Input, Segment};
+use crate::kernel::rms_norm::Norm;
 use crate::kernel::sample::{self, Settings, State};
-use crate::kernel::{embed, matmul, rms_norm};
+use crate::kernel::{embed, matmul, matmul_few, rms_norm};
 
 /// How a row begins, or goes on at another place.
 #[derive(Debug, Clone)]
@@ -163,8 +165,14 @@ impl Batch {
             let attend = Attend::Cached { rows: places, pair: &state.pair, cache };
             model.block(layer, lora).forward(&mut rec, &hidden, &act, positions, attend, None)?;
         }
-        rms_norm::forward(&mut rec, &hidden, &weights.norm, &normed, model.config().rms_norm_eps)?;
-        matmul::forward(&mut rec, weights.head(), &normed, &logits, None, false)?;
+        let eps = model.config().rms_norm_eps;
+        if matmul_few::suits(gpu, rows) {
+            let input = Input { x: &hidden, norm: Some(Norm { weight: &weights.norm, eps }) };
+            matmul_few::forward(&mut rec, weights.head(), input, &[Segment::plain(&logits)], false)?;
+        } else {
+            rms_norm::forward(&mut rec, &hidden, &weights.norm, &normed, eps)?;
+            matmul::forward(&mut rec, weights.head(), &normed, &logits, None, false)?;
+        }
         sample::forward(&mut rec, &logits, &state)?;
         rec.finish()
     }

@@ -2,6 +2,8 @@
 
 use stepladder::kernel::lora::{self, Site};
 use stepladder::kernel::lora_grad::{self, Group};
+use stepladder::kernel::matmul::Input;
+use stepladder::kernel::rms_norm::Norm;
 
 use super::case::{Case, UNWRITTEN};
 use crate::common::{Dtype, Policy, Random, wide};
@@ -13,16 +15,17 @@ pub(crate) fn down() -> Vec<Case> {
     for ranks in [&[16, 16, 16][..], &[4], &[3, 5], &[1, 2, 8]] {
         for k in [8, 72, 576] {
             for m in [1, 3, 8, 21] {
-                cases.push(one(&mut random, ranks, m, k));
+                cases.push(one(&mut random, ranks, m, k, None));
+                cases.push(one(&mut random, ranks, m, k, Some(0.1)));
             }
         }
     }
     cases
 }
 
-/// Sites in the order of `ranks`, with gaps between their matrices, the results in another order.
-fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize) -> Case {
-    let mut case = Case::new(format!("ranks {ranks:?} m {m} k {k}"));
+/// Sites in the order of `ranks`, with gaps between their matrices, the results in another order. x is normalised with `eps`.
+fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize, eps: Option<f32>) -> Case {
+    let mut case = Case::new(format!("ranks {ranks:?} m {m} k {k} normed {eps:?}"));
     let gap = 64;
     let (mut a_len, mut t_len) = (0, 0);
     let mut sites: Vec<Site> = Vec::new();
@@ -34,16 +37,24 @@ fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize) -> Case {
         site.t_start = t_len;
         t_len += (m * site.rank).next_multiple_of(gap);
     }
-    let (x, a) = (random.normal(m * k), random.normal(a_len));
+    let (x, a, weight) = (random.normal(m * k), random.normal(a_len), random.normal(k));
+    let read = match eps {
+        Some(eps) => reference::rms_norm::forward(&wide(&x), &wide(&weight), eps.into()),
+        None => wide(&x),
+    };
     let wants: Vec<(usize, usize, Vec<f64>)> = sites
         .iter()
         .map(|site| {
             let a = wide(&a[site.a_start..][..site.rank * k]);
-            (site.t_start, site.rank, reference::lora::down(m, site.rank, k, &a, &wide(&x)))
+            (site.t_start, site.rank, reference::lora::down(m, site.rank, k, &a, &read))
         })
         .collect();
     let (x, a, t) = (case.input(&[m, k], &x), case.input(&[a_len], &a), case.output(&[t_len]));
-    case.record(move |rec, b| lora::down(rec, &b[x], &b[a], &b[t], &sites));
+    let weight = case.input(&[k], &weight);
+    case.record(move |rec, b| {
+        let input = Input { x: &b[x], norm: eps.map(|eps| Norm { weight: &b[weight], eps }) };
+        lora::down(rec, input, &b[a], &b[t], &sites)
+    });
     for (start, rank, want) in wants {
         let end = start + m * rank;
         case.near_from(t, start, want, Policy::of(Dtype::F32, k).at_least((k as f64).sqrt()));

@@ -107,7 +107,7 @@ fn add(values: &mut [f64], more: &[f32]) {
 }
 
 /// Size of a sum of `k` products of W's values with normal numbers, should it cancel by chance.
-fn terms(k: usize, values: &[f64]) -> f64 {
+pub(crate) fn terms(k: usize, values: &[f64]) -> f64 {
     (k as f64 * values.iter().map(|w| w * w).sum::<f64>() / values.len() as f64).sqrt()
 }
 

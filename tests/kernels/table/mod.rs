@@ -3,6 +3,7 @@
 mod attention;
 mod case;
 mod decode;
+mod few;
 mod lora;
 pub(crate) mod matmul;
 mod peak;
@@ -30,6 +31,7 @@ pub(crate) const TABLE: &[Row] = &[
     ("lora_grad", lora::gradients),
     ("lora_grad_lanes", lora::tall_gradients),
     ("matmul", matmul::cases),
+    ("matmul_few", few::cases),
     ("matmul_lanes", matmul::lanes),
     ("matmul_tiled", matmul::tiled),
     ("peak", peak::cases),
