@@ -46,3 +46,10 @@ fn adapt_x(first: ptr<function, array<vec4<f32>, TM * TN>>, second: ptr<function
         }
     }
 }
+
+// 4 neighbouring numbers of dx.
+fn adapted_x(row: u32, col4: u32) -> vec4<f32> {
+    var sum = vec4<f32>();
+    for (var r = 0u; r < p.rank; r++) { sum += low[row * p.rank + r] * a[r * (p.k / 4u) + col4]; }
+    return p.scale * sum;
+}

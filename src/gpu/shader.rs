@@ -76,6 +76,10 @@ includes![
     "plain",
     "adapted",
     "adapted_lanes",
+    "coop8",
+    "coop16",
+    "tiles_f16",
+    "tiles_f16x4",
     "random"
 ];
 

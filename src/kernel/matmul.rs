@@ -1,9 +1,9 @@
 //! Products with a stored weight matrix. Shader: shaders/matmul.wgsl. Reference: tests/reference/matmul.rs.
 
 use super::weight::{Format, Weight};
-use super::{GROUP, SHARED_NUMBERS, matmul_lanes, matmul_tiled, word};
+use super::{GROUP, SHARED_NUMBERS, matmul_coop, matmul_lanes, matmul_tiled, word};
 use crate::Result;
-use crate::gpu::{Buffer, Gpu, Kernel, Recorder, Variant, groups_for};
+use crate::gpu::{Buffer, Coop, Gpu, Kernel, Recorder, Variant, groups_for};
 
 params! {
     Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32, rank: u32, scale: f32 }
@@ -30,7 +30,7 @@ pub struct Adapter<'a> {
 
 impl Adapter<'_> {
     /// The same kernel with an adapter's two bindings more.
-    fn kernel(kernel: &Kernel) -> Kernel {
+    pub(super) fn kernel(kernel: &Kernel) -> Kernel {
         let bindings: &[_] = match kernel.entry == BACKWARD_X.entry {
             true => &["w", "w_scale", "dy", "dx", "low", "a"],
             false => &["w", "w_scale", "x", "y", "low", "b"],
@@ -70,6 +70,8 @@ pub(super) struct Tile {
     pub(super) block: Option<[usize; 2]>,
     /// Threads of a subgroup, where the kernel is made for that.
     pub(super) lanes: Option<usize>,
+    /// The cooperative matrices that multiply, where the kernel is made of them; `rows` and `cols` are then a subgroup's.
+    pub(super) coop: Option<Coop>,
 }
 
 /// What an adapter is like, as far as it matters here.
@@ -115,7 +117,7 @@ pub fn choice_key(gpu: &Gpu, product: Product, format: Format, m: usize) -> Stri
 
 /// Number of tiles to choose from.
 pub fn choices(gpu: &Gpu, product: Product, m: usize) -> usize {
-    Tile::candidates(product, Kind::of(gpu), m).len()
+    Tile::all(gpu, product, m).len()
 }
 
 impl Tile {
@@ -131,6 +133,7 @@ impl Tile {
             share: 1,
             block: None,
             lanes: None,
+            coop: None,
         };
         let forward = |(group, most, cols)| tile(FORWARD, group, rows(m, most), cols);
         let backward = |(group, most, cols)| tile(BACKWARD_X, group, rows(m, most), cols);
@@ -163,15 +166,26 @@ impl Tile {
         [shared, direct].concat()
     }
 
-    /// The tile that was found fastest on this adapter, or the default.
-    fn chosen(gpu: &Gpu, product: Product, format: Format, m: usize) -> Self {
-        let candidates = Self::candidates(product, Kind::of(gpu), m);
-        let index = gpu.choice(&choice_key(gpu, product, format, m));
-        candidates[index.min(candidates.len() - 1)]
+    /// Those of [`Tile::candidates`], then those with cooperative matrices, which are for GPUs.
+    fn all(gpu: &Gpu, product: Product, m: usize) -> Vec<Self> {
+        let kind = Kind::of(gpu);
+        let coop = gpu.coop().filter(|_| kind == Kind::Gpu);
+        [Self::candidates(product, kind, m), matmul_coop::candidates(product, coop, m)].concat()
+    }
+
+    /// The tile that was found fastest on this adapter, or the default; the default too where the weights do not suit it.
+    fn chosen(gpu: &Gpu, product: Product, w: &Weight, m: usize) -> Self {
+        let candidates = Self::all(gpu, product, m);
+        let index = gpu.choice(&choice_key(gpu, product, w.format, m));
+        let tile = candidates[index.min(candidates.len() - 1)];
+        if tile.coop.is_some() && !w.suits_f16() { candidates[0] } else { tile }
     }
 
     /// `f16`: multiply in f16, only for the forward products; `adapted`: with LoRA.
     fn variant(self, format: Format, f16: bool, adapted: bool) -> Variant {
+        if let Some(coop) = self.coop {
+            return matmul_coop::variant(&self, coop, format, adapted);
+        }
         let Self { group, rows, cols, .. } = self;
         let mut constants = vec![("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))];
         let [mut apart_rows, mut apart_cols] = [1, 1];
@@ -246,7 +260,7 @@ pub fn forward(
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = x.matrix("matmul", "x")?;
-    let tile = Tile::chosen(rec.gpu(), Product::Forward, w.format, m);
+    let tile = Tile::chosen(rec.gpu(), Product::Forward, w, m);
     forward_with(rec, tile, w, x, y, adapter, accumulate)
 }
 
@@ -277,8 +291,8 @@ pub(super) fn forward_with(
     Ok(())
 }
 
-/// dx `[m, k]` = dy `[m, n]` · W, with the adapter's part where there is one, added to dx if `accumulate`. Always in f32:
-/// small gradients would vanish in f16.
+/// dx `[m, k]` = dy `[m, n]` · W, with the adapter's part where there is one, added to dx if `accumulate`. In f32:
+/// small gradients would vanish in f16, but for [`super::matmul_coop`], which scales each row.
 pub fn backward_x(
     rec: &mut Recorder<'_>,
     w: &Weight,
@@ -288,7 +302,7 @@ pub fn backward_x(
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = dx.matrix("matmul", "dx")?;
-    let tile = Tile::chosen(rec.gpu(), Product::BackwardX, w.format, m);
+    let tile = Tile::chosen(rec.gpu(), Product::BackwardX, w, m);
     backward_x_with(rec, tile, w, dy, dx, adapter, accumulate)
 }
 

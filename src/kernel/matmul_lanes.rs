@@ -42,6 +42,7 @@ pub(super) fn candidates(product: Product, lanes: usize, m: usize) -> Vec<Tile> 
             share: 1,
             block: Some([rows, lanes * cols * unit]),
             lanes: Some(lanes),
+            coop: None,
         }
     };
     let fits = |tile: &Tile| tile.rows <= m.next_multiple_of(lanes);

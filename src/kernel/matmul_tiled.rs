@@ -37,6 +37,7 @@ pub(super) fn candidates(product: Product, m: usize) -> Vec<Tile> {
             share: 1,
             block: Some([block_rows, block_cols]),
             lanes: None,
+            coop: None,
         }
     };
     blocks.map(tile).to_vec()

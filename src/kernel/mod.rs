@@ -42,6 +42,7 @@ pub mod kv_write;
 pub mod log_softmax;
 pub mod lora;
 pub mod matmul;
+pub mod matmul_coop;
 pub mod matmul_lanes;
 pub mod matmul_tiled;
 pub mod peak;
@@ -77,6 +78,7 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         log_softmax::variants(),
         lora::variants(),
         matmul::variants(),
+        matmul_coop::variants(),
         peak::variants(),
         rms_norm::variants(),
         rope::variants(),

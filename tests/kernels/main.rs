@@ -8,6 +8,7 @@ mod common;
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod coop;
 mod f16;
 mod gradients;
 mod mutation;

@@ -13,6 +13,7 @@ pub mod kv_write;
 pub mod log_softmax;
 pub mod lora;
 pub mod matmul;
+pub mod matmul_coop;
 pub mod matmul_lanes;
 pub mod matmul_tiled;
 pub mod peak;

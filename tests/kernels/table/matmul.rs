@@ -5,7 +5,7 @@ use stepladder::Result;
 use stepladder::gpu::{Buffer, Gpu, Recorder};
 use stepladder::kernel::matmul::Adapter;
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{embed, matmul, matmul_lanes, matmul_tiled};
+use stepladder::kernel::{embed, matmul, matmul_coop, matmul_lanes, matmul_tiled};
 
 use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide};
@@ -141,7 +141,7 @@ fn forward(random: &mut Random, w: &Packed, m: usize, rank: usize, accumulate: b
 
 fn backward_x(random: &mut Random, w: &Packed, m: usize, rank: usize, accumulate: bool) -> Case {
     let product: Product = (matmul::backward_x, reference::matmul::backward_x);
-    backward_x_by(product, random, w, m, rank, accumulate)
+    backward_x_by(product, random, w, m, rank, accumulate, Dtype::F32)
 }
 
 /// The kernels for many rows on a GPU.
@@ -150,7 +150,7 @@ pub(crate) fn tiled() -> Vec<Case> {
         (matmul_tiled::forward, reference::matmul_tiled::forward),
         (matmul_tiled::backward_x, reference::matmul_tiled::backward_x),
     ];
-    many_rows(products, 15)
+    many_rows(products, 15, Dtype::F32)
 }
 
 /// The kernels for several rows on a software adapter.
@@ -159,11 +159,27 @@ pub(crate) fn lanes() -> Vec<Case> {
         (matmul_lanes::forward, reference::matmul_lanes::forward),
         (matmul_lanes::backward_x, reference::matmul_lanes::backward_x),
     ];
-    many_rows(products, 16)
+    many_rows(products, 16, Dtype::F32)
+}
+
+/// The kernels with cooperative matrices; where there are none, others take their place.
+pub(crate) fn coop() -> Vec<Case> {
+    let products: [Product; 2] = [
+        (matmul_coop::forward, reference::matmul_coop::forward),
+        (matmul_coop::backward_x, reference::matmul_coop::backward_x),
+    ];
+    let mut cases = many_rows(products, 17, Dtype::F16);
+    let mut random = Random::new(18);
+    for format in Format::ALL {
+        let packed = Packed::random(&mut random, format, 70, 96);
+        cases.push(wide_range_by(products[0], false, &mut random, &packed, 21));
+        cases.push(wide_range_by(products[1], true, &mut random, &packed, 21));
+    }
+    cases
 }
 
 /// Fewer rows and columns than a workgroup owns, and several workgroups.
-fn many_rows(products: [Product; 2], seed: u64) -> Vec<Case> {
+fn many_rows(products: [Product; 2], seed: u64, dtype: Dtype) -> Vec<Case> {
     let mut random = Random::new(seed);
     let mut cases = Vec::new();
     for format in Format::ALL {
@@ -179,9 +195,17 @@ fn many_rows(products: [Product; 2], seed: u64) -> Vec<Case> {
                         m,
                         rank,
                         accumulate,
-                        Dtype::F32,
+                        dtype,
                     ));
-                    cases.push(backward_x_by(products[1], &mut random, &packed, m, rank, !accumulate));
+                    cases.push(backward_x_by(
+                        products[1],
+                        &mut random,
+                        &packed,
+                        m,
+                        rank,
+                        !accumulate,
+                        dtype,
+                    ));
                 }
             }
         }
@@ -218,9 +242,13 @@ fn forward_by(
         let adapter = adapted.map(|adapted| adapted.adapter(b));
         product.0(rec, &w.upload(rec.gpu())?, &b[x], &b[y], adapter, accumulate)
     });
-    let policy = if dtype == Dtype::F16 { Policy::f16_products() } else { Policy::of(dtype, k) };
-    case.near(y, want, policy.rows(n).at_least(terms(k, &w_values)));
+    case.near(y, want, policy(dtype, k).rows(n).at_least(terms(k, &w_values)));
     case
+}
+
+/// The policy of sums of `k` products.
+fn policy(dtype: Dtype, k: usize) -> Policy {
+    if dtype == Dtype::F16 { Policy::f16_products() } else { Policy::of(dtype, k) }
 }
 
 fn backward_x_by(
@@ -230,6 +258,7 @@ fn backward_x_by(
     m: usize,
     rank: usize,
     accumulate: bool,
+    dtype: Dtype,
 ) -> Case {
     let (n, k) = (w.rows, w.cols);
     let mut case = Case::new(format!(
@@ -253,7 +282,7 @@ fn backward_x_by(
         let adapter = adapted.map(|adapted| adapted.adapter(b));
         product.0(rec, &w.upload(rec.gpu())?, &b[dy], &b[dx], adapter, accumulate)
     });
-    case.near(dx, want, Policy::of(Dtype::F32, n).rows(k).at_least(terms(n, &w_values)));
+    case.near(dx, want, policy(dtype, n).rows(k).at_least(terms(n, &w_values)));
     case
 }
 
@@ -298,22 +327,30 @@ pub(crate) fn f16() -> Vec<Case> {
 
 /// Rows of very different sizes, most of which overflow or vanish in f16.
 fn wide_range(random: &mut Random, w: &Packed, m: usize) -> Case {
+    wide_range_by((matmul::forward, reference::matmul::forward), false, random, w, m)
+}
+
+/// The same for either product.
+fn wide_range_by(product: Product, backward: bool, random: &mut Random, w: &Packed, m: usize) -> Case {
+    let name = if backward { "backward_x" } else { "forward" };
     let (n, k) = (w.rows, w.cols);
-    let mut case = Case::new(format!("forward {:?} m {m} n {n} k {k}, rows from 1e-20 to 1e20", w.format));
-    let mut x = random.normal(m * k);
+    let mut case = Case::new(format!("{name} {:?} m {m} n {n} k {k}, rows from 1e-20 to 1e20", w.format));
+    // Columns on the side where rows are summed, and on the other.
+    let (terms_of, cols) = if backward { (n, k) } else { (k, n) };
+    let mut x = random.normal(m * terms_of);
     let sizes: Vec<f32> = (0..m as i32).map(|row| 10f32.powi(row * 40 / (m as i32 - 1) - 20)).collect();
-    for (x, size) in x.chunks_mut(k).zip(&sizes) {
+    for (x, size) in x.chunks_mut(terms_of).zip(&sizes) {
         x.iter_mut().for_each(|x| *x *= size);
     }
-    let want = reference::matmul::forward(m, n, k, &w.values, &wide(&x));
-    let (x, y) = (case.input(&[m, k], &x), case.output(&[m, n]));
+    let want = product.1(m, n, k, &w.values, &wide(&x));
+    let (x, y) = (case.input(&[m, terms_of], &x), case.output(&[m, cols]));
     // Each row by its own size; one for all would be that of the largest.
-    for (row, (want, &size)) in want.chunks(n).zip(&sizes).enumerate() {
-        let policy = Policy::f16_products().at_least(f64::from(size) * terms(k, &w.values));
-        case.near_from(y, row * n, want.to_vec(), policy);
+    for (row, (want, &size)) in want.chunks(cols).zip(&sizes).enumerate() {
+        let policy = Policy::f16_products().at_least(f64::from(size) * terms(terms_of, &w.values));
+        case.near_from(y, row * cols, want.to_vec(), policy);
     }
     let w = w.clone();
-    case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], None, false));
+    case.record(move |rec, b| product.0(rec, &w.upload(rec.gpu())?, &b[x], &b[y], None, false));
     case
 }
 

@@ -29,6 +29,7 @@ pub(crate) const TABLE: &[Row] = &[
     ("log_softmax", rows::log_softmax),
     ("lora", lora::down),
     ("matmul", matmul::cases),
+    ("matmul_coop", matmul::coop),
     ("matmul_lanes", matmul::lanes),
     ("matmul_tiled", matmul::tiled),
     ("peak", peak::cases),
