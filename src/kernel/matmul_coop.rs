@@ -31,7 +31,7 @@ const LEAST_ROWS: usize = 9;
 
 /// Kinds of cooperative matrices that there are variants for in the tests of all shaders: llvmpipe's, Apple's, NVIDIA's,
 /// AMD's.
-const KINDS: [Coop; 4] = [
+pub(super) const KINDS: [Coop; 4] = [
     Coop { side: 8, lanes: 8, vectors: true },
     Coop { side: 8, lanes: 32, vectors: false },
     Coop { side: 16, lanes: 32, vectors: true },
@@ -76,11 +76,15 @@ pub(super) fn variant(tile: &Tile, coop: Coop, format: Format, adapted: bool) ->
         ("DM", 1),
         ("DN", 1),
     ];
-    Variant::constants(&constants.map(|(name, value)| (name, word(value))))
-        .import(format.import())
+    let variant = Variant::constants(&constants.map(|(name, value)| (name, word(value))));
+    imports(coop, variant).import(format.import()).import(if adapted { "adapted" } else { "plain" })
+}
+
+/// What a kernel with such cooperative matrices imports.
+pub(super) fn imports(coop: Coop, variant: Variant) -> Variant {
+    variant
         .import(if coop.side == 8 { "coop8" } else { "coop16" })
         .import(if coop.vectors { "tiles_f16x4" } else { "tiles_f16" })
-        .import(if adapted { "adapted" } else { "plain" })
 }
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {

@@ -46,6 +46,7 @@ pub mod matmul_coop;
 pub mod matmul_lanes;
 pub mod matmul_tiled;
 pub mod peak;
+pub mod peak_coop;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;
@@ -80,6 +81,7 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         matmul::variants(),
         matmul_coop::variants(),
         peak::variants(),
+        peak_coop::variants(),
         rms_norm::variants(),
         rope::variants(),
         sample::variants(),

@@ -17,6 +17,7 @@ pub mod matmul_coop;
 pub mod matmul_lanes;
 pub mod matmul_tiled;
 pub mod peak;
+pub mod peak_coop;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;

@@ -150,7 +150,7 @@ pub(crate) fn tiled() -> Vec<Case> {
         (matmul_tiled::forward, reference::matmul_tiled::forward),
         (matmul_tiled::backward_x, reference::matmul_tiled::backward_x),
     ];
-    many_rows(products, 15, Dtype::F32)
+    many_rows(products, 15, Dtype::F32, &Format::ALL)
 }
 
 /// The kernels for several rows on a software adapter.
@@ -159,16 +159,16 @@ pub(crate) fn lanes() -> Vec<Case> {
         (matmul_lanes::forward, reference::matmul_lanes::forward),
         (matmul_lanes::backward_x, reference::matmul_lanes::backward_x),
     ];
-    many_rows(products, 16, Dtype::F32)
+    many_rows(products, 16, Dtype::F32, &Format::ALL)
 }
 
-/// The kernels with cooperative matrices; where there are none, others take their place.
+/// The kernels with cooperative matrices.
 pub(crate) fn coop() -> Vec<Case> {
     let products: [Product; 2] = [
         (matmul_coop::forward, reference::matmul_coop::forward),
         (matmul_coop::backward_x, reference::matmul_coop::backward_x),
     ];
-    let mut cases = many_rows(products, 17, Dtype::F16);
+    let mut cases = many_rows(products, 17, Dtype::F16, &Format::ALL);
     let mut random = Random::new(18);
     for format in Format::ALL {
         let packed = Packed::random(&mut random, format, 70, 96);
@@ -178,11 +178,18 @@ pub(crate) fn coop() -> Vec<Case> {
     cases
 }
 
+/// The tiles that were chosen, in f16, with weights as they are and in blocks.
+pub(crate) fn chosen() -> Vec<Case> {
+    let products: [Product; 2] =
+        [(matmul::forward, reference::matmul::forward), (matmul::backward_x, reference::matmul::backward_x)];
+    many_rows(products, 19, Dtype::F16, &[Format::F16, Format::Q4])
+}
+
 /// Fewer rows and columns than a workgroup owns, and several workgroups.
-fn many_rows(products: [Product; 2], seed: u64, dtype: Dtype) -> Vec<Case> {
+fn many_rows(products: [Product; 2], seed: u64, dtype: Dtype, formats: &[Format]) -> Vec<Case> {
     let mut random = Random::new(seed);
     let mut cases = Vec::new();
-    for format in Format::ALL {
+    for &format in formats {
         for (n, k) in [(13, 72), (64, 96), (70, 160)] {
             if k % format.column_multiple() == 0 {
                 for (index, m) in [9, 33, 64, 70].into_iter().enumerate() {

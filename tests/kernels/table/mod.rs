@@ -16,7 +16,7 @@ use stepladder::gpu::Gpu;
 /// The stem of a shader and the cases of its kernels.
 pub(crate) type Row = (&'static str, fn() -> Vec<Case>);
 
-/// Every kernel.
+/// Every kernel that runs on any adapter.
 pub(crate) const TABLE: &[Row] = &[
     ("adamw", update::adamw),
     ("add_bias", rows::add_bias),
@@ -29,7 +29,6 @@ pub(crate) const TABLE: &[Row] = &[
     ("log_softmax", rows::log_softmax),
     ("lora", lora::down),
     ("matmul", matmul::cases),
-    ("matmul_coop", matmul::coop),
     ("matmul_lanes", matmul::lanes),
     ("matmul_tiled", matmul::tiled),
     ("peak", peak::cases),
@@ -38,6 +37,9 @@ pub(crate) const TABLE: &[Row] = &[
     ("sample", sample::cases),
     ("swiglu", rows::swiglu),
 ];
+
+/// The kernels with cooperative matrices, which only some native adapters have.
+pub(crate) const COOP: &[Row] = &[("matmul_coop", matmul::coop), ("peak_coop", peak::coop)];
 
 /// What came of some cases.
 pub(crate) struct Outcome {
@@ -52,6 +54,7 @@ pub(crate) struct Outcome {
 
 /// Runs cases one after the other.
 pub(crate) async fn run(gpu: &Gpu, cases: &[Case]) -> Outcome {
+    let cases: Vec<&Case> = cases.iter().filter(|case| case.suits(gpu)).collect();
     let mut outcome =
         Outcome { cases: cases.len(), worst: 0.0, worst_at: String::new(), failures: Vec::new() };
     for case in cases {
