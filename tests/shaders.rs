@@ -24,7 +24,9 @@ const COOP_BYTES: u32 = 32_768;
 
 /// Whether a text needs subgroups. naga takes them as they are; Tint wants them enabled.
 fn uses_subgroups(text: &str) -> bool {
-    text.contains("subgroupAdd(") || text.contains("subgroupBroadcast(") || text.contains("@builtin(subgroup_")
+    text.contains("subgroupAdd(")
+        || text.contains("subgroupBroadcast(")
+        || text.contains("@builtin(subgroup_")
 }
 
 /// Whether a text needs cooperative matrices, which are no part of WebGPU.

@@ -237,7 +237,11 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         let at = |bytes, gigabytes_per_second| Bandwidth { bytes, gigabytes_per_second };
-        let peaks = Peaks { gigaflops: 100.0, matrix_gigaflops: None, bandwidth: vec![at(1_000, 50.0), at(1_000_000, 10.0)] };
+        let peaks = Peaks {
+            gigaflops: 100.0,
+            matrix_gigaflops: None,
+            bandwidth: vec![at(1_000, 50.0), at(1_000_000, 10.0)],
+        };
         // 1,000 bytes fit the cache, 2,000 do not; a billion operations outlast both.
         assert_eq!(peaks.least(Cost { flops: 0.0, bytes: 1_000.0 }), (2e-8, Limit::Bandwidth));
         assert_eq!(peaks.least(Cost { flops: 0.0, bytes: 2_000.0 }), (2e-7, Limit::Bandwidth));

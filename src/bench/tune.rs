@@ -65,7 +65,9 @@ async fn fastest(gpu: &Gpu, product: Product, format: Format, m: usize, key: &st
                 }
                 works.push((index, work));
             }
-            Ok(_) => tracing::warn!("{key}: tile {index} gives other numbers than the default on this adapter"),
+            Ok(_) => {
+                tracing::warn!("{key}: tile {index} gives other numbers than the default on this adapter")
+            }
             Err(error) if index == 0 || matches!(error, Error::DeviceLost(_)) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "{key}: tile {index} does not run on this adapter");

@@ -67,7 +67,7 @@ mod tests {
             saturating_accumulation: false,
         };
         let (small, large) = (offer(8, 8, 8, F16, F32), offer(16, 16, 16, F16, F32));
-        assert_eq!(largest(&[small.clone(), large.clone()]), Some(16));
+        assert_eq!(largest(&[small, large]), Some(16));
         assert_eq!(largest(&[small]), Some(8));
         let others = [offer(16, 16, 16, F16, F16), offer(16, 16, 16, F32, F32), offer(16, 8, 16, F16, F32)];
         assert_eq!(largest(&others), None);

@@ -82,9 +82,11 @@ pub(super) fn variant(tile: &Tile, coop: Coop, format: Format, adapted: bool) ->
 
 /// What a kernel with such cooperative matrices imports.
 pub(super) fn imports(coop: Coop, variant: Variant) -> Variant {
-    variant
-        .import(if coop.side == 8 { "coop8" } else { "coop16" })
-        .import(if coop.vectors { "tiles_f16x4" } else { "tiles_f16" })
+    variant.import(if coop.side == 8 { "coop8" } else { "coop16" }).import(if coop.vectors {
+        "tiles_f16x4"
+    } else {
+        "tiles_f16"
+    })
 }
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {

@@ -63,10 +63,9 @@ fn every_tile_matches_the_reference() {
 
 #[test]
 fn cooperative_matrices_need_f16_and_more_than_default_limits() {
-    for options in [
-        GpuOptions::default(),
-        GpuOptions { f16: true, default_limits: true, ..GpuOptions::default() },
-    ] {
+    for options in
+        [GpuOptions::default(), GpuOptions { f16: true, default_limits: true, ..GpuOptions::default() }]
+    {
         let gpu = common::open(&options);
         assert_eq!(gpu.coop(), None);
         assert_eq!(PRODUCTS.map(|product| matmul_coop::choices(&gpu, product, 64)), [0, 0]);
@@ -144,7 +143,8 @@ fn rows_with_no_number_or_nothing_but_zeros_keep_to_themselves() {
                     assert!(!got.iter().zip(want).any(wrong), "{which:?} row {row}: {got:?} {want:?}");
                 }
                 _ => {
-                    close(got, want, Policy::f16_products()).unwrap_or_else(|e| panic!("{which:?} {row}: {e}"));
+                    close(got, want, Policy::f16_products())
+                        .unwrap_or_else(|e| panic!("{which:?} {row}: {e}"));
                 }
             }
         }
@@ -156,7 +156,8 @@ fn weights_that_f16_cannot_hold_are_multiplied_by_other_kernels() {
     let Some(gpu) = gpu("weights beyond f16's range") else { return };
     let (m, n, k) = (20, 24, 32);
     let x = vec![1.0; m * n];
-    for (weight, suits) in [(1e6, false), (65_504.0, true), (1.0 / 512.0, true), (1e-5, false), (0.0, false)] {
+    for (weight, suits) in [(1e6, false), (65_504.0, true), (1.0 / 512.0, true), (1e-5, false), (0.0, false)]
+    {
         let w = vec![weight; n * k];
         let got = multiply(gpu, Product::BackwardX, n, k, &w, &x);
         let want = expected(Product::BackwardX, m, n, k, &w, &x);
@@ -190,7 +191,14 @@ fn weights_that_f16_cannot_hold_are_multiplied_by_other_kernels() {
 
 /// The kernel with one piece of its text replaced, in its variant for f32 weights on this device. `vectors`: with tiles of
 /// vectors in workgroup memory or of single numbers.
-fn mutant(gpu: &Gpu, entry: &str, name: &'static str, vectors: bool, from: &str, to: &str) -> (Kernel, Variant) {
+fn mutant(
+    gpu: &Gpu,
+    entry: &str,
+    name: &'static str,
+    vectors: bool,
+    from: &str,
+    to: &str,
+) -> (Kernel, Variant) {
     let coop = gpu.coop().unwrap();
     let side = if coop.side == 8 { "coop8" } else { "coop16" };
     let wanted = |kernel: &Kernel, variant: &Variant| {
