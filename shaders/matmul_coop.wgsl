@@ -6,7 +6,8 @@
 // Each row of x or dy is multiplied by a power of two that brings its largest number to [2^14, 2^15), and its sums are divided by
 // it: so nothing overflows f16, and numbers down to 2^-28 of the row's largest keep all of f16's digits, whatever their size.
 // A row with a number that is not finite gives NaN. The host sees to it that the weights lie in f16's range.
-// Grid: a workgroup per block. Reads x or dy twice per block of columns (once for the largest numbers), W once per block of rows.
+// Grid: a workgroup for each block. Reads x or dy twice for each block of columns, once for the largest numbers, and W once for
+// each block of rows.
 // Reference: tests/reference/matmul_coop.rs
 struct Params { m: u32, n: u32, k: u32, row0: u32, stride: u32, accumulate: u32, rank: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -57,12 +58,18 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     if first_row >= p.m { return; } // guard, the same for the whole workgroup
     let k4 = p.k / 4u;
     let k8 = p.k / 8u;
-    for (var i = subgroup; i < BM; i += subgroups) {
-        let row = min(first_row + i, p.m - 1u) * k4;
-        var own = 0u;
-        for (var l = lane; l < k4; l += lanes) { own = max(own, largest(x[row + l])); }
-        let all = subgroupMax(own);
-        if lane == 0u { most[i] = exponent(all); }
+    // TOGETHER rows at a time, so that as many loads are under way.
+    for (var i = subgroup * TOGETHER; i < BM; i += subgroups * TOGETHER) {
+        var own = array<u32, TOGETHER>();
+        for (var l = lane; l < k4; l += lanes) {
+            for (var t = 0u; t < TOGETHER; t++) { // unroll
+                own[t] = max(own[t], largest(x[min(first_row + i + t, p.m - 1u) * k4 + l]));
+            }
+        }
+        for (var t = 0u; t < TOGETHER; t++) { // unroll
+            let all = subgroupMax(own[t]);
+            if lane == 0u { most[i + t] = exponent(all); }
+        }
     }
     workgroupBarrier();
     let my_row = subgroup % SUBGROUPS / ACROSS * FM * SIDE;
@@ -126,12 +133,17 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     let first_col = (index % blocks) * BN;
     let first_row = (index / blocks) * BM;
     if first_row >= p.m { return; } // guard, the same for the whole workgroup
-    for (var i = subgroup; i < BM; i += subgroups) {
-        let row = min(first_row + i, p.m - 1u) * p.stride + p.row0;
-        var own = 0u;
-        for (var j = lane; j < p.n; j += lanes) { own = max(own, size(dy[row + j])); }
-        let all = subgroupMax(own);
-        if lane == 0u { most[i] = exponent(all); }
+    for (var i = subgroup * TOGETHER; i < BM; i += subgroups * TOGETHER) {
+        var own = array<u32, TOGETHER>();
+        for (var j = lane; j < p.n; j += lanes) {
+            for (var t = 0u; t < TOGETHER; t++) { // unroll
+                own[t] = max(own[t], size(dy[min(first_row + i + t, p.m - 1u) * p.stride + p.row0 + j]));
+            }
+        }
+        for (var t = 0u; t < TOGETHER; t++) { // unroll
+            let all = subgroupMax(own[t]);
+            if lane == 0u { most[i + t] = exponent(all); }
+        }
     }
     workgroupBarrier();
     let my_row = subgroup % SUBGROUPS / ACROSS * FM * SIDE;

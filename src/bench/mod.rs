@@ -246,7 +246,7 @@ fn row(peaks: &Peaks, name: &str, what: What, shape: &str, cost: Cost, seconds: 
         fraction_of_peak: least / seconds,
         fraction_of_matrix_peak: peaks
             .matrix_gigaflops
-            .filter(|_| name.starts_with("matmul"))
+            .filter(|_| limit == Limit::Arithmetic && name.starts_with("matmul"))
             .map(|peak| cost.flops / seconds / 1e9 / peak),
         limit,
         seconds,

@@ -70,6 +70,7 @@ pub(super) fn variant(tile: &Tile, coop: Coop, format: Format, adapted: bool) ->
         ("BN", block_cols),
         ("FM", tile.rows / coop.side),
         ("FN", tile.cols / coop.side),
+        ("TOGETHER", (block_rows / 4).min(8)),
         // A thread's tile in adapted.wgsl, of which only what adds single numbers is used.
         ("TM", 1),
         ("TN", 1),

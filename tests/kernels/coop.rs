@@ -225,9 +225,10 @@ fn mutant(
 
 /// (name, text, replacement); what only one of the two entry points has is tried with that one.
 const BROKEN: &[(&str, &str, &str)] = &[
-    ("largest_dropped_forward", "own = max(own, largest(x[row + l]))", "own = largest(x[row + l])"),
-    ("largest_dropped_backward", "own = max(own, size(dy[row + j]))", "own = size(dy[row + j])"),
-    ("of_one_lane", "subgroupMax(own)", "own"),
+    ("largest_dropped_forward", "max(own[t], largest(", "max(0u, largest("),
+    ("largest_dropped_backward", "max(own[t], size(", "max(0u, size("),
+    ("of_one_lane", "subgroupMax(own[t])", "own[t]"),
+    ("of_one_row", "most[i + t]", "most[i]"),
     ("factor_of_another_row", "factor(i)", "factor(0u)"),
     ("divisor_dropped", " * divisor(block_row)", ""),
     ("factor_twice", "(268u - most[row])", "(269u - most[row])"),
