@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the tests of kernels with cooperative matrices (tests/kernels/coop.rs). Where the machine's own Vulkan driver has none, a
-# recent lavapipe of Debian's backports brings them, with all of its libraries: fetched as packages by apt, checked with Debian's
-# keys, unpacked into a cache, and started by their own dynamic linker. Nothing is installed and root is not needed.
-# Prints cargo's `test result:` line, or one line that says why cooperative matrices were not tested.
+# Runs the tests of cooperative matrices (tests/kernels/coop.rs and one of tests/tune.rs) on a driver that has them: a recent
+# lavapipe of Debian's backports with all of its libraries, fetched as packages by apt, checked with Debian's keys, unpacked
+# into a cache, and started by their own dynamic linker. Nothing is installed and root is not needed.
+# Prints the `test result:` lines, or one line that says why cooperative matrices were not tested.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -53,14 +53,15 @@ printf '{"file_format_version": "1.0.1", "ICD": {"api_version": "1.3.0", "librar
     "$libraries" >"$manifest"
 log=$(mktemp)
 trap 'rm -rf "$log" ${work:+"$work"}' EXIT
-cargo test --locked --test kernels --no-run 2>&1 | tee "$log" >&2
-binary=$(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$log")
+cargo test --locked --test kernels --test tune --no-run 2>&1 | tee "$log" >&2
 status=0
-env -u WGPU_ADAPTER_NAME VK_DRIVER_FILES="$manifest" XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}" \
-    "$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$libraries" "$binary" coop 2>&1 | tee "$log" || status=$?
-# The tests pass over an adapter without them; here that is a failure.
-if grep -q "^NOT TESTED" "$log"; then
-    echo "the fetched driver has no cooperative matrices"
-    status=1
-fi
+for binary in $(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$log"); do
+    env -u WGPU_ADAPTER_NAME VK_DRIVER_FILES="$manifest" XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}" \
+        "$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$libraries" "$binary" coop 2>&1 | tee "$log" || status=$?
+    # The tests pass over an adapter without them; here that is a failure.
+    if grep -q "^NOT TESTED" "$log"; then
+        echo "the fetched driver has no cooperative matrices"
+        status=1
+    fi
+done
 exit "$status"
