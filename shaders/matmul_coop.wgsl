@@ -1,6 +1,6 @@
 // The products of matmul.wgsl for many rows by cooperative matrices: factors in f16, sums in f32. A workgroup owns BM rows and BN
 // columns of the output and goes along the sum in steps, whose factors it first puts into workgroup memory as f16; a subgroup
-// owns FM by FN matrices of SIDE by SIDE sums.
+// owns FM by FN matrices of SIDE by SIDE sums, MATRICES in all.
 //   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]  + LoRA  (+ what y held, if `accumulate`)
 //   backward_x  dx[i,l] = Σ_j dy[i,j] · W[j,l]  + LoRA  (+ what dx held, if `accumulate`)
 // Each row of x or dy is multiplied by a power of two that brings its largest number to [2^14, 2^15), and its sums are divided by
@@ -71,10 +71,15 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
             if lane == 0u { most[i + t] = exponent(all); }
         }
     }
+    for (var u = thread; u < SUMS; u += WG) { stage[u] = 0.0; }
     workgroupBarrier();
     let my_row = subgroup % SUBGROUPS / ACROSS * FM * SIDE;
     let my_col = subgroup % ACROSS * FN * SIDE;
-    var sum: array<Sums, FM * FN>;
+    var sum: array<Sums, MATRICES>;
+    // Loaded zeros: Metal promises nothing of matrices that were only declared.
+    for (var f = 0u; f < MATRICES; f++) { // unroll
+        sum[f] = coopLoadT<Sums>(&stage[0], SIDE);
+    }
     for (var start = 0u; start < p.k; start += DEPTH) {
         for (var u = thread; u < BM * (DEPTH / 4u); u += WG) {
             let i = u / (DEPTH / 4u);
@@ -145,10 +150,15 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
             if lane == 0u { most[i + t] = exponent(all); }
         }
     }
+    for (var u = thread; u < SUMS; u += WG) { stage[u] = 0.0; }
     workgroupBarrier();
     let my_row = subgroup % SUBGROUPS / ACROSS * FM * SIDE;
     let my_col = subgroup % ACROSS * FN * SIDE;
-    var sum: array<Sums, FM * FN>;
+    var sum: array<Sums, MATRICES>;
+    // Loaded zeros: Metal promises nothing of matrices that were only declared.
+    for (var f = 0u; f < MATRICES; f++) { // unroll
+        sum[f] = coopLoadT<Sums>(&stage[0], SIDE);
+    }
     for (var start = 0u; start < p.n; start += DEPTH) {
         for (var u = thread; u < BM * (DEPTH / 4u); u += WG) {
             let i = u / (DEPTH / 4u);

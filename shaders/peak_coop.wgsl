@@ -20,6 +20,7 @@ fn multiply(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
     if index >= p.groups { return; } // guard, the same for the whole workgroup
     for (var u = thread; u < TILE_A / 4u; u += WG) { put_a(u * 4u, left[u]); }
     for (var u = thread; u < TILE_B / 4u; u += WG) { put_b(u * 4u, right[u]); }
+    for (var u = thread; u < SUMS; u += WG) { stage[u] = 0.0; }
     workgroupBarrier();
     var a: array<Left, 4>;
     var b: array<Right, 2>;
@@ -30,6 +31,10 @@ fn multiply(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
         b[v] = coopLoadT<Right>(&tile_b[v * SUMS / UNIT], SIDE / UNIT);
     }
     var sum: array<Sums, 8>;
+    for (var c = 0u; c < 8u; c++) { // unroll
+        sum[c] = coopLoadT<Sums>(&stage[0], SIDE);
+    }
+    workgroupBarrier(); // `stage` is written again
     for (var round = 0u; round < p.rounds; round++) {
         for (var u = 0u; u < 4u; u++) { // unroll
             for (var v = 0u; v < 2u; v++) { // unroll

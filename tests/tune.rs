@@ -62,7 +62,8 @@ fn cooperative_matrices_give_pytorchs_numbers() {
     let options = GpuOptions { f16: true, as_software: Some(false), ..GpuOptions::default() };
     let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
     if gpu.coop().is_none() {
-        let line = "NOT TESTED: a model with cooperative matrices: the adapter has none (see scripts/coop.sh)\n";
+        let line =
+            "NOT TESTED: a model with cooperative matrices: the adapter has none (see scripts/coop.sh)\n";
         std::io::stderr().write_all(line.as_bytes()).unwrap();
         return;
     }

@@ -64,12 +64,14 @@ pub(super) fn candidates(product: Product, coop: Option<Coop>, m: usize) -> Vec<
 /// The variant of such a tile.
 pub(super) fn variant(tile: &Tile, coop: Coop, format: Format, adapted: bool) -> Variant {
     let [block_rows, block_cols] = tile.block.unwrap_or([tile.rows, tile.cols]);
+    let [down, across] = [tile.rows / coop.side, tile.cols / coop.side];
     let constants = [
         ("WG", tile.group),
         ("BM", block_rows),
         ("BN", block_cols),
-        ("FM", tile.rows / coop.side),
-        ("FN", tile.cols / coop.side),
+        ("FM", down),
+        ("FN", across),
+        ("MATRICES", down * across),
         ("TOGETHER", (block_rows / 4).min(8)),
         // A thread's tile in adapted.wgsl, of which only what adds single numbers is used.
         ("TM", 1),
