@@ -42,6 +42,9 @@ fn divisor(row: u32) -> f32 {
     return bitcast<f32>(select((exponent - 14u) << 23u, 0x7fc00000u, exponent == 255u));
 }
 
+// Place of a number in y or dy.
+fn place(row: u32, col: u32) -> u32 { return row * p.stride + p.row0 + col; }
+
 // Row and column, in the workgroup's block, of number `u` of `stage` while it holds each subgroup's matrix (i, j).
 fn staged_row(u: u32, i: u32) -> u32 { return (u / SUMS / ACROSS * FM + i) * SIDE + u % SUMS / SIDE; }
 fn staged_col(u: u32, j: u32) -> u32 { return (u / SUMS % ACROSS * FN + j) * SIDE + u % SIDE; }
@@ -119,7 +122,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
                 let row = first_row + block_row;
                 let col = first_col + staged_col(u, j);
                 if row < p.m && col < p.n {
-                    let at = row * p.stride + p.row0 + col;
+                    let at = place(row, col);
                     y[at] = stage[u] * divisor(block_row) + adapted(row, col) + select(0.0, y[at], p.accumulate != 0u);
                 }
             }
@@ -142,7 +145,7 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
         var own = array<u32, TOGETHER>();
         for (var j = lane; j < p.n; j += lanes) {
             for (var t = 0u; t < TOGETHER; t++) { // unroll
-                own[t] = max(own[t], size(dy[min(first_row + i + t, p.m - 1u) * p.stride + p.row0 + j]));
+                own[t] = max(own[t], size(dy[place(min(first_row + i + t, p.m - 1u), j)]));
             }
         }
         for (var t = 0u; t < TOGETHER; t++) { // unroll
@@ -162,11 +165,16 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     for (var start = 0u; start < p.n; start += DEPTH) {
         for (var u = thread; u < BM * (DEPTH / 4u); u += WG) {
             let i = u / (DEPTH / 4u);
-            let row = min(first_row + i, p.m - 1u) * p.stride + p.row0;
+            let row = min(first_row + i, p.m - 1u);
             let at = u % (DEPTH / 4u) * 4u;
             let j = vec4<u32>(start + at) + vec4<u32>(0u, 1u, 2u, 3u);
-            let inside = min(j, vec4<u32>(p.n - 1u)) + row;
-            let value = vec4<f32>(dy[inside.x], dy[inside.y], dy[inside.z], dy[inside.w]);
+            let col = min(j, vec4<u32>(p.n - 1u));
+            let value = vec4<f32>(
+                dy[place(row, col.x)],
+                dy[place(row, col.y)],
+                dy[place(row, col.z)],
+                dy[place(row, col.w)],
+            );
             put_a(i * ROW + at, select(vec4<f32>(), value * factor(i), j < vec4<u32>(p.n)));
         }
         for (var u = thread; u < DEPTH * (BN / 8u); u += WG) {

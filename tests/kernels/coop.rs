@@ -17,8 +17,12 @@ use crate::{reference, run_table};
 
 const PRODUCTS: [Product; 2] = [Product::Forward, Product::BackwardX];
 
+fn options() -> GpuOptions {
+    GpuOptions { f16: true, as_software: Some(false), ..GpuOptions::default() }
+}
+
 fn open() -> Gpu {
-    common::open(&GpuOptions { f16: true, as_software: Some(false), ..GpuOptions::default() })
+    common::open(&options())
 }
 
 /// The device; `None`, and a line that no test harness swallows, where it has no cooperative matrices.
@@ -38,6 +42,16 @@ fn kernels_with_cooperative_matrices_match_their_reference() {
     let Some(gpu) = gpu("kernels with cooperative matrices") else { return };
     println!("{:?}", gpu.coop());
     run_table(gpu, COOP);
+}
+
+#[test]
+fn weights_of_several_parts_match_the_reference() {
+    if gpu("weights of several parts").is_none() {
+        return;
+    }
+    let gpu = common::open(&GpuOptions { max_binding: Some(1_000), ..options() });
+    assert!(Weight::new(&gpu, "w", Format::Q4, 53, 64).unwrap().parts.len() > 1);
+    run_table(&gpu, &[("matmul_coop in parts", matmul::coop_split)]);
 }
 
 #[test]

@@ -178,6 +178,22 @@ pub(crate) fn coop() -> Vec<Case> {
     cases
 }
 
+/// Matrices of several parts, by cooperative matrices.
+pub(crate) fn coop_split() -> Vec<Case> {
+    let mut random = Random::new(20);
+    let mut cases = Vec::new();
+    for format in [Format::F32, Format::Q4] {
+        for (m, rank, accumulate) in [(20, 3, false), (40, 0, true)] {
+            let packed = Packed::random(&mut random, format, 53, 64);
+            let forward: Product = (matmul_coop::forward, reference::matmul_coop::forward);
+            cases.push(forward_by(forward, &mut random, &packed, m, rank, accumulate, Dtype::F16));
+            let backward: Product = (matmul_coop::backward_x, reference::matmul_coop::backward_x);
+            cases.push(backward_x_by(backward, &mut random, &packed, m, rank, accumulate, Dtype::F16));
+        }
+    }
+    cases
+}
+
 /// The tiles that were chosen, in f16.
 pub(crate) fn chosen() -> Vec<Case> {
     let products: [Product; 2] =
