@@ -9,6 +9,7 @@ mod common;
 mod reference;
 
 mod coop;
+mod emulated;
 mod f16;
 mod gradients;
 mod mutation;
