@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test: cargo's, then Tint over the shaders that tests/shaders.rs composed, then the npm package's. Arguments go to `cargo test`.
+# Runs every test: cargo's, then those of cooperative matrices on a driver that has them, then Tint over the shaders that
+# tests/shaders.rs composed, then the npm package's. Arguments go to `cargo test`, which then is all but for Tint.
 # Ends with one line, `N passed, N failed`, summed over all; the exit status is 0 only if all ran and passed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +13,9 @@ rm -rf "$wgsl" # shaders of an earlier state must not be checked in place of tod
 status=0
 # The GPU tests of one binary share an adapter, which may be software on all cores: more threads only add memory.
 RUST_TEST_THREADS=${RUST_TEST_THREADS:-2} cargo test --locked --no-fail-fast "$@" </dev/null 2>&1 | tee "$log" || status=$?
+if [ $# -eq 0 ]; then
+    scripts/coop.sh </dev/null 2>&1 | tee -a "$log" || status=$?
+fi
 if [ -d "$wgsl" ] || [ $# -eq 0 ]; then
     scripts/tint.sh --self-test 2>&1 | tee -a "$log" || status=$?
     mkdir -p "$wgsl"

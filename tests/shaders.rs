@@ -1,5 +1,6 @@
 //! Every shader in every variant, checked without a GPU against the rules that let it run on any WebGPU device.
-//! The composed texts are left in `wgsl/` of the target folder for the check with Chromium's compiler.
+//! The composed texts are left in `wgsl/` of the target folder for the check with Chromium's compiler, those that only naga
+//! knows (cooperative matrices) in `wgsl/native/`, which that check counts and leaves out.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,9 +19,19 @@ const INVOCATIONS: u32 = 256;
 const WORKGROUP_SIZE: [u32; 3] = [256, 256, 64];
 const WORKGROUP_BYTES: u32 = 16_384;
 
+/// Workgroup memory of devices with cooperative matrices, as `Gpu::coop` demands it.
+const COOP_BYTES: u32 = 32_768;
+
 /// Whether a text needs subgroups. naga takes them as they are; Tint wants them enabled.
 fn uses_subgroups(text: &str) -> bool {
-    text.contains("subgroupAdd(") || text.contains("subgroupBroadcast(")
+    text.contains("subgroupAdd(")
+        || text.contains("subgroupBroadcast(")
+        || text.contains("@builtin(subgroup_")
+}
+
+/// Whether a text needs cooperative matrices, which are no part of WebGPU.
+fn uses_coop(text: &str) -> bool {
+    text.contains("enable wgpu_cooperative_matrix;")
 }
 
 /// Every broken rule of one entry point, in words. `optional` is what a device need not have and this one has.
@@ -65,8 +76,9 @@ fn problems(kernel: &Kernel, text: &str, optional: Capabilities) -> Vec<String> 
         .filter(|(handle, global)| global.space == AddressSpace::WorkGroup && !uses[*handle].is_empty())
         .map(|(_, global)| module.types[global.ty].inner.size(module.to_ctx()))
         .sum();
-    if shared > WORKGROUP_BYTES {
-        found.push(format!("{shared} bytes of workgroup memory exceed {WORKGROUP_BYTES}"));
+    let most = if uses_coop(text) { COOP_BYTES } else { WORKGROUP_BYTES };
+    if shared > most {
+        found.push(format!("{shared} bytes of workgroup memory exceed {most}"));
     }
 
     // What the host reads from the text, by name.
@@ -195,11 +207,17 @@ fn params_problems(kernel: &Kernel, module: &naga::Module) -> Vec<String> {
 
 /// What a device must have for a variant beyond what every WebGPU device has.
 fn optional(variant: &Variant) -> Capabilities {
+    if variant.imports.iter().any(|import| COOP.contains(import)) {
+        return Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
+    }
     match variant.imports.contains(&"product_f16") {
         true => Capabilities::SHADER_FLOAT16,
         false => Capabilities::empty(),
     }
 }
+
+/// The imports with which a variant uses cooperative matrices.
+const COOP: [&str; 2] = ["coop8", "coop16"];
 
 fn wgsl_folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("wgsl")
@@ -208,13 +226,14 @@ fn wgsl_folder() -> PathBuf {
 #[test]
 fn every_variant_of_every_kernel_is_valid() {
     let folder = wgsl_folder();
-    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::create_dir_all(folder.join("native")).unwrap();
     let mut found = Vec::new();
     let mut counts = BTreeMap::<String, usize>::new();
     for (kernel, variant) in kernel::all() {
         let text = compose(kernel.source, &variant);
         let label = kernel.label();
         let number = counts.entry(label.clone()).or_default();
+        let folder = if uses_coop(&text) { folder.join("native") } else { folder.clone() };
         let file = folder.join(format!("{}-{}-{number}.wgsl", kernel.stem, kernel.entry));
         *number += 1;
         let enable = if uses_subgroups(&text) { "enable subgroups;\n" } else { "" };

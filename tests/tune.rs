@@ -4,6 +4,7 @@
 mod fixture_models;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 
 use fixture_models::{Expected, adapter_file, folder, load_on, trainer};
@@ -20,9 +21,21 @@ fn gpu(software: bool) -> Arc<Gpu> {
     Arc::new(block_on(Gpu::open(&options)).unwrap())
 }
 
+/// Loss and norm of the gradient of the fixture model `llama` on its completions, PyTorch's first.
+fn loss_and_norm(gpu: Arc<Gpu>) -> [[f64; 2]; 2] {
+    let expected = Expected::read("llama");
+    let model = load_on(gpu, "llama", &mut Folder::open(folder("llama")).unwrap(), None);
+    let file = adapter_file(&model, &folder("llama").join("adapter"));
+    let mut trainer = trainer(&model, &file, 1);
+    let config = LossName::Sft.config(1);
+    let (loss, _) = block_on(trainer.gradient(&expected.completions(), &config)).unwrap();
+    let norm = |values: &[f32]| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let got = norm(&block_on(trainer.read_gradient()).unwrap());
+    [["loss", "grad_norm"].map(|field| expected.json[field].as_f64().unwrap()), [loss, got]]
+}
+
 #[test]
 fn every_choice_gives_pytorchs_numbers() {
-    let expected = Expected::read("llama");
     for software in [true, false] {
         let device = gpu(software);
         let most = [Product::Forward, Product::BackwardX].map(|product| choices(&device, product, 64));
@@ -35,18 +48,34 @@ fn every_choice_gives_pytorchs_numbers() {
                     gpu.choose(&choice_key(&gpu, product, Format::F32, m), index);
                 }
             }
-            let model = load_on(gpu, "llama", &mut Folder::open(folder("llama")).unwrap(), None);
-            let file = adapter_file(&model, &folder("llama").join("adapter"));
-            let mut trainer = trainer(&model, &file, 1);
-            let config = LossName::Sft.config(1);
-            let (loss, _) = block_on(trainer.gradient(&expected.completions(), &config)).unwrap();
-            let want = expected.json["loss"].as_f64().unwrap();
-            assert!((loss - want).abs() < 1e-3 * want, "choice {index}: {loss} {want}");
-            let norm = |values: &[f32]| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-            let got = norm(&block_on(trainer.read_gradient()).unwrap());
-            let want = expected.json["grad_norm"].as_f64().unwrap();
-            assert!((got - want).abs() < 1e-3 * want, "choice {index}: gradient {got} {want}");
+            let [want, got] = loss_and_norm(gpu);
+            for (want, got) in want.iter().zip(got) {
+                assert!((got - want).abs() < 1e-3 * want, "choice {index}: {got} {want}");
+            }
         }
+    }
+}
+
+/// In f16, with cooperative matrices wherever they can be, forward and backward.
+#[test]
+fn cooperative_matrices_give_pytorchs_numbers() {
+    let options = GpuOptions { f16: true, as_software: Some(false), ..GpuOptions::default() };
+    let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
+    if gpu.coop().is_none() {
+        let line =
+            "NOT TESTED: a model with cooperative matrices: the adapter has none (see scripts/coop.sh)\n";
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return;
+    }
+    for product in [Product::Forward, Product::BackwardX] {
+        for m in ROW_CLASSES.into_iter().filter(|&m| m > 8) {
+            gpu.choose(&choice_key(&gpu, product, Format::F32, m), choices(&gpu, product, m) - 1);
+        }
+    }
+    let [want, got] = loss_and_norm(gpu);
+    println!("PyTorch: loss and norm {want:?}, here {got:?}");
+    for (want, got) in want.iter().zip(got) {
+        assert!((got - want).abs() < 1e-3 * want, "{got} {want}");
     }
 }
 

@@ -57,3 +57,17 @@ fn adapt_x(first: ptr<function, array<vec4<f32>, TM * TN>>, second: ptr<function
         }
     }
 }
+
+// 4 neighbouring numbers of dx.
+fn adapted_x(row: u32, col4: u32) -> vec4<f32> {
+    var all = vec4<f32>();
+    for (var s = 0u; s < 3u; s++) {
+        let rank = p.rank[s];
+        var sum = vec4<f32>();
+        for (var r = 0u; r < rank; r++) {
+            sum += low[p.low_at[s] + row * rank + r] * a[p.matrix_at[s] / 4u + r * (p.k / 4u) + col4];
+        }
+        all += p.scale[s] * sum;
+    }
+    return all;
+}

@@ -1,18 +1,18 @@
 //! The kernels that take the time, at a model's shapes.
 
 use super::measure::{Cost, Work};
-use super::shape::{Shape, format_name, random_values};
+use super::shape::{Shape, format_name, random_values, random_weight};
 use super::{Options, What};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder};
 use crate::kernel::attention::{self, Gradients, Heads, Saved};
-use crate::kernel::matmul::Input;
+use crate::kernel::matmul::{Input, Segment};
 use crate::kernel::sample::{self, Settings, State};
-use crate::kernel::weight::{Format, Weight};
+use crate::kernel::weight::Format;
 use crate::kernel::{
-    adamw, decode_attention, decode_attention_split, log_softmax, lora, lora_grad, matmul, rms_norm, swiglu,
+    adamw, decode_attention, decode_attention_split, log_softmax, lora, lora_grad, matmul, matmul_coop,
+    rms_norm, swiglu,
 };
-use crate::model::pack;
 
 /// LoRA's rank.
 const RANK: usize = 16;
@@ -75,20 +75,9 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn weight(&self, format: Format, rows: usize, cols: usize) -> Result<Weight> {
-        let weight = Weight::new(self.gpu, "bench.w", format, rows, cols)?;
-        // Rows repeat, which no kernel notices; every matrix here has a multiple of 64.
-        let some = rows.min(64);
-        let packed = pack::pack_as(format, &random_values(some * cols, 0), cols)?;
-        for row in (0..rows).step_by(some) {
-            weight.write_rows(self.gpu, row, &packed.words, &packed.scales)?;
-        }
-        Ok(weight)
-    }
-
     /// Products of `rows` rows with a weight matrix `[n, k]`, forward and, where `backward`, the input's gradient.
     fn matmul(&mut self, format: Format, rows: &[usize], n: usize, k: usize, backward: bool) -> Result<()> {
-        let w = self.weight(format, n, k)?;
+        let w = random_weight(self.gpu, "bench.w", format, n, k)?;
         self.format = Some(format_name(format));
         for &m in rows {
             let (x, y) = (self.random(&[m, k])?, self.random(&[m, n])?);
@@ -102,6 +91,29 @@ impl Maker<'_> {
                     matmul::backward_x(rec, &w, &y, &x, None, false)
                 })?;
             }
+        }
+        self.format = None;
+        Ok(())
+    }
+
+    /// Products by cooperative matrices, large enough for their peak to matter, where the device has them.
+    fn matmul_coop(&mut self) -> Result<()> {
+        if self.gpu.coop().is_none() {
+            return Ok(());
+        }
+        let n = if self.gpu.is_software() { 256 } else { 4_096 };
+        for format in [Format::F16, Format::Q4] {
+            let w = random_weight(self.gpu, "bench.w", format, n, n)?;
+            let (x, y) = (self.random(&[n, n])?, self.random(&[n, n])?);
+            let cost = Cost { flops: 2.0 * (n as f64).powi(3), bytes: w.bytes() as f64 + bytes(&[&x, &y]) };
+            self.format = Some(format_name(format));
+            let shape = format!("{n} x {n} -> {n}, {}", format_name(format));
+            self.add("matmul_coop/forward", shape.clone(), cost, &y, |rec| {
+                matmul_coop::forward(rec, &w, &x, &[Segment::plain(&y)], false)
+            })?;
+            self.add("matmul_coop/backward_x", shape, cost, &x, |rec| {
+                matmul_coop::backward_x(rec, &w, &[Segment::plain(&y)], &x, false)
+            })?;
         }
         self.format = None;
         Ok(())
@@ -305,6 +317,7 @@ pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Ca
             maker.matmul(format, &[1], mlp, hidden, false)?;
             maker.matmul(format, &[128], mlp, hidden, true)?;
         }
+        maker.matmul_coop()?;
         maker.lora(128, hidden, &[mlp; 2], true)?;
         maker.attention(1, 64)?;
         maker.rows()?;
@@ -318,6 +331,7 @@ pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Ca
         maker.matmul(format, &[512], hidden, hidden, true)?;
         maker.matmul(format, &[1, 8], vocab, hidden, false)?;
     }
+    maker.matmul_coop()?;
     let Heads { heads, kv_heads, head_dim } = shape.heads;
     let [q, kv] = [heads * head_dim, kv_heads * head_dim];
     maker.lora(8, hidden, &[q, kv, kv], false)?;

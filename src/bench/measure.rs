@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Recorder};
-use crate::kernel::peak;
+use crate::kernel::{peak, peak_coop};
 
 /// Work of one dispatch or a few, timed again and again.
 pub(super) struct Work {
@@ -108,6 +108,9 @@ pub struct Bandwidth {
 pub struct Peaks {
     /// f32 products and sums, 10⁹ a second.
     pub gigaflops: f64,
+    /// Products and sums of cooperative matrices with f16 factors and f32 sums, 10⁹ a second, where the device has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matrix_gigaflops: Option<f64>,
     /// Copying or reading, by size.
     pub bandwidth: Vec<Bandwidth>,
 }
@@ -130,6 +133,8 @@ impl Peaks {
 pub(super) struct PeakWork {
     /// With its operations.
     arithmetic: Option<(Work, f64)>,
+    /// The same of cooperative matrices.
+    matrix: Option<(Work, f64)>,
     /// Bytes moved, with copies and reads of that many.
     bandwidth: Vec<(u64, [Work; 2])>,
 }
@@ -137,7 +142,7 @@ pub(super) struct PeakWork {
 impl PeakWork {
     /// Nothing to measure: every peak is unknown.
     pub(super) fn none() -> Self {
-        Self { arithmetic: None, bandwidth: Vec::new() }
+        Self { arithmetic: None, matrix: None, bandwidth: Vec::new() }
     }
 
     pub(super) fn new(gpu: &Gpu) -> Result<Self> {
@@ -151,6 +156,7 @@ impl PeakWork {
         peak::arithmetic(&mut rec, &x, &y, rounds)?;
         let flops = (4 * peak::STEPS * rounds * numbers) as f64;
         let arithmetic = Some((Work::new(rec, &y)?, flops));
+        let matrix = matrix(gpu)?;
         let mut bandwidth = Vec::new();
         for bytes in [512 << 10, 4 << 20, memory] {
             let half = bytes / 8;
@@ -165,12 +171,13 @@ impl PeakWork {
             peak::stream(&mut read, &x, &sum, gpu.is_software())?;
             bandwidth.push((bytes as u64, [Work::new(copy, &y)?, Work::new(read, &sum)?]));
         }
-        Ok(Self { arithmetic, bandwidth })
+        Ok(Self { arithmetic, matrix, bandwidth })
     }
 
     fn all(&mut self) -> impl Iterator<Item = &mut Work> {
         self.arithmetic
             .iter_mut()
+            .chain(&mut self.matrix)
             .map(|(work, _)| work)
             .chain(self.bandwidth.iter_mut().flat_map(|(_, works)| works))
     }
@@ -198,9 +205,27 @@ impl PeakWork {
         let gigaflops = |(work, flops): &(Work, f64)| flops / work.best() / 1e9;
         Peaks {
             gigaflops: self.arithmetic.as_ref().map_or(f64::NAN, gigaflops),
+            matrix_gigaflops: self.matrix.as_ref().map(gigaflops),
             bandwidth: bandwidth.collect(),
         }
     }
+}
+
+/// The micro-kernel of cooperative matrices with its operations, where the device has them.
+fn matrix(gpu: &Gpu) -> Result<Option<(Work, f64)>> {
+    let Some(coop) = gpu.coop() else {
+        return Ok(None);
+    };
+    let (groups, rounds) = if gpu.is_software() { (16, 64) } else { (4_096, 1_024) };
+    let side = coop.side;
+    let [left, right] = peak_coop::FACTORS;
+    let factors = |label, count| gpu.upload(label, &[count, side, side], &vec![1f32; count * side * side]);
+    let (a, b) = (factors("peak.left", left)?, factors("peak.right", right)?);
+    let y = gpu.buffer("peak.y", &[groups, peak_coop::SUBGROUPS, side, side])?;
+    let mut rec = Recorder::new(gpu);
+    peak_coop::multiply(&mut rec, &a, &b, &y, rounds)?;
+    let products = groups * peak_coop::SUBGROUPS * rounds * left * right;
+    Ok(Some((Work::new(rec, &y)?, products as f64 * 2.0 * (side as f64).powi(3))))
 }
 
 #[cfg(test)]
@@ -212,7 +237,11 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         let at = |bytes, gigabytes_per_second| Bandwidth { bytes, gigabytes_per_second };
-        let peaks = Peaks { gigaflops: 100.0, bandwidth: vec![at(1_000, 50.0), at(1_000_000, 10.0)] };
+        let peaks = Peaks {
+            gigaflops: 100.0,
+            matrix_gigaflops: None,
+            bandwidth: vec![at(1_000, 50.0), at(1_000_000, 10.0)],
+        };
         // 1,000 bytes fit the cache, 2,000 do not; a billion operations outlast both.
         assert_eq!(peaks.least(Cost { flops: 0.0, bytes: 1_000.0 }), (2e-8, Limit::Bandwidth));
         assert_eq!(peaks.least(Cost { flops: 0.0, bytes: 2_000.0 }), (2e-7, Limit::Bandwidth));

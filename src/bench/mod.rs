@@ -155,6 +155,9 @@ pub struct Row {
     pub unit: &'static str,
     /// Speed over what the measured peaks allow: 1 is the limit; not finite where there are no peaks.
     pub fraction_of_peak: f64,
+    /// A product's operations over what cooperative matrices in f16 can do at best, where the device has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fraction_of_matrix_peak: Option<f64>,
     /// The peak that limits it.
     pub limit: Limit,
     /// Median seconds of a dispatch, of a decode step, or of a training step.
@@ -241,6 +244,10 @@ fn row(peaks: &Peaks, name: &str, what: What, shape: &str, cost: Cost, seconds: 
         value: amount / seconds / 1e9,
         unit,
         fraction_of_peak: least / seconds,
+        fraction_of_matrix_peak: peaks
+            .matrix_gigaflops
+            .filter(|_| limit == Limit::Arithmetic && name.starts_with("matmul"))
+            .map(|peak| cost.flops / seconds / 1e9 / peak),
         limit,
         seconds,
         samples: Vec::new(),
@@ -321,6 +328,9 @@ impl fmt::Display for Report {
         if self.peaks.gigaflops.is_finite() {
             write!(f, "peaks: {:.1} GFLOP/s", self.peaks.gigaflops)?;
         }
+        if let Some(peak) = self.peaks.matrix_gigaflops {
+            write!(f, ", {peak:.1} GFLOP/s with f16 matrices")?;
+        }
         for bandwidth in &self.peaks.bandwidth {
             let mebibytes = bandwidth.bytes as f64 / f64::from(1 << 20);
             write!(f, ", {:.1} GB/s at {mebibytes} MiB", bandwidth.gigabytes_per_second)?;
@@ -333,6 +343,9 @@ impl fmt::Display for Report {
             write!(f, "{:name$}  {:shape$}  {:>10.2}  {:8}", row.name, row.shape, row.value, row.unit)?;
             if row.fraction_of_peak.is_finite() {
                 write!(f, "  {:5.1} %", 100.0 * row.fraction_of_peak)?;
+            }
+            if let Some(fraction) = row.fraction_of_matrix_peak {
+                write!(f, "  {:5.1} % of f16 matrices", 100.0 * fraction)?;
             }
             if index + 1 < self.rows.len() {
                 writeln!(f)?;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::Result;
 use crate::gpu::Gpu;
 use crate::kernel::attention::Heads;
-use crate::kernel::weight::Format;
+use crate::kernel::weight::{Format, Weight};
 use crate::model::Model;
 use crate::model::config::ModelConfig;
 use crate::model::module::Module;
+use crate::model::pack;
 use crate::model::source::{Dtype, TensorInfo, TensorSource, expected};
 
 /// The sizes of a model.
@@ -130,6 +131,24 @@ pub(super) fn format_name(format: Format) -> &'static str {
         Format::Q8x2 => "q8x2",
         Format::Q4 => "q4",
     }
+}
+
+/// A weight matrix of random numbers.
+pub(super) fn random_weight(
+    gpu: &Gpu,
+    label: &str,
+    format: Format,
+    rows: usize,
+    cols: usize,
+) -> Result<Weight> {
+    let weight = Weight::new(gpu, label, format, rows, cols)?;
+    // Rows of large matrices, which all have a multiple of 64, repeat: that takes less time and no kernel notices.
+    let some = if rows > 1_024 { 64 } else { rows };
+    let packed = pack::pack_as(format, &random_values(some * cols, 0), cols)?;
+    for row in (0..rows).step_by(some) {
+        weight.write_rows(gpu, row, &packed.words, &packed.scales)?;
+    }
+    Ok(weight)
 }
 
 /// `count` numbers from -1 to 1, the same for the same seed (a linear congruential generator, Knuth's constants).

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::buffer::{Buffer, Memory};
 use super::choices::Choices;
+use super::coop::{Coop, permission};
 use super::pipeline::{Pipeline, Pipelines};
 use super::profile::Account;
 use super::readback::Staging;
@@ -93,6 +94,7 @@ pub struct Gpu {
     software: bool,
     subgroup_size: Option<usize>,
     f16: bool,
+    coop: Option<Coop>,
     faults: Arc<Faults>,
     pipelines: Pipelines,
     pub(super) choices: Choices,
@@ -124,12 +126,20 @@ const FEATURES: &[(wgpu::Features, &str)] = &[
     (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative-matrix"),
 ];
 
+/// What kernels with cooperative matrices also use.
+const COOP_NEEDS: wgpu::Features = wgpu::Features::SHADER_F16.union(wgpu::Features::SUBGROUP);
+
+/// Bytes of workgroup memory that kernels with cooperative matrices may use.
+const COOP_MEMORY: u32 = 32 << 10;
+
 /// The optional features to ask for: those that the program uses, as far as they are offered.
 fn wanted_features(offered: wgpu::Features, options: &GpuOptions) -> wgpu::Features {
     let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
     wanted.set(wgpu::Features::SHADER_F16, options.f16);
     // Default limits stand for a device that has nothing but what WebGPU promises.
     wanted.set(wgpu::Features::SUBGROUP, !options.default_limits);
+    let coop = options.f16 && !options.default_limits && offered.contains(COOP_NEEDS);
+    wanted.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, coop);
     offered & wanted
 }
 
@@ -227,6 +237,7 @@ impl Gpu {
                 label: Some("stepladder"),
                 required_features: features,
                 required_limits: limits.clone(),
+                experimental_features: permission(features),
                 memory_hints: wgpu::MemoryHints::MemoryUsage,
                 ..Default::default()
             })
@@ -256,6 +267,8 @@ impl Gpu {
         let info = adapter.get_info();
         let one_size = info.subgroup_min_size == info.subgroup_max_size;
         let subgroups = features.contains(wgpu::Features::SUBGROUP) && one_size;
+        let coop = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
+            && limits.max_compute_workgroup_storage_size >= COOP_MEMORY;
         Ok(Self {
             device,
             queue,
@@ -267,6 +280,7 @@ impl Gpu {
             software,
             subgroup_size: subgroups.then_some(info.subgroup_min_size as usize),
             f16: features.contains(wgpu::Features::SHADER_F16),
+            coop: if coop { Coop::of(adapter) } else { None },
             faults,
             pipelines: Pipelines::default(),
             choices: Choices::default(),
@@ -289,6 +303,12 @@ impl Gpu {
     /// Whether products with weight matrices multiply in 16-bit floats: the options ask for it and the adapter offers it.
     pub fn has_f16(&self) -> bool {
         self.f16
+    }
+
+    /// The cooperative matrices that products may use: natively, where [`Gpu::has_f16`] and the adapter offers a kind that
+    /// the kernels know.
+    pub fn coop(&self) -> Option<Coop> {
+        self.coop
     }
 
     /// The memory account.
@@ -418,9 +438,13 @@ mod tests {
         let (all, none) = (Features::all(), Features::empty());
         let always = Features::TIMESTAMP_QUERY | Features::SUBGROUP;
         assert_eq!(wanted_features(all, &off), always);
-        assert_eq!(wanted_features(all, &on), always | Features::SHADER_F16);
+        let coop = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        assert_eq!(wanted_features(all, &on), always | Features::SHADER_F16 | coop);
+        assert_eq!(wanted_features(all - Features::SUBGROUP, &on) & coop, none);
         assert_eq!(wanted_features(none, &on), none);
         let plain = GpuOptions { default_limits: true, ..GpuOptions::default() };
         assert_eq!(wanted_features(all, &plain), Features::TIMESTAMP_QUERY);
+        let plain = GpuOptions { f16: true, ..plain };
+        assert_eq!(wanted_features(all, &plain), Features::TIMESTAMP_QUERY | Features::SHADER_F16);
     }
 }

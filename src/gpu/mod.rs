@@ -2,6 +2,7 @@
 
 mod buffer;
 mod choices;
+mod coop;
 mod device;
 mod pipeline;
 mod plan;
@@ -11,6 +12,7 @@ pub mod shader;
 mod work;
 
 pub use buffer::{Buffer, Memory, VIEW_ALIGNMENT, region_elements};
+pub use coop::Coop;
 pub use device::{AdapterReport, Gpu, GpuOptions, adapters};
 pub use plan::{Plan, Recorder, groups_for};
 pub use profile::{Profile, ProfileRow};

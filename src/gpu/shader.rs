@@ -83,6 +83,10 @@ includes![
     "few_output",
     "few_swiglu",
     "sigmoid",
+    "coop8",
+    "coop16",
+    "tiles_f16",
+    "tiles_f16x4",
     "random"
 ];
 

@@ -5,9 +5,9 @@ use super::rms_norm::Norm;
 pub use super::segment::{Adapter, Segment};
 use super::segment::{Joined, Params, Side};
 use super::weight::{Format, Part, Weight};
-use super::{GROUP, matmul_few, matmul_lanes, matmul_tiled, word};
+use super::{GROUP, matmul_coop, matmul_few, matmul_lanes, matmul_tiled, word};
 use crate::Result;
-use crate::gpu::{Buffer, Gpu, Kernel, Recorder, Variant, groups_for};
+use crate::gpu::{Buffer, Coop, Gpu, Kernel, Recorder, Variant, groups_for};
 
 const FORWARD: Kernel = kernel!("matmul", "forward", Params, ["w", "w_scale", "x", "y", "bias"]);
 const BACKWARD_X: Kernel = kernel!("matmul", "backward_x", Params, ["w", "w_scale", "dy", "dx"]);
@@ -29,7 +29,7 @@ impl<'a> Input<'a> {
 }
 
 /// The same kernel with the bindings of adapters and of a norm.
-fn with_more(kernel: &Kernel, adapted: bool, normed: bool) -> Kernel {
+pub(super) fn with_more(kernel: &Kernel, adapted: bool, normed: bool) -> Kernel {
     let bindings: &[_] = match (kernel.entry == BACKWARD_X.entry, adapted, normed) {
         (true, true, _) => &["w", "w_scale", "dy", "dx", "low", "a"],
         (false, true, false) => &["w", "w_scale", "x", "y", "bias", "low", "b"],
@@ -62,6 +62,8 @@ pub(super) struct Tile {
     pub(super) lanes: Option<usize>,
     /// Further files of shaders/include/.
     pub(super) imports: &'static [&'static str],
+    /// The cooperative matrices that multiply, where the kernel is made of them; `rows` and `cols` are then a subgroup's.
+    pub(super) coop: Option<Coop>,
 }
 
 /// What an adapter is like, as far as it matters here.
@@ -107,13 +109,13 @@ pub fn choice_key(gpu: &Gpu, product: Product, format: Format, m: usize) -> Stri
 
 /// Number of tiles to choose from.
 pub fn choices(gpu: &Gpu, product: Product, m: usize) -> usize {
-    Tile::candidates(product, Kind::of(gpu), m).len()
+    Tile::all(gpu, product, m).len()
 }
 
 impl Tile {
     /// A tile of one thread.
     pub(super) fn new(kernel: Kernel, group: usize, rows: usize, cols: usize) -> Self {
-        Self { kernel, group, rows, cols, share: 1, block: None, lanes: None, imports: &[] }
+        Self { kernel, group, rows, cols, share: 1, block: None, lanes: None, imports: &[], coop: None }
     }
 
     /// The tiles for `m` rows, the default first. All of them add the products of an output in an order that does not
@@ -143,15 +145,26 @@ impl Tile {
         [shared, direct].concat()
     }
 
-    /// The tile that was found fastest on this adapter, or the default.
-    pub(super) fn chosen(gpu: &Gpu, product: Product, format: Format, m: usize) -> Self {
-        let candidates = Self::candidates(product, Kind::of(gpu), m);
-        let index = gpu.choice(&choice_key(gpu, product, format, m));
-        candidates[index.min(candidates.len() - 1)]
+    /// Those of [`Tile::candidates`], then those with cooperative matrices, which are for GPUs.
+    fn all(gpu: &Gpu, product: Product, m: usize) -> Vec<Self> {
+        let kind = Kind::of(gpu);
+        let coop = gpu.coop().filter(|_| kind == Kind::Gpu);
+        [Self::candidates(product, kind, m), matmul_coop::candidates(product, coop, m)].concat()
+    }
+
+    /// The tile that was found fastest on this adapter, or the default; the default too where the weights do not suit it.
+    pub(super) fn chosen(gpu: &Gpu, product: Product, w: &Weight, m: usize) -> Self {
+        let candidates = Self::all(gpu, product, m);
+        let index = gpu.choice(&choice_key(gpu, product, w.format, m));
+        let tile = candidates[index.min(candidates.len() - 1)];
+        if tile.coop.is_some() && !w.suits_f16() { candidates[0] } else { tile }
     }
 
     /// `f16`: multiply in f16, only for the forward products; `adapted`: with LoRA.
     fn variant(self, format: Format, f16: bool, adapted: bool) -> Variant {
+        if let Some(coop) = self.coop {
+            return matmul_coop::variant(&self, coop, format, adapted);
+        }
         let Self { group, rows, cols, .. } = self;
         let mut constants = vec![("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))];
         let [mut apart_rows, mut apart_cols] = [1, 1];
@@ -240,7 +253,7 @@ pub fn forward_joined(
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = x.matrix("matmul", "x")?;
-    let tile = Tile::chosen(rec.gpu(), Product::Forward, w.format, m);
+    let tile = Tile::chosen(rec.gpu(), Product::Forward, w, m);
     forward_with(rec, tile, w, Input::plain(x), segments, accumulate)
 }
 
@@ -280,8 +293,8 @@ pub(super) fn forward_with(
     Ok(())
 }
 
-/// dx `[m, k]` = dy `[m, n]` · W, with the adapter's part where there is one, added to dx if `accumulate`. Always in f32:
-/// small gradients would vanish in f16.
+/// dx `[m, k]` = dy `[m, n]` · W, with the adapter's part where there is one, added to dx if `accumulate`. In f32:
+/// small gradients would vanish in f16, but for [`super::matmul_coop`], which scales each row.
 pub fn backward_x(
     rec: &mut Recorder<'_>,
     w: &Weight,
@@ -303,7 +316,7 @@ pub fn backward_x_joined(
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = dx.matrix("matmul", "dx")?;
-    let tile = Tile::chosen(rec.gpu(), Product::BackwardX, w.format, m);
+    let tile = Tile::chosen(rec.gpu(), Product::BackwardX, w, m);
     backward_x_with(rec, tile, w, segments, dx, accumulate)
 }
 

@@ -3,7 +3,7 @@
 
 use super::matmul::{Input, Product, Tile, forward_with, rows_of_tile};
 use super::segment::{Joined, Params, Segment, Side};
-use super::weight::{Format, Weight};
+use super::weight::Weight;
 use super::{GROUP, SHARED_NUMBERS, swiglu};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Kernel, Recorder};
@@ -48,9 +48,9 @@ pub(super) fn forms(tile: Tile) -> Vec<Tile> {
     }
 }
 
-fn tile(gpu: &Gpu, format: Format, m: usize, normed: bool, joined: bool) -> Tile {
+fn tile(gpu: &Gpu, w: &Weight, m: usize, normed: bool, joined: bool) -> Tile {
     let tile = match suits(gpu, m) {
-        true => Tile::chosen(gpu, Product::Forward, format, m),
+        true => Tile::chosen(gpu, Product::Forward, w, m),
         false => candidates(m)[0],
     };
     Tile { imports: FORMS[usize::from(normed)][usize::from(joined)], ..tile }
@@ -66,7 +66,7 @@ pub fn forward(
     accumulate: bool,
 ) -> Result<()> {
     let [m, _] = input.x.matrix("matmul_few", "x")?;
-    let tile = tile(rec.gpu(), w.format, m, input.norm.is_some(), false);
+    let tile = tile(rec.gpu(), w, m, input.norm.is_some(), false);
     forward_with(rec, tile, w, input, segments, accumulate)
 }
 
@@ -87,7 +87,7 @@ pub fn forward_swiglu(
         forward(rec, w, input, &apart, false)?;
         return swiglu::forward(rec, &apart[0].y, &apart[1].y, y);
     }
-    let tile = tile(rec.gpu(), w.format, m, input.norm.is_some(), true);
+    let tile = tile(rec.gpu(), w, m, input.norm.is_some(), true);
     let segments = apart.map(|segment| Segment { y: y.clone(), ..segment });
     forward_with(rec, tile, w, input, &segments, false)
 }

@@ -44,6 +44,7 @@ pub(super) fn candidates(product: Product, lanes: usize, m: usize) -> Vec<Tile> 
             block: Some([rows, lanes * cols * unit]),
             lanes: Some(lanes),
             imports: &[],
+            coop: None,
         }
     };
     let fits = |tile: &Tile| tile.rows <= m.next_multiple_of(lanes);

@@ -39,6 +39,7 @@ pub(super) fn candidates(product: Product, m: usize) -> Vec<Tile> {
             block: Some([block_rows, block_cols]),
             lanes: None,
             imports: &[],
+            coop: None,
         }
     };
     blocks.map(tile).to_vec()

@@ -48,10 +48,12 @@ pub mod lora;
 pub mod lora_grad;
 pub mod lora_grad_lanes;
 pub mod matmul;
+pub mod matmul_coop;
 pub mod matmul_few;
 pub mod matmul_lanes;
 pub mod matmul_tiled;
 pub mod peak;
+pub mod peak_coop;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;
@@ -85,7 +87,9 @@ pub fn all() -> Vec<(Kernel, Variant)> {
         lora::variants(),
         lora_grad::variants(),
         matmul::variants(),
+        matmul_coop::variants(),
         peak::variants(),
+        peak_coop::variants(),
         rms_norm::variants(),
         rope::variants(),
         sample::variants(),

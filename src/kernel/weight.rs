@@ -1,8 +1,12 @@
 //! Weight matrices on the GPU: f32, f16 or quantised blocks, split by rows where they exceed a binding.
 //! No shader of its own: each format is a file `shaders/include/weight_*.wgsl` with the same bindings.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::gpu::{Buffer, Gpu};
 use crate::{Error, Result};
+use half::f16;
 
 /// How the values of a weight matrix are stored on the GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -55,6 +59,27 @@ impl Format {
         if self.has_scales() { 32 } else { 8 }
     }
 
+    /// A bound of the sizes of packed values, for f32 and f16 the largest of them; infinite or no number if one of them is.
+    fn largest(self, words: &[u32], scales: &[[f32; 2]]) -> f32 {
+        let size = |word: u32| word & 0x7fff_ffff;
+        let max = |sizes: &mut dyn Iterator<Item = u32>| f32::from_bits(sizes.max().unwrap_or(0));
+        let of_scales = |largest: f32, of_second: f32| {
+            let bound = |[scale, second]: &[f32; 2]| scale.abs() * largest + second.abs() * of_second;
+            max(&mut scales.iter().map(|pair| size(bound(pair).to_bits())))
+        };
+        match self {
+            Self::F32 => max(&mut words.iter().map(|&word| size(word))),
+            Self::F16 => {
+                let halves = words.iter().flat_map(|word| [word & 0x7fff, word >> 16 & 0x7fff]);
+                let bits = u16::try_from(halves.max().unwrap_or(0)).unwrap_or(u16::MAX);
+                f16::from_bits(bits).to_f32().abs()
+            }
+            Self::Q8 => of_scales(128.0, 1.0),
+            Self::Q8x2 => of_scales(128.0, 128.0),
+            Self::Q4 => of_scales(15.0, 1.0),
+        }
+    }
+
     /// Bytes of a matrix.
     pub fn bytes(self, rows: usize, cols: usize) -> u64 {
         let words = rows * cols / self.values_per_word();
@@ -89,7 +114,13 @@ pub struct Weight {
     pub cols: usize,
     /// The parts, in order of rows.
     pub parts: Vec<Part>,
+    /// Bits of a bound of what was written, where that matters; numbers that are not negative have the order of their bits.
+    largest: Arc<AtomicU32>,
 }
+
+/// Sizes of a matrix's largest weight with which f16 represents the matrix well: below f16's largest number, and so far above
+/// its smallest normal one that what is lost of the small weights is less than a rounding of the large ones.
+const SUIT_F16: [f32; 2] = [1.0 / 512.0, 65504.0];
 
 impl Weight {
     /// Allocates a matrix; fill it with [`Weight::write_rows`].
@@ -124,7 +155,7 @@ impl Weight {
             });
             row0 += count;
         }
-        Ok(Self { format, rows, cols, parts })
+        Ok(Self { format, rows, cols, parts, largest: Arc::default() })
     }
 
     /// Writes packed rows from `row` on: `words` of whole rows, and their `scales` (empty for formats without).
@@ -149,6 +180,10 @@ impl Weight {
                 ],
                 got: vec![row, words.len(), scales.len()],
             });
+        }
+        if gpu.coop().is_some() {
+            let largest = self.format.largest(words, scales);
+            self.largest.fetch_max(largest.to_bits(), Ordering::Relaxed);
         }
         for part in &self.parts {
             let start = row.max(part.row0);
@@ -194,6 +229,13 @@ impl Weight {
             })
         };
         Ok(Self { rows, parts: self.parts.iter().filter_map(cut).collect(), ..self.clone() })
+    }
+
+    /// Whether f16 represents all weights well. Known, and ever true, only where the device has cooperative matrices
+    /// ([`Gpu::coop`]), whose products take weights as f16 numbers.
+    pub fn suits_f16(&self) -> bool {
+        let largest = f32::from_bits(self.largest.load(Ordering::Relaxed));
+        (SUIT_F16[0]..=SUIT_F16[1]).contains(&largest)
     }
 
     /// Bytes on the GPU.

@@ -23,14 +23,16 @@ use stepladder::gpu::{Buffer, Gpu, GpuOptions, Plan, Recorder};
 use stepladder::kernel::matmul;
 use stepladder::kernel::weight::Weight;
 use stepladder::model::Model;
-use table::{Outcome, TABLE};
+use table::{COOP, Outcome, TABLE};
 use wasm_bindgen::prelude::*;
 
-/// The stems of the table, of all kernels, and the names of the fixture models, as JSON.
+/// The stems of the table, of all kernels that a browser has, and the names of the fixture models, as JSON.
 #[wasm_bindgen]
 pub fn names() -> String {
     let table: BTreeSet<&str> = TABLE.iter().map(|(stem, _)| *stem).collect();
-    let all: BTreeSet<&str> = stepladder::kernel::all().iter().map(|(kernel, _)| kernel.stem).collect();
+    let native = |stem: &str| COOP.iter().any(|row| row.0 == stem);
+    let all = stepladder::kernel::all();
+    let all: BTreeSet<&str> = all.iter().map(|(kernel, _)| kernel.stem).filter(|s| !native(s)).collect();
     json!({ "table": table, "all": all, "models": FAMILIES }).to_string()
 }
 

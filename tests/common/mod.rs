@@ -70,6 +70,7 @@ impl Policy {
     /// Sums of products of numbers rounded to f16, in which 4 products are added in f16 and the rest in f32: the error
     /// grows with the number of terms as the sum does, so that their ratio has no √k. The 2 is for operands and sums, both
     /// of which are rounded.
+    /// Cooperative matrices add in f32 and are held to the same. Worst error ÷ bound seen: 0.34 on llvmpipe (Mesa 26.1).
     pub fn f16_products() -> Self {
         Self::of(Dtype::F16, 2)
     }

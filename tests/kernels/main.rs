@@ -8,6 +8,8 @@ mod common;
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod coop;
+mod emulated;
 mod f16;
 mod gradients;
 mod mutation;
@@ -21,7 +23,7 @@ use std::collections::BTreeSet;
 use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::{Format, Weight};
-use table::{Outcome, Row, TABLE, matmul};
+use table::{COOP, Outcome, Row, TABLE, matmul};
 
 /// Runs a table, prints the worst error of each kernel and fails with every case that is out of bounds.
 fn run_table(gpu: &Gpu, table: &[Row]) {
@@ -55,8 +57,9 @@ fn every_kernel_matches_its_reference_in_the_other_kind_of_adapters_variants() {
 #[test]
 fn the_table_has_every_kernel() {
     let stems: BTreeSet<&str> = stepladder::kernel::all().iter().map(|(kernel, _)| kernel.stem).collect();
-    assert_eq!(TABLE.iter().map(|entry| entry.0).collect::<BTreeSet<_>>(), stems);
-    for (stem, cases) in TABLE {
+    let table = [TABLE, COOP].concat();
+    assert_eq!(table.iter().map(|entry| entry.0).collect::<BTreeSet<_>>(), stems);
+    for (stem, cases) in table {
         assert!(!cases().is_empty(), "{stem} has no case");
     }
 }

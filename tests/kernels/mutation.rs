@@ -5,6 +5,7 @@ use stepladder::kernel;
 
 use crate::common::{self, Dtype, Policy, Random, chi_square, close, wide};
 use crate::reference;
+use crate::table::matmul::params;
 
 /// A kernel with one piece of its text replaced, in its first variant.
 fn mutant(stem: &'static str, entry: &str, name: &'static str, from: &str, to: &str) -> (Kernel, Variant) {
@@ -79,11 +80,7 @@ fn a_broken_product_is_rejected() {
     let mut random = Random::new(31);
     let (w, x) = (random.normal(n * k), random.normal(m * k));
     let want = reference::matmul::forward(m, n, k, &wide(&w), &wide(&x));
-    // One segment, all of y: see shaders/include/segments.wgsl.
-    let mut params = vec![0; 28];
-    params[1..4].fill(n as u32);
-    params.extend([m, n, k, 0, 0, 0, 0].map(|size| size as u32));
-    let params: [[u32; 7]; 5] = std::array::from_fn(|row| std::array::from_fn(|col| params[7 * row + col]));
+    let params = params([m, n, k]);
     let blank = vec![f32::NAN; m * n];
     let unused: (&[usize], &[f32]) = (&[2], &[0.0; 2]);
     let data: [(&[usize], &[f32]); 5] = [(&[n, k], &w), unused, (&[m, k], &x), (&[m, n], &blank), unused];

@@ -26,6 +26,8 @@ pub(crate) struct Case {
     buffers: Vec<(Vec<usize>, Vec<u32>)>,
     record: Record,
     checks: Vec<Check>,
+    /// The side of the cooperative matrices that it is about.
+    side: Option<usize>,
 }
 
 /// Contents of outputs before a kernel writes them: a NaN, so that a value which is read or left out shows.
@@ -33,7 +35,23 @@ pub(crate) const UNWRITTEN: u32 = 0x7fc0_0001;
 
 impl Case {
     pub(crate) fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), buffers: Vec::new(), record: Box::new(|_, _| Ok(())), checks: Vec::new() }
+        Self {
+            name: name.into(),
+            buffers: Vec::new(),
+            record: Box::new(|_, _| Ok(())),
+            checks: Vec::new(),
+            side: None,
+        }
+    }
+
+    /// Only for devices with cooperative matrices of this side.
+    pub(crate) fn only_with(self, side: usize) -> Self {
+        Self { side: Some(side), ..self }
+    }
+
+    /// Whether the case is about this device.
+    pub(crate) fn suits(&self, gpu: &Gpu) -> bool {
+        self.side.is_none() || gpu.coop().map(|coop| coop.side) == self.side
     }
 
     /// A buffer with these words; gives its index.

@@ -5,7 +5,7 @@ use stepladder::Result;
 use stepladder::gpu::{Buffer, Gpu, Recorder, VIEW_ALIGNMENT};
 use stepladder::kernel::matmul::{Adapter, Segment};
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{embed, matmul, matmul_lanes, matmul_tiled};
+use stepladder::kernel::{embed, matmul, matmul_coop, matmul_lanes, matmul_tiled};
 
 use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide};
@@ -98,7 +98,7 @@ pub(crate) fn cases() -> Vec<Case> {
             }
         }
     }
-    cases.extend(joined(PLAIN, 19, &[1, 3, 8, 9, 70]));
+    cases.extend(joined(PLAIN, 22, &[1, 3, 8, 9, 70], Dtype::F32));
     cases
 }
 
@@ -109,6 +109,14 @@ fn add(values: &mut [f64], more: &[f32]) {
 /// Size of a sum of `k` products of W's values with normal numbers, should it cancel by chance.
 pub(crate) fn terms(k: usize, values: &[f64]) -> f64 {
     (k as f64 * values.iter().map(|w| w * w).sum::<f64>() / values.len() as f64).sqrt()
+}
+
+/// The parameters of a product as the shaders take them, all of y one segment without more: shaders/include/segments.wgsl.
+pub(crate) fn params([m, n, k]: [usize; 3]) -> [[u32; 6]; 6] {
+    let mut words = vec![0; 28];
+    words[1..4].fill(n as u32);
+    words.extend([m, n, k, 0, 0, 0, 0, 0].map(|size| size as u32));
+    std::array::from_fn(|row| std::array::from_fn(|col| words[6 * row + col]))
 }
 
 /// Ranks of the adapters that products are tried with, by the number of the case.
@@ -154,6 +162,11 @@ const TILED: Products = Products {
     backward_x: matmul_tiled::backward_x,
     reference: [reference::matmul_tiled::forward, reference::matmul_tiled::backward_x],
 };
+const COOP: Products = Products {
+    forward: matmul_coop::forward,
+    backward_x: matmul_coop::backward_x,
+    reference: [reference::matmul_coop::forward, reference::matmul_coop::backward_x],
+};
 const LANES: Products = Products {
     forward: matmul_lanes::forward,
     backward_x: matmul_lanes::backward_x,
@@ -165,31 +178,65 @@ fn forward(random: &mut Random, w: &Packed, m: usize, rank: usize, accumulate: b
 }
 
 fn backward_x(random: &mut Random, w: &Packed, m: usize, rank: usize, accumulate: bool) -> Case {
-    backward_x_by(PLAIN, random, w, m, rank, accumulate)
+    backward_x_by(PLAIN, random, w, m, rank, accumulate, Dtype::F32)
 }
 
 /// The kernels for many rows on a GPU.
 pub(crate) fn tiled() -> Vec<Case> {
-    many_rows(TILED, 15).into_iter().chain(joined(TILED, 17, &[9, 70])).collect()
+    let cases = many_rows(TILED, 15, Dtype::F32, &Format::ALL);
+    cases.into_iter().chain(joined(TILED, 17, &[9, 70], Dtype::F32)).collect()
 }
 
 /// The kernels for several rows on a software adapter.
 pub(crate) fn lanes() -> Vec<Case> {
-    many_rows(LANES, 16).into_iter().chain(joined(LANES, 18, &[9, 70])).collect()
+    let cases = many_rows(LANES, 16, Dtype::F32, &Format::ALL);
+    cases.into_iter().chain(joined(LANES, 18, &[9, 70], Dtype::F32)).collect()
+}
+
+/// The kernels with cooperative matrices.
+pub(crate) fn coop() -> Vec<Case> {
+    let mut cases = many_rows(COOP, 17, Dtype::F16, &Format::ALL);
+    cases.extend(joined(COOP, 21, &[20, 70], Dtype::F16));
+    let mut random = Random::new(18);
+    for format in Format::ALL {
+        let packed = Packed::random(&mut random, format, 70, 96);
+        cases.push(wide_range_by(COOP, false, &mut random, &packed, 21));
+        cases.push(wide_range_by(COOP, true, &mut random, &packed, 21));
+    }
+    cases
+}
+
+/// Matrices of several parts, by cooperative matrices.
+pub(crate) fn coop_split() -> Vec<Case> {
+    let mut random = Random::new(20);
+    let mut cases = Vec::new();
+    for format in [Format::F32, Format::Q4] {
+        for (m, rank, accumulate) in [(20, 3, false), (40, 0, true)] {
+            let packed = Packed::random(&mut random, format, 53, 64);
+            cases.push(forward_by(COOP, &mut random, &packed, m, rank, accumulate, Dtype::F16));
+            cases.push(backward_x_by(COOP, &mut random, &packed, m, rank, accumulate, Dtype::F16));
+        }
+    }
+    cases
+}
+
+/// The tiles that were chosen, in f16.
+pub(crate) fn chosen() -> Vec<Case> {
+    many_rows(PLAIN, 19, Dtype::F16, &[Format::Q4])
 }
 
 /// Fewer rows and columns than a workgroup owns, and several workgroups.
-fn many_rows(products: Products, seed: u64) -> Vec<Case> {
+fn many_rows(products: Products, seed: u64, dtype: Dtype, formats: &[Format]) -> Vec<Case> {
     let mut random = Random::new(seed);
     let mut cases = Vec::new();
-    for format in Format::ALL {
+    for &format in formats {
         for (n, k) in [(13, 72), (64, 96), (70, 160)] {
             if k % format.column_multiple() == 0 {
                 for (index, m) in [9, 33, 64, 70].into_iter().enumerate() {
                     let packed = Packed::random(&mut random, format, n, k);
                     let (rank, accumulate) = (RANKS[index % 4], index % 3 == 1);
-                    cases.push(forward_by(products, &mut random, &packed, m, rank, accumulate, Dtype::F32));
-                    cases.push(backward_x_by(products, &mut random, &packed, m, rank, !accumulate));
+                    cases.push(forward_by(products, &mut random, &packed, m, rank, accumulate, dtype));
+                    cases.push(backward_x_by(products, &mut random, &packed, m, rank, !accumulate, dtype));
                 }
             }
         }
@@ -199,7 +246,7 @@ fn many_rows(products: Products, seed: u64) -> Vec<Case> {
 
 /// A matrix whose rows belong to several segments: with other ranks, without adapters, of widths that no tile divides, in one
 /// memory and in several.
-fn joined(products: Products, seed: u64, rows: &[usize]) -> Vec<Case> {
+fn joined(products: Products, seed: u64, rows: &[usize], dtype: Dtype) -> Vec<Case> {
     let mut random = Random::new(seed);
     let mut cases = Vec::new();
     for (index, &m) in rows.iter().enumerate() {
@@ -212,7 +259,7 @@ fn joined(products: Products, seed: u64, rows: &[usize]) -> Vec<Case> {
             for apart in [false, true] {
                 let format = Format::ALL[(index + widths.len() + cases.len()) % Format::ALL.len()];
                 let w = Packed::random(&mut random, format, widths.iter().sum(), 96);
-                let shape = Shape { m, widths, ranks, apart };
+                let shape = Shape { m, widths, ranks, apart, dtype };
                 cases.push(shape.forward(products, &mut random, &w, index % 2 == 1));
                 cases.push(shape.backward_x(products, &mut random, &w, index % 2 == 0));
             }
@@ -229,6 +276,8 @@ struct Shape {
     ranks: &'static [usize],
     /// Each segment in a memory of its own.
     apart: bool,
+    /// Of the factors.
+    dtype: Dtype,
 }
 
 /// Matrices one behind the other as views take them, or each in a buffer of its own: buffers by index, first elements.
@@ -274,7 +323,7 @@ struct Operands {
 
 impl Shape {
     fn operands(self, case: &mut Case, random: &mut Random, backward: Option<usize>) -> Operands {
-        let Self { m, widths, ranks, apart } = self;
+        let Self { m, widths, ranks, apart, .. } = self;
         let both = || widths.iter().zip(ranks);
         let ys: Vec<_> = widths.iter().map(|&width| vec![m, width]).collect();
         let lows: Vec<_> = ranks.iter().map(|&rank| vec![m, rank]).collect();
@@ -313,7 +362,7 @@ impl Shape {
     }
 
     fn name(self, what: &str, w: &Packed, accumulate: bool) -> String {
-        let Self { m, widths, ranks, apart } = self;
+        let Self { m, widths, ranks, apart, .. } = self;
         format!(
             "{what} {:?} m {m} widths {widths:?} ranks {ranks:?} apart {apart} accumulate {accumulate}",
             w.format
@@ -345,7 +394,7 @@ impl Shape {
                 add(&mut want, &operands.y[index]);
             }
             let (buffer, start) = operands.regions[0].place(index);
-            let policy = Policy::of(Dtype::F32, k).rows(width).at_least(terms(k, &w.values));
+            let policy = policy(self.dtype, k).rows(width).at_least(terms(k, &w.values));
             case.near_from(buffer, start, want, policy);
         }
         let x = case.input(&[m, k], &x);
@@ -375,7 +424,7 @@ impl Shape {
             add(&mut want, &old);
         }
         let dx = if accumulate { case.input(&[m, k], &old) } else { case.output(&[m, k]) };
-        case.near(dx, want, Policy::of(Dtype::F32, n).rows(k).at_least(terms(n, &w.values)));
+        case.near(dx, want, policy(self.dtype, n).rows(k).at_least(terms(n, &w.values)));
         let w = w.clone();
         case.record(move |rec, b| {
             let segments = self.segments(&operands.regions, b, false)?;
@@ -414,9 +463,13 @@ fn forward_by(
         let adapter = adapted.map(|adapted| adapted.adapter(b));
         (products.forward)(rec, &w.upload(rec.gpu())?, &b[x], &[Segment::new(&b[y], adapter)], accumulate)
     });
-    let policy = if dtype == Dtype::F16 { Policy::f16_products() } else { Policy::of(dtype, k) };
-    case.near(y, want, policy.rows(n).at_least(terms(k, &w_values)));
+    case.near(y, want, policy(dtype, k).rows(n).at_least(terms(k, &w_values)));
     case
+}
+
+/// The policy of sums of `k` products.
+fn policy(dtype: Dtype, k: usize) -> Policy {
+    if dtype == Dtype::F16 { Policy::f16_products() } else { Policy::of(dtype, k) }
 }
 
 fn backward_x_by(
@@ -426,6 +479,7 @@ fn backward_x_by(
     m: usize,
     rank: usize,
     accumulate: bool,
+    dtype: Dtype,
 ) -> Case {
     let (n, k) = (w.rows, w.cols);
     let mut case = Case::new(format!(
@@ -455,7 +509,7 @@ fn backward_x_by(
             accumulate,
         )
     });
-    case.near(dx, want, Policy::of(Dtype::F32, n).rows(k).at_least(terms(n, &w_values)));
+    case.near(dx, want, policy(dtype, n).rows(k).at_least(terms(n, &w_values)));
     case
 }
 
@@ -500,22 +554,36 @@ pub(crate) fn f16() -> Vec<Case> {
 
 /// Rows of very different sizes, most of which overflow or vanish in f16.
 fn wide_range(random: &mut Random, w: &Packed, m: usize) -> Case {
+    wide_range_by(PLAIN, false, random, w, m)
+}
+
+/// The same for either product.
+fn wide_range_by(products: Products, backward: bool, random: &mut Random, w: &Packed, m: usize) -> Case {
+    let name = if backward { "backward_x" } else { "forward" };
     let (n, k) = (w.rows, w.cols);
-    let mut case = Case::new(format!("forward {:?} m {m} n {n} k {k}, rows from 1e-20 to 1e20", w.format));
-    let mut x = random.normal(m * k);
+    let mut case = Case::new(format!("{name} {:?} m {m} n {n} k {k}, rows from 1e-20 to 1e20", w.format));
+    // Columns on the side where rows are summed, and on the other.
+    let (terms_of, cols) = if backward { (n, k) } else { (k, n) };
+    let mut x = random.normal(m * terms_of);
     let sizes: Vec<f32> = (0..m as i32).map(|row| 10f32.powi(row * 40 / (m as i32 - 1) - 20)).collect();
-    for (x, size) in x.chunks_mut(k).zip(&sizes) {
+    for (x, size) in x.chunks_mut(terms_of).zip(&sizes) {
         x.iter_mut().for_each(|x| *x *= size);
     }
-    let want = reference::matmul::forward(m, n, k, &w.values, &wide(&x));
-    let (x, y) = (case.input(&[m, k], &x), case.output(&[m, n]));
+    let want = products.reference[usize::from(backward)](m, n, k, &w.values, &wide(&x));
+    let (x, y) = (case.input(&[m, terms_of], &x), case.output(&[m, cols]));
     // Each row by its own size; one for all would be that of the largest.
-    for (row, (want, &size)) in want.chunks(n).zip(&sizes).enumerate() {
-        let policy = Policy::f16_products().at_least(f64::from(size) * terms(k, &w.values));
-        case.near_from(y, row * n, want.to_vec(), policy);
+    for (row, (want, &size)) in want.chunks(cols).zip(&sizes).enumerate() {
+        let policy = Policy::f16_products().at_least(f64::from(size) * terms(terms_of, &w.values));
+        case.near_from(y, row * cols, want.to_vec(), policy);
     }
     let w = w.clone();
-    case.record(move |rec, b| matmul::forward(rec, &w.upload(rec.gpu())?, &b[x], &b[y], None, false));
+    case.record(move |rec, b| {
+        let w = w.upload(rec.gpu())?;
+        match backward {
+            true => (products.backward_x)(rec, &w, &[Segment::plain(&b[x])], &b[y], false),
+            false => (products.forward)(rec, &w, &b[x], &[Segment::plain(&b[y])], false),
+        }
+    });
     case
 }
 

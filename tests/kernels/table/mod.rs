@@ -17,7 +17,7 @@ use stepladder::gpu::Gpu;
 /// The stem of a shader and the cases of its kernels.
 pub(crate) type Row = (&'static str, fn() -> Vec<Case>);
 
-/// Every kernel.
+/// Every kernel that runs on any adapter.
 pub(crate) const TABLE: &[Row] = &[
     ("adamw", update::adamw),
     ("attention", attention::cases),
@@ -41,6 +41,9 @@ pub(crate) const TABLE: &[Row] = &[
     ("swiglu", rows::swiglu),
 ];
 
+/// The kernels with cooperative matrices, which only some native adapters have.
+pub(crate) const COOP: &[Row] = &[("matmul_coop", matmul::coop), ("peak_coop", peak::coop)];
+
 /// What came of some cases.
 pub(crate) struct Outcome {
     /// Number of cases.
@@ -54,6 +57,7 @@ pub(crate) struct Outcome {
 
 /// Runs cases one after the other.
 pub(crate) async fn run(gpu: &Gpu, cases: &[Case]) -> Outcome {
+    let cases: Vec<&Case> = cases.iter().filter(|case| case.suits(gpu)).collect();
     let mut outcome =
         Outcome { cases: cases.len(), worst: 0.0, worst_at: String::new(), failures: Vec::new() };
     for case in cases {
