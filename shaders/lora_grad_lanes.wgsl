@@ -1,5 +1,5 @@
-// The kernels of lora_grad.wgsl on a software adapter with subgroups of LANES: it pays for each load and lane one by one, so each
-// lane loads other numbers, and what all need is broadcast. A workgroup is one subgroup.
+// The kernels of lora_grad.wgsl on a software adapter: it pays for each load and lane one by one, so each lane loads other
+// numbers, and what all need is broadcast if there are subgroups of LANES; a workgroup is then one subgroup.
 //   back       d_low_s[i,r] = scale_s · Σ_j dy_s[i,j] · B_s[j,r]
 //   gradients  dA_s[r,l] += Σ_i d_low_s[i,r] · x[i,l],   dB_s[j,r] += scale_s · Σ_i dy_s[i,j] · low_s[i,r]
 // A workgroup owns TN ranks of one site, and LANES·TB rows (back) or 4·LANES·TC columns of dA or rows of dB (gradients). It takes
@@ -27,11 +27,13 @@ fn back(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let cols4 = s.cols / 4u;
     var sum: array<f32, TB * TN>;
     for (var j = 0u; j < s.cols; j += LANES) {
-        // Of LANES rows of B each lane has one.
-        let own_row = s.b + min(j + lane, s.cols - 1u) * s.rank;
-        var own = array<f32, TN>();
-        for (var r = 0u; r < TN; r++) { // unroll
-            own[r] = select(0.0, adapter[own_row + min(tile.y + r, s.rank - 1u)], j + lane < s.cols);
+        var own = array<f32, LOADS * TN>();
+        for (var o = 0u; o < LOADS; o++) { // unroll
+            let from_b = j + row_of(o, lane);
+            let first = s.b + min(from_b, s.cols - 1u) * s.rank;
+            for (var r = 0u; r < TN; r++) { // unroll
+                own[o * TN + r] = select(0.0, adapter[first + min(tile.y + r, s.rank - 1u)], from_b < s.cols);
+            }
         }
         var d = array<vec4<f32>, TB * QUADS>();
         for (var b = 0u; b < TB; b++) { // unroll
@@ -40,16 +42,7 @@ fn back(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
                 d[b * QUADS + v] = dy[from_row + min(j / 4u + v, cols4 - 1u)];
             }
         }
-        for (var r = 0u; r < TN; r++) { // unroll
-            for (var v = 0u; v < QUADS; v++) { // unroll
-                let column = vec4<f32>(
-                    subgroupBroadcast(own[r], v * 4u), subgroupBroadcast(own[r], v * 4u + 1u),
-                    subgroupBroadcast(own[r], v * 4u + 2u), subgroupBroadcast(own[r], v * 4u + 3u));
-                for (var b = 0u; b < TB; b++) { // unroll
-                    sum[b * TN + r] += dot(d[b * QUADS + v], column);
-                }
-            }
-        }
+        add_inner(&sum, &own, &d);
     }
     for (var b = 0u; b < TB; b++) { // unroll
         let i = row + b * LANES + lane;
@@ -57,20 +50,6 @@ fn back(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             if i < p.m && tile.y + r < s.rank {
                 d_low_out[s.low + i * s.rank + tile.y + r] = s.scale * sum[b * TN + r];
             }
-        }
-    }
-}
-
-// sum[r, c] += Σ_t low[t, r] · outer[t, c] over LANES rows t, of whose low each lane has one row.
-fn add(sum: ptr<function, array<vec4<f32>, TN * TC>>, own: ptr<function, array<f32, TN>>,
-       outer: ptr<function, array<vec4<f32>, LANES * TC>>) {
-    for (var r = 0u; r < TN; r++) { // unroll
-        for (var c = 0u; c < TC; c++) { // unroll
-            var total = (*sum)[r * TC + c];
-            for (var t = 0u; t < LANES; t++) { // unroll
-                total += subgroupBroadcast((*own)[r], t) * (*outer)[t * TC + c];
-            }
-            (*sum)[r * TC + c] = total;
         }
     }
 }
@@ -83,25 +62,31 @@ fn gradients(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
     let s = site(part.site);
     let width = select(p.k, s.cols, part.of_b) / 4u;
     var sum: array<vec4<f32>, TN * TC>;
-    var own = array<f32, TN>();
+    var own = array<f32, LOADS * TN>();
     var outer = array<vec4<f32>, LANES * TC>();
     // One of the two loops has no turn: as a branch, both loads would be carried out.
     for (var i = 0u; i < select(p.m, 0u, part.of_b); i += LANES) {
-        let own_row = s.low + min(i + lane, p.m - 1u) * s.rank;
-        for (var r = 0u; r < TN; r++) { // unroll
-            own[r] = select(0.0, d_low[own_row + min(part.rank + r, s.rank - 1u)], i + lane < p.m);
+        for (var o = 0u; o < LOADS; o++) { // unroll
+            let t = i + row_of(o, lane);
+            let first = s.low + min(t, p.m - 1u) * s.rank;
+            for (var r = 0u; r < TN; r++) { // unroll
+                own[o * TN + r] = select(0.0, d_low[first + min(part.rank + r, s.rank - 1u)], t < p.m);
+            }
         }
         for (var t = 0u; t < LANES; t++) { // unroll
             for (var c = 0u; c < TC; c++) { // unroll
                 outer[t * TC + c] = x[min(i + t, p.m - 1u) * width + min(part.col4 + c * LANES + lane, width - 1u)];
             }
         }
-        add(&sum, &own, &outer);
+        add_outer(&sum, &own, &outer);
     }
     for (var i = 0u; i < select(0u, p.m, part.of_b); i += LANES) {
-        let own_row = s.low + min(i + lane, p.m - 1u) * s.rank;
-        for (var r = 0u; r < TN; r++) { // unroll
-            own[r] = select(0.0, s.scale * low[own_row + min(part.rank + r, s.rank - 1u)], i + lane < p.m);
+        for (var o = 0u; o < LOADS; o++) { // unroll
+            let t = i + row_of(o, lane);
+            let first = s.low + min(t, p.m - 1u) * s.rank;
+            for (var r = 0u; r < TN; r++) { // unroll
+                own[o * TN + r] = select(0.0, s.scale * low[first + min(part.rank + r, s.rank - 1u)], t < p.m);
+            }
         }
         let first = s.dy / 4u;
         for (var t = 0u; t < LANES; t++) { // unroll
@@ -110,7 +95,7 @@ fn gradients(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
                     dy[first + min(i + t, p.m - 1u) * width + min(part.col4 + c * LANES + lane, width - 1u)];
             }
         }
-        add(&sum, &own, &outer);
+        add_outer(&sum, &own, &outer);
     }
     let step = select(1u, s.rank, part.of_b);
     for (var r = 0u; r < TN; r++) { // unroll

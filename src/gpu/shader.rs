@@ -68,6 +68,8 @@ includes![
     "segments",
     "share",
     "lora_sites",
+    "own_lanes",
+    "own_loads",
     "weight_f32",
     "weight_f16",
     "weight_q8",

@@ -4,6 +4,7 @@
 use bytemuck::Zeroable;
 
 use super::lora::MAX_SITES;
+use super::lora_grad_lanes::Lanes;
 use super::{F32x4, U32x4, lora_grad_lanes, word};
 use crate::gpu::{Buffer, Gpu, Kernel, Recorder, Variant};
 use crate::{Error, Result};
@@ -67,21 +68,20 @@ pub(super) struct Tile {
     pub(super) ranks: usize,
     /// Groups of 4 columns of dA, or rows of dB, of a workgroup ([`gradients`]).
     pub(super) block4: usize,
-    /// Threads of a subgroup, where the kernel is made for that.
-    pub(super) lanes: Option<usize>,
+    /// Threads of a workgroup, where the kernel is one for software adapters.
+    pub(super) lanes: Option<Lanes>,
 }
 
 impl Tile {
     fn new(gpu: &Gpu, kernel: Kernel, group: &Group<'_>) -> Self {
         let rank = group.sites.iter().map(|site| site.rank).max().unwrap_or(1);
-        let known = |lanes: &usize| lora_grad_lanes::LANES.contains(lanes);
-        match gpu.subgroup_size().filter(known).filter(|_| gpu.is_software()) {
-            Some(lanes) => lora_grad_lanes::tile(lanes, kernel, group.x.shape()[0], rank),
-            None => Self::shared(kernel, rank),
+        match gpu.is_software() {
+            true => lora_grad_lanes::tile(Lanes::of(gpu.subgroup_size()), kernel, group.x.shape()[0], rank),
+            false => Self::shared(kernel, rank),
         }
     }
 
-    /// For a GPU, where a workgroup's threads share out the sums; right for all adapters.
+    /// For a GPU, where a workgroup's threads share out the sums.
     fn shared(kernel: Kernel, rank: usize) -> Self {
         Self { kernel, rows: 4, ranks: if rank > 4 { 8 } else { 4 }, block4: 8, lanes: None }
     }
