@@ -1,6 +1,8 @@
 //! The products of shaders/matmul_coop.wgsl with cooperative matrices replaced by plain loops in f32, on any adapter with
 //! subgroups: all but the matrices themselves, also for sides and sizes of subgroups that the adapter has not.
 
+use std::io::Write;
+
 use stepladder::gpu::{Buffer, Gpu, GpuOptions, Kernel, Variant};
 use stepladder::kernel;
 
@@ -94,7 +96,12 @@ fn constant(variant: &Variant, name: &str) -> u32 {
 #[test]
 fn products_with_loops_in_place_of_cooperative_matrices_match_their_reference() {
     let gpu = &common::open(&GpuOptions { as_software: Some(false), ..GpuOptions::default() });
-    let lanes = gpu.subgroup_size().expect("an adapter with subgroups of one size");
+    let Some(lanes) = gpu.subgroup_size() else {
+        let name = &gpu.report().name;
+        let line = format!("NOT TESTED: emulated products: {name} has no subgroups of one size\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return;
+    };
     let (m, n, k) = (34, 70, 72);
     let mut random = Random::new(43);
     let w = random.normal(n * k);
