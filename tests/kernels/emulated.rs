@@ -94,7 +94,7 @@ fn constant(variant: &Variant, name: &str) -> u32 {
 }
 
 #[test]
-fn products_with_loops_in_place_of_cooperative_matrices_match_their_reference() {
+fn products_with_loops_in_place_of_their_matrices_match_their_reference() {
     let gpu = &common::open(&GpuOptions { as_software: Some(false), ..GpuOptions::default() });
     let Some(lanes) = gpu.subgroup_size() else {
         let name = &gpu.report().name;
