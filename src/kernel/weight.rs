@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use half::f16;
+
 use crate::gpu::{Buffer, Gpu};
 use crate::{Error, Result};
-use half::f16;
 
 /// How the values of a weight matrix are stored on the GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -62,22 +63,22 @@ impl Format {
     /// A bound of the sizes of packed values, for f32 and f16 the largest of them; infinite or no number if one of them is.
     fn largest(self, words: &[u32], scales: &[[f32; 2]]) -> f32 {
         let size = |word: u32| word & 0x7fff_ffff;
-        let max = |sizes: &mut dyn Iterator<Item = u32>| f32::from_bits(sizes.max().unwrap_or(0));
-        let of_scales = |largest: f32, of_second: f32| {
-            let bound = |[scale, second]: &[f32; 2]| scale.abs() * largest + second.abs() * of_second;
-            max(&mut scales.iter().map(|pair| size(bound(pair).to_bits())))
+        let of_scales = |of_first: f32, of_second: f32| {
+            let bound = |[first, second]: &[f32; 2]| first.abs() * of_first + second.abs() * of_second;
+            scales.iter().map(|pair| size(bound(pair).to_bits())).max()
         };
-        match self {
-            Self::F32 => max(&mut words.iter().map(|&word| size(word))),
+        let largest = match self {
+            Self::F32 => words.iter().map(|&word| size(word)).max(),
             Self::F16 => {
-                let halves = words.iter().flat_map(|word| [word & 0x7fff, word >> 16 & 0x7fff]);
-                let bits = u16::try_from(halves.max().unwrap_or(0)).unwrap_or(u16::MAX);
-                f16::from_bits(bits).to_f32().abs()
+                let halves = words.iter().map(|word| (word & 0x7fff).max(word >> 16 & 0x7fff));
+                let bits = halves.max().and_then(|bits| u16::try_from(bits).ok());
+                bits.map(|bits| f16::from_bits(bits).to_f32().to_bits())
             }
             Self::Q8 => of_scales(128.0, 1.0),
             Self::Q8x2 => of_scales(128.0, 128.0),
             Self::Q4 => of_scales(15.0, 1.0),
-        }
+        };
+        f32::from_bits(largest.unwrap_or(0))
     }
 
     /// Bytes of a matrix.
@@ -114,7 +115,7 @@ pub struct Weight {
     pub cols: usize,
     /// The parts, in order of rows.
     pub parts: Vec<Part>,
-    /// Bits of a bound of what was written, where that matters; numbers that are not negative have the order of their bits.
+    /// Bits of a bound of what was written, where that matters.
     largest: Arc<AtomicU32>,
 }
 
@@ -182,8 +183,8 @@ impl Weight {
             });
         }
         if gpu.coop().is_some() {
-            let largest = self.format.largest(words, scales);
-            self.largest.fetch_max(largest.to_bits(), Ordering::Relaxed);
+            // Numbers that are not negative have the order of their bits.
+            self.largest.fetch_max(self.format.largest(words, scales).to_bits(), Ordering::Relaxed);
         }
         for part in &self.parts {
             let start = row.max(part.row0);

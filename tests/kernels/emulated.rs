@@ -1,6 +1,8 @@
 //! The products of shaders/matmul_coop.wgsl with cooperative matrices replaced by plain loops in f32, on any adapter with
 //! subgroups: all but the matrices themselves, also for sides and sizes of subgroups that the adapter has not.
 
+use std::io::Write;
+
 use stepladder::gpu::{Buffer, Gpu, GpuOptions, Kernel, Variant};
 use stepladder::kernel;
 
@@ -49,8 +51,8 @@ const REPLACED: &[(&str, &str)] = &[
     ("let my_row =", "my_lane = lane;\n    let my_row ="),
 ];
 
-/// Every tile of the shader whose tiles in f32 fit the device, for subgroups of `lanes`; those for few rows also with twice as
-/// many subgroups as multiply, as on a device that makes them smaller than it might.
+/// The shader's tiles that fit the device in f32, for subgroups of `lanes`; those for few rows also with twice as many subgroups
+/// as multiply, as on a device that makes them smaller than it might.
 fn emulated(gpu: &Gpu, entry: &str, lanes: u32) -> Vec<(Kernel, Variant)> {
     let most = gpu.report().max_workgroup_memory;
     let mut found: Vec<(Kernel, Variant)> = Vec::new();
@@ -64,7 +66,8 @@ fn emulated(gpu: &Gpu, entry: &str, lanes: u32) -> Vec<(Kernel, Variant)> {
         let [rows, cols] = [constant("BM"), constant("BN")];
         let subgroups = rows / (constant("FM") * side) * (cols / (constant("FN") * side));
         let bytes = 4 * (rows * 40 + (cols * 40).max(32 * (cols + 8)) + (subgroups + 1) * side * side + rows);
-        if bytes > most {
+        // Larger ones are the same with other numbers, and take long to compile; so do those with many small matrices.
+        if bytes > most || rows > 64 || side == 8 && rows > 16 {
             continue;
         }
         for share in if rows == 16 { 1..=2 } else { 1..=1 } {
@@ -92,9 +95,14 @@ fn constant(variant: &Variant, name: &str) -> u32 {
 }
 
 #[test]
-fn products_with_loops_in_place_of_cooperative_matrices_match_their_reference() {
+fn products_with_loops_in_place_of_their_matrices_match_their_reference() {
     let gpu = &common::open(&GpuOptions { as_software: Some(false), ..GpuOptions::default() });
-    let lanes = gpu.subgroup_size().expect("an adapter with subgroups of one size");
+    let Some(lanes) = gpu.subgroup_size() else {
+        let name = &gpu.report().name;
+        let line = format!("NOT TESTED: emulated products: {name} has no subgroups of one size\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return;
+    };
     let (m, n, k) = (34, 70, 72);
     let mut random = Random::new(43);
     let w = random.normal(n * k);
