@@ -293,9 +293,11 @@ fn broken_products_are_rejected() {
         let upload =
             |shape: &[usize], values: &[f32]| -> Buffer { gpu.upload("mutant", shape, values).unwrap() };
         let y = upload(&[m, y_cols], &vec![f32::NAN; m * y_cols]);
-        let arguments = [&upload(&[n, k], &w), &upload(&[2], &[0.0; 2]), &upload(&[m, x_cols], x), &y];
-        let params = [m, n, k, 0, n, 0, 0, 0].map(|size| size as u32);
-        run(gpu, |rec| rec.dispatch(&kernel, &variant, &params, &arguments, groups as u32)).unwrap();
+        let (weights, input, unused) =
+            (upload(&[n, k], &w), upload(&[m, x_cols], x), upload(&[2], &[0.0; 2]));
+        let arguments = &[&weights, &unused, &input, &y, &unused][..kernel.bindings.len()];
+        let params = matmul::params([m, n, k]);
+        run(gpu, |rec| rec.dispatch(&kernel, &variant, &params, arguments, groups as u32)).unwrap();
         let want = expected(which, m, n, k, &w, x);
         let got = read(gpu, &y);
         let rows = got.chunks(y_cols).zip(want.chunks(y_cols));
