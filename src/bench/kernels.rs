@@ -323,17 +323,19 @@ pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Ca
         maker.rows()?;
         return Ok(maker.cases);
     }
+    let Heads { heads, kv_heads, head_dim } = shape.heads;
+    let [q, kv] = [heads * head_dim, kv_heads * head_dim];
     let usual = [Format::F32, Format::F16, Format::Q8, Format::Q4];
     for format in usual.into_iter().filter(|f| options.formats.is_empty() || options.formats.contains(f)) {
-        maker.matmul(format, &[1, 8], mlp, hidden, false)?;
+        // Queries, keys and values are one product, gate and up another.
+        maker.matmul(format, &[1, 8], q + 2 * kv, hidden, false)?;
+        maker.matmul(format, &[1, 8], 2 * mlp, hidden, false)?;
         maker.matmul(format, &[128], mlp, hidden, true)?;
         maker.matmul(format, &[1, 8], hidden, mlp, false)?;
         maker.matmul(format, &[512], hidden, hidden, true)?;
         maker.matmul(format, &[1, 8], vocab, hidden, false)?;
     }
     maker.matmul_coop()?;
-    let Heads { heads, kv_heads, head_dim } = shape.heads;
-    let [q, kv] = [heads * head_dim, kv_heads * head_dim];
     maker.lora(8, hidden, &[q, kv, kv], false)?;
     maker.lora(128, hidden, &[q, kv, kv], true)?;
     maker.lora(128, hidden, &[mlp; 2], true)?;
