@@ -1,6 +1,7 @@
 // Rows of an embedding table, by token.
 //   forward  y[i,:] = W[token[i],:]
-// W may be rows `row0 .. row0 + rows` of the table, stored from row `first` of its buffer on; tokens outside are left alone (another part has them).
+// W may be rows `row0 .. row0 + rows` of the table, stored from row `first` of its buffer on; tokens outside are left alone
+// (another part has them).
 // Grid: a thread owns 8 neighbouring columns of one row. Reference: tests/reference/embed.rs
 //! use grid
 struct Params { m: u32, cols: u32, row0: u32, rows: u32, first: u32 }

@@ -1,6 +1,6 @@
 // The products of matmul.wgsl for several rows on a software adapter with subgroups of LANES: it pays for each load and lane one
 // by one, so each lane loads other numbers, and what all need is broadcast. A workgroup is one subgroup.
-//   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]  + LoRA  (+ what y held, if `accumulate`)
+//   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]  + LoRA + bias  (+ what y held, if `accumulate`)
 //   backward_x  dx[i,l] = Σ_j dy[i,j] · W[j,l]  + LoRA  (+ what dx held, if `accumulate`)
 // A workgroup owns TM = LANES·TB rows of the output; a lane TN columns of them (forward) or TN times 8 (backward_x).
 // Arithmetic as in matmul.wgsl. Reference: tests/reference/matmul_lanes.rs

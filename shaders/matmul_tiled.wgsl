@@ -1,7 +1,7 @@
 // The products of matmul.wgsl for many rows on a GPU: a workgroup owns BM rows and BN columns of the output and goes along the
 // sum in steps, whose operands it first puts into workgroup memory. There W is decoded once for BM rows, x is read once for BN
 // columns.
-//   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]  + LoRA  (+ what y held, if `accumulate`)
+//   forward     y[i,j]  = Σ_l x[i,l] · W[j,l]  + LoRA + bias  (+ what y held, if `accumulate`)
 //   backward_x  dx[i,l] = Σ_j dy[i,j] · W[j,l]  + LoRA  (+ what dx held, if `accumulate`)
 // In forward a thread owns TM rows and TN columns, which lie DM and DN apart, so that neighbouring threads read and write
 // neighbours. In backward_x it owns TM rows and TN times 8 neighbouring columns; BN counts columns.

@@ -68,18 +68,6 @@ fn default_limits_give_the_same_model() {
     }
 }
 
-/// Decoding takes other paths there: norms within products, SwiGLU at their end.
-#[test]
-fn variants_for_gpus_give_the_same_model() {
-    let gpu = variants_for_gpus();
-    for name in FAMILIES {
-        let model = load_on(gpu.clone(), name, &mut source(name), None);
-        block_on(checks::logprobs(&model, name)).unwrap();
-        block_on(checks::gradients(&model, name, 512)).unwrap();
-        block_on(checks::greedy(&model, name)).unwrap();
-    }
-}
-
 #[test]
 fn scores_equal_pytorch() {
     for name in FAMILIES {
@@ -127,14 +115,16 @@ fn gradients_equal_pytorch() {
 }
 
 #[test]
-fn gradients_equal_pytorch_in_either_kind_of_adapters_variants_and_with_small_bindings() {
-    // With 16 KiB the matrices of one input, and what is computed from them, have memories of their own.
+fn models_equal_pytorch_in_either_kind_of_adapters_variants_and_with_small_bindings() {
+    // Decoding a few rows on a GPU normalises within products, which SwiGLU may end. With 16 KiB the matrices of one input, and what is computed from them, have memories of their own.
     for (software, max_binding) in [(false, None), (true, Some(16 << 10)), (false, Some(16 << 10))] {
         let options = GpuOptions { as_software: Some(software), max_binding, ..GpuOptions::default() };
         let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
         for name in FAMILIES {
             let model = load_on(Arc::clone(&gpu), name, &mut source(name), None);
+            block_on(checks::logprobs(&model, name)).unwrap();
             block_on(checks::gradients(&model, name, 512)).unwrap();
+            block_on(checks::greedy(&model, name)).unwrap();
         }
     }
 }

@@ -213,7 +213,7 @@ impl PeakWork {
 
 /// The micro-kernel of cooperative matrices with its operations, where the device has them.
 fn matrix(gpu: &Gpu) -> Result<Option<(Work, f64)>> {
-    let Some(coop) = gpu.coop() else {
+    let Some(coop) = peak_coop::usable(gpu) else {
         return Ok(None);
     };
     let (groups, rounds) = if gpu.is_software() { (16, 64) } else { (4_096, 1_024) };

@@ -9,8 +9,9 @@ use crate::kernel::matmul::{self, Product, ROW_CLASSES};
 use crate::kernel::weight::{Format, Weight};
 use crate::{Error, Result};
 
-/// Sides of the measured products: those of SmolLM2-135M's attention, small enough for any adapter.
-const SIDE: usize = 576;
+/// Sides of the measured products: those of SmolLM2-135M's attention, small enough for any adapter; and for many rows on a GPU
+/// enough for all of its cores.
+const SIDES: [usize; 2] = [576, 2_048];
 
 /// Another tile must be this much faster than the default to replace it, so that noise changes nothing.
 const MARGIN: f64 = 0.9;
@@ -52,9 +53,10 @@ fn agree(got: &[f32], want: &[f32]) -> bool {
 /// Alternates between the tiles and compares their best times: noise only ever adds to a time. A tile that does not run on
 /// this adapter or gives other numbers than the default is left out: some use features that are experimental.
 async fn fastest(gpu: &Gpu, product: Product, format: Format, m: usize, key: &str) -> Result<usize> {
-    let weight = random_weight(gpu, "tune.w", format, SIDE, SIDE)?;
-    let x = gpu.upload("tune.x", &[m, SIDE], &random_values(m * SIDE, 1))?;
-    let y = gpu.buffer("tune.y", &[m, SIDE])?;
+    let side = SIDES[usize::from(!gpu.is_software() && m > 32)];
+    let weight = random_weight(gpu, "tune.w", format, side, side)?;
+    let x = gpu.upload("tune.x", &[m, side], &random_values(m * side, 1))?;
+    let y = gpu.buffer("tune.y", &[m, side])?;
     let (mut works, mut want) = (Vec::new(), Vec::new());
     for index in 0..matmul::choices(gpu, product, m) {
         gpu.choose(key, index);

@@ -57,7 +57,7 @@ struct Global {
     /// discrete, integrated, software]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Options of every command")]
     gpu: Option<String>,
-    /// Multiply in 16-bit floats where the GPU can (less exact; faster on some GPUs)
+    /// Multiply in 16-bit floats where the GPU can, with tensor cores where they are faster (less exact)
     #[arg(long, global = true, help_heading = "Options of every command")]
     f16: bool,
     /// Print time, GB/s and GFLOP/s of every kernel on standard error at the end

@@ -110,7 +110,7 @@ impl Buffer {
     /// be more than a binding may see.
     pub(super) fn regions(gpu: &Gpu, label: &str, rows: usize, cols: &[usize]) -> Result<Vec<Self>> {
         let all = region_elements(rows, cols);
-        if (all * 4) as u64 > gpu.max_binding_bytes() {
+        if all as u64 * 4 > gpu.max_binding_bytes() {
             return cols.iter().map(|&cols| Self::new(gpu, label, &[rows, cols])).collect();
         }
         let whole = Self::new(gpu, label, &[all])?;
@@ -209,6 +209,11 @@ impl Buffer {
     /// Whether two views lie in the same memory.
     pub(super) fn same_storage(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.storage, &other.storage)
+    }
+
+    /// Whether two views have the same elements.
+    pub(super) fn is_same_view(&self, other: &Self) -> bool {
+        self.same_storage(other) && self.start == other.start && self.len() == other.len()
     }
 
     /// Whether two views have an element in common.

@@ -44,9 +44,10 @@ pub(super) fn permission(features: wgpu::Features) -> wgpu::ExperimentalFeatures
         return wgpu::ExperimentalFeatures::disabled();
     }
     // SAFETY: the only experimental feature that is asked for is cooperative matrices. Their loads and stores are not
-    // checked against the bounds of what they point into, and they must be reached by whole subgroups: all kernels that use
-    // them (shaders/matmul_coop.wgsl, shaders/peak_coop.wgsl) address workgroup memory with constant sizes and branch on
-    // nothing but the subgroup's number around them. Shader text never comes from outside of this crate.
+    // checked against the bounds of what they point into, and they must be reached by whole subgroups. In all kernels that
+    // use them (shaders/matmul_coop.wgsl, shaders/peak_coop.wgsl) places in workgroup memory are bounded by constants and the
+    // subgroup's number, which is cut to the number of places, and what surrounds them branches and loops on what is the same
+    // for the whole workgroup. Shader text never comes from outside of this crate.
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 

@@ -232,8 +232,8 @@ impl Gpu {
         if options.f16 && !features.contains(wgpu::Features::SHADER_F16) {
             tracing::warn!("{} has no 16-bit arithmetic; it multiplies in 32 bits", report.name);
         }
-        let (device, queue) = adapter
-            .request_device(&wgpu::DeviceDescriptor {
+        let request = |features| {
+            adapter.request_device(&wgpu::DeviceDescriptor {
                 label: Some("stepladder"),
                 required_features: features,
                 required_limits: limits.clone(),
@@ -241,11 +241,21 @@ impl Gpu {
                 memory_hints: wgpu::MemoryHints::MemoryUsage,
                 ..Default::default()
             })
-            .await
-            .map_err(|error| Error::NoAdapter {
-                problem: format!("{} refused to open: {error}", report.name),
-                hint: "choose another with --gpu NAME".into(),
-            })?;
+        };
+        let mut features = features;
+        let mut opened = request(features).await;
+        if let Err(error) = &opened
+            && features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
+        {
+            // What is experimental must not keep a device from being used without it.
+            tracing::warn!(%error, "{} does not open with cooperative matrices", report.name);
+            features.remove(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+            opened = request(features).await;
+        }
+        let (device, queue) = opened.map_err(|error| Error::NoAdapter {
+            problem: format!("{} refused to open: {error}", report.name),
+            hint: "choose another with --gpu NAME".into(),
+        })?;
         let faults = Arc::new(Faults::default());
         let sink = Arc::clone(&faults);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {

@@ -159,7 +159,7 @@ impl<'g> Recorder<'g> {
             uniform_size: bytes.len().next_multiple_of(16) as u64,
             arguments: arguments.iter().map(|&buffer| buffer.clone()).collect(),
             groups: [groups.div_ceil(folds), folds],
-            cost: Cost { flops: 0, bytes: arguments.iter().map(|buffer| buffer.bytes()).sum() },
+            cost: Cost { flops: 0, bytes: bound_bytes(arguments) },
         }));
         Ok(())
     }
@@ -168,6 +168,13 @@ impl<'g> Recorder<'g> {
     pub fn flops(&mut self, flops: usize) {
         if let Some(Recorded::Dispatch(last)) = self.recorded.last_mut() {
             last.cost.flops = flops as u64;
+        }
+    }
+
+    /// States the bytes that the dispatch recorded last must move at least, where that is not every bound byte once.
+    pub fn bytes(&mut self, bytes: u64) {
+        if let Some(Recorded::Dispatch(last)) = self.recorded.last_mut() {
+            last.cost.bytes = bytes;
         }
     }
 
@@ -227,6 +234,12 @@ impl<'g> Recorder<'g> {
         gpu.check()?;
         Ok(Plan { steps, slices, _buffers: buffers })
     }
+}
+
+/// Every bound byte once, also of what is bound twice.
+fn bound_bytes(arguments: &[&Buffer]) -> u64 {
+    let first = |index: usize| !arguments[..index].iter().any(|before| before.is_same_view(arguments[index]));
+    (0..arguments.len()).filter(|&index| first(index)).map(|index| arguments[index].bytes()).sum()
 }
 
 /// About a quarter of a second of arithmetic at a rate that such adapters reach.

@@ -82,7 +82,8 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     variants
 }
 
-/// t of every site = x `[m, k]` · Aᵀ, x normalised on the way if there is a norm. `adapter` and `low` are the buffers that the sites' starts count in.
+/// t of every site = x `[m, k]` · Aᵀ, x normalised on the way if there is a norm.
+/// `adapter` and `low` are the buffers that the sites' starts count in.
 ///
 /// # Errors
 /// [`Error::Shape`] for no site or more than [`MAX_SITES`], and where a matrix does not lie within its buffer.
@@ -134,5 +135,6 @@ pub fn down(
     arguments.extend(norm.map(|norm| norm.weight));
     rec.dispatch(&tile.kernel, &tile.variant(), &params, &arguments, groups)?;
     rec.flops(2 * m * columns * k);
+    rec.bytes(4 * (m * k + columns * (k + m)) as u64);
     Ok(())
 }

@@ -175,6 +175,7 @@ pub fn back(rec: &mut Recorder<'_>, group: &Group<'_>) -> Result<()> {
     let arguments = [group.dy, group.adapter, group.d_low];
     rec.dispatch(&tile.kernel, &tile.variant(), &params, &arguments, word(groups))?;
     rec.flops(2 * m * group.sum(|site| site.rank * site.cols));
+    rec.bytes(4 * group.sum(|site| m * site.cols + site.rank * (site.cols + m)) as u64);
     Ok(())
 }
 
@@ -191,5 +192,7 @@ pub fn gradients(rec: &mut Recorder<'_>, group: &Group<'_>) -> Result<()> {
     let arguments = [group.x, group.dy, group.low, group.d_low, group.gradient];
     rec.dispatch(&tile.kernel, &tile.variant(), &params, &arguments, word(groups))?;
     rec.flops(2 * m * group.sum(|site| site.rank * (k + site.cols)));
+    let moved = group.sum(|site| m * site.cols + 2 * site.rank * (k + site.cols + m));
+    rec.bytes(4 * (m * k + moved) as u64);
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! Reference: tests/reference/lora_grad_lanes.rs.
 
 use super::lora_grad::{PARAMS, Tile};
+use super::matmul_lanes::LANES;
 use super::word;
 use crate::gpu::{Kernel, Variant};
 
@@ -16,15 +17,13 @@ pub(super) enum Lanes {
     Apart(usize),
 }
 
-/// The sizes of a subgroup that there are variants for: SwiftShader's and llvmpipe's.
-const SUBGROUPS: [usize; 2] = [4, 8];
 /// Without subgroups.
 const APART: Lanes = Lanes::Apart(8);
 
 impl Lanes {
     /// What suits an adapter with subgroups of this size, if they have one.
     pub(super) fn of(subgroup_size: Option<usize>) -> Self {
-        subgroup_size.filter(|size| SUBGROUPS.contains(size)).map_or(APART, Self::Subgroup)
+        subgroup_size.filter(|size| LANES.contains(size)).map_or(APART, Self::Subgroup)
     }
 
     fn count(self) -> usize {
@@ -50,7 +49,7 @@ pub(super) fn tile(lanes: Lanes, kernel: Kernel, m: usize, rank: usize) -> Tile 
 
 /// Every tile of `kernel`.
 pub(super) fn tiles(kernel: Kernel) -> Vec<Tile> {
-    let kinds = [Lanes::Subgroup(SUBGROUPS[0]), Lanes::Subgroup(SUBGROUPS[1]), APART];
+    let kinds = [Lanes::Subgroup(LANES[0]), Lanes::Subgroup(LANES[1]), APART];
     let sizes =
         kinds.into_iter().flat_map(|lanes| [1, 2, 4].map(|blocks| (lanes, 4 * lanes.count() * blocks)));
     sizes.flat_map(|(lanes, m)| [4, 8, 16].map(|rank| tile(lanes, kernel, m, rank))).collect()

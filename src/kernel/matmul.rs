@@ -289,6 +289,7 @@ pub(super) fn forward_with(
         let kernel = with_more(&tile.kernel, joined.adapters.is_some(), norm.is_some());
         rec.dispatch(&kernel, &variant, &params, &arguments, tile.groups(m, part.rows))?;
         rec.flops(2 * m * (part.rows * k + joined.adapter_products * part.rows / w.rows));
+        rec.bytes(moved(w, part, x, m) + 4 * (joined.adapter_products * part.rows / w.rows) as u64);
     }
     Ok(())
 }
@@ -346,7 +347,9 @@ pub(super) fn backward_x_with(
         arguments.extend(adapters.into_iter().flatten());
         let kernel = with_more(&tile.kernel, adapters.is_some(), false);
         rec.dispatch(&kernel, &variant, &params, &arguments, tile.groups(m, k / 8))?;
-        rec.flops(2 * m * (part.rows * k + if index == 0 { joined.adapter_products } else { 0 }));
+        let products = if index == 0 { joined.adapter_products } else { 0 };
+        rec.flops(2 * m * (part.rows * k + products));
+        rec.bytes(moved(w, part, dx, m) + 4 * products as u64);
     }
     Ok(())
 }
@@ -364,6 +367,11 @@ fn apart(
         row += width;
     }
     Ok(())
+}
+
+/// Bytes of a part of W, of its columns of m rows of y, and of x.
+fn moved(w: &Weight, part: &Part, x: &Buffer, m: usize) -> u64 {
+    w.format.bytes(part.rows, w.cols) + x.bytes() + 4 * (m * part.rows) as u64
 }
 
 fn part_params(joined: &Joined, part: &Part, k: usize, accumulate: bool) -> Params {

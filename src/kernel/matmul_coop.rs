@@ -6,7 +6,7 @@
 //! few f16 roundings of the row's size. Weights are not scaled: a matrix takes part if [`Weight::suits_f16`].
 //!
 //! wgpu gives workgroup memory no formal order between the invocations of such kernels under Vulkan's memory model
-//! (wgpu #8805), so nothing uses them before `bench::tune` has seen them give the default tile's numbers.
+//! (wgpu #8805), so no model uses them before `bench::tune` has seen them give the default tile's numbers on this adapter.
 
 use super::matmul::{self, Input, Product, Tile, backward_x_with, forward_with, with_more};
 use super::segment::{Params, Segment};
@@ -108,9 +108,9 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     variants
 }
 
-/// Number of tiles of this kernel for `m` rows, which are the last ones of [`matmul::choices`].
+/// Number of tiles of this kernel for `m` rows, which are the last ones of [`matmul::choices`]: none on a software adapter.
 pub fn choices(gpu: &Gpu, product: Product, m: usize) -> usize {
-    candidates(product, gpu.coop(), m).len()
+    candidates(product, gpu.coop().filter(|_| !gpu.is_software()), m).len()
 }
 
 /// [`super::matmul::forward_joined`] by this kernel, where there are cooperative matrices and the weights suit them.

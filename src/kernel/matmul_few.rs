@@ -5,8 +5,8 @@ use super::matmul::{Input, Product, Tile, forward_with, rows_of_tile};
 use super::segment::{Joined, Params, Segment, Side};
 use super::weight::Weight;
 use super::{GROUP, SHARED_NUMBERS, swiglu};
-use crate::Result;
 use crate::gpu::{Buffer, Gpu, Kernel, Recorder};
+use crate::{Error, Result};
 
 const FORWARD: Kernel = kernel!("matmul_few", "forward", Params, ["w", "w_scale", "x", "y", "bias"]);
 
@@ -48,6 +48,18 @@ pub(super) fn forms(tile: Tile) -> Vec<Tile> {
     }
 }
 
+/// The rows of x, if there are no more than [`MOST_ROWS`].
+fn rows(x: &Buffer) -> Result<usize> {
+    let [m, k] = x.matrix("matmul_few", "x")?;
+    match m <= MOST_ROWS {
+        true => Ok(m),
+        false => {
+            let (expected, got) = (vec![MOST_ROWS, k], vec![m, k]);
+            Err(Error::Shape { kernel: "matmul_few", arg: "x", expected, got })
+        }
+    }
+}
+
 fn tile(gpu: &Gpu, w: &Weight, m: usize, normed: bool, joined: bool) -> Tile {
     let tile = match suits(gpu, m) {
         true => Tile::chosen(gpu, Product::Forward, w, m),
@@ -65,7 +77,7 @@ pub fn forward(
     segments: &[Segment],
     accumulate: bool,
 ) -> Result<()> {
-    let [m, _] = input.x.matrix("matmul_few", "x")?;
+    let m = rows(input.x)?;
     let tile = tile(rec.gpu(), w, m, input.norm.is_some(), false);
     forward_with(rec, tile, w, input, segments, accumulate)
 }
@@ -79,7 +91,7 @@ pub fn forward_swiglu(
     [gate, up]: [Segment; 2],
     y: &Buffer,
 ) -> Result<()> {
-    let [m, _] = input.x.matrix("matmul_few", "x")?;
+    let m = rows(input.x)?;
     gate.y.expect("matmul_few", "gate", &[m, w.rows / 2])?;
     up.y.expect("matmul_few", "up", &[m, w.rows / 2])?;
     let apart = [gate, up];

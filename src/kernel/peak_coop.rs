@@ -16,6 +16,9 @@ pub const FACTORS: [usize; 2] = [4, 2];
 /// Subgroups of a workgroup.
 pub const SUBGROUPS: usize = 4;
 
+/// The most threads of a workgroup.
+const MOST_THREADS: usize = 256;
+
 fn variant(coop: Coop) -> Variant {
     let group = word(SUBGROUPS * coop.lanes);
     imports(coop, Variant::constants(&[("WG", group), ("SUBGROUPS", word(SUBGROUPS))]))
@@ -25,9 +28,14 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     KINDS.map(|coop| (MULTIPLY, variant(coop))).to_vec()
 }
 
+/// The device's cooperative matrices, if [`SUBGROUPS`] of its subgroups are not too many threads.
+pub fn usable(gpu: &Gpu) -> Option<Coop> {
+    gpu.coop().filter(|coop| SUBGROUPS * coop.lanes <= MOST_THREADS)
+}
+
 /// The device's cooperative matrices, or an error.
 fn coop(gpu: &Gpu) -> Result<Coop> {
-    gpu.coop().ok_or_else(|| Error::Gpu {
+    usable(gpu).ok_or_else(|| Error::Gpu {
         what: MULTIPLY.label(),
         problem: "the device has no cooperative matrices".into(),
     })
@@ -37,7 +45,7 @@ fn coop(gpu: &Gpu) -> Result<Coop> {
 /// `[2, side, side]`), in `rounds` products of each pair.
 ///
 /// # Errors
-/// [`Error::Gpu`] without [`Gpu::coop`].
+/// [`Error::Gpu`] without [`usable`] matrices.
 pub fn multiply(
     rec: &mut Recorder<'_>,
     left: &Buffer,

@@ -1,5 +1,6 @@
 //! Models: configuration, families, weights, tokenizer and chat template; the forward pass.
 
+pub mod activations;
 pub mod block;
 pub mod chat;
 pub mod config;

@@ -1,7 +1,8 @@
 //! Sequences packed one after the other without padding, and the forward pass over them.
 
 use super::Model;
-use super::block::{Activations, Attend, Positions};
+use super::activations::Activations;
+use super::block::{Attend, Positions};
 use super::config::ModelConfig;
 use super::lora::Lora;
 use crate::gpu::{Buffer, Gpu, Recorder};

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use super::Model;
-use super::block::Activations;
+use super::activations::Activations;
 use super::config::ModelConfig;
 use super::lora::Lora;
 use super::packed::{self, Intermediates, Packed, PackedBuffers};

@@ -8,7 +8,7 @@ use super::lora::module_shape;
 use super::module::Module;
 use super::pack::{self, Packed};
 use super::source::{self, Dtype, TensorInfo, TensorSource, quant};
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, region_elements};
 use crate::kernel::weight::{Format, Weight};
 use crate::{Error, Result};
 
@@ -38,8 +38,11 @@ pub struct LayerWeights {
     joined: [Option<Weight>; 2],
 }
 
-/// Modules that read the same input, whose matrices are stored one behind the other.
-pub const JOINED: [&[Module]; 2] = [&[Module::Q, Module::K, Module::V], &[Module::Gate, Module::Up]];
+/// Modules that read the same input, whose matrices are stored one behind the other: the projections before attention.
+pub const QKV: &[Module] = &[Module::Q, Module::K, Module::V];
+/// Likewise those before SwiGLU.
+pub const GATE_UP: &[Module] = &[Module::Gate, Module::Up];
+const JOINED: [&[Module]; 2] = [QKV, GATE_UP];
 
 impl LayerWeights {
     /// One of the seven linear layers.
@@ -47,7 +50,7 @@ impl LayerWeights {
         &self.linears[module as usize]
     }
 
-    /// The matrices of `modules` as one, if they are one of [`JOINED`] and stored so.
+    /// The matrices of `modules` as one, if they are [`QKV`] or [`GATE_UP`] and stored so.
     pub fn joined(&self, modules: &[Module]) -> Option<&Weight> {
         let index = JOINED.iter().position(|&group| group == modules)?;
         self.joined[index].as_ref()
@@ -155,7 +158,12 @@ pub fn resident_bytes(
 ) -> u64 {
     let vectors = source.tensors().iter().filter(|tensor| tensor.shape.len() == 1);
     let vectors: u64 = vectors.map(|tensor| tensor.cols() as u64 * 4).sum();
-    weight_bytes(config, source, format) + vectors + (context * config.head_dim * 4) as u64
+    let biases = [config.q_size(), config.kv_size(), config.kv_size()];
+    let padding = match config.attention_bias {
+        true => 4 * (config.num_layers * (region_elements(1, &biases) - biases.iter().sum::<usize>())) as u64,
+        false => 0,
+    };
+    weight_bytes(config, source, format) + vectors + padding + (context * config.head_dim * 4) as u64
 }
 
 struct Loader<'a> {
@@ -257,7 +265,7 @@ impl Loader<'_> {
         if !config.attention_bias {
             return Ok(biases);
         }
-        let modules = JOINED[0];
+        let modules = QKV;
         let sizes: Vec<usize> = modules.iter().map(|&module| module_shape(config, module)[0]).collect();
         for (module, place) in modules.iter().zip(self.gpu.regions("bias", 1, &sizes)?) {
             let values = self.values(&format!("{}.bias", module.path(layer)))?;
@@ -270,7 +278,7 @@ impl Loader<'_> {
 
     fn layer(&mut self, config: &ModelConfig, layer: usize) -> Result<LayerWeights> {
         let name = |rest: &str| format!("model.layers.{layer}.{rest}.weight");
-        let joined = [self.joined(layer, JOINED[0])?, self.joined(layer, JOINED[1])?];
+        let joined = [self.joined(layer, QKV)?, self.joined(layer, GATE_UP)?];
         let biases = self.biases(config, layer)?;
         let mut linears = Vec::with_capacity(7);
         let mut row = [0; 2];

@@ -15,12 +15,13 @@ use crate::kernel::attention::{self, Gradients};
 use crate::kernel::matmul::{Adapter, Input, Segment};
 use crate::kernel::{gather, log_softmax, lora_grad, matmul, rms_norm, rope, swiglu};
 use crate::model::Model;
-use crate::model::block::{Attend, Block, Positions, low_elements, low_of, regions};
+use crate::model::activations::{low_elements, low_of, regions};
+use crate::model::block::{Attend, Block, Positions};
 use crate::model::config::ModelConfig;
 use crate::model::lora::{Lora, Pair};
 use crate::model::module::Module;
 use crate::model::packed::{Intermediates, PackedBuffers};
-use crate::model::weights::JOINED;
+use crate::model::weights::{GATE_UP, QKV};
 
 /// Gradients of the activations.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ pub(super) struct GradientBuffers {
     d_act: Buffer,
     d_gate: Buffer,
     d_up: Buffer,
-    /// dy·B of each module, as `Activations::low` has A·x.
+    /// scale·dy·B of each module, as `Activations::low` has A·x.
     d_low: Buffer,
     /// Residual stream between the halves, recomputed `[tokens, hidden]`.
     h_mid: Buffer,
@@ -78,7 +79,7 @@ impl GradientBuffers {
         })
     }
 
-    /// Bytes that [`GradientBuffers::new`] takes.
+    /// Bytes that [`GradientBuffers::new`] takes; a few less where its regions exceed a binding.
     pub(super) fn bytes(config: &ModelConfig, tokens: usize, rows: usize, rank: usize) -> u64 {
         let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.q_size(), config.kv_size());
@@ -195,7 +196,7 @@ impl Backward<'_> {
 
         self.linears(rec, &block, &[Module::Down], &act.act, &[&d.dh], Some(&d.d_act))?;
         swiglu::backward(rec, &act.gate, &act.up, &d.d_act, &d.d_gate, &d.d_up)?;
-        self.linears(rec, &block, JOINED[1], &act.x_mlp, &[&d.d_gate, &d.d_up], Some(&d.dx))?;
+        self.linears(rec, &block, GATE_UP, &act.x_mlp, &[&d.d_gate, &d.d_up], Some(&d.dx))?;
         rms_norm::backward_x(rec, h_mid, &block.weights.mlp_norm, &d.dx, &d.dh, eps, true)?;
 
         self.linears(rec, &block, &[Module::O], &act.o, &[&d.dh], Some(&d.d_out))?;
@@ -212,7 +213,7 @@ impl Backward<'_> {
         };
         // Nothing below the first block learns, so its input needs no gradient.
         let dx = (layer > 0).then_some(&d.dx);
-        self.linears(rec, &block, JOINED[0], &act.x_attention, &[dq, dk, &d.dv], dx)?;
+        self.linears(rec, &block, QKV, &act.x_attention, &[dq, dk, &d.dv], dx)?;
         if layer > 0 {
             rms_norm::backward_x(rec, h_in, &block.weights.attention_norm, &d.dx, &d.dh, eps, true)?;
         }

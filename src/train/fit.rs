@@ -52,7 +52,7 @@ pub struct Fit {
     pub adapter: u64,
     /// Gradients and both moments of AdamW.
     pub optimizer: u64,
-    /// The largest single buffer, which the device bounds apart; weights are split where they exceed it.
+    /// The largest buffer that cannot be split, which the device bounds apart; weights, and what several modules write, can be.
     pub largest_buffer: u64,
 }
 

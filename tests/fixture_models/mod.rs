@@ -8,7 +8,7 @@ mod native;
 mod web;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use native::{f16_gpu, folder, gpu, limited_gpu, load, read, source, variants_for_gpus};
+pub(crate) use native::{f16_gpu, folder, gpu, limited_gpu, load, read, source};
 #[cfg(target_arch = "wasm32")]
 pub(crate) use web::{folder, read, source};
 

@@ -26,12 +26,6 @@ pub(crate) fn limited_gpu() -> Arc<Gpu> {
     Arc::new(block_on(Gpu::open(&options)).unwrap())
 }
 
-/// A device that runs the kernels' variants for GPUs, whatever its adapter is.
-pub(crate) fn variants_for_gpus() -> Arc<Gpu> {
-    let options = GpuOptions { as_software: Some(false), ..GpuOptions::default() };
-    Arc::new(block_on(Gpu::open(&options)).unwrap())
-}
-
 /// A device that multiplies in f16 where its adapter can.
 pub(crate) fn f16_gpu() -> Arc<Gpu> {
     let options = GpuOptions { f16: true, ..GpuOptions::default() };

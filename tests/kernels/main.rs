@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::{Format, Weight};
-use table::{COOP, Outcome, Row, TABLE, matmul};
+use table::{COOP, Outcome, Row, TABLE, few, matmul};
 
 /// Runs a table, prints the worst error of each kernel and fails with every case that is out of bounds.
 fn run_table(gpu: &Gpu, table: &[Row]) {
@@ -74,5 +74,8 @@ fn a_weight_larger_than_a_binding_is_split() {
         assert!(weight.parts.iter().all(|part| part.words.bytes() <= MAX && part.scales.bytes() <= MAX));
         assert_eq!(weight.parts.iter().map(|part| part.rows).sum::<usize>(), 53);
     }
-    run_table(&gpu, &[("matmul and embed", matmul::split)]);
+    let tables = [("matmul and embed", matmul::split as fn() -> _), ("matmul_few", few::cases)];
+    run_table(&gpu, &tables);
+    let options = GpuOptions { max_binding: Some(MAX), as_software: Some(false), ..GpuOptions::default() };
+    run_table(&common::open(&options), &tables);
 }

@@ -4,10 +4,12 @@ use stepladder::gpu::{Buffer, Gpu, Recorder};
 use stepladder::kernel::attention::{self, Heads, Saved};
 use stepladder::kernel::decode_attention::{self, Rows};
 use stepladder::kernel::lora_grad::{self, Group, Site};
-use stepladder::kernel::matmul::{Adapter, Segment};
+use stepladder::kernel::matmul::{Adapter, Input, Segment};
 use stepladder::kernel::sample::{self, State};
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{adamw, embed, gather, kv_write, log_softmax, matmul, rms_norm, rope, swiglu};
+use stepladder::kernel::{
+    adamw, embed, gather, kv_write, log_softmax, matmul, matmul_few, rms_norm, rope, swiglu,
+};
 use stepladder::{Error, Result};
 
 use crate::common;
@@ -115,6 +117,8 @@ fn weight_kernels_refuse_wrong_shapes() {
     ] {
         refused("matmul", arg, matmul::forward_joined(rec, &w, &b(&[3, 64]), &segments, false));
     }
+    let (many, y) = (b(&[9, 64]), [part(5)]);
+    refused("matmul_few", "x", matmul_few::forward(rec, &w, Input::plain(&many), &y, false));
     refused("weight", "rows", w.rows_from(3, 3).map(drop));
     refused("embed", "y", embed::forward(rec, &w, &b(&[3]), &b(&[3, 32])));
     for (format, rows, cols) in [(Format::F32, 5, 12), (Format::Q8, 5, 40), (Format::F16, 0, 8)] {

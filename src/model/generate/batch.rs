@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::super::block::{Activations, Attend, LayerCache, Positions, heads};
+use super::super::activations::Activations;
+use super::super::block::{Attend, LayerCache, Positions, heads};
 use super::super::lora::Lora;
 use super::super::{Model, index32};
 use crate::Result;

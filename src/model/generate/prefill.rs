@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::super::block::{Activations, Attend, LayerCache, Positions};
+use super::super::activations::Activations;
+use super::super::block::{Attend, LayerCache, Positions};
 use super::super::lora::Lora;
 use super::super::packed::{Packed, bucket};
 use super::super::{Model, index32};
@@ -211,7 +212,7 @@ fn record(
     for (layer, cache) in cache.iter().enumerate() {
         let attend = match arena.tables.as_ref().filter(|_| extends) {
             Some(Tables { live, pages }) => Attend::Cached {
-                // A row for each token of the prompts: enough of them without splits.
+                // A row for each token of the prompts, which are seldom few; they go without splits.
                 rows: Rows { position: &arena.position, live, pages, parts: None },
                 pair: &arena.pair,
                 cache,

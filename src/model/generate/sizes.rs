@@ -1,6 +1,7 @@
 //! How much memory a batch of requests takes.
 
-use super::super::block::{Activations, heads};
+use super::super::activations::Activations;
+use super::super::block::heads;
 use super::super::config::ModelConfig;
 use super::super::packed::bucket;
 use super::prefill::PACK_TOKENS;

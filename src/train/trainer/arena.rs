@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::gpu::{Buffer, Gpu};
 use crate::model::Model;
-use crate::model::block::Activations;
+use crate::model::activations::Activations;
 use crate::model::config::ModelConfig;
 use crate::model::packed::{Intermediates, PackedBuffers, bucket};
 use crate::train::backward::GradientBuffers;

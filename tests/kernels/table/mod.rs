@@ -3,7 +3,7 @@
 mod attention;
 mod case;
 mod decode;
-mod few;
+pub(crate) mod few;
 mod lora;
 pub(crate) mod matmul;
 mod peak;
