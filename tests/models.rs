@@ -6,7 +6,6 @@ mod fixture_models;
 use fixture_models::checks::{self, max_error};
 use fixture_models::{
     Expected, FAMILIES, adapter_file, f16_gpu, folder, limited_gpu, load, load_on, source, trainer,
-    variants_for_gpus,
 };
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -153,8 +153,3 @@ fn no_low(tokens: usize, rank: usize, shape: &[usize]) -> Error {
 pub fn low_elements(tokens: usize, rank: usize) -> usize {
     (tokens * rank).next_multiple_of(VIEW_ALIGNMENT)
 }
-
-/// The sizes of a model's attention.
-pub fn heads(config: &ModelConfig) -> Heads {
-    Heads { heads: config.num_heads, kv_heads: config.num_kv_heads, head_dim: config.head_dim }
-}

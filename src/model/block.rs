@@ -264,3 +264,8 @@ fn product(rec: &mut Recorder<'_>, weight: &Weight, input: Input<'_>, segments: 
         None => matmul::forward_joined(rec, weight, input.x, segments, false),
     }
 }
+
+/// The sizes of a model's attention.
+pub fn heads(config: &ModelConfig) -> Heads {
+    Heads { heads: config.num_heads, kv_heads: config.num_kv_heads, head_dim: config.head_dim }
+}
