@@ -12,6 +12,8 @@ mod interrupt;
 mod ladder;
 #[path = "cli_models/shots.rs"]
 mod shots;
+#[path = "cli_models/tuning.rs"]
+mod tuning;
 
 use program::{Files, json, json_lines, model, run, run_with_input, text};
 use serde_json::Value;

@@ -123,15 +123,10 @@ impl Maker<'_> {
         match suite {
             Suite::Kernels => {}
             Suite::Prefill => {
-                let lengths: &[usize] = if software { &[128, 512] } else { &[128, 512, 2048] };
-                lengths.iter().try_for_each(|&length| self.prefill(length))?;
+                [128, 512, 2048].into_iter().try_for_each(|length| self.prefill(length))?;
             }
             Suite::Decode => {
-                let batches: &[usize] = match (self.options.quick, software) {
-                    (true, _) => &[1],
-                    (false, true) => &[1, 8, 64],
-                    (false, false) => &[1, 8, 32, 64],
-                };
+                let batches: &[usize] = if self.options.quick { &[1] } else { &[1, 8, 32, 64] };
                 for &batch in batches {
                     self.decode(batch, 1, 0)?;
                     if !self.options.quick {

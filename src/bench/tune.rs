@@ -19,21 +19,34 @@ const MARGIN: f64 = 0.9;
 /// Measurements of each tile.
 const ROUNDS: usize = 3;
 
+/// A product to tune: which, the weights' format, the rows.
+type Tuned = (Product, Format, usize);
+
+/// What [`tune`] chooses for weights of these formats, by name.
+fn choices(gpu: &Gpu, formats: &[Format]) -> Vec<(String, Tuned)> {
+    let products = [Product::Forward, Product::BackwardX];
+    let rows = |(product, format)| ROW_CLASSES.map(|m| (product, format, m));
+    let all = formats.iter().flat_map(|&format| products.map(|product| (product, format))).flat_map(rows);
+    all.map(|(product, format, m)| (matmul::choice_key(gpu, product, format, m), (product, format, m)))
+        .collect()
+}
+
+/// Names of what would have to be measured.
+pub fn missing(gpu: &Gpu, formats: &[Format], known: &BTreeMap<String, usize>) -> Vec<String> {
+    let all = choices(gpu, formats).into_iter().map(|(key, _)| key);
+    all.filter(|key| !known.contains_key(key)).collect()
+}
+
 /// Chooses the tiles of the products with weights of these formats. What `known` has is taken from there; what had
 /// to be measured is added to it.
 pub async fn tune(gpu: &Gpu, formats: &[Format], known: &mut BTreeMap<String, usize>) -> Result<()> {
-    for &format in formats {
-        for product in [Product::Forward, Product::BackwardX] {
-            for m in ROW_CLASSES {
-                let key = matmul::choice_key(gpu, product, format, m);
-                let index = match known.get(&key) {
-                    Some(&index) => index,
-                    None => fastest(gpu, product, format, m, &key).await?,
-                };
-                gpu.choose(&key, index);
-                known.insert(key, index);
-            }
-        }
+    for (key, (product, format, m)) in choices(gpu, formats) {
+        let index = match known.get(&key) {
+            Some(&index) => index,
+            None => fastest(gpu, product, format, m, &key).await?,
+        };
+        gpu.choose(&key, index);
+        known.insert(key, index);
     }
     Ok(())
 }

@@ -320,7 +320,11 @@ impl Generator {
             }
             if live > 0 && (!shrink || reads.is_empty()) {
                 let shape = (active, self.long);
-                batch.run(&model, &self.cache, self.lora.as_ref(), shape, block_steps(gpu))?;
+                // No more steps than the row with the most to say may take.
+                let left =
+                    rows.iter().flatten().map(|row| limits[row.request].saturating_sub(row.seen)).max();
+                let steps = block_steps(gpu).min(left.unwrap_or(0)).max(1);
+                batch.run(&model, &self.cache, self.lora.as_ref(), shape, steps)?;
                 reads.push_back((block, batch.read_later(gpu, active)?));
                 block += 1;
             }
