@@ -62,18 +62,19 @@ fn measure(model: &str, software: bool) -> BTreeMap<String, Taken> {
         }
     };
 
-    for (rows, adapted) in [(1, false), (8, false), (8, true)] {
+    // A single token takes a single step: a block has no more than are left.
+    for (rows, adapted, tokens) in [(1, false, 32), (8, false, 32), (8, true, 32), (1, false, 1)] {
         let mut trainer = adapted.then(|| Trainer::new(Arc::clone(&model), &layout, 256).unwrap());
         let mut generator = Generator::new(Arc::clone(&model), trainer.as_mut().map(|t| t.lora()), rows);
         // Nothing ends early: what is sampled depends on the adapter's arithmetic, the counts must not.
-        let sampling = Sampling { max_tokens: 32, ..Sampling::default() };
+        let sampling = Sampling { max_tokens: tokens, ..Sampling::default() };
         let request = Request { prompt: vec![3; 20], samples: rows, sampling, seed: 1 };
         let requests = [Request { sampling: Sampling { temperature: 0.0, ..sampling }, ..request }];
-        let name = format!("32 tokens, {rows} rows{}", if adapted { ", LoRA" } else { "" });
+        let name = format!("{tokens} tokens, {rows} rows{}", if adapted { ", LoRA" } else { "" });
         add(&name, &mut || {
             let answers =
                 block_on(generator.generate(&requests, &mut |_| ControlFlow::Continue(()))).unwrap();
-            assert!(answers[0].iter().all(|answer| answer.tokens.len() == 32), "an answer ended early");
+            assert!(answers[0].iter().all(|answer| answer.tokens.len() == tokens), "an answer ended early");
         });
     }
     let mut trainer = Trainer::new(Arc::clone(&model), &layout, 256).unwrap();

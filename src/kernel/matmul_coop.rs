@@ -15,13 +15,7 @@ use super::word;
 use crate::Result;
 use crate::gpu::{Buffer, Coop, Gpu, Kernel, Recorder, Variant};
 
-const FORWARD: Kernel = Kernel {
-    stem: "matmul_coop",
-    source: include_str!("../../shaders/matmul_coop.wgsl"),
-    entry: "forward",
-    bindings: &["w", "w_scale", "x", "y", "bias"],
-    params: Params::FIELDS,
-};
+const FORWARD: Kernel = kernel!("matmul_coop", "forward", Params, ["w", "w_scale", "x", "y", "bias"]);
 const BACKWARD_X: Kernel = Kernel { entry: "backward_x", bindings: &["w", "w_scale", "dy", "dx"], ..FORWARD };
 
 /// The most threads of a workgroup.

@@ -7,13 +7,7 @@ use super::weight::Weight;
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder};
 
-const FORWARD: Kernel = Kernel {
-    stem: "matmul_lanes",
-    source: include_str!("../../shaders/matmul_lanes.wgsl"),
-    entry: "forward",
-    bindings: &["w", "w_scale", "x", "y", "bias"],
-    params: Params::FIELDS,
-};
+const FORWARD: Kernel = kernel!("matmul_lanes", "forward", Params, ["w", "w_scale", "x", "y", "bias"]);
 const BACKWARD_X: Kernel = Kernel { entry: "backward_x", bindings: &["w", "w_scale", "dy", "dx"], ..FORWARD };
 
 /// The sizes of a subgroup that there are variants for: SwiftShader's and llvmpipe's.

@@ -2,6 +2,8 @@
 //! one input, such as queries, keys and values.
 //! No shader of its own: the products' import shaders/include/segments.wgsl.
 
+use bytemuck::Zeroable;
+
 use super::{F32x4, U32x4, word};
 use crate::gpu::Buffer;
 use crate::{Error, Result};
@@ -80,23 +82,7 @@ impl Joined {
     /// Checks the shapes against m and the number of W's rows; `None` if the segments do not lie in memory that one
     /// binding sees.
     pub(super) fn new(segments: &[Segment], side: Side, m: usize, rows: usize) -> Result<Option<Self>> {
-        let mut params = Params {
-            start: [word(rows); 4],
-            y_at: [0; 4],
-            low_at: [0; 4],
-            matrix_at: [0; 4],
-            bias_at: [0; 4],
-            rank: [0; 4],
-            scale: [0.0; 4],
-            m: word(m),
-            n: 0,
-            k: 0,
-            row0: 0,
-            first: 0,
-            accumulate: 0,
-            biased: 0,
-            eps: 0.0,
-        };
+        let mut params = Params { start: [word(rows); 4], m: word(m), ..Params::zeroed() };
         if segments.is_empty() || segments.len() > MAX_SEGMENTS {
             return Err(shape("segments", &[1, MAX_SEGMENTS], &[segments.len()]));
         }
