@@ -2,8 +2,9 @@
 //   down  t_s[i,r] = Σ_l x[i,l] · A_s[r,l],   s < 3,  r < rank_s
 // A_s [rank_s, k] begins at element a_s of `a`, t_s [m, rank_s] at element t_s of `t`; the columns of all t_s are counted on.
 // Grid: down: a thread owns TM rows and TN columns. down_shared: a workgroup does; its threads share out l, so that
-// neighbours read neighbouring numbers, and add up in a fixed order. An import says what x is (input_plain; input_normed: the
-// input's RMSNorm, only in down_shared). Reference: tests/reference/lora.rs
+// neighbours read neighbouring numbers, and add up in a fixed order. Imports say what down_shared reads (input_plain;
+// input_normed: x's RMSNorm; input_swiglu: silu(x) · up), and whether it writes that down (keep_input) or not (keep_nothing).
+// Reference: tests/reference/lora.rs
 //! use grid
 //! use share
 struct Params {
@@ -85,7 +86,7 @@ fn down_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
             weight[j] = a[starts[j] + l];
         }
         for (var i = 0u; i < TM; i++) { // unroll
-            let input = taken(x[min(row + i, p.m - 1u) * k4 + l], l, i);
+            let input = taken(min(row + i, p.m - 1u) * k4 + l, l, i);
             for (var j = 0u; j < TN; j++) { // unroll
                 sum[i * TN + j] += dot(input, weight[j]);
             }
@@ -97,6 +98,7 @@ fn down_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
         }
     }
     let total = scaled(shared_sum(thread), thread);
+    if col == 0u { keep(row, thread); }
     let i = thread / TN;
     let j = thread % TN;
     if i >= TM || row + i >= p.m || col + j >= columns() { return; } // guard, no barrier follows

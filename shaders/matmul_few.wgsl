@@ -26,7 +26,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         }
         for (var i = 0u; i < TM; i++) { // unroll
             let at = min(row + i, p.m - 1u) * k4;
-            let input = input8(taken(x[at + l * 2u], l * 2u, i), taken(x[at + l * 2u + 1u], l * 2u + 1u, i));
+            let input = input8(taken(at + l * 2u, l * 2u, i), taken(at + l * 2u + 1u, l * 2u + 1u, i));
             for (var j = 0u; j < TN; j++) { // unroll
                 sum[i * TN + j] += product8(input, weight[j]);
             }

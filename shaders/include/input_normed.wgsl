@@ -5,11 +5,15 @@
 var<private> squares: array<f32, TM>;
 var<workgroup> rstds: array<f32, TM>;
 
-// Numbers 4·at .. of the tile's row `row`.
-fn taken(x: vec4<f32>, at: u32, row: u32) -> vec4<f32> {
-    squares[row] += dot(x, x);
-    return x * norm[at];
+// Number `at` of x, column `col4` of the tile's row `i`.
+fn taken(at: u32, col4: u32, i: u32) -> vec4<f32> {
+    let value = x[at];
+    squares[i] += dot(value, value);
+    return value * norm[col4];
 }
+
+// The same when all squares are known, after `scaled`.
+fn whole(at: u32, col4: u32, i: u32) -> vec4<f32> { return x[at] * norm[col4] * rstds[i]; }
 
 // The total of result `thread`, where there is one. Called by all threads.
 fn scaled(total: f32, thread: u32) -> f32 {

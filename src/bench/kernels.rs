@@ -336,6 +336,7 @@ pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Ca
         maker.matmul(format, &[1, 8], vocab, hidden, false)?;
     }
     maker.matmul_coop()?;
+    maker.lora(1, hidden, &[q, kv, kv], false)?;
     maker.lora(8, hidden, &[q, kv, kv], false)?;
     maker.lora(128, hidden, &[q, kv, kv], true)?;
     maker.lora(128, hidden, &[mlp; 2], true)?;

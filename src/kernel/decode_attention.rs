@@ -30,7 +30,8 @@ struct Split {
 impl Split {
     fn new(software: bool, head_dim: usize) -> Self {
         if software {
-            return Self { kernel: FORWARD, group: GROUP as usize, share: 1 };
+            // The heads of one row are few: small workgroups let all cores have some.
+            return Self { kernel: FORWARD, group: 8, share: 1 };
         }
         // Each thread leaves a sum of head_dim numbers and two more in workgroup memory.
         let fit = SHARED_NUMBERS / (head_dim + 3);

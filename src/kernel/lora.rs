@@ -2,6 +2,8 @@
 //! Reference: tests/reference/lora.rs. The second half is [`super::matmul::Adapter`].
 
 use super::matmul::Input;
+use super::matmul_few::MOST_ROWS;
+use super::rms_norm::Norm;
 use super::{GROUP, word};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 use crate::{Error, Result};
@@ -17,8 +19,42 @@ params! {
 }
 
 const DOWN: Kernel = kernel!("lora", "down", Params, ["x", "a", "t"]);
-const DOWN_SHARED: Kernel = kernel!("lora", "down_shared", Params, ["x", "a", "t"]);
-const DOWN_NORMED: Kernel = Kernel { bindings: &["x", "a", "t", "norm"], ..DOWN_SHARED };
+const SHARED: Kernel = kernel!("lora", "down_shared", Params, ["x", "a", "t"]);
+
+/// What the first half reads and leaves: its kernel and imports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// x as it is.
+    Plain,
+    /// x normalised on the way.
+    Normed,
+    /// The same, and the normalised x is kept.
+    NormedKept,
+    /// silu(x)·up, which is kept.
+    SwiGluKept,
+}
+
+impl Form {
+    /// The kernel by which a workgroup shares a tile.
+    fn shared(self) -> Kernel {
+        let bindings: &'static [&'static str] = match self {
+            Self::Plain => SHARED.bindings,
+            Self::Normed => &["x", "a", "t", "norm"],
+            Self::NormedKept => &["x", "a", "t", "norm", "kept"],
+            Self::SwiGluKept => &["x", "a", "t", "up", "kept"],
+        };
+        Kernel { bindings, ..SHARED }
+    }
+
+    fn imports(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain => &["input_plain", "keep_nothing"],
+            Self::Normed => &["input_normed", "keep_nothing"],
+            Self::NormedKept => &["input_normed", "keep_input"],
+            Self::SwiGluKept => &["sigmoid", "input_swiglu", "keep_input"],
+        }
+    }
+}
 
 /// Most modules that read the same input: queries, keys, values.
 pub const MAX_SITES: usize = 3;
@@ -39,6 +75,7 @@ pub struct Site {
 #[derive(Debug, Clone, Copy)]
 struct Tile {
     kernel: Kernel,
+    form: Form,
     group: usize,
     rows: usize,
     cols: usize,
@@ -47,31 +84,30 @@ struct Tile {
 }
 
 impl Tile {
-    fn new(software: bool, normed: bool, m: usize) -> Self {
+    fn new(software: bool, form: Form, m: usize) -> Self {
         let rows = |most: usize| 1 << m.clamp(1, most).ilog2();
-        if software && !normed {
-            return Self { kernel: DOWN, group: 8, rows: rows(8), cols: 4, share: 1 };
+        if software && form == Form::Plain {
+            return Self { kernel: DOWN, form, group: 8, rows: rows(8), cols: 4, share: 1 };
         }
-        let group = GROUP as usize;
-        let kernel = if normed { DOWN_NORMED } else { DOWN_SHARED };
-        Self { kernel, group, rows: rows(4), cols: 4, share: group }
+        let (group, cols) = match software {
+            // A workgroup is one subgroup, or one for each row.
+            true => (8 * rows(4), 8),
+            false => (GROUP as usize, 4),
+        };
+        Self { kernel: form.shared(), form, group, rows: rows(4), cols, share: group }
     }
 
     fn variant(self) -> Variant {
-        let Self { kernel, group, rows, cols, .. } = self;
-        let normed = kernel.bindings == DOWN_NORMED.bindings;
-        Variant::constants(&[("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))]).import(if normed {
-            "input_normed"
-        } else {
-            "input_plain"
-        })
+        let Self { form, group, rows, cols, .. } = self;
+        let variant = Variant::constants(&[("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))]);
+        form.imports().iter().fold(variant, |variant, import| variant.import(import))
     }
 }
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    let kinds = [(true, false), (false, false), (false, true)];
-    let tiles =
-        [1, 2, 4, 8].into_iter().flat_map(|m| kinds.map(|(software, normed)| Tile::new(software, normed, m)));
+    let forms = [Form::Plain, Form::Normed, Form::NormedKept, Form::SwiGluKept];
+    let kinds = forms.into_iter().flat_map(|form| [(true, form), (false, form)]);
+    let tiles = kinds.flat_map(|(software, form)| [1, 2, 4, 8].map(|m| Tile::new(software, form, m)));
     let mut variants: Vec<(Kernel, Variant)> = Vec::new();
     for tile in tiles {
         let variant = tile.variant();
@@ -80,6 +116,20 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
         }
     }
     variants
+}
+
+/// What a first half makes of its input on the way and keeps.
+#[derive(Debug, Clone, Copy)]
+pub enum Made<'a> {
+    /// RMSNorm of x.
+    Norm(Norm<'a>),
+    /// silu(x)·up, `[m, k]`.
+    SwiGlu(&'a Buffer),
+}
+
+/// Whether [`down_keeping`] pays for `m` rows: what each tile makes again is then less than a dispatch costs.
+pub fn keeps(m: usize) -> bool {
+    m <= MOST_ROWS
 }
 
 /// t of every site = x `[m, k]` · Aᵀ, x normalised on the way if there is a norm.
@@ -92,6 +142,47 @@ pub fn down(
     Input { x, norm }: Input<'_>,
     adapter: &Buffer,
     low: &Buffer,
+    sites: &[Site],
+) -> Result<()> {
+    match norm {
+        None => dispatch(rec, Form::Plain, [x, adapter, low], &[], 0.0, sites),
+        Some(Norm { weight, eps }) => {
+            weight.expect("lora", "norm", &[x.matrix("lora", "x")?[1]])?;
+            dispatch(rec, Form::Normed, [x, adapter, low], &[weight], eps, sites)
+        }
+    }
+}
+
+/// The same of what is `made` of x, which others read too: it goes to `kept` `[m, k]`. One dispatch instead of two, for a few rows:
+/// each tile makes it again.
+pub fn down_keeping(
+    rec: &mut Recorder<'_>,
+    x: &Buffer,
+    made: Made<'_>,
+    kept: &Buffer,
+    adapter: &Buffer,
+    low: &Buffer,
+    sites: &[Site],
+) -> Result<()> {
+    kept.expect("lora", "kept", x.shape())?;
+    match made {
+        Made::Norm(Norm { weight, eps }) => {
+            weight.expect("lora", "norm", &[x.matrix("lora", "x")?[1]])?;
+            dispatch(rec, Form::NormedKept, [x, adapter, low], &[weight, kept], eps, sites)
+        }
+        Made::SwiGlu(up) => {
+            up.expect("lora", "up", x.shape())?;
+            dispatch(rec, Form::SwiGluKept, [x, adapter, low], &[up, kept], 0.0, sites)
+        }
+    }
+}
+
+fn dispatch(
+    rec: &mut Recorder<'_>,
+    form: Form,
+    [x, adapter, low]: [&Buffer; 3],
+    more: &[&Buffer],
+    eps: f32,
     sites: &[Site],
 ) -> Result<()> {
     let [m, k] = x.matrix("lora", "x")?;
@@ -122,19 +213,16 @@ pub fn down(
         t0: word(first.t_start),
         t1: word(second.t_start),
         t2: word(third.t_start),
-        eps: norm.map_or(0.0, |norm| norm.eps),
+        eps,
     };
-    if let Some(norm) = &norm {
-        norm.weight.expect("lora", "norm", &[k])?;
-    }
     let columns: usize = sites.iter().map(|site| site.rank).sum();
-    let tile = Tile::new(rec.gpu().is_software(), norm.is_some(), m);
+    let tile = Tile::new(rec.gpu().is_software(), form, m);
     let tiles = m.div_ceil(tile.rows) * columns.div_ceil(tile.cols);
     let groups = groups_for(tiles * tile.share, tile.group);
-    let mut arguments = vec![x, adapter, low];
-    arguments.extend(norm.map(|norm| norm.weight));
+    let arguments = [&[x, adapter, low], more].concat();
     rec.dispatch(&tile.kernel, &tile.variant(), &params, &arguments, groups)?;
     rec.flops(2 * m * columns * k);
-    rec.bytes(4 * (m * k + columns * (k + m)) as u64);
+    let moved = m * k + columns * (k + m) + more.iter().map(|buffer| buffer.len()).sum::<usize>();
+    rec.bytes(4 * moved as u64);
     Ok(())
 }

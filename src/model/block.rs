@@ -16,6 +16,7 @@ use super::weights::{GATE_UP, LayerWeights, Linear, QKV};
 use crate::Result;
 use crate::gpu::{Buffer, Recorder};
 use crate::kernel::attention::Heads;
+use crate::kernel::lora::Made;
 use crate::kernel::matmul::{Adapter, Input, Segment};
 use crate::kernel::rms_norm::Norm;
 pub use crate::kernel::rope::Positions;
@@ -86,6 +87,16 @@ impl<'a> Block<'a> {
         self.lora.and_then(|lora| lora.pair(self.layer, module))
     }
 
+    /// Where A and A·x of those of `modules` lie that have an adapter.
+    fn sites(&self, modules: &[Module], act: &Activations) -> Vec<lora::Site> {
+        let site = |&module: &Module| {
+            let pair = self.pair(module)?;
+            let t_start = act.low_start(module);
+            Some(lora::Site { rank: pair.rank, a_start: pair.a_start, t_start })
+        };
+        modules.iter().filter_map(site).collect()
+    }
+
     /// A·x of those of `modules` that have an adapter; they all read x.
     pub fn low(
         &self,
@@ -94,16 +105,34 @@ impl<'a> Block<'a> {
         input: Input<'_>,
         act: &Activations,
     ) -> Result<()> {
-        let Some(lora) = self.lora else { return Ok(()) };
-        let site = |&module: &Module| {
-            let pair = self.pair(module)?;
-            let t_start = act.low_start(module);
-            Some(lora::Site { rank: pair.rank, a_start: pair.a_start, t_start })
-        };
-        let sites: Vec<lora::Site> = modules.iter().filter_map(site).collect();
-        match &act.low {
-            Some(low) if !sites.is_empty() => lora::down(rec, input, lora.flat(), low, &sites),
+        let sites = self.sites(modules, act);
+        match (self.lora, &act.low) {
+            (Some(lora), Some(low)) if !sites.is_empty() => lora::down(rec, input, lora.flat(), low, &sites),
             _ => Ok(()),
+        }
+    }
+
+    /// `made` of x into `y`, and A·y of those of `modules` that have an adapter.
+    fn make(
+        &self,
+        rec: &mut Recorder<'_>,
+        modules: &[Module],
+        [x, y]: [&Buffer; 2],
+        made: Made<'_>,
+        act: &Activations,
+    ) -> Result<()> {
+        let sites = self.sites(modules, act);
+        match (self.lora, &act.low) {
+            (Some(lora), Some(low)) if !sites.is_empty() && lora::keeps(x.shape()[0]) => {
+                lora::down_keeping(rec, x, made, y, lora.flat(), low, &sites)
+            }
+            _ => {
+                match made {
+                    Made::Norm(Norm { weight, eps }) => rms_norm::forward(rec, x, weight, y, eps)?,
+                    Made::SwiGlu(up) => swiglu::forward(rec, x, up, y)?,
+                }
+                self.low(rec, modules, Input::plain(y), act)
+            }
         }
     }
 
@@ -118,19 +147,17 @@ impl<'a> Block<'a> {
         Ok(Segment { y: y.clone(), adapter, bias: self.weights.linear(module).bias.clone() })
     }
 
-    /// y = W·x + scale·B·A·x (+ bias), added to y if `accumulate`.
-    fn linear(
+    /// y += W·x + scale·B·low (+ bias).
+    fn add_linear(
         &self,
         rec: &mut Recorder<'_>,
         module: Module,
         x: &Buffer,
         y: &Buffer,
         act: &Activations,
-        accumulate: bool,
     ) -> Result<()> {
-        self.low(rec, &[module], Input::plain(x), act)?;
         let Linear { weight, .. } = self.weights.linear(module);
-        matmul::forward_joined(rec, weight, x, &[self.segment(module, y, act)?], accumulate)
+        matmul::forward_joined(rec, weight, x, &[self.segment(module, y, act)?], true)
     }
 
     /// The same for several modules that read the same x, as one product where their matrices are stored as one.
@@ -142,7 +169,6 @@ impl<'a> Block<'a> {
         ys: &[&Buffer],
         act: &Activations,
     ) -> Result<()> {
-        self.low(rec, modules, input, act)?;
         let segments = modules.iter().zip(ys).map(|(&module, y)| self.segment(module, y, act));
         let segments = segments.collect::<Result<Vec<_>>>()?;
         if let Some(weight) = self.weights.joined(modules) {
@@ -159,20 +185,23 @@ impl<'a> Block<'a> {
         matches!(attend, Attend::Cached { .. }) && matmul_few::suits(rec.gpu(), h.shape()[0])
     }
 
-    /// RMSNorm of h: either into x, or to be applied by the products that read it.
+    /// RMSNorm of h, either into x or to be applied by the products that read it, and its A·x for `modules`.
     fn normed<'b>(
         &self,
         rec: &mut Recorder<'_>,
-        h: &'b Buffer,
+        modules: &[Module],
+        [h, x]: [&'b Buffer; 2],
         weight: &'b Buffer,
-        x: &'b Buffer,
+        act: &Activations,
         fused: bool,
     ) -> Result<Input<'b>> {
-        let eps = self.config.rms_norm_eps;
+        let norm = Norm { weight, eps: self.config.rms_norm_eps };
         if fused {
-            return Ok(Input { x: h, norm: Some(Norm { weight, eps }) });
+            let input = Input { x: h, norm: Some(norm) };
+            self.low(rec, modules, input, act)?;
+            return Ok(input);
         }
-        rms_norm::forward(rec, h, weight, x, eps)?;
+        self.make(rec, modules, [h, x], Made::Norm(norm), act)?;
         Ok(Input::plain(x))
     }
 
@@ -187,7 +216,7 @@ impl<'a> Block<'a> {
     ) -> Result<()> {
         let eps = self.config.rms_norm_eps;
         let fused = self.fuses(rec, h, attend);
-        let input = self.normed(rec, h, &self.weights.attention_norm, &act.x_attention, fused)?;
+        let input = self.normed(rec, QKV, [h, &act.x_attention], &self.weights.attention_norm, act, fused)?;
         let [raw_q, raw_k] = match &act.raw_qk {
             Some([q, k]) => [q, k],
             None => [&act.q, &act.k],
@@ -213,26 +242,31 @@ impl<'a> Block<'a> {
                 decode_attention::forward(rec, self.heads(), rows, &act.q, &cache.k, &cache.v, &act.o)?;
             }
         }
-        self.linear(rec, Module::O, &act.o, h, act, true)
+        self.low(rec, &[Module::O], Input::plain(&act.o), act)?;
+        self.add_linear(rec, Module::O, &act.o, h, act)
     }
 
-    /// The MLP half up to silu(gate)·up: all that its backward pass needs.
+    /// The MLP half up to silu(gate)·up and its A·x: all that its backward pass needs.
     pub fn mlp_inner(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
-        let input = self.normed(rec, h, &self.weights.mlp_norm, &act.x_mlp, false)?;
+        let input = self.normed(rec, GATE_UP, [h, &act.x_mlp], &self.weights.mlp_norm, act, false)?;
+        self.mlp_apart(rec, input, act)
+    }
+
+    /// The same from the normalised input on.
+    fn mlp_apart(&self, rec: &mut Recorder<'_>, input: Input<'_>, act: &Activations) -> Result<()> {
         self.linears(rec, GATE_UP, input, &[&act.gate, &act.up], act)?;
-        swiglu::forward(rec, &act.gate, &act.up, &act.act)
+        self.make(rec, &[Module::Down], [&act.gate, &act.act], Made::SwiGlu(&act.up), act)
     }
 
     /// [`Block::mlp_inner`] in as few dispatches as there can be; gate, up and the normalised input are left in any state.
     fn mlp_inner_fused(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
-        let input = self.normed(rec, h, &self.weights.mlp_norm, &act.x_mlp, true)?;
+        let input = self.normed(rec, GATE_UP, [h, &act.x_mlp], &self.weights.mlp_norm, act, true)?;
         let Some(weight) = self.weights.joined(GATE_UP) else {
-            self.linears(rec, GATE_UP, input, &[&act.gate, &act.up], act)?;
-            return swiglu::forward(rec, &act.gate, &act.up, &act.act);
+            return self.mlp_apart(rec, input, act);
         };
-        self.low(rec, GATE_UP, input, act)?;
         let segments = [self.segment(Module::Gate, &act.gate, act)?, self.segment(Module::Up, &act.up, act)?];
-        matmul_few::forward_swiglu(rec, weight, input, segments, &act.act)
+        matmul_few::forward_swiglu(rec, weight, input, segments, &act.act)?;
+        self.low(rec, &[Module::Down], Input::plain(&act.act), act)
     }
 
     /// The whole block: adds to `h` in place. `middle` gets a copy of the residual stream between the halves.
@@ -253,7 +287,7 @@ impl<'a> Block<'a> {
             true => self.mlp_inner_fused(rec, h, act)?,
             false => self.mlp_inner(rec, h, act)?,
         }
-        self.linear(rec, Module::Down, &act.act, h, act, true)
+        self.add_linear(rec, Module::Down, &act.act, h, act)
     }
 }
 

@@ -12,7 +12,7 @@
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder, region_elements};
 use crate::kernel::attention::{self, Gradients};
-use crate::kernel::matmul::{Adapter, Input, Segment};
+use crate::kernel::matmul::{Adapter, Segment};
 use crate::kernel::{gather, log_softmax, lora_grad, matmul, rms_norm, rope, swiglu};
 use crate::model::Model;
 use crate::model::activations::{low_elements, low_of, regions};
@@ -190,8 +190,6 @@ impl Backward<'_> {
             rec.copy(h_in, h_mid)?;
             block.attention_half(rec, h_mid, act, positions, Attend::Packed { span })?;
             block.mlp_inner(rec, h_mid, act)?;
-            // The down projection itself is not needed again, only its A·x.
-            block.low(rec, &[Module::Down], Input::plain(&act.act), act)?;
         }
 
         self.linears(rec, &block, &[Module::Down], &act.act, &[&d.dh], Some(&d.d_act))?;

@@ -3,8 +3,10 @@
 use stepladder::gpu::{Buffer, Gpu, Recorder};
 use stepladder::kernel::attention::{self, Heads, Saved};
 use stepladder::kernel::decode_attention::{self, Rows};
+use stepladder::kernel::lora::{self, Made};
 use stepladder::kernel::lora_grad::{self, Group, Site};
 use stepladder::kernel::matmul::{Adapter, Input, Segment};
+use stepladder::kernel::rms_norm::Norm;
 use stepladder::kernel::sample::{self, State};
 use stepladder::kernel::weight::{Format, Weight};
 use stepladder::kernel::{
@@ -89,6 +91,40 @@ fn gradients_of_lora_refuse_what_does_not_lie_in_its_buffer() {
     both(Group { gradient: &low, ..group(all, &[site]) });
     both(Group { d_low: &values, ..group(all, &[site]) });
     both(Group { x: &b(&[3, 6]), ..group(all, &[site]) });
+}
+
+#[test]
+fn first_halves_of_lora_refuse_wrong_shapes() {
+    let gpu = common::gpu();
+    let b = |shape: &[usize]| buffer(gpu, shape);
+    let (x, a, t) = (b(&[3, 8]), b(&[80]), b(&[70]));
+    // A has 16 elements, x·Aᵀ 6.
+    let site = lora::Site { rank: 2, a_start: 64, t_start: 64 };
+    let norm = |weight| Norm { weight, eps: 1.0 };
+    let down = |norm, sites: &[lora::Site]| {
+        lora::down(&mut Recorder::new(gpu), Input { x: &x, norm }, &a, &t, sites)
+    };
+    let keeping = |made, kept: &[usize], sites: &[lora::Site]| {
+        lora::down_keeping(&mut Recorder::new(gpu), &x, made, &b(kept), &a, &t, sites)
+    };
+    let (eight, seven, narrow) = (b(&[8]), b(&[7]), b(&[3, 4]));
+    refused("lora", "norm", down(Some(norm(&seven)), &[site]));
+    refused("lora", "norm", keeping(Made::Norm(norm(&seven)), &[3, 8], &[site]));
+    refused("lora", "kept", keeping(Made::Norm(norm(&eight)), &[2, 8], &[site]));
+    refused("lora", "kept", keeping(Made::SwiGlu(&x), &[24], &[site]));
+    refused("lora", "up", keeping(Made::SwiGlu(&narrow), &[3, 8], &[site]));
+    for wrong in [
+        lora::Site { a_start: 65, ..site },
+        lora::Site { a_start: 68, ..site },
+        lora::Site { t_start: 65, ..site },
+        lora::Site { rank: 3, ..site },
+    ] {
+        refused("lora", "sites", down(None, &[site, wrong]));
+        refused("lora", "sites", keeping(Made::SwiGlu(&x), &[3, 8], &[wrong]));
+    }
+    for sites in [&[][..], &[site; 4]] {
+        refused("lora", "sites", down(Some(norm(&eight)), sites));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! LoRA's first half, and its backward pass.
 
-use stepladder::kernel::lora::{self, Site};
+use stepladder::kernel::lora::{self, Made, Site};
 use stepladder::kernel::lora_grad::{self, Group};
 use stepladder::kernel::matmul::Input;
 use stepladder::kernel::rms_norm::Norm;
@@ -15,17 +15,28 @@ pub(crate) fn down() -> Vec<Case> {
     for ranks in [&[16, 16, 16][..], &[4], &[3, 5], &[1, 2, 8]] {
         for k in [8, 72, 576] {
             for m in [1, 3, 8, 21] {
-                cases.push(one(&mut random, ranks, m, k, None));
-                cases.push(one(&mut random, ranks, m, k, Some(0.1)));
+                for reads in [Reads::Plain, Reads::Normed, Reads::NormedKept, Reads::SwiGluKept] {
+                    cases.push(one(&mut random, ranks, m, k, reads));
+                }
             }
         }
     }
     cases
 }
 
-/// Sites in the order of `ranks`, with gaps between their matrices, the results in another order. x is normalised with `eps`.
-fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize, eps: Option<f32>) -> Case {
-    let mut case = Case::new(format!("ranks {ranks:?} m {m} k {k} normed {eps:?}"));
+/// What a first half reads: x, what becomes of it on the way, or that and writes it down.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Reads {
+    Plain,
+    Normed,
+    NormedKept,
+    SwiGluKept,
+}
+
+/// Sites in the order of `ranks`, with gaps between their matrices, the results in another order.
+fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize, reads: Reads) -> Case {
+    let mut case = Case::new(format!("ranks {ranks:?} m {m} k {k} reads {reads:?}"));
+    let eps = 0.1;
     let gap = 64;
     let (mut a_len, mut t_len) = (0, 0);
     let mut sites: Vec<Site> = Vec::new();
@@ -38,9 +49,13 @@ fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize, eps: Option<f32
         t_len += (m * site.rank).next_multiple_of(gap);
     }
     let (x, a, weight) = (random.normal(m * k), random.normal(a_len), random.normal(k));
-    let read = match eps {
-        Some(eps) => reference::rms_norm::forward(&wide(&x), &wide(&weight), eps.into()),
-        None => wide(&x),
+    let up = random.normal(m * k);
+    let read = match reads {
+        Reads::Plain => wide(&x),
+        Reads::Normed | Reads::NormedKept => {
+            reference::rms_norm::forward(&wide(&x), &wide(&weight), f64::from(eps))
+        }
+        Reads::SwiGluKept => reference::matmul_few::joined(&wide(&x), &wide(&up)),
     };
     let wants: Vec<(usize, usize, Vec<f64>)> = sites
         .iter()
@@ -50,11 +65,20 @@ fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize, eps: Option<f32
         })
         .collect();
     let (x, a, t) = (case.input(&[m, k], &x), case.input(&[a_len], &a), case.output(&[t_len]));
-    let weight = case.input(&[k], &weight);
+    let (weight, up, kept) = (case.input(&[k], &weight), case.input(&[m, k], &up), case.output(&[m, k]));
     case.record(move |rec, b| {
-        let input = Input { x: &b[x], norm: eps.map(|eps| Norm { weight: &b[weight], eps }) };
-        lora::down(rec, input, &b[a], &b[t], &sites)
+        let norm = Norm { weight: &b[weight], eps };
+        let keeping = |rec, made| lora::down_keeping(rec, &b[x], made, &b[kept], &b[a], &b[t], &sites);
+        match reads {
+            Reads::Plain => lora::down(rec, Input::plain(&b[x]), &b[a], &b[t], &sites),
+            Reads::Normed => lora::down(rec, Input { x: &b[x], norm: Some(norm) }, &b[a], &b[t], &sites),
+            Reads::NormedKept => keeping(rec, Made::Norm(norm)),
+            Reads::SwiGluKept => keeping(rec, Made::SwiGlu(&b[up])),
+        }
     });
+    if matches!(reads, Reads::NormedKept | Reads::SwiGluKept) {
+        case.near(kept, read, Policy::of(Dtype::F32, k));
+    }
     for (start, rank, want) in wants {
         let end = start + m * rank;
         case.near_from(t, start, want, Policy::of(Dtype::F32, k).at_least((k as f64).sqrt()));
