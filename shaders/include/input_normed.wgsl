@@ -5,14 +5,14 @@
 var<private> squares: array<f32, TM>;
 var<workgroup> rstds: array<f32, TM>;
 
-// Number `at` of x, column `col4` of the tile's row `i`.
+// Numbers 4·at .. of x, from column 4·col4 of the tile's row i on.
 fn taken(at: u32, col4: u32, i: u32) -> vec4<f32> {
     let value = x[at];
     squares[i] += dot(value, value);
     return value * norm[col4];
 }
 
-// The same when all squares are known, after `scaled`.
+// The same, normalised: after `scaled`, when all squares are known.
 fn whole(at: u32, col4: u32, i: u32) -> vec4<f32> { return x[at] * norm[col4] * rstds[i]; }
 
 // The total of result `thread`, where there is one. Called by all threads.

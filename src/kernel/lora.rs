@@ -155,6 +155,9 @@ pub fn down(
 
 /// The same of what is `made` of x, which others read too: it goes to `kept` `[m, k]`. One dispatch instead of two, for a few rows:
 /// each tile makes it again.
+///
+/// # Errors
+/// As [`down`], and for a `kept`, an up or a norm's weight of another shape.
 pub fn down_keeping(
     rec: &mut Recorder<'_>,
     x: &Buffer,

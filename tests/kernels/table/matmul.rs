@@ -2,21 +2,22 @@
 
 use half::f16;
 use stepladder::Result;
-use stepladder::gpu::{Buffer, Gpu, Recorder, VIEW_ALIGNMENT};
+use stepladder::gpu::{Buffer, Gpu, Recorder};
 use stepladder::kernel::matmul::{Adapter, Segment};
 use stepladder::kernel::weight::{Format, Weight};
 use stepladder::kernel::{embed, matmul, matmul_coop, matmul_lanes, matmul_tiled};
 
 use super::case::Case;
+use super::segments::joined;
 use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference;
 
 /// A packed random matrix and the values that it stands for.
 #[derive(Clone)]
 pub(crate) struct Packed {
-    format: Format,
-    rows: usize,
-    cols: usize,
+    pub(super) format: Format,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
     words: Vec<u32>,
     scales: Vec<[f32; 2]>,
     pub(crate) values: Vec<f64>,
@@ -102,7 +103,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-fn add(values: &mut [f64], more: &[f32]) {
+pub(super) fn add(values: &mut [f64], more: &[f32]) {
     values.iter_mut().zip(more).for_each(|(value, more)| *value += f64::from(*more));
 }
 
@@ -129,7 +130,7 @@ struct Adapted {
     matrix: usize,
 }
 
-const SCALE: f32 = 0.75;
+pub(super) const SCALE: f32 = 0.75;
 
 impl Adapted {
     /// low `[m, rank]` and the other matrix, as the kernel takes them.
@@ -138,18 +139,18 @@ impl Adapted {
     }
 }
 
-type Forward = fn(&mut Recorder<'_>, &Weight, &Buffer, &[Segment], bool) -> Result<()>;
-type Backward = fn(&mut Recorder<'_>, &Weight, &[Segment], &Buffer, bool) -> Result<()>;
+pub(super) type Forward = fn(&mut Recorder<'_>, &Weight, &Buffer, &[Segment], bool) -> Result<()>;
+pub(super) type Backward = fn(&mut Recorder<'_>, &Weight, &[Segment], &Buffer, bool) -> Result<()>;
 
 /// A reference for m, n, k, W and the other operand.
-type Reference = fn(usize, usize, usize, &[f64], &[f64]) -> Vec<f64>;
+pub(super) type Reference = fn(usize, usize, usize, &[f64], &[f64]) -> Vec<f64>;
 
 /// Both products by one shader, and their references.
 #[derive(Clone, Copy)]
-struct Products {
-    forward: Forward,
-    backward_x: Backward,
-    reference: [Reference; 2],
+pub(super) struct Products {
+    pub(super) forward: Forward,
+    pub(super) backward_x: Backward,
+    pub(super) reference: [Reference; 2],
 }
 
 const PLAIN: Products = Products {
@@ -244,196 +245,6 @@ fn many_rows(products: Products, seed: u64, dtype: Dtype, formats: &[Format]) ->
     cases
 }
 
-/// A matrix whose rows belong to several segments: with other ranks, without adapters, of widths that no tile divides, in one
-/// memory and in several.
-fn joined(products: Products, seed: u64, rows: &[usize], dtype: Dtype) -> Vec<Case> {
-    let mut random = Random::new(seed);
-    let mut cases = Vec::new();
-    for (index, &m) in rows.iter().enumerate() {
-        for (widths, ranks) in [
-            (&[40, 13, 7][..], &[4, 0, 5][..]),
-            (&[64, 64], &[3, 6]),
-            (&[5, 1, 90], &[0, 0, 0]),
-            (&[30, 30, 30], &[0, 2, 2]),
-        ] {
-            for apart in [false, true] {
-                let format = Format::ALL[(index + widths.len() + cases.len()) % Format::ALL.len()];
-                let w = Packed::random(&mut random, format, widths.iter().sum(), 96);
-                let shape = Shape { m, widths, ranks, apart, dtype };
-                cases.push(shape.forward(products, &mut random, &w, index % 2 == 1));
-                cases.push(shape.backward_x(products, &mut random, &w, index % 2 == 0));
-            }
-        }
-    }
-    cases
-}
-
-/// The sizes of a product with several segments.
-#[derive(Clone, Copy)]
-struct Shape {
-    m: usize,
-    widths: &'static [usize],
-    ranks: &'static [usize],
-    /// Each segment in a memory of its own.
-    apart: bool,
-    /// Of the factors.
-    dtype: Dtype,
-}
-
-/// Matrices one behind the other as views take them, or each in a buffer of its own: buffers by index, first elements.
-#[derive(Clone)]
-struct Regions(Vec<(usize, usize, Vec<usize>)>);
-
-impl Regions {
-    fn new(case: &mut Case, apart: bool, shapes: &[Vec<usize>], values: &[Vec<f32>]) -> Self {
-        if apart {
-            let each = shapes.iter().zip(values);
-            return Self(each.map(|(shape, values)| (case.input(shape, values), 0, shape.clone())).collect());
-        }
-        let mut all = Vec::new();
-        let mut starts = Vec::new();
-        for values in values {
-            all.resize(all.len().next_multiple_of(VIEW_ALIGNMENT), 0.5);
-            starts.push(all.len());
-            all.extend(values);
-        }
-        let index = case.input(&[all.len()], &all);
-        Self(starts.into_iter().zip(shapes).map(|(start, shape)| (index, start, shape.clone())).collect())
-    }
-
-    /// The buffer and the first element of a segment's matrix.
-    fn place(&self, index: usize) -> (usize, usize) {
-        (self.0[index].0, self.0[index].1)
-    }
-
-    fn view(&self, buffers: &[Buffer], index: usize) -> Result<Buffer> {
-        let (buffer, start, shape) = &self.0[index];
-        buffers[*buffer].view(*start, shape)
-    }
-}
-
-/// Random numbers for each segment, and the buffers that hold them.
-struct Operands {
-    y: Vec<Vec<f32>>,
-    low: Vec<Vec<f32>>,
-    matrix: Vec<Vec<f32>>,
-    bias: Vec<Vec<f32>>,
-    regions: [Regions; 4],
-}
-
-impl Shape {
-    fn operands(self, case: &mut Case, random: &mut Random, backward: Option<usize>) -> Operands {
-        let Self { m, widths, ranks, apart, .. } = self;
-        let both = || widths.iter().zip(ranks);
-        let ys: Vec<_> = widths.iter().map(|&width| vec![m, width]).collect();
-        let lows: Vec<_> = ranks.iter().map(|&rank| vec![m, rank]).collect();
-        let matrix =
-            |(&width, &rank): (&usize, &usize)| backward.map_or(vec![width, rank], |k| vec![rank, k]);
-        let matrices: Vec<_> = both().map(matrix).collect();
-        let biases: Vec<_> = widths.iter().map(|&width| vec![width]).collect();
-        let mut numbers = |shapes: &[Vec<usize>]| -> Vec<Vec<f32>> {
-            shapes.iter().map(|shape| random.normal(shape.iter().product())).collect()
-        };
-        let (y, low, other, bias) = (numbers(&ys), numbers(&lows), numbers(&matrices), numbers(&biases));
-        let regions = [
-            Regions::new(case, apart, &ys, &y),
-            Regions::new(case, apart, &lows, &low),
-            Regions::new(case, apart, &matrices, &other),
-            Regions::new(case, apart, &biases, &bias),
-        ];
-        Operands { y, low, matrix: other, bias, regions }
-    }
-
-    fn segments(self, regions: &[Regions; 4], buffers: &[Buffer], biased: bool) -> Result<Vec<Segment>> {
-        let [ys, lows, matrices, biases] = regions;
-        let segment = |index: usize| {
-            let adapter = match self.ranks[index] {
-                0 => None,
-                _ => Some(Adapter {
-                    low: lows.view(buffers, index)?,
-                    matrix: matrices.view(buffers, index)?,
-                    scale: SCALE + index as f32,
-                }),
-            };
-            let bias = if biased { Some(biases.view(buffers, index)?) } else { None };
-            Ok(Segment { y: ys.view(buffers, index)?, adapter, bias })
-        };
-        (0..self.widths.len()).map(segment).collect()
-    }
-
-    fn name(self, what: &str, w: &Packed, accumulate: bool) -> String {
-        let Self { m, widths, ranks, apart, .. } = self;
-        format!(
-            "{what} {:?} m {m} widths {widths:?} ranks {ranks:?} apart {apart} accumulate {accumulate}",
-            w.format
-        )
-    }
-
-    /// Rows of W that are segment `index`'s.
-    fn rows(self, w: &Packed, index: usize) -> &[f64] {
-        let start: usize = self.widths[..index].iter().sum();
-        &w.values[start * w.cols..(start + self.widths[index]) * w.cols]
-    }
-
-    fn forward(self, products: Products, random: &mut Random, w: &Packed, accumulate: bool) -> Case {
-        let (m, k) = (self.m, w.cols);
-        let mut case = Case::new(self.name("forward", w, accumulate));
-        let x = random.normal(m * k);
-        let operands = self.operands(&mut case, random, None);
-        let biased = self.ranks[0] != 3;
-        for (index, (&width, &rank)) in self.widths.iter().zip(self.ranks).enumerate() {
-            let mut want = products.reference[0](m, width, k, self.rows(w, index), &wide(&x));
-            let scale = f64::from(SCALE + index as f32);
-            let (b, low) = (wide(&operands.matrix[index]), wide(&operands.low[index]));
-            let more = reference::lora::up(m, width, rank, scale, &b, &low);
-            want.iter_mut().zip(more).for_each(|(value, more)| *value += more);
-            if biased {
-                want.chunks_mut(width).for_each(|row| add(row, &operands.bias[index]));
-            }
-            if accumulate {
-                add(&mut want, &operands.y[index]);
-            }
-            let (buffer, start) = operands.regions[0].place(index);
-            let policy = policy(self.dtype, k).rows(width).at_least(terms(k, &w.values));
-            case.near_from(buffer, start, want, policy);
-        }
-        let x = case.input(&[m, k], &x);
-        let w = w.clone();
-        case.record(move |rec, b| {
-            let segments = self.segments(&operands.regions, b, biased)?;
-            (products.forward)(rec, &w.upload(rec.gpu())?, &b[x], &segments, accumulate)
-        });
-        case
-    }
-
-    fn backward_x(self, products: Products, random: &mut Random, w: &Packed, accumulate: bool) -> Case {
-        let (m, n, k) = (self.m, w.rows, w.cols);
-        let mut case = Case::new(self.name("backward_x", w, accumulate));
-        let old = random.normal(m * k);
-        let operands = self.operands(&mut case, random, Some(k));
-        let mut want = vec![0.0; m * k];
-        for (index, (&width, &rank)) in self.widths.iter().zip(self.ranks).enumerate() {
-            let dy = wide(&operands.y[index]);
-            let product = products.reference[1](m, width, k, self.rows(w, index), &dy);
-            let scale = f64::from(SCALE + index as f32);
-            let (a, low) = (wide(&operands.matrix[index]), wide(&operands.low[index]));
-            let more = reference::lora::up_x(m, rank, k, scale, &a, &low);
-            want.iter_mut().zip(product.iter().zip(more)).for_each(|(value, (a, b))| *value += a + b);
-        }
-        if accumulate {
-            add(&mut want, &old);
-        }
-        let dx = if accumulate { case.input(&[m, k], &old) } else { case.output(&[m, k]) };
-        case.near(dx, want, policy(self.dtype, n).rows(k).at_least(terms(n, &w.values)));
-        let w = w.clone();
-        case.record(move |rec, b| {
-            let segments = self.segments(&operands.regions, b, false)?;
-            (products.backward_x)(rec, &w.upload(rec.gpu())?, &segments, &b[dx], accumulate)
-        });
-        case
-    }
-}
-
 fn forward_by(
     products: Products,
     random: &mut Random,
@@ -468,7 +279,7 @@ fn forward_by(
 }
 
 /// The policy of sums of `k` products.
-fn policy(dtype: Dtype, k: usize) -> Policy {
+pub(super) fn policy(dtype: Dtype, k: usize) -> Policy {
     if dtype == Dtype::F16 { Policy::f16_products() } else { Policy::of(dtype, k) }
 }
 

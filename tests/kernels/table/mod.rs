@@ -9,6 +9,7 @@ pub(crate) mod matmul;
 mod peak;
 mod rows;
 pub(crate) mod sample;
+mod segments;
 mod update;
 
 use case::Case;
