@@ -118,10 +118,27 @@ pub enum Error {
         /// Number of steps in a row.
         steps: u32,
     },
+    /// What training made is not finite, so that it was not kept.
+    #[error("{what}; {hint}")]
+    NotFinite {
+        /// What is not finite, and since when.
+        what: String,
+        /// What is left, and what to do.
+        hint: String,
+    },
+    /// Another process writes to the same place.
+    #[error("{}: another process is writing there; {BUSY_HINT}", path.display())]
+    Busy {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// The user asked to stop.
     #[error("cancelled")]
     Cancelled,
 }
+
+/// What to do about [`Error::Busy`].
+const BUSY_HINT: &str = "wait until it has ended, or choose another place";
 
 impl Error {
     /// A stable identifier for programs.
@@ -137,7 +154,8 @@ impl Error {
             Self::Shape { .. } => "shape",
             Self::Context { .. } => "context",
             Self::Download { .. } => "download",
-            Self::Diverged { .. } => "diverged",
+            Self::Diverged { .. } | Self::NotFinite { .. } => "diverged",
+            Self::Busy { .. } => "busy",
             Self::Cancelled => "cancelled",
         }
     }
@@ -149,11 +167,13 @@ impl Error {
             | Self::Usage { hint, .. }
             | Self::NoAdapter { hint, .. }
             | Self::OutOfMemory { hint, .. }
-            | Self::Download { hint, .. } => Some(hint),
+            | Self::Download { hint, .. }
+            | Self::NotFinite { hint, .. } => Some(hint),
             Self::Io { hint, .. } | Self::Context { hint, .. } => Some(hint),
             Self::DeviceLost(_) => Some("run again, with --resume if this was a training run"),
             Self::Gpu { .. } => Some("please report this together with `stepladder info --json`"),
             Self::Diverged { .. } => Some("lower --learning-rate (the last good state is saved)"),
+            Self::Busy { .. } => Some(BUSY_HINT),
             Self::Shape { .. } | Self::Cancelled => None,
         }
     }

@@ -16,6 +16,8 @@ pub mod report;
 pub mod run;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run_folder;
+#[cfg(not(target_arch = "wasm32"))]
+mod run_log;
 pub mod settings;
 pub mod shots;
 pub mod state;

@@ -186,6 +186,22 @@ pub struct EvaluationSettings {
     pub sampling: Sampling,
 }
 
+/// Largest number of anything that a run makes or holds at once.
+const MAX_SIZE: usize = 1 << 20;
+
+/// The path of the first value that is null where `usual` has a number.
+fn not_a_number(value: &serde_json::Value, usual: &serde_json::Value) -> Option<String> {
+    use serde_json::Value;
+    match (value, usual) {
+        (Value::Null, Value::Number(_)) => Some(String::new()),
+        (Value::Object(fields), Value::Object(others)) => fields.iter().find_map(|(name, value)| {
+            let below = not_a_number(value, others.get(name)?)?;
+            Some(if below.is_empty() { name.clone() } else { format!("{name}.{below}") })
+        }),
+        _ => None,
+    }
+}
+
 /// What runs before the setting had.
 fn one() -> usize {
     1
@@ -259,6 +275,7 @@ impl Settings {
                 ));
             }
         }
+        self.check_sizes()?;
         if self.group_size < 2 {
             return Err(Error::usage(
                 "--group-size",
@@ -280,6 +297,49 @@ impl Settings {
         self.lora.validate()?;
         self.check_variants()?;
         self.check_curriculum()
+    }
+
+    /// Nothing is larger than what could be computed, and nothing is not finite: such numbers would have no form in
+    /// `run.json` or take memory without bound.
+    fn check_sizes(&self) -> Result<()> {
+        let (v, c) = (&self.variants, &self.curriculum);
+        let sizes = [
+            ("--prompts-per-step", self.prompts_per_step),
+            ("--group-size", self.group_size),
+            ("passes_per_step", self.passes_per_step),
+            ("evaluation.samples", self.evaluation.samples),
+            ("--max-tokens", self.sampling.max_tokens),
+            ("evaluation.sampling.max_tokens", self.evaluation.sampling.max_tokens),
+            ("variants.sampling.max_tokens", v.sampling.max_tokens),
+            ("variants.per_node", v.per_node),
+            ("variants.per_completion", v.per_completion),
+            ("variants.initial_levels", v.initial_levels as usize),
+            ("variants.parents_per_level", v.parents_per_level),
+            ("variants.transformations", v.transformations[1]),
+            ("variants.extend_library", v.extend_library),
+            ("variants.limits.nodes", v.limits.nodes),
+            ("variants.limits.problem_bytes", v.limits.problem_bytes),
+            ("curriculum.refill_rounds", c.refill_rounds),
+            ("curriculum.grow_per_step", c.grow_per_step),
+        ];
+        if let Some((option, size)) = sizes.iter().find(|(_, size)| *size > MAX_SIZE) {
+            let problem = format!("{size} is more than can be computed");
+            return Err(Error::usage(*option, problem, format!("use at most {MAX_SIZE}")));
+        }
+        let attempts = self.prompts_per_step * self.group_size;
+        if attempts > MAX_SIZE {
+            let problem = format!("{attempts} attempts in an update are more than can be computed");
+            return Err(Error::usage("--prompts-per-step", problem, "use fewer, or a smaller --group-size"));
+        }
+        // What is not finite becomes null on the way to a file, and does not come back as what it was.
+        let whole = serde_json::to_value(self).and_then(serde_json::from_value::<Self>);
+        if whole.is_ok_and(|whole| whole == *self) {
+            return Ok(());
+        }
+        let text = serde_json::to_value(self).unwrap_or_default();
+        let usual = serde_json::to_value(Self::preset(Preset::Small)).unwrap_or_default();
+        let path = not_a_number(&text, &usual).unwrap_or_else(|| "settings".into());
+        Err(Error::usage(path, "is not a finite number", "give a smaller one"))
     }
 
     fn check_variants(&self) -> Result<()> {
@@ -390,5 +450,11 @@ mod tests {
         assert!(bad(|s| s.variants.mix.easier = 0.9).starts_with("variants.mix"));
         assert!(bad(|s| s.curriculum.memory = 2.0).starts_with("curriculum.memory"));
         assert!(bad(|s| s.curriculum.probe_samples = 99).starts_with("curriculum.probe_samples"));
+        assert!(bad(|s| s.reward.correct = f32::INFINITY).starts_with("reward.correct: is not a finite"));
+        assert!(bad(|s| s.optimizer.eps = f64::NAN).starts_with("optimizer.eps"));
+        assert!(bad(|s| s.prompts_per_step = i64::MAX as usize).starts_with("--prompts-per-step"));
+        assert!(bad(|s| s.group_size = 1 << 19).starts_with("--prompts-per-step"));
+        assert!(bad(|s| s.variants.limits.nodes = usize::MAX).starts_with("variants.limits.nodes"));
+        assert!(bad(|s| s.variants.sampling.max_tokens = usize::MAX).contains("max_tokens"));
     }
 }

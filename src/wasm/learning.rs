@@ -51,6 +51,7 @@ impl Engine {
             settings,
             problems: options.problems,
             held_out: options.held_out,
+            base: None,
             policy: None,
         })
     }

@@ -387,6 +387,7 @@ pub(crate) fn card(settings: Settings) -> RunCard {
         problems: problems(&["4:1", "4:2", "4:3", "3:1"]),
         // 4:7 is what the mock proposes when it contaminates.
         held_out: problems(&["4:7", "4:8", "4:9", "3:7", "3:8", "2:7", "2:8"]),
+        base: None,
         policy: None,
     }
 }

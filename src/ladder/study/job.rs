@@ -140,6 +140,7 @@ impl Job<'_> {
             settings: settings.clone(),
             problems: self.study.problems(self.arm).to_vec(),
             held_out: self.study.held_out.clone(),
+            base: None,
             policy,
         }
     }
