@@ -64,6 +64,7 @@ fn levels(text: &str) -> Result<Levels, String> {
 
 /// Makes the examples and writes them.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    context.gate.file("--output", &args.output)?;
     let task = task::create(&args.task.task, &args.task.options())?;
     let mut exclude = Vec::new();
     for file in &args.exclude {
@@ -88,6 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         text += &serde_json::to_string(line).map_err(|error| Error::write(&args.output, error.into()))?;
         text.push('\n');
     }
+    context.check_cancelled()?;
     write_atomic(&args.output, text.as_bytes())?;
     let counts = counts(&levels, &examples);
     let value = json!({

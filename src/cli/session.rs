@@ -19,6 +19,7 @@ use stepladder::model::source::TensorSource;
 use stepladder::task::{Problem, PromptStyle, Task};
 use stepladder::train::adapter;
 use stepladder::train::files::{read_adapter, write_atomic};
+use stepladder::train::fingerprint::{self, Base};
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::AdapterFile;
@@ -54,7 +55,7 @@ pub(super) fn open_gpu(context: &Context, device: &DeviceArgs) -> Result<Arc<Gpu
     let options = GpuOptions {
         name: context.gpu.clone(),
         memory_limit: device.memory_limit,
-        f16: context.f16,
+        f16: context.f16 || device.f16,
         ..GpuOptions::default()
     };
     let gpu = block_on(Gpu::open(&options))?;
@@ -99,6 +100,29 @@ impl Opened {
     pub(super) fn worded(mut self, style: Option<PromptStyle>) -> Self {
         self.language = Arc::new(self.language.worded(style));
         self
+    }
+
+    /// Holds a run to the weights that it was begun with, or notes what it begins with.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the weights are others; those of reading.
+    pub(super) fn tie(
+        &mut self,
+        base: &mut Option<Base>,
+        device: &DeviceArgs,
+        context: &Context,
+    ) -> Result<()> {
+        let sha256 = fingerprint::weights(&mut *self.source)?;
+        if base.as_ref().is_some_and(|base| !base.sha256.is_empty() && base.sha256 != sha256) {
+            return Err(Error::input(
+                &self.name,
+                "weights",
+                "are not those that the run was begun with",
+                "give the model that it was begun with by -m, or start a new run in another folder",
+            ));
+        }
+        *base = Some(Base { sha256, ..device.base(context) });
+        Ok(())
     }
 
     /// The adapter in a PEFT folder, if one is given.

@@ -64,6 +64,8 @@ impl RunFolder {
     pub fn create(path: impl AsRef<Path>, card: RunCard) -> Result<Self> {
         let path = path.as_ref();
         restore(path)?;
+        create_folder(path)?;
+        let lock = Lock::folder(path)?;
         if begun(path) {
             return Err(Error::usage(
                 "--output",
@@ -71,8 +73,6 @@ impl RunFolder {
                 "add --resume to go on with it or --overwrite to replace it, or choose another folder",
             ));
         }
-        create_folder(path)?;
-        let lock = Lock::folder(path)?;
         if contents(path)?.iter().any(|name| name != CARD_FILE && name != LOG_FILE) {
             return Err(Error::usage(
                 "--output",
@@ -291,7 +291,7 @@ impl Store for RunFolder {
 }
 
 /// Whether a run was begun in `folder`.
-fn begun(folder: &Path) -> bool {
+pub fn begun(folder: &Path) -> bool {
     folder.join(STATE_FILE).exists()
         || folder.join(PREVIOUS_STATE_FILE).exists()
         || fs::metadata(folder.join(LOG_FILE)).is_ok_and(|log| log.len() > 0)

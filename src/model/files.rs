@@ -22,6 +22,11 @@ const COPIED: [&str; 9] = [
     "merges.txt",
 ];
 
+/// The names of all files that [`copied`] and [`made`] give.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ["config.json"].into_iter().chain(COPIED)
+}
+
 /// The files of the model in `folder` as (name, contents), for weights that are now F32.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use crate::ladder::eval::{Evaluation, Questions, evaluate};
 use crate::ladder::events::{Event, VerdictCounts};
 use crate::ladder::policy::Policy;
 use crate::ladder::run::{self, RunCard};
-use crate::ladder::run_folder::{RunFolder, read_events};
+use crate::ladder::run_folder::{RunFolder, begun, read_events};
 use crate::ladder::settings::{EvaluationSettings, Settings};
 use crate::ladder::shots::{self, Cost};
 use crate::ladder::state::{Host, MemoryStore};
@@ -101,10 +101,13 @@ impl Job<'_> {
     async fn train<L: Lab>(&self, lab: &mut L, settings: &Settings, host: &mut Host<'_>) -> Result<Outcome> {
         let path = self.folder.join("run");
         let card = self.card(settings, lab.info());
-        let (mut folder, saved) = match path.join("run.json").exists() {
+        let (mut folder, saved) = match path.join("run.json").exists() || begun(&path) {
             true => RunFolder::open(&path)?,
             false => (RunFolder::create(&path, card.clone())?, None),
         };
+        for warning in folder.warnings() {
+            tracing::warn!("{warning}");
+        }
         let mut policy = lab.policy(settings, self.adapter.as_deref())?;
         folder.set_policy(policy.info())?;
         let outcome = {

@@ -59,6 +59,10 @@ impl AdapterFile {
             modules(dims).filter(|&(layer, module, ..)| config.adapts(layer, module))
         {
             let rank = config.rank_of(layer, module);
+            if rank > out.max(inner) {
+                let problem = format!("is {rank}, more than {} of this model has", module.path(layer));
+                return Err(Error::usage("--rank", problem, format!("use at most {}", out.min(inner))));
+            }
             let mut stream = rng::stream(seed, &[INIT_STREAM, layer as u64, module as u64]);
             let bound = 1.0 / (inner as f64).sqrt();
             let mut draw = || ((2.0 * rng::uniform(&mut stream) - 1.0) * bound) as f32;
