@@ -75,6 +75,7 @@ impl Comparison {
                 let verdict = self.quantities((term, unit.as_ref()), (other, other_unit.as_ref()));
                 if verdict == Same::No && (*doubtful || *other_doubtful) { Same::Unknown } else { verdict }
             }
+            (Value::Based { .. }, _) | (_, Value::Based { .. }) => self.based(known, answer),
             (Value::Infinity(a), Value::Infinity(b)) => Same::from(a == b),
             (Value::Ratio(a), Value::Ratio(b)) => self.ratios(a, b),
             (Value::Ratio(a), Value::Quantity { term, unit: None, .. })
@@ -84,6 +85,14 @@ impl Comparison {
                 self.ratios(a, &[term.clone(), Term::whole(1)])
             }
             (Value::Time { .. }, Value::Time { .. }) => times(known, answer),
+            // `4:00` may be said as 4.
+            (Value::Time { hour, minute: 0, second: 0, .. }, Value::Quantity { term, unit: None, .. })
+            | (Value::Quantity { term, unit: None, .. }, Value::Time { hour, minute: 0, second: 0, .. }) => {
+                match identical_or_constant(&Term::whole(*hour), term, 0.0) {
+                    Same::Yes => Same::Unknown,
+                    verdict => verdict,
+                }
+            }
             (Value::Time { hour, minute, .. }, Value::Ratio(b)) => self.ratios(&clock(*hour, *minute), b),
             (Value::Ratio(a), Value::Time { hour, minute, .. }) => self.ratios(a, &clock(*hour, *minute)),
             (
@@ -152,7 +161,8 @@ impl Comparison {
                 if unit.is("%") {
                     return self.percent(&a, &b, known.is_some(), plain);
                 }
-                if unit.is("count") {
+                // Thousands and millions, of dollars or of anything.
+                if unit.is("count") || unit.is_money() && unit.factor >= BigRational::from_integer(1000.into()) {
                     let scaled = if known.is_some() {
                         same(&a.times(&unit.factor), &b, self.tolerance)
                     } else {
@@ -189,7 +199,7 @@ impl Comparison {
             };
             return same(&radians(a, known), &radians(b, answer), self.tolerance);
         }
-        if known.shares_words(answer) {
+        if !known.known && !answer.known && known.shares_words(answer) {
             return same(&a.times(&known.factor), &b.times(&answer.factor), self.tolerance);
         }
         // A degree sign and a scale of temperature, which is often left away.
@@ -220,6 +230,34 @@ impl Comparison {
         match same(a, &b.times(&hundredth), self.tolerance) {
             Same::No => plain,
             verdict => verdict,
+        }
+    }
+
+    /// Digits with a base. The base may be left away; the same number in another base is not what was asked for, perhaps.
+    fn based(&self, known: &Value, answer: &Value) -> Same {
+        let equal = |a: &Term, b: &Term| a.constant().exact == b.constant().exact;
+        match (known, answer) {
+            (
+                Value::Based { digits: a, base, value },
+                Value::Based { digits: b, base: other_base, value: other_value },
+            ) => match (base == other_base, equal(value, other_value)) {
+                (true, _) => Same::from(equal(a, b)),
+                (false, true) => Same::Unknown,
+                (false, false) => Same::No,
+            },
+            (Value::Based { digits, value, .. }, Value::Quantity { term, unit: None, .. })
+            | (Value::Quantity { term, unit: None, .. }, Value::Based { digits, value, .. })
+                if !term.has_variable() =>
+            {
+                if equal(digits, term) {
+                    Same::Yes
+                } else if equal(value, term) {
+                    Same::Unknown
+                } else {
+                    Same::No
+                }
+            }
+            _ => Same::Unknown,
         }
     }
 
@@ -399,7 +437,8 @@ fn single(a: &Term, b: &Term) -> Same {
     let letter = |term: &Term| {
         matches!(term, Term::Variable(name) if name.len() == 1 && name.to_ascii_lowercase().as_str() <= "e")
     };
-    if letter(a) != letter(b) { Same::Unknown } else { Same::No }
+    let stands = (letter(a) && !b.has_variable()) || (letter(b) && !a.has_variable());
+    if stands { Same::Unknown } else { Same::No }
 }
 
 fn identical_or_constant(a: &Term, b: &Term, tolerance: f64) -> Same {
@@ -474,24 +513,23 @@ fn times(known: &Value, answer: &Value) -> Same {
 /// Letters of choices, with what they stand for.
 fn choices(known: &Value, answer: &Value) -> Same {
     let letter = |value: &Value| match value {
-        Value::Choice(letter, content) => Some((*letter, content.clone())),
+        Value::Choice(letter, _) => Some(*letter),
         Value::Quantity { term: Term::Variable(name), unit: None, .. } if name.len() == 1 => {
-            name.chars().next().map(|letter| (letter.to_ascii_uppercase(), None))
+            name.chars().next().map(|letter| letter.to_ascii_uppercase())
         }
         _ => None,
     };
     match (letter(known), letter(answer)) {
-        (Some((a, a_content)), Some((b, b_content))) => {
-            let contents = a_content.zip(b_content).map(|(a, b)| super::compare_texts(&a, &b));
-            match (a == b, contents) {
-                (true, None | Some(Same::Yes)) => Same::Yes,
-                (false, None | Some(Same::No)) => Same::No,
-                _ => Same::Unknown,
-            }
-        }
+        (Some(a), Some(b)) => Same::from(a == b),
         _ => match (known, answer) {
-            // `A. 42` where only the letter or only the 42 is known.
             (Value::Choice(..), Value::List { .. }) | (Value::List { .. }, Value::Choice(..)) => Same::No,
+            // Several letters in one word.
+            (Value::Choice(..), Value::Quantity { term: Term::Product(letters), .. })
+            | (Value::Quantity { term: Term::Product(letters), .. }, Value::Choice(..))
+                if letters.iter().all(|(_, letter)| matches!(letter, Term::Variable(_))) =>
+            {
+                Same::No
+            }
             _ => Same::Unknown,
         },
     }

@@ -96,7 +96,7 @@ fn renamed(known: &Term, answer: &Term) -> Same {
     known.variables(&mut a);
     answer.variables(&mut b);
     let ([first], [second]) = (a.as_slice(), b.as_slice()) else { return Same::No };
-    if first == second {
+    if first == second || matches!((known, answer), (Term::Variable(_), Term::Variable(_))) {
         return Same::No;
     }
     let seed = seed(&[known, answer]);

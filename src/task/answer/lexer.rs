@@ -99,7 +99,28 @@ pub(super) fn tokenize(text: &str, commas: Commas) -> Option<Vec<Token>> {
         at += length;
         spaced = false;
     }
-    Some(tokens)
+    // `(100,200)` is a pair.
+    let alone = tokens.windows(3).any(|three| {
+        let number = matches!(three[1].kind, Kind::Number(_)) && text[three[1].start..three[1].end].contains(',');
+        number && matches!(three[0].kind, Kind::Symbol('(' | '[' | '⦃')) && matches!(three[2].kind, Kind::Symbol(')' | ']' | '⦄'))
+    });
+    (!alone).then_some(tokens)
+}
+
+/// `1.234,56` as it is written in much of Europe: the number in digits and a point, and its length.
+fn european(text: &str) -> Option<(String, usize)> {
+    let length = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ','))).unwrap_or(text.len());
+    let (whole, fraction) = text[..length].split_once(',')?;
+    let mut groups = whole.split('.');
+    let first = groups.next()?;
+    let mut count = 0;
+    let fits = groups.all(|group| {
+        count += 1;
+        group.len() == 3
+    });
+    let digits = !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit());
+    (fits && count > 0 && (1..=3).contains(&first.len()) && digits)
+        .then(|| (format!("{}.{fraction}", whole.replace('.', "")), length))
 }
 
 fn digits(text: &str) -> usize {
@@ -108,6 +129,9 @@ fn digits(text: &str) -> usize {
 
 /// A number at the start of `text`, and its length.
 fn number(text: &str, commas: Commas) -> Option<(Kind, usize)> {
+    if let Some((number, length)) = european(text) {
+        return Some((Kind::Number(Literal::new(&number, "")?), length));
+    }
     let (mut mantissa, mut length) = whole(text, commas);
     if text[length..].starts_with('.') {
         let fraction = digits(&text[length + 1..]);

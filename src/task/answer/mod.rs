@@ -49,37 +49,37 @@ impl From<bool> for Same {
 pub(super) struct Answer {
     text: String,
     readings: Vec<Value>,
+    /// Readings that may be meant but are unusual: `3,14` as a decimal, `42!` as 42.
+    unusual: Vec<Value>,
+    /// What stands behind the letter of a choice.
+    content: Option<Box<Answer>>,
 }
 
 impl Answer {
     /// Reads an answer: what [`find`] found, not a whole completion.
     pub(super) fn read(text: &str) -> Self {
-        let unwrapped = unwrap_math(text);
-        let text = normal::normalise(unwrapped);
-        let text = text.trim_matches(|c: char| matches!(c, '"' | '`')).trim().to_owned();
-        let mut readings = Vec::new();
-        if text.len() <= MAX_LENGTH {
-            let (special, only) = special::read(&text);
-            readings = special;
-            if !only {
-                if let Some(number) = words::number_in_words(&text) {
-                    let value = num_rational::BigRational::from_integer(number.into());
-                    readings.push(Value::plain(term::Term::Literal(number::Literal { value, written: None })));
-                }
-                for commas in [Commas::Group, Commas::Split] {
-                    let Some(tokens) = tokenize(&text, commas) else { continue };
-                    for decimal in [false, true] {
-                        let mut reader = Reader { text: &text, decimal, depth: 0 };
-                        if let Some(value) = reader.value(&tokens)
-                            && !readings.contains(&value)
-                        {
-                            readings.push(value);
-                        }
-                    }
-                }
-            }
+        let text = normal::normalise(unwrap_math(text));
+        let text = text.trim_matches(|c: char| matches!(c, '"' | '`')).trim();
+        let mut answer = Self { text: text.to_owned(), readings: Vec::new(), unusual: Vec::new(), content: None };
+        if text.len() > MAX_LENGTH {
+            return answer;
         }
-        Self { text, readings }
+        let (special, only) = special::read(text);
+        answer.readings = special;
+        if let [Value::Choice(_, Some(content))] = answer.readings.as_slice() {
+            // A letter in what it stands for is no choice again.
+            answer.content = Some(Box::new(Self {
+                text: content.clone(),
+                readings: readings(content),
+                unusual: Vec::new(),
+                content: None,
+            }));
+        }
+        if !only {
+            answer.readings.extend(readings(text));
+            answer.unusual = unusual(text);
+        }
+        answer
     }
 
     /// Whether it has a value, and is not only words.
@@ -106,6 +106,39 @@ impl Answer {
     }
 }
 
+/// The values that a normalised text can be.
+fn readings(text: &str) -> Vec<Value> {
+    let mut readings = Vec::new();
+    if let Some(number) = words::number_in_words(text) {
+        let value = num_rational::BigRational::from_integer(number.into());
+        readings.push(Value::plain(term::Term::Literal(number::Literal { value, written: None })));
+    }
+    for commas in [Commas::Group, Commas::Split] {
+        let Some(tokens) = tokenize(text, commas) else { continue };
+        for decimal in [false, true] {
+            let mut reader = Reader { text, decimal, depth: 0 };
+            if let Some(value) = reader.value(&tokens)
+                && !readings.contains(&value)
+            {
+                readings.push(value);
+            }
+        }
+    }
+    readings
+}
+
+/// The unusual values that a normalised text can be.
+fn unusual(text: &str) -> Vec<Value> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    match (text.split_once(','), text.strip_suffix('!')) {
+        (Some((whole, fraction)), _) if digits(whole.trim_start_matches('-')) && digits(fraction) => {
+            readings(&format!("{whole}.{fraction}"))
+        }
+        (_, Some(stated)) => readings(stated),
+        _ => Vec::new(),
+    }
+}
+
 /// Whether `answer` says what `known` says. `tolerance` is the relative error that is granted to numbers; with zero, exact ones are
 /// compared exactly and decimals by their digits.
 pub(super) fn compare(known: &Answer, answer: &Answer, tolerance: f64) -> Same {
@@ -115,7 +148,34 @@ pub(super) fn compare(known: &Answer, answer: &Answer, tolerance: f64) -> Same {
     if words::same_text(&known.text, &answer.text) {
         return Same::Yes;
     }
-    let verdict = Comparison { tolerance }.any(&known.readings, &answer.readings);
+    let comparison = Comparison { tolerance };
+    if let ([a @ Value::Choice(..), ..], [b @ Value::Choice(..), ..]) =
+        (known.readings.as_slice(), answer.readings.as_slice())
+    {
+        return match comparison.values(a, b) {
+            // The letter of one and the content of both may be at odds.
+            verdict @ (Same::Yes | Same::No) => match (&known.content, &answer.content) {
+                (Some(a), Some(b)) if compare(a, b, tolerance) != verdict => Same::Unknown,
+                _ => verdict,
+            },
+            Same::Unknown => Same::Unknown,
+        };
+    }
+    let contents = match (&known.content, &answer.content) {
+        (Some(content), None) => compare(content, answer, tolerance),
+        (None, Some(content)) => compare(known, content, tolerance),
+        _ => Same::Unknown,
+    };
+    if contents == Same::Yes {
+        return Same::Yes;
+    }
+    let verdict = comparison.any(&known.readings, &answer.readings);
+    if verdict == Same::No
+        && (comparison.any(&known.unusual, &answer.readings) == Same::Yes
+            || comparison.any(&known.readings, &answer.unusual) == Same::Yes)
+    {
+        return Same::Unknown;
+    }
     match (verdict, known.has_value(), answer.has_value()) {
         (Same::Unknown, false, false) => words::compare(&known.text, &answer.text),
         // Letters can be read as variables, and are words as well.
@@ -139,9 +199,4 @@ pub(super) fn judge(known: &Found, answer: &Found, tolerance: f64) -> Same {
         }
     }
     verdict
-}
-
-/// [`compare`] of texts.
-fn compare_texts(known: &str, answer: &str) -> Same {
-    compare(&Answer::read(known), &Answer::read(answer), 0.0)
 }

@@ -15,6 +15,13 @@ const LETTERS: &[&str] = &[
 /// Longest run of letters that is a product of variables, as `abc` is.
 const MAX_RUN: usize = 4;
 
+/// Short words that are no products of variables.
+const ENGLISH: &[&str] = &[
+    "is", "it", "in", "of", "to", "or", "no", "an", "at", "as", "on", "we", "so", "he", "do", "if", "by", "my", "us", "up",
+    "go", "be", "me", "am", "the", "and", "not", "all", "any", "one", "two", "yes", "you", "are", "was", "has", "can", "for",
+    "but", "none", "true", "odd", "even", "both", "four", "five", "nine", "six", "ten", "half",
+];
+
 /// An expression, and whether its notation can be read in another way.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Parsed {
@@ -279,7 +286,7 @@ impl Parser<'_> {
             return self.variable(word);
         }
         let letters: Vec<String> = word.chars().map(String::from).collect();
-        if letters.len() > MAX_RUN || !word.is_ascii() {
+        if letters.len() > 1 && (letters.len() > MAX_RUN || self.is_english(word)) || !word.is_ascii() {
             return None;
         }
         let (last, first) = letters.split_last()?;
@@ -298,6 +305,21 @@ impl Parser<'_> {
         };
         factors.push((false, last));
         Some(if factors.len() == 1 { factors.swap_remove(0).1 } else { Term::Product(factors) })
+    }
+
+    /// Whether a run of letters, just read, is a word and no product: by its letters, or with another word beside it.
+    fn is_english(&self, word: &str) -> bool {
+        let beside = |token: Option<&Token>| {
+            token.and_then(Token::word).is_some_and(|other| !is_name(other) && (other.len() > 1 || other == "I"))
+        };
+        let mixed = word.starts_with(|c: char| c.is_ascii_uppercase())
+            && word[1..].contains(|c: char| c.is_ascii_lowercase());
+        let before = self.at.checked_sub(2).and_then(|place| self.tokens.get(place));
+        mixed
+            || ENGLISH.contains(&word)
+            || beside(before)
+            || beside(self.tokens.get(self.at))
+            || self.tokens.get(self.at).is_some_and(|token| token.is('\''))
     }
 
     /// A variable with the index that may follow.

@@ -195,6 +195,11 @@ impl Unit {
         matches!(self.dimensions.as_slice(), [(only, 1)] if only == name)
     }
 
+    /// Whether it is a currency.
+    pub(super) fn is_money(&self) -> bool {
+        ["$", "€", "£", "¥", "₹"].iter().any(|name| self.is(name))
+    }
+
     /// Whether all words of one of the two are words of the other: `clips` and `paper clips`.
     pub(super) fn shares_words(&self, other: &Self) -> bool {
         let within = |a: &Self, b: &Self| a.dimensions.iter().all(|part| b.dimensions.contains(part));

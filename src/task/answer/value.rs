@@ -1,7 +1,9 @@
 //! What an answer can be, and how tokens are read as it.
 
+use num_traits::ToPrimitive;
+
 use super::lexer::{Kind, Token};
-use super::number::same;
+use super::number::{Literal, same};
 use super::parser::{is_name, parse};
 use super::term::Term;
 use super::units::{Unit, is_unit};
@@ -24,6 +26,8 @@ pub(super) enum Value {
         /// The notation has other readings, so that a difference proves nothing.
         doubtful: bool,
     },
+    /// Digits in another base, `52_8`, with what they come to.
+    Based { digits: Term, base: u32, value: Term },
     /// Plus or minus infinity.
     Infinity(bool),
     /// `x = 5`, with the left side as an expression if it is one.
@@ -125,6 +129,9 @@ impl Reader<'_> {
     pub(super) fn leaf(&mut self, tokens: &[Token]) -> Option<Value> {
         if let Some(infinity) = infinity(tokens) {
             return Some(infinity);
+        }
+        if let Some(based) = based(tokens) {
+            return Some(based);
         }
         if let Some(place) = tokens.iter().position(|token| token.is('±') || token.is('∓')) {
             return self.both_signs(tokens, place);
@@ -305,6 +312,23 @@ fn infinity(tokens: &[Token]) -> Option<Value> {
     }
 }
 
+/// A whole number with its base as an index.
+fn based(tokens: &[Token]) -> Option<Value> {
+    let plain: Vec<&Token> = tokens.iter().filter(|token| !token.is('{') && !token.is('}')).collect();
+    let [number, mark, base] = plain.as_slice() else { return None };
+    let (Kind::Number(digits), true, Kind::Number(base)) = (&number.kind, mark.is('_'), &base.kind) else {
+        return None;
+    };
+    let base = base.value.to_integer().to_u32().filter(|base| (2..=36).contains(base))?;
+    let value = num_bigint::BigInt::parse_bytes(digits.value.to_integer().to_string().as_bytes(), base)?;
+    let literal = |value| Term::Literal(Literal { value, written: None });
+    Some(Value::Based {
+        digits: Term::Literal(digits.clone()),
+        base,
+        value: literal(num_rational::BigRational::from_integer(value)),
+    })
+}
+
 /// The first quantity among readings.
 fn first_quantity(value: Value) -> Option<Value> {
     match value {
@@ -331,7 +355,7 @@ pub(super) fn added(parts: &[Value]) -> Option<Value> {
             return None;
         }
         let scale = &unit.factor / &first.factor;
-        let scale = Term::Literal(super::number::Literal { value: scale, written: None });
+        let scale = Term::Literal(Literal { value: scale, written: None });
         terms.push((false, Term::Product(vec![(false, term), (false, scale)])));
     }
     (terms.len() > 1).then(|| Value::Quantity { term: Term::Sum(terms), unit: Some(first), doubtful: false })

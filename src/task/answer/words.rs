@@ -146,7 +146,8 @@ fn shortens(long: &str, short: &str) -> bool {
         .filter(|word| !matches!(word.as_str(), "of" | "the" | "and"))
         .filter_map(|word| word.chars().next())
         .collect();
-    short.len() > 1 && (initials.starts_with(short) || main.starts_with(short))
+    let longer = main.len() > 1 && short.len() <= 4 && short.starts_with(&main);
+    short.len() > 1 && (initials.starts_with(short) || main.starts_with(short) || longer)
 }
 
 /// The number of letters to change, add or leave out (Levenshtein); both texts are a few words.
@@ -220,6 +221,7 @@ mod tests {
             ("Paris", "Paris, France", Same::Unknown),
             ("colour", "color", Same::Unknown),
             ("United States of America", "USA", Same::Unknown),
+            ("United States", "USA", Same::Unknown),
             ("yes", "True", Same::Yes),
             ("no", "True", Same::No),
             ("True", "F", Same::No),
