@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
+mod answer;
 #[cfg(not(target_arch = "wasm32"))]
 mod command;
 mod contamination;

@@ -1,0 +1,121 @@
+//! Answers with a form of their own: letters of a choice, times, dates.
+
+use super::value::Value;
+
+const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+/// Longest text of a choice, in bytes.
+const MAX_CONTENT: usize = 200;
+
+/// What a normalised text is besides a value, and whether it can be nothing else.
+pub(super) fn read(text: &str) -> (Vec<Value>, bool) {
+    let dates = dates(text);
+    if !dates.is_empty() {
+        return (dates, true);
+    }
+    if let Some(time) = time(text) {
+        return (vec![time], true);
+    }
+    (choice(text).into_iter().collect(), false)
+}
+
+/// The letter of a choice, from A to J, with what may stand behind it: `(A)`, `A.`, `option A`, `A. 42`.
+fn choice(text: &str) -> Option<Value> {
+    let mut rest = text.trim();
+    for word in ["option ", "choice ", "answer ", "Option ", "Choice ", "Answer ", "OPTION ", "CHOICE "] {
+        rest = rest.strip_prefix(word).unwrap_or(rest).trim_start();
+    }
+    let open = rest.starts_with(['(', '[']);
+    let mut chars = rest.trim_start_matches(['(', '[']).trim_start().chars();
+    let letter = chars.next().filter(|c| c.is_ascii_alphabetic() && ('A'..='J').contains(&c.to_ascii_uppercase()))?;
+    let rest = chars.as_str().trim_start();
+    let closed = rest.starts_with([')', ']']);
+    if open != closed && open {
+        return None;
+    }
+    let marked = closed || rest.starts_with(['.', ':']);
+    let content = if marked { rest[1..].trim_start_matches(['.', ':', '-', ' ']).trim() } else { rest };
+    if content.len() > MAX_CONTENT {
+        return None;
+    }
+    if content.is_empty() {
+        return Some(Value::Choice(letter.to_ascii_uppercase(), None));
+    }
+    let fits = marked && (letter.is_ascii_uppercase() || open) && (rest[1..].starts_with(' ') || closed);
+    fits.then(|| Value::Choice(letter.to_ascii_uppercase(), Some(content.to_owned())))
+}
+
+/// `3:30`, `3:30 pm`, `15:30:00`, `3 p.m.`, `7 o'clock`.
+fn time(text: &str) -> Option<Value> {
+    let lower = text.to_lowercase().replace("a.m", "am").replace("p.m", "pm");
+    let lower = lower.trim_end_matches('.').trim();
+    let (clock, half) = match lower {
+        lower if lower.ends_with("am") => (lower.strip_suffix("am")?.trim(), Some(0)),
+        lower if lower.ends_with("pm") => (lower.strip_suffix("pm")?.trim(), Some(12)),
+        lower => (lower, None),
+    };
+    let (clock, spoken) = clock.strip_suffix("o'clock").map_or((clock, false), |clock| (clock.trim(), true));
+    let mut parts = Vec::new();
+    for (place, part) in clock.split(':').enumerate() {
+        let digits = part.len() == 2 || (place == 0 && part.len() == 1);
+        let value = part.parse::<u32>().ok().filter(|value| digits && *value < if place == 0 { 25 } else { 60 })?;
+        parts.push(value);
+    }
+    let enough = parts.len() > 1 || half.is_some() || spoken;
+    if !enough || parts.len() > 3 || !clock.bytes().all(|b| b.is_ascii_digit() || b == b':') {
+        return None;
+    }
+    if half.is_some() && !(1..=12).contains(&parts[0]) {
+        return None;
+    }
+    let hour = half.map_or(parts[0], |half| parts[0] % 12 + half);
+    let [minute, second] = [1, 2].map(|place| parts.get(place).copied().unwrap_or(0));
+    Some(Value::Time { hour, minute, second, half: half.is_some() })
+}
+
+/// `2024-10-03`, `October 3, 2024`, `3 Oct 2024`; `10/03/2024` in both orders.
+fn dates(text: &str) -> Vec<Value> {
+    let date = |year: u32, month: u32, day: u32| {
+        let real = (1..=12).contains(&month) && (1..=31).contains(&day);
+        real.then_some(Value::Date { year, month, day })
+    };
+    for mark in ['-', '/', '.'] {
+        let parts: Vec<_> = text.split(mark).map(str::trim).collect();
+        let whole = |part: &&str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
+        if parts.len() != 3 || !parts.iter().all(whole) {
+            continue;
+        }
+        let number = |place: usize| parts[place].parse().unwrap_or(0);
+        if parts[0].len() == 4 {
+            return date(number(0), number(1), number(2)).into_iter().collect();
+        }
+        if parts[2].len() == 4 || (mark != '/' && parts.iter().all(|part| part.len() == 2)) {
+            let (first, second, year) = (number(0), number(1), number(2));
+            return [date(year, first, second), date(year, second, first)].into_iter().flatten().collect();
+        }
+    }
+    let (mut month, mut numbers) = (None, Vec::new());
+    for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
+        let lower = word.trim_end_matches('.').to_lowercase();
+        let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let named = lower.len() >= 3 && MONTH_NAMES.iter().any(|name| name.starts_with(&lower));
+        if named && month.is_none() {
+            month = MONTHS.iter().position(|name| lower.starts_with(name)).map(|place| place as u32 + 1);
+        } else if !digits.is_empty() && matches!(&lower[digits.len()..], "" | "st" | "nd" | "rd" | "th") {
+            let Ok(number) = digits.parse::<u32>() else { return Vec::new() };
+            numbers.push((number, digits.len()));
+        } else if !matches!(lower.as_str(), "of" | "the" | "on") {
+            return Vec::new();
+        }
+    }
+    match (month, numbers.as_slice()) {
+        (Some(month), [(day, _), (year, 4)]) => date(*year, month, *day).into_iter().collect(),
+        (Some(month), [(day, 1 | 2)]) => date(0, month, *day).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+const MONTH_NAMES: &[&str] = &[
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "sept", "october",
+    "november", "december",
+];
