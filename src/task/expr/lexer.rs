@@ -3,6 +3,9 @@
 use super::parser::ParseError;
 use super::{Function, MAX_LENGTH, MAX_TOKENS, Number};
 
+/// Significant digits from which on a decimal may be a rounded one.
+const ROUNDED_DIGITS: usize = 8;
+
 /// A lexical unit.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
@@ -340,16 +343,17 @@ fn literal(text: &str) -> Result<Token, ParseError> {
     }
     let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     let significant = mantissa.bytes().filter(u8::is_ascii_digit).skip_while(|&digit| digit == b'0').count();
-    let error = match mantissa.split_once('.') {
-        Some((_, fraction)) if significant >= 8 => {
+    let unit = match mantissa.split_once('.') {
+        Some((_, fraction)) if significant >= ROUNDED_DIGITS => {
             let exponent = text.split(['e', 'E']).nth(1).unwrap_or("0");
             format!("1e{exponent}").parse().unwrap_or(1.0)
                 * 10f64.powi(-i32::try_from(fraction.len()).unwrap_or(i32::MAX))
         }
-        None if value < 9_007_199_254_740_992.0 && value == value.trunc() => 0.0,
-        _ => f64::EPSILON * value,
+        _ => 0.0,
     };
-    Ok(Token::Number(Number { value, error: f64::max(error, 0.0), text: text.to_owned() }))
+    let exact = value < 9_007_199_254_740_992.0 && value == value.trunc();
+    let error = if exact { 0.0 } else { f64::EPSILON * value };
+    Ok(Token::Number(Number { value, error, unit, text: text.to_owned() }))
 }
 
 fn superscript(c: char) -> Option<char> {
