@@ -1,20 +1,23 @@
 // What each command does, on the worker's side.
 
 import { Engine, report as renderReport, tasks, verify } from "./wasm/stepladder.js";
-import { StepladderError } from "./errors.js";
+import { StepladderError, checkSignal, codeOf, describe, pause } from "./errors.js";
 import { load, type Loaded } from "./engine.js";
 import { listCached, removeCached } from "./files/index.js";
 import { gpuFacts, type GpuFacts } from "./gpu.js";
 import { evaluate, ladder, train, ttrl } from "./learning.js";
 import { preFlight } from "./pre-flight.js";
-import type { Request } from "./protocol.js";
-import { listRuns, parseCard, readRun, removeRun, runLog } from "./runs.js";
+import type { NamedBytes, Request } from "./protocol.js";
+import { parseCard } from "./run-place.js";
+import { listRuns, readRun, removeRun, runLog } from "./runs.js";
 import type { LoadProgress, ModelInfo } from "./types.js";
 
 /** What the worker holds. */
 export interface Context {
   engine?: Engine;
   loaded?: Loaded;
+  /** The engine's device is gone, and there is no other yet. */
+  lost?: boolean;
   gpu?: GpuFacts;
   /** The last LADDER run, for its report. */
   lastRun?: { card: string; log: string; state: Uint8Array | undefined };
@@ -40,20 +43,49 @@ export function engineOf(context: Context): Engine {
   return context.engine;
 }
 
-/** Sets device and model up anew with the adapter from before the device was lost. */
-export async function recover(context: Context): Promise<void> {
-  const old = engineOf(context);
-  const adapter = old.has_adapter() ? old.save_adapter() : [];
+/** The engine on a device that works, as far as is known: one that was lost is replaced first. */
+export async function ready(context: Context, signal: AbortSignal): Promise<Engine> {
+  if (context.lost === true) await recover(context, signal);
+  return engineOf(context);
+}
+
+/** Waits before another try to set a lost device up: a GPU process that crashed takes a moment to start again. */
+const PATIENCE = [200, 800, 2000];
+
+/**
+ * Sets device and model up anew with the adapter from before the device was lost. Until the new engine stands the old one is kept
+ * for what it holds; if it cannot be replaced now, the next call tries again.
+ */
+export async function recover(context: Context, signal: AbortSignal): Promise<void> {
   const { loaded } = context;
-  context.engine = undefined;
-  old.dispose();
+  const old = engineOf(context);
+  context.lost = true;
+  old.lose_device();
   if (loaded === undefined) return;
-  context.engine = await load(loaded, () => undefined);
-  if (adapter.length > 0) loadAdapter(context.engine, adapter as { name: string; bytes: Uint8Array }[]);
+  for (let tries = 0; ; tries += 1) {
+    try {
+      const engine = await load({ ...loaded, options: { ...loaded.options, refresh: false, signal } }, () => undefined);
+      if (old.has_adapter()) loadAdapter(engine, old.save_adapter() as NamedBytes[]);
+      context.engine = engine;
+      context.lost = false;
+      break;
+    } catch (cause) {
+      checkSignal(signal, "setting the GPU up again");
+      const wait = PATIENCE[tries];
+      if (wait === undefined) throw notRecovered(cause);
+      await pause(wait, signal);
+    }
+  }
+  old.free();
   context.recovered?.("the GPU was lost; the model was set up anew");
 }
 
-function loadAdapter(engine: Engine, files: readonly { name: string; bytes: Uint8Array }[]): void {
+function notRecovered(cause: unknown): StepladderError {
+  const hint = "call again in a moment, or reload the page; adapter.save() gives what was learnt";
+  return new StepladderError("device_lost", `the GPU was lost and cannot be set up again: ${describe(cause)}`, hint, { cause });
+}
+
+function loadAdapter(engine: Engine, files: readonly NamedBytes[]): void {
   const find = (end: string): Uint8Array => {
     const file = files.find(({ name }) => name.endsWith(end));
     if (file === undefined) {
@@ -66,12 +98,17 @@ function loadAdapter(engine: Engine, files: readonly { name: string; bytes: Uint
 }
 
 /** Runs `work`, and once more on a device of its own if the first was lost under it. */
-export async function withDevice<Answer>(context: Context, work: (engine: Engine) => Promise<Answer>): Promise<Answer> {
+export async function withDevice<Answer>(
+  context: Context,
+  signal: AbortSignal,
+  work: (engine: Engine) => Promise<Answer>,
+): Promise<Answer> {
+  const engine = await ready(context, signal);
   try {
-    return await work(engineOf(context));
+    return await work(engine);
   } catch (error) {
-    if ((error as { code?: string }).code !== "device_lost") throw error;
-    await recover(context);
+    if (codeOf(error) !== "device_lost") throw error;
+    await recover(context, signal);
     return await work(engineOf(context));
   }
 }
@@ -105,7 +142,7 @@ export async function execute(context: Context, request: Extract<Request, { name
       const loaded = { source: request.asks.source, options: request.asks.options };
       const news = (progress: LoadProgress): void => hooks.news(progress);
       context.engine = await load({ ...loaded, options: { ...loaded.options, signal: hooks.signal } }, news);
-      context.loaded = loaded;
+      [context.loaded, context.lost] = [loaded, false];
       context.gpu = await gpuFacts();
       return infoOf(context);
     }
@@ -115,15 +152,15 @@ export async function execute(context: Context, request: Extract<Request, { name
       return JSON.parse(engineOf(context).fit(JSON.stringify(request.asks)));
     case "generate": {
       const { prompt, options } = request.asks;
-      return withDevice(context, (engine) => parsed(engine.generate(prompt, JSON.stringify(options), hooks.news)));
+      return withDevice(context, hooks.signal, (engine) => parsed(engine.generate(prompt, JSON.stringify(options), hooks.news)));
     }
     case "chat": {
       const [messages, options] = [JSON.stringify(request.asks.messages), JSON.stringify(request.asks.options)];
-      return withDevice(context, (engine) => parsed(engine.chat(messages, options, hooks.news)));
+      return withDevice(context, hooks.signal, (engine) => parsed(engine.chat(messages, options, hooks.news)));
     }
     case "score": {
       const { text, adapter } = request.asks;
-      return withDevice(context, (engine) => parsed(engine.score(text, adapter)));
+      return withDevice(context, hooks.signal, (engine) => parsed(engine.score(text, adapter)));
     }
     case "train": {
       const { examples, options } = request.asks;
