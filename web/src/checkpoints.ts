@@ -1,8 +1,9 @@
 // Runs from checkpoint to checkpoint: over pauses, lost devices and closed tabs.
 
 import type { Engine } from "./wasm/stepladder.js";
+import { engineOf, ready, recover, type Context } from "./context.js";
 import { StepladderError, codeOf } from "./errors.js";
-import { engineOf, ready, recover, type Context, type Hooks } from "./execute.js";
+import type { Hooks } from "./execute.js";
 import { RunPlace, checkpointOf, noSpace, parseCard, type Kept } from "./run-place.js";
 import { MemoryRunStore, type RunStore } from "./run-store.js";
 import type { RunKind } from "./types.js";

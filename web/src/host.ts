@@ -1,9 +1,10 @@
 // The worker's side: carries commands out one after the other on the one model that it holds.
 
 import { Engine } from "./wasm/stepladder.js";
+import type { Context } from "./context.js";
 import { StepladderError, type ErrorCode } from "./errors.js";
 import { start } from "./engine.js";
-import { execute, type Context } from "./execute.js";
+import { execute } from "./execute.js";
 import type { PlainError, Reply, Request } from "./protocol.js";
 
 const CANCELLED: PlainError = { code: "aborted", message: "the call was cancelled", hint: "call it again" };

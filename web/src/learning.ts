@@ -1,9 +1,10 @@
 // The commands that learn, and the evaluation: their options in the engine's form, and their results in the package's.
 
 import { fromCheckpoints, openKept } from "./checkpoints.js";
+import { engineOf, ready, withDevice, type Context } from "./context.js";
 import { StepladderError, codeOf, describe } from "./errors.js";
 import type { Event, Verdict } from "./events.js";
-import { engineOf, ready, withDevice, type Context, type Hooks } from "./execute.js";
+import type { Hooks } from "./execute.js";
 import type { Plain } from "./protocol.js";
 import type {
   CustomTask,

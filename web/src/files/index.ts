@@ -66,14 +66,25 @@ type Report = (progress: LoadProgress) => void;
  */
 async function fromStore(remote: Remote, report: Report, refresh: boolean): Promise<LocalFile[]> {
   const { signal } = remote.access;
-  const release = await hold(`model ${remote.key}`, signal).catch((error: unknown) => {
-    checkSignal(signal, `loading ${remote.name}`);
-    throw error;
-  });
+  const told = setInterval(() => void tellOther(remote, report), 500);
+  const release = await hold(`model ${remote.key}`, signal)
+    .catch((error: unknown) => {
+      checkSignal(signal, `loading ${remote.name}`);
+      throw error;
+    })
+    .finally(() => clearInterval(told));
   try {
     return await fetched(await ModelFolder.open(remote.key), remote, report, refresh);
   } finally {
     release();
+  }
+}
+
+/** Reports how far another load of the same model has come. */
+async function tellOther(remote: Remote, report: Report): Promise<void> {
+  for await (const { manifest, sizes } of storedModels()) {
+    const entry = manifest.source === remote.key ? manifest.files.find(({ sha256 }) => sha256 === undefined) : undefined;
+    if (entry !== undefined) report({ stage: "download", file: entry.name, done: sizes.get(entry.name) ?? 0, total: entry.size });
   }
 }
 
