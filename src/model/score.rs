@@ -52,6 +52,6 @@ pub async fn logprobs(
     packed::record_logprobs(&mut rec, model, &buffers)?;
     let plan = rec.finish()?;
     buffers.write(gpu, &Packed::new(&[tokens], |_, _| true))?;
-    gpu.run_cancellable(&plan, cancel)?;
+    gpu.run_cancellable(&plan, 1, cancel).await?;
     gpu.read(&buffers.logprob).await
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use arena::Arena;
 pub(super) use arena::{arena_bytes, largest_buffer};
 use state::Kept;
+pub use state::adapter_of;
 
 use super::backward::Backward;
 use super::loss::{self, LossConfig, LossMetrics, Normalizer, Objective, Sequence};
@@ -284,9 +285,9 @@ impl Trainer {
         Ok((tokens, rows))
     }
 
-    fn run(&self, key: (usize, usize), pass: Pass) -> Result<()> {
+    async fn run(&self, key: (usize, usize), pass: Pass) -> Result<()> {
         match self.plans.get(&(key.0, key.1, pass)) {
-            Some(plan) => self.gpu().run_cancellable(plan, &self.cancel),
+            Some(plan) => self.gpu().run_cancellable(plan, 1, &self.cancel).await,
             None => Err(Error::Gpu { what: "trainer".into(), problem: "a pass was not recorded".into() }),
         }
     }
@@ -321,7 +322,7 @@ impl Trainer {
         let pass = Pass::Forward { adapter };
         let key = self.prepare(&packed, pass)?;
         self.write(&packed, key)?;
-        self.run(key, pass)?;
+        self.run(key, pass).await?;
         self.read_scores(pack).await
     }
 
@@ -385,7 +386,7 @@ impl Trainer {
         let key = self.prepare(&packed, Pass::Fused)?;
         self.write(&packed, key)?;
         self.write_coefficients(&coefficients, key)?;
-        self.run(key, Pass::Fused)?;
+        self.run(key, Pass::Fused).await?;
         let scores = self.read_scores(pack).await?;
         loss::loss(config, &sequences(pack, &scores, None), normalizer)
     }
@@ -404,7 +405,7 @@ impl Trainer {
         let output = loss::loss(config, &sequences(pack, &scores, reference.as_deref()), normalizer)?;
         let key = self.prepare(&packed, Pass::Backward)?;
         self.write_coefficients(&output.coefficients, key)?;
-        self.run(key, Pass::Backward)?;
+        self.run(key, Pass::Backward).await?;
         Ok(output)
     }
 

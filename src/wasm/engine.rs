@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use js_sys::{Array, Function, Object, Reflect, Uint8Array};
+use serde::Deserialize;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
@@ -21,9 +22,11 @@ use crate::model::generate::Generator;
 use crate::model::open::OpenModel;
 use crate::model::source::{TensorInfo, TensorSource};
 use crate::train::adapter;
+use crate::train::checkpoint::State;
 use crate::train::fit::{Fit, Workload};
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
+use crate::train::trainer::adapter_of;
 use crate::{Error, Result};
 
 /// Weights whose reading ends when `stop` is set.
@@ -197,6 +200,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes the adapter of a run's checkpoint.
+    ///
+    /// # Errors
+    /// `input` if card or checkpoint are damaged or not of this model.
+    pub fn adopt(&self, card: &str, state: &[u8]) -> Answer<()> {
+        let file = Path::new("state.safetensors");
+        let lora = lora_of(card)?;
+        let layout = adapter::layout(self.model.config(), &lora)?;
+        let flat = adapter_of(State::from_bytes(state, file)?, layout.len(), file)?;
+        self.set_adapter(Some(adapter::unflatten(&layout, lora, &flat)));
+        Ok(())
+    }
+
     /// Back to the base model.
     pub fn clear_adapter(&self) {
         self.set_adapter(None);
@@ -216,6 +232,22 @@ impl Engine {
     pub fn dispose(self) {
         self.model.gpu().destroy();
     }
+}
+
+/// The shape of the adapter that the run of a card trains.
+fn lora_of(card: &str) -> Answer<LoraConfig> {
+    #[derive(Deserialize)]
+    struct Settings {
+        lora: Option<LoraConfig>,
+    }
+    #[derive(Deserialize)]
+    struct Card {
+        lora: Option<LoraConfig>,
+        settings: Settings,
+    }
+    let card: Card = from_json("card", card)?;
+    let lora = card.lora.or(card.settings.lora);
+    Ok(lora.ok_or_else(|| Error::input("card.json", "lora", "is missing", "start the run again"))?)
 }
 
 impl Engine {

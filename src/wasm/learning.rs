@@ -15,7 +15,7 @@ use super::task::{check_problems, choose};
 use super::text::seconds;
 use crate::ladder::eval::{Questions, evaluate};
 use crate::ladder::events::Event;
-use crate::ladder::learner::{Learner, LearnerSettings};
+use crate::ladder::learner::{Language, Learner, LearnerSettings};
 use crate::ladder::run::{self, RunCard};
 use crate::ladder::settings::{EvaluationSettings, Settings};
 use crate::ladder::state::{Host, MemoryStore, Snapshot};
@@ -30,11 +30,11 @@ use crate::{Error, Result};
 
 #[wasm_bindgen]
 impl Engine {
-    /// What defines a new LADDER run, as JSON: every setting, the problems, the model.
+    /// What defines a new LADDER run, as JSON: every setting, the problems, the model. `task` is as in [`Engine::ladder`].
     ///
     /// # Errors
-    /// `usage` that names the setting at fault.
-    pub fn ladder_card(&self, options: &str) -> Answer<String> {
+    /// All that a run finds wrong with what it was given: `usage` that names the setting at fault, `context`, `out_of_memory`.
+    pub fn ladder_card(&self, options: &str, task: &JsValue) -> Answer<String> {
         let options: Ladder = from_json("options", options)?;
         check_problems(&options.problems)?;
         let mut settings = options.settings(self.preset())?;
@@ -42,6 +42,8 @@ impl Engine {
             // The run goes on from this adapter; a resumed one must make one of the same shape.
             settings.lora = adapter.config.clone();
         }
+        let task = choose(&options.task, &options.task_options, task)?;
+        self.check_run((&settings, &*task, [&options.problems, &options.held_out]))?;
         to_json(&RunCard {
             version: env!("CARGO_PKG_VERSION").into(),
             model: self.name.clone(),
@@ -91,8 +93,8 @@ impl Engine {
     /// What defines test-time learning of one problem, as JSON.
     ///
     /// # Errors
-    /// `usage` that names the setting at fault.
-    pub fn ttrl_card(&self, options: &str) -> Answer<String> {
+    /// As [`Engine::ladder_card`].
+    pub fn ttrl_card(&self, options: &str, task: &JsValue) -> Answer<String> {
         let options: Ttrl = from_json("options", options)?;
         let mut settings = options.settings(self.preset())?;
         let Some(problem) = options.problem else {
@@ -101,6 +103,8 @@ impl Engine {
         if let Some(adapter) = &*self.adapter.borrow() {
             settings.settings.lora = adapter.config.clone();
         }
+        let task = choose(&options.task, &options.task_options, task)?;
+        self.check_run((&settings.settings, &*task, [std::slice::from_ref(&problem), &[]]))?;
         to_json(&TtrlCard {
             kind: "ttrl".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -220,23 +224,28 @@ impl Engine {
         }
     }
 
-    fn learner(&self, adapter: &AdapterFile, purpose: Option<Purpose<'_>>) -> Result<Learner> {
-        let settings = LearnerSettings::default();
-        let mut language = Arc::clone(&self.language);
-        if let Some((run, task, problems)) = purpose {
-            language = Arc::new(language.worded(run.prompt_style));
-            let (context, layout) =
-                (self.model.context(), adapter::layout(self.model.config(), &adapter.config)?);
-            let workload = settings.run(run, &language, task, problems, layout, context)?;
-            self.check_memory("the run", &workload)?;
-        }
-        let model = Arc::clone(&self.model);
-        Learner::new(self.name.clone(), model, language, adapter, settings, Arc::clone(&self.cancel))
+    /// Fails, with what is wrong, if a run of this purpose cannot begin; answers the wording of its prompts.
+    fn check_run(&self, (run, task, problems): Purpose<'_>) -> Result<Arc<Language>> {
+        run.lora.validate()?;
+        let language = Arc::new(self.language.worded(run.prompt_style));
+        let (context, layout) = (self.model.context(), adapter::layout(self.model.config(), &run.lora)?);
+        let workload = LearnerSettings::default().run(run, &language, task, problems, layout, context)?;
+        self.check_memory("the run", &workload)?;
+        Ok(language)
     }
 
-    /// Keeps what a run learnt, as far as it can be read back.
+    fn learner(&self, adapter: &AdapterFile, purpose: Option<Purpose<'_>>) -> Result<Learner> {
+        let language = match purpose {
+            Some(purpose) => self.check_run(purpose)?,
+            None => Arc::clone(&self.language),
+        };
+        let (model, cancel) = (Arc::clone(&self.model), Arc::clone(&self.cancel));
+        Learner::new(self.name.clone(), model, language, adapter, LearnerSettings::default(), cancel)
+    }
+
+    /// Keeps what a run learnt, however it ended; a lost device has nothing to read back.
     async fn take_adapter<T>(&self, learner: &Learner, outcome: &Result<T>) -> Result<()> {
-        if matches!(outcome, Ok(_) | Err(Error::Cancelled | Error::Diverged { .. })) {
+        if !matches!(outcome, Err(Error::DeviceLost(_))) {
             self.set_adapter(Some(learner.adapter_file().await?));
         }
         Ok(())

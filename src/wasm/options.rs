@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Error, Result};
 use crate::ladder::settings::{Preset, Settings};
 use crate::model::generate::Sampling;
 use crate::task::{Problem, TaskOptions};
@@ -25,7 +25,7 @@ pub(super) struct Load {
 
 /// Of `generate` and `chat`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Sample {
     max_tokens: usize,
     temperature: f32,
@@ -57,7 +57,7 @@ impl Sample {
 
 /// Of `fit`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct FitOptions {
     pub(super) rank: usize,
     pub(super) batch: usize,
@@ -73,7 +73,7 @@ impl Default for FitOptions {
 
 /// Of `train`; the defaults are those of `stepladder train`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Train {
     steps: Option<u64>,
     epochs: u64,
@@ -107,6 +107,27 @@ impl Default for Train {
 }
 
 impl Train {
+    /// Fails on values with which nothing can be learnt.
+    pub(super) fn check(&self) -> Result<()> {
+        let counts = [
+            ("steps", self.steps.unwrap_or(1)),
+            ("epochs", self.epochs),
+            ("batchSize", self.batch_size as u64),
+            ("maxLength", self.max_length as u64),
+            ("checkpointEvery", self.checkpoint_every),
+        ];
+        if let Some((option, _)) = counts.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::usage(*option, "is 0", "use at least 1"));
+        }
+        for (option, value) in [("learningRate", self.learning_rate), ("weightDecay", self.weight_decay)] {
+            // Values that AdamW takes as f32 must be finite there too.
+            if !(value >= 0.0 && (value as f32).is_finite()) {
+                return Err(Error::usage(option, format!("is {value}"), "use a number from 0 up, such as 0.0002"));
+            }
+        }
+        Ok(())
+    }
+
     /// The fresh adapter that is trained where there is none yet.
     pub(super) fn lora(&self) -> LoraConfig {
         let default = LoraConfig::default();
@@ -117,7 +138,7 @@ impl Train {
         SftSettings {
             steps: self.steps,
             epochs: self.epochs,
-            batch_size: self.batch_size.max(1),
+            batch_size: self.batch_size,
             max_length: self.max_length.min(context),
             shuffle: self.shuffle,
             seed: self.seed,
@@ -134,7 +155,7 @@ type Paths = serde_json::Map<String, serde_json::Value>;
 
 /// Of `ladder`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Ladder {
     pub(super) task: String,
     pub(super) task_options: TaskOptions,
@@ -148,7 +169,7 @@ pub(super) struct Ladder {
 
 /// Of `ttrl`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Ttrl {
     pub(super) task: String,
     pub(super) task_options: TaskOptions,
@@ -163,7 +184,7 @@ pub(super) struct Ttrl {
 
 /// Of `evaluate`.
 #[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Evaluate {
     pub(super) task: String,
     pub(super) task_options: TaskOptions,

@@ -83,7 +83,9 @@ impl Engine {
         let file = self.adapter.borrow();
         let file = file.as_ref().filter(|_| with_adapter);
         let lora = file.map(|file| adapter::upload(gpu, config, file)).transpose()?;
-        Ok((with_adapter, Generator::new(Arc::clone(&self.model), lora.as_ref(), 1)))
+        let mut generator = Generator::new(Arc::clone(&self.model), lora.as_ref(), 1);
+        generator.set_cancel(Arc::clone(&self.cancel));
+        Ok((with_adapter, generator))
     }
 
     async fn complete(&self, prompt: Vec<u32>, options: &str, on_text: &Function) -> Answer<String> {

@@ -23,6 +23,8 @@ export interface LoadOptions {
   signal?: AbortSignal;
   /** Keep downloads in the browser's private file system (default true). */
   cache?: boolean;
+  /** Ask the server again for a model that is kept: what has changed there is downloaded anew (default false). */
+  refresh?: boolean;
   /** Address of the hub for `hf:` sources (default https://huggingface.co). */
   endpoint?: string;
   /** Token for models that need one. */
