@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 /// Fills `folder` with the merged model; the names of its files.
 fn merge(opened: &mut OpenModel, adapter: &AdapterFile, folder: &Path) -> Result<Vec<&'static str>> {
     let texts = match &opened.folder {
-        Some(from) => files::copied(from)?,
+        Some(from) => files::copied(from, opened.config.tie_word_embeddings)?,
         None => files::made(&opened.config, &opened.tokenizer, opened.chat_template.as_ref())?,
     };
     let mut names = vec![SINGLE];

@@ -22,11 +22,11 @@ const COPIED: [&str; 9] = [
     "merges.txt",
 ];
 
-/// The files of the model in `folder` as (name, contents), for weights that are now F32.
+/// The files of the model in `folder` as (name, contents), for weights that are F32 and have a head of their own unless `tied`.
 ///
 /// # Errors
 /// [`Error::Io`], and [`Error::Input`] if `config.json` is not JSON.
-pub fn copied(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
+pub fn copied(folder: &Path, tied: bool) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let path = folder.join("config.json");
     let text = std::fs::read_to_string(&path).map_err(|source| Error::read(&path, source))?;
     let mut config: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
@@ -38,6 +38,7 @@ pub fn copied(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
             config.insert(name.into(), json!("float32"));
         }
     }
+    config.insert("tie_word_embeddings".into(), json!(tied));
     let mut files = vec![("config.json", pretty(&config.into()))];
     for name in COPIED {
         let path = folder.join(name);
