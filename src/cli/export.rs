@@ -9,8 +9,7 @@ use serde_json::json;
 use stepladder::model::files;
 use stepladder::model::open::OpenModel;
 use stepladder::model::source::folder::SINGLE;
-use stepladder::train::adapter;
-use stepladder::train::files::{new_folder, read_adapter, write_adapter, write_atomic};
+use stepladder::train::files::{new_folder, read_adapter_for, write_adapter, write_atomic};
 use stepladder::train::gguf_export::{GgufBase, to_gguf};
 use stepladder::train::merge::write_merged;
 use stepladder::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
@@ -40,7 +39,7 @@ pub(super) struct Args {
 /// Writes what was asked for and lists the files.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut opened = open_model(context, &args.model)?;
-    let adapter = read_adapter(&args.adapter, &adapter::dims(&opened.config))?;
+    let adapter = read_adapter_for(&args.adapter, &opened.config, &mut *opened.source)?;
     let output = args.output.as_path();
     let gguf = output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     let files = if gguf {

@@ -109,7 +109,7 @@ impl OpenModel {
 }
 
 /// The longest text file read: more than ten times the largest tokenizer.json known.
-const MAX_TEXT: u64 = 512 << 20;
+pub(super) const MAX_TEXT: u64 = 512 << 20;
 
 impl OpenModel {
     /// A model in the open files `files`: one `.gguf` file, or those of a Hugging Face folder under their plain names.
@@ -199,7 +199,7 @@ mod native {
 
     use super::{MAX_TEXT, OpenModel, Texts, is_gguf};
     use crate::model::hub::{self, Hub, Progress};
-    use crate::model::source::bytes::File;
+    use crate::model::source::bytes::{File, read_text};
     use crate::model::source::folder::Folder;
     use crate::model::tiny;
     use crate::{Error, Result};
@@ -262,14 +262,7 @@ mod native {
     }
 
     fn text(folder: &Path, name: &str) -> Result<String> {
-        let path = folder.join(name);
-        let read = || {
-            if std::fs::metadata(&path)?.len() > MAX_TEXT {
-                return Err(std::io::Error::other(format!("it is larger than {MAX_TEXT} bytes")));
-            }
-            std::fs::read_to_string(&path)
-        };
-        read().map_err(|source| Error::read(&path, source))
+        read_text(&folder.join(name), MAX_TEXT)
     }
 
     fn optional(folder: &Path, name: &str) -> Result<Option<String>> {
