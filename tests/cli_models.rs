@@ -6,6 +6,8 @@ mod program;
 
 #[path = "cli_models/bad_input.rs"]
 mod bad_input;
+#[path = "cli_models/forms.rs"]
+mod forms;
 #[path = "cli_models/interrupt.rs"]
 mod interrupt;
 #[path = "cli_models/ladder.rs"]

@@ -101,6 +101,26 @@ fn a_gguf_file_is_opened() {
 }
 
 #[test]
+fn no_key_of_a_tokenizer_is_passed_over() {
+    let opened = |change: &dyn Fn(&mut gguf_writer::Writer)| {
+        let mut writer = gguf_writer::llama();
+        change(&mut writer);
+        let file = stepladder::model::source::bytes::Memory::new("m.gguf", writer.bytes());
+        OpenModel::from_gguf("m.gguf", file, 0)
+    };
+    opened(&|w| {
+        w.u32("tokenizer.ggml.padding_token_id", 0);
+        w.u32("tokenizer.ggml.fim_pre_token_id", 3);
+        w.text("tokenizer.huggingface.json", "{}");
+        w.text("tokenizer.chat_template.tool_use", "x");
+        w.raw("tokenizer.ggml.add_space_prefix", 7, &[0]);
+    })
+    .unwrap();
+    let error = opened(&|w| w.raw("tokenizer.ggml.lowercase", 7, &[1])).unwrap_err().to_string();
+    assert!(error.starts_with("m.gguf: tokenizer.ggml.lowercase: "), "{error}");
+}
+
+#[test]
 fn every_wrong_file_is_named() {
     let cases: [(&str, &[u8], &str); 8] = [
         ("config.json", b"{", "config.json: line 1: "),

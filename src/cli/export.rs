@@ -10,8 +10,7 @@ use serde_json::json;
 use stepladder::model::files;
 use stepladder::model::open::OpenModel;
 use stepladder::model::source::folder::SINGLE;
-use stepladder::train::adapter;
-use stepladder::train::files::{read_adapter, write_adapter, write_atomic};
+use stepladder::train::files::{read_adapter_for, write_adapter, write_atomic};
 use stepladder::train::gguf_export::{GgufBase, to_gguf};
 use stepladder::train::merge::write_merged;
 use stepladder::train::output::new_folder;
@@ -42,7 +41,7 @@ pub(super) struct Args {
 /// Writes what was asked for and lists the files.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut opened = open_model(context, &args.model)?;
-    let adapter = read_adapter(&args.adapter, &adapter::dims(&opened.config))?;
+    let adapter = read_adapter_for(&args.adapter, &opened.config, &mut *opened.source)?;
     let output = args.output.as_path();
     let gguf = output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     if gguf {
@@ -85,7 +84,7 @@ fn merge(
     context: &Context,
 ) -> Result<Vec<&'static str>> {
     let texts = match &opened.folder {
-        Some(from) => files::copied(from)?,
+        Some(from) => files::copied(from, opened.config.tie_word_embeddings)?,
         None => files::made(&opened.config, &opened.tokenizer, opened.chat_template.as_ref())?,
     };
     let mut names = vec![SINGLE];

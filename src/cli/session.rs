@@ -1,5 +1,6 @@
 //! What commands that run a model share: the device, the model with its progress bar, its language, its adapter.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +19,7 @@ use stepladder::model::open::{OpenModel, open_with_progress};
 use stepladder::model::source::TensorSource;
 use stepladder::task::{Problem, PromptStyle, Task};
 use stepladder::train::adapter;
-use stepladder::train::files::{read_adapter, write_atomic};
+use stepladder::train::files::{read_adapter_for, write_atomic};
 use stepladder::train::fingerprint::{self, Base};
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
@@ -36,7 +37,8 @@ pub(super) struct Opened {
     pub(super) gpu: Arc<Gpu>,
     pub(super) config: ModelConfig,
     pub(super) language: Arc<Language>,
-    pub(super) source: Box<dyn TensorSource>,
+    /// The weights; an adapter may be compared with them.
+    pub(super) source: RefCell<Box<dyn TensorSource>>,
     pub(super) format: Option<Format>,
     /// Longest sequence.
     pub(super) context_length: usize,
@@ -93,6 +95,7 @@ impl Opened {
             end: config.eos_token_ids.first().copied(),
         });
         let format = device.weights.map(Format::from);
+        let source = RefCell::new(source);
         Ok(Self { name, gpu, config, language, source, format, context_length })
     }
 
@@ -112,7 +115,7 @@ impl Opened {
         device: &DeviceArgs,
         context: &Context,
     ) -> Result<()> {
-        let sha256 = fingerprint::weights(&mut *self.source)?;
+        let sha256 = fingerprint::weights(&mut **self.source.get_mut())?;
         if base.as_ref().is_some_and(|base| !base.sha256.is_empty() && base.sha256 != sha256) {
             return Err(Error::input(
                 &self.name,
@@ -127,7 +130,8 @@ impl Opened {
 
     /// The adapter in a PEFT folder, if one is given.
     pub(super) fn adapter(&self, folder: Option<&Path>) -> Result<Option<AdapterFile>> {
-        folder.map(|folder| read_adapter(folder, &adapter::dims(&self.config))).transpose()
+        let read = |folder| read_adapter_for(folder, &self.config, &mut **self.source.borrow_mut());
+        folder.map(read).transpose()
     }
 
     /// The adapter to be trained: the one in `folder`, or a fresh one.
@@ -151,8 +155,8 @@ impl Opened {
 
     /// Fails, with what is needed and which option lowers it, if `workload` takes more memory than there is.
     pub(super) fn check_memory(&self, what: &str, workload: &Workload) -> Result<()> {
-        let (source, context) = (&*self.source, self.context_length);
-        let fit = Fit::new(&self.config, source, self.format, context, workload);
+        let (source, context) = (self.source.borrow(), self.context_length);
+        let fit = Fit::new(&self.config, &**source, self.format, context, workload);
         fit.check(what, self.gpu.available_bytes(), self.gpu.max_binding_bytes())
     }
 
@@ -197,7 +201,7 @@ impl Opened {
         let model = Model::load(
             self.gpu,
             self.config,
-            &mut *self.source,
+            &mut **self.source.get_mut(),
             self.format,
             self.context_length,
             &mut progress,

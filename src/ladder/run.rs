@@ -322,12 +322,12 @@ impl<P: Policy> Run<'_, '_, P> {
     /// All that there is to save.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] where that is worth nothing; what was saved before stays.
+    /// [`Error::NotKept`] where that is worth nothing; what was saved before stays.
     async fn snapshot(&mut self) -> Result<Snapshot> {
         let engine = &mut self.engine;
         let trainer = engine.policy.state().await?;
         if trainer.not_finite().is_some() {
-            return Err(Error::NotFinite {
+            return Err(Error::NotKept {
                 what: format!("the adapter is not finite after step {}", engine.progress.step),
                 hint: "the last checkpoint is kept; go on from it with --resume and a lower --learning-rate".into(),
             });
@@ -375,7 +375,7 @@ impl<P: Policy> Run<'_, '_, P> {
 
     /// The end of a run that cannot be saved; one that is not finite says so in its log.
     fn failed(mut self, error: Error) -> Result<Outcome> {
-        if matches!(error, Error::NotFinite { .. }) {
+        if matches!(error, Error::NotKept { .. }) {
             self.finished(FinishReason::Diverged)?;
         }
         Err(error)

@@ -1,7 +1,10 @@
 //! The sizes and constants of a model, whatever file they came from.
 
+pub mod fields;
 pub mod gguf;
 pub mod json;
+pub mod known;
+pub mod rope;
 
 use std::f64::consts::PI;
 use std::path::Path;

@@ -169,14 +169,15 @@ impl Hub {
         for name in TEXTS.into_iter().filter(|name| has(name)) {
             get(name)?;
         }
-        if has(INDEX) {
+        // As transformers does where a repository has both.
+        if has(SINGLE) {
+            get(SINGLE)?;
+        } else if has(INDEX) {
             let index = get(INDEX)?;
             let text = std::fs::read_to_string(&index).map_err(|source| Error::read(&index, source))?;
             for shard in shard_files(&index, &text)? {
                 get(&shard)?;
             }
-        } else if has(SINGLE) {
-            get(SINGLE)?;
         } else {
             return Err(missing(
                 SINGLE,

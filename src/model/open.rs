@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::chat::{ChatTemplate, template_of_config, token_of_config};
+use super::config::gguf::HARMLESS_TOKENIZER_KEYS;
 use super::config::{ModelConfig, json::generation_eos};
 use super::source::bytes::{Memory, ReadAt};
 use super::source::folder::{Folder, INDEX};
 use super::source::gguf::Gguf;
 use super::source::safetensors::SafeTensors;
+use super::source::head::untie_if_different;
+use super::source::names::canonical;
 use super::source::{TensorSource, check};
 use super::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -78,6 +81,8 @@ impl OpenModel {
             let file = folder.join("generation_config.json");
             config.add_eos(&file, &generation_eos(&file, text)?)?;
         }
+        let mut source = canonical(source, config.tie_word_embeddings);
+        untie_if_different(&mut config, source.as_mut())?;
         check(&config, source.as_ref())?;
         let tokenizer = Tokenizer::from_bytes(&folder.join("tokenizer.json"), texts.tokenizer)?;
         tokenizer.check(&config)?;
@@ -104,7 +109,7 @@ impl OpenModel {
 }
 
 /// The longest text file read: more than ten times the largest tokenizer.json known.
-const MAX_TEXT: u64 = 512 << 20;
+pub(super) const MAX_TEXT: u64 = 512 << 20;
 
 impl OpenModel {
     /// A model in the open files `files`: one `.gguf` file, or those of a Hugging Face folder under their plain names.
@@ -158,6 +163,7 @@ impl OpenModel {
         tokenizer.check(&config)?;
         let [bos, eos] = special_texts(&config, &tokenizer);
         let chat_template = ChatTemplate::from_gguf_metadata(source.metadata(), &bos, &eos, now)?;
+        source.metadata().finish("tokenizer.", HARMLESS_TOKENIZER_KEYS)?;
         let (source, name) = (Box::new(source), name.to_string());
         Ok(Self { config, source, tokenizer, chat_template, name, folder: None })
     }
@@ -193,7 +199,7 @@ mod native {
 
     use super::{MAX_TEXT, OpenModel, Texts, is_gguf};
     use crate::model::hub::{self, Hub, Progress};
-    use crate::model::source::bytes::File;
+    use crate::model::source::bytes::{File, read_text};
     use crate::model::source::folder::Folder;
     use crate::model::tiny;
     use crate::{Error, Result};
@@ -256,14 +262,7 @@ mod native {
     }
 
     fn text(folder: &Path, name: &str) -> Result<String> {
-        let path = folder.join(name);
-        let read = || {
-            if std::fs::metadata(&path)?.len() > MAX_TEXT {
-                return Err(std::io::Error::other(format!("it is larger than {MAX_TEXT} bytes")));
-            }
-            std::fs::read_to_string(&path)
-        };
-        read().map_err(|source| Error::read(&path, source))
+        read_text(&folder.join(name), MAX_TEXT)
     }
 
     fn optional(folder: &Path, name: &str) -> Result<Option<String>> {

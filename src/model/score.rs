@@ -21,7 +21,7 @@ pub fn bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
 ///
 /// # Errors
 /// [`Error::Context`] if there are more tokens than the context holds, [`Error::Usage`] if there are fewer than two or
-/// one is outside of the vocabulary, [`Error::Cancelled`], GPU errors.
+/// one is outside of the vocabulary, [`Error::NotFinite`], [`Error::Cancelled`], GPU errors.
 pub async fn logprobs(
     model: &Model,
     lora: Option<&Lora>,
@@ -53,5 +53,18 @@ pub async fn logprobs(
     let plan = rec.finish()?;
     buffers.write(gpu, &Packed::new(&[tokens], |_, _| true))?;
     gpu.run_cancellable(&plan, 1, cancel).await?;
-    gpu.read(&buffers.logprob).await
+    let logprobs = gpu.read(&buffers.logprob).await?;
+    check_logprobs(&logprobs)?;
+    Ok(logprobs)
+}
+
+/// Errors if a log-probability is not a finite number.
+///
+/// # Errors
+/// [`Error::NotFinite`]
+pub fn check_logprobs(logprobs: &[f32]) -> Result<()> {
+    match logprobs.iter().all(|logprob: &f32| logprob.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::NotFinite { what: "the log-probability of a token" }),
+    }
 }

@@ -5,9 +5,20 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::State;
+use super::adapter::dims;
 use super::lock;
-use super::peft::{AdapterFile, CONFIG_FILE, Dims, WEIGHTS_FILE};
+use super::peft::{AdapterFile, CONFIG_FILE, Copy, Dims, WEIGHTS_FILE};
+use super::tensor_file::Tensor;
+use crate::model::config::ModelConfig;
+use crate::model::source::TensorSource;
+use crate::model::source::bytes::read_bytes;
+use crate::model::source::head::equals;
+use crate::model::source::names::{EMBEDDING, HEAD};
 use crate::{Error, Result};
+
+/// The longest settings and weights of an adapter that are read: far more than PEFT writes.
+const MAX_CONFIG: u64 = 64 << 20;
+const MAX_WEIGHTS: u64 = 64 << 30;
 
 /// Replaces the file at `path` by `bytes`: a killed process or a full disk leaves the old file whole.
 ///
@@ -36,8 +47,47 @@ pub fn create_folder(folder: impl AsRef<Path>) -> Result<()> {
 /// Errors: [`Error::Io`], and those of [`AdapterFile::from_bytes`].
 pub fn read_adapter(folder: impl AsRef<Path>, dims: &Dims<'_>) -> Result<AdapterFile> {
     let folder = folder.as_ref();
-    let (config, weights) = (read(folder.join(CONFIG_FILE))?, read(folder.join(WEIGHTS_FILE))?);
+    let (config, weights) = adapter_bytes(folder)?;
     AdapterFile::from_bytes(&config, &weights, folder, dims)
+}
+
+/// Reads the PEFT adapter in `folder` for the model of `config` and `source`, with which weights saved along are compared.
+///
+/// Errors: [`Error::Io`], and those of [`AdapterFile::from_bytes_over`].
+pub fn read_adapter_for(
+    folder: impl AsRef<Path>,
+    config: &ModelConfig,
+    source: &mut dyn TensorSource,
+) -> Result<AdapterFile> {
+    let folder = folder.as_ref();
+    let (settings, weights) = adapter_bytes(folder)?;
+    let tied = config.tie_word_embeddings;
+    let mut compare = |name: &str, tensor: &Tensor| compare_with_base(name, tensor, source, tied);
+    AdapterFile::from_bytes_over(&settings, &weights, folder, &dims(config), &mut compare)
+}
+
+fn compare_with_base(name: &str, tensor: &Tensor, source: &mut dyn TensorSource, tied: bool) -> Result<Copy> {
+    let name = if tied && name == HEAD { EMBEDDING } else { name };
+    let Some(index) = source.tensors().iter().position(|info| info.name == name) else {
+        return Ok(Copy::Unknown);
+    };
+    let equal = source.tensors()[index].shape == tensor.shape && equals(source, index, &tensor.data)?;
+    Ok(if equal { Copy::Equal } else { Copy::Different })
+}
+
+/// Settings and weights of an adapter's folder.
+fn adapter_bytes(folder: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (config, weights) = (folder.join(CONFIG_FILE), folder.join(WEIGHTS_FILE));
+    let old = folder.join("adapter_model.bin");
+    if !weights.exists() && old.exists() {
+        return Err(Error::input(
+            &old,
+            "format",
+            "is a pickle of PyTorch, which is not read: it may hold any program",
+            "load the adapter with a current PEFT and save it again with save_pretrained, which writes adapter_model.safetensors",
+        ));
+    }
+    Ok((read_bytes(&config, MAX_CONFIG)?, read_bytes(&weights, MAX_WEIGHTS)?))
 }
 
 /// Writes `adapter` in PEFT's layout into `folder`, which is created if needed; see [`write_together`].

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::model::config::ModelConfig;
 use crate::model::source::folder::{Folder, INDEX};
 use crate::model::source::gguf::Gguf;
+use crate::model::source::names::canonical;
 use crate::model::source::{ReadAt, TensorSource, check};
 use crate::{Error, Result};
 
@@ -42,8 +43,9 @@ pub fn open_headers<R: ReadAt + 'static>(
     let config = ModelConfig::from_json(&folder.join("config.json"), &text(config)?)?;
     let index = take(INDEX).map(text).transpose()?;
     let source = Folder::of(folder, index.as_deref(), |shard| Ok(take(shard)))?;
-    check(&config, &source)?;
-    Ok((config, Box::new(source)))
+    let source = canonical(Box::new(source), config.tie_word_embeddings);
+    check(&config, source.as_ref())?;
+    Ok((config, source))
 }
 
 fn text(mut file: impl ReadAt) -> Result<String> {

@@ -160,7 +160,7 @@ impl Sft {
     /// The adapter as it is now.
     ///
     /// # Errors
-    /// [`Error::NotFinite`]; GPU errors.
+    /// [`Error::NotKept`]; GPU errors.
     pub async fn adapter_file(&self) -> Result<AdapterFile> {
         let flat = self.trainer.read_adapter().await?;
         self.expect_finite(flat.iter().all(|number| number.is_finite()))?;
@@ -173,13 +173,13 @@ impl Sft {
         }
         let what = format!("the adapter is not finite after step {}", self.done);
         let hint = "it is not saved, and what was saved before is kept; lower --learning-rate";
-        Err(Error::NotFinite { what, hint: hint.into() })
+        Err(Error::NotKept { what, hint: hint.into() })
     }
 
     /// Everything that [`Sft::restore`] needs to go on with the same numbers.
     ///
     /// # Errors
-    /// [`Error::NotFinite`]; GPU errors.
+    /// [`Error::NotKept`]; GPU errors.
     pub async fn state(&self) -> Result<State> {
         let mut state = self.trainer.state().await?;
         self.expect_finite(state.not_finite().is_none())?;

@@ -25,6 +25,7 @@ use prefill::{Part, Prefill};
 use super::block::LayerCache;
 use super::config::ModelConfig;
 use super::lora::Lora;
+use super::score::check_logprobs;
 use super::{Model, index32};
 use crate::gpu::{Gpu, Pending};
 use crate::kernel::decode_attention::PAGE;
@@ -265,7 +266,8 @@ impl Generator {
     /// Completions of every request: outer index request, inner index sample.
     ///
     /// # Errors
-    /// [`Error::Context`] for prompts that do not fit, [`Error::Usage`] for bad settings, [`Error::Cancelled`] when `progress` says so, GPU errors.
+    /// [`Error::Context`] for prompts that do not fit, [`Error::Usage`] for bad settings, [`Error::NotFinite`],
+    /// [`Error::Cancelled`] when `progress` says so, GPU errors.
     pub async fn generate(
         &mut self,
         requests: &[Request],
@@ -339,8 +341,8 @@ impl Generator {
             if reads.len() > lag || live == 0 || shrink {
                 let Some((number, read)) = reads.pop_front() else { continue };
                 let snapshot = batch.snapshot(gpu, read, active).await?;
-                if self.collect(&snapshot, number, &mut rows, results, progress).is_break() {
-                    break Err(Error::Cancelled);
+                if let Err(error) = self.collect(&snapshot, number, &mut rows, results, progress) {
+                    break Err(error);
                 }
             }
         };
@@ -439,10 +441,11 @@ impl Generator {
         rows: &mut [Option<Running>],
         results: &mut [Vec<Completion>],
         progress: &mut OnProgress<'_>,
-    ) -> ControlFlow<()> {
+    ) -> Result<()> {
         for (index, slot) in rows.iter_mut().enumerate() {
             let Some(row) = slot.as_mut().filter(|row| row.since <= number) else { continue };
             let (tokens, logprobs) = snapshot.news(index, row.start.settings.first as usize, row.seen);
+            check_logprobs(&logprobs)?;
             let done = !snapshot.live(index);
             row.seen += tokens.len();
             let (request, sample) = (row.request, row.sample);
@@ -454,9 +457,11 @@ impl Generator {
                 self.pages.release(&row.start.table);
                 *slot = None;
             }
-            progress(Progress { request, sample, tokens: &tokens, done })?;
+            if progress(Progress { request, sample, tokens: &tokens, done }).is_break() {
+                return Err(Error::Cancelled);
+            }
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 

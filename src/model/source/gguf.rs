@@ -194,7 +194,7 @@ fn tensor_entry<R: ReadAt>(cursor: &mut Cursor<'_, R>) -> Result<(TensorInfo, u6
     let kind = cursor.u32()?;
     let Some(dtype) = dtype(kind) else {
         let problem = format!("type {} is not supported", type_name(kind));
-        let hint = "use a file in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K";
+        let hint = "use a file in F64, F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K";
         return match cursor.error("") {
             Error::Input { file, field, .. } => Err(Error::input(file, field, problem, hint)),
             other => Err(other),
@@ -315,6 +315,7 @@ fn dtype(kind: u32) -> Option<Dtype> {
         12 => Dtype::Q4K,
         13 => Dtype::Q5K,
         14 => Dtype::Q6K,
+        28 => Dtype::F64,
         30 => Dtype::BF16,
         _ => return None,
     })
@@ -335,7 +336,6 @@ fn type_name(kind: u32) -> String {
         21 => "IQ3_S",
         22 => "IQ2_S",
         23 => "IQ4_XS",
-        28 => "F64",
         29 => "IQ1_M",
         34 => "TQ1_0",
         35 => "TQ2_0",

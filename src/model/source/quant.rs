@@ -44,6 +44,11 @@ pub fn dequantize(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Result<()> {
         return Err(Error::Shape { kernel: "dequantize", arg: "bytes", expected, got: vec![bytes.len()] });
     }
     match dtype {
+        Dtype::F64 => {
+            for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *value = f64::from_le_bytes(*bytes) as f32;
+            }
+        }
         Dtype::F32 => {
             for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
                 *value = f32::from_le_bytes(*bytes);
@@ -71,11 +76,30 @@ pub fn dequantize(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Result<()> {
     Ok(())
 }
 
+/// Whether every value of whole blocks is a finite number.
+pub fn all_finite(dtype: Dtype, bytes: &[u8]) -> bool {
+    // A number is infinite or none where all bits of its exponent are set.
+    let half = |mask: u16| bytes.as_chunks().0.iter().all(|&bytes| u16::from_le_bytes(bytes) & mask != mask);
+    match dtype {
+        Dtype::F64 => bytes.as_chunks().0.iter().all(|&bytes| (f64::from_le_bytes(bytes) as f32).is_finite()),
+        Dtype::F32 => bytes.as_chunks().0.iter().all(|&bytes| f32::from_le_bytes(bytes).is_finite()),
+        Dtype::F16 => half(0x7c00),
+        Dtype::BF16 => half(0x7f80),
+        _ => {
+            let mut finite = true;
+            groups(dtype, bytes, |group| {
+                finite &= group.min.is_finite() && group.scales.iter().all(|scale| scale.is_finite());
+            });
+            finite
+        }
+    }
+}
+
 /// Calls `each` with the groups of whole blocks in order. Float types have none.
 pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
     let blocks = bytes.chunks_exact(dtype.block().1);
     match dtype {
-        Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
+        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
         Dtype::Q8_0 => {
             blocks.for_each(|block| each(Group::new(half(block, 0), 0.0, |i| i32::from(block[2 + i] as i8))))
         }
