@@ -14,7 +14,6 @@ use crate::ladder::events::{
 use crate::ladder::run::RunCard;
 use crate::ladder::stats::paired_difference;
 use crate::ladder::tree::{Node, NodeKind, Rejection};
-use crate::task::VerdictKind;
 
 /// Most training answers that the page shows.
 const MAX_SAMPLES: usize = 16;
@@ -448,12 +447,7 @@ fn answer(context: String, problem: &str, sample: &JudgedSample) -> Example {
         context,
         problem: printable(problem),
         text: printable(&sample.text),
-        verdict: match sample.verdict.verdict {
-            VerdictKind::Correct => "correct",
-            VerdictKind::Wrong => "wrong",
-            VerdictKind::Malformed => "malformed",
-            VerdictKind::Unverifiable => "unverifiable",
-        },
+        verdict: sample.verdict.verdict.name(),
         reason: printable(&sample.verdict.reason),
         answer: sample.verdict.answer.as_deref().map(printable),
     }

@@ -264,6 +264,7 @@ fn nothing() -> Evaluation {
         n: 0,
         samples: 1,
         pass_at: BTreeMap::new(),
+        rewards: BTreeMap::new(),
         ci95: [0.0, 1.0],
         majority: 0.0,
         by_level: Vec::new(),
