@@ -95,6 +95,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None => args.card(context)?,
     };
     let task = task::create(&card.task, &card.task_options)?;
+    if let Some(problem) = card.problems.first() {
+        task.try_out(problem)?;
+    }
     let opened = Opened::new(context, &card.model, &args.device)?.worded(card.settings.prompt_style);
     let adapter = card.adapter.as_deref().map(Path::new);
     let adapter = opened.trainable(adapter, &card.settings.lora, card.settings.seed)?;
