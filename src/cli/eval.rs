@@ -14,7 +14,7 @@ use stepladder::{Error, Result, task};
 
 use super::args::{DeviceArgs, ModelArgs, SamplingArgs, Style, TaskArgs};
 use super::context::Context;
-use super::ladder_view::View;
+use super::ladder_view::{View, mean};
 use super::session::{Opened, read_problems, read_text};
 
 /// Options of `eval`.
@@ -57,6 +57,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if problems.is_empty() {
         return Err(Error::input(&args.problems, "line 1", "the file has no problems", "give at least one"));
     }
+    task.try_out(&problems[0])?;
     let opened =
         Opened::new(context, &args.model.model, &args.device)?.worded(args.prompt_style.map(Into::into));
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
@@ -97,14 +98,21 @@ fn shots(args: &Args, task: &dyn Task, opened: &Opened, problems: &[Problem]) ->
 fn summary(evaluation: &Evaluation) -> String {
     let mut lines = Vec::new();
     for result in &evaluation.problems {
-        lines.push(format!("{}/{}  {}", result.correct, result.samples.len(), result.problem));
+        let correct = match evaluation.pass_at.is_empty() {
+            true => String::new(),
+            false => format!("{}/{}  ", result.correct, result.samples.len()),
+        };
+        lines.push(format!("{correct}{}", result.problem));
     }
     let [low, high] = evaluation.ci95.map(|bound| 100.0 * bound);
     for (k, rate) in &evaluation.pass_at {
         let interval = if k == "1" { format!("  [{low:.1}, {high:.1}]") } else { String::new() };
         lines.push(format!("pass@{k}  {:.1} %{interval}", 100.0 * rate));
     }
-    if evaluation.samples > 1 {
+    for (name, reward) in &evaluation.rewards {
+        lines.push(format!("{name}  {}", mean(reward)));
+    }
+    if evaluation.samples > 1 && !evaluation.pass_at.is_empty() {
         lines.push(format!("majority of {}  {:.1} %", evaluation.samples, 100.0 * evaluation.majority));
     }
     let cost = &evaluation.cost;

@@ -116,6 +116,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None => args.card(context)?,
     };
     let task = task::create(&card.task, &card.task_options)?;
+    if let Some(problem) = card.problems.first() {
+        task.try_out(problem)?;
+    }
     let device = args.device.as_in(card.base.as_ref());
     let mut opened = Opened::new(context, &card.model, &device)?.worded(card.settings.prompt_style);
     let has_base = card.base.is_some();

@@ -146,6 +146,9 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         ));
     }
     let task = task::create(&study.plan.task, &study.plan.task_options)?;
+    if let Some(problem) = study.held_out.first() {
+        task.try_out(problem)?;
+    }
     let opened = Opened::new(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?
         .worded(study.prompt_style()?);
     for arm in &study.plan.arms {

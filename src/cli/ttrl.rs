@@ -97,6 +97,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let text: String = problem.problem.chars().take(60).collect();
         return Err(Error::input(file, format!("`{text}`"), reason, "correct or remove that line"));
     }
+    if let Some(problem) = problems.first() {
+        task.try_out(problem)?;
+    }
     let mut opened =
         Opened::new(context, &args.model.model, &args.device)?.worded(settings.settings.prompt_style);
     let fresh: &LoraConfig = &settings.settings.lora;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use stepladder::Result;
-use stepladder::task::{self, Problem, Verdict, VerdictKind};
+use stepladder::task::{self, Problem, Verdict};
 
 use super::args::TaskArgs;
 use super::context::Context;
@@ -34,12 +34,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     let answer = Answer { verdict: &verdict, canonical: task.canonical(&args.problem).ok() };
     context.answer(&answer, || {
-        let kind = match verdict.verdict {
-            VerdictKind::Correct => "correct",
-            VerdictKind::Wrong => "wrong",
-            VerdictKind::Malformed => "malformed",
-            VerdictKind::Unverifiable => "unverifiable",
-        };
-        format!("{kind}: {}", verdict.reason)
+        let own = verdict.reward.map(|value| ("reward".to_owned(), value));
+        let named = verdict.rewards.iter().map(|(name, &value)| (name.clone(), value));
+        let numbers = own.into_iter().chain(named).map(|(name, value)| format!("; {name} {value}"));
+        format!("{}: {}{}", verdict.verdict.name(), verdict.reason, numbers.collect::<String>())
     })
 }

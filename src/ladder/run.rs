@@ -265,8 +265,8 @@ impl<P: Policy> Run<'_, '_, P> {
         .await?;
         let seconds = (engine.host.clock)() - began;
         let rate = evaluation.pass_rate();
-        engine.progress.before.get_or_insert(rate);
-        engine.progress.after = Some(rate);
+        engine.progress.before = engine.progress.before.or(rate);
+        engine.progress.after = rate;
         engine.progress.evaluated_at = Some(step);
         let event = evaluation.event(step, engine.progress.total_rollout_tokens, seconds);
         engine.host.emit(&Event::Evaluated(event))

@@ -1,5 +1,7 @@
 //! Every number of a run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::policy::Sampling;
@@ -74,8 +76,9 @@ pub enum Method {
     ExpertIteration,
 }
 
-/// Reward of a completion by its judgement. An unverifiable completion has none and never enters a gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What a completion is worth ([`crate::ladder::reward`]): by its judgement where the task gives no number, and the weights of all named
+/// rewards. An unverifiable completion has no reward and never enters a gradient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct Rewards {
@@ -85,6 +88,20 @@ pub struct Rewards {
     pub wrong: f32,
     /// No answer in the task's notation.
     pub malformed: f32,
+    /// Weights of rewards by name: `reward` is that of the answer itself, `format` and `length` are made here where they have a weight,
+    /// others are the task's. A name without a weight counts once.
+    #[serde(default)]
+    pub weights: BTreeMap<String, f64>,
+    /// Share of the longest answer from which on the reward `length` falls.
+    #[serde(default = "length_from")]
+    pub length_from: f64,
+}
+
+impl Rewards {
+    /// The weight of a named reward.
+    pub fn weight(&self, name: &str) -> f64 {
+        self.weights.get(name).copied().unwrap_or(1.0)
+    }
 }
 
 /// How variants are made (LADDER section 3.1.2).
@@ -207,6 +224,14 @@ fn one() -> usize {
     1
 }
 
+/// DAPO's: its cache is a fifth of the longest answer.
+pub(crate) fn length_from() -> f64 {
+    0.8
+}
+
+/// Largest reward and weight: beyond, 32-bit sums no longer tell the rewards of a group apart.
+const MAX_REWARD: f64 = 1e6;
+
 impl Settings {
     /// Takes the parts of another loss; the KL term stays.
     ///
@@ -295,6 +320,7 @@ impl Settings {
         }
         self.loss.validate()?;
         self.lora.validate()?;
+        self.check_rewards()?;
         self.check_variants()?;
         self.check_curriculum()
     }
@@ -340,6 +366,27 @@ impl Settings {
         let usual = serde_json::to_value(Self::preset(Preset::Small)).unwrap_or_default();
         let path = not_a_number(&text, &usual).unwrap_or_else(|| "settings".into());
         Err(Error::usage(path, "is not a finite number", "give a smaller one"))
+    }
+
+    fn check_rewards(&self) -> Result<()> {
+        let Rewards { correct, wrong, malformed, weights, length_from } = &self.reward;
+        let by_verdict = [("correct", correct), ("wrong", wrong), ("malformed", malformed)];
+        let by_verdict = by_verdict.map(|(name, &value)| (format!("reward.{name}"), f64::from(value)));
+        let weights = weights.iter().map(|(name, &weight)| (format!("reward.weights.{name}"), weight));
+        for (option, value) in by_verdict.into_iter().chain(weights) {
+            if value.is_nan() || value.abs() > MAX_REWARD {
+                let hint = "give a number from -1000000 to 1000000";
+                return Err(Error::usage(option, format!("{value} cannot be a reward or a weight"), hint));
+            }
+        }
+        if !(0.0..1.0).contains(length_from) {
+            return Err(Error::usage(
+                "reward.length_from",
+                format!("{length_from} is not a share below 1"),
+                "use a number from 0 to 0.99",
+            ));
+        }
+        Ok(())
     }
 
     fn check_variants(&self) -> Result<()> {
@@ -448,6 +495,12 @@ mod tests {
         assert!(bad(|s| s.sampling.temperature = 0.0).starts_with("--temperature"));
         assert!(bad(|s| s.token_budget = Some(0)).starts_with("token_budget"));
         assert!(bad(|s| s.variants.mix.easier = 0.9).starts_with("variants.mix"));
+        assert!(bad(|s| s.reward.correct = f32::INFINITY).starts_with("reward.correct"));
+        assert!(bad(|s| s.reward.malformed = -1e7).starts_with("reward.malformed"));
+        assert!(
+            bad(|s| _ = s.reward.weights.insert("style".into(), 1e300)).starts_with("reward.weights.style")
+        );
+        assert!(bad(|s| s.reward.length_from = 1.0).starts_with("reward.length_from"));
         assert!(bad(|s| s.curriculum.memory = 2.0).starts_with("curriculum.memory"));
         assert!(bad(|s| s.curriculum.probe_samples = 99).starts_with("curriculum.probe_samples"));
         assert!(bad(|s| s.reward.correct = f32::INFINITY).starts_with("reward.correct: is not a finite"));

@@ -92,7 +92,7 @@ impl Task for Pairs {
             "?" => (VerdictKind::Unverifiable, None),
             _ => (VerdictKind::Malformed, None),
         };
-        Verdict { verdict, reason: format!("said {completion}"), answer: answer.map(str::to_owned) }
+        Verdict::new(verdict, format!("said {completion}"), answer.map(str::to_owned))
     }
 }
 
@@ -399,14 +399,32 @@ pub(crate) fn run_in(
     card: &RunCard,
     saved: Option<Snapshot>,
 ) -> Result<Outcome> {
+    run_task_in(store, policy, &Pairs, card, saved)
+}
+
+fn run_task_in(
+    store: &mut dyn Store,
+    policy: &mut Mock,
+    task: &dyn Task,
+    card: &RunCard,
+    saved: Option<Snapshot>,
+) -> Result<Outcome> {
     let mut sink = |_: &Event| Ok(());
     let cancel = policy.cancel;
     let mut host = Host { store, sink: &mut sink, clock: &|| 0.0, cancel };
-    pollster::block_on(run(policy, &Pairs, card, saved, &mut host))
+    pollster::block_on(run(policy, task, card, saved, &mut host))
 }
 
 pub(crate) fn run_in_memory(policy: &mut Mock, card: &RunCard) -> (Result<Outcome>, MemoryStore) {
+    run_task_in_memory(policy, &Pairs, card)
+}
+
+pub(crate) fn run_task_in_memory(
+    policy: &mut Mock,
+    task: &dyn Task,
+    card: &RunCard,
+) -> (Result<Outcome>, MemoryStore) {
     let mut store = MemoryStore::default();
-    let outcome = run_in(&mut store, policy, card, None);
+    let outcome = run_task_in(&mut store, policy, task, card, None);
     (outcome, store)
 }

@@ -33,8 +33,8 @@ function revived({ code, message, hint }: PlainError): StepladderError {
 
 /** The error of options that messages cannot hold, such as functions. */
 function notSent(name: string, asks: unknown, cause: unknown): StepladderError {
-  const { task } = (asks ?? {}) as { task?: { name?: string; verify?: unknown } };
-  if (typeof task?.verify === "function") {
+  const { task } = (asks ?? {}) as { task?: { name?: string; verify?: unknown; verifyBatch?: unknown } };
+  if (typeof task?.verify === "function" || typeof task?.verifyBatch === "function") {
     const hint = "make it the default export of a module, and give { module: new URL(\"./task.js\", import.meta.url) }";
     const problem = `${name}: the task \`${task.name}\` is an object of this page, and its functions do not reach the worker`;
     return new StepladderError("usage", problem, hint, { cause });

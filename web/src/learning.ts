@@ -30,13 +30,19 @@ async function resolve(choice: TaskChoice): Promise<{ task: string; taskOptions:
       const hint = "give the address of a JavaScript module that this page may load, such as new URL(\"./task.js\", import.meta.url)";
       throw new StepladderError("usage", `the task's module ${url} cannot be loaded: ${describe(cause)}`, hint, { cause });
     })) as { default?: CustomTask };
-    if (typeof module.default?.verify !== "function" || typeof module.default.prompt !== "function") {
-      throw new StepladderError("usage", `${url} exports no task`, "export default an object with prompt and verify");
+    if (!judges(module.default) || typeof module.default.prompt !== "function") {
+      throw new StepladderError("usage", `${url} exports no task`, "export default an object with prompt, and verify or verifyBatch");
     }
     return { task: module.default.name, taskOptions: {}, object: module.default };
   }
-  if ("verify" in choice) return { task: choice.name, taskOptions: {}, object: choice };
+  if (judges(choice)) return { task: choice.name, taskOptions: {}, object: choice };
   return { task: choice.name, taskOptions: choice.options ?? {} };
+}
+
+/** Whether something has a method that judges. */
+function judges(task: object | undefined): task is CustomTask {
+  const { verify, verifyBatch } = (task ?? {}) as Partial<CustomTask>;
+  return typeof verify === "function" || typeof verifyBatch === "function";
 }
 
 function problemOf(problem: string | Problem): Problem {
@@ -144,12 +150,13 @@ export async function evaluate(context: Context, asks: Plain<EvaluateOptions>, h
   const options = { ...rest, ...task, problems: questions.map(problemOf) };
   const news = (text: string): void => hooks.news(JSON.parse(text));
   const text = await withDevice(context, hooks.signal, (engine) => engine.evaluate(JSON.stringify(options), object, news));
-  const { n, pass_at, ci95, problems } = JSON.parse(text) as {
+  const { n, pass_at, ci95, rewards = {}, problems } = JSON.parse(text) as {
     n: number;
     pass_at: Record<string, number>;
     ci95: [number, number];
+    rewards?: Evaluation["rewards"];
     problems: { problem: string; correct: number; samples: unknown[] }[];
   };
   const counted = problems.map(({ problem, correct, samples }) => ({ problem, correct, samples: samples.length }));
-  return { n, passAt: pass_at, ci95, problems: counted };
+  return { n, passAt: pass_at, ci95, rewards, problems: counted };
 }

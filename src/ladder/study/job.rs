@@ -7,7 +7,6 @@ use super::drift;
 use super::plan::{Arm, Kind, Study};
 use super::results::{ACCEPTED, Outcome, rejection_key};
 use super::run::Lab;
-use crate::Result;
 use crate::ladder::eval::{Evaluation, Questions, evaluate};
 use crate::ladder::events::{Event, VerdictCounts};
 use crate::ladder::policy::Policy;
@@ -18,6 +17,7 @@ use crate::ladder::shots::{self, Cost};
 use crate::ladder::state::{Host, MemoryStore};
 use crate::ladder::ttrl::{TtrlSettings, ttrl};
 use crate::task::{Problem, Task, VerdictKind};
+use crate::{Error, Result};
 
 /// What a job works with.
 pub(super) struct Job<'a> {
@@ -67,7 +67,18 @@ impl Job<'_> {
         let solved = self.study.shots.get(&self.arm.name).map_or(&[][..], Vec::as_slice);
         let shots = shots::choose(self.task, solved, problems, self.arm.shots, self.seed)?;
         let questions = Questions { problems, shots: &shots };
-        evaluate(policy, self.task, questions, &settings, self.seed, 0, host).await
+        let evaluation = evaluate(policy, self.task, questions, &settings, self.seed, 0, host).await?;
+        if evaluation.pass_at.is_empty() {
+            return Err(Error::usage(
+                "task",
+                format!(
+                    "`{}` gave numbers without verdicts, and arms are compared by pass rates",
+                    self.task.name()
+                ),
+                "let its replies hold a verdict too",
+            ));
+        }
+        Ok(evaluation)
     }
 
     fn outcome(&self, evaluation: &Evaluation) -> Outcome {
@@ -268,6 +279,7 @@ fn nothing() -> Evaluation {
         n: 0,
         samples: 1,
         pass_at: BTreeMap::new(),
+        rewards: BTreeMap::new(),
         ci95: [0.0, 1.0],
         majority: 0.0,
         by_level: Vec::new(),
