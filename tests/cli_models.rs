@@ -10,8 +10,14 @@ mod bad_input;
 mod forms;
 #[path = "cli_models/interrupt.rs"]
 mod interrupt;
+#[path = "cli_models/killed.rs"]
+mod killed;
 #[path = "cli_models/ladder.rs"]
 mod ladder;
+#[path = "cli_models/outputs.rs"]
+mod outputs;
+#[path = "cli_models/resume.rs"]
+mod resume;
 #[path = "cli_models/shots.rs"]
 mod shots;
 #[path = "cli_models/tuning.rs"]

@@ -106,6 +106,8 @@ pub(crate) enum Fault {
     None,
     /// Every update is not finite.
     NotFinite,
+    /// What was learnt is not finite after so many updates.
+    NaN(u64),
     /// The device is lost in the call to `sample` with this number.
     Lost(usize),
     /// The user presses Ctrl-C during the call to `sample` with this number.
@@ -325,6 +327,8 @@ impl Policy for Mock {
     async fn state(&mut self) -> Result<State> {
         let mut state = State::default();
         state.put("skill", &self.skill)?;
+        let spoilt = matches!(self.fault, Fault::NaN(updates) if self.skill.updates >= updates);
+        state.tensors.insert("adapter".into(), vec![if spoilt { f32::NAN } else { 1.0 }]);
         Ok(state)
     }
 
