@@ -117,7 +117,9 @@ impl Task for Jsonl {
 
     fn same_answer(&self, _: &Problem, one: &str, other: &str) -> bool {
         match (self.comparison, find(one), find(other)) {
-            (Match::Auto | Match::Numeric, Ok(one), Ok(other)) => judge(&one, &other, self.tolerance) == Same::Yes,
+            (Match::Auto | Match::Numeric, Ok(one), Ok(other)) => {
+                judge(&one, &other, self.tolerance) == Same::Yes
+            }
             _ => same_text(one, other),
         }
     }
@@ -146,7 +148,9 @@ impl Task for Jsonl {
         let (known_text, found_text) = (start(&known.text), start(&found.text));
         let (verdict, reason) = match same {
             Same::Yes => (VerdictKind::Correct, format!("`{found_text}` is the known answer `{known_text}`")),
-            Same::No => (VerdictKind::Wrong, format!("`{found_text}` is not the known answer `{known_text}`")),
+            Same::No => {
+                (VerdictKind::Wrong, format!("`{found_text}` is not the known answer `{known_text}`"))
+            }
             Same::Unknown if known.is_number() && found.is_mere_text() => {
                 (VerdictKind::Malformed, format!("there is no number in `{found_text}`"))
             }

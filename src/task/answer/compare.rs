@@ -1,5 +1,7 @@
 //! Whether two values are the same.
 
+use std::cell::Cell;
+
 use num_rational::BigRational;
 
 use super::Same;
@@ -13,13 +15,34 @@ use super::words;
 /// Most items of lists whose order means nothing.
 const MAX_UNORDERED: usize = 64;
 
-/// Compares values, granting that relative error to numbers.
-#[derive(Debug, Clone, Copy)]
+/// Parts of expressions that one comparison may evaluate at points. Lists of a dozen expressions need some thousands.
+const MAX_WORK: usize = 6_000;
+
+/// Compares values, granting a relative error to numbers.
+#[derive(Debug, Clone)]
 pub(super) struct Comparison {
-    pub(super) tolerance: f64,
+    tolerance: f64,
+    /// Work that is left; with none, nothing can be told.
+    left: Cell<usize>,
 }
 
 impl Comparison {
+    /// A comparison that grants that relative error.
+    pub(super) fn new(tolerance: f64) -> Self {
+        Self { tolerance, left: Cell::new(MAX_WORK) }
+    }
+
+    /// Takes work that two terms cause from what is left; false if that is too little.
+    fn affords(&self, a: &Term, b: &Term) -> bool {
+        let size = match (a, b) {
+            (Term::Literal(_), Term::Literal(_)) => 0,
+            _ => a.size() + b.size(),
+        };
+        let left = self.left.get().checked_sub(size);
+        self.left.set(left.unwrap_or(0));
+        left.is_some()
+    }
+
     /// Yes if any pair of readings is the same, no if all differ.
     pub(super) fn any<'a>(
         &self,
@@ -56,7 +79,7 @@ impl Comparison {
             (Value::Either(a), b) => self.any(a, [b]),
             (a, Value::Either(b)) => self.any([a], b),
             (Value::Named { .. }, _) | (_, Value::Named { .. }) => self.named(known, answer),
-            (Value::Equation(a, b), Value::Equation(c, d)) => equations((a, b), (c, d)),
+            (Value::Equation(a, b), Value::Equation(c, d)) => self.equations((a, b), (c, d)),
             (Value::Equation(..), Value::Quantity { .. }) | (Value::Quantity { .. }, Value::Equation(..)) => {
                 Same::Unknown
             }
@@ -73,7 +96,17 @@ impl Comparison {
                 Value::Quantity { term: other, unit: other_unit, doubtful: other_doubtful },
             ) => {
                 let verdict = self.quantities((term, unit.as_ref()), (other, other_unit.as_ref()));
-                if verdict == Same::No && (*doubtful || *other_doubtful) { Same::Unknown } else { verdict }
+                let rounded = || {
+                    rounding(term, other).is_some_and(|tolerance| {
+                        let coarse = Self { tolerance, left: self.left.clone() };
+                        coarse.quantities((term, unit.as_ref()), (other, other_unit.as_ref())) != Same::No
+                    })
+                };
+                if verdict == Same::No && (*doubtful || *other_doubtful || rounded()) {
+                    Same::Unknown
+                } else {
+                    verdict
+                }
             }
             (Value::Based { .. }, _) | (_, Value::Based { .. }) => self.based(known, answer),
             (Value::Infinity(a), Value::Infinity(b)) => Same::from(a == b),
@@ -104,7 +137,11 @@ impl Comparison {
                 true if *year == 0 || *other_year == 0 => Same::Unknown,
                 // `24` for `2024`.
                 true if *year < 100 || *other_year < 100 => {
-                    if year % 100 == other_year % 100 { Same::Unknown } else { Same::No }
+                    if year % 100 == other_year % 100 {
+                        Same::Unknown
+                    } else {
+                        Same::No
+                    }
                 }
                 true => Same::No,
             },
@@ -116,7 +153,11 @@ impl Comparison {
             },
             (Value::Choice(..), _) | (_, Value::Choice(..)) => choices(known, answer),
             (Value::Text(a), Value::Text(b)) => {
-                if words::same_text(a, b) { Same::Yes } else { words::compare(a, b) }
+                if words::same_text(a, b) {
+                    Same::Yes
+                } else {
+                    words::compare(a, b)
+                }
             }
             (Value::Matrix(a), Value::Matrix(b)) => self.matrices(a, b),
             (Value::Matrix(rows), Value::List { items, .. }) => self.vector(rows, items, false),
@@ -131,24 +172,39 @@ impl Comparison {
             {
                 self.intervals(known, answer)
             }
-            (Value::Union(_), Value::List { .. }) | (Value::List { .. }, Value::Union(_)) => Same::Unknown,
+            (Value::Union(_), Value::List { open, items, .. })
+            | (Value::List { open, items, .. }, Value::Union(_)) => {
+                if matches!(open, '(' | '[') && items.len() == 2 { Same::No } else { Same::Unknown }
+            }
             // One item is the item itself.
             (Value::List { items, .. }, other) if items.len() == 1 => self.values(&items[0], other),
             (other, Value::List { items, .. }) if items.len() == 1 => self.values(other, &items[0]),
             (Value::Text(_), _) | (_, Value::Text(_)) => Same::Unknown,
+            // `42, certainly`.
+            (Value::List { open: ' ', items, .. }, other) | (other, Value::List { open: ' ', items, .. })
+                if items.iter().any(|item| matches!(item, Value::Text(_)))
+                    && items.iter().any(|item| self.values(item, other) == Same::Yes) =>
+            {
+                Same::Unknown
+            }
             // Values of clearly different kinds.
             _ => Same::No,
         }
     }
 
     fn quantities(&self, (a, known): (&Term, Option<&Unit>), (b, answer): (&Term, Option<&Unit>)) -> Same {
+        if !self.affords(a, b) {
+            return Same::Unknown;
+        }
         if a.has_variable() || b.has_variable() {
             return match (known, answer) {
                 (Some(known), Some(answer)) if known.dimensions != answer.dimensions => Same::Unknown,
                 _ if a.has_variable() && b.has_variable() => identical(a, b, self.tolerance),
                 // What looks like a variable may cancel.
                 _ => match identical(a, b, self.tolerance) {
-                    Same::No if matches!(a, Term::Variable(_)) || matches!(b, Term::Variable(_)) => single(a, b),
+                    Same::No if matches!(a, Term::Variable(_)) || matches!(b, Term::Variable(_)) => {
+                        single(a, b)
+                    }
                     verdict => verdict,
                 },
             };
@@ -162,7 +218,9 @@ impl Comparison {
                     return self.percent(&a, &b, known.is_some(), plain);
                 }
                 // Thousands and millions, of dollars or of anything.
-                if unit.is("count") || unit.is_money() && unit.factor >= BigRational::from_integer(1000.into()) {
+                if unit.is("count")
+                    || unit.is_money() && unit.factor >= BigRational::from_integer(1000.into())
+                {
                     let scaled = if known.is_some() {
                         same(&a.times(&unit.factor), &b, self.tolerance)
                     } else {
@@ -237,19 +295,18 @@ impl Comparison {
     fn based(&self, known: &Value, answer: &Value) -> Same {
         let equal = |a: &Term, b: &Term| a.constant().exact == b.constant().exact;
         match (known, answer) {
-            (
-                Value::Based { digits: a, base, value },
-                Value::Based { digits: b, base: other_base, value: other_value },
-            ) => match (base == other_base, equal(value, other_value)) {
-                (true, _) => Same::from(equal(a, b)),
-                (false, true) => Same::Unknown,
-                (false, false) => Same::No,
-            },
+            (Value::Based { base, value, .. }, Value::Based { base: other_base, value: other_value, .. }) => {
+                match (base == other_base, equal(value, other_value)) {
+                    (true, same) => Same::from(same),
+                    (false, true) => Same::Unknown,
+                    (false, false) => Same::No,
+                }
+            }
             (Value::Based { digits, value, .. }, Value::Quantity { term, unit: None, .. })
             | (Value::Quantity { term, unit: None, .. }, Value::Based { digits, value, .. })
                 if !term.has_variable() =>
             {
-                if equal(digits, term) {
+                if !digits.has_variable() && equal(digits, term) {
                     Same::Yes
                 } else if equal(value, term) {
                     Same::Unknown
@@ -285,7 +342,7 @@ impl Comparison {
                 if let (Some(left), Some(right), Some(other_left), Some(other_right)) =
                     (left, term(value), other_left, term(other_value))
                 {
-                    match equations((left, right), (other_left, other_right)) {
+                    match self.equations((left, right), (other_left, other_right)) {
                         Same::Yes => return Same::Yes,
                         verdict if right.has_variable() || other_right.has_variable() => return verdict,
                         _ => {}
@@ -295,12 +352,24 @@ impl Comparison {
             }
             (Value::Named { left: Some(left), value, .. }, Value::Equation(a, b))
             | (Value::Equation(a, b), Value::Named { left: Some(left), value, .. }) => match term(value) {
-                Some(right) => equations((left, right), (a, b)),
+                Some(right) => self.equations((left, right), (a, b)),
                 None => Same::Unknown,
             },
             (Value::Named { value, .. }, other) => self.values(value, other),
             (other, Value::Named { value, .. }) => self.values(other, value),
             _ => Same::Unknown,
+        }
+    }
+
+    /// Whether two equations have the same solutions, by the ratio of what they set to zero.
+    fn equations(&self, a: (&Term, &Term), b: (&Term, &Term)) -> Same {
+        if !self.affords(a.0, a.1) || !self.affords(b.0, b.1) {
+            return Same::Unknown;
+        }
+        match ratio(a, b) {
+            Ratio::Positive | Ratio::Negative => Same::Yes,
+            Ratio::None => Same::No,
+            Ratio::Unknown => Same::Unknown,
         }
     }
 
@@ -356,8 +425,7 @@ impl Comparison {
                 None => rest.push(item),
             }
         }
-        let open =
-            rest.iter().all(|item| b.iter().any(|other| self.values(item, other) == Same::Unknown));
+        let open = rest.iter().all(|item| b.iter().any(|other| self.values(item, other) == Same::Unknown));
         match (rest.is_empty(), open) {
             (true, _) => Same::Yes,
             (false, true) => Same::Unknown,
@@ -373,6 +441,14 @@ impl Comparison {
         else {
             return Same::Unknown;
         };
+        // `x = 3, y = 4`: by name.
+        if let (Some(a), Some(b)) = (by_name(a), by_name(b)) {
+            return self.all(a.iter().map(|(name, value)| {
+                b.iter()
+                    .find(|(other, _)| other == name)
+                    .map_or(Same::Unknown, |(_, other)| self.values(value, other))
+            }));
+        }
         let set = |open: &char| matches!(open, '⦃' | '{');
         let bare = |open: &char| *open == ' ';
         if (set(a_open) || *a_joined) && (set(b_open) || bare(b_open) || *b_joined)
@@ -392,7 +468,8 @@ impl Comparison {
                 Same::Yes
             };
         }
-        let numbers = |items: &[Value]| !items.iter().any(|item| matches!(item, Value::Text(_) | Value::Choice(..)));
+        let numbers =
+            |items: &[Value]| !items.iter().any(|item| matches!(item, Value::Text(_) | Value::Choice(..)));
         match (bare(a_open) && bare(b_open), self.in_any_order(a, b, false)) {
             // Solutions one after the other; words may be asked for in their order.
             (true, Same::Yes) if numbers(a) && numbers(b) => Same::Yes,
@@ -411,7 +488,8 @@ impl Comparison {
             }
             (Value::Union(_), _) | (_, Value::Union(_)) => Same::No,
             _ => {
-                let (Some((a_low, a_high, a_name)), Some((b_low, b_high, b_name))) = (ends(known), ends(answer))
+                let (Some((a_low, a_high, a_name)), Some((b_low, b_high, b_name))) =
+                    (ends(known), ends(answer))
                 else {
                     return Same::Unknown;
                 };
@@ -428,15 +506,35 @@ impl Comparison {
     }
 }
 
+/// The relative error that rounded decimals inside of an expression may leave, as in `0.333x` for a third of `x`. A decimal alone is
+/// judged by its digits.
+fn rounding(a: &Term, b: &Term) -> Option<f64> {
+    let digits = |term: &Term| if matches!(term, Term::Literal(_)) { None } else { term.fewest_digits() };
+    let (fewest, both) = match (digits(a), digits(b)) {
+        (Some(a), Some(b)) => (a.min(b), true),
+        (Some(fewest), None) | (None, Some(fewest)) => (fewest, false),
+        (None, None) => return None,
+    };
+    let enough = if both { 6 } else { 3 };
+    (fewest >= enough).then(|| 0.1f64.powi(i32::try_from(fewest).unwrap_or(i32::MAX) - 1))
+}
+
+/// The values of items that all have a name, with their names.
+fn by_name(items: &[Value]) -> Option<Vec<(&str, &Value)>> {
+    let named = |item| match item {
+        &Value::Named { ref name, ref value, .. } => Some((name.as_str(), &**value)),
+        _ => None,
+    };
+    items.iter().map(named).collect()
+}
+
 fn angle(open: char) -> bool {
     open == '⟨'
 }
 
 /// A variable alone may be the letter of a choice; a known number may be what it stands for.
 fn single(a: &Term, b: &Term) -> Same {
-    let letter = |term: &Term| {
-        matches!(term, Term::Variable(name) if name.len() == 1 && name.to_ascii_lowercase().as_str() <= "e")
-    };
+    let letter = |term: &Term| matches!(term, Term::Variable(name) if name.len() == 1 && name.to_ascii_lowercase().as_str() <= "e");
     let stands = (letter(a) && !b.has_variable()) || (letter(b) && !a.has_variable());
     if stands { Same::Unknown } else { Same::No }
 }
@@ -455,14 +553,6 @@ fn term(value: &Value) -> Option<&Term> {
         Value::Quantity { term, unit: None, .. } => Some(term),
         Value::Either(readings) => readings.iter().find_map(term),
         _ => None,
-    }
-}
-
-fn equations(a: (&Term, &Term), b: (&Term, &Term)) -> Same {
-    match ratio(a, b) {
-        Ratio::Positive | Ratio::Negative => Same::Yes,
-        Ratio::None => Same::No,
-        Ratio::Unknown => Same::Unknown,
     }
 }
 
@@ -500,7 +590,9 @@ fn times(known: &Value, answer: &Value) -> Same {
         }
         // Which half of the day was left away by one of them.
         if half != other_half && a % 12 == b % 12 {
-            return if a.max(b) - a.min(b) == 12 || *a.max(b) == 12 { Same::Yes } else { Same::No };
+            // An hour past noon says it as well.
+            let spoken = if *half { b } else { a };
+            return Same::from((1..=12).contains(spoken));
         }
     }
     // As ratios, 10:15 and 20:30 are the same.

@@ -10,19 +10,85 @@ const MAX_TAIL: usize = 400;
 /// Longest sentence whose only number is its answer, in words.
 const MAX_SENTENCE: usize = 30;
 /// What announces an answer. The last one in the text counts.
-const MARKERS: &[&str] = &["answer is", "answer:", "answer =", "answers are", "answer to this is", "answer**:", "answer:**"];
+const MARKERS: &[&str] = &[
+    "answer is",
+    "answer:",
+    "answer =",
+    "answers are",
+    "answer to this is",
+    "answer**:",
+    "answer:**",
+    "option is",
+    "choice is",
+];
 /// Words at the start of a last sentence that say nothing.
 const CONNECTIVES: &[&str] = &[
-    "so", "thus", "therefore", "hence", "then", "finally", "and", "we", "get", "have", "it", "is", "it's", "that's", "this",
-    "that", "gives", "which", "there", "are", "equals", "in", "total", "altogether", "i", "think", "believe",
+    "so",
+    "thus",
+    "therefore",
+    "hence",
+    "then",
+    "finally",
+    "and",
+    "we",
+    "get",
+    "have",
+    "it",
+    "is",
+    "it's",
+    "that's",
+    "this",
+    "that",
+    "gives",
+    "which",
+    "there",
+    "are",
+    "equals",
+    "in",
+    "total",
+    "altogether",
+    "i",
+    "think",
+    "believe",
 ];
+/// Words before the letter of a choice.
+const CHOOSING: &[&str] = &["choose", "pick", "select", "with", "option", "choice", "answer"];
 /// Words behind an answer that begin a reason for it.
-const REASONS: &[&str] = &[" because ", " since ", " as we ", ", so ", ", which ", ", where ", " where ", ", as "];
+const REASONS: &[&str] =
+    &[" because ", " since ", " as we ", ", so ", ", which ", ", where ", " where ", ", as "];
 /// Words with which a sentence does not state its only number as the answer.
 const DENIALS: &[&str] = &[
-    "not", "no", "never", "isn't", "aren't", "wasn't", "cannot", "can't", "don't", "doesn't", "or", "than", "least", "most",
-    "if", "between", "except", "wrong", "incorrect", "false", "maybe", "unless", "neither", "nor", "but", "over", "under",
-    "unlikely", "impossible", "guess", "step", "option",
+    "not",
+    "no",
+    "never",
+    "isn't",
+    "aren't",
+    "wasn't",
+    "cannot",
+    "can't",
+    "don't",
+    "doesn't",
+    "or",
+    "than",
+    "least",
+    "most",
+    "if",
+    "between",
+    "except",
+    "wrong",
+    "incorrect",
+    "false",
+    "maybe",
+    "unless",
+    "neither",
+    "nor",
+    "but",
+    "over",
+    "under",
+    "unlikely",
+    "impossible",
+    "guess",
+    "step",
 ];
 
 /// The answer in a text.
@@ -42,7 +108,7 @@ impl Found {
 
     /// Whether it has no value and no digit, so that there is nothing to compare with a number.
     pub(in crate::task) fn is_mere_text(&self) -> bool {
-        !self.answers.iter().any(|answer| answer.has_value() || answer.has_digit())
+        !self.answers.iter().any(Answer::has_some_value)
     }
 }
 
@@ -50,7 +116,9 @@ impl Found {
 /// is`, else the last line. Errors say why there is none.
 pub(in crate::task) fn find(text: &str) -> Result<Found, &'static str> {
     // What comes after the thinking counts, if there is anything.
-    let text = text.rsplit_once("</think>").map_or(text, |(_, after)| if after.trim().is_empty() { text } else { after });
+    let text = text
+        .rsplit_once("</think>")
+        .map_or(text, |(_, after)| if after.trim().is_empty() { text } else { after });
     let inside = match last_tag(text, "answer") {
         Some(inside) => inside,
         None if text.contains("<answer>") => return Err("the <answer> is not closed"),
@@ -73,7 +141,8 @@ pub(in crate::task) fn find(text: &str) -> Result<Found, &'static str> {
         // A code fence or a displayed formula is one answer.
         let unwrapped = crate::task::text::unwrap_math(whole);
         if unwrapped.lines().count() > 1 && !unwrapped.contains("\\begin{") {
-            let last = whole.lines().rev().map(str::trim).find(|line| !matches!(*line, "" | "$$" | "\\]" | "```"));
+            let last =
+                whole.lines().rev().map(str::trim).find(|line| !matches!(*line, "" | "$$" | "\\]" | "```"));
             let last = last.unwrap_or("");
             return found(last, &sentence(last));
         }
@@ -187,7 +256,9 @@ fn without_reason(text: &str) -> &str {
 /// What a sentence may say at its end: narrower texts, most likely first; none if it is no plain sentence.
 fn sentence(text: &str) -> Vec<String> {
     let text = text.trim().trim_end_matches(['.', '!']).trim();
+    let whole = text;
     let last = text.rmatch_indices(". ").map(|(at, _)| &text[at + 2..]).next().unwrap_or(text);
+    let last = last.rsplit_once(", so ").map_or(last, |(_, conclusion)| conclusion);
     let mut words = last.split_whitespace();
     let mut rest = last;
     while let Some(word) = words.next() {
@@ -200,20 +271,28 @@ fn sentence(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut add = |text: &str| {
         let text = text.trim().trim_start_matches([':', '=']).trim();
-        if !text.is_empty() && text != last && !out.iter().any(|other| other == text) {
+        if !text.is_empty() && text != whole && !out.iter().any(|other| other == text) {
             out.push(text.to_owned());
         }
     };
     if denied(last) {
         return out;
     }
-    if rest.len() < last.len() {
+    if rest.len() < whole.len() {
         add(rest);
     }
     let lower = rest.to_ascii_lowercase();
     let verb = [" is ", " are ", " equals ", " was ", " were ", ": "].iter();
     if let Some(place) = verb.filter_map(|verb| lower.rfind(verb).map(|at| at + verb.len())).max() {
         add(without_reason(&rest[place..]));
+    }
+    // `I choose D`.
+    let mut ending = last.rsplit(' ');
+    if let (Some(letter), Some(verb)) = (ending.next(), ending.next())
+        && letter.trim_matches(['(', ')']).len() == 1
+        && CHOOSING.contains(&verb.to_lowercase().as_str())
+    {
+        add(letter);
     }
     if let Some((_, side)) = rest.rsplit_once('=') {
         add(side);

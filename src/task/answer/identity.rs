@@ -95,6 +95,16 @@ fn renamed(known: &Term, answer: &Term) -> Same {
     let (mut a, mut b) = (Vec::new(), Vec::new());
     known.variables(&mut a);
     answer.variables(&mut b);
+    // A constant of integration that was left away.
+    let constant = |names: &[&str]| names.contains(&"C");
+    if constant(&a) != constant(&b) {
+        let seed = seed(&[known, answer]);
+        let equal = (0..POINTS).all(|point| {
+            let at = |name: &str| if name == "C" { BigRational::zero() } else { value(&seed, point, name) };
+            same(&undigited(&known.value(&at)), &undigited(&answer.value(&at)), 0.0) != Same::No
+        });
+        return if equal { Same::Unknown } else { Same::No };
+    }
     let ([first], [second]) = (a.as_slice(), b.as_slice()) else { return Same::No };
     if first == second || matches!((known, answer), (Term::Variable(_), Term::Variable(_))) {
         return Same::No;
@@ -103,7 +113,8 @@ fn renamed(known: &Term, answer: &Term) -> Same {
     let equal = (0..POINTS).all(|point| {
         let at = |_: &str| value(&seed, point, "x");
         let (a, b) = (known.value(&at), answer.value(&at));
-        a.is_defined() == b.is_defined() && (!a.is_defined() || same(&undigited(&a), &undigited(&b), 0.0) == Same::Yes)
+        a.is_defined() == b.is_defined()
+            && (!a.is_defined() || same(&undigited(&a), &undigited(&b), 0.0) == Same::Yes)
     });
     if equal { Same::Unknown } else { Same::No }
 }
@@ -122,7 +133,8 @@ pub(super) enum Ratio {
 
 /// Whether the differences of two pairs of sides have a constant ratio: then the equations have the same solutions.
 pub(super) fn ratio(a: (&Term, &Term), b: (&Term, &Term)) -> Ratio {
-    let difference = |(left, right): (&Term, &Term)| Term::Sum(vec![(false, left.clone()), (true, right.clone())]);
+    let difference =
+        |(left, right): (&Term, &Term)| Term::Sum(vec![(false, left.clone()), (true, right.clone())]);
     let (a, b) = (difference(a), difference(b));
     let mut found: Option<Number> = None;
     let (mut agree, mut exact) = (0, true);
@@ -139,7 +151,12 @@ pub(super) fn ratio(a: (&Term, &Term), b: (&Term, &Term)) -> Ratio {
             _ => {
                 exact = false;
                 let real = a.real * b.real.recip();
-                Number { exact: None, real, imaginary: crate::task::expr::Jet::constant(0.0, 0.0), written: None }
+                Number {
+                    exact: None,
+                    real,
+                    imaginary: crate::task::expr::Jet::constant(0.0, 0.0),
+                    written: None,
+                }
             }
         };
         let imaginary = a.imaginary.value != 0.0 || b.imaginary.value != 0.0;

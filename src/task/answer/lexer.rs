@@ -76,8 +76,6 @@ pub(super) fn tokenize(text: &str, commas: Commas) -> Option<Vec<Token>> {
         } else if c.is_alphabetic() && !matches!(c, 'ℝ' | 'ℤ' | 'ℕ' | 'ℚ' | 'ℂ') {
             let length = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
             (Kind::Word(rest[..length].to_owned()), length)
-        } else if c == '.' && rest.starts_with("...") {
-            (Kind::Symbol('…'), 3)
         } else if matches!(c, '<' | '>' | '!') && rest[1..].starts_with('=') {
             let symbol = match c {
                 '<' => '≤',
@@ -101,8 +99,11 @@ pub(super) fn tokenize(text: &str, commas: Commas) -> Option<Vec<Token>> {
     }
     // `(100,200)` is a pair.
     let alone = tokens.windows(3).any(|three| {
-        let number = matches!(three[1].kind, Kind::Number(_)) && text[three[1].start..three[1].end].contains(',');
-        number && matches!(three[0].kind, Kind::Symbol('(' | '[' | '⦃')) && matches!(three[2].kind, Kind::Symbol(')' | ']' | '⦄'))
+        let number =
+            matches!(three[1].kind, Kind::Number(_)) && text[three[1].start..three[1].end].contains(',');
+        number
+            && matches!(three[0].kind, Kind::Symbol('(' | '[' | '⦃'))
+            && matches!(three[2].kind, Kind::Symbol(')' | ']' | '⦄'))
     });
     (!alone).then_some(tokens)
 }
@@ -147,6 +148,15 @@ fn number(text: &str, commas: Commas) -> Option<(Kind, usize)> {
             return Some((Kind::Number(Literal::repeating(&mantissa, period)?), end));
         }
         length += 1 + fraction;
+        // `0.333…` goes on as it began, `3.14159…` somehow.
+        if fraction > 0 && text[length..].starts_with('…') {
+            let last = &mantissa[mantissa.len() - 1..];
+            let literal = match fraction >= 3 && mantissa.ends_with(&last.repeat(3)) {
+                true => Literal::repeating(&mantissa, last)?,
+                false => Literal::new(&mantissa, "")?,
+            };
+            return Some((Kind::Number(literal), length + '…'.len_utf8()));
+        }
     }
     let rest = &text[length..];
     let mut exponent = "";
@@ -185,7 +195,8 @@ fn whole(text: &str, commas: Commas) -> (String, usize) {
         // Groups of three; in India of two before the last.
         while let Some(rest) = text[end..].strip_prefix(mark) {
             let count = digits(rest);
-            if !(count == 3 || (mark == "," && count == 2 && digits(rest[2..].strip_prefix(mark).unwrap_or("")) >= 2))
+            if !(count == 3
+                || (mark == "," && count == 2 && digits(rest[2..].strip_prefix(mark).unwrap_or("")) >= 2))
             {
                 break;
             }
@@ -193,7 +204,9 @@ fn whole(text: &str, commas: Commas) -> (String, usize) {
             end += mark.len() + count;
         }
         let closed = !text[end..].starts_with(|c: char| c.is_ascii_digit())
-            && text[end..].strip_prefix(mark).is_none_or(|rest| mark == " " || !rest.starts_with(|c: char| c.is_ascii_digit()));
+            && text[end..]
+                .strip_prefix(mark)
+                .is_none_or(|rest| mark == " " || !rest.starts_with(|c: char| c.is_ascii_digit()));
         if !groups.is_empty() && closed {
             found.push_str(&groups);
             length = end;

@@ -21,9 +21,9 @@ mod words;
 
 pub(super) use completion::{Found, find};
 
+use super::text::unwrap_math;
 use compare::Comparison;
 use lexer::{Commas, tokenize};
-use super::text::unwrap_math;
 use value::{Reader, Value};
 
 /// Longest answer that is read for its value, in bytes; the text of a longer one can only be the same or not.
@@ -58,9 +58,14 @@ pub(super) struct Answer {
 impl Answer {
     /// Reads an answer: what [`find`] found, not a whole completion.
     pub(super) fn read(text: &str) -> Self {
-        let text = normal::normalise(unwrap_math(text));
-        let text = text.trim_matches(|c: char| matches!(c, '"' | '`')).trim();
-        let mut answer = Self { text: text.to_owned(), readings: Vec::new(), unusual: Vec::new(), content: None };
+        // Three dots go on; one ends a sentence.
+        let text = normal::normalise(unwrap_math(&text.replace("...", "…")));
+        let mut text = text.trim_matches(|c: char| matches!(c, '"' | '`')).trim();
+        for mark in ["*", "__", "_"] {
+            text = text.strip_prefix(mark).and_then(|text| text.strip_suffix(mark)).unwrap_or(text).trim();
+        }
+        let mut answer =
+            Self { text: text.to_owned(), readings: Vec::new(), unusual: Vec::new(), content: None };
         if text.len() > MAX_LENGTH {
             return answer;
         }
@@ -82,6 +87,11 @@ impl Answer {
         answer
     }
 
+    /// Whether it has a value, be it an unusual one, or a digit.
+    fn has_some_value(&self) -> bool {
+        self.has_value() || !self.unusual.is_empty() || self.text.contains(|c: char| c.is_ascii_digit())
+    }
+
     /// Whether it has a value, and is not only words.
     fn has_value(&self) -> bool {
         !self.readings.is_empty()
@@ -98,11 +108,6 @@ impl Answer {
             }
         }
         self.readings.iter().any(number)
-    }
-
-    /// Whether a digit is in it.
-    fn has_digit(&self) -> bool {
-        self.text.contains(|c: char| c.is_ascii_digit())
     }
 }
 
@@ -129,6 +134,13 @@ fn readings(text: &str) -> Vec<Value> {
 
 /// The unusual values that a normalised text can be.
 fn unusual(text: &str) -> Vec<Value> {
+    if matches!(text.to_lowercase().as_str(), "none" | "nothing" | "nil") {
+        return vec![Value::plain(term::Term::whole(0))];
+    }
+    // An engineer's imaginary unit.
+    if text.contains('j') && text.contains(|c: char| c.is_ascii_digit()) && !text.contains("mj") {
+        return readings(&text.replace('j', "i"));
+    }
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     match (text.split_once(','), text.strip_suffix('!')) {
         (Some((whole, fraction)), _) if digits(whole.trim_start_matches('-')) && digits(fraction) => {
@@ -148,7 +160,7 @@ pub(super) fn compare(known: &Answer, answer: &Answer, tolerance: f64) -> Same {
     if words::same_text(&known.text, &answer.text) {
         return Same::Yes;
     }
-    let comparison = Comparison { tolerance };
+    let comparison = Comparison::new(tolerance);
     if let ([a @ Value::Choice(..), ..], [b @ Value::Choice(..), ..]) =
         (known.readings.as_slice(), answer.readings.as_slice())
     {
@@ -178,8 +190,17 @@ pub(super) fn compare(known: &Answer, answer: &Answer, tolerance: f64) -> Same {
     }
     match (verdict, known.has_value(), answer.has_value()) {
         (Same::Unknown, false, false) => words::compare(&known.text, &answer.text),
+        // `H2O` has no value, `H_2O` could be a product.
+        (Same::Unknown, ..) if !known.has_value() || !answer.has_value() => {
+            match words::compare(&known.text, &answer.text) {
+                Same::Yes => Same::Yes,
+                _ => Same::Unknown,
+            }
+        }
         // Letters can be read as variables, and are words as well.
-        (Same::Unknown, ..) if words::yes_or_no(&known.text).is_some() => words::compare(&known.text, &answer.text),
+        (Same::Unknown, ..) if words::yes_or_no(&known.text).is_some() => {
+            words::compare(&known.text, &answer.text)
+        }
         (verdict, ..) => verdict,
     }
 }

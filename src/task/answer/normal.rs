@@ -4,16 +4,75 @@
 
 /// Commands that only change how something looks.
 const LOOKS: &[&str] = &[
-    "left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr", "bigg", "Bigg", "biggl", "biggr", "Biggl",
-    "Biggr", "middle", "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "rm", "bf", "it",
-    "mathstrut", "strut", "large", "Large", "normalsize", "small", "centering", "noindent", "allowbreak",
+    "left",
+    "right",
+    "big",
+    "Big",
+    "bigl",
+    "bigr",
+    "Bigl",
+    "Bigr",
+    "bigg",
+    "Bigg",
+    "biggl",
+    "biggr",
+    "Biggl",
+    "Biggr",
+    "middle",
+    "displaystyle",
+    "textstyle",
+    "scriptstyle",
+    "limits",
+    "nolimits",
+    "rm",
+    "bf",
+    "it",
+    "mathstrut",
+    "strut",
+    "large",
+    "Large",
+    "normalsize",
+    "small",
+    "centering",
+    "noindent",
+    "allowbreak",
 ];
 /// Commands whose argument stands for itself, as a word or a symbol.
 const FONTS: &[&str] = &[
-    "text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "mathrm", "mathbf", "mathit",
-    "mathsf", "mathtt", "mathcal", "mathnormal", "mbox", "hbox", "operatorname", "emph", "underline",
-    "boldsymbol", "bm", "boxed", "fbox", "vec", "hat", "tilde", "widehat", "overrightarrow", "mathop", "mathord",
-    "ensuremath", "bold", "unit", "si",
+    "text",
+    "textbf",
+    "textit",
+    "textrm",
+    "textsf",
+    "texttt",
+    "textnormal",
+    "mathrm",
+    "mathbf",
+    "mathit",
+    "mathsf",
+    "mathtt",
+    "mathcal",
+    "mathnormal",
+    "mbox",
+    "hbox",
+    "operatorname",
+    "emph",
+    "underline",
+    "boldsymbol",
+    "bm",
+    "boxed",
+    "fbox",
+    "vec",
+    "hat",
+    "tilde",
+    "widehat",
+    "overrightarrow",
+    "mathop",
+    "mathord",
+    "ensuremath",
+    "bold",
+    "unit",
+    "si",
 ];
 /// Commands that are one character.
 const CHARACTERS: &[(&str, &str)] = &[
@@ -95,7 +154,6 @@ const CHARACTERS: &[(&str, &str)] = &[
     ("wedge", " and "),
     ("lor", " or "),
     ("vee", " or "),
-    ("pmod", " mod "),
     ("bmod", " mod "),
     ("varepsilon", " epsilon "),
     ("varphi", " phi "),
@@ -108,8 +166,17 @@ const CHARACTERS: &[(&str, &str)] = &[
     ("nbsp", " "),
 ];
 /// Environments that hold a matrix.
-const MATRICES: &[&str] =
-    &["pmatrix", "bmatrix", "vmatrix", "Bmatrix", "matrix", "smallmatrix", "array", "psmallmatrix", "bsmallmatrix"];
+const MATRICES: &[&str] = &[
+    "pmatrix",
+    "bmatrix",
+    "vmatrix",
+    "Bmatrix",
+    "matrix",
+    "smallmatrix",
+    "array",
+    "psmallmatrix",
+    "bsmallmatrix",
+];
 
 /// What a brace that is open will be replaced by when it closes.
 enum Brace {
@@ -144,7 +211,10 @@ fn brace_arguments(text: &str) -> String {
     let (mut pending, mut outer) = (0usize, Vec::new());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let word = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let word = match pending {
+            0 => 0,
+            _ => rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len()),
+        };
         let mut length = c.len_utf8();
         let command = ["\\frac", "\\binom", "\\sqrt"].into_iter().find(|name| rest.starts_with(name));
         if let Some(name) = command {
@@ -278,7 +348,10 @@ impl Rewriter<'_> {
                 self.rest = &self.rest[1..];
             }
         } else if FONTS.contains(&name) {
-            let word = !matches!(name, "boxed" | "fbox" | "vec" | "hat" | "tilde" | "ensuremath" | "mathop" | "mathord");
+            let word = !matches!(
+                name,
+                "boxed" | "fbox" | "vec" | "hat" | "tilde" | "ensuremath" | "mathop" | "mathord"
+            );
             if word {
                 self.out.push(' ');
             }
@@ -288,6 +361,10 @@ impl Rewriter<'_> {
         } else {
             match name {
                 "mathbb" | "Bbb" => self.set_of_numbers(),
+                "pmod" => {
+                    self.out.push_str(" mod ");
+                    self.open(Brace::Parted);
+                }
                 "begin" | "end" => self.environment(name == "begin"),
                 // The name of a function or a Greek letter.
                 _ => {
@@ -377,7 +454,8 @@ fn script(c: char) -> Option<(char, char)> {
     const RAISED: &str = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿˣ";
     const LOWERED: &str = "₀₁₂₃₄₅₆₇₈₉₊₋ₙₓ";
     const PLAIN: &str = "0123456789+-nx";
-    let find = |set: &str| set.chars().position(|other| other == c).and_then(|place| PLAIN.chars().nth(place));
+    let find =
+        |set: &str| set.chars().position(|other| other == c).and_then(|place| PLAIN.chars().nth(place));
     find(RAISED).map(|plain| ('^', plain)).or_else(|| find(LOWERED).map(|plain| ('_', plain)))
 }
 

@@ -8,7 +8,7 @@ use super::Same;
 use crate::task::expr::Jet;
 
 /// Most bits of an exact numerator or denominator that arithmetic may make; a literal may be longer.
-const MAX_BITS: u64 = 20_000;
+const MAX_BITS: u64 = 8_192;
 /// Largest exponent of ten in a literal.
 const MAX_EXPONENT: i32 = 2_000;
 /// Significant digits from which a decimal is taken for a rounded value, as `3.14159` is and `0.5` is not.
@@ -183,7 +183,8 @@ pub(super) fn same(known: &Number, answer: &Number, tolerance: f64) -> Same {
     }
     let scale = norm(known).max(norm(answer));
     let error = SAFETY * (noise(known) + noise(answer));
-    let distance = (known.real.value - answer.real.value).hypot(known.imaginary.value - answer.imaginary.value);
+    let distance =
+        (known.real.value - answer.real.value).hypot(known.imaginary.value - answer.imaginary.value);
     if !distance.is_finite() || error > APART * scale {
         return Same::Unknown;
     }

@@ -8,18 +8,19 @@ use crate::task::expr::Function;
 const MAX_DEPTH: usize = 40;
 /// Names of letters that are variables.
 const LETTERS: &[&str] = &[
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
-    "xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Sigma",
-    "Phi", "Psi", "Omega", "ell",
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu",
+    "nu", "xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda",
+    "Sigma", "Phi", "Psi", "Omega", "ell",
 ];
 /// Longest run of letters that is a product of variables, as `abc` is.
 const MAX_RUN: usize = 4;
 
 /// Short words that are no products of variables.
 const ENGLISH: &[&str] = &[
-    "is", "it", "in", "of", "to", "or", "no", "an", "at", "as", "on", "we", "so", "he", "do", "if", "by", "my", "us", "up",
-    "go", "be", "me", "am", "the", "and", "not", "all", "any", "one", "two", "yes", "you", "are", "was", "has", "can", "for",
-    "but", "none", "true", "odd", "even", "both", "four", "five", "nine", "six", "ten", "half",
+    "is", "it", "in", "of", "to", "or", "no", "an", "at", "as", "on", "we", "so", "he", "do", "if", "by",
+    "my", "us", "up", "go", "be", "me", "am", "the", "and", "not", "all", "any", "one", "two", "yes", "you",
+    "are", "was", "has", "can", "for", "but", "mod", "none", "true", "odd", "even", "both", "four", "five",
+    "nine", "six", "ten", "half",
 ];
 
 /// An expression, and whether its notation can be read in another way.
@@ -39,7 +40,9 @@ pub(super) fn parse(tokens: &[Token], decimal: bool) -> Option<Parsed> {
 
 /// Whether a word has a meaning of its own in an expression.
 pub(super) fn is_name(word: &str) -> bool {
-    matches!(word, "pi" | "log" | "lg" | "choose") || LETTERS.contains(&word) || Function::named(word).is_some()
+    matches!(word, "pi" | "log" | "lg" | "choose")
+        || LETTERS.contains(&word)
+        || Function::named(word).is_some()
 }
 
 struct Parser<'a> {
@@ -238,7 +241,8 @@ impl Parser<'_> {
             _ => None,
         };
         let whole = |term: &Term| matches!(term, Term::Literal(literal) if literal.written.is_none());
-        let fits = matches!(&fraction, Some(Term::Product(parts)) if parts.iter().all(|(_, part)| whole(part)));
+        let fits =
+            matches!(&fraction, Some(Term::Product(parts)) if parts.iter().all(|(_, part)| whole(part)));
         if fits {
             return fraction;
         }
@@ -310,7 +314,9 @@ impl Parser<'_> {
     /// Whether a run of letters, just read, is a word and no product: by its letters, or with another word beside it.
     fn is_english(&self, word: &str) -> bool {
         let beside = |token: Option<&Token>| {
-            token.and_then(Token::word).is_some_and(|other| !is_name(other) && (other.len() > 1 || other == "I"))
+            token
+                .and_then(Token::word)
+                .is_some_and(|other| !is_name(other) && (other.len() > 1 || other == "I"))
         };
         let mixed = word.starts_with(|c: char| c.is_ascii_uppercase())
             && word[1..].contains(|c: char| c.is_ascii_lowercase());
@@ -388,7 +394,9 @@ impl Parser<'_> {
             let negative = p.signs();
             let mut factors = Vec::new();
             while match p.peek() {
-                Some(Kind::Word(word)) => Function::named(word).is_none() && word != "log" || factors.is_empty(),
+                Some(Kind::Word(word)) => {
+                    Function::named(word).is_none() && word != "log" || factors.is_empty()
+                }
                 Some(Kind::Number(_)) => factors.is_empty(),
                 Some(Kind::Command(_)) => true,
                 Some(Kind::Symbol('|')) => factors.is_empty() && p.bars == 0,
@@ -396,6 +404,8 @@ impl Parser<'_> {
             } {
                 factors.push((false, p.power()?));
             }
+            // `ln 3/2`: who knows how far the argument goes.
+            p.doubtful |= matches!(p.symbol(), Some('/' | '(' | '{'));
             let argument = match factors.len() {
                 0 => return None,
                 1 => factors.swap_remove(0).1,

@@ -1,5 +1,7 @@
 //! Answers with a form of their own: letters of a choice, times, dates.
 
+use super::number::Literal;
+use super::term::Term;
 use super::value::Value;
 
 const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -16,7 +18,20 @@ pub(super) fn read(text: &str) -> (Vec<Value>, bool) {
     if let Some(time) = time(text) {
         return (vec![time], true);
     }
+    if let Some(based) = hexadecimal(text) {
+        return (vec![based], true);
+    }
     (choice(text).into_iter().collect(), false)
+}
+
+/// Digits of a base above ten, with letters: `FF_{16}`.
+fn hexadecimal(text: &str) -> Option<Value> {
+    let (digits, base) = text.split_once('_')?;
+    let base: u32 = base.trim_matches(['{', '}']).parse().ok().filter(|base| (11..=36).contains(base))?;
+    let value = num_bigint::BigInt::parse_bytes(digits.as_bytes(), base).filter(|_| digits.len() <= 64)?;
+    let value =
+        Term::Literal(Literal { value: num_rational::BigRational::from_integer(value), written: None });
+    Some(Value::Based { digits: Term::Variable(digits.to_lowercase()), base, value })
 }
 
 /// The letter of a choice, from A to J, with what may stand behind it: `(A)`, `A.`, `option A`, `A. 42`.
@@ -27,7 +42,8 @@ fn choice(text: &str) -> Option<Value> {
     }
     let open = rest.starts_with(['(', '[']);
     let mut chars = rest.trim_start_matches(['(', '[']).trim_start().chars();
-    let letter = chars.next().filter(|c| c.is_ascii_alphabetic() && ('A'..='J').contains(&c.to_ascii_uppercase()))?;
+    let letter =
+        chars.next().filter(|c| c.is_ascii_alphabetic() && ('A'..='J').contains(&c.to_ascii_uppercase()))?;
     let rest = chars.as_str().trim_start();
     let closed = rest.starts_with([')', ']']);
     if open != closed && open {
@@ -58,7 +74,8 @@ fn time(text: &str) -> Option<Value> {
     let mut parts = Vec::new();
     for (place, part) in clock.split(':').enumerate() {
         let digits = part.len() == 2 || (place == 0 && part.len() == 1);
-        let value = part.parse::<u32>().ok().filter(|value| digits && *value < if place == 0 { 25 } else { 60 })?;
+        let value =
+            part.parse::<u32>().ok().filter(|value| digits && *value < if place == 0 { 25 } else { 60 })?;
         parts.push(value);
     }
     let enough = parts.len() > 1 || half.is_some() || spoken;
@@ -81,7 +98,8 @@ fn dates(text: &str) -> Vec<Value> {
     };
     for mark in ['-', '/', '.'] {
         let parts: Vec<_> = text.split(mark).map(str::trim).collect();
-        let whole = |part: &&str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
+        let whole =
+            |part: &&str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
         if parts.len() != 3 || !parts.iter().all(whole) {
             continue;
         }
@@ -116,6 +134,17 @@ fn dates(text: &str) -> Vec<Value> {
 }
 
 const MONTH_NAMES: &[&str] = &[
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "sept", "october",
-    "november", "december",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "sept",
+    "october",
+    "november",
+    "december",
 ];

@@ -50,7 +50,8 @@ pub(super) fn read(reader: &mut Reader<'_>, tokens: &[Token]) -> Option<Option<V
         let parts = split(tokens, &unions);
         return Some(parts.iter().map(|part| reader.value(part)).collect::<Option<_>>().map(Value::Union));
     }
-    let relations = top_level(tokens, |token| matches!(token.kind, Kind::Symbol(c) if RELATIONS.contains(&c)));
+    let relations =
+        top_level(tokens, |token| matches!(token.kind, Kind::Symbol(c) if RELATIONS.contains(&c)));
     if !relations.is_empty() {
         return Some(relation(reader, tokens, &relations));
     }
@@ -131,7 +132,8 @@ fn bare_list(reader: &mut Reader<'_>, tokens: &[Token], separators: &[usize]) ->
 
 /// `x > 1 and x < 3`.
 fn intersection(items: &[Value]) -> Option<Value> {
-    let [Value::Interval { low: a, high: b, variable }, Value::Interval { low: c, high: d, .. }] = items else {
+    let [Value::Interval { low: a, high: b, variable }, Value::Interval { low: c, high: d, .. }] = items
+    else {
         return None;
     };
     let endless = |end: &(Box<Value>, bool)| matches!(*end.0, Value::Infinity(_));
@@ -232,7 +234,9 @@ fn bracketed(reader: &mut Reader<'_>, tokens: &[Token]) -> Option<Option<Value>>
         return match (set, reader.value(inside)) {
             (true, Some(value)) => Some(Some(Value::List { open, close, items: vec![value], joined: false })),
             // Numbers and expressions are read whole, brackets and all.
-            (false, Some(value)) if !matches!(value, Value::Quantity { .. } | Value::Either(_)) => Some(Some(value)),
+            (false, Some(value)) if !matches!(value, Value::Quantity { .. } | Value::Either(_)) => {
+                Some(Some(value))
+            }
             (false, Some(value)) if reader.term(tokens).is_none() => Some(Some(value)),
             _ => None,
         };
@@ -272,7 +276,9 @@ fn name(reader: &Reader<'_>, tokens: &[Token]) -> Option<String> {
     let fits = tokens.iter().enumerate().all(|(place, token)| match token.kind {
         Kind::Word(_) => true,
         Kind::Number(_) => after_index(place),
-        Kind::Symbol(c) => matches!(c, '_' | '{' | '}' | '(' | ')' | '\'' | '+' | '-' | '/' | '*' | '|' | '°' | '∠'),
+        Kind::Symbol(c) => {
+            matches!(c, '_' | '{' | '}' | '(' | ')' | '\'' | '+' | '-' | '/' | '*' | '|' | '°' | '∠')
+        }
         Kind::Command(_) => false,
     });
     (fits && (1..=MAX_NAME).contains(&words))
@@ -282,10 +288,8 @@ fn name(reader: &Reader<'_>, tokens: &[Token]) -> Option<String> {
 /// Sides with `=`, `<` and so on between them.
 fn relation(reader: &mut Reader<'_>, tokens: &[Token], places: &[usize]) -> Option<Value> {
     let sides = split(tokens, places);
-    let signs: Vec<char> = places
-        .iter()
-        .map(|&place| if let Kind::Symbol(c) = tokens[place].kind { c } else { ' ' })
-        .collect();
+    let signs: Vec<char> =
+        places.iter().map(|&place| if let Kind::Symbol(c) = tokens[place].kind { c } else { ' ' }).collect();
     if signs.iter().all(|sign| matches!(sign, '=' | '≈')) {
         return equation(reader, &sides);
     }
@@ -307,11 +311,19 @@ fn relation(reader: &mut Reader<'_>, tokens: &[Token], places: &[usize]) -> Opti
             match sides {
                 (Some(Term::Variable(variable)), high_term) if !high_term.as_ref()?.has_variable() => {
                     let low = end(Value::Infinity(true), false);
-                    Some(Value::Interval { low, high: end(reader.value(high)?, closed), variable: Some(variable) })
+                    Some(Value::Interval {
+                        low,
+                        high: end(reader.value(high)?, closed),
+                        variable: Some(variable),
+                    })
                 }
                 (low_term, Some(Term::Variable(variable))) if !low_term.as_ref()?.has_variable() => {
                     let high = end(Value::Infinity(false), false);
-                    Some(Value::Interval { low: end(reader.value(low)?, closed), high, variable: Some(variable) })
+                    Some(Value::Interval {
+                        low: end(reader.value(low)?, closed),
+                        high,
+                        variable: Some(variable),
+                    })
                 }
                 (Some(low), Some(high)) => Some(Value::Less { sides: (low, high), closed }),
                 _ => None,
@@ -346,9 +358,7 @@ fn equation(reader: &mut Reader<'_>, sides: &[&[Token]]) -> Option<Value> {
     let value = reader.value(last);
     // What stands between must say the same as the last.
     let last_term = reader.term(last);
-    let agree = |side: &&[Token]| {
-        matches!((reader.term(side), &last_term), (Some(a), Some(b)) if equal_constants(&a, b))
-    };
+    let agree = |side: &&[Token]| matches!((reader.term(side), &last_term), (Some(a), Some(b)) if equal_constants(&a, b));
     let agree: Vec<bool> = sides[..sides.len() - 1].iter().map(agree).collect();
     if let Some(name) = name(reader, first) {
         if !agree[1..].iter().all(|agrees| *agrees) {

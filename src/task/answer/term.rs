@@ -70,11 +70,30 @@ impl Term {
         }
     }
 
+    /// The number of its parts, with those of its parts.
+    pub(super) fn size(&self) -> usize {
+        1 + self.parts().into_iter().map(Self::size).sum::<usize>()
+    }
+
     /// Whether a variable occurs.
     pub(super) fn has_variable(&self) -> bool {
         let mut names = Vec::new();
         self.variables(&mut names);
         !names.is_empty()
+    }
+
+    /// The fewest significant digits of the decimals with at least three that occur in it.
+    pub(super) fn fewest_digits(&self) -> Option<u32> {
+        let own = match self {
+            Self::Literal(literal) => literal.written.as_ref().map(|written| written.digits),
+            _ => None,
+        };
+        self.parts()
+            .into_iter()
+            .filter_map(Self::fewest_digits)
+            .chain(own)
+            .filter(|digits| *digits >= 3)
+            .min()
     }
 
     /// Its value, with `value_of` for its variables. A decimal as written (with a sign or times a power of ten) keeps its digits.
@@ -238,12 +257,9 @@ fn root(degree: &Number, radicand: &Number) -> Number {
     match (negative, degree.numer() % 2_u32 == BigInt::one()) {
         (false, _) => value,
         (true, true) => value.times(&-BigRational::one()),
-        (true, false) if *degree == BigRational::from_integer(2.into()) => Number {
-            exact: None,
-            real: Jet::constant(0.0, 0.0),
-            imaginary: value.real,
-            written: None,
-        },
+        (true, false) if *degree == BigRational::from_integer(2.into()) => {
+            Number { exact: None, real: Jet::constant(0.0, 0.0), imaginary: value.real, written: None }
+        }
         (true, false) => undefined(),
     }
 }
@@ -287,8 +303,10 @@ fn rounded(number: &Number, how: fn(&BigRational) -> BigRational) -> Number {
     if let Some(value) = &number.exact {
         return Number::exact(how(value));
     }
-    let (low, high) =
-        (number.real.value - 8.0 * number.real.value_error, number.real.value + 8.0 * number.real.value_error);
+    let (low, high) = (
+        number.real.value - 8.0 * number.real.value_error,
+        number.real.value + 8.0 * number.real.value_error,
+    );
     let ends = [low, high].map(|end| BigRational::from_float(end).map(|end| how(&end)));
     match (is_real(number), ends) {
         (true, [Some(low), Some(high)]) if low == high => Number::exact(low),

@@ -108,11 +108,63 @@ const PHRASES: &[(&str, &str)] = &[
 ];
 /// Words behind a number that change or deny it: what holds one of them is no quantity.
 const NOT_UNITS: &[&str] = &[
-    "not", "or", "but", "no", "never", "than", "more", "less", "least", "most", "fewer", "greater", "smaller", "over",
-    "under", "plus", "minus", "times", "if", "is", "isn", "t", "wrong", "incorrect", "false", "remainder", "to", "and",
-    "maybe", "except", "without", "nor", "instead", "mod", "r", "divided", "squared", "cubed", "percentage",
-    "was", "are", "equals", "choose", "factorial", "log", "between", "above", "below", "at", "either", "neither",
-    "half", "quarter", "third", "quarters", "thirds", "halves",
+    "not",
+    "or",
+    "but",
+    "no",
+    "never",
+    "than",
+    "more",
+    "less",
+    "least",
+    "most",
+    "fewer",
+    "greater",
+    "smaller",
+    "over",
+    "under",
+    "plus",
+    "minus",
+    "times",
+    "if",
+    "is",
+    "isn",
+    "t",
+    "wrong",
+    "incorrect",
+    "false",
+    "remainder",
+    "to",
+    "and",
+    "maybe",
+    "except",
+    "without",
+    "nor",
+    "instead",
+    "mod",
+    "r",
+    "divided",
+    "squared",
+    "cubed",
+    "percentage",
+    "was",
+    "are",
+    "equals",
+    "choose",
+    "factorial",
+    "log",
+    "between",
+    "above",
+    "below",
+    "at",
+    "either",
+    "neither",
+    "half",
+    "quarter",
+    "third",
+    "quarters",
+    "thirds",
+    "halves",
 ];
 /// Most words of a unit.
 const MAX_WORDS: usize = 6;
@@ -163,6 +215,20 @@ impl Unit {
     }
 
     fn multiply(&mut self, word: &str, power: i32) {
+        // Names of speeds.
+        match word {
+            "mph" => {
+                return [("mi", power), ("h", -power)]
+                    .into_iter()
+                    .for_each(|(word, power)| self.multiply(word, power));
+            }
+            "kph" | "kmph" | "kmh" => {
+                return [("km", power), ("h", -power)]
+                    .into_iter()
+                    .for_each(|(word, power)| self.multiply(word, power));
+            }
+            _ => {}
+        }
         let name = match find(word) {
             Some((base, factor)) => {
                 self.factor *= factor.pow(power);
@@ -241,7 +307,8 @@ impl Unit {
                 }
                 Kind::Symbol('/') => sign = -1,
                 Kind::Symbol('°') => {
-                    let scale = tokens.get(at).and_then(Token::word).filter(|word| matches!(*word, "C" | "F"));
+                    let scale =
+                        tokens.get(at).and_then(Token::word).filter(|word| matches!(*word, "C" | "F"));
                     at += usize::from(scale.is_some());
                     unit.multiply(&format!("°{}", scale.unwrap_or("")), sign);
                     words += 1;

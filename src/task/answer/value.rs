@@ -12,7 +12,8 @@ use super::{Same, structure};
 /// Deepest nesting of lists in lists.
 const MAX_DEPTH: usize = 12;
 /// Words before a value that change nothing.
-const FILLERS: &[&str] = &["about", "approximately", "approx", "exactly", "roughly", "simply", "just", "around"];
+const FILLERS: &[&str] =
+    &["about", "approximately", "approx", "exactly", "roughly", "simply", "just", "around"];
 
 /// One reading of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +116,8 @@ impl Reader<'_> {
     pub(super) fn item(&mut self, tokens: &[Token]) -> Option<Value> {
         self.value(tokens).or_else(|| {
             let words = tokens.iter().all(|token| token.word().is_some_and(|word| !is_name(word)));
-            (words && !tokens.is_empty() && tokens.len() <= 4)
+            let dots = matches!(tokens, [only] if only.is('…'));
+            (words && !tokens.is_empty() && tokens.len() <= 2 || dots)
                 .then(|| Value::Text(self.source(tokens).to_owned()))
         })
     }
@@ -186,16 +188,20 @@ impl Reader<'_> {
             let starts = match &token.kind {
                 Kind::Word(word) => {
                     let known = is_unit(word);
-                    !is_name(word) && (known || word.chars().count() > 2 && token.spaced)
+                    let ordinal = !token.spaced && matches!(word.as_str(), "st" | "nd" | "rd" | "th");
+                    !is_name(word) && (known || ordinal || word.chars().count() > 2 && token.spaced)
                 }
                 Kind::Symbol('°') => {
                     matches!(tokens.get(place + 1).and_then(Token::word), Some("C" | "F" | "c" | "f"))
                 }
                 Kind::Symbol('€' | '£' | '¥' | '₹' | '¢' | '$') => true,
-                Kind::Symbol('(') => tokens.get(place + 1).and_then(Token::word).is_some_and(|word| word.len() > 1),
-                Kind::Symbol('-') => {
-                    tokens.get(place + 1).and_then(Token::word).is_some_and(|word| word.len() > 2 && !is_name(word))
+                Kind::Symbol('(') => {
+                    tokens.get(place + 1).and_then(Token::word).is_some_and(|word| word.len() > 1)
                 }
+                Kind::Symbol('-') => tokens
+                    .get(place + 1)
+                    .and_then(Token::word)
+                    .is_some_and(|word| word.len() > 2 && !is_name(word)),
                 _ => false,
             };
             let operator = matches!(tokens[place - 1].kind, Kind::Symbol('+' | '-' | '*' | '/' | '^' | '('));
@@ -206,7 +212,11 @@ impl Reader<'_> {
             let Some(parsed) = parse(&tokens[..place], self.decimal) else { continue };
             if let Some(mut unit) = Unit::read(rest, self.text) {
                 unit.doubtful = rest.len() == 1 && rest[0].end - rest[0].start == 1 && !rest[0].spaced;
-                return Some(Value::Quantity { term: parsed.term, unit: Some(unit), doubtful: parsed.doubtful });
+                return Some(Value::Quantity {
+                    term: parsed.term,
+                    unit: Some(unit),
+                    doubtful: parsed.doubtful,
+                });
             }
         }
         None
@@ -221,7 +231,9 @@ impl Reader<'_> {
         let [symbol, rest @ ..] = rest else { return None };
         let name = match &symbol.kind {
             Kind::Symbol(symbol @ ('$' | '€' | '£' | '¥' | '₹')) => symbol.to_string(),
-            Kind::Word(word) if matches!(word.as_str(), "USD" | "EUR" | "GBP" | "JPY" | "Rs" | "INR" | "US") => {
+            Kind::Word(word)
+                if matches!(word.as_str(), "USD" | "EUR" | "GBP" | "JPY" | "Rs" | "INR" | "US") =>
+            {
                 word.clone()
             }
             _ => return None,
@@ -230,13 +242,16 @@ impl Reader<'_> {
             return if rest.first()?.is('$') { self.currency(rest) } else { None };
         }
         let rest = if rest.first().is_some_and(|token| token.is('.')) { &rest[1..] } else { rest };
-        let Some(Value::Quantity { term, unit, doubtful }) = first_quantity(self.leaf(rest)?) else { return None };
+        let Some(Value::Quantity { term, unit, doubtful }) = first_quantity(self.leaf(rest)?) else {
+            return None;
+        };
         let mut currency = Unit::symbol(&name);
         if let Some(unit) = unit {
             if unit.is("count") {
                 currency.factor *= unit.factor;
             } else if unit != currency {
-                currency = Unit { known: unit.known, ..Unit::read(tokens.get(tokens.len() - 1..)?, self.text)? };
+                currency =
+                    Unit { known: unit.known, ..Unit::read(tokens.get(tokens.len() - 1..)?, self.text)? };
                 currency = if unit.dimensions.iter().any(|(part, _)| part == "$") { unit } else { currency };
             }
         }
@@ -333,7 +348,8 @@ fn based(tokens: &[Token]) -> Option<Value> {
 fn first_quantity(value: Value) -> Option<Value> {
     match value {
         Value::Either(readings) => {
-            let unit = readings.iter().position(|value| matches!(value, Value::Quantity { unit: Some(_), .. }));
+            let unit =
+                readings.iter().position(|value| matches!(value, Value::Quantity { unit: Some(_), .. }));
             readings.into_iter().nth(unit.unwrap_or(0)).and_then(first_quantity)
         }
         value @ Value::Quantity { .. } => Some(value),

@@ -7,6 +7,8 @@ const YES: &[&str] = &["yes", "true", "correct", "right"];
 const NO: &[&str] = &["no", "false", "incorrect", "wrong"];
 /// Longest texts that are told apart; longer ones can say the same in other words.
 const MAX_WORDS: usize = 4;
+/// Longest word that is told apart, in bytes.
+const MAX_WORD: usize = 64;
 /// Groups of texts that say that there is nothing.
 const NOTHING: &[&[&str]] = &[
     &["no solution", "no solutions", "empty set", "∅", "no real solutions", "no real solution", "⦃⦄", "⦃ ⦄"],
@@ -33,7 +35,12 @@ pub(super) fn words(text: &str) -> Option<Vec<String>> {
     for piece in text.split(|c: char| c.is_whitespace() || matches!(c, '-' | '_' | '/')) {
         let word: String = piece
             .chars()
-            .filter(|c| !matches!(c, '\'' | '"' | '`' | ',' | '.' | ';' | ':' | '!' | '?' | '*' | '(' | ')' | '{' | '}'))
+            .filter(|c| {
+                !matches!(
+                    c,
+                    '\'' | '"' | '`' | ',' | '.' | ';' | ':' | '!' | '?' | '*' | '(' | ')' | '{' | '}'
+                )
+            })
             .collect();
         if !word.chars().all(|c| c.is_alphanumeric() || matches!(c, '&')) {
             return None;
@@ -94,7 +101,9 @@ pub(super) fn same_text(known: &str, answer: &str) -> bool {
         // Digits and signs have their values; letters alone are words.
         (Some(known_words), Some(answer_words)) => {
             known_words == answer_words
-                && known_words.iter().any(|word| word.chars().count() >= 3 || YES.contains(&word.as_str()) || NO.contains(&word.as_str()))
+                && known_words.iter().any(|word| {
+                    word.chars().count() >= 3 || YES.contains(&word.as_str()) || NO.contains(&word.as_str())
+                })
                 && [known, answer].iter().all(|text| !text.contains(|c: char| c.is_ascii_digit()))
         }
         _ => false,
@@ -110,6 +119,9 @@ pub(super) fn compare(known: &str, answer: &str) -> Same {
         return Same::No;
     }
     let (Some(a), Some(b)) = (words(known), words(answer)) else { return Same::Unknown };
+    if a.concat() == b.concat() {
+        return Same::Yes;
+    }
     if let (Some(truth), [letter]) = (yes_or_no(known), b.as_slice()) {
         match letter.as_str() {
             "t" | "y" => return Same::from(truth),
@@ -117,7 +129,8 @@ pub(super) fn compare(known: &str, answer: &str) -> Same {
             _ => {}
         }
     }
-    if a.len() > MAX_WORDS || b.len() > MAX_WORDS {
+    let long = |words: &[String]| words.len() > MAX_WORDS || words.iter().any(|word| word.len() > MAX_WORD);
+    if long(&a) || long(&b) {
         return Same::Unknown;
     }
     let within = |short: &[String], long: &[String]| short.iter().all(|word| long.contains(word));
@@ -125,7 +138,7 @@ pub(super) fn compare(known: &str, answer: &str) -> Same {
         return Same::Unknown;
     }
     let (a, b) = (a.concat(), b.concat());
-    if a == b || shortens(known, &b) || shortens(answer, &a) {
+    if shortens(known, &b) || shortens(answer, &a) {
         return Same::Unknown;
     }
     // Other spellings and endings: `colour`, `isoceles`, `triangles`.
@@ -139,7 +152,8 @@ pub(super) fn compare(known: &str, answer: &str) -> Same {
 
 /// Whether `short` is made of the first letters of the words of `long`, as `usa` is.
 fn shortens(long: &str, short: &str) -> bool {
-    let initials: String = words(long).unwrap_or_default().iter().filter_map(|word| word.chars().next()).collect();
+    let initials: String =
+        words(long).unwrap_or_default().iter().filter_map(|word| word.chars().next()).collect();
     let main: String = words(long)
         .unwrap_or_default()
         .iter()
@@ -169,8 +183,26 @@ fn distance(a: &str, b: &str) -> usize {
 /// The value of a whole number in English words, `one hundred and seventy-two`.
 pub(super) fn number_in_words(text: &str) -> Option<u64> {
     const SMALL: &[&str] = &[
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-        "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
     ];
     const TENS: &[&str] = &["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
     let (mut total, mut current, mut some) = (0u64, 0u64, false);
