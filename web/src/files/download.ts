@@ -80,7 +80,7 @@ export async function download(sink: Sink, entry: FileEntry, access: Access, rep
         tries = sink.size > most ? 0 : tries + 1;
         most = Math.max(most, sink.size);
         if (tries === TRIES || access.signal?.aborted || globalThis.navigator?.onLine === false) {
-          throw await unreachable(entry.url, error.cause, access.signal);
+          throw await unreachable(entry.url, error.cause, access);
         }
         await pause(250 * 2 ** tries, access.signal);
         checkSignal(access.signal, `the download of ${entry.url}`);
