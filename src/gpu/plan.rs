@@ -243,9 +243,13 @@ fn bound_bytes(arguments: &[&Buffer]) -> u64 {
     (0..arguments.len()).filter(|&index| first(index)).map(|index| arguments[index].bytes()).sum()
 }
 
-/// About a quarter of a second of arithmetic at a rate that such adapters reach.
+/// About a quarter of a second of arithmetic at a rate that such adapters reach; browsers run on phones too.
 fn slice_flops(gpu: &Gpu) -> u64 {
-    if gpu.is_software() { 1_000_000_000 } else { 100_000_000_000 }
+    match (gpu.is_software(), cfg!(target_arch = "wasm32")) {
+        (true, _) => 1_000_000_000,
+        (false, true) => 25_000_000_000,
+        (false, false) => 100_000_000_000,
+    }
 }
 
 fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {

@@ -1,6 +1,7 @@
 //! A model on the GPU with the adapter that was trained or loaded.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use crate::ladder::learner::Language;
 use crate::ladder::settings::Preset;
 use crate::model::Model;
 use crate::model::generate::Generator;
+use crate::model::lora::Layout;
 use crate::model::open::OpenModel;
 use crate::model::source::{TensorInfo, TensorSource};
 use crate::train::adapter;
@@ -207,7 +209,7 @@ impl Engine {
     pub fn adopt(&self, card: &str, state: &[u8]) -> Answer<()> {
         let file = Path::new("state.safetensors");
         let lora = lora_of(card)?;
-        let layout = adapter::layout(self.model.config(), &lora)?;
+        let layout = self.layout(&lora)?;
         let flat = adapter_of(State::from_bytes(state, file)?, layout.len(), file)?;
         self.set_adapter(Some(adapter::unflatten(&layout, lora, &flat)));
         Ok(())
@@ -271,6 +273,20 @@ impl Engine {
                 AdapterFile::init(config, &adapter::dims(self.model.config()), seed)
             }
         }
+    }
+
+    /// The layout of an adapter of this shape, if it can be one of this model.
+    pub(super) fn layout(&self, lora: &LoraConfig) -> Result<Layout> {
+        lora.validate()?;
+        let config = self.model.config();
+        let rank = lora.rank_pattern.values().copied().fold(lora.rank, usize::max);
+        let smallest = LoraConfig { rank: 1, rank_pattern: BTreeMap::new(), ..lora.clone() };
+        // Sizes count in 32 bits here: those of the values, their gradients and two moments, four bytes each.
+        let most = u32::MAX as usize / 16 / adapter::layout(config, &smallest)?.len().max(1);
+        if rank > most {
+            return Err(Error::usage("--rank", format!("is {rank}"), format!("use at most {most}")));
+        }
+        adapter::layout(config, lora)
     }
 
     /// Fails, with what is needed, if `workload` takes more memory than there is.

@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 
 use super::convert::{Answer, from_json, thrown_text, to_json};
 use super::engine::Engine;
-use super::options::{Evaluate, Ladder, Ttrl};
+use super::options::{Evaluate, Ladder, Paths, Ttrl};
 use super::store::{JsLog, JsStore};
 use super::task::{check_problems, choose};
 use super::text::seconds;
@@ -38,10 +38,7 @@ impl Engine {
         let options: Ladder = from_json("options", options)?;
         check_problems(&options.problems)?;
         let mut settings = options.settings(self.preset())?;
-        if let Some(adapter) = &*self.adapter.borrow() {
-            // The run goes on from this adapter; a resumed one must make one of the same shape.
-            settings.lora = adapter.config.clone();
-        }
+        self.go_on_from_adapter(&mut settings.lora, &options.settings)?;
         let task = choose(&options.task, &options.task_options, task)?;
         self.check_run((&settings, &*task, [&options.problems, &options.held_out]))?;
         to_json(&RunCard {
@@ -100,9 +97,7 @@ impl Engine {
         let Some(problem) = options.problem else {
             return Err(Error::usage("problem", "there is none", "give a problem of the task").into());
         };
-        if let Some(adapter) = &*self.adapter.borrow() {
-            settings.settings.lora = adapter.config.clone();
-        }
+        self.go_on_from_adapter(&mut settings.settings.lora, &options.settings)?;
         let task = choose(&options.task, &options.task_options, task)?;
         self.check_run((&settings.settings, &*task, [std::slice::from_ref(&problem), &[]]))?;
         to_json(&TtrlCard {
@@ -224,11 +219,26 @@ impl Engine {
         }
     }
 
+    /// A run goes on from the adapter that is there, and a resumed one must make one of the same shape. Fails if the settings
+    /// `asked` for another.
+    fn go_on_from_adapter(&self, lora: &mut LoraConfig, asked: &Paths) -> Result<()> {
+        let adapter = self.adapter.borrow();
+        let Some(there) = adapter.as_ref().map(|adapter| &adapter.config) else { return Ok(()) };
+        let wished = LoraConfig { base_model: there.base_model.clone(), ..lora.clone() };
+        if wished != *there
+            && let Some(path) = asked.keys().find(|path| *path == "lora" || path.starts_with("lora."))
+        {
+            let problem = "the adapter that is trained on has another shape";
+            return Err(Error::usage(path, problem, "leave it out, or clear the adapter first"));
+        }
+        *lora = there.clone();
+        Ok(())
+    }
+
     /// Fails, with what is wrong, if a run of this purpose cannot begin; answers the wording of its prompts.
     fn check_run(&self, (run, task, problems): Purpose<'_>) -> Result<Arc<Language>> {
-        run.lora.validate()?;
-        let language = Arc::new(self.language.worded(run.prompt_style));
-        let (context, layout) = (self.model.context(), adapter::layout(self.model.config(), &run.lora)?);
+        let layout = self.layout(&run.lora)?;
+        let (language, context) = (Arc::new(self.language.worded(run.prompt_style)), self.model.context());
         let workload = LearnerSettings::default().run(run, &language, task, problems, layout, context)?;
         self.check_memory("the run", &workload)?;
         Ok(language)

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
 use crate::ladder::settings::{Preset, Settings};
 use crate::model::generate::Sampling;
 use crate::task::{Problem, TaskOptions};
@@ -10,6 +9,7 @@ use crate::train::lora_config::LoraConfig;
 use crate::train::schedule::ScheduleKind;
 use crate::train::sft::SftSettings;
 use crate::train::trainer::Optimizer;
+use crate::{Error, Result};
 
 /// Of `load`.
 #[derive(Debug, Default, Deserialize)]
@@ -122,7 +122,11 @@ impl Train {
         for (option, value) in [("learningRate", self.learning_rate), ("weightDecay", self.weight_decay)] {
             // Values that AdamW takes as f32 must be finite there too.
             if !(value >= 0.0 && (value as f32).is_finite()) {
-                return Err(Error::usage(option, format!("is {value}"), "use a number from 0 up, such as 0.0002"));
+                return Err(Error::usage(
+                    option,
+                    format!("is {value}"),
+                    "use a number from 0 up, such as 0.0002",
+                ));
             }
         }
         Ok(())
@@ -132,6 +136,21 @@ impl Train {
     pub(super) fn lora(&self) -> LoraConfig {
         let default = LoraConfig::default();
         LoraConfig { rank: self.rank.unwrap_or(default.rank), alpha: self.alpha.unwrap_or(16.0), ..default }
+    }
+
+    /// Fails if the adapter that is there, and is trained on, has another shape than the one that is asked for.
+    pub(super) fn check_shape(&self, there: &LoraConfig) -> Result<()> {
+        let differ = |option: &str, asked: String, has: String| {
+            let problem = format!("is {asked}, and the adapter that is trained on has {has}");
+            Err(Error::usage(option, problem, "leave it out, or clear the adapter first to begin a new one"))
+        };
+        match (self.rank, self.alpha) {
+            (Some(rank), _) if rank != there.rank => differ("rank", rank.to_string(), there.rank.to_string()),
+            (_, Some(alpha)) if alpha != there.alpha => {
+                differ("alpha", alpha.to_string(), there.alpha.to_string())
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn settings(&self, context: usize) -> SftSettings {
@@ -151,7 +170,7 @@ impl Train {
 }
 
 /// Settings by their paths, as `--set PATH=VALUE` gives them.
-type Paths = serde_json::Map<String, serde_json::Value>;
+pub(super) type Paths = serde_json::Map<String, serde_json::Value>;
 
 /// Of `ladder`.
 #[derive(Debug, Default, Deserialize)]
@@ -162,7 +181,7 @@ pub(super) struct Ladder {
     pub(super) problems: Vec<Problem>,
     pub(super) held_out: Vec<Problem>,
     preset: Option<String>,
-    settings: Paths,
+    pub(super) settings: Paths,
     steps: Option<u64>,
     seed: Option<u64>,
 }

@@ -73,7 +73,10 @@ impl Engine {
         let options: Train = from_json("options", options)?;
         options.check()?;
         let lora = match &*self.adapter.borrow() {
-            Some(adapter) => adapter.config.clone(),
+            Some(adapter) => {
+                options.check_shape(&adapter.config)?;
+                adapter.config.clone()
+            }
             None => LoraConfig { base_model: Some(self.name.clone()), ..options.lora() },
         };
         let card = TrainCard {
@@ -151,8 +154,7 @@ impl Engine {
 
     /// The adapter's layout, if there is memory to train it.
     fn check_training(&self, card: &TrainCard, data: &Dataset) -> Result<Layout> {
-        card.lora.validate()?;
-        let layout = adapter::layout(self.model.config(), &card.lora)?;
+        let layout = self.layout(&card.lora)?;
         let pack_tokens = LearnerSettings::default().pack_tokens;
         let training = Some(largest_pass(data, card.settings.batch_size, pack_tokens));
         let workload = Workload { training, adapter: Some(layout.clone()), ..Workload::default() };

@@ -1,7 +1,7 @@
 // Runs from checkpoint to checkpoint: over pauses, lost devices and closed tabs.
 
 import type { Engine } from "./wasm/stepladder.js";
-import { engineOf, ready, recover, type Context } from "./context.js";
+import { checkCancelled, engineOf, ready, recover, type Context } from "./context.js";
 import { StepladderError, codeOf } from "./errors.js";
 import type { Hooks } from "./execute.js";
 import { RunPlace, checkpointOf, noSpace, parseCard, type Kept } from "./run-place.js";
@@ -91,15 +91,14 @@ export async function fromCheckpoints(
 ): Promise<string> {
   for (let lost = 0; ; ) {
     const engine = await ready(context, hooks.signal);
+    if (hooks.paused()) await hooks.resumed();
+    checkCancelled(hooks.signal);
     const saved = store.saved();
     store.rewind(checkpointOf(saved).position);
     try {
       return (await work(engine, saved)) ?? "";
     } catch (error) {
-      if (codeOf(error) === "cancelled" && hooks.paused()) {
-        await hooks.resumed();
-        if (!hooks.signal.aborted) continue;
-      }
+      if (codeOf(error) === "cancelled" && hooks.paused()) continue;
       if (codeOf(error) !== "device_lost") throw error;
       context.lost = true;
       keepLearnt(engine, store);

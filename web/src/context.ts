@@ -27,6 +27,11 @@ export function engineOf(context: Context): Engine {
   return context.engine;
 }
 
+/** Throws, as the engine does, if the call was cancelled: the engine itself hears of what came before it began no more. */
+export function checkCancelled(signal: AbortSignal): void {
+  if (signal.aborted) throw Object.assign(new Error("cancelled"), { code: "cancelled" });
+}
+
 /** The engine on a device that works, as far as is known: one that was lost is replaced first. */
 export async function ready(context: Context, signal: AbortSignal): Promise<Engine> {
   if (context.lost === true) await recover(context, signal);
@@ -89,11 +94,13 @@ export async function withDevice<Answer>(
   work: (engine: Engine) => Promise<Answer>,
 ): Promise<Answer> {
   const engine = await ready(context, signal);
+  checkCancelled(signal);
   try {
     return await work(engine);
   } catch (error) {
     if (codeOf(error) !== "device_lost") throw error;
     await recover(context, signal);
+    checkCancelled(signal);
     return await work(engineOf(context));
   }
 }

@@ -27,7 +27,7 @@ async function startOnce(): Promise<void> {
   try {
     await init({ module_or_path: isNode() ? await asset(url) : url });
   } catch (cause) {
-    throw (await forbidden("this package's WebAssembly", cause)) ?? (cause instanceof TypeError ? await unreachable(url.href, cause, undefined) : cause);
+    throw (await forbidden("this package's WebAssembly", cause)) ?? (cause instanceof TypeError ? await unreachable(url.href, cause) : cause);
   }
 }
 

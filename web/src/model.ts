@@ -79,7 +79,11 @@ export class WorkerModel implements types.Model {
     const { stream, answer } = this.#stream("train", { examples, options: rest }, signal);
     answer.then(
       () => this.#refresh().then(() => stream.end(), (error: unknown) => stream.end({ error })),
-      (error: unknown) => stream.end({ error }),
+      (error: unknown) => {
+        // What was learnt until then is there; nobody waits to hear of it.
+        void this.#refresh().catch(() => undefined);
+        stream.end({ error });
+      },
     );
     return stream;
   }

@@ -19,7 +19,7 @@ const TINY: readonly [string, () => URL][] = [
 export async function asset(url: URL, signal?: AbortSignal | undefined): Promise<Uint8Array> {
   if (url.protocol === "file:" && isNode()) return packageFile(url);
   const answer = await fetch(url, { signal: signal ?? null }).catch(async (error: unknown) => {
-    throw await unreachable(url.href, error, signal);
+    throw await unreachable(url.href, error, { signal });
   });
   if (!answer.ok) {
     const hint = "serve the package's files beside its modules";

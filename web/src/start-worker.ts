@@ -3,8 +3,6 @@
 import { forbidden } from "./csp.js";
 import { StepladderError } from "./errors.js";
 
-const OPTIONS = { type: "module", name: "stepladder" } as const;
-
 /** The worker's module beside this one; bundlers look for the whole expression of `startWorker` and leave this alone. */
 function address(): URL {
   const name = "worker.js";
@@ -23,7 +21,10 @@ export function startWorker(): Worker {
     if (!(cause instanceof DOMException && cause.name === "SecurityError")) throw cause;
     // A worker must be of the page's own origin. One of a blob is, and may import modules of any that lets it.
     const script = new Blob([`import ${JSON.stringify(address().href)};`], { type: "text/javascript" });
-    return new Worker(URL.createObjectURL(script), OPTIONS);
+    const url = URL.createObjectURL(script);
+    const worker = new Worker(url, { type: "module", name: "stepladder" });
+    worker.addEventListener("message", () => URL.revokeObjectURL(url), { once: true });
+    return worker;
   }
 }
 

@@ -164,6 +164,7 @@ test(
   await assert.rejects(call("open", "hf:o/m", { endpoint: url }), fails("download", /permission.*401/));
   await assert.rejects(call("open", "hf:../m", { endpoint: url }), fails("usage", /not the name/));
   await assert.rejects(call("open", "ftp://x/m.gguf"), fails("usage", /no source/));
+  for (const none of [null, 7, [], {}]) await assert.rejects(call("open", none), fails("usage", /no source/));
   await host.close();
   await assert.rejects(call("open", `${url}/m.gguf`), fails("download", /connection failed/));
 }),

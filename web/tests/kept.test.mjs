@@ -80,15 +80,15 @@ test("a call that fails on its own arguments leaves the kept run of its name as 
     },
     { examples: LESSON, quick: QUICK, settings: SHORT },
   );
-  assert.deepEqual(seen.after, seen.before);
-  assert.ok(seen.before[0].step >= 2 && seen.rest.at(-1) === 6 && seen.rest.length < 6, JSON.stringify(seen));
   for (const [what, error] of Object.entries(seen.errors)) {
     assert.ok(error !== null, `${what} was taken`);
     assert.ok(["usage", "input", "context", "out_of_memory"].includes(error.code), `${what}: ${JSON.stringify(error)}`);
     assert.ok(error.hint.length > 5, `${what}: ${JSON.stringify(error)}`);
   }
+  assert.deepEqual(seen.after, seen.before);
+  assert.ok(seen.before[0].step >= 2 && seen.rest.at(-1) === 6 && seen.rest.length < 6, JSON.stringify(seen));
   await close();
-}, { seconds: 300 });
+});
 
 test("a run is replaced only by one that learnt something, a finished one only with overwrite", async () => {
   const { page, close } = await openPage();
@@ -105,7 +105,7 @@ test("a run is replaced only by one that learnt something, a finished one only w
       // One that is stopped before its first step.
       const abort = new AbortController();
       const stopped = all(model.train(examples, { ...whole, steps: 3, overwrite: true, signal: abort.signal }));
-      setTimeout(() => abort.abort(), 60);
+      setTimeout(() => abort.abort(), 10);
       const aborted = await caught(stopped);
       // The next call waits for the end of the one before.
       await model.score("?2*x=");
@@ -180,7 +180,7 @@ test("a run at work in another tab: its name is busy there, to go on, to begin a
 });
 
 /** Waits in the page until `window.steps` has `step`. */
-const reached = (page, step) => page.waitForFunction((step) => window.steps.includes(step), step);
+const reached = (page, step) => page.waitForFunction((step) => window.steps.includes(step), step, { timeout: 120_000 });
 
 test("site data cleared in the middle of a run: it goes on without its store, says so, and nothing learnt is lost", async () => {
   const { page, context, server, close } = await openPage();

@@ -8,7 +8,7 @@ import type { FileEntry, SyncFile } from "./store.js";
 
 export type Report = (done: number, total: number | undefined) => void;
 
-const PIECE = 4 << 20;
+const PIECE = 16 << 20;
 
 /** Where the bytes of a download go. */
 export interface Sink {
@@ -80,7 +80,7 @@ export async function download(sink: Sink, entry: FileEntry, access: Access, rep
         tries = sink.size > most ? 0 : tries + 1;
         most = Math.max(most, sink.size);
         if (tries === TRIES || access.signal?.aborted || globalThis.navigator?.onLine === false) {
-          throw await unreachable(entry.url, error.cause, access.signal);
+          throw await unreachable(entry.url, error.cause, access);
         }
         await pause(250 * 2 ** tries, access.signal);
         checkSignal(access.signal, `the download of ${entry.url}`);
@@ -124,8 +124,10 @@ class Target {
   async hashPart(signal: AbortSignal | undefined): Promise<void> {
     if (!this.resumable) this.restart();
     for await (const piece of this.sink.read()) {
-      checkSignal(signal, `the download of ${this.entry.url}`);
       this.hash.update(piece);
+      // An abort is heard between two tasks only.
+      await pause(0, signal);
+      checkSignal(signal, `the download of ${this.entry.url}`);
     }
   }
 

@@ -9,7 +9,7 @@ import { loadIntoMemory } from "./memory.js";
 import { checkQuota, quotaError } from "./quota.js";
 import { type OpenedFile, openBlob } from "./reader.js";
 import { type Access, describeFile, request } from "./request.js";
-import { parseRemote, type Remote } from "./remote.js";
+import { notASource, parseRemote, type Remote } from "./remote.js";
 import { type FileEntry, ModelFolder, removeStored, storedModels } from "./store.js";
 
 export type { OpenedFile } from "./reader.js";
@@ -29,7 +29,10 @@ export async function openSource(source: Source, options: LoadOptions = {}): Pro
   if (typeof source === "string" || source instanceof URL) {
     const remote = parseRemote(String(source), options);
     const report = throttle(options.onProgress);
-    if (options.cache === false) return opened(remote.name, await loadIntoMemory(remote, report));
+    if (options.cache === false) {
+      remote.access.kept = false;
+      return opened(remote.name, await loadIntoMemory(remote, report));
+    }
     let stored = true;
     const watched: Report = (progress) => {
       stored &&= progress.stage === "cache";
@@ -48,9 +51,11 @@ export async function openSource(source: Source, options: LoadOptions = {}): Pro
 /** The files of a source that is here already. */
 export async function localSource(source: Exclude<Source, string | URL>): Promise<{ name: string; files: LocalFile[] }> {
   if (source instanceof Blob) return localFile(source);
-  if (!Array.isArray(source)) return directoryFiles(source as FileSystemDirectoryHandle);
-  if (source.length === 1) return localFile(source[0] as File);
-  return listedFiles(source as File[]);
+  if (Array.isArray(source) && source.length === 1) return localFile(source[0] as File);
+  if (Array.isArray(source) && source.length > 1) return listedFiles(source as File[]);
+  const directory = source as Partial<FileSystemDirectoryHandle> | undefined;
+  if (typeof directory?.entries === "function" && !Array.isArray(source)) return directoryFiles(source as FileSystemDirectoryHandle);
+  throw notASource(JSON.stringify(source) ?? String(source));
 }
 
 async function opened(name: string, files: LocalFile[]): Promise<OpenedFiles> {

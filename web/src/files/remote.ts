@@ -36,7 +36,8 @@ export function parseRemote(source: string, options: { endpoint?: string; token?
   return { key: url.href, name, access, list };
 }
 
-function notASource(source: string): StepladderError {
+/** The error of a source that can be none. */
+export function notASource(source: string): StepladderError {
   const hint = 'give "tiny", hf:OWNER/NAME, the URL of a .gguf file or of a folder with config.json, or a file';
   return new StepladderError("usage", `\`${source}\` is no source of a model`, hint);
 }

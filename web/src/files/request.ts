@@ -9,6 +9,8 @@ export interface Access {
   /** The token goes to this address and nowhere else. */
   endpoint?: string | undefined;
   signal?: AbortSignal | undefined;
+  /** Whether what has arrived is kept for the next load (default true). */
+  kept?: boolean;
 }
 
 export interface Ask {
@@ -26,7 +28,9 @@ const SILENCE = 30_000;
 /** The longest wait that a server can ask for before the next try, in seconds. */
 const MOST_PATIENCE = 20;
 
-const GOES_ON = "then load again; the download goes on where it stopped";
+function again({ kept }: Access): string {
+  return kept === false ? "then load again" : "then load again; the download goes on where it stopped";
+}
 
 /** Fetches `url`, a few times if need be. Only answers that were wished for come back. */
 export async function request(url: string, access: Access, accepted: readonly number[], ask: Ask = {}): Promise<Response> {
@@ -37,14 +41,14 @@ export async function request(url: string, access: Access, accepted: readonly nu
       const response = await once(url, access, ask);
       if (accepted.includes(response.status)) return response;
       await response.body?.cancel();
-      failed = refused(url, response.status);
+      failed = refused(url, response.status, access);
       const passes = response.status === 408 || response.status === 429 || response.status >= 500;
       if (!passes) throw failed;
       const asked = Number(response.headers.get("retry-after"));
       if (asked > 0) wait = 1000 * Math.min(asked, MOST_PATIENCE);
     } catch (error) {
       if (error instanceof StepladderError) throw error;
-      failed = await unreachable(url, error, access.signal);
+      failed = await unreachable(url, error, access);
       if (failed.code !== "download") throw failed;
     }
     if (tries === TRIES) throw failed;
@@ -99,20 +103,20 @@ export async function* pieces(response: Response): AsyncGenerator<Uint8Array<Arr
 }
 
 /** The error of a connection that was not made, or that broke. */
-export async function unreachable(url: string, error: unknown, signal: AbortSignal | undefined): Promise<StepladderError> {
-  if (signal?.aborted) return aborted(`the download of ${url}`);
+export async function unreachable(url: string, error: unknown, access: Access = {}): Promise<StepladderError> {
+  if (access.signal?.aborted) return aborted(`the download of ${url}`);
   if (globalThis.navigator?.onLine === false) {
-    return new StepladderError("offline", `${url} cannot be reached: this device is offline`, `connect to a network, ${GOES_ON}`, {
+    return new StepladderError("offline", `${url} cannot be reached: this device is offline`, `connect to a network, ${again(access)}`, {
       cause: error,
     });
   }
   const policy = await forbidden(`fetching ${url}`, error);
   if (policy !== undefined) return policy;
-  const hint = `check the address and the network, and that the server allows other pages to read it (CORS), ${GOES_ON}`;
+  const hint = `check the address and the network, and that the server allows other pages to read it (CORS), ${again(access)}`;
   return new StepladderError("download", `${url}: the connection failed (${describe(error)})`, hint, { cause: error });
 }
 
-function refused(url: string, status: number): StepladderError {
+function refused(url: string, status: number, access: Access): StepladderError {
   const [problem, hint] =
     status === 401 || status === 403
       ? ["the model does not exist, or needs permission", "check the name; accept the model's licence on its page and give a token of your account"]
@@ -120,7 +124,7 @@ function refused(url: string, status: number): StepladderError {
         ? ["there is no such model, revision or file", "check the address: hf:OWNER/NAME[@REVISION], or the URL of a .gguf file or a folder"]
         : status === 429
           ? ["too many requests", "wait some minutes, or give a token"]
-          : ["the server refused", `wait a moment, ${GOES_ON}`];
+          : ["the server refused", `wait a moment, ${again(access)}`];
   return new StepladderError("download", `${url}: ${problem} (HTTP status ${status})`, hint);
 }
 
