@@ -52,13 +52,13 @@ pub(super) struct Context {
     /// Options that were given, by name.
     given: BTreeSet<String>,
     cancelled: Arc<AtomicBool>,
-    /// Nothing is under way, so that Ctrl-C may end the program at once.
+    /// Nothing is under way that would be lost, so that a signal may end the program at once.
     idle: Arc<AtomicBool>,
 }
 
 impl Context {
-    /// Reads the environment and takes over the signals that stop a program: the first asks the command to stop, the second
-    /// ends the program.
+    /// Reads the environment and takes over the signals that stop a program: once a command is [`Context::stoppable`] the
+    /// first asks it to stop, and the second ends it.
     pub(super) fn new(global: &Global, matches: &ArgMatches) -> Result<Self> {
         let from_environment = || std::env::var("WGPU_ADAPTER_NAME").ok();
         let gpu = global.gpu.clone().or_else(from_environment).filter(|name| !name.is_empty());
@@ -71,7 +71,7 @@ impl Context {
         if let Some(file) = &global.trace {
             gate.file("--trace", file)?;
         }
-        let (cancelled, idle) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (cancelled, idle) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
         signals::handle(Arc::clone(&cancelled), Arc::clone(&idle))?;
         Ok(Self {
             json: global.json,
@@ -99,6 +99,11 @@ impl Context {
     /// Becomes true when the user asks to stop; long work looks at it between slices.
     pub(super) fn cancelled(&self) -> &Arc<AtomicBool> {
         &self.cancelled
+    }
+
+    /// From here on the command looks at [`Context::cancelled`], and a first signal does not end it.
+    pub(super) fn stoppable(&self) {
+        self.idle.store(false, Ordering::Relaxed);
     }
 
     /// Runs `wait`, during which Ctrl-C ends the program at once.

@@ -89,7 +89,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         text += &serde_json::to_string(line).map_err(|error| Error::write(&args.output, error.into()))?;
         text.push('\n');
     }
-    context.check_cancelled()?;
     write_atomic(&args.output, text.as_bytes())?;
     let counts = counts(&levels, &examples);
     let value = json!({

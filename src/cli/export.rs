@@ -49,6 +49,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     } else {
         context.gate.folder("--output", output, is_own)?;
     }
+    context.stoppable();
     let files = if gguf {
         let config = &opened.config;
         let base = GgufBase {

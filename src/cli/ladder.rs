@@ -21,6 +21,7 @@ use super::context::Context;
 use super::ladder_view::View;
 use super::resume::{ADAPTER, RUN, Rule, differences, differs, reconcile};
 use super::session::{Opened, open_gpu, read_problems};
+use super::signals::say;
 use super::tuning::choose_kernels;
 
 /// Options of `ladder`. What is not given comes from the preset, or, with `--resume`, from the run.
@@ -148,8 +149,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None => (RunFolder::create(&args.output, card.clone())?, None),
     };
     for warning in folder.warnings() {
-        eprintln!("{warning}");
+        say(warning);
     }
+    context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;
     let mut learner = session.learner(context, &adapter)?;
@@ -163,13 +165,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let outcome = block_on(run::run(&mut learner, &*task, &card, saved, &mut host));
     if let Err(Error::Cancelled) = outcome {
         let output = args.output.display();
-        eprintln!(
-            "{}",
-            match folder.is_staged() {
-                true => format!("stopped before the first step; the run in {output} is as it was"),
-                false => format!("stopped, and saved; go on with: stepladder ladder --output {output} --resume"),
-            }
-        );
+        say(&match folder.is_staged() {
+            true => format!("stopped before the first step; the run in {output} is as it was"),
+            false => format!("stopped, and saved; go on with: stepladder ladder --output {output} --resume"),
+        });
     }
     let outcome = outcome?;
     session.print_profile(context)?;

@@ -122,7 +122,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !is_broken_pipe(&error) {
-                eprintln!("stepladder: {error}");
+                signals::say(&format!("stepladder: {error}"));
             }
             exit_code(&error)
         }

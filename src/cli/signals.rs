@@ -9,7 +9,7 @@ use stepladder::{Error, Result};
 const CANCELLED: i32 = 130;
 
 /// Sets `cancelled` at the first signal, so that the command stops where nothing is lost; the second ends the program, as does
-/// the first while `idle` is set.
+/// the first while `idle` is set: then nothing could be lost.
 pub(super) fn handle(cancelled: Arc<AtomicBool>, idle: Arc<AtomicBool>) -> Result<()> {
     let stop = move || {
         if cancelled.swap(true, Ordering::Relaxed) || idle.load(Ordering::Relaxed) {
@@ -26,7 +26,7 @@ pub(super) fn handle(cancelled: Arc<AtomicBool>, idle: Arc<AtomicBool>) -> Resul
 }
 
 /// Writes a line to standard error, which may be a terminal that is gone.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -27,6 +27,7 @@ use super::args::DeviceArgs;
 use super::context::Context;
 use super::ladder_view::View;
 use super::session::{Opened, Session};
+use super::signals::say;
 use super::tuning::choose_kernels;
 
 /// What a study file holds, for the help text.
@@ -158,6 +159,7 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         opened.check_run(&format!("arm `{}`", arm.name), &settings, &*task, problems, &adapter)?;
     }
     let config = opened.config.clone();
+    context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;
     let mut bench = Bench { context, session: &session, config, info: None };
@@ -168,10 +170,10 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
     let mut store = MemoryStore::default();
     let cancel = context.cancelled();
     let mut host = Host { store: &mut store, sink: &mut sink, clock: &clock, cancel };
-    let mut watch = |progress: Progress<'_>| eprintln!("{}", line(&progress));
+    let mut watch = |progress: Progress<'_>| say(&line(&progress));
     let results = block_on(run::run(&mut bench, &study, &*task, (output, &args.arm), &mut host, &mut watch));
     if let Err(Error::Cancelled) = results {
-        eprintln!("stopped; what is done is in {}, and the same command goes on", output.display());
+        say(&format!("stopped; what is done is in {}, and the same command goes on", output.display()));
     }
     let results = results?;
     session.print_profile(context)?;

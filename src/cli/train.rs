@@ -27,6 +27,7 @@ use super::args::{DeviceArgs, non_negative, positive};
 use super::context::Context;
 use super::progress::Progress;
 use super::session::Opened;
+use super::signals::say;
 use super::train_card::Card;
 use super::tuning::choose_kernels;
 
@@ -140,6 +141,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         ..Workload::default()
     };
     opened.check_memory("training", &workload)?;
+    context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;
     let mut trainer = Trainer::new(Arc::clone(&session.model), &layout, PACK_TOKENS)?;
@@ -151,10 +153,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     let every = card.checkpoint_every.unwrap_or(args.checkpoint_every.into());
     let mut keeper = Keeper { card, folder: folder.path(), saved: saved.is_some() };
-    let outcome = train(&mut sft, context, |sft| keeper.save(sft), every);
-    if let Err(Error::Cancelled | Error::Diverged { .. }) = outcome {
+    // What was changed is kept from here on.
+    if saved.is_some_and(|saved| !keeper.card.is_in(&saved)) {
         keeper.save(&sft)?;
-        eprintln!("{}", keeper.way_on(sft.done()));
+    }
+    let outcome = train(&mut sft, context, |sft| keeper.save(sft), every);
+    match &outcome {
+        Err(Error::Cancelled | Error::Diverged { .. }) => {
+            keeper.save(&sft)?;
+            say(&keeper.way_on(sft.done()));
+        }
+        // Nobody reads the answers any more, or the disk is full: what can be saved is.
+        Err(Error::Io { .. }) => drop(keeper.save(&sft)),
+        _ => {}
     }
     outcome?;
     write_adapter(folder.path(), &block_on(sft.adapter_file())?)?;

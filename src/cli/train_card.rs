@@ -16,6 +16,7 @@ use stepladder::{Error, Result};
 
 use super::context::Context;
 use super::resume::{ADAPTER, RUN, Rule, reconcile};
+use super::signals::say;
 use super::train::Args;
 
 /// What defines a run; its checkpoint holds it.
@@ -121,7 +122,7 @@ impl Card {
             return Err(Error::usage("--resume", problem.replace("  ", " "), hint));
         };
         if let Some(warning) = warning {
-            eprintln!("{warning}");
+            say(&warning);
         }
         let failed = |error: serde_json::Error| Error::read(folder.join(STATE_FILE), error.into());
         let asked = serde_json::to_value(Self::new(args, context)?).map_err(failed)?;
@@ -181,6 +182,11 @@ impl Card {
             problem,
             "give the data that the run was begun with, or start a new run in another folder",
         ))
+    }
+
+    /// Whether a checkpoint holds the same card.
+    pub(super) fn is_in(&self, state: &State) -> bool {
+        serde_json::to_value(self).is_ok_and(|card| state.value.get(CARD) == Some(&card))
     }
 
     /// Puts the card into a checkpoint.

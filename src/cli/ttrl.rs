@@ -20,6 +20,7 @@ use super::context::Context;
 use super::ladder::{default_preset, expect_lora};
 use super::ladder_view::View;
 use super::session::{Opened, read_problems};
+use super::signals::say;
 use super::ttrl_answers::Answers;
 use super::tuning::choose_kernels;
 
@@ -131,6 +132,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         }
         None => None,
     };
+    context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;
     let mut learner = session.learner(context, &adapter)?;
@@ -144,7 +146,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             let outcome = solver.solve_all(&problems, answers.as_mut());
             if let (Err(Error::Cancelled), Some(answers)) = (&outcome, &answers) {
                 let file = answers.path().display();
-                eprintln!("stopped; what was answered is in {file}, and the same command goes on with the rest");
+                say(&format!("stopped; what was answered is in {file}, and the same command goes on with the rest"));
             }
             outcome?;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -44,7 +44,8 @@ impl Answers {
         if answers.replaces {
             return Ok(answers);
         }
-        let bytes = read(path)?;
+        let mut bytes = Vec::new();
+        (&answers.file).read_to_end(&mut bytes).map_err(|source| Error::read(path, source))?;
         let whole = answers.parse(&bytes)?;
         let beside = answers.beside();
         if !answers.known.is_empty() && beside.exists() {
