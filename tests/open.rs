@@ -149,17 +149,6 @@ fn keys_that_nobody_knows_are_told() {
     assert!(matches!(warnings.as_slice(), [one] if one.contains("frobnicate")), "{warnings:?}");
 }
 
-/// A GGUF file whose `eos_token_id` is not what its template ends turns with.
-#[test]
-fn gguf_files_end_texts_by_the_names_of_tokens() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("m.gguf");
-    std::fs::write(&path, gguf_writer::llama().bytes()).unwrap();
-    let model = open(path.to_str().unwrap()).unwrap();
-    let named = |name: &str| model.tokenizer.token_id(name).unwrap();
-    assert!(model.config.eos_token_ids.contains(&named("</s>")), "{:?}", model.config.eos_token_ids);
-}
-
 #[test]
 fn a_model_in_memory_is_opened() {
     let folder = folder();

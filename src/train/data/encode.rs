@@ -341,7 +341,7 @@ mod tests {
             let encoder = Characters { prompt: Some(prompt), ..Characters::default() };
             let dataset = Dataset::from_jsonl(line.as_bytes(), Path::new("d"), &encoder, 100).unwrap();
             assert_eq!(dataset.turns.from_header, 1);
-            assert_eq!(show(&dataset.examples[0]).1, ".......<x>$.");
+            assert_eq!(show(&dataset.examples[0]).1, "........<x>$.");
             assert!(dataset.notes()[0].contains("<think>"), "{:?}", dataset.notes());
         }
         // A prompt that has nothing in common with the turn tells of another template.
@@ -355,7 +355,7 @@ mod tests {
         let line = r#"{"messages": [{"role":"user","content":"q"},{"role":"assistant","content":"x","weight":0},
             {"role":"user","content":"r"},{"role":"assistant","content":"y","weight":1}]}"#
             .replace('\n', " ");
-        assert_eq!(shown(&line).1, ".................y$.");
+        assert_eq!(shown(&line).1, "..................y$.");
     }
 
     #[test]

@@ -74,12 +74,14 @@ const REFUSED: &[(&str, &str)] = &[
     ("labels", "give the text; what is learnt follows from the form of the row"),
 ];
 
-/// Checks the names of a row's fields; those that are null are left out before.
+/// Checks the names of a row's fields; those that are null are left out before. A row that lacks the fields of every form gets
+/// the words for that where none of its own says how to write it.
 pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
     let complete = row.contains_key("messages")
         || row.contains_key("conversations")
         || row.contains_key("text")
         || row.contains_key("completion");
+    let has_form = row.keys().any(|name| Record::is_form(name));
     for (name, value) in row {
         let name = name.as_str();
         let harmless =
@@ -96,7 +98,7 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
             }
         } else if name == "answer" && !complete {
             return Err("has `answer` and nothing to learn: write a question as `prompt`, its answer as `completion`".into());
-        } else if !harmless && !is_harmless(name) {
+        } else if has_form && !harmless && !is_harmless(name) {
             return Err(format!("has `{name}`, of which it is not known whether it matters: leave it out, or put it into `meta`"));
         }
     }
