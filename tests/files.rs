@@ -465,13 +465,13 @@ fn tokenizer(size: usize) -> Result<Tokenizer, Error> {
 fn a_tokenizer_of_another_size_is_rejected() {
     let mut config = parse(&llama()).unwrap();
     config.vocab_size = 1000;
-    tokenizer(1000).unwrap().check(&config).unwrap();
-    tokenizer(937).unwrap().check(&config).unwrap();
+    tokenizer(1000).unwrap().fit(&config).unwrap();
+    tokenizer(937).unwrap().fit(&config).unwrap();
     assert_input(
-        tokenizer(1001).unwrap().check(&config),
+        tokenizer(1001).unwrap().fit(&config),
         "vocabulary",
         "1001 tokens where the model has 1000",
     );
-    assert_input(tokenizer(900).unwrap().check(&config), "vocabulary", "900 tokens");
+    assert_input(tokenizer(900).unwrap().fit(&config), "vocabulary", "900 tokens");
     assert_input(Tokenizer::from_bytes(Path::new("tokenizer.json"), b"{}"), "tokenizer", "cannot be read");
 }

@@ -6,7 +6,7 @@ mod gguf_writer;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use stepladder::model::chat::Message;
+use stepladder::model::chat::{Conversation, Message};
 use stepladder::model::config::ModelConfig;
 use stepladder::model::open::{OpenModel, Texts, open};
 use stepladder::model::source::expected;
@@ -64,6 +64,89 @@ fn a_folder_is_opened() {
     // A file of its own comes first.
     std::fs::write(folder.path().join("chat_template.jinja"), "[{{ eos_token }}]").unwrap();
     assert_eq!(render(&open_folder(&folder).unwrap()), "[w2]");
+}
+
+/// A template that cannot be compiled is an error of what renders, and of nothing else.
+#[test]
+fn a_template_is_compiled_when_it_renders() {
+    let folder = folder();
+    let message = [Message::user("w5")];
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let render = || open_folder(&folder).unwrap().chat_template.unwrap().render(&message, true);
+    for (name, text, file) in [
+        ("tokenizer_config.json", r#"{"chat_template": "{% if %}"}"#, "tokenizer_config.json: chat_template: "),
+        ("tokenizer_config.json", r#"{"chat_template": [{"name": "rag", "template": "x"}]}"#, "named \"default\""),
+        ("chat_template.jinja", "{% frobnicate %}", "chat_template.jinja: chat_template: "),
+    ] {
+        write(name, text);
+        let error = render().unwrap_err().to_string();
+        assert!(error.contains(file) && error.lines().count() == 1, "{error}");
+    }
+    std::fs::remove_file(folder.path().join("chat_template.jinja")).unwrap();
+    write("tokenizer_config.json", r#"{"chat_template": {"default": "[{{ messages[0].content }}]"}}"#);
+    assert_eq!(render().unwrap(), "[w5]");
+}
+
+/// Templates by names, in each of the places that transformers reads.
+#[test]
+fn conversations_with_tools_have_a_template_of_their_own() {
+    let folder = folder();
+    let messages = [Message::user("w5")];
+    let tools = json!([]);
+    let render = || {
+        let chat = open_folder(&folder).unwrap().chat_template.unwrap();
+        let with_tools = Conversation { tools: Some(&tools), ..Conversation::new(&messages) };
+        (chat.render(&messages, false).unwrap(), chat.render_conversation(&with_tools, false).unwrap())
+    };
+    let named = json!([{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]);
+    let config = json!({"chat_template": named}).to_string();
+    std::fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+    assert_eq!(render(), ("d".into(), "t".into()));
+    std::fs::write(folder.path().join("chat_template.jinja"), "D").unwrap();
+    std::fs::create_dir(folder.path().join("additional_chat_templates")).unwrap();
+    std::fs::write(folder.path().join("additional_chat_templates/tool_use.jinja"), "T").unwrap();
+    assert_eq!(render(), ("D".into(), "T".into()));
+}
+
+/// Tokens that `tokenizer.json` lacks, as transformers 5.24 adds them.
+#[test]
+fn tokens_of_the_other_files_are_added() {
+    for (file, text) in [
+        ("added_tokens.json", r#"{"<|x|>": 12}"#),
+        ("tokenizer_config.json", r#"{"additional_special_tokens": ["<|x|>"]}"#),
+        ("tokenizer_config.json", r#"{"extra_special_tokens": {"x_token": "<|x|>"}}"#),
+        ("tokenizer_config.json", r#"{"pad_token": {"content": "<|x|>", "lstrip": false}}"#),
+        ("tokenizer_config.json", r#"{"added_tokens_decoder": {"12": {"content": "<|x|>", "special": true}}}"#),
+        ("special_tokens_map.json", r#"{"additional_special_tokens": [{"content": "<|x|>"}]}"#),
+    ] {
+        let folder = folder();
+        std::fs::write(folder.path().join(file), text).unwrap();
+        let model = open_folder(&folder).unwrap();
+        assert_eq!(model.tokenizer.token_id("<|x|>"), Some(12), "{file}: {text}");
+        assert_eq!(model.tokenizer.encode("w3 w4", true).unwrap(), [3, 4]);
+        // The model has 12 rows: the token is known, and a text with it refused.
+        let error = model.tokenizer.encode("w3<|x|>", true).unwrap_err().to_string();
+        assert!(error.contains("`<|x|>`, token 12") && error.contains("12 rows"), "{error}");
+    }
+    for (text, words) in [
+        (r#"{"<|x|>": 3}"#, "token id 3, which is \"w3\""),
+        (r#"{"w3": 5}"#, "token id 5 here and 3"),
+        (r#"{"<|x|>": 14}"#, "end at 12"),
+    ] {
+        let folder = folder();
+        std::fs::write(folder.path().join("added_tokens.json"), text).unwrap();
+        let error = open_folder(&folder).unwrap_err().to_string();
+        assert!(error.contains("added_tokens.json: ") && error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn keys_that_nobody_knows_are_told() {
+    let folder = folder();
+    let text = r#"{"add_bos_token": true, "model_max_length": 5, "image_token": "<i>", "frobnicate": 1}"#;
+    std::fs::write(folder.path().join("tokenizer_config.json"), text).unwrap();
+    let warnings = open_folder(&folder).unwrap().warnings;
+    assert!(matches!(warnings.as_slice(), [one] if one.contains("frobnicate")), "{warnings:?}");
 }
 
 #[test]
@@ -133,12 +216,8 @@ fn every_wrong_file_is_named() {
         ),
         ("generation_config.json", br#"{"eos_token_id": "x"}"#, "generation_config.json: eos_token_id: "),
         ("tokenizer_config.json", b"[]", "tokenizer_config.json: line 1: "),
-        (
-            "tokenizer_config.json",
-            br#"{"chat_template": "{% if %}"}"#,
-            "tokenizer_config.json: chat_template: ",
-        ),
-        ("chat_template.jinja", b"{% if %}", "chat_template.jinja: chat_template: "),
+        ("tokenizer_config.json", br#"{"chat_template": 3}"#, "tokenizer_config.json: chat_template: "),
+        ("added_tokens.json", br#"{"<x>": "1"}"#, "added_tokens.json: <x>: has no token id"),
     ];
     for (name, bytes, part) in cases {
         let folder = folder();

@@ -61,6 +61,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let opened =
         Opened::new(context, &args.model.model, &args.device)?.worded(args.prompt_style.map(Into::into));
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    opened.tell_lacking(problems.iter().map(|problem| problem.problem.as_str()));
     let shots = shots(args, &*task, &opened, &problems)?;
     let prompts = prompts(&opened.language, &*task, &shots, &problems)?;
     let request = Lengths {

@@ -45,7 +45,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    opened.tell_lacking([args.prompt.as_str()]);
     let prompt = if args.chat {
+        opened.tell_unended();
         chat_prompt(&opened.language, &args.model.model, &[Message::user(&args.prompt)])?
     } else {
         opened.language.tokenizer.encode(&args.prompt, true)?

@@ -11,12 +11,14 @@ use stepladder::kernel::weight::Format;
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
 use stepladder::ladder::settings::Settings;
 use stepladder::model::Model;
+use stepladder::model::chat::unended_turn;
 use stepladder::model::config::ModelConfig;
 use stepladder::model::generate::Lengths;
 use stepladder::model::lora::Lora;
 use stepladder::model::module::Module;
 use stepladder::model::open::{OpenModel, open_with_progress};
 use stepladder::model::source::TensorSource;
+use stepladder::model::tokenizer::Lacking;
 use stepladder::task::{Problem, PromptStyle, Task};
 use stepladder::train::adapter;
 use stepladder::train::files::{read_adapter_for, write_atomic};
@@ -70,7 +72,7 @@ pub(super) fn open_gpu(context: &Context, device: &DeviceArgs) -> Result<Arc<Gpu
 /// Opens a model's files, downloading them with a bar if they are on the hub.
 pub(super) fn open_model(context: &Context, spec: &str) -> Result<OpenModel> {
     let mut bar: Option<(String, Progress)> = None;
-    open_with_progress(spec, &mut |news| {
+    let model = open_with_progress(spec, &mut |news| {
         if bar.as_ref().is_none_or(|(file, _)| file != news.file) {
             bar = Some((news.file.to_string(), Progress::new("downloading", "B", news.total)));
         }
@@ -78,7 +80,11 @@ pub(super) fn open_model(context: &Context, spec: &str) -> Result<OpenModel> {
             bar.set(news.done, file);
         }
         !context.cancelled().load(Ordering::Relaxed)
-    })
+    })?;
+    for warning in &model.warnings {
+        eprintln!("{warning}");
+    }
+    Ok(model)
 }
 
 impl Opened {
@@ -102,6 +108,9 @@ impl Opened {
     /// Words prompts as `style` says, or as the model's chat template does.
     pub(super) fn worded(mut self, style: Option<PromptStyle>) -> Self {
         self.language = Arc::new(self.language.worded(style));
+        if self.language.style() == PromptStyle::Instruct {
+            self.tell_unended();
+        }
         self
     }
 
@@ -126,6 +135,25 @@ impl Opened {
         }
         *base = Some(Base { sha256, ..device.base(context) });
         Ok(())
+    }
+
+    /// Says so if the model's answers in a chat would not stop where its template ends them.
+    pub(super) fn tell_unended(&self) {
+        let Some(chat) = &self.language.chat else { return };
+        if let Some(end) = unended_turn(chat, &self.language.tokenizer, &self.config.eos_token_ids) {
+            eprintln!(
+                "{}: the chat template ends a turn with {end:?}, which is no end token: answers may not stop; set eos_token_id in generation_config.json",
+                self.name
+            );
+        }
+    }
+
+    /// Says so if the vocabulary lacks characters of `texts`.
+    pub(super) fn tell_lacking<'a>(&self, texts: impl IntoIterator<Item = &'a str>) {
+        let lacking = Lacking::of(&self.language.tokenizer, texts);
+        if !lacking.is_empty() {
+            eprintln!("{lacking}");
+        }
     }
 
     /// The adapter in a PEFT folder, if one is given.
@@ -169,6 +197,7 @@ impl Opened {
         problems: [&[Problem]; 2],
         adapter: &AdapterFile,
     ) -> Result<()> {
+        self.tell_lacking(problems.into_iter().flatten().map(|problem| problem.problem.as_str()));
         let layout = adapter::layout(&self.config, &adapter.config)?;
         let learner = LearnerSettings::default();
         let workload = learner.run(settings, &self.language, task, problems, layout, self.context_length)?;

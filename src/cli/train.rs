@@ -255,14 +255,8 @@ fn read_data(opened: &Opened, card: &Card, bytes: &[u8]) -> Result<Dataset> {
     };
     let max_length = card.settings.max_length.min(opened.context_length);
     let data = Dataset::from_jsonl(bytes, &card.data, &text, max_length)?;
-    for (count, what) in [
-        (data.truncated, "examples were cut at --max-length"),
-        (data.dropped, "examples have nothing to learn within --max-length and were left out"),
-        (data.unscored_turns, "assistant turns are reworded by the chat template and are context only"),
-    ] {
-        if count > 0 {
-            eprintln!("{count} {what}");
-        }
+    for note in data.notes() {
+        eprintln!("{note}");
     }
     Ok(data)
 }

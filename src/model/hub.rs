@@ -16,11 +16,13 @@ use super::source::folder::{INDEX, SINGLE, shard_files};
 use crate::{Error, Result};
 
 /// Files besides the weights; only the first two must exist.
-const TEXTS: [&str; 5] = [
+const TEXTS: [&str; 7] = [
     "config.json",
     "tokenizer.json",
     "generation_config.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "chat_template.jinja",
 ];
 

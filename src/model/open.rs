@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::chat::{ChatTemplate, template_of_config, token_of_config};
+use super::chat::{ChatTemplate, DEFAULT};
 use super::config::gguf::HARMLESS_TOKENIZER_KEYS;
 use super::config::{ModelConfig, json::generation_eos};
 use super::source::bytes::{Memory, ReadAt};
@@ -15,6 +15,8 @@ use super::source::head::untie_if_different;
 use super::source::names::canonical;
 use super::source::{TensorSource, check};
 use super::tokenizer::Tokenizer;
+use super::tokenizer::config::TokenizerConfig;
+use super::tokenizer::gguf::end_tokens;
 use crate::{Error, Result};
 
 /// A model whose files have been checked against each other; weights are still to be read.
@@ -31,6 +33,8 @@ pub struct OpenModel {
     pub name: String,
     /// The folder that its files are in, for a model in Hugging Face's layout on this machine.
     pub folder: Option<PathBuf>,
+    /// What the user should know, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl std::fmt::Debug for OpenModel {
@@ -50,9 +54,18 @@ pub struct Texts<'a> {
     pub generation_config: Option<&'a str>,
     /// `tokenizer_config.json`
     pub tokenizer_config: Option<&'a str>,
+    /// `special_tokens_map.json`
+    pub special_tokens_map: Option<&'a str>,
+    /// `added_tokens.json`
+    pub added_tokens: Option<&'a str>,
     /// `chat_template.jinja`
     pub chat_template: Option<&'a str>,
+    /// Names and texts of `additional_chat_templates/NAME.jinja`
+    pub additional_chat_templates: &'a [(String, String)],
 }
+
+/// The folder of templates that go by names.
+const ADDITIONAL_TEMPLATES: &str = "additional_chat_templates";
 
 impl OpenModel {
     /// A model held in memory, such as one built into the program, with weights as one safetensors file.
@@ -84,28 +97,55 @@ impl OpenModel {
         let mut source = canonical(source, config.tie_word_embeddings);
         untie_if_different(&mut config, source.as_mut())?;
         check(&config, source.as_ref())?;
-        let tokenizer = Tokenizer::from_bytes(&folder.join("tokenizer.json"), texts.tokenizer)?;
-        tokenizer.check(&config)?;
-
-        let file = folder.join("tokenizer_config.json");
-        let tokenizer_config: Map<String, Value> = match texts.tokenizer_config {
-            Some(text) => serde_json::from_str(text).map_err(|error| {
-                let hint = "take the model's original file";
-                Error::input(&file, format!("line {}", error.line()), error.to_string(), hint)
-            })?,
-            None => Map::new(),
-        };
-        let (template, file) = match texts.chat_template {
-            Some(text) => (Some(text.to_string()), folder.join("chat_template.jinja")),
-            None => (template_of_config(&file, &tokenizer_config)?, file),
-        };
-        let [bos, eos] = special_texts(&config, &tokenizer);
-        let bos = token_of_config(&tokenizer_config, "bos_token").unwrap_or(&bos);
-        let eos = token_of_config(&tokenizer_config, "eos_token").unwrap_or(&eos);
-        let chat_template =
-            template.map(|text| ChatTemplate::new(&file, &text, bos, eos, now)).transpose()?;
-        Ok(Self { config, source, tokenizer, chat_template, name: name.to_string(), folder: None })
+        let beside = TokenizerConfig::parse(
+            folder,
+            texts.tokenizer_config,
+            texts.special_tokens_map,
+            texts.added_tokens,
+        )?;
+        let mut tokenizer = Tokenizer::from_bytes(&folder.join("tokenizer.json"), texts.tokenizer)?;
+        tokenizer.add(&beside)?;
+        tokenizer.fit(&config)?;
+        let chat_template = templates(folder, texts, &beside, special_texts(&config, &tokenizer), now);
+        let unknown = beside.unknown_keys.iter().map(|key| {
+            format!("{}: {key} is not known here and has no effect", folder.join("tokenizer_config.json").display())
+        });
+        let warnings = unknown.collect();
+        Ok(Self { config, source, tokenizer, chat_template, name: name.to_string(), folder: None, warnings })
     }
+}
+
+/// The chat templates of a folder: files of their own come before `tokenizer_config.json`, as in transformers.
+fn templates(
+    folder: &Path,
+    texts: Texts<'_>,
+    beside: &TokenizerConfig,
+    [bos, eos]: [String; 2],
+    now: i64,
+) -> Option<ChatTemplate> {
+    let file = folder.join(ADDITIONAL_TEMPLATES);
+    let additional = texts.additional_chat_templates.iter();
+    let mut templates: Vec<(String, PathBuf, String)> = additional
+        .map(|(name, text)| (name.clone(), file.join(format!("{name}.jinja")), text.clone()))
+        .collect();
+    if let Some(text) = texts.chat_template {
+        templates.push((DEFAULT.to_string(), folder.join("chat_template.jinja"), text.to_string()));
+    }
+    if templates.is_empty() {
+        let file = folder.join("tokenizer_config.json");
+        templates =
+            beside.templates.iter().map(|(name, text)| (name.clone(), file.clone(), text.clone())).collect();
+    }
+    if templates.is_empty() {
+        return None;
+    }
+    let mut tokens = beside.named_tokens.clone();
+    for (name, token) in [("bos_token", bos), ("eos_token", eos)] {
+        tokens.entry(name).or_insert(token.into());
+    }
+    // What is null is left out: templates ask whether a token is defined.
+    let tokens = tokens.into_iter().filter(|(_, token)| !Value::is_null(token));
+    Some(ChatTemplate::named(templates, tokens, now))
 }
 
 /// The longest text file read: more than ten times the largest tokenizer.json known.
@@ -138,6 +178,8 @@ impl OpenModel {
         let tokenizer = text("tokenizer.json")?.ok_or_else(|| missing("tokenizer.json"))?;
         let generation_config = text("generation_config.json")?;
         let tokenizer_config = text("tokenizer_config.json")?;
+        let special_tokens_map = text("special_tokens_map.json")?;
+        let added_tokens = text("added_tokens.json")?;
         let chat_template = text("chat_template.jinja")?;
         let index = text(INDEX)?;
         let texts = Texts {
@@ -145,7 +187,11 @@ impl OpenModel {
             tokenizer: tokenizer.as_bytes(),
             generation_config: generation_config.as_deref(),
             tokenizer_config: tokenizer_config.as_deref(),
+            special_tokens_map: special_tokens_map.as_deref(),
+            added_tokens: added_tokens.as_deref(),
             chat_template: chat_template.as_deref(),
+            // Files here have no folders.
+            additional_chat_templates: &[],
         };
         let weights = Folder::of(folder, index.as_deref(), |shard| Ok(take(shard)))?;
         Self::from_parts(name, folder, texts, Box::new(weights), now)
@@ -157,15 +203,16 @@ impl OpenModel {
     /// `Input` for a file that is damaged or of an unknown kind; those of reading.
     pub fn from_gguf<R: ReadAt + 'static>(name: &str, file: R, now: i64) -> Result<Self> {
         let source = Gguf::open(file)?;
-        let config = source.config().clone();
+        let mut config = source.config().clone();
         check(&config, &source)?;
-        let tokenizer = Tokenizer::from_gguf_metadata(source.metadata())?;
-        tokenizer.check(&config)?;
+        let mut tokenizer = Tokenizer::from_gguf_metadata(source.metadata())?;
+        tokenizer.fit(&config)?;
+        config.add_eos(&source.metadata().file, &end_tokens(source.metadata())?)?;
         let [bos, eos] = special_texts(&config, &tokenizer);
         let chat_template = ChatTemplate::from_gguf_metadata(source.metadata(), &bos, &eos, now)?;
         source.metadata().finish("tokenizer.", HARMLESS_TOKENIZER_KEYS)?;
         let (source, name) = (Box::new(source), name.to_string());
-        Ok(Self { config, source, tokenizer, chat_template, name, folder: None })
+        Ok(Self { config, source, tokenizer, chat_template, name, folder: None, warnings: Vec::new() })
     }
 }
 
@@ -197,7 +244,7 @@ mod native {
     use std::path::Path;
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    use super::{MAX_TEXT, OpenModel, Texts, is_gguf};
+    use super::{ADDITIONAL_TEMPLATES, MAX_TEXT, OpenModel, Texts, is_gguf};
     use crate::model::hub::{self, Hub, Progress};
     use crate::model::source::bytes::{File, read_text};
     use crate::model::source::folder::Folder;
@@ -249,16 +296,36 @@ mod native {
         let tokenizer = text(folder, "tokenizer.json")?;
         let generation_config = optional(folder, "generation_config.json")?;
         let tokenizer_config = optional(folder, "tokenizer_config.json")?;
+        let special_tokens_map = optional(folder, "special_tokens_map.json")?;
+        let added_tokens = optional(folder, "added_tokens.json")?;
         let chat_template = optional(folder, "chat_template.jinja")?;
+        let additional_chat_templates = additional_templates(&folder.join(ADDITIONAL_TEMPLATES))?;
         let texts = Texts {
             config: &config,
             tokenizer: tokenizer.as_bytes(),
             generation_config: generation_config.as_deref(),
             tokenizer_config: tokenizer_config.as_deref(),
+            special_tokens_map: special_tokens_map.as_deref(),
+            added_tokens: added_tokens.as_deref(),
             chat_template: chat_template.as_deref(),
+            additional_chat_templates: &additional_chat_templates,
         };
         let model = OpenModel::from_parts(spec, folder, texts, Box::new(Folder::open(folder)?), now())?;
         Ok(OpenModel { folder: Some(folder.to_path_buf()), ..model })
+    }
+
+    /// Names and texts of the `.jinja` files in `folder`, if there is one.
+    fn additional_templates(folder: &Path) -> Result<Vec<(String, String)>> {
+        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|file| Some(file.strip_suffix(".jinja")?.to_string()))
+            .collect();
+        names.sort_unstable();
+        names
+            .into_iter()
+            .map(|name| Ok((name.clone(), text(folder, &format!("{name}.jinja"))?)))
+            .collect()
     }
 
     fn text(folder: &Path, name: &str) -> Result<String> {
