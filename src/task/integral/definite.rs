@@ -125,8 +125,12 @@ pub(super) fn measure(question: &Question, a: f64, b: f64) -> Result<Measure, St
         ));
     }
     let mut area = quadrature::integrate_pieces(|x| value(&integrand, x), &ends, AIM, SPLITS);
-    if area.is_none_or(|area| area.error + area.rounding > FINE * area.absolute) {
-        area = from_both_ends(question, &integrand, &places).or(area);
+    let noise = |area: quadrature::Estimate| area.error + area.rounding;
+    if area.is_none_or(|area| noise(area) > FINE * area.absolute)
+        && let Some(other) = from_both_ends(question, &integrand, &places)
+        && area.is_none_or(|area| noise(other) < noise(area))
+    {
+        area = Some(other);
     }
     let area = area
         .filter(|area| area.error <= CONVERGED * area.absolute)

@@ -61,17 +61,19 @@ pub(super) fn judge(pair: &Pair<'_>, places: &[f64], points: &[f64]) -> Jumps {
 
 /// Whether `answer` jumps at `place` and the integrand is bounded there.
 fn jumps(integrand: &Expr, answer: &Expr, place: f64, distance: f64) -> bool {
-    let height = |x: f64| integrand.eval(x, Branch::Real).value.abs();
-    let near = height(place - distance).max(height(place + distance));
-    let far = height(place - 64.0 * distance).max(height(place + 64.0 * distance));
+    let height = |factor: f64| integrand.eval(place + factor * distance, Branch::Real).value;
+    let (left, right) = (height(-1.0), height(1.0));
+    let (near, far) = (left.abs().max(right.abs()), height(-64.0).abs().max(height(64.0).abs()));
     // At a pole of order k the integrand would grow by 64^k, and by 8 where it is integrable and yet unbounded.
     if near.is_nan() || near > 2.0 * far + f64::MIN_POSITIVE {
         return false;
     }
-    let (left, right) =
-        (answer.eval(place - distance, Branch::Real), answer.eval(place + distance, Branch::Real));
-    let rounding = SAFETY * (left.value_error + right.value_error);
-    (right.value - left.value).abs() > rounding + 16.0 * distance * near.max(far)
+    let [from, to] = [-distance, distance].map(|offset| answer.eval(place + offset, Branch::Real));
+    let rounding = SAFETY * (from.value_error + to.value_error);
+    // The area is that of two rectangles to within what the integrand changes.
+    let area = distance * (left + right);
+    let change = (right - left).abs() + (near - far).abs() + 1e-6 * near;
+    (to.value - from.value - area).abs() > rounding + 4.0 * distance * change
 }
 
 /// Whether one term has different values on both sides of `place`, by more than its derivative explains.
