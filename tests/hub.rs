@@ -1,6 +1,11 @@
 //! Downloads against a server on this machine that speaks the hub's paths.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "hub/hostile.rs"]
+mod hostile;
+#[path = "hub/server.rs"]
+mod server;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

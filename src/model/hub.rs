@@ -3,28 +3,39 @@
 //! Not built on the `hf-hub` crate (0.5): it appends whatever a server answers to a resumed file, cannot finish a file
 //! whose last byte arrived before it was renamed, does not compare checksums, and ignores `HF_TOKEN`.
 
+mod cache;
+mod checksum;
+mod request;
 mod transfer;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use ureq::Agent;
-use ureq::config::RedirectAuthHeaders;
 
+pub use self::cache::blob_name;
+use self::cache::{Cache, is_commit};
+use self::request::{Client, Failure, TRIES, refuse, retry, strange};
+use self::transfer::Transfer;
 use super::source::folder::{INDEX, SINGLE, shard_files};
 use crate::{Error, Result};
 
-/// Files besides the weights; only the first two must exist.
-const TEXTS: [&str; 7] = [
-    "config.json",
-    "tokenizer.json",
+/// Files besides the weights that a model must have.
+const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
+/// Files besides the weights that a model may have.
+const OPTIONAL: [&str; 5] = [
     "generation_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
 ];
+
+/// The longest list of a repository's files.
+const MAX_LIST: u64 = 64 << 20;
+
+/// How long an answer, and each piece of it, is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How far a download is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,115 +81,183 @@ impl Repo {
 }
 
 /// Access to a hub and to the cache of its files.
-#[derive(Debug)]
 pub struct Hub {
     endpoint: String,
     cache: PathBuf,
     token: Option<String>,
-    agent: Agent,
+    patience: Duration,
+    offline: bool,
 }
 
-/// The part of the hub's answer about a revision that is read.
-#[derive(Deserialize)]
-struct RevisionInfo {
-    sha: String,
-    #[serde(default)]
-    siblings: Vec<Sibling>,
+impl std::fmt::Debug for Hub {
+    /// The endpoint may hold a password, and the token is one.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Hub").field("cache", &self.cache).finish_non_exhaustive()
+    }
 }
 
-#[derive(Deserialize)]
-struct Sibling {
-    rfilename: String,
+/// The hub's answer about a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The commit that the revision is.
+    pub commit: String,
+    /// Paths of its files, as the hub gives them.
+    pub files: Vec<String>,
+}
+
+impl Listing {
+    /// Reads the text of the answer. Errors say what is wrong with it, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Answer {
+            sha: String,
+            #[serde(default)]
+            siblings: Vec<Sibling>,
+        }
+        #[derive(Deserialize)]
+        struct Sibling {
+            rfilename: String,
+        }
+        let answer: Answer = serde_json::from_str(text).map_err(|error| {
+            let place = format!("line {} column {}", error.line(), error.column());
+            format!("the answer is not the hub's: {place} is not as expected")
+        })?;
+        if !is_commit(&answer.sha) {
+            return Err("the answer is not the hub's: `sha` is not a commit".into());
+        }
+        let files = answer.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
+        Ok(Self { commit: answer.sha, files })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.files.iter().any(|file| file == name)
+    }
 }
 
 impl Hub {
-    /// The hub that the environment names: `HF_ENDPOINT`, the cache under `HF_HUB_CACHE` or `HF_HOME`, and `HF_TOKEN` or
-    /// the token that `hf auth login` stored.
+    /// The hub that the environment names, by the variables that other programs read: `HF_ENDPOINT`; the cache under
+    /// `HF_HUB_CACHE` or `HF_HOME`; the token of `HF_TOKEN`, or what `hf auth login` stored at `HF_TOKEN_PATH`, unless
+    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set; `HF_HUB_DOWNLOAD_TIMEOUT` in seconds; `HF_HUB_OFFLINE`.
     ///
     /// # Errors
-    /// `Usage` if no home folder is known.
+    /// `Usage` if no home folder is known, or a variable is not what it should be.
     pub fn from_env() -> Result<Self> {
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
+        let is_set = |name: &str| {
+            text(name).is_some_and(|value| {
+                ["1", "ON", "YES", "TRUE"].contains(&value.to_ascii_uppercase().as_str())
+            })
+        };
         let path = |name: &str| variable(name).map(PathBuf::from);
         let home = || path("HOME").or_else(|| path("USERPROFILE"));
         let hf_home = path("HF_HOME")
             .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("huggingface")))
             .or_else(|| home().map(|home| home.join(".cache").join("huggingface")))
             .ok_or_else(|| Error::usage("HF_HOME", "no home folder is known", "set HF_HOME to a folder"))?;
-        let endpoint = std::env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
-        let token = match std::env::var("HF_TOKEN").ok().filter(|token| !token.is_empty()) {
-            Some(token) => Some(token),
-            None => std::fs::read_to_string(hf_home.join("token")).ok(),
+        let token = match text("HF_TOKEN").or_else(|| text("HUGGING_FACE_HUB_TOKEN")) {
+            None if !is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN") => {
+                cache::read_text(&path("HF_TOKEN_PATH").unwrap_or_else(|| hf_home.join("token")))
+            }
+            token => token,
         };
-        let endpoint = endpoint.unwrap_or_else(|| "https://huggingface.co".to_string());
-        Ok(Self::new(&endpoint, path("HF_HUB_CACHE").unwrap_or_else(|| hf_home.join("hub")), token))
+        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_string());
+        let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE"));
+        let mut hub = Self::new(&endpoint, cache.unwrap_or_else(|| hf_home.join("hub")), token);
+        if let Some(seconds) = text("HF_HUB_DOWNLOAD_TIMEOUT") {
+            let valid = seconds.trim().parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
+            let seconds = valid.ok_or_else(|| {
+                let problem = format!("{seconds:?} is not a number of seconds");
+                Error::usage("HF_HUB_DOWNLOAD_TIMEOUT", problem, "give a whole number from 1 to 86400")
+            })?;
+            hub = hub.with_patience(Duration::from_secs(seconds));
+        }
+        hub.offline = is_set("HF_HUB_OFFLINE") || is_set("TRANSFORMERS_OFFLINE");
+        Ok(hub)
     }
 
     /// The hub at `endpoint` with a cache folder of its own.
     pub fn new(endpoint: &str, cache: impl Into<PathBuf>, token: Option<String>) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-            .user_agent(concat!("stepladder/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(Duration::from_secs(30)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            .timeout_per_read(Some(Duration::from_secs(60)));
         Self {
-            endpoint: endpoint.trim_end_matches('/').to_string(),
+            endpoint: endpoint.to_string(),
             cache: cache.into(),
             token: token.map(|token| token.trim().to_string()).filter(|token| !token.is_empty()),
-            agent: config.build().into(),
+            patience: PATIENCE,
+            offline: false,
         }
     }
 
+    /// Waits `patience` for an answer, and as long for each piece of it; an answer that comes slower than 1 KiB a second
+    /// over that time counts as none.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// Downloads what is missing of a model's files and returns their folder. Weights are safetensors; other formats in
-    /// the repository are left alone. Without a network, a model that was downloaded before is found in the cache.
+    /// the repository are left alone. Where the hub fails, whatever its reason, a model that was downloaded before is
+    /// taken from the cache, with a warning.
     ///
     /// # Errors
-    /// `Download` with the address and the reason, `Io` if the cache cannot be written, `Cancelled`.
+    /// `Download` with the address and the reason, `Usage` for variables of the environment, `Io` if the cache cannot be
+    /// written, `Cancelled`.
     pub fn fetch(&self, repo: &Repo, progress: &mut Progress<'_>) -> Result<PathBuf> {
-        let folder = self.cache.join(format!("models--{}", repo.id.replace('/', "--")));
-        let reference = folder.join("refs").join(&repo.revision);
-        let info = match self.revision(repo) {
-            Ok(info) => info,
-            Err(Failure::Unreachable(error)) => {
-                let known = std::fs::read_to_string(&reference).ok();
-                return match known
-                    .map(|sha| folder.join("snapshots").join(sha.trim()))
-                    .filter(|path| path.is_dir())
-                {
-                    Some(snapshot) => Ok(snapshot),
-                    None => Err(error),
-                };
+        let cache = Cache::new(&self.cache, repo);
+        let kept = cache.complete(&repo.revision);
+        if self.offline {
+            return kept.ok_or_else(|| {
+                let problem =
+                    format!("is set, and the cache has no whole copy of {}@{}", repo.id, repo.revision);
+                Error::usage("HF_HUB_OFFLINE", problem, "unset it to download the model")
+            });
+        }
+        let client = Client::new(&self.endpoint, self.token.as_deref(), self.patience)?;
+        let tries = if kept.is_some() { 1 } else { TRIES };
+        let fetched = self.update(&client, &cache, repo, tries, progress);
+        match (fetched, kept) {
+            (Err(error @ Error::Download { .. }), Some(kept)) => {
+                let commit = kept.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                tracing::warn!("{error}; commit {commit} from the cache is used instead");
+                Ok(kept)
             }
-            Err(Failure::Refused(error)) => return Err(error),
-        };
-        let has = |name: &str| info.siblings.iter().any(|sibling| sibling.rfilename == name);
+            (fetched, _) => fetched,
+        }
+    }
+
+    /// Asks the hub what a revision is and downloads what is missing of it.
+    fn update(
+        &self,
+        client: &Client,
+        cache: &Cache,
+        repo: &Repo,
+        tries: u32,
+        progress: &mut Progress<'_>,
+    ) -> Result<PathBuf> {
+        let listing = retry(tries, || revision(client, repo)).map_err(Failure::into_error)?;
         let missing = |name: &str, hint: &str| Error::Download {
-            url: format!("{}/{}", self.endpoint, repo.id),
+            url: format!("{}/{}", client.address(), repo.id),
             problem: format!("the repository has no {name}"),
             hint: hint.to_string(),
         };
-        for name in &TEXTS[..2] {
-            if !has(name) {
+        for name in REQUIRED {
+            if !listing.has(name) {
                 return Err(missing(
                     name,
                     "use a model in Hugging Face's format, or give the path of a .gguf file",
                 ));
             }
         }
-        let mut get = |name: &str| self.file(repo, &info.sha, &folder, name, progress);
-        for name in TEXTS.into_iter().filter(|name| has(name)) {
-            get(name)?;
+        let transfer = Transfer { client, cache, repo, commit: &listing.commit };
+        for name in REQUIRED.into_iter().chain(OPTIONAL).filter(|name| listing.has(name)) {
+            transfer.file(name, progress)?;
         }
         // As transformers does where a repository has both.
-        if has(SINGLE) {
-            get(SINGLE)?;
-        } else if has(INDEX) {
-            let index = get(INDEX)?;
+        if listing.has(SINGLE) {
+            transfer.file(SINGLE, progress)?;
+        } else if listing.has(INDEX) {
+            let index = transfer.file(INDEX, progress)?;
             let text = std::fs::read_to_string(&index).map_err(|source| Error::read(&index, source))?;
             for shard in shard_files(&index, &text)? {
-                get(&shard)?;
+                transfer.file(&shard, progress)?;
             }
         } else {
             return Err(missing(
@@ -186,94 +265,22 @@ impl Hub {
                 "use a model with safetensors weights, or give the path of a .gguf file",
             ));
         }
-        write(&reference, info.sha.as_bytes())?;
-        Ok(folder.join("snapshots").join(&info.sha))
-    }
-
-    /// Commit and files of a revision.
-    fn revision(&self, repo: &Repo) -> std::result::Result<RevisionInfo, Failure> {
-        let revision = repo.revision.replace('/', "%2F");
-        let url = format!("{}/api/models/{}/revision/{revision}", self.endpoint, repo.id);
-        let mut response = self.request(&url, "GET", None)?;
-        refuse(&url, response.status().as_u16(), &[200]).map_err(Failure::Refused)?;
-        let text = response.body_mut().with_config().limit(64 << 20).read_to_string();
-        let text = text.map_err(|error| Failure::Unreachable(unreachable(&url, &error)))?;
-        let info: RevisionInfo = serde_json::from_str(&text).map_err(|error| {
-            Failure::Refused(strange(&url, format!("the answer is not the hub's: {error}")))
-        })?;
-        if info.sha.len() != 40 || !info.sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Failure::Refused(strange(&url, format!("{:?} is not a commit", info.sha))));
-        }
-        Ok(info)
-    }
-
-    /// Sends a request, with the token; `range` asks for the bytes from there on.
-    fn request(
-        &self,
-        url: &str,
-        method: &str,
-        range: Option<u64>,
-    ) -> std::result::Result<ureq::http::Response<ureq::Body>, Failure> {
-        let mut request = if method == "HEAD" { self.agent.head(url) } else { self.agent.get(url) };
-        if method == "HEAD" {
-            // The first answer describes the file; the one it redirects to is a storage service's.
-            request = request.config().max_redirects(0).max_redirects_will_error(false).build();
-        }
-        // A compressed body would have another length than the file.
-        request = request.header("Accept-Encoding", "identity");
-        if let Some(token) = self.token.as_ref().filter(|_| url.starts_with(&self.endpoint)) {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        if let Some(start) = range {
-            request = request.header("Range", format!("bytes={start}-"));
-        }
-        request.call().map_err(|error| Failure::Unreachable(unreachable(url, &error)))
+        cache.refer(&repo.revision, &listing.commit)?;
+        Ok(cache.snapshot(&listing.commit))
     }
 }
 
-/// Why a request gave nothing: another try may help, or not.
-enum Failure {
-    Unreachable(Error),
-    Refused(Error),
+/// Commit and files of a revision.
+fn revision(client: &Client, repo: &Repo) -> Result<Listing, Failure> {
+    let revision = repo.revision.replace('/', "%2F");
+    let url = format!("{}/api/models/{}/revision/{revision}", client.address(), repo.id);
+    let response = client.get(&url, None)?;
+    refuse(&url, response.status(), &[200])?;
+    let text = client.text(&url, response, MAX_LIST)?;
+    Listing::parse(&text).map_err(|problem| Failure::Refused(strange(&url, problem)))
 }
 
-impl Failure {
-    fn into_error(self) -> Error {
-        match self {
-            Self::Unreachable(error) | Self::Refused(error) => error,
-        }
-    }
-}
-
-fn unreachable(url: &str, error: &ureq::Error) -> Error {
-    let hint = "check the network and HF_ENDPOINT, then run again; the download goes on where it stopped";
-    Error::Download { url: url.into(), problem: error.to_string(), hint: hint.into() }
-}
-
-fn strange(url: &str, problem: String) -> Error {
-    Error::Download { url: url.into(), problem, hint: "check HF_ENDPOINT".into() }
-}
-
-/// An error for a status that is not among `good`.
-fn refuse(url: &str, status: u16, good: &[u16]) -> Result<()> {
-    if good.contains(&status) {
-        return Ok(());
-    }
-    let (problem, hint) = match status {
-        401 | 403 => (
-            "the model does not exist, or needs permission",
-            "check the name; accept the model's licence on its page and set HF_TOKEN to a token of your account",
-        ),
-        404 => ("there is no such model, revision or file", "check OWNER/NAME and the revision after @"),
-        429 => ("too many requests", "wait some minutes, or set HF_TOKEN"),
-        _ => ("the server refused", "try again later"),
-    };
-    let problem = format!("{problem} (HTTP status {status})");
-    Err(Error::Download { url: url.into(), problem, hint: hint.into() })
-}
-
-/// Writes a small file and the folders above it.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let parents = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    parents.and_then(|()| std::fs::write(path, bytes)).map_err(|source| Error::write(path, source))
+/// Whether a file holds weights, and may be of any size.
+fn is_weights(name: &str) -> bool {
+    name.ends_with(".safetensors")
 }

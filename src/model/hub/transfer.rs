@@ -1,80 +1,76 @@
-//! One file of a repository into the cache: blobs by checksum, and links to them by commit and name.
+//! One file of a repository into the cache.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
-use super::{Downloading, Failure, Hub, Progress, Repo, refuse, strange, unreachable};
+use super::cache::{Cache, blob_name, is_safe, not_a_link, place};
+use super::checksum::Tag;
+use super::request::{Client, Failure, TRIES, is_progress, pause, refuse, retry, strange, unreachable};
+use super::{Downloading, Progress, Repo, is_weights};
 use crate::{Error, Result};
 
-/// Tries of one file without a byte gained in between.
-const TRIES: u32 = 4;
+/// The longest file that is not weights: more than ten times the largest tokenizer.json known.
+const MAX_TEXT: u64 = 512 << 20;
 
 /// What the hub says about a file.
 struct Description {
-    /// Name of the blob: SHA-256 of large files, a git hash of small ones.
+    /// Name of the blob.
     etag: String,
+    tag: Tag,
     size: u64,
 }
 
-impl Hub {
-    /// The path of `name` at commit `sha` in the cache `folder` of its repository, downloaded if it is not there.
-    pub(super) fn file(
-        &self,
-        repo: &Repo,
-        sha: &str,
-        folder: &Path,
-        name: &str,
-        progress: &mut Progress<'_>,
-    ) -> Result<PathBuf> {
-        let link = folder.join("snapshots").join(sha).join(name);
+/// The files of one repository at one commit.
+pub(super) struct Transfer<'a> {
+    pub(super) client: &'a Client,
+    pub(super) cache: &'a Cache,
+    pub(super) repo: &'a Repo,
+    pub(super) commit: &'a str,
+}
+
+impl Transfer<'_> {
+    /// The path of `name` in the cache, downloaded if it is not there.
+    pub(super) fn file(&self, name: &str, progress: &mut Progress<'_>) -> Result<PathBuf> {
+        let folder = format!("{}/{}/resolve/{}", self.client.address(), self.repo.id, self.commit);
+        if !is_safe(name) {
+            return Err(strange(&folder, format!("{name:?} cannot be the name of a file")));
+        }
+        let url = format!("{folder}/{name}");
+        let link = self.cache.snapshot(self.commit).join(name);
         if link.exists() {
             return Ok(link);
         }
-        let url = format!("{}/{}/resolve/{sha}/{name}", self.endpoint, repo.id);
-        let description = self.describe(&url)?;
-        let blob = folder.join("blobs").join(&description.etag);
-        if !blob.exists() {
+        let description = retry(TRIES, || self.describe(&url)).map_err(Failure::into_error)?;
+        if !is_weights(name) && description.size > MAX_TEXT {
+            let problem = format!("{} bytes are too many for a text", description.size);
+            return Err(strange(&url, problem));
+        }
+        let blob = self.cache.blob(&description.etag);
+        if !std::fs::metadata(&blob).is_ok_and(|blob| blob.len() == description.size) {
             self.download(&url, name, &description, &blob, progress)?;
         }
         place(&blob, &link)?;
         Ok(link)
     }
 
-    fn describe(&self, url: &str) -> Result<Description> {
-        let mut address = url.to_string();
-        for _ in 0..5 {
-            let response = self.request(&address, "HEAD", None).map_err(Failure::into_error)?;
-            let status = response.status().as_u16();
-            let header = |names: [&str; 2]| {
-                let value = names.into_iter().find_map(|name| response.headers().get(name));
-                value.and_then(|value| value.to_str().ok())
-            };
-            refuse(url, status, &[200, 301, 302, 303, 307, 308])?;
-            let location = header(["location", "location"]);
-            // A renamed repository redirects on the hub itself, without describing the file.
-            if let Some(path) = location.filter(|path| {
-                status != 200 && path.starts_with('/') && !response.headers().contains_key("x-linked-etag")
-            }) {
-                address = format!("{}{path}", self.endpoint);
-                continue;
-            }
-            let etag =
-                header(["x-linked-etag", "etag"]).unwrap_or("").trim_start_matches("W/").trim_matches('"');
-            let size = header(["x-linked-size", "content-length"]).and_then(|size| size.parse().ok());
-            // The tag becomes a file's name.
-            let safe = etag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-            return match size {
-                Some(size) if safe && (1..=128).contains(&etag.len()) => {
-                    Ok(Description { etag: etag.to_string(), size })
-                }
-                _ => Err(strange(url, "the answer has no usable ETag or length".into())),
-            };
+    fn describe(&self, url: &str) -> Result<Description, Failure> {
+        let response = self.client.head(url)?;
+        refuse(url, response.status(), &[200, 301, 302, 303, 307, 308])?;
+        let header = |names: &[&str]| {
+            let value = names.iter().find_map(|name| response.headers().get(*name));
+            value.and_then(|value| value.to_str().ok())
+        };
+        let etag = header(&["x-linked-etag", "etag"]).and_then(blob_name);
+        // The length of a redirect is that of its own page.
+        let lengths: &[&str] =
+            if response.status() == 200 { &["x-linked-size", "content-length"] } else { &["x-linked-size"] };
+        let size = header(lengths).and_then(|size| size.parse().ok());
+        match (etag, size) {
+            (Some(etag), Some(size)) => Ok(Description { etag: etag.to_string(), tag: Tag::of(etag), size }),
+            _ => Err(Failure::Refused(strange(url, "the answer has no usable ETag or length".into()))),
         }
-        Err(strange(url, "too many redirects".into()))
     }
 
     /// Downloads to `blob`, going on from an earlier try's part.
@@ -88,21 +84,11 @@ impl Hub {
     ) -> Result<()> {
         let part = blob.with_extension("incomplete");
         let written = |source| Error::write(&part, source);
-        if let Some(parent) = part.parent() {
-            std::fs::create_dir_all(parent).map_err(written)?;
+        let mut file = open_part(url, &part)?;
+        if description.tag == Tag::Opaque {
+            // What an earlier process got may be of another file: such a tag does not tell them apart.
+            file.set_len(0).map_err(written)?;
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&part)
-            .map_err(written)?;
-        file.try_lock().map_err(|_| Error::Download {
-            url: url.into(),
-            problem: "another process is downloading this file".into(),
-            hint: "wait until it has finished".into(),
-        })?;
         let mut tries = 0;
         loop {
             let before = file.seek(SeekFrom::End(0)).map_err(written)?;
@@ -113,6 +99,7 @@ impl Hub {
             if before == description.size {
                 break;
             }
+            let begin = Instant::now();
             let Err(failure) = self.transfer(url, name, description, &mut file, &part, progress) else {
                 continue;
             };
@@ -120,17 +107,22 @@ impl Hub {
                 Failure::Refused(error) => return Err(error),
                 Failure::Unreachable(error) => error,
             };
-            let gained = file.seek(SeekFrom::End(0)).map_err(written)? > before;
-            tries = if gained { 1 } else { tries + 1 };
+            let gained = file.seek(SeekFrom::End(0)).map_err(written)?.saturating_sub(before);
+            let worth = is_progress(gained, begin.elapsed() + Duration::from_millis(500));
+            tries = if worth { 1 } else { tries + 1 };
             if tries >= TRIES {
                 return Err(error);
             }
-            std::thread::sleep(Duration::from_millis(250 << tries));
+            pause(tries);
         }
-        verify(url, &mut file, description, &part)?;
+        verify(url, name, &mut file, description, &part)?;
         file.sync_all().map_err(written)?;
         drop(file);
-        std::fs::rename(&part, blob).map_err(|source| Error::write(blob, source))
+        match std::fs::rename(&part, blob) {
+            // Another process that waited for the lock was faster.
+            Err(_) if blob.is_file() => Ok(()),
+            done => done.map_err(|source| Error::write(blob, source)),
+        }
     }
 
     /// One request: appends to `file` until the answer ends.
@@ -142,29 +134,31 @@ impl Hub {
         file: &mut File,
         part: &Path,
         progress: &mut Progress<'_>,
-    ) -> std::result::Result<(), Failure> {
+    ) -> Result<(), Failure> {
         let written = |source| Failure::Refused(Error::write(part, source));
         let total = description.size;
         let mut done = file.seek(SeekFrom::End(0)).map_err(written)?;
-        let mut response = self.request(url, "GET", (done > 0).then_some(done))?;
-        let status = response.status().as_u16();
-        let range = response.headers().get("content-range").and_then(|range| range.to_str().ok());
-        let resumes =
-            status == 206 && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")));
-        if done > 0 && !resumes {
-            // The server starts over, or knows nothing of the range: begin again.
-            file.set_len(0).map_err(written)?;
-            done = file.seek(SeekFrom::Start(0)).map_err(written)?;
-            if status != 200 {
-                let error = strange(url, format!("the server cannot resume (HTTP status {status})"));
-                refuse(url, status, &[206, 416]).map_err(Failure::Refused)?;
-                return Err(Failure::Unreachable(error));
+        let mut response = self.client.get(url, (done > 0).then_some(done))?;
+        let status = response.status();
+        if done > 0 {
+            refuse(url, status, &[200, 206, 416])?;
+            let range = response.headers().get("content-range").and_then(|range| range.to_str().ok());
+            let wanted = format!("bytes {done}-{}/", total - 1);
+            let rest = range.and_then(|range| range.strip_prefix(&wanted));
+            if !(status == 206 && rest.is_some_and(|all| all == "*" || all == total.to_string())) {
+                // The server starts over, or knows nothing of the range: begin again.
+                file.set_len(0).map_err(written)?;
+                done = file.seek(SeekFrom::Start(0)).map_err(written)?;
+                if status != 200 {
+                    let problem = format!("the server cannot resume (HTTP status {})", status.as_u16());
+                    return Err(Failure::Unreachable(strange(url, problem)));
+                }
             }
+        } else {
+            refuse(url, status, &[200])?;
         }
-        refuse(url, status, &[200, 206]).map_err(|error| {
-            if status >= 500 { Failure::Unreachable(error) } else { Failure::Refused(error) }
-        })?;
         let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
+        let mut pace = self.client.pace();
         let mut buffer = vec![0; 1 << 18];
         loop {
             let count = body
@@ -182,6 +176,7 @@ impl Hub {
             if !progress(Downloading { file: name, done, total }) {
                 return Err(Failure::Refused(Error::Cancelled));
             }
+            pace.gained(url, count)?;
         }
         if done < total {
             let problem = format!("the connection ended after {done} of {total} bytes");
@@ -196,46 +191,61 @@ impl Hub {
     }
 }
 
-/// Compares the SHA-256 of a large file with its ETag. Small files' tags are git hashes; their length has been checked.
-fn verify(url: &str, file: &mut File, description: &Description, part: &Path) -> Result<()> {
-    if description.etag.len() != 64 {
-        return Ok(());
+/// Opens the part of a file that is there, or an empty one, which then belongs to this process.
+fn open_part(url: &str, part: &Path) -> Result<File> {
+    let written = |source| Error::write(part, source);
+    if let Some(parent) = part.parent() {
+        std::fs::create_dir_all(parent).map_err(written)?;
     }
-    let read = |source| Error::read(part, source);
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 18];
-    file.seek(SeekFrom::Start(0)).map_err(read)?;
-    loop {
-        let count = file.read(&mut buffer).map_err(read)?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
+    not_a_link(part)?;
+    let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part);
+    let file = open().map_err(written)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Download {
+            url: url.into(),
+            problem: "another process is downloading this file".into(),
+            hint: "wait until it has finished".into(),
+        }),
+        // A file system without locks, such as some network shares.
+        Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => Ok(file),
+        Err(TryLockError::Error(error)) => Err(written(error)),
     }
-    let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    if digest == description.etag.to_ascii_lowercase() {
-        return Ok(());
-    }
-    file.set_len(0).map_err(|source| Error::write(part, source))?;
-    let problem = "the file that arrived has another checksum than the hub's; it was deleted";
-    Err(Error::Download { url: url.into(), problem: problem.into(), hint: "run again".into() })
 }
 
-/// Makes `link` stand for `blob`: a relative symbolic link where the system has them, else a copy.
-fn place(blob: &Path, link: &Path) -> Result<()> {
-    let write = |source| Error::write(link, source);
-    if let Some(parent) = link.parent() {
-        std::fs::create_dir_all(parent).map_err(write)?;
-    }
-    #[cfg(unix)]
-    {
-        // snapshots/COMMIT/NAME is two folders below blobs' parent.
-        let target = Path::new("../../blobs").join(blob.file_name().unwrap_or_default());
-        if link.is_symlink() {
-            std::fs::remove_file(link).map_err(write)?;
+/// Compares the file with its tag, or where that says nothing, with what its name says.
+fn verify(url: &str, name: &str, file: &mut File, description: &Description, part: &Path) -> Result<()> {
+    let read = |source| Error::read(part, source);
+    let Description { etag, tag, size } = description;
+    let problem = if !tag.matches(etag, *size, file).map_err(read)? {
+        "the file that arrived has another checksum than the hub's; it was deleted"
+    } else if *tag == Tag::Opaque && !is_plausible(name, file).map_err(read)? {
+        "what arrived is not such a file, perhaps a page of words; it was deleted"
+    } else {
+        return Ok(());
+    };
+    file.set_len(0).map_err(|source| Error::write(part, source))?;
+    drop(std::fs::remove_file(part));
+    let hint = "run again; if it stays so, check HF_ENDPOINT and what lies between you and it";
+    Err(Error::Download { url: url.into(), problem: problem.into(), hint: hint.into() })
+}
+
+/// Whether a file begins as its kind does, which a page in its place does not.
+fn is_plausible(name: &str, file: &mut File) -> std::io::Result<bool> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut head = [0; 64];
+    let mut filled = 0;
+    while filled < head.len() {
+        match file.read(&mut head[filled..])? {
+            0 => break,
+            count => filled += count,
         }
-        std::os::unix::fs::symlink(target, link).map_err(write)
     }
-    #[cfg(not(unix))]
-    std::fs::copy(blob, link).map(|_| ()).map_err(write)
+    let head = &head[..filled];
+    Ok(match name.rsplit('.').next() {
+        // Eight bytes of length, then JSON.
+        Some("safetensors") => head.get(8) == Some(&b'{'),
+        Some("json") => head.trim_ascii_start().starts_with(b"{"),
+        _ => true,
+    })
 }
