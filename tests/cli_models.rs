@@ -6,6 +6,9 @@ mod program;
 
 #[path = "cli_models/bad_input.rs"]
 mod bad_input;
+#[cfg(unix)]
+#[path = "cli_models/checker.rs"]
+mod checker;
 #[path = "cli_models/forms.rs"]
 mod forms;
 #[path = "cli_models/interrupt.rs"]

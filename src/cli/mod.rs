@@ -152,10 +152,12 @@ fn tasks_help() -> String {
     let mut text = String::from("Tasks and their options (--task-option NAME=VALUE):");
     for name in task::names() {
         text += &format!("\n  {name}");
-        // A task that cannot be made without options says which when it is used.
-        let Ok(task) = task::create(name, &task::TaskOptions::new()) else { continue };
-        for parameter in task.parameters() {
-            text += &format!("\n    {}  {} [default: {}]", parameter.name, parameter.doc, parameter.default);
+        for parameter in task::parameters(name) {
+            let default = match parameter.default {
+                "" => "must be given".to_owned(),
+                default => format!("default: {default}"),
+            };
+            text += &format!("\n    {}  {} [{default}]", parameter.name, parameter.doc);
         }
     }
     text

@@ -164,12 +164,12 @@ impl Settings {
 
     fn set_weight(&mut self, name: &str, option: String, value: &Value) -> Result<()> {
         let fail = |problem: String, hint: &str| Error::Usage { option, problem, hint: hint.into() };
-        let weight = value.as_f64().ok_or_else(|| {
+        if name.is_empty() {
+            return Err(fail("the reward has no name".into(), "give reward.weights.NAME=NUMBER"));
+        }
+        let Some(weight) = value.as_f64() else {
             let shown: String = value.to_string().chars().take(60).collect();
-            fail(format!("`{shown}` cannot be used"), "give a number")
-        });
-        let (true, weight) = (!name.is_empty(), weight?) else {
-            return Err(Error::usage(WEIGHTS, "the reward has no name", "give reward.weights.NAME=NUMBER"));
+            return Err(fail(format!("`{shown}` cannot be used"), "give a number"));
         };
         self.reward.weights.insert(name.to_owned(), weight);
         Ok(())

@@ -32,7 +32,7 @@ use super::{check_options, option, plain};
 use crate::{Error, Result};
 use checker::Checker;
 
-const PARAMETERS: &[Parameter] = &[
+pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "command",
         doc: "the program and its arguments; quotes keep spaces together",

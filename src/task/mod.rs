@@ -287,6 +287,16 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     TASKS.iter().map(|&(name, _)| name)
 }
 
+/// The parameters of the task `name`; none for a name that there is not.
+pub fn parameters(name: &str) -> &'static [Parameter] {
+    match name {
+        // It cannot be made without a program.
+        #[cfg(not(target_arch = "wasm32"))]
+        "command" => command::PARAMETERS,
+        name => create(name, &TaskOptions::new()).map_or(&[], |task| task.parameters()),
+    }
+}
+
 /// Fails on the first option that `parameters` does not declare.
 fn check_options(task: &str, parameters: &[Parameter], options: &TaskOptions) -> Result<()> {
     let Some(unknown) = options.keys().find(|&name| parameters.iter().all(|known| known.name != name)) else {

@@ -4,7 +4,7 @@
 //! another number ends the program. A reply without a number is taken only when the program then stays silent for a moment, and never
 //! again once a line too many has come.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -93,6 +93,10 @@ impl Checker {
         // Places whose replies had no number and may still turn out to be another's.
         let mut doubtful: Vec<usize> = Vec::new();
         for attempt in attempts {
+            if cancelled.load(Ordering::Relaxed) {
+                verdicts.push(unverifiable("stopped before it was judged"));
+                continue;
+            }
             let judged = self.ask(attempt, cancelled).map_err(|failure| self.fail(failure));
             if let Some(reason) = self.shifted.take() {
                 doubt(&mut verdicts, &mut doubtful, &reason);
