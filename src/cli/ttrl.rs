@@ -143,7 +143,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             let outcome = solver.solve_all(&problems, answers.as_mut());
             if let (Err(Error::Cancelled), Some(answers)) = (&outcome, &answers) {
                 let file = answers.path().display();
-                say(&format!("stopped; what was answered is in {file}, and the same command goes on with the rest"));
+                say(&format!(
+                    "stopped; what was answered is in {file}, and the same command goes on with the rest"
+                ));
             }
             outcome?;
         }

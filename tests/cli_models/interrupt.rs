@@ -45,7 +45,8 @@ fn every_signal_that_ends_programs_leaves_a_checkpoint() {
     let data = files.write("data.jsonl", super::EXAMPLES);
     for signal in ["-TERM", "-HUP"] {
         let output = files.path(signal);
-        let args = ["train", "-m", "tiny", "--data", &data, "--json", "--output", &output, "--steps", "100000"];
+        let args =
+            ["train", "-m", "tiny", "--data", &data, "--json", "--output", &output, "--steps", "100000"];
         let (lines, status, message) = signalled(command(&args), signal, |line| line["step"] == 1);
         assert_eq!(status, Some(130), "{message}");
         assert!(message.contains("--resume") && message.contains(&output), "{message}");
@@ -55,7 +56,17 @@ fn every_signal_that_ends_programs_leaves_a_checkpoint() {
     let output = files.path("nohup");
     let mut child = Command::new("sh");
     let call = "trap '' HUP; exec \"$0\" \"$@\"";
-    child.args(["-c", call, env!("CARGO_BIN_EXE_stepladder"), "train", "-m", "tiny", "--data", &data, "--json"]);
+    child.args([
+        "-c",
+        call,
+        env!("CARGO_BIN_EXE_stepladder"),
+        "train",
+        "-m",
+        "tiny",
+        "--data",
+        &data,
+        "--json",
+    ]);
     child.args(["--output", &output, "--steps", "4"]).env("XDG_RUNTIME_DIR", std::env::temp_dir());
     let (lines, status, message) = signalled(child, "-HUP", |line| line["step"] == 1);
     assert_eq!((lines.len(), status), (4, Some(0)), "{message}");

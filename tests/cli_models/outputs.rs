@@ -60,7 +60,8 @@ fn what_a_command_reads_is_never_replaced() {
     fails(&examples, 2, &["is the --exclude"]);
     let score = ["score", "-m", &llama, "--text", "x", "--overwrite", "--trace", &weights];
     fails(&score, 2, &["--trace", "is part of the --model"]);
-    let ladder = ["ladder", "-m", &llama, "--task", "integral", "--problems", &data, "--overwrite", "--output"];
+    let ladder =
+        ["ladder", "-m", &llama, "--task", "integral", "--problems", &data, "--overwrite", "--output"];
     fails(&[&ladder[..], &[&files.path(".")]].concat(), 2, &["holds the --model"]);
     assert_eq!(fs::read(&weights).unwrap(), before);
     assert_eq!(files.names("."), ["adapter", "data.jsonl", "linked.gguf", "llama"]);

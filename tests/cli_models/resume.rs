@@ -62,7 +62,8 @@ fn training_is_held_to_its_run() {
     let copy = files.write("copy.jsonl", super::EXAMPLES);
     let done = lines.len() as u64;
     let steps = (done + 2).to_string();
-    let extra = ["--rank", "8", "--data", &copy, "-m", &model("llama"), "--learning-rate", "0.5", "--steps", &steps];
+    let extra =
+        ["--rank", "8", "--data", &copy, "-m", &model("llama"), "--learning-rate", "0.5", "--steps", &steps];
     let rest = json_lines(&run(&[&resume[..], &extra].concat()));
     assert_eq!(rest.len(), 2);
     assert!(rest.iter().all(|line| line["learning_rate"] == 0.5), "{rest:?}");
