@@ -44,7 +44,10 @@ impl DeviceArgs {
     pub(super) fn base(&self, context: &Context) -> Base {
         Base {
             sha256: String::new(),
-            weights: self.weights.and_then(|weights| weights.to_possible_value()).map(|value| value.get_name().into()),
+            weights: self
+                .weights
+                .and_then(|weights| weights.to_possible_value())
+                .map(|value| value.get_name().into()),
             context: self.context,
             f16: context.f16 || self.f16,
         }

@@ -133,7 +133,10 @@ impl Context {
 /// Names of what was given on the command line.
 fn given(matches: &ArgMatches) -> BTreeSet<String> {
     let names = matches.ids().map(|id| id.as_str());
-    names.filter(|name| matches.value_source(name) == Some(ValueSource::CommandLine)).map(str::to_owned).collect()
+    names
+        .filter(|name| matches.value_source(name) == Some(ValueSource::CommandLine))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What a command reads: the option, and a path if it is one.

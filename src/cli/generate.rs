@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) sampling: SamplingArgs,
     /// Number of completions
-    #[arg(short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(super) n: u32,
     #[command(flatten)]
     pub(super) device: DeviceArgs,

@@ -218,7 +218,9 @@ impl Args {
             let before = json(&card.settings)?;
             change(&mut card.settings)?;
             let changed = differences(&before, &json(&card.settings)?);
-            if let Some((path, old, new)) = changed.into_iter().find(|(path, ..)| !TAKEN.contains(&path.as_str())) {
+            if let Some((path, old, new)) =
+                changed.into_iter().find(|(path, ..)| !TAKEN.contains(&path.as_str()))
+            {
                 let option = if option.contains("--set") { option } else { format!("{option} ({path})") };
                 return Err(differs(&option, RUN, &old, &new));
             }

@@ -265,6 +265,8 @@ mod tests {
             "generate -m tiny -p x --temperature -1",
             "generate -m tiny -p x --top-p 0",
             "generate -m tiny -p x -n 0",
+            "generate -m tiny -p x -n 4294967295",
+            "ttrl -m tiny --task integral --problem x --votes 4294967295",
             "examples --task integral",
             "examples --task integral --output e --count 0",
             "examples --task integral --output e --levels 6-1",

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn differences_are_found_by_path() {
-        let (one, other) = (json!({"a": {"b": 1, "c": [1]}, "d": null}), json!({"a": {"b": 1.0, "c": [2]}, "e": 1}));
+        let (one, other) =
+            (json!({"a": {"b": 1, "c": [1]}, "d": null}), json!({"a": {"b": 1.0, "c": [2]}, "e": 1}));
         let paths: Vec<String> = differences(&one, &other).into_iter().map(|(path, ..)| path).collect();
         assert_eq!(paths, ["a.c", "e"]);
         assert!(differences(&one, &one).is_empty());

@@ -202,7 +202,8 @@ impl Keeper<'_> {
 
     fn way_on(&self, step: u64) -> String {
         let folder = self.folder.display();
-        let adapter = if self.card.replaces { "; until it is finished, the adapter there is the old one" } else { "" };
+        let adapter =
+            if self.card.replaces { "; until it is finished, the adapter there is the old one" } else { "" };
         format!(
             "stopped after step {step}, and saved; go on with: stepladder train --output {folder} --resume{adapter}"
         )

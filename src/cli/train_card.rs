@@ -115,7 +115,9 @@ impl Card {
         let Some(((card, state), warning)) = last_state(folder, read)? else {
             let done = folder.join(WEIGHTS_FILE).exists();
             let (problem, hint) = match done {
-                true => ("holds a finished adapter and", "train on from it with --adapter and another --output"),
+                true => {
+                    ("holds a finished adapter and", "train on from it with --adapter and another --output")
+                }
                 false => ("", "leave --resume out to start one there"),
             };
             let problem = format!("{} {problem} holds no run that was stopped", folder.display());
@@ -151,7 +153,8 @@ impl Card {
     /// Holds the options that describe a new adapter to the one that training goes on from.
     pub(super) fn expect_adapter(&self, adapter: &AdapterFile, context: &Context) -> Result<()> {
         let failed = |error: serde_json::Error| Error::read("adapter", error.into());
-        let of = |lora: &LoraConfig| serde_json::to_value(lora).map(|lora| serde_json::json!({ "lora": lora }));
+        let of =
+            |lora: &LoraConfig| serde_json::to_value(lora).map(|lora| serde_json::json!({ "lora": lora }));
         let (asked, mut has) = (of(&self.lora).map_err(failed)?, of(&adapter.config).map_err(failed)?);
         reconcile(context, ADAPTER, RULES, &asked, &mut has)
     }

@@ -49,7 +49,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
     /// Answers that vote [default: 64 paper, 32 small and tiny, 8 software]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(super) votes: Option<u32>,
     /// Vote before learning too, and answer at once where this share agrees [default: always learn]
     #[arg(long, value_name = "SHARE", value_parser = positive_share)]
@@ -146,7 +146,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             let outcome = solver.solve_all(&problems, answers.as_mut());
             if let (Err(Error::Cancelled), Some(answers)) = (&outcome, &answers) {
                 let file = answers.path().display();
-                say(&format!("stopped; what was answered is in {file}, and the same command goes on with the rest"));
+                say(&format!(
+                    "stopped; what was answered is in {file}, and the same command goes on with the rest"
+                ));
             }
             outcome?;
         }

@@ -70,11 +70,18 @@ impl Answers {
                     self.known.insert(outcome.problem);
                     whole += line.len();
                 }
-                Err(_) if !line.ends_with(b"\n") && (line.starts_with(BEGINNING) || BEGINNING.starts_with(line)) => {}
+                Err(_)
+                    if !line.ends_with(b"\n")
+                        && (line.starts_with(BEGINNING) || BEGINNING.starts_with(line)) => {}
                 Err(error) => {
                     let hint = "name a file that `ttrl --output` made, or a new one";
                     let field = format!("line {}", index + 1);
-                    return Err(Error::input(&self.path, field, format!("is no answer of `ttrl` ({error})"), hint));
+                    return Err(Error::input(
+                        &self.path,
+                        field,
+                        format!("is no answer of `ttrl` ({error})"),
+                        hint,
+                    ));
                 }
             }
         }
@@ -89,7 +96,8 @@ impl Answers {
         match differences(&old, &self.card).into_iter().next() {
             None => Ok(()),
             Some((path, old, new)) => {
-                let problem = format!("is {new}, but the answers in {} were made with {old}", self.path.display());
+                let problem =
+                    format!("is {new}, but the answers in {} were made with {old}", self.path.display());
                 let hint = "choose another --output, or add --overwrite to begin anew";
                 Err(Error::usage(path, problem, hint))
             }
@@ -126,7 +134,11 @@ impl Answers {
         if std::mem::replace(&mut self.replaces, false) {
             write_atomic(&self.path, line.as_bytes())?;
             self.file = lock(&self.path)?;
-            return self.file.seek(SeekFrom::End(0)).map(drop).map_err(|source| Error::write(&self.path, source));
+            return self
+                .file
+                .seek(SeekFrom::End(0))
+                .map(drop)
+                .map_err(|source| Error::write(&self.path, source));
         }
         self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()).map_err(failed)
     }

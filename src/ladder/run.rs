@@ -329,7 +329,8 @@ impl<P: Policy> Run<'_, '_, P> {
         if trainer.not_finite().is_some() {
             return Err(Error::NotKept {
                 what: format!("the adapter is not finite after step {}", engine.progress.step),
-                hint: "the last checkpoint is kept; go on from it with --resume and a lower --learning-rate".into(),
+                hint: "the last checkpoint is kept; go on from it with --resume and a lower --learning-rate"
+                    .into(),
             });
         }
         Ok(Snapshot {

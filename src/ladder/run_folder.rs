@@ -20,7 +20,7 @@ use crate::ladder::state::{Snapshot, Store};
 use crate::ladder::tree::Node;
 use crate::train::checkpoint::State;
 use crate::train::files::{
-    PREVIOUS_STATE_FILE, STATE_FILE, create_folder, last_state, read, remove, write_atomic, write_state,
+    PREVIOUS_STATE_FILE, STATE_FILE, create_folder, last_state, read, write_atomic, write_state,
     write_together,
 };
 use crate::train::fingerprint::sha256;
@@ -49,8 +49,6 @@ pub struct RunFolder {
     lock: Option<Lock>,
     /// The folder until its first checkpoint after a step, if it is to take the place of another run.
     staged: Option<StagedFolder>,
-    /// A checkpoint was written, so that the one before it is of this run.
-    saved: bool,
     warnings: Vec<String>,
 }
 
@@ -95,7 +93,8 @@ impl RunFolder {
         }
         let adapter = path.join(ADAPTER);
         let foreign = |name: &String| name != CONFIG_FILE && name != WEIGHTS_FILE;
-        if let Some(name) = adapter.is_dir().then(|| contents(&adapter)).transpose()?.into_iter().flatten().find(foreign)
+        if let Some(name) =
+            adapter.is_dir().then(|| contents(&adapter)).transpose()?.into_iter().flatten().find(foreign)
         {
             let problem = format!("{} holds `{name}`, which this program did not make", adapter.display());
             return Err(Error::usage("--output", problem, "choose another folder, or move that file"));
@@ -110,7 +109,7 @@ impl RunFolder {
         let mut log = Log::open(path)?;
         log.cut(0)?;
         let (path, warnings) = (path.to_owned(), Vec::new());
-        let folder = Self { path, card, log, lock, staged, saved: false, warnings };
+        let folder = Self { path, card, log, lock, staged, warnings };
         folder.write_card()?;
         Ok(folder)
     }
@@ -170,7 +169,7 @@ impl RunFolder {
             }
         }
         let path = path.to_owned();
-        let folder = Self { path, card, log, lock, staged: None, saved: true, warnings };
+        let folder = Self { path, card, log, lock, staged: None, warnings };
         if mended {
             folder.write_card()?;
         }
@@ -266,10 +265,6 @@ impl Store for RunFolder {
     fn save(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.log.sync()?;
         write_state(&self.path, &to_state(snapshot, self.log.bytes(), &self.card)?)?;
-        if !std::mem::replace(&mut self.saved, true) {
-            // Of a run that was here before.
-            remove(&self.path.join(PREVIOUS_STATE_FILE))?;
-        }
         let adapter = self.path.join(ADAPTER);
         create_folder(&adapter)?;
         let files: Vec<(&str, &[u8])> =
@@ -299,13 +294,16 @@ pub fn begun(folder: &Path) -> bool {
 
 /// Whether a run folder may hold an entry of this name.
 fn is_own(name: &str) -> bool {
-    let names = [CARD_FILE, DAMAGED_CARD_FILE, LOG_FILE, DAMAGED_LOG_FILE, ADAPTER, "tree.jsonl", "report.html"];
+    let names =
+        [CARD_FILE, DAMAGED_CARD_FILE, LOG_FILE, DAMAGED_LOG_FILE, ADAPTER, "tree.jsonl", "report.html"];
     names.contains(&name) || (name.starts_with("state.") && name.ends_with(".safetensors"))
 }
 
 /// What shows that the run in `folder` once had a checkpoint.
 fn came_to_a_checkpoint(folder: &Path) -> Result<Option<String>> {
-    if let Some(name) = [ADAPTER, "tree.jsonl", "report.html"].into_iter().find(|name| folder.join(name).exists()) {
+    if let Some(name) =
+        [ADAPTER, "tree.jsonl", "report.html"].into_iter().find(|name| folder.join(name).exists())
+    {
         return Ok(Some(format!("there is `{name}`")));
     }
     // It is announced, then written; what is logged after that is logged after it was written.
@@ -325,7 +323,8 @@ fn lost(folder: &Path, error: Error) -> Error {
     let adapter = folder.join(ADAPTER);
     match error {
         Error::Input { file, field, problem, hint } if adapter.join(WEIGHTS_FILE).exists() => {
-            let go_on = format!("or begin a new run from what was learnt, with --adapter {}", adapter.display());
+            let go_on =
+                format!("or begin a new run from what was learnt, with --adapter {}", adapter.display());
             Error::Input { file, field, problem, hint: format!("{hint}, {go_on}") }
         }
         error => error,

@@ -70,7 +70,8 @@ impl Log {
         let mut reader = BufReader::new(std::io::Read::take(file, bytes));
         let (mut whole, mut damaged, mut lines, mut line) = (Vec::new(), Vec::new(), 0, Vec::new());
         while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-            if line.ends_with(b"\n") && serde_json::from_slice::<IgnoredAny>(&line).is_ok() {
+            let text = std::str::from_utf8(&line).ok().filter(|text| text.ends_with('\n'));
+            if text.is_some_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()) {
                 whole.append(&mut line);
             } else {
                 damaged.append(&mut line);

@@ -143,7 +143,7 @@ pub fn write_state(folder: &Path, state: &State) -> Result<()> {
     let bytes = state.to_bytes()?;
     let part = Part::stage(&path, |file| file.write_all(&bytes))?;
     match fs::rename(&path, folder.join(PREVIOUS_STATE_FILE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::write(&path, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(&path, error)),
         _ => part.commit(),
     }
 }
@@ -346,9 +346,8 @@ mod tests {
     #[test]
     fn files_that_belong_together_are_never_mixed() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |a: &str, b: &str| {
-            write_together(folder.path(), &[("a", a.as_bytes()), ("b", b.as_bytes())])
-        };
+        let write =
+            |a: &str, b: &str| write_together(folder.path(), &[("a", a.as_bytes()), ("b", b.as_bytes())]);
         write("1", "1").unwrap();
         // The second cannot be replaced: the first, which says what it is, is not there either.
         fs::remove_file(folder.path().join("b")).unwrap();
@@ -358,7 +357,10 @@ mod tests {
         fs::remove_dir(folder.path().join("b")).unwrap();
         write("3", "3").unwrap();
         write("3", "4").unwrap();
-        assert_eq!((read(folder.path().join("a")).unwrap(), read(folder.path().join("b")).unwrap()), (b"3".to_vec(), b"4".to_vec()));
+        assert_eq!(
+            (read(folder.path().join("a")).unwrap(), read(folder.path().join("b")).unwrap()),
+            (b"3".to_vec(), b"4".to_vec())
+        );
     }
 
     #[test]

@@ -12,9 +12,9 @@ pub mod fit;
 pub mod gguf_export;
 pub mod guard;
 pub mod headers;
-pub mod lora_config;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod lock;
+pub mod lora_config;
 pub mod loss;
 pub mod merge;
 #[cfg(not(target_arch = "wasm32"))]

@@ -323,7 +323,9 @@ mod tests {
             gate(false, &[]).file("--output", path).unwrap();
         }
         let error = gate(false, &[]).file("--output", &full).unwrap_err().to_string();
-        assert!(error.starts_with("--output") && error.contains("full exists") && error.contains("--overwrite"));
+        assert!(
+            error.starts_with("--output") && error.contains("full exists") && error.contains("--overwrite")
+        );
         gate(true, &[]).file("--output", &full).unwrap();
         for path in [top.path(), Path::new("/dev/null")] {
             assert_eq!(gate(true, &[]).file("--output", path).unwrap_err().code(), "usage");

@@ -20,7 +20,14 @@ fn a_ladder_run_ends_with_the_same_bits() {
     let call = |output: &str| {
         let mut args = vec!["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--json"];
         args.extend(["--group-size", "2", "--prompts-per-step", "2", "--max-tokens", "16", "--steps", "4"]);
-        args.extend(["--set", "checkpoint_every=1", "--set", "variants.per_node=2", "--set", "evaluation.every=0"]);
+        args.extend([
+            "--set",
+            "checkpoint_every=1",
+            "--set",
+            "variants.per_node=2",
+            "--set",
+            "evaluation.every=0",
+        ]);
         let output = files.path(output);
         args.into_iter().map(str::to_owned).chain(["--output".into(), output]).collect::<Vec<String>>()
     };

@@ -23,7 +23,8 @@ fn files_and_folders_are_not_written_over() {
     fails(&[&ttrl[..], &[&notes]].concat(), 1, &["notes.txt", "line 1", "no answer"]);
     fails(&[&TRAIN[..], &[&data, "--output", &adapter]].concat(), 2, &["--output", "adapter", "--overwrite"]);
     let export = ["export", "-m", &llama, "--adapter", &adapter, "--output"];
-    fails(&[&export[..], &[&adapter]].concat(), 2, &["not an empty folder", "--overwrite"]);
+    let other = files.copy(&adapter, "other");
+    fails(&[&export[..], &[&other]].concat(), 2, &["not an empty folder", "--overwrite"]);
     let gguf = files.write("mine.gguf", "my model");
     fails(&[&export[..], &[&gguf]].concat(), 2, &["mine.gguf exists"]);
     let score = ["score", "-m", "tiny", "--text", "x", "--trace", &notes];
@@ -60,10 +61,11 @@ fn what_a_command_reads_is_never_replaced() {
     fails(&examples, 2, &["is the --exclude"]);
     let score = ["score", "-m", &llama, "--text", "x", "--overwrite", "--trace", &weights];
     fails(&score, 2, &["--trace", "is part of the --model"]);
-    let ladder = ["ladder", "-m", &llama, "--task", "integral", "--problems", &data, "--overwrite", "--output"];
-    fails(&[&ladder[..], &[&files.path(".")]].concat(), 2, &["holds the --model"]);
+    let problems = files.write("p.jsonl", "{\"problem\": \"2*x\"}\n");
+    let ladder = ["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--overwrite"];
+    fails(&[&ladder[..], &["--output", &files.path(".")]].concat(), 2, &["holds the --problems"]);
     assert_eq!(fs::read(&weights).unwrap(), before);
-    assert_eq!(files.names("."), ["adapter", "data.jsonl", "linked.gguf", "llama"]);
+    assert_eq!(files.names("."), ["adapter", "data.jsonl", "linked.gguf", "llama", "p.jsonl"]);
     assert_eq!(files.names("adapter"), ["adapter_config.json", "adapter_model.safetensors"]);
 }
 

@@ -41,6 +41,7 @@ fn a_run_that_never_began_does_not_block_its_folder() {
     other.seed = 99;
     let mut run = RunFolder::create(&folder, card(other.clone())).unwrap();
     run_in(&mut run, &mut Mock::new(), &card(other), None).unwrap();
+    drop(run);
     assert_eq!(RunFolder::open(&folder).unwrap().0.card().settings.seed, 99);
     assert!(RunFolder::create(&folder, card(settings())).is_err());
 }
@@ -78,11 +79,19 @@ fn no_damage_is_passed_over() {
     let begun = dir.path().join("begun");
     made(&begun);
     let copy = dir.path().join("copy");
-    let names = ["events.jsonl", "run.json", "state.safetensors", "state.previous.safetensors", "tree.jsonl", "report.html"];
+    let names = [
+        "events.jsonl",
+        "run.json",
+        "state.safetensors",
+        "state.previous.safetensors",
+        "tree.jsonl",
+        "report.html",
+    ];
     let (mut mended, mut refused) = (0, 0);
     for name in names.into_iter().chain(["adapter/adapter_config.json"]) {
         let bytes = fs::read(begun.join(name)).unwrap();
-        let mut damages: Vec<Option<Vec<u8>>> = vec![None, Some(Vec::new()), Some(bytes[..bytes.len() / 2].to_vec())];
+        let mut damages: Vec<Option<Vec<u8>>> =
+            vec![None, Some(Vec::new()), Some(bytes[..bytes.len() / 2].to_vec())];
         damages.push(Some([&bytes[..], b"{\"type\":\"ste"].concat()));
         for place in [0, bytes.len() / 3, bytes.len() / 2, bytes.len() - 2] {
             let mut flipped = bytes.clone();
@@ -107,9 +116,13 @@ fn no_damage_is_passed_over() {
                     assert_eq!(end(&copy), end(&whole), "{name} {number}");
                     let says = run.warnings().iter().any(|warning| warning.contains(name));
                     mended += usize::from(says);
-                    let told = ["events.jsonl", "run.json", "state.safetensors"].contains(&name);
-                    // What stands behind the last checkpoint is cut off as ever.
-                    assert!(says || !told || number == 3, "{name} {number}: {:?}", run.warnings());
+                    let told = match name {
+                        "run.json" | "state.safetensors" => true,
+                        // What stands behind the last checkpoint is cut off as ever.
+                        "events.jsonl" => [0, 1, 4, 5].contains(&number),
+                        _ => false,
+                    };
+                    assert!(says || !told, "{name} {number}: {:?}", run.warnings());
                 }
             }
             fs::remove_dir_all(&copy).unwrap();
@@ -194,7 +207,9 @@ fn the_second_process_is_refused() {
     let folder = dir.path().join("run");
     made(&folder);
     let first = RunFolder::open(&folder).unwrap();
-    for error in [RunFolder::open(&folder).unwrap_err(), RunFolder::create(&folder, card(settings())).unwrap_err()] {
+    for error in
+        [RunFolder::open(&folder).unwrap_err(), RunFolder::create(&folder, card(settings())).unwrap_err()]
+    {
         assert!(error.code() == "busy" && error.to_string().contains("run: another process"), "{error}");
     }
     drop(first);
