@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a model computes what is no number.
-const NOT_FINITE_CAUSE: &str = "weights of the model or of the adapter are damaged, or so large that the arithmetic overflows";
+const NOT_FINITE_CAUSE: &str =
+    "weights of the model or of the adapter are damaged, or so large that the arithmetic overflows";
 /// What to do about it.
 const NOT_FINITE_HINT: &str = "try without --f16 and without --adapter, else take the model's original files";
 
@@ -149,7 +150,9 @@ pub enum Error {
         hint: String,
     },
     /// A log-probability or loss is NaN or infinite before anything was learnt.
-    #[error("{what} is not a finite number, so that what the model says would be chance: {NOT_FINITE_CAUSE}; {NOT_FINITE_HINT}")]
+    #[error(
+        "{what} is not a finite number, so that what the model says would be chance: {NOT_FINITE_CAUSE}; {NOT_FINITE_HINT}"
+    )]
     NotFinite {
         /// What was computed.
         what: &'static str,

@@ -184,12 +184,67 @@ fn a_gguf_file_is_opened() {
 }
 
 #[test]
+fn the_parts_of_a_split_gguf_file_are_one_model() {
+    let whole = gguf_writer::llama();
+    let split = |number: u16, count: u16, tensors: std::ops::Range<usize>| {
+        let mut part = whole.clone();
+        if number > 0 {
+            part = part.with_metadata_of(&gguf_writer::Writer::default());
+        }
+        part.raw("split.no", 2, &number.to_le_bytes());
+        part.raw("split.count", 2, &count.to_le_bytes());
+        part.raw("split.tensors.count", 5, &11i32.to_le_bytes());
+        part.tensors = whole.tensors[tensors].to_vec();
+        part.bytes()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let names = [1, 2, 3].map(|number| path(&format!("m-0000{number}-of-00003.gguf")));
+    for (number, tensors) in [(0u16, 0..3), (1, 3..3), (2, 3..11)] {
+        std::fs::write(&names[usize::from(number)], split(number, 3, tensors)).unwrap();
+    }
+    std::fs::write(path("whole.gguf"), whole.bytes()).unwrap();
+    let read = |spec: &str| {
+        let mut model = open(spec).unwrap();
+        let mut tensors = Vec::new();
+        for index in 0..model.source.tensors().len() {
+            let info = model.source.tensors()[index].clone();
+            let mut bytes = Vec::new();
+            model.source.read(index, 0, info.rows(), &mut bytes).unwrap();
+            tensors.push((info, bytes));
+        }
+        (model.config, tensors)
+    };
+    let want = read(&path("whole.gguf"));
+    for name in &names {
+        assert_eq!(read(name), want);
+    }
+    // A browser gives the files themselves, in any order.
+    let memory =
+        |name: &String| stepladder::model::source::bytes::Memory::new(name, std::fs::read(name).unwrap());
+    let files: Vec<_> = names.iter().rev().map(memory).collect();
+    assert_eq!(OpenModel::from_files("m", files, 0).unwrap().config, want.0);
+    let some = names[1..].iter().map(memory).collect();
+    let error = OpenModel::from_files("m", some, 0).unwrap_err().to_string();
+    assert!(
+        error.contains("split.no: is part 2 of 3, and 2 files are given") && error.contains("all parts"),
+        "{error}"
+    );
+
+    std::fs::rename(&names[2], path("other.gguf")).unwrap();
+    let error = open(&names[0]).unwrap_err().to_string();
+    assert!(error.contains("m-00003-of-00003.gguf is missing, a part of the same model"), "{error}");
+    let error = open(&path("other.gguf")).unwrap_err().to_string();
+    assert!(error.contains("other.gguf: split.no: is part 3 of 3, and 1 files are given"), "{error}");
+}
+
+#[test]
 fn no_key_of_a_tokenizer_is_passed_over() {
     let opened = |change: &dyn Fn(&mut gguf_writer::Writer)| {
         let mut writer = gguf_writer::llama();
         change(&mut writer);
         let file = stepladder::model::source::bytes::Memory::new("m.gguf", writer.bytes());
-        OpenModel::from_gguf("m.gguf", file, 0)
+        OpenModel::from_gguf("m.gguf", vec![file], 0)
     };
     opened(&|w| {
         w.u32("tokenizer.ggml.padding_token_id", 0);

@@ -10,9 +10,9 @@ use super::config::{ModelConfig, json::generation_eos};
 use super::source::bytes::{Memory, ReadAt};
 use super::source::folder::{Folder, INDEX};
 use super::source::gguf::Gguf;
-use super::source::safetensors::SafeTensors;
 use super::source::head::untie_if_different;
 use super::source::names::canonical;
+use super::source::safetensors::SafeTensors;
 use super::source::{TensorSource, check};
 use super::tokenizer::Tokenizer;
 use super::tokenizer::config::TokenizerConfig;
@@ -152,16 +152,14 @@ fn templates(
 pub(super) const MAX_TEXT: u64 = 512 << 20;
 
 impl OpenModel {
-    /// A model in the open files `files`: one `.gguf` file, or those of a Hugging Face folder under their plain names.
+    /// A model in the open files `files`: one `.gguf` file or all parts of one, or those of a Hugging Face folder under their plain names.
     /// `now` as in [`OpenModel::from_parts`].
     ///
     /// # Errors
     /// `Input` for a file that is missing, damaged or contradicts another; those of reading.
     pub fn from_files<R: ReadAt + 'static>(name: &str, mut files: Vec<R>, now: i64) -> Result<Self> {
-        if let [file] = files.as_slice()
-            && is_gguf(file.path())
-        {
-            return Self::from_gguf(name, files.remove(0), now);
+        if !files.is_empty() && files.iter().all(|file| is_gguf(file.path())) {
+            return Self::from_gguf(name, files, now);
         }
         let folder = Path::new(name);
         let mut take = |wanted: &str| {
@@ -197,12 +195,12 @@ impl OpenModel {
         Self::from_parts(name, folder, texts, Box::new(weights), now)
     }
 
-    /// A model in a GGUF file; `now` as in [`OpenModel::from_parts`].
+    /// A model in a GGUF file, or in the parts of one; `now` as in [`OpenModel::from_parts`].
     ///
     /// # Errors
     /// `Input` for a file that is damaged or of an unknown kind; those of reading.
-    pub fn from_gguf<R: ReadAt + 'static>(name: &str, file: R, now: i64) -> Result<Self> {
-        let source = Gguf::open(file)?;
+    pub fn from_gguf<R: ReadAt + 'static>(name: &str, files: Vec<R>, now: i64) -> Result<Self> {
+        let source = Gguf::open_parts(files)?;
         let mut config = source.config().clone();
         check(&config, &source)?;
         let mut tokenizer = Tokenizer::from_gguf_metadata(source.metadata())?;
@@ -248,6 +246,7 @@ mod native {
     use crate::model::hub::{self, Hub, Progress};
     use crate::model::source::bytes::{File, read_text};
     use crate::model::source::folder::Folder;
+    use crate::model::source::part_names;
     use crate::model::tiny;
     use crate::{Error, Result};
 
@@ -276,7 +275,7 @@ mod native {
         if path.is_dir() {
             open_folder(spec, path)
         } else if is_gguf(path) {
-            OpenModel::from_gguf(spec, File::open(path)?, now())
+            OpenModel::from_gguf(spec, gguf_files(path)?, now())
         } else {
             Err(Error::usage(
                 "--model",
@@ -289,6 +288,30 @@ mod native {
     fn now() -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(0)
+    }
+
+    /// The file at `path`, or where its name is that of a part of a model all parts.
+    fn gguf_files(path: &Path) -> Result<Vec<File>> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match part_names(&name) {
+            Some(names) if path.exists() => names
+                .iter()
+                .map(|name| {
+                    let part = path.with_file_name(name);
+                    if !part.exists() {
+                        let problem = format!("{name} is missing, a part of the same model");
+                        return Err(Error::input(
+                            path,
+                            "parts",
+                            problem,
+                            "download all parts into one folder",
+                        ));
+                    }
+                    File::open(part)
+                })
+                .collect(),
+            _ => Ok(vec![File::open(path)?]),
+        }
     }
 
     fn open_folder(spec: &str, folder: &Path) -> Result<OpenModel> {

@@ -64,7 +64,9 @@ pub fn pack(dtype: Dtype, bytes: &[u8], cols: usize) -> Result<Packed> {
     let mut scales = Vec::new();
     match (dtype, format) {
         (Dtype::F64, _) => {
-            words.extend(bytes.as_chunks().0.iter().map(|&bytes| (f64::from_le_bytes(bytes) as f32).to_bits()));
+            words.extend(
+                bytes.as_chunks().0.iter().map(|&bytes| (f64::from_le_bytes(bytes) as f32).to_bits()),
+            );
         }
         (Dtype::F32, _) => words.extend(bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes))),
         (Dtype::F16, Format::F16) => {

@@ -62,6 +62,12 @@ impl State {
     /// wrote them, is taken as it is.
     pub fn from_bytes(bytes: &[u8], file: &Path) -> Result<Self> {
         let TensorFile { tensors, metadata } = TensorFile::from_bytes(bytes, file)?;
+        if let Some((name, _)) = tensors.iter().find(|(_, tensor)| !tensor.data.iter().all(|x| x.is_finite()))
+        {
+            let hint =
+                "the file is damaged; take an earlier copy of the run, or start again in another folder";
+            return Err(Error::input(file, name, "holds a number that is not finite", hint));
+        }
         let broken = |problem: String| {
             Error::input(
                 file,
@@ -187,6 +193,13 @@ mod tests {
         assert!(State::from_bytes(&other, at()).unwrap_err().to_string().contains("no checkpoint"));
         let broken = tensor_file::to_bytes([], ("state", "{")).unwrap();
         assert_eq!(State::from_bytes(&broken, at()).unwrap_err().code(), "input");
+        let mut state = state();
+        state.tensors.insert("adapter".into(), vec![1.0, f32::NAN]);
+        let error = State::from_bytes(&state.to_bytes().unwrap(), at()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("state.safetensors: adapter: holds a number that is not finite"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::State;
 use super::adapter::dims;
+use super::checkpoint::State;
 use super::lock;
 use super::peft::{AdapterFile, CONFIG_FILE, Copy, Dims, WEIGHTS_FILE};
 use super::tensor_file::Tensor;

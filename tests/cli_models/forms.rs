@@ -28,10 +28,10 @@ fn read(path: &str) -> Tensors {
 }
 
 fn bytes_of(tensors: &Tensors) -> Vec<u8> {
-    let view = |(name, (dtype, shape, bytes)): (&String, &(Dtype, Vec<usize>, Vec<u8>))| {
+    let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
         (name.clone(), TensorView::new(*dtype, shape.clone(), bytes).unwrap())
-    };
-    safetensors::serialize(tensors.iter().map(view), None).unwrap()
+    });
+    safetensors::serialize(views, None).unwrap()
 }
 
 /// A copy of llama's fixture with its tensors changed.
@@ -140,7 +140,9 @@ fn buffers_are_no_weights_and_doubles_are_read() {
         ] {
             tensors.insert(name.into(), (dtype, shape, vec![1; size]));
         }
-        for (dtype, _, bytes) in tensors.values_mut().filter(|tensor| tensor.0 == Dtype::F32 && tensor.1.len() == 1) {
+        for (dtype, _, bytes) in
+            tensors.values_mut().filter(|tensor| tensor.0 == Dtype::F32 && tensor.1.len() == 1)
+        {
             let values = bytes.as_chunks().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes)));
             (*dtype, *bytes) = (Dtype::F64, values.flat_map(f64::to_le_bytes).collect());
         }
@@ -240,7 +242,8 @@ fn adapters_in_the_forms_that_peft_writes() {
     fails(&["score", "-m", &llama, "--adapter", &resized, "--text", TEXT], 1, &words);
 
     let old = files.copy(&format!("{llama}/adapter"), "old");
-    std::fs::rename(files.path("old/adapter_model.safetensors"), files.path("old/adapter_model.bin")).unwrap();
+    std::fs::rename(files.path("old/adapter_model.safetensors"), files.path("old/adapter_model.bin"))
+        .unwrap();
     let words = ["adapter_model.bin", "pickle", "save_pretrained"];
     fails(&["score", "-m", &llama, "--adapter", &old, "--text", TEXT], 1, &words);
 }
@@ -249,7 +252,12 @@ fn adapters_in_the_forms_that_peft_writes() {
 #[test]
 fn files_without_an_end_are_not_read() {
     let files = Files::new();
-    for (name, adapter) in [("config.json", false), ("tokenizer.json", false), ("model.safetensors", false), ("adapter_config.json", true)] {
+    for (name, adapter) in [
+        ("config.json", false),
+        ("tokenizer.json", false),
+        ("model.safetensors", false),
+        ("adapter_config.json", true),
+    ] {
         let path = files.copy(&(model("llama") + if adapter { "/adapter" } else { "" }), name);
         let file = format!("{path}/{name}");
         std::fs::remove_file(&file).unwrap();

@@ -103,7 +103,10 @@ impl<'a> Fields<'a> {
         self.error(
             name,
             format!("is {}, and what it means is not known here", shown(value)),
-            format!("if the model's results do not depend on it, remove it from {}; else use another model", self.file_name()),
+            format!(
+                "if the model's results do not depend on it, remove it from {}; else use another model",
+                self.file_name()
+            ),
         )
     }
 

@@ -21,7 +21,9 @@ pub fn parse<'a>(
     let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
     let required = |name: &str| {
         let count = metadata.uniform_count(&key(name))?;
-        count.ok_or_else(|| metadata.error(&key(name), "is missing", "download the file again, or convert the model again"))
+        count.ok_or_else(|| {
+            metadata.error(&key(name), "is missing", "download the file again, or convert the model again")
+        })
     };
     let (mut vocab_size, mut has_head) = (None, false);
     for tensor in tensors {
@@ -89,7 +91,12 @@ pub fn parse<'a>(
 const HARMLESS_KEYS: &[Harmless] = &[
     Harmless {
         reason: "what the tensors say themselves, or how the file was made",
-        names: &["vocab_size", "tensor_data_layout", "rope.scaling.finetuned", "rope.scaling.original_context_length"],
+        names: &[
+            "vocab_size",
+            "tensor_data_layout",
+            "rope.scaling.finetuned",
+            "rope.scaling.original_context_length",
+        ],
     },
     Harmless {
         reason: "of layers that no family here has, or of what else than text the model can give",
@@ -119,7 +126,13 @@ pub const HARMLESS_TOKENIZER_KEYS: &[Harmless] = &[
     },
     Harmless {
         reason: "of other kinds of tokenizers than the one that the file has",
-        names: &["ggml.scores", "ggml.merges", "ggml.remove_extra_whitespaces", "ggml.precompiled_charsmap", "rwkv.*"],
+        names: &[
+            "ggml.scores",
+            "ggml.merges",
+            "ggml.remove_extra_whitespaces",
+            "ggml.precompiled_charsmap",
+            "rwkv.*",
+        ],
     },
     Harmless {
         reason: "a second form of what the file says already, or templates for other uses",
@@ -193,9 +206,9 @@ fn rope(family: &Family, metadata: &Metadata, divisors: Option<Vec<f32>>) -> Res
         }
     };
     let scaling = match divisors {
-        Some(divisors) => {
-            RopeScaling::Divisors(divisors.iter().map(|&divisor| (f64::from(divisor) * factor) as f32).collect())
-        }
+        Some(divisors) => RopeScaling::Divisors(
+            divisors.iter().map(|&divisor| (f64::from(divisor) * factor) as f32).collect(),
+        ),
         None if factor == 1.0 => RopeScaling::None,
         None => RopeScaling::Linear { factor },
     };

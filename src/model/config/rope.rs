@@ -9,7 +9,8 @@ use crate::Result;
 const DEFAULT_THETA: f64 = 10_000.0;
 
 /// What changes nothing in the scalings that are known.
-const HARMLESS: &[Harmless] = &[Harmless { reason: "says that the model was trained with the scaling", names: &["finetuned"] }];
+const HARMLESS: &[Harmless] =
+    &[Harmless { reason: "says that the model was trained with the scaling", names: &["finetuned"] }];
 
 /// Reads RoPE's base and scaling.
 ///
@@ -61,7 +62,11 @@ fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>) -
             inner.get("original_max_position_embeddings");
             if inner.number("factor")?.is_some_and(|factor| factor != 1.0) {
                 let problem = "is given, but the type does not scale";
-                return Err(inner.error("factor", problem, "write the rope_type that is meant, or remove it"));
+                return Err(inner.error(
+                    "factor",
+                    problem,
+                    "write the rope_type that is meant, or remove it",
+                ));
             }
             RopeScaling::None
         }

@@ -14,7 +14,9 @@ pub fn reject(fields: &Fields<'_>, absent: Option<usize>) -> Result<()> {
         Some(window) if window < longest => Err(fields.error(
             "sliding_window",
             format!("sliding-window attention of {window} positions is not supported"),
-            format!("use another model, or set max_position_embeddings to {window} to stay inside the window"),
+            format!(
+                "use another model, or set max_position_embeddings to {window} to stay inside the window"
+            ),
         )),
         _ => Ok(()),
     }
@@ -33,7 +35,9 @@ pub fn reject_switched(fields: &Fields<'_>) -> Result<()> {
 
 /// Whether `layer_types` says that all layers see every position; an error if it says otherwise.
 pub fn full_attention(fields: &Fields<'_>) -> Result<bool> {
-    let Some(types) = fields.get("layer_types").and_then(serde_json::Value::as_array) else { return Ok(false) };
+    let Some(types) = fields.get("layer_types").and_then(serde_json::Value::as_array) else {
+        return Ok(false);
+    };
     match types.iter().find(|kind| kind.as_str() != Some("full_attention")) {
         None => Ok(true),
         Some(other) => {

@@ -126,7 +126,8 @@ mod native {
     /// # Errors
     /// As [`read_bytes`], and `Io` if it is no UTF-8.
     pub fn read_text(path: &Path, most: u64) -> Result<String> {
-        String::from_utf8(read_bytes(path, most)?).map_err(|error| Error::read(path, std::io::Error::other(error)))
+        String::from_utf8(read_bytes(path, most)?)
+            .map_err(|error| Error::read(path, std::io::Error::other(error)))
     }
 
     impl ReadAt for File {

@@ -106,8 +106,10 @@ impl<R: ReadAt> Folder<R> {
             && let Some(single) = open(SINGLE)?
         {
             if let Some(shard) = files.iter().position(Option::is_some) {
-                let problem = format!("is beside {INDEX} and {}, which may be of another model", names[shard]);
-                let hint = format!("move away what is older: {SINGLE}, or {INDEX} and the files that it lists");
+                let problem =
+                    format!("is beside {INDEX} and {}, which may be of another model", names[shard]);
+                let hint =
+                    format!("move away what is older: {SINGLE}, or {INDEX} and the files that it lists");
                 return Err(Error::input(&path, SINGLE, problem, hint));
             }
             // Left of shards that are gone.

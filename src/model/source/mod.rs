@@ -7,6 +7,7 @@ pub mod bytes;
 pub mod expected;
 pub mod folder;
 pub mod gguf;
+mod gguf_header;
 mod gguf_metadata;
 pub mod head;
 pub mod names;
@@ -15,6 +16,7 @@ pub mod safetensors;
 
 pub use bytes::ReadAt;
 pub use expected::{check, check_finite, expected};
+pub use gguf_header::part_names;
 
 use std::path::Path;
 

@@ -121,7 +121,10 @@ mod tests {
 
     #[test]
     fn a_bias_is_no_mask() {
-        assert!(is_buffer("model.layers.0.self_attn.bias", false) && !is_buffer("model.layers.0.self_attn.bias", true));
+        assert!(
+            is_buffer("model.layers.0.self_attn.bias", false)
+                && !is_buffer("model.layers.0.self_attn.bias", true)
+        );
         assert!(is_buffer("model.embed_tokens.position_ids", false));
         assert!(!is_buffer("model.layers.0.self_attn.q_proj.bias", false));
     }

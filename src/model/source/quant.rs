@@ -183,3 +183,40 @@ fn scale_min(block: &[u8], packed: &[u8], j: usize) -> (f32, f32) {
     };
     (half(block, 0) * f32::from(scale), -(half(block, 2) * f32::from(min)))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_not_finite_are_seen_in_every_type() {
+        let half = f16::INFINITY.to_le_bytes().to_vec();
+        // Where the bad number goes: the first value, or the first scale.
+        let cases = [
+            (Dtype::F64, 0, 1e39f64.to_le_bytes().to_vec()),
+            (Dtype::F64, 0, f64::NAN.to_le_bytes().to_vec()),
+            (Dtype::F32, 0, f32::NEG_INFINITY.to_le_bytes().to_vec()),
+            (Dtype::F16, 0, f16::NAN.to_le_bytes().to_vec()),
+            (Dtype::BF16, 0, bf16::NEG_INFINITY.to_le_bytes().to_vec()),
+            (Dtype::Q8_0, 0, half.clone()),
+            (Dtype::Q4_0, 0, half.clone()),
+            (Dtype::Q4_1, 2, half.clone()),
+            (Dtype::Q5_0, 0, half.clone()),
+            (Dtype::Q5_1, 2, half.clone()),
+            (Dtype::Q4K, 0, half.clone()),
+            (Dtype::Q5K, 2, half.clone()),
+            (Dtype::Q6K, 208, half),
+        ];
+        for (dtype, at, bad) in cases {
+            let (values, size) = dtype.block();
+            let mut bytes = vec![1; 3 * size];
+            assert!(all_finite(dtype, &bytes), "{dtype:?}");
+            bytes[2 * size + at..2 * size + at + bad.len()].copy_from_slice(&bad);
+            assert!(!all_finite(dtype, &bytes), "{dtype:?}");
+            let mut decoded = vec![0.0; 3 * values];
+            dequantize(dtype, &bytes, &mut decoded).unwrap();
+            assert!(decoded.iter().any(|value| !value.is_finite()), "{dtype:?}");
+        }
+    }
+}

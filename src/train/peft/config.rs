@@ -52,7 +52,15 @@ struct File {
 const HARMLESS: &[Harmless] = &[
     Harmless {
         reason: "where the adapter comes from and what it is for",
-        names: &["task_type", "auto_mapping", "peft_version", "inference_mode", "revision", "unsloth_*", "_*"],
+        names: &[
+            "task_type",
+            "auto_mapping",
+            "peft_version",
+            "inference_mode",
+            "revision",
+            "unsloth_*",
+            "_*",
+        ],
     },
     Harmless {
         reason: "how it was initialised and trained, or where a program keeps it",
@@ -251,12 +259,19 @@ impl File {
             return refuse(field, format!("is {}, and what it means is not known here", shown(value)));
         }
         // Layers are found by this name alone, which is PEFT's default too.
-        if let Some(other) = self.layers_pattern.iter().flat_map(TextOrList::names).find(|name| *name != "layers") {
-            return refuse("layers_pattern", format!("is `{other}`, and the layers of the models here are in `layers`"));
+        if let Some(other) =
+            self.layers_pattern.iter().flat_map(TextOrList::names).find(|name| *name != "layers")
+        {
+            return refuse(
+                "layers_pattern",
+                format!("is `{other}`, and the layers of the models here are in `layers`"),
+            );
         }
         // A saved copy that equals the base's is let through when the weights are read.
         let saved = self.modules_to_save.iter().flat_map(TextOrList::names);
-        if let Some(other) = saved.into_iter().find(|name| !["embed_tokens", "lm_head"].contains(&last_part(name))) {
+        if let Some(other) =
+            saved.into_iter().find(|name| !["embed_tokens", "lm_head"].contains(&last_part(name)))
+        {
             return refuse("modules_to_save", format!("has `{other}`, which is not supported"));
         }
         match &self.init_lora_weights {

@@ -245,7 +245,9 @@ fn sort(
         let Some(key) = parse_name(&name) else {
             let problem = match compare(&base_name(&name), &tensor)? {
                 Copy::Equal => continue,
-                Copy::Different => "differs from the base model's, and adapters that change it are not supported",
+                Copy::Different => {
+                    "differs from the base model's, and adapters that change it are not supported"
+                }
                 Copy::Unknown => "is not a LoRA matrix of a known module",
             };
             return Err(Error::input(path, &name, problem, hint));

@@ -149,8 +149,12 @@ mod tests {
             (Some(1), Some(2), Some(3))
         );
         assert_eq!(find("model.layers.0.self_attn.v_proj"), None);
-        let dots = Patterns::new(vec![("q.proj".into(), 1), ("layers.10.self.attn.v_proj".into(), 2)]).unwrap();
-        assert_eq!((dots.find(Q0).unwrap(), dots.find("model.layers.10.self_attn.v_proj").unwrap()), (Some(1), Some(2)));
+        let dots =
+            Patterns::new(vec![("q.proj".into(), 1), ("layers.10.self.attn.v_proj".into(), 2)]).unwrap();
+        assert_eq!(
+            (dots.find(Q0).unwrap(), dots.find("model.layers.10.self_attn.v_proj").unwrap()),
+            (Some(1), Some(2))
+        );
         assert_eq!(dots.find("model.layers.0.self_attn.xq_proj").unwrap(), None);
         assert_eq!(dots.find("proj").unwrap(), None);
     }

@@ -214,7 +214,9 @@ fn saved_copies_of_the_base_are_compared() {
             AdapterFile::from_bytes_over(config.as_bytes(), &weights, Path::new("a"), &dims, &mut compare)
         };
         assert_eq!(read(Copy::Equal).unwrap(), plain);
-        for (answer, words) in [(Copy::Different, "differs from the base model's"), (Copy::Unknown, "not a LoRA matrix")] {
+        for (answer, words) in
+            [(Copy::Different, "differs from the base model's"), (Copy::Unknown, "not a LoRA matrix")]
+        {
             let error = read(answer).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(words), "{error}");
         }
