@@ -76,26 +76,61 @@ fn functions_and_filters_are_those_of_transformers() {
     let variables = variables.as_object().unwrap();
     for (text, want) in [
         ("{{ d|tojson }}", r#"{"b": [1, 2.5, true, null], "a": "é'\"\n"}"#),
-        ("{{ d|tojson(ensure_ascii=True, separators=(',', ':'), sort_keys=true) }}", r#"{"a":"\u00e9'\"\n","b":[1,2.5,true,null]}"#),
+        (
+            "{{ d|tojson(ensure_ascii=True, separators=(',', ':'), sort_keys=true) }}",
+            r#"{"a":"\u00e9'\"\n","b":[1,2.5,true,null]}"#,
+        ),
         ("{{ [{'a': []}, {}]|tojson(indent=2) }}", "[\n  {\n    \"a\": []\n  },\n  {}\n]"),
         ("{{ d }}", "{'b': [1, 2.5, True, None], 'a': 'é\\'\"\\n'}"),
-        ("{{ true }} {{ n }} {{ x }} {{ 1e16 }} {{ 3.0 }} {{ ('a',) }} {{ missing }}", "True None 1e-07 1e+16 3.0 ('a',) "),
+        (
+            "{{ true }} {{ n }} {{ x }} {{ 1e16 }} {{ 3.0 }} {{ ('a',) }} {{ missing }}",
+            "True None 1e-07 1e+16 3.0 ('a',) ",
+        ),
         ("{{ d.b|string ~ d['a']|length }}", "[1, 2.5, True, None]4"),
         ("{{ n|default('d', boolean=true) }}{{ n|default('d') }}{{ e|default('f', true) }}", "dNonef"),
-        ("{{ 'a-b-c'.rsplit('-', 1) }}{{ 'a-b-c'.split('-', maxsplit=1)[1] }}{{ ' a  b '.split() }}", "['a-b', 'c']b-c['a', 'b']"),
-        ("{{ 'ab'.removeprefix('a') }}{{ 'ab'.removesuffix('b') }}{{ 'a=b'.partition('=')[2] }}{{ 'a=b=c'.rpartition('=')[0] }}", "baba=b"),
-        ("{{ 'a'.center(4, '*') }}{{ 'a'.ljust(2) }}{{ '-7'.zfill(4) }}{{ 'Ab'.swapcase() }}{{ 'abc'.index('c') }}", "*a**a -007aB2"),
+        (
+            "{{ 'a-b-c'.rsplit('-', 1) }}{{ 'a-b-c'.split('-', maxsplit=1)[1] }}{{ ' a  b '.split() }}",
+            "['a-b', 'c']b-c['a', 'b']",
+        ),
+        (
+            "{{ 'ab'.removeprefix('a') }}{{ 'ab'.removesuffix('b') }}{{ 'a=b'.partition('=')[2] }}{{ 'a=b=c'.rpartition('=')[0] }}",
+            "baba=b",
+        ),
+        (
+            "{{ 'a'.center(4, '*') }}{{ 'a'.ljust(2) }}{{ '-7'.zfill(4) }}{{ 'Ab'.swapcase() }}{{ 'abc'.index('c') }}",
+            "*a**a -007aB2",
+        ),
         ("{{ '%s is %d' % ('x', 3) }}{{ '%s' % 'y' }}{{ '{} {n}'.format(1, n=2) }}", "x is 3y1 2"),
         ("{{ strftime_now('%F') }} {{ strftime_now('%-d %b') }}", "2026-11-18 18 Nov"),
-        ("{% for k, v in d.items() %}{{ k }}{% if not loop.last %},{% endif %}{% endfor %}{{ d is mapping }}{{ e is sequence }}", "b,aTrueTrue"),
-        ("{% set ns = namespace(l=[]) %}{% for i in range(3) %}{% set ns.l = ns.l + [i] %}{% endfor %}{{ ns.l[::-1] }}", "[2, 1, 0]"),
-        ("{%- macro f(a, b=2) %}{{ a + b }}{% endmacro %}{{ f(1) }}{% for x in [1, 2, 3] if x != 2 %}{{ x }}{% endfor %}", "313"),
-        ("{% generation %}a{% set b = 1 %}{%- endgeneration %}|{{ '{% generation %}' }}", "a|{% generation %}"),
-        ("{{ [3, 1]|sort|join(',') }}{{ 'x' if false }}{{ 'a\nb'|indent(2) }}{{ d.b|selectattr('x')|list }}", "1,3a\n  b[]"),
+        (
+            "{% for k, v in d.items() %}{{ k }}{% if not loop.last %},{% endif %}{% endfor %}{{ d is mapping }}{{ e is sequence }}",
+            "b,aTrueTrue",
+        ),
+        (
+            "{% set ns = namespace(l=[]) %}{% for i in range(3) %}{% set ns.l = ns.l + [i] %}{% endfor %}{{ ns.l[::-1] }}",
+            "[2, 1, 0]",
+        ),
+        (
+            "{%- macro f(a, b=2) %}{{ a + b }}{% endmacro %}{{ f(1) }}{% for x in [1, 2, 3] if x != 2 %}{{ x }}{% endfor %}",
+            "313",
+        ),
+        (
+            "{% generation %}a{% set b = 1 %}{%- endgeneration %}|{{ '{% generation %}' }}",
+            "a|{% generation %}",
+        ),
+        (
+            "{{ [3, 1]|sort|join(',') }}{{ 'x' if false }}{{ 'a\nb'|indent(2) }}{{ d.b|selectattr('x')|list }}",
+            "1,3a\n  b[]",
+        ),
     ] {
         let chat = template(text);
         let conversation = Conversation { variables: Some(variables), ..Conversation::new(&[]) };
-        assert_eq!(chat.render_conversation(&conversation, false).as_deref().ok(), Some(want), "{text}: {:?}", chat.render_conversation(&conversation, false));
+        assert_eq!(
+            chat.render_conversation(&conversation, false).as_deref().ok(),
+            Some(want),
+            "{text}: {:?}",
+            chat.render_conversation(&conversation, false)
+        );
     }
 }
 
@@ -103,14 +138,24 @@ fn functions_and_filters_are_those_of_transformers() {
 /// worker and in a time that nobody minds.
 #[test]
 fn hostile_templates_are_stopped() {
-    let nest = |open: &str, count: usize, inner: &str, close: &str| format!("{{{{ {}{inner}{} }}}}", open.repeat(count), close.repeat(count));
+    let nest = |open: &str, count: usize, inner: &str, close: &str| {
+        format!("{{{{ {}{inner}{} }}}}", open.repeat(count), close.repeat(count))
+    };
     let grow = |step: &str| {
-        format!("{{% set ns = namespace(l=[1], s='a') %}}{{% for i in range(100000) %}}{{% set ns.l = {step} %}}{{% endfor %}}{{{{ ns.l }}}}")
+        format!(
+            "{{% set ns = namespace(l=[1], s='a') %}}{{% for i in range(100000) %}}{{% set ns.l = {step} %}}{{% endfor %}}{{{{ ns.l }}}}"
+        )
     };
     let unrolled = format!("{{% set l = [1] %}}{}{{{{ l }}}}", "{% set l = [l, l] %}".repeat(60));
-    let with = format!("{{% set l = [1] %}}{}{{{{ l }}}}{}", "{% with l = [l, l] %}".repeat(60), "{% endwith %}".repeat(60));
+    let with = format!(
+        "{{% set l = [1] %}}{}{{{{ l }}}}{}",
+        "{% with l = [l, l] %}".repeat(60),
+        "{% endwith %}".repeat(60)
+    );
     let recursive = |list: &str| {
-        format!("{{% macro f(l, n) %}}{{% if n %}}{{{{ f({list}, n - 1) }}}}{{% else %}}{{{{ l }}}}{{% endif %}}{{% endmacro %}}{{{{ f([1], 60) }}}}")
+        format!(
+            "{{% macro f(l, n) %}}{{% if n %}}{{{{ f({list}, n - 1) }}}}{{% else %}}{{{{ l }}}}{{% endif %}}{{% endmacro %}}{{{{ f([1], 60) }}}}"
+        )
     };
     let templates = [
         nest("not ", 100_000, "1", ""),

@@ -12,6 +12,8 @@ mod interrupt;
 mod ladder;
 #[path = "cli_models/shots.rs"]
 mod shots;
+#[path = "cli_models/texts.rs"]
+mod texts;
 #[path = "cli_models/tuning.rs"]
 mod tuning;
 

@@ -224,6 +224,7 @@ impl Engine {
         let mut language = Arc::clone(&self.language);
         if let Some((run, task, problems)) = purpose {
             language = Arc::new(language.worded(run.prompt_style));
+            self.tell_lacking(problems.into_iter().flatten().map(|problem| problem.problem.as_str()));
             let (context, layout) =
                 (self.model.context(), adapter::layout(self.model.config(), &adapter.config)?);
             let workload = settings.run(run, &language, task, problems, layout, context)?;

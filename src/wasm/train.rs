@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::learning::tell;
 use super::options::Train;
 use super::store::JsLog;
-use super::text::seconds;
+use super::text::{seconds, warn};
 use crate::ladder::learner::LearnerSettings;
 use crate::train::adapter;
 use crate::train::checkpoint::State;
@@ -108,6 +108,9 @@ impl Engine {
         };
         let (examples, file) = (Path::new("examples"), Path::new("state.safetensors"));
         let data = Dataset::from_jsonl(card.examples.as_bytes(), examples, &text, settings.max_length)?;
+        for note in data.notes() {
+            warn(&note);
+        }
         let saved = saved.map(|bytes| State::from_bytes(&bytes, file)).transpose()?;
         let adapter = match &saved {
             // The checkpoint has the values; only the shape counts.

@@ -108,7 +108,10 @@ impl<'a> Tag<'a> {
         let mut depth = 0usize;
         while at < bytes.len() {
             let rest = &text[at..];
-            if depth == 0 && (rest.starts_with(close) || rest[1..].starts_with(close) && matches!(bytes[at], b'-' | b'+')) {
+            if depth == 0
+                && (rest.starts_with(close)
+                    || rest[1..].starts_with(close) && matches!(bytes[at], b'-' | b'+'))
+            {
                 tag.text = &text[..at + close.len() + usize::from(!rest.starts_with(close))];
                 return Some(tag);
             }
@@ -317,7 +320,10 @@ mod tests {
             ("{%- generation -%} a {%endgeneration%}b", "{%- with -%} a {%endwith%}b"),
             ("{# {% generation %} #}", "{# {% generation %} #}"),
             ("{{ '{% generation %}' }}", "{{ '{% generation %}' }}"),
-            ("{% raw %}{% generation %}{% endraw %}{% generation %}", "{% raw %}{% generation %}{% endraw %}{% with %}"),
+            (
+                "{% raw %}{% generation %}{% endraw %}{% generation %}",
+                "{% raw %}{% generation %}{% endraw %}{% with %}",
+            ),
             ("{{ generation }}{% if generation %}", "{{ generation }}{% if generation %}"),
             ("a { b {", "a { b {"),
             ("{% generation", "{% generation"),
@@ -333,10 +339,16 @@ mod tests {
             ("{% set n.a = n.a + [b] %}", "{% set n.a = (n.a + ([b]|__kept__))|__member__ %}"),
             ("{% set a %}x{% endset %}", "{% set a %}x{% endset %}"),
             ("{% set a = b == c %}", "{% set a = (b == c)|__kept__ %}"),
-            ("{{ [[a], {'b': (c, d)}][0] }}", "{{ ([([a]|__kept__), ({'b': ((c, d)|__kept__)}|__kept__)]|__kept__)[0] }}"),
+            (
+                "{{ [[a], {'b': (c, d)}][0] }}",
+                "{{ ([([a]|__kept__), ({'b': ((c, d)|__kept__)}|__kept__)]|__kept__)[0] }}",
+            ),
             ("{% for (a, b) in [c] %}", "{% for (a, b) in ([c]|__kept__) %}"),
             ("{{ a[1:] ~ f(b, c)[0] ~ (d) }}", "{{ a[1:] ~ f(b, c)[0] ~ (d) }}"),
-            ("{{ '%s' % a.b[0]|c ~ '%s%s' % (d, e) }}", "{{ '%s' |format( a.b[0]|c) ~ '%s%s' |format (d, e) }}"),
+            (
+                "{{ '%s' % a.b[0]|c ~ '%s%s' % (d, e) }}",
+                "{{ '%s' |format( a.b[0]|c) ~ '%s%s' |format (d, e) }}",
+            ),
             ("{% if a in ['}}', '%}'] %}", "{% if a in (['}}', '%}']|__kept__) %}"),
         ] {
             assert_eq!(prepare(text).unwrap(), expected);

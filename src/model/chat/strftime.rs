@@ -58,7 +58,11 @@ pub(super) fn format(seconds: i64, pattern: &str) -> Result<String, String> {
             "R" => format!("{hour:02}:{minute:02}"),
             "D" | "x" => format!("{month:02}/{day:02}/{:02}", year.rem_euclid(100)),
             "X" => format!("{hour:02}:{minute:02}:{second:02}"),
-            "c" => format!("{} {} {day:2} {hour:02}:{minute:02}:{second:02} {year}", &day_name[..3], &month_name[..3]),
+            "c" => format!(
+                "{} {} {day:2} {hour:02}:{minute:02}:{second:02} {year}",
+                &day_name[..3],
+                &month_name[..3]
+            ),
             "h" => month_name[..3].to_string(),
             "-m" => month.to_string(),
             "-H" => hour.to_string(),

@@ -46,9 +46,8 @@ impl Tokenizer {
             }
             _ => {}
         }
-        let has = known.and_then(|id| {
-            self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id).cloned()
-        });
+        let has = known
+            .and_then(|id| self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id).cloned());
         if let (Some(has), true) = (&has, wanted.keep_flags) {
             token = AddedToken { special: has.special || token.special, ..has.clone() };
         }
