@@ -186,6 +186,7 @@ fn hostile_tokenizers_are_refused() {
         ("post_processor", template(json!([])), "0 times"),
         ("decoder", json!({"type": "Strip", "content": "a", "start": 0, "stop": u64::MAX}), "Strip"),
         ("model", prefixed, "merge"),
+        ("added_tokens", json!([{"id": 3, "content": "a".repeat(5_000_000)}]), "more than"),
         ("model", json!({"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.5}), "model.dropout"),
     ] {
         let mut document = json!({"version": "1.0", "added_tokens": [], "model": model});

@@ -14,9 +14,14 @@ const MAX_GROWTH: u64 = 256;
 /// Pieces that a template may add to a text.
 const MAX_PIECES: usize = 64;
 
+/// Bytes of all added tokens; those of known models have 200,000. The search for them is built anew when some are added.
+const MAX_ADDED: usize = 1 << 20;
+
 /// The parts that are looked at; the others only have to be JSON.
 #[derive(Deserialize)]
 struct Document {
+    #[serde(default)]
+    added_tokens: Vec<Added>,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
@@ -27,6 +32,12 @@ struct Document {
     decoder: Value,
     #[serde(default)]
     model: Model,
+}
+
+#[derive(Deserialize)]
+struct Added {
+    #[serde(default)]
+    content: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -56,6 +67,10 @@ pub(super) fn check(file: &Path, bytes: &[u8]) -> Result<()> {
     };
     let cannot = |error: serde_json::Error| wrong("tokenizer", format!("cannot be read: {error}"));
     let document: Document = serde_json::from_slice(bytes).map_err(cannot)?;
+    let added: usize = document.added_tokens.iter().map(|token| token.content.len()).sum();
+    if added > MAX_ADDED {
+        return Err(wrong("added_tokens", format!("have {added} bytes in all, more than {MAX_ADDED}")));
+    }
     let parts = [
         ("normalizer", &document.normalizer),
         ("pre_tokenizer", &document.pre_tokenizer),

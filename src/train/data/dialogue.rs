@@ -158,7 +158,7 @@ mod tests {
 
     fn dialogue(line: &str) -> Result<super::Dialogue, String> {
         match Record::parse(line)? {
-            Record::Messages(dialogue) => Ok(dialogue),
+            Record::Messages(dialogue) => Ok(*dialogue),
             other => panic!("{other:?}"),
         }
     }
