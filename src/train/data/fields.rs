@@ -156,7 +156,7 @@ const HARMLESS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "known answers are for tasks; what is learnt is in the record",
+        "problems and their known answers are for tasks; what is learnt is in the record",
         &[
             "answer",
             "answers",
@@ -164,6 +164,7 @@ const HARMLESS: &[(&str, &[&str])] = &[
             "final_answer",
             "gold",
             "ground_truth",
+            "problem",
             "reference",
             "reward_model",
             "solution",
@@ -383,6 +384,7 @@ mod tests {
             r#""lang": "en", "chosen": null"#,
             r#""system": "", "weight": 1"#,
             r#""instruction": "a", "label": 3"#,
+            r#""problem": "x", "level": 2, "answer": "y""#,
         ] {
             let line = format!(r#"{{"text": "a", {rest}}}"#);
             assert!(Record::parse(&line).is_ok(), "{line}");
