@@ -23,6 +23,8 @@ mod outputs;
 mod resume;
 #[path = "cli_models/shots.rs"]
 mod shots;
+#[path = "cli_models/texts.rs"]
+mod texts;
 #[path = "cli_models/tuning.rs"]
 mod tuning;
 

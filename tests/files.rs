@@ -475,11 +475,7 @@ fn a_tokenizer_of_another_size_is_rejected() {
     config.vocab_size = 1000;
     tokenizer(1000).unwrap().fit(&config).unwrap();
     tokenizer(937).unwrap().fit(&config).unwrap();
-    assert_input(
-        tokenizer(1001).unwrap().fit(&config),
-        "vocabulary",
-        "1001 tokens where the model has 1000",
-    );
+    assert_input(tokenizer(1001).unwrap().fit(&config), "vocabulary", "1001 tokens where the model has 1000");
     assert_input(tokenizer(900).unwrap().fit(&config), "vocabulary", "900 tokens");
     assert_input(Tokenizer::from_bytes(Path::new("tokenizer.json"), b"{}"), "tokenizer", "cannot be read");
 }

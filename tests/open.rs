@@ -74,8 +74,16 @@ fn a_template_is_compiled_when_it_renders() {
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     let render = || open_folder(&folder).unwrap().chat_template.unwrap().render(&message, true);
     for (name, text, file) in [
-        ("tokenizer_config.json", r#"{"chat_template": "{% if %}"}"#, "tokenizer_config.json: chat_template: "),
-        ("tokenizer_config.json", r#"{"chat_template": [{"name": "rag", "template": "x"}]}"#, "named \"default\""),
+        (
+            "tokenizer_config.json",
+            r#"{"chat_template": "{% if %}"}"#,
+            "tokenizer_config.json: chat_template: ",
+        ),
+        (
+            "tokenizer_config.json",
+            r#"{"chat_template": [{"name": "rag", "template": "x"}]}"#,
+            "named \"default\"",
+        ),
         ("chat_template.jinja", "{% frobnicate %}", "chat_template.jinja: chat_template: "),
     ] {
         write(name, text);
@@ -116,7 +124,10 @@ fn tokens_of_the_other_files_are_added() {
         ("tokenizer_config.json", r#"{"additional_special_tokens": ["<|x|>"]}"#),
         ("tokenizer_config.json", r#"{"extra_special_tokens": {"x_token": "<|x|>"}}"#),
         ("tokenizer_config.json", r#"{"pad_token": {"content": "<|x|>", "lstrip": false}}"#),
-        ("tokenizer_config.json", r#"{"added_tokens_decoder": {"12": {"content": "<|x|>", "special": true}}}"#),
+        (
+            "tokenizer_config.json",
+            r#"{"added_tokens_decoder": {"12": {"content": "<|x|>", "special": true}}}"#,
+        ),
         ("special_tokens_map.json", r#"{"additional_special_tokens": [{"content": "<|x|>"}]}"#),
     ] {
         let folder = folder();

@@ -145,8 +145,10 @@ fn gguf_texts_end_by_the_names_of_tokens() {
     let ends = |tokens: &[(&str, i64)]| {
         let (tokens, kinds): (Vec<String>, Vec<i64>) =
             tokens.iter().map(|&(token, kind)| (token.to_string(), kind)).unzip();
-        let values =
-            [("tokenizer.ggml.tokens", Item::Texts(tokens)), ("tokenizer.ggml.token_type", Item::Ints(kinds))];
+        let values = [
+            ("tokenizer.ggml.tokens", Item::Texts(tokens)),
+            ("tokenizer.ggml.token_type", Item::Ints(kinds)),
+        ];
         let values = values.map(|(key, value)| (key.to_string(), value));
         end_tokens(&Metadata::new(Path::new("m.gguf"), values)).unwrap()
     };
@@ -174,17 +176,24 @@ fn hostile_tokenizers_are_refused() {
         ("normalizer", precompiled("/////w=="), "precompiled_charsmap"),
         ("normalizer", precompiled("BAAAAP////8="), "precompiled_charsmap"),
         ("pre_tokenizer", json!({"type": "FixedLength", "length": 0}), "length 0"),
-        ("post_processor", template(json!([text, {"SpecialToken": {"id": "x", "type_id": 0}}])), "special_tokens"),
+        (
+            "post_processor",
+            template(json!([text, {"SpecialToken": {"id": "x", "type_id": 0}}])),
+            "special_tokens",
+        ),
         ("post_processor", template(json!([{"Sequence": {"id": "B", "type_id": 0}}])), "not A"),
         ("post_processor", template(json!(vec![text.clone(); 2000])), "pieces"),
         ("post_processor", template(json!([])), "0 times"),
         ("decoder", json!({"type": "Strip", "content": "a", "start": 0, "stop": u64::MAX}), "Strip"),
         ("model", prefixed, "merge"),
+        ("added_tokens", json!([{"id": 3, "content": "a".repeat(5_000_000)}]), "more than"),
+        ("model", json!({"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.5}), "model.dropout"),
     ] {
         let mut document = json!({"version": "1.0", "added_tokens": [], "model": model});
         document[part] = value;
         let text = document.to_string();
-        let error = Tokenizer::from_bytes(Path::new("tokenizer.json"), text.as_bytes()).unwrap_err().to_string();
+        let error =
+            Tokenizer::from_bytes(Path::new("tokenizer.json"), text.as_bytes()).unwrap_err().to_string();
         assert!(error.starts_with("tokenizer.json: ") && error.contains(words), "{part}: {error}");
     }
     // The library expects a decoder to be whole JSON.

@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// PEFT adapter to go on from
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(super) adapter: Option<PathBuf>,
-    /// Examples, one JSON object a line: `text`, or `prompt` and `completion`, or `messages`
+    /// Examples, one JSON object a line: `text`, or `prompt` and `completion`, or `messages` (and `tools`)
     #[arg(long, value_name = "FILE", required_unless_present = "resume")]
     pub(super) data: Option<PathBuf>,
     /// Folder to write the adapter to, in PEFT's layout: new, or empty

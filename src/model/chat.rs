@@ -62,8 +62,7 @@ impl ChatTemplate {
         tokens: impl IntoIterator<Item = (String, Value)>,
         now: i64,
     ) -> Self {
-        let template =
-            |(name, file, text)| Template { name, file, text, now, compiled: OnceLock::new() };
+        let template = |(name, file, text)| Template { name, file, text, now, compiled: OnceLock::new() };
         Self {
             templates: Arc::new(templates.into_iter().map(template).collect()),
             variables: tokens.into_iter().collect(),
@@ -149,9 +148,9 @@ impl ChatTemplate {
 impl Template {
     fn compiled(&self) -> Result<&Environment<'static>> {
         let compiled = self.compiled.get_or_init(|| environment::compile(&self.text, self.now));
-        compiled.as_ref().map_err(|problem| {
-            self.error(problem.clone(), "take the model's original chat template")
-        })
+        compiled
+            .as_ref()
+            .map_err(|problem| self.error(problem.clone(), "take the model's original chat template"))
     }
 
     fn error(&self, problem: String, hint: &str) -> Error {

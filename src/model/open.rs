@@ -108,7 +108,10 @@ impl OpenModel {
         tokenizer.fit(&config)?;
         let chat_template = templates(folder, texts, &beside, special_texts(&config, &tokenizer), now);
         let unknown = beside.unknown_keys.iter().map(|key| {
-            format!("{}: {key} is not known here and has no effect", folder.join("tokenizer_config.json").display())
+            format!(
+                "{}: {key} is not known here and has no effect",
+                folder.join("tokenizer_config.json").display()
+            )
         });
         let warnings = unknown.collect();
         Ok(Self { config, source, tokenizer, chat_template, name: name.to_string(), folder: None, warnings })
@@ -345,10 +348,7 @@ mod native {
             .filter_map(|file| Some(file.strip_suffix(".jinja")?.to_string()))
             .collect();
         names.sort_unstable();
-        names
-            .into_iter()
-            .map(|name| Ok((name.clone(), text(folder, &format!("{name}.jinja"))?)))
-            .collect()
+        names.into_iter().map(|name| Ok((name.clone(), text(folder, &format!("{name}.jinja"))?))).collect()
     }
 
     fn text(folder: &Path, name: &str) -> Result<String> {

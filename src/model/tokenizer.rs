@@ -73,7 +73,12 @@ impl Tokenizer {
         self.encode_by(self.continuing.as_deref().unwrap_or(&self.inner), text, false)
     }
 
-    fn encode_by(&self, tokenizer: &tokenizers::Tokenizer, text: &str, add_special: bool) -> Result<Vec<u32>> {
+    fn encode_by(
+        &self,
+        tokenizer: &tokenizers::Tokenizer,
+        text: &str,
+        add_special: bool,
+    ) -> Result<Vec<u32>> {
         let tokens = guarded(|| Ok(tokenizer.encode_fast(text, add_special)?.get_ids().to_vec()));
         let tokens = tokens.map_err(|problem| self.failed("cannot encode the text", &problem))?;
         match self.rows.and_then(|rows| tokens.iter().find(|&&token| token as usize >= rows)) {

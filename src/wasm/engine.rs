@@ -15,6 +15,7 @@ use super::convert::{Answer, from_json, to_json};
 use super::files::JsFile;
 use super::fit::{context_of, planned};
 use super::options::{FitOptions, Load};
+use super::text::warn;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::ladder::learner::Language;
 use crate::ladder::settings::Preset;
@@ -80,7 +81,10 @@ impl Engine {
     pub async fn load(name: String, files: Array, options: String, progress: Function) -> Answer<Engine> {
         let options: Load = from_json("options", &options)?;
         let open = OpenModel::from_files(&name, JsFile::all(&files)?, options.now)?;
-        let OpenModel { config, source, tokenizer, chat_template, name, .. } = open;
+        let OpenModel { config, source, tokenizer, chat_template, name, warnings, .. } = open;
+        for warning in &warnings {
+            warn(warning);
+        }
         let Load { default_limits, context_length, gpu_name, .. } = options;
         let gpu = GpuOptions { default_limits, unnamed: gpu_name, ..GpuOptions::default() };
         let gpu = Arc::new(Gpu::open(&gpu).await?);

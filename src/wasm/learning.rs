@@ -246,7 +246,11 @@ impl Engine {
 
     fn learner(&self, adapter: &AdapterFile, purpose: Option<Purpose<'_>>) -> Result<Learner> {
         let language = match purpose {
-            Some(purpose) => self.check_run(purpose)?,
+            Some(purpose) => {
+                let problems = purpose.2.into_iter().flatten();
+                self.tell_lacking(problems.map(|problem| problem.problem.as_str()));
+                self.check_run(purpose)?
+            }
             None => Arc::clone(&self.language),
         };
         let (model, cancel) = (Arc::clone(&self.model), Arc::clone(&self.cancel));

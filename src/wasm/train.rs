@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::learning::tell;
 use super::options::Train;
 use super::store::JsLog;
-use super::text::seconds;
+use super::text::{seconds, warn};
 use crate::ladder::learner::LearnerSettings;
 use crate::model::lora::Layout;
 use crate::train::adapter;
@@ -112,6 +112,9 @@ impl Engine {
         let card: TrainCard = from_json("card", &card)?;
         let (config, file) = (self.model.config(), Path::new("state.safetensors"));
         let data = self.dataset(&card)?;
+        for note in data.notes() {
+            warn(&note);
+        }
         let layout = self.check_training(&card, &data)?;
         let settings = card.settings;
         let saved = saved.map(|bytes| State::from_bytes(&bytes, file)).transpose()?;

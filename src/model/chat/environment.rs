@@ -74,9 +74,14 @@ fn hint(error: &Error) -> &'static str {
         source = error.source();
     }
     match error.kind() {
-        ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => {
+        ErrorKind::UnknownFilter
+        | ErrorKind::UnknownTest
+        | ErrorKind::UnknownFunction
+        | ErrorKind::UnknownMethod => {
             "the template uses what transformers' templates do not have; take the model's original chat template"
         }
-        _ => "the template fails on these messages; give the fields that it reads, or take the model's original one",
+        _ => {
+            "the template fails on these messages; give the fields that it reads, or take the model's original one"
+        }
     }
 }

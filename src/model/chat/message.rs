@@ -64,8 +64,7 @@ impl TryFrom<Map<String, Value>> for Message {
 
     /// Fields that are null are left out, as transformers does: many templates write `None` for them.
     fn try_from(fields: Map<String, Value>) -> Result<Self, String> {
-        let fields: Map<String, Value> =
-            fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
+        let fields: Map<String, Value> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
         match fields.get("role") {
             Some(Value::String(role)) if !role.is_empty() => {}
             Some(_) => return Err("`role` is not a name such as \"user\"".into()),
@@ -91,7 +90,8 @@ fn check_parts(parts: &[Value]) -> Result<(), String> {
     for part in parts {
         let kind = part.get("type").and_then(Value::as_str);
         match (part, kind) {
-            (Value::String(_), _) | (Value::Object(_), None | Some("text" | "input_text" | "output_text")) => {}
+            (Value::String(_), _)
+            | (Value::Object(_), None | Some("text" | "input_text" | "output_text")) => {}
             (Value::Object(_), Some(kind)) => {
                 return Err(format!("`content` has a part of type {kind:?}; only text is supported"));
             }
@@ -130,7 +130,8 @@ impl<'a> Conversation<'a> {
         add_generation_prompt: bool,
     ) -> Map<String, Value> {
         let mut context = variables.clone();
-        context.extend(self.variables.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+        context
+            .extend(self.variables.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
         let messages = self.messages.iter().map(|message| with_reasoning_names(&message.0)).collect();
         context.insert("messages".into(), Value::Array(messages));
         context.insert("tools".into(), self.tools.cloned().unwrap_or_default());

@@ -1,6 +1,8 @@
 //! The text of a template before it is compiled: what transformers knows beyond Jinja is rewritten, what would go deeper
 //! than the stack is refused, and the values that it builds get the filters of [`super::bounds`].
 
+use std::ops::Range;
+
 use super::bounds::{KEPT, MEMBER};
 
 /// The longest template. The longest known has 40 KB.
@@ -106,7 +108,10 @@ impl<'a> Tag<'a> {
         let mut depth = 0usize;
         while at < bytes.len() {
             let rest = &text[at..];
-            if depth == 0 && (rest.starts_with(close) || rest[1..].starts_with(close) && matches!(bytes[at], b'-' | b'+')) {
+            if depth == 0
+                && (rest.starts_with(close)
+                    || rest[1..].starts_with(close) && matches!(bytes[at], b'-' | b'+'))
+            {
                 tag.text = &text[..at + close.len() + usize::from(!rest.starts_with(close))];
                 return Some(tag);
             }
@@ -175,21 +180,64 @@ impl<'a> Tag<'a> {
         };
         let literals = self.literals(skip);
         // At one place an outer bracket opens before an inner one and closes after it; sorting keeps this order.
-        let mut edits: Vec<(usize, String)> =
-            literals.iter().map(|&(_, end)| (end, format!("|{KEPT})"))).collect();
-        if let Some(((start, end), filter)) = around {
-            edits.extend([(start, "(".to_string()), (end, format!(")|{filter}"))]);
+        let mut edits: Vec<(Range<usize>, String)> =
+            literals.iter().map(|&(_, end)| (end..end, format!("|{KEPT})"))).collect();
+        for index in (skip..self.tokens.len()).filter(|&index| self.is_format(index)) {
+            edits.extend(self.format(index));
         }
-        edits.extend(literals.iter().map(|&(start, _)| (start, "(".to_string())));
-        edits.sort_by_key(|&(place, _)| place);
+        if let Some(((start, end), filter)) = around {
+            edits.extend([(start..start, "(".to_string()), (end..end, format!(")|{filter}"))]);
+        }
+        edits.extend(literals.iter().map(|&(start, _)| (start..start, "(".to_string())));
+        edits.sort_by_key(|(range, _)| range.start);
         let mut out = String::with_capacity(self.text.len() + 32);
         let mut from = 0;
-        for (place, piece) in edits {
-            out.push_str(&self.text[from..place]);
+        for (range, piece) in edits {
+            out.push_str(&self.text[from..range.start]);
             out.push_str(&piece);
-            from = place;
+            from = range.end;
         }
         out + &self.text[from..]
+    }
+
+    /// Whether a token is the `%` that formats a text, as in `'%s' % value`.
+    fn is_format(&self, index: usize) -> bool {
+        let before = index.checked_sub(1).and_then(|before| self.tokens.get(before));
+        before.is_some_and(|before| before.kind == Kind::Text)
+            && self.word(self.tokens[index]) == "%"
+            && self.tokens.len() > index + 1
+    }
+
+    /// Makes Python's `%` after a text the filter that does the same.
+    fn format(&self, index: usize) -> Vec<(Range<usize>, String)> {
+        let sign = self.tokens[index].start..self.tokens[index].end;
+        let word = |index: usize| self.tokens.get(index).map_or("", |&token| self.word(token));
+        if word(index + 1) == "(" {
+            return vec![(sign, "|format".into())];
+        }
+        // The value goes on with attributes, subscripts and calls.
+        let mut last = index + 1;
+        loop {
+            let mut depth = 0usize;
+            match word(last + 1) {
+                "." | "|" if last + 2 < self.tokens.len() => last += 2,
+                "[" | "(" => loop {
+                    last += 1;
+                    match word(last) {
+                        "[" | "(" | "{" => depth += 1,
+                        "]" | ")" | "}" => depth -= 1,
+                        "" => break,
+                        _ => {}
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                },
+                _ => break,
+            }
+        }
+        let end = self.tokens[last.min(self.tokens.len() - 1)].end;
+        vec![(sign, "|format(".into()), (end..end, ")".into())]
     }
 
     /// The `=` of an assignment.
@@ -217,7 +265,8 @@ impl<'a> Tag<'a> {
         let mut open: Vec<Open> = Vec::new();
         let mut literals = Vec::new();
         for (index, &token) in self.tokens.iter().enumerate().skip(skip) {
-            let after_operand = index > skip && self.ends_operand(self.tokens[index - 1]);
+            let after_operand =
+                index > skip && (self.ends_operand(self.tokens[index - 1]) || self.is_format(index - 1));
             match (token.kind, self.word(token)) {
                 (Kind::Sign, "(" | "[" | "{") => {
                     open.push(Open { place: token.start, value: !after_operand, comma: false });
@@ -271,7 +320,10 @@ mod tests {
             ("{%- generation -%} a {%endgeneration%}b", "{%- with -%} a {%endwith%}b"),
             ("{# {% generation %} #}", "{# {% generation %} #}"),
             ("{{ '{% generation %}' }}", "{{ '{% generation %}' }}"),
-            ("{% raw %}{% generation %}{% endraw %}{% generation %}", "{% raw %}{% generation %}{% endraw %}{% with %}"),
+            (
+                "{% raw %}{% generation %}{% endraw %}{% generation %}",
+                "{% raw %}{% generation %}{% endraw %}{% with %}",
+            ),
             ("{{ generation }}{% if generation %}", "{{ generation }}{% if generation %}"),
             ("a { b {", "a { b {"),
             ("{% generation", "{% generation"),
@@ -287,9 +339,16 @@ mod tests {
             ("{% set n.a = n.a + [b] %}", "{% set n.a = (n.a + ([b]|__kept__))|__member__ %}"),
             ("{% set a %}x{% endset %}", "{% set a %}x{% endset %}"),
             ("{% set a = b == c %}", "{% set a = (b == c)|__kept__ %}"),
-            ("{{ [[a], {'b': (c, d)}][0] }}", "{{ ([([a]|__kept__), ({'b': ((c, d)|__kept__)}|__kept__)]|__kept__)[0] }}"),
+            (
+                "{{ [[a], {'b': (c, d)}][0] }}",
+                "{{ ([([a]|__kept__), ({'b': ((c, d)|__kept__)}|__kept__)]|__kept__)[0] }}",
+            ),
             ("{% for (a, b) in [c] %}", "{% for (a, b) in ([c]|__kept__) %}"),
             ("{{ a[1:] ~ f(b, c)[0] ~ (d) }}", "{{ a[1:] ~ f(b, c)[0] ~ (d) }}"),
+            (
+                "{{ '%s' % a.b[0]|c ~ '%s%s' % (d, e) }}",
+                "{{ '%s' |format( a.b[0]|c) ~ '%s%s' |format (d, e) }}",
+            ),
             ("{% if a in ['}}', '%}'] %}", "{% if a in (['}}', '%}']|__kept__) %}"),
         ] {
             assert_eq!(prepare(text).unwrap(), expected);

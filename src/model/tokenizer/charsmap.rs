@@ -4,6 +4,9 @@
 //! byte, to which the trie's values point.
 //! <https://github.com/google/sentencepiece/blob/master/src/normalizer.cc>
 
+/// The largest trie; those of SentencePiece have about 60,000 units.
+const MAX_UNITS: usize = 1 << 20;
+
 /// Checks the map in base64. Errors say what is wrong with it.
 pub(super) fn check(base64: &str) -> Result<(), String> {
     let bytes = decode_base64(base64).ok_or("is not base64")?;
@@ -13,6 +16,9 @@ pub(super) fn check(base64: &str) -> Result<(), String> {
     let texts = std::str::from_utf8(texts).map_err(|_| "holds texts that are not UTF-8")?;
     let units: Vec<u32> = trie.as_chunks::<4>().0.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
     let root = *units.first().ok_or("has no trie")?;
+    if units.len() > MAX_UNITS {
+        return Err(format!("has a trie of {} units, more than {MAX_UNITS}", units.len()));
+    }
     let mut seen = vec![false; units.len()];
     let mut open = vec![offset(root)];
     while let Some(node) = open.pop() {

@@ -14,9 +14,14 @@ const MAX_GROWTH: u64 = 256;
 /// Pieces that a template may add to a text.
 const MAX_PIECES: usize = 64;
 
+/// Bytes of all added tokens; those of known models have 200,000. The search for them is built anew when some are added.
+const MAX_ADDED: usize = 1 << 20;
+
 /// The parts that are looked at; the others only have to be JSON.
 #[derive(Deserialize)]
 struct Document {
+    #[serde(default)]
+    added_tokens: Vec<Added>,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
@@ -29,12 +34,18 @@ struct Document {
     model: Model,
 }
 
+#[derive(Deserialize)]
+struct Added {
+    #[serde(default)]
+    content: String,
+}
+
 #[derive(Deserialize, Default)]
 struct Model {
     #[serde(default)]
     continuing_subword_prefix: Option<String>,
     #[serde(default)]
-    end_of_word_suffix: Option<String>,
+    dropout: Option<f64>,
 }
 
 /// Merges alone, which few tokenizers need looked at.
@@ -56,6 +67,10 @@ pub(super) fn check(file: &Path, bytes: &[u8]) -> Result<()> {
     };
     let cannot = |error: serde_json::Error| wrong("tokenizer", format!("cannot be read: {error}"));
     let document: Document = serde_json::from_slice(bytes).map_err(cannot)?;
+    let added: usize = document.added_tokens.iter().map(|token| token.content.len()).sum();
+    if added > MAX_ADDED {
+        return Err(wrong("added_tokens", format!("have {added} bytes in all, more than {MAX_ADDED}")));
+    }
     let parts = [
         ("normalizer", &document.normalizer),
         ("pre_tokenizer", &document.pre_tokenizer),
@@ -67,7 +82,11 @@ pub(super) fn check(file: &Path, bytes: &[u8]) -> Result<()> {
         check_step(name == "decoder", part, &mut growth).map_err(|problem| wrong(name, problem))?;
     }
     let prefix = document.model.continuing_subword_prefix.unwrap_or_default().len();
-    if prefix > 0 || document.model.end_of_word_suffix.is_some_and(|suffix| !suffix.is_empty()) {
+    if let Some(share) = document.model.dropout.filter(|&share| share != 0.0) {
+        let problem = format!("is {share}: texts would be cut at random");
+        return Err(Error::input(file, "model.dropout", problem, "set it to null"));
+    }
+    if prefix > 0 {
         let merges: Merges = serde_json::from_slice(bytes).map_err(cannot)?;
         for merge in &merges.model.merges {
             let right = match merge {
@@ -98,9 +117,9 @@ fn check_step(decoder: bool, step: &Value, growth: &mut u64) -> std::result::Res
             if string == Some("") || regex.is_some_and(matches_nothing) {
                 return Err("Replace has a pattern that matches the empty text".into());
             }
-            // What a regex matches may be one byte long.
-            let pattern = string.map_or(1, str::len) as u64;
-            *growth = growth.saturating_mul(content.div_ceil(pattern).max(1));
+            // A regex may match between any two bytes.
+            let times = string.map_or(1 + content, |pattern| content.div_ceil(pattern.len() as u64).max(1));
+            *growth = growth.saturating_mul(times);
         }
         "Prepend" => {
             *growth = growth.saturating_mul(1 + step["prepend"].as_str().unwrap_or_default().len() as u64);

@@ -42,7 +42,16 @@ const HARMLESS: &[(&str, &[&str])] = &[
     ),
     (
         "it says which program reads the files",
-        &["auto_map", "backend", "is_local", "processor_class", "tokenizer_class", "tokenizer_type", "transformers_version", "use_fast"],
+        &[
+            "auto_map",
+            "backend",
+            "is_local",
+            "processor_class",
+            "tokenizer_class",
+            "tokenizer_type",
+            "transformers_version",
+            "use_fast",
+        ],
     ),
     (
         "lengths and padding are this program's business",
@@ -62,9 +71,32 @@ const HARMLESS: &[(&str, &[&str])] = &[
             "truncation_strategy",
         ],
     ),
-    ("text is decoded as the decoder of tokenizer.json says", &["clean_up_tokenization_spaces", "spaces_between_special_tokens", "skip_special_tokens"]),
-    ("it belongs to slow tokenizers", &["errors", "sp_model_kwargs", "use_default_system_prompt", "vocab_file", "merges_file", "tokenizer_file", "vocab_size", "remove_space", "keep_accents", "do_basic_tokenize", "never_split", "added_tokens_file", "special_tokens_map_file"]),
-    ("it says where the files are from", &["name_or_path", "revision", "local_files_only", "trust_remote_code", "commit_hash", "_commit_hash"]),
+    (
+        "text is decoded as the decoder of tokenizer.json says",
+        &["clean_up_tokenization_spaces", "spaces_between_special_tokens", "skip_special_tokens"],
+    ),
+    (
+        "it belongs to slow tokenizers",
+        &[
+            "errors",
+            "sp_model_kwargs",
+            "use_default_system_prompt",
+            "vocab_file",
+            "merges_file",
+            "tokenizer_file",
+            "vocab_size",
+            "remove_space",
+            "keep_accents",
+            "do_basic_tokenize",
+            "never_split",
+            "added_tokens_file",
+            "special_tokens_map_file",
+        ],
+    ),
+    (
+        "it says where the files are from",
+        &["name_or_path", "revision", "local_files_only", "trust_remote_code", "commit_hash", "_commit_hash"],
+    ),
     ("tokens are special by name or list", &["model_specific_special_tokens", "response_schema"]),
 ];
 
@@ -141,7 +173,12 @@ impl TokenizerConfig {
 
     /// A string, a list of objects with `name` and `template`, or an object from name to template.
     fn read_templates(&mut self, value: Option<&Value>) -> Result<()> {
-        let wrong = || self.error("chat_template", "is neither a text, nor a list with `name` and `template`, nor an object of texts");
+        let wrong = || {
+            self.error(
+                "chat_template",
+                "is neither a text, nor a list with `name` and `template`, nor an object of texts",
+            )
+        };
         self.templates = match value {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::String(text)) => vec![(crate::model::chat::DEFAULT.to_string(), text.clone())],
@@ -152,7 +189,8 @@ impl TokenizerConfig {
                 list.iter().map(entry).collect::<Option<_>>().ok_or_else(wrong)?
             }
             Some(Value::Object(map)) => {
-                let entry = |(name, text): (&String, &Value)| Some((name.clone(), text.as_str()?.to_string()));
+                let entry =
+                    |(name, text): (&String, &Value)| Some((name.clone(), text.as_str()?.to_string()));
                 map.iter().map(entry).collect::<Option<_>>().ok_or_else(wrong)?
             }
             Some(_) => return Err(wrong()),
@@ -176,7 +214,12 @@ impl TokenizerConfig {
     }
 
     /// `added_tokens.json`: ids by token.
-    fn read_added(&mut self, file: &Path, added: &Map<String, Value>, fields: &Map<String, Value>) -> Result<()> {
+    fn read_added(
+        &mut self,
+        file: &Path,
+        added: &Map<String, Value>,
+        fields: &Map<String, Value>,
+    ) -> Result<()> {
         let special: Vec<&str> = NAMED.iter().filter_map(|name| text_of(fields.get(*name)?)).collect();
         for (content, id) in added {
             let Some(id) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else {

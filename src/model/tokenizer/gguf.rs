@@ -151,9 +151,8 @@ const END_TOKENS: [&str; 27] = [
 pub fn end_tokens(metadata: &Metadata) -> Result<Vec<u32>> {
     let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
     let kinds = metadata.ints("tokenizer.ggml.token_type")?.unwrap_or_default();
-    let named = |name: &str| {
-        tokens.iter().enumerate().any(|(id, token)| token == name && is_special(kinds, id))
-    };
+    let named =
+        |name: &str| tokens.iter().enumerate().any(|(id, token)| token == name && is_special(kinds, id));
     // In these formats a message ends with <|end|> and the turn goes on.
     let harmony = named("<|return|>") && named("<|call|>") || named("<|calls|>") && named("<|flush|>");
     let ends = |token: &str| END_TOKENS.contains(&token) && !(harmony && token == "<|end|>");

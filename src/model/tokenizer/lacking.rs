@@ -65,7 +65,10 @@ impl fmt::Display for Lacking {
         };
         let texts = if self.texts == 1 { "1 text has".into() } else { format!("{} texts have", self.texts) };
         let (shown, unknown) = (shown.join(", "), &self.unknown);
-        write!(formatter, "{texts} characters that the model's vocabulary lacks: {shown}{more}; it sees {unknown} instead")
+        write!(
+            formatter,
+            "{texts} characters that the model's vocabulary lacks: {shown}{more}; it sees {unknown} instead"
+        )
     }
 }
 

@@ -98,7 +98,10 @@ impl Dialogue {
     fn add(&mut self, turns: &[Value], field: &str, learnt: bool) -> Result<(), String> {
         for (index, turn) in turns.iter().enumerate() {
             let wrong = |problem: String| {
-                format!("`{field}` is not a list of objects with role and content: message {}: {problem}", index + 1)
+                format!(
+                    "`{field}` is not a list of objects with role and content: message {}: {problem}",
+                    index + 1
+                )
             };
             let Value::Object(turn) = turn else { return Err(wrong("is not an object".into())) };
             let mut turn = from_sharegpt(turn.clone()).map_err(wrong)?;
@@ -107,7 +110,9 @@ impl Dialogue {
             let message = Message::try_from(turn).map_err(wrong)?;
             if weight == Some(true) && !message.is_assistant() {
                 let role = message.role();
-                return Err(wrong(format!("has weight 1 and role {role:?}, but only the assistant's are learnt")));
+                return Err(wrong(format!(
+                    "has weight 1 and role {role:?}, but only the assistant's are learnt"
+                )));
             }
             self.learnt.push(learnt && message.is_assistant() && weight != Some(false));
             self.messages.push(message);
@@ -153,7 +158,7 @@ mod tests {
 
     fn dialogue(line: &str) -> Result<super::Dialogue, String> {
         match Record::parse(line)? {
-            Record::Messages(dialogue) => Ok(dialogue),
+            Record::Messages(dialogue) => Ok(*dialogue),
             other => panic!("{other:?}"),
         }
     }
@@ -173,7 +178,11 @@ mod tests {
         assert_eq!(names(1), ["role", "tool_calls"]);
         assert_eq!(names(2), ["role", "tool_call_id", "name", "content"]);
         assert_eq!(names(3), ["role", "content", "reasoning_content"]);
-        let text = CALL.replacen(r#"[{"type": "function", "function": {"name": "weather"}}]"#, r#""[{\"a\": 1}]""#, 1);
+        let text = CALL.replacen(
+            r#"[{"type": "function", "function": {"name": "weather"}}]"#,
+            r#""[{\"a\": 1}]""#,
+            1,
+        );
         assert_eq!(dialogue(&text).unwrap().tools.unwrap()[0]["a"], 1);
         let parts = r#"{"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]}, {"role": "assistant", "content": "a"}], "chat_template_kwargs": {"enable_thinking": false}}"#;
         let parts = dialogue(parts).unwrap();
@@ -205,10 +214,24 @@ mod tests {
             (messages(r#"{"role": "assistant", "content": "a"}"#), "begins with the assistant"),
             (messages(r#"{"role": "user"}"#), "missing field `content`"),
             (r#"{"messages": "hello"}"#.into(), "not a list"),
-            (messages(&format!(r#"{user}, {{"role": "assistant", "content": "a", "weight": 0}}"#)), "weight 0"),
-            (messages(&format!(r#"{user}, {{"role": "assistant", "content": "a", "weight": 0.5}}"#)), "`weight`"),
-            (messages(&format!(r#"{user}, {{"role": "assistant", "content": "a", "train": false}}"#)), "`train`"),
-            (messages(&format!(r#"{user}, {{"role": "assistant", "content": "", "function_call": {{"name": "f"}}}}"#)), "`function_call`"),
+            (
+                messages(&format!(r#"{user}, {{"role": "assistant", "content": "a", "weight": 0}}"#)),
+                "weight 0",
+            ),
+            (
+                messages(&format!(r#"{user}, {{"role": "assistant", "content": "a", "weight": 0.5}}"#)),
+                "`weight`",
+            ),
+            (
+                messages(&format!(r#"{user}, {{"role": "assistant", "content": "a", "train": false}}"#)),
+                "`train`",
+            ),
+            (
+                messages(&format!(
+                    r#"{user}, {{"role": "assistant", "content": "", "function_call": {{"name": "f"}}}}"#
+                )),
+                "`function_call`",
+            ),
             (messages(r#"{"role": "user", "content": [{"type": "image_url"}]}"#), "image_url"),
             (messages(r#"{"role": "user", "content": 3}"#), "`content`"),
             (r#"{"conversations": [{"from": "observer", "value": "q"}]}"#.into(), "observer"),

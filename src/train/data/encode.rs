@@ -178,11 +178,7 @@ impl Dataset {
         Ok(example)
     }
 
-    fn encode_messages(
-        &mut self,
-        dialogue: &Dialogue,
-        encoder: &dyn TextEncoder,
-    ) -> Result<Example, String> {
+    fn encode_messages(&mut self, dialogue: &Dialogue, encoder: &dyn TextEncoder) -> Result<Example, String> {
         let (example, text, turns) = encode_chat(dialogue, encoder)?;
         encoder.look(&text, &example.tokens, &mut self.lacking);
         self.turns += turns;
@@ -201,7 +197,9 @@ impl Dataset {
         note(self.truncated, format!("examples were cut at {limit} tokens (--max-length, or the context)"));
         note(
             self.dropped,
-            format!("examples have nothing to learn within {limit} tokens (--max-length, or the context) and were left out"),
+            format!(
+                "examples have nothing to learn within {limit} tokens (--max-length, or the context) and were left out"
+            ),
         );
         let turns = &self.turns;
         note(turns.unscored, "assistant turns are reworded by the chat template and are context only".into());
@@ -352,9 +350,10 @@ mod tests {
 
     #[test]
     fn turns_of_weight_0_are_context() {
-        let line = r#"{"messages": [{"role":"user","content":"q"},{"role":"assistant","content":"x","weight":0},
+        let line =
+            r#"{"messages": [{"role":"user","content":"q"},{"role":"assistant","content":"x","weight":0},
             {"role":"user","content":"r"},{"role":"assistant","content":"y","weight":1}]}"#
-            .replace('\n', " ");
+                .replace('\n', " ");
         assert_eq!(shown(&line).1, "..................y$.");
     }
 

@@ -9,44 +9,192 @@ use super::record::Record;
 const HARMLESS: &[(&str, &[&str])] = &[
     (
         "they name the row",
-        &["_id", "conversation_hash", "hash", "id", "idx", "index", "key", "md5", "name", "num", "number", "qid", "rid", "sha256", "uid", "uuid"],
+        &[
+            "_id",
+            "conversation_hash",
+            "hash",
+            "id",
+            "idx",
+            "index",
+            "key",
+            "md5",
+            "name",
+            "num",
+            "number",
+            "qid",
+            "rid",
+            "sha256",
+            "uid",
+            "uuid",
+        ],
     ),
     (
         "they say where it is from",
         &[
-            "author", "created", "created_at", "creator", "data_source", "dataset", "dataset_name", "date", "file", "file_name", "filename",
-            "generator", "license", "licence", "link", "model", "model_name", "name_of_model", "origin", "origin_dataset", "original_dataset",
-            "path", "provenance", "repo", "seed", "source", "sources", "split", "subset", "teacher", "time", "timestamp", "title", "updated_at", "url", "uri", "user", "version", "year",
+            "author",
+            "created",
+            "created_at",
+            "creator",
+            "data_source",
+            "dataset",
+            "dataset_name",
+            "date",
+            "file",
+            "file_name",
+            "filename",
+            "generator",
+            "license",
+            "licence",
+            "link",
+            "model",
+            "model_name",
+            "name_of_model",
+            "origin",
+            "origin_dataset",
+            "original_dataset",
+            "path",
+            "provenance",
+            "repo",
+            "seed",
+            "source",
+            "sources",
+            "split",
+            "subset",
+            "teacher",
+            "time",
+            "timestamp",
+            "title",
+            "updated_at",
+            "url",
+            "uri",
+            "user",
+            "version",
+            "year",
         ],
     ),
     (
         "they describe it",
         &[
-            "annotation", "annotations", "annotator", "attributes", "categories", "category", "comment", "comments", "description", "difficulty", "domain", "extra",
-            "extra_info", "field", "genre", "grade", "info", "intent", "keywords", "kind", "lang", "language", "languages", "level", "locale", "meta", "metadata",
-            "note", "notes", "skill", "skills", "style", "subject", "subtopic", "tag", "tags", "task", "task_category", "task_name", "task_type", "theme",
-            "topic", "topics", "type",
+            "annotation",
+            "annotations",
+            "annotator",
+            "attributes",
+            "categories",
+            "category",
+            "comment",
+            "comments",
+            "description",
+            "difficulty",
+            "domain",
+            "extra",
+            "extra_info",
+            "field",
+            "genre",
+            "grade",
+            "info",
+            "intent",
+            "keywords",
+            "kind",
+            "lang",
+            "language",
+            "languages",
+            "level",
+            "locale",
+            "meta",
+            "metadata",
+            "note",
+            "notes",
+            "skill",
+            "skills",
+            "style",
+            "subject",
+            "subtopic",
+            "tag",
+            "tags",
+            "task",
+            "task_category",
+            "task_name",
+            "task_type",
+            "theme",
+            "topic",
+            "topics",
+            "type",
         ],
     ),
     (
         "they measure it",
         &[
-            "avg_rating", "confidence", "correct", "count", "detoxify_moderation", "is_correct", "length", "len", "likes", "moderation",
-            "openai_moderation", "perplexity", "ppl", "pii", "quality", "rank", "rating", "ratings", "redacted", "score", "scores", "similarity", "tokens",
-            "toxic", "toxicity", "turn", "turns", "upvotes", "verified",
+            "avg_rating",
+            "confidence",
+            "correct",
+            "count",
+            "detoxify_moderation",
+            "is_correct",
+            "length",
+            "len",
+            "likes",
+            "moderation",
+            "openai_moderation",
+            "perplexity",
+            "ppl",
+            "pii",
+            "quality",
+            "rank",
+            "rating",
+            "ratings",
+            "redacted",
+            "score",
+            "scores",
+            "similarity",
+            "tokens",
+            "toxic",
+            "toxicity",
+            "turn",
+            "turns",
+            "upvotes",
+            "verified",
         ],
     ),
     (
-        "known answers are for tasks; what is learnt is in the record",
-        &["answer", "answers", "expected_answer", "final_answer", "gold", "ground_truth", "reference", "reward_model", "solution", "target"],
+        "problems and their known answers are for tasks; what is learnt is in the record",
+        &[
+            "answer",
+            "answers",
+            "expected_answer",
+            "final_answer",
+            "gold",
+            "ground_truth",
+            "problem",
+            "reference",
+            "reward_model",
+            "solution",
+            "target",
+        ],
     ),
-    ("they say how an answer is to be drawn", &["max_tokens", "n", "parallel_tool_calls", "stop", "stream", "temperature", "tool_choice", "top_p"]),
+    (
+        "they say how an answer is to be drawn",
+        &["max_tokens", "n", "parallel_tool_calls", "stop", "stream", "temperature", "tool_choice", "top_p"],
+    ),
 ];
 
 /// Beginnings and ends of names that count, name or describe.
 const HARMLESS_PARTS: ([&str; 6], [&str; 13]) = (
     ["is_", "has_", "n_", "num_", "meta_", "__"],
-    ["_id", "_ids", "_idx", "_index", "_count", "_length", "_tokens", "_score", "_scores", "_hash", "_name", "_type", "_metadata"],
+    [
+        "_id",
+        "_ids",
+        "_idx",
+        "_index",
+        "_count",
+        "_length",
+        "_tokens",
+        "_score",
+        "_scores",
+        "_hash",
+        "_name",
+        "_type",
+        "_metadata",
+    ],
 );
 
 /// Fields that are refused, each with what to write in their place.
@@ -60,8 +208,14 @@ const REFUSED: &[(&str, &str)] = &[
     ("context", "write it into `prompt`"),
     ("system", "write it as a message with role `system`, or into `prompt`"),
     ("system_prompt", "write it as a message with role `system`, or into `prompt`"),
-    ("chosen", "pairs of preference are not trained on; write the better one as `completion` or as the last message"),
-    ("rejected", "pairs of preference are not trained on; write the better one as `completion` or as the last message"),
+    (
+        "chosen",
+        "pairs of preference are not trained on; write the better one as `completion` or as the last message",
+    ),
+    (
+        "rejected",
+        "pairs of preference are not trained on; write the better one as `completion` or as the last message",
+    ),
     ("label", "rows are learnt whole; leave out those with a false label"),
     ("functions", "it is an old form; write `tools`, and `tool_calls` in the messages"),
     ("function_call", "it is an old form; write `tools`, and `tool_calls` in the messages"),
@@ -97,9 +251,14 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
                 return Err(format!("has `{name}`, which is not learnt: {remedy}"));
             }
         } else if name == "answer" && !complete {
-            return Err("has `answer` and nothing to learn: write a question as `prompt`, its answer as `completion`".into());
+            return Err(
+                "has `answer` and nothing to learn: write a question as `prompt`, its answer as `completion`"
+                    .into(),
+            );
         } else if has_form && !harmless && !is_harmless(name) {
-            return Err(format!("has `{name}`, of which it is not known whether it matters: leave it out, or put it into `meta`"));
+            return Err(format!(
+                "has `{name}`, of which it is not known whether it matters: leave it out, or put it into `meta`"
+            ));
         }
     }
     Ok(())
@@ -115,8 +274,10 @@ fn is_harmless(name: &str) -> bool {
 /// Whether the record says the same: data sets often carry a text and what it was made of.
 fn is_repeated(row: &Map<String, Value>, value: &Value) -> bool {
     let Some(part) = value.as_str().map(str::trim) else { return false };
-    let holds = |whole: Option<&Value>| whole.and_then(Value::as_str).is_some_and(|whole| whole.contains(part));
-    let turns = ["messages", "conversations"].into_iter().filter_map(|field| row.get(field)?.as_array()).flatten();
+    let holds =
+        |whole: Option<&Value>| whole.and_then(Value::as_str).is_some_and(|whole| whole.contains(part));
+    let turns =
+        ["messages", "conversations"].into_iter().filter_map(|field| row.get(field)?.as_array()).flatten();
     ["text", "prompt", "completion"].into_iter().any(|field| holds(row.get(field)))
         || turns.into_iter().any(|turn| holds(turn.get("content")) || holds(turn.get("value")))
 }
@@ -133,13 +294,41 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Fields of messages that templates read.
-const READ: [&str; 10] =
-    ["content", "documents", "name", "reasoning", "reasoning_content", "role", "thinking", "tool_call_id", "tool_calls", "tools"];
+const READ: [&str; 10] = [
+    "content",
+    "documents",
+    "name",
+    "reasoning",
+    "reasoning_content",
+    "role",
+    "thinking",
+    "tool_call_id",
+    "tool_calls",
+    "tools",
+];
 
 /// Fields of messages that no template reads: they name and date.
 const HARMLESS_IN_MESSAGES: [&str; 20] = [
-    "annotations", "created", "created_at", "date", "finish_reason", "id", "index", "language", "metadata", "meta", "model", "object",
-    "redacted", "refusal", "source", "status", "timestamp", "tokens", "toxic", "usage",
+    "annotations",
+    "created",
+    "created_at",
+    "date",
+    "finish_reason",
+    "id",
+    "index",
+    "language",
+    "metadata",
+    "meta",
+    "model",
+    "object",
+    "redacted",
+    "refusal",
+    "source",
+    "status",
+    "timestamp",
+    "tokens",
+    "toxic",
+    "usage",
 ];
 
 /// Fields by which other programs leave a message out of what is learnt, and old forms.
@@ -189,8 +378,14 @@ mod tests {
 
     #[test]
     fn every_field_is_used_harmless_or_refused() {
-        for rest in [r#""meta": {"a": 1}"#, r#""source": "x", "num_turns": 3"#, r#""lang": "en", "chosen": null"#, r#""system": "", "weight": 1"#, r#""instruction": "a", "label": 3"#]
-        {
+        for rest in [
+            r#""meta": {"a": 1}"#,
+            r#""source": "x", "num_turns": 3"#,
+            r#""lang": "en", "chosen": null"#,
+            r#""system": "", "weight": 1"#,
+            r#""instruction": "a", "label": 3"#,
+            r#""problem": "x", "level": 2, "answer": "y""#,
+        ] {
             let line = format!(r#"{{"text": "a", {rest}}}"#);
             assert!(Record::parse(&line).is_ok(), "{line}");
         }

@@ -19,7 +19,7 @@ pub enum Record {
         completion: String,
     },
     /// A conversation whose assistant turns are learnt.
-    Messages(Dialogue),
+    Messages(Box<Dialogue>),
 }
 
 /// The fields that make a record.
@@ -43,7 +43,7 @@ impl Record {
         match (has("text"), has("prompt"), has("completion"), turns) {
             (true, false, false, None) => Ok(Self::Text(text(&row, "text", true)?)),
             (false, true, true, None) if row["prompt"].is_array() || row["completion"].is_array() => {
-                dialogue::of_prompt(&row).map(Self::Messages)
+                dialogue::of_prompt(&row).map(|dialogue| Self::Messages(Box::new(dialogue)))
             }
             (false, true, true, None) => {
                 let (prompt, completion) = (text(&row, "prompt", false)?, text(&row, "completion", true)?);
@@ -52,7 +52,7 @@ impl Record {
             (false, true, false, None) => Err("has a `prompt` but no `completion`".into()),
             (false, false, true, None) => Err("has a `completion` but no `prompt`".into()),
             (false, prompt, false, Some(field)) if !twice && (!prompt || repeats_prompt(&row, field)) => {
-                dialogue::of_turns(&row, field).map(Self::Messages)
+                dialogue::of_turns(&row, field).map(|dialogue| Self::Messages(Box::new(dialogue)))
             }
             (false, false, false, None) => {
                 Err("has none of `text`, `prompt` and `completion`, `messages`".into())

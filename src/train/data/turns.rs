@@ -104,11 +104,15 @@ fn header(before: &str, prompt: &str, after: &str) -> Option<usize> {
 fn check_written(dialogue: &Dialogue, encoder: &dyn TextEncoder, whole: &str) -> Result<bool, String> {
     let conversation = dialogue.conversation(dialogue.messages.len());
     // A template that fails without something does look at it.
-    let written = |without: &Conversation<'_>| encoder.render(without, false).map_or(true, |text| text != whole);
+    let written =
+        |without: &Conversation<'_>| encoder.render(without, false).map_or(true, |text| text != whole);
     let unused = |field: &str| {
-        Err(format!("has `{field}`, which the model's chat template does not write: leave it out, or use a model that knows it"))
+        Err(format!(
+            "has `{field}`, which the model's chat template does not write: leave it out, or use a model that knows it"
+        ))
     };
-    let given = |value: Option<&serde_json::Value>| value.is_some_and(|value| value != &serde_json::json!([]));
+    let given =
+        |value: Option<&serde_json::Value>| value.is_some_and(|value| value != &serde_json::json!([]));
     if given(conversation.tools) && !written(&Conversation { tools: None, ..conversation }) {
         return unused("tools");
     }
@@ -120,7 +124,8 @@ fn check_written(dialogue: &Dialogue, encoder: &dyn TextEncoder, whole: &str) ->
         if !dialogue.messages.iter().any(has) {
             return true;
         }
-        let strip = |message: &Message| fields.iter().fold(message.clone(), |kept, field| kept.without(field));
+        let strip =
+            |message: &Message| fields.iter().fold(message.clone(), |kept, field| kept.without(field));
         let messages: Vec<Message> = dialogue.messages.iter().map(strip).collect();
         written(&Conversation { messages: &messages, ..conversation })
     };
