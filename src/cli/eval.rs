@@ -85,9 +85,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let evaluation =
         view.host(|host| block_on(evaluate(&mut sampler, &*task, questions, &settings, seed, 0, host)))?;
     drop(view);
-    check_judged(args, &evaluation)?;
     context.answer(&evaluation, || summary(&evaluation, &unjudged))?;
-    session.print_profile(context)
+    session.print_profile(context)?;
+    check_judged(args, &evaluation)
 }
 
 /// The solved examples that were asked for.
