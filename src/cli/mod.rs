@@ -103,6 +103,8 @@ enum Command {
     /// Grow the tree of variants of one problem, without training
     Variants(variants::Args),
     /// Judge one answer; needs no GPU
+    ///
+    /// A verdict of any kind is a success: the exit status is 0 for a wrong answer too. --json has the verdict as `verdict`.
     Verify(verify::Args),
     /// Write the merged model, or the adapter as GGUF
     Export(export::Args),

@@ -2,7 +2,7 @@
 //!
 //! A variant has no known answer, so problems of this task are trained on as they are: it offers no transformations.
 
-use super::answer::{Same, find, judge};
+use super::answer::{Found, Same, find, judge};
 use super::text::unwrap_math;
 use super::{
     Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict, VerdictKind,
@@ -62,6 +62,16 @@ impl Jsonl {
         }
         Ok(Self { comparison, tolerance })
     }
+
+    /// The known answer to `problem`, or why there is none.
+    fn known(&self, problem: &Problem) -> std::result::Result<Found, String> {
+        let known = problem.answer.as_deref().ok_or("the problem has no known `answer`")?;
+        let known = find(known).map_err(|reason| format!("the known answer cannot be read: {reason}"))?;
+        if self.comparison == Match::Numeric && !known.is_number() {
+            return Err(format!("the known answer `{}` is no number", start(&known.text)));
+        }
+        Ok(known)
+    }
 }
 
 /// Whether two texts are the same but for white space and marks around them.
@@ -115,6 +125,10 @@ impl Task for Jsonl {
         plain::canonical(parent) == plain::canonical(variant)
     }
 
+    fn judgeable(&self, problem: &Problem) -> std::result::Result<(), String> {
+        self.known(problem).map(|_| ())
+    }
+
     fn same_answer(&self, _: &Problem, one: &str, other: &str) -> bool {
         match (self.comparison, find(one), find(other)) {
             (Match::Auto | Match::Numeric, Ok(one), Ok(other)) => {
@@ -125,17 +139,10 @@ impl Task for Jsonl {
     }
 
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
-        let Some(known) = &problem.answer else {
-            return Verdict::new(VerdictKind::Unverifiable, "the problem has no known `answer`", None);
-        };
-        let unknown = |reason: String| Verdict::new(VerdictKind::Unverifiable, reason, None);
-        let known = match find(known) {
+        let known = match self.known(problem) {
             Ok(known) => known,
-            Err(reason) => return unknown(format!("the known answer cannot be read: {reason}")),
+            Err(reason) => return Verdict::new(VerdictKind::Unverifiable, reason, None),
         };
-        if self.comparison == Match::Numeric && !known.is_number() {
-            return unknown(format!("the known answer `{}` is no number", start(&known.text)));
-        }
         let found = match find(completion) {
             Ok(found) => found,
             Err(reason) => return Verdict::new(VerdictKind::Malformed, reason, None),
@@ -183,42 +190,49 @@ mod tests {
         for (known, completion, expected) in [
             ("42", "<answer>42</answer>", VerdictKind::Correct),
             ("42", "so it is \\boxed{42}.", VerdictKind::Correct),
-            ("42", "42.0", VerdictKind::Correct),
-            ("0.75", "<answer>3/4</answer>", VerdictKind::Correct),
-            ("0.75", "<answer>\\frac{3}{4}</answer>", VerdictKind::Correct),
-            ("1000", "<answer>1,000</answer>", VerdictKind::Correct),
-            ("1,234.5", "<answer>$1234.5$</answer>", VerdictKind::Correct),
-            ("0", "<answer>0</answer>", VerdictKind::Correct),
             ("0", "<answer>0.0000001</answer>", VerdictKind::Wrong),
-            ("42", "<answer>43</answer>", VerdictKind::Wrong),
             ("42", "<answer>42</answer><answer>43</answer>", VerdictKind::Wrong),
-            ("42", "<answer>42 or 43</answer>", VerdictKind::Malformed),
-            ("42", "it is 42", VerdictKind::Malformed),
             ("42", "<answer>42", VerdictKind::Malformed),
             ("42", "", VerdictKind::Malformed),
-            ("42", "<answer>x</answer>", VerdictKind::Malformed),
-            ("42", "<answer>1/0</answer>", VerdictKind::Malformed),
+            ("42", "<answer>who knows</answer>", VerdictKind::Malformed),
             ("Paris", "<answer> Paris. </answer>", VerdictKind::Correct),
-            ("New York", "<answer>New  York</answer>", VerdictKind::Correct),
             ("Paris", "<answer>Rome</answer>", VerdictKind::Wrong),
-            ("1e-3", "<answer>0.001</answer>", VerdictKind::Correct),
-            ("-7", "<answer>-7</answer>", VerdictKind::Correct),
-            ("2\\sqrt{3}", "<answer>sqrt(12)</answer>", VerdictKind::Correct),
-            ("2025-01-02", "<answer>2025-01-02</answer>", VerdictKind::Correct),
-            ("2025-01-02", "<answer>2022</answer>", VerdictKind::Wrong),
-            ("E", "<answer>E</answer>", VerdictKind::Correct),
-            ("E", "<answer>2.718281828459045</answer>", VerdictKind::Wrong),
+            ("12345678", "12345679", VerdictKind::Wrong),
+            ("<answer>", "42", VerdictKind::Unverifiable),
+            (" ", "42", VerdictKind::Unverifiable),
         ] {
             assert_eq!(verdict(&auto, known, completion), expected, "{known} | {completion}");
         }
         let exact = task(&[("match", "exact")]).unwrap();
         assert_eq!(verdict(&exact, "42", "42.0"), VerdictKind::Wrong);
+        assert_eq!(verdict(&exact, "42", "\\boxed{42}"), VerdictKind::Correct);
         let coarse = task(&[("match", "numeric"), ("tolerance", "0.1")]).unwrap();
         assert_eq!(verdict(&coarse, "100", "109"), VerdictKind::Correct);
         assert_eq!(verdict(&coarse, "100", "111"), VerdictKind::Wrong);
         assert_eq!(verdict(&coarse, "Paris", "Paris"), VerdictKind::Unverifiable);
         let unknown = Problem { problem: "?".into(), id: None, level: None, answer: None };
         assert_eq!(auto.verify(&unknown, "1").verdict, VerdictKind::Unverifiable);
+        assert!(auto.same_answer(&unknown, "1/2", "0.5") && !auto.same_answer(&unknown, "1/2", "0.6"));
+        assert!(!exact.same_answer(&unknown, "1/2", "0.5"));
+    }
+
+    #[test]
+    fn problems_without_answers_are_told() {
+        let auto = task(&[]).unwrap();
+        let problem = |answer: Option<&str>| Problem {
+            problem: "2+2".into(),
+            id: None,
+            level: None,
+            answer: answer.map(str::to_owned),
+        };
+        let file = std::path::Path::new("p.jsonl");
+        let some = [problem(None), problem(Some("4"))];
+        assert_eq!(crate::task::check_problems(&auto, file, &some).unwrap().len(), 1);
+        let error = crate::task::check_problems(&auto, file, &some[..1]).unwrap_err().to_string();
+        assert!(error.contains("p.jsonl") && error.contains("no known `answer`"), "{error}");
+        let numeric = task(&[("match", "numeric")]).unwrap();
+        assert!(numeric.judgeable(&problem(Some("four apples or so"))).is_err());
+        assert!(auto.judgeable(&problem(Some("four apples or so"))).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 
-pub use problems::{parse_numbered_problems, parse_problems};
+pub use problems::{check_problems, parse_numbered_problems, parse_problems};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
@@ -151,15 +151,16 @@ pub struct Parameter {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
     /// The problem in the task's notation.
+    #[serde(deserialize_with = "problems::problem")]
     pub problem: String,
     /// The user's name for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "problems::id", skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Difficulty level, for reports only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "problems::level", skip_serializing_if = "Option::is_none")]
     pub level: Option<u32>,
     /// Known answer (the `jsonl` task needs it; others ignore it).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "problems::answer", skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
 }
 
@@ -195,6 +196,11 @@ pub trait Task: Send + Sync {
     /// could. Errors with the reason if not.
     fn solvable(&self, _problem: &str) -> std::result::Result<(), String> {
         Ok(())
+    }
+
+    /// Whether a verdict can be had on an answer to `problem`. Errors with the reason if not.
+    fn judgeable(&self, problem: &Problem) -> std::result::Result<(), String> {
+        self.canonical(&problem.problem).map(|_| ())
     }
 
     /// Whether two answers to `problem`, as [`Verdict::answer`] gives them, say the same. Used to count votes; the verdict

@@ -259,9 +259,8 @@ fn sentence(text: &str) -> Vec<String> {
     let whole = text;
     let last = text.rmatch_indices(". ").map(|(at, _)| &text[at + 2..]).next().unwrap_or(text);
     let last = last.rsplit_once(", so ").map_or(last, |(_, conclusion)| conclusion);
-    let mut words = last.split_whitespace();
     let mut rest = last;
-    while let Some(word) = words.next() {
+    for word in last.split_whitespace() {
         let plain = word.trim_matches([',', ':']).to_lowercase();
         if !CONNECTIVES.contains(&plain.as_str()) {
             break;

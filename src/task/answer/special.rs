@@ -1,5 +1,6 @@
-//! Answers with a form of their own: letters of a choice, times, dates.
+//! Answers with a form of their own: letters of a choice, times, dates; read and compared.
 
+use super::Same;
 use super::number::Literal;
 use super::term::Term;
 use super::value::Value;
@@ -148,3 +149,58 @@ const MONTH_NAMES: &[&str] = &[
     "november",
     "december",
 ];
+
+pub(super) fn clock(hour: u32, minute: u32) -> [Term; 2] {
+    [Term::whole(hour), Term::whole(minute)]
+}
+
+pub(super) fn times(known: &Value, answer: &Value) -> Same {
+    let (
+        Value::Time { hour: a, minute, second, half },
+        Value::Time { hour: b, minute: other_minute, second: other_second, half: other_half },
+    ) = (known, answer)
+    else {
+        return Same::Unknown;
+    };
+    if (minute, second) == (other_minute, other_second) {
+        if a == b {
+            return Same::Yes;
+        }
+        // Which half of the day was left away by one of them.
+        if half != other_half && a % 12 == b % 12 {
+            // An hour past noon says it as well.
+            let spoken = if *half { b } else { a };
+            return Same::from((1..=12).contains(spoken));
+        }
+    }
+    // As ratios, 10:15 and 20:30 are the same.
+    if !half && !other_half && a * other_minute == b * minute && *second == 0 && *other_second == 0 {
+        return Same::Unknown;
+    }
+    Same::No
+}
+
+/// Letters of choices, with what they stand for.
+pub(super) fn choices(known: &Value, answer: &Value) -> Same {
+    let letter = |value: &Value| match value {
+        Value::Choice(letter, _) => Some(*letter),
+        Value::Quantity { term: Term::Variable(name), unit: None, .. } if name.len() == 1 => {
+            name.chars().next().map(|letter| letter.to_ascii_uppercase())
+        }
+        _ => None,
+    };
+    match (letter(known), letter(answer)) {
+        (Some(a), Some(b)) => Same::from(a == b),
+        _ => match (known, answer) {
+            (Value::Choice(..), Value::List { .. }) | (Value::List { .. }, Value::Choice(..)) => Same::No,
+            // Several letters in one word.
+            (Value::Choice(..), Value::Quantity { term: Term::Product(letters), .. })
+            | (Value::Quantity { term: Term::Product(letters), .. }, Value::Choice(..))
+                if letters.iter().all(|(_, letter)| matches!(letter, Term::Variable(_))) =>
+            {
+                Same::No
+            }
+            _ => Same::Unknown,
+        },
+    }
+}

@@ -220,7 +220,7 @@ fn bracketed(reader: &mut Reader<'_>, tokens: &[Token]) -> Option<Option<Value>>
         close = if close == '[' { ')' } else { ']' };
     }
     if matches!(open, '⌊' | '⌈' | '⟦') {
-        return if open == '⟦' { None } else { None };
+        return None;
     }
     let commas = top_level(inside, |token| token.is(',') || token.is(';'));
     if commas.is_empty() {

@@ -374,7 +374,11 @@ pub(super) fn added(parts: &[Value]) -> Option<Value> {
         let scale = Term::Literal(Literal { value: scale, written: None });
         terms.push((false, Term::Product(vec![(false, term), (false, scale)])));
     }
-    (terms.len() > 1).then(|| Value::Quantity { term: Term::Sum(terms), unit: Some(first), doubtful: false })
+    (terms.len() > 1).then_some(Value::Quantity {
+        term: Term::Sum(terms),
+        unit: Some(first),
+        doubtful: false,
+    })
 }
 
 /// Whether two constant terms are equal.
