@@ -9,7 +9,7 @@ use super::check::{Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value}
 use super::jumps::{self, Jumps};
 use super::quadrature;
 use crate::task::expr::{
-    Branch, Expr, Jet, Term, around, breakpoints, coarse_points, dense_points, drawn_points,
+    Branch, Expr, Function, Jet, Term, around, breakpoints, coarse_points, dense_points, drawn_points,
 };
 
 /// Coarse points in the integrand's domain that make a search for a narrow one needless.
@@ -27,7 +27,7 @@ const TINY: f64 = 1e-100;
 /// Most points around breakpoints.
 const MAX_AROUND: usize = 700;
 /// Width of a piece between breakpoints, relative to where it lies, below which it may be lost: rounding errors near a pole make some.
-const NARROW: f64 = 1e-6;
+const NARROW: f64 = 1e-4;
 /// Evaluated nodes that are spent on parts held still.
 const FREEZE_WORK: usize = 3_000_000;
 /// Intervals between points that are integrated.
@@ -275,26 +275,54 @@ fn unseen_piece(tally: &Tally, places: &[f64]) -> Option<(f64, f64)> {
 }
 
 /// A part of `expr` that could be held still without an effect at any of `points`, or that was not come to within a bounded amount of
-/// work. `whole` gives the value at a point with what is granted there.
+/// work. `whole` gives the value at a point with what is granted there. What may have a kink must be seen on both sides of it.
 pub(super) fn unseen_part(expr: &Expr, whole: impl Fn(f64) -> (Jet, f64), points: &[f64]) -> Option<String> {
     let (size, mut work) = (expr.size(), 0);
     for part in 0..expr.moving_parts() {
         let mut name = None;
-        let seen = points.iter().any(|&x| {
+        // Whether the part is seen to vary on a side, for sides that there are.
+        let mut sides = [None; 2];
+        for &x in points {
             work += size;
             if work > FREEZE_WORK {
-                return false;
+                break;
             }
             let (frozen, found) = expr.eval_frozen(x, part);
             name = name.or(found);
+            let side = found.map_or(0, |part| usize::from(is_upper_side(part, x)));
             let (jet, granted) = whole(x);
-            (frozen.slope - jet.slope).abs() > 4.0 * granted
-        });
-        if !seen {
+            sides[side] = Some(sides[side] == Some(true) || (frozen.slope - jet.slope).abs() > 4.0 * granted);
+            let kinked = found.is_some_and(|part| kink_argument(part).is_some());
+            if sides.contains(&Some(true)) && (!kinked || sides == [Some(true); 2]) {
+                break;
+            }
+        }
+        if sides.contains(&Some(false)) || sides == [None; 2] {
             return Some(name.map_or_else(String::new, |part| part.to_string().chars().take(60).collect()));
         }
     }
     None
+}
+
+/// The argument at whose zeros a part may have a kink, as `abs(u)` and `sqrt(u^2)` have.
+fn kink_argument(part: &Expr) -> Option<(&Expr, bool)> {
+    match part {
+        Expr::Call(Function::Abs, argument) => Some((argument, true)),
+        Expr::Call(Function::Sqrt | Function::Cbrt, argument) => Some((argument, false)),
+        Expr::Power(base, exponent) if !exponent.has_variable() => {
+            let exponent = exponent.eval(0.0, Branch::Real).value;
+            (exponent.fract() != 0.0).then_some((base, false))
+        }
+        _ => None,
+    }
+}
+
+/// On which side of a kink `x` lies: by the sign of the argument of `abs`, by that of the slope of a radicand.
+fn is_upper_side(part: &Expr, x: f64) -> bool {
+    kink_argument(part).is_some_and(|(argument, by_value)| {
+        let jet = argument.eval(x, Branch::Real);
+        if by_value { jet.value > 0.0 } else { jet.slope > 0.0 }
+    })
 }
 
 /// The fundamental theorem between neighbouring points with no place in between. An answer whose jumps are taken may have more of
