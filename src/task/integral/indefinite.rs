@@ -53,10 +53,15 @@ pub(super) struct Pair<'a> {
     pub(super) answer: Expr,
     /// Both with decimals that may be rounded as intervals, if there are any.
     widened: Option<(Expr, Expr)>,
+    /// The median size of the integrand.
+    typical: f64,
 }
 
 impl<'a> Pair<'a> {
-    fn new(integrand: &'a Expr, answer: Expr) -> Self {
+    fn new(integrand: &'a Expr, answer: Expr, domain: &[(f64, Jet)]) -> Self {
+        let mut sizes: Vec<f64> = domain.iter().map(|(_, f)| f.value.abs()).collect();
+        sizes.sort_by(f64::total_cmp);
+        let typical = sizes.get(sizes.len() / 2).copied().unwrap_or(0.0);
         let widened = match (integrand.widened(), answer.widened()) {
             (None, None) => None,
             (f, answer_widened) => Some((
@@ -64,7 +69,7 @@ impl<'a> Pair<'a> {
                 answer_widened.unwrap_or_else(|| answer.clone()),
             )),
         };
-        Self { integrand, answer, widened }
+        Self { integrand, answer, widened, typical }
     }
 
     fn compare(&self, x: f64) -> Finding {
@@ -87,12 +92,14 @@ impl<'a> Pair<'a> {
         Finding::Differs(difference / scale)
     }
 
-    /// Whether the last digits of decimals explain the difference, and it is small beside the integrand around `x`.
+    /// Whether the last digits of decimals explain the difference, and it is small beside the integrand around `x` or where that is
+    /// of its usual size: far out, rounded coefficients of partial fractions cancel to more than the integrand.
     fn is_rounding(&self, x: f64, f: Jet, difference: f64, granted: f64) -> bool {
         let Some((integrand, answer)) = &self.widened else { return false };
         let (wide_f, wide) = (integrand.eval(x, Branch::Real), answer.eval(x, Branch::Real));
         let explained = (wide.slope - wide_f.value).abs() <= wide.slope_error + wide_f.value_error + granted;
-        explained && difference <= USABLE_NOISE * (f.value.abs() + (x * f.slope).abs())
+        let size = (f.value.abs() + (x * f.slope).abs()).max(self.typical);
+        explained && difference <= USABLE_NOISE * size
     }
 }
 
@@ -141,7 +148,7 @@ impl Tally {
 pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome {
     let domain = domain(integrand);
     let telling = telling(&domain);
-    let pair = Pair::new(integrand, answer.real_logarithms());
+    let pair = Pair::new(integrand, answer.real_logarithms(), &domain);
     let mut tally = Tally::default();
     for x in domain.iter().map(|&(x, _)| x).chain(drawn_points(seed)) {
         tally.add(x, pair.compare(x));
@@ -158,7 +165,7 @@ pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome 
         });
     }
     // Parts that cancel, such as 0*log(x), restrict where the answer is real, and nothing that is judged beyond that.
-    let pair = Pair::new(integrand, pair.answer.simplified());
+    let pair = Pair::new(integrand, pair.answer.simplified(), &domain);
     let (places, complete) = breakpoints(&[integrand, &pair.answer], f64::NEG_INFINITY, f64::INFINITY);
     let equal = is_zero_by_algebra(integrand, answer);
     if !equal {
@@ -351,8 +358,11 @@ fn confirm(pair: &Pair<'_>, equal: bool, jumps: bool, tally: &Tally, places: &[f
             continue;
         }
         let difference = (to.value - from.value - area.value).abs();
-        let decimals = if pair.widened.is_some() { USABLE_NOISE } else { 1e-8 };
-        let granted = rounding + 10.0 * area.error + decimals * area.absolute;
+        let decimals = match pair.widened {
+            Some(_) => USABLE_NOISE * (area.absolute + pair.typical * (b - a)),
+            None => 1e-8 * area.absolute,
+        };
+        let granted = rounding + 10.0 * area.error + decimals;
         *(if difference <= granted { &mut agree } else { &mut differ }) += 1;
     }
     let shown = match equal {
