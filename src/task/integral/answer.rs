@@ -162,7 +162,7 @@ mod tests {
             (r"\begin{aligned}x^2+C\end{aligned}", "x^2"),
             (r"\begin{align*}F(x) &= x^2+C\end{align*}", "x^2"),
             (r"{x^3 \over 3}+C", "x^3/3"),
-            (r"2^x\log_2 e", "2^x*log(e)/log(2)"),
+            (r"2^x\log_2 e", "2^x*(log(e)/log(2))"),
             (r"\log_e|x|", "log(abs(x))"),
             (r"\log_{10} x", "log(x)/log(10)"),
             ("log_10(x)", "log(x)/log(10)"),

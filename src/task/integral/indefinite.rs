@@ -9,7 +9,7 @@ use super::check::{Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value}
 use super::jumps::{self, Jumps};
 use super::quadrature;
 use crate::task::expr::{
-    Branch, Expr, Jet, Term, around, breakpoints, coarse_points, dense_points, drawn_points,
+    Branch, Expr, Function, Jet, Term, around, breakpoints, coarse_points, dense_points, drawn_points,
 };
 
 /// Coarse points in the integrand's domain that make a search for a narrow one needless.
@@ -27,7 +27,7 @@ const TINY: f64 = 1e-100;
 /// Most points around breakpoints.
 const MAX_AROUND: usize = 700;
 /// Width of a piece between breakpoints, relative to where it lies, below which it may be lost: rounding errors near a pole make some.
-const NARROW: f64 = 1e-6;
+const NARROW: f64 = 1e-4;
 /// Evaluated nodes that are spent on parts held still.
 const FREEZE_WORK: usize = 3_000_000;
 /// Intervals between points that are integrated.
@@ -53,10 +53,15 @@ pub(super) struct Pair<'a> {
     pub(super) answer: Expr,
     /// Both with decimals that may be rounded as intervals, if there are any.
     widened: Option<(Expr, Expr)>,
+    /// The median size of the integrand.
+    typical: f64,
 }
 
 impl<'a> Pair<'a> {
-    fn new(integrand: &'a Expr, answer: Expr) -> Self {
+    fn new(integrand: &'a Expr, answer: Expr, domain: &[(f64, Jet)]) -> Self {
+        let mut sizes: Vec<f64> = domain.iter().map(|(_, f)| f.value.abs()).collect();
+        sizes.sort_by(f64::total_cmp);
+        let typical = sizes.get(sizes.len() / 2).copied().unwrap_or(0.0);
         let widened = match (integrand.widened(), answer.widened()) {
             (None, None) => None,
             (f, answer_widened) => Some((
@@ -64,7 +69,7 @@ impl<'a> Pair<'a> {
                 answer_widened.unwrap_or_else(|| answer.clone()),
             )),
         };
-        Self { integrand, answer, widened }
+        Self { integrand, answer, widened, typical }
     }
 
     fn compare(&self, x: f64) -> Finding {
@@ -87,12 +92,14 @@ impl<'a> Pair<'a> {
         Finding::Differs(difference / scale)
     }
 
-    /// Whether the last digits of decimals explain the difference, and it is small beside the integrand around `x`.
+    /// Whether the last digits of decimals explain the difference, and it is small beside the integrand around `x` or where that is
+    /// of its usual size: far out, rounded coefficients of partial fractions cancel to more than the integrand.
     fn is_rounding(&self, x: f64, f: Jet, difference: f64, granted: f64) -> bool {
         let Some((integrand, answer)) = &self.widened else { return false };
         let (wide_f, wide) = (integrand.eval(x, Branch::Real), answer.eval(x, Branch::Real));
         let explained = (wide.slope - wide_f.value).abs() <= wide.slope_error + wide_f.value_error + granted;
-        explained && difference <= USABLE_NOISE * (f.value.abs() + (x * f.slope).abs())
+        let size = (f.value.abs() + (x * f.slope).abs()).max(self.typical);
+        explained && difference <= USABLE_NOISE * size
     }
 }
 
@@ -141,7 +148,7 @@ impl Tally {
 pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome {
     let domain = domain(integrand);
     let telling = telling(&domain);
-    let pair = Pair::new(integrand, answer.real_logarithms());
+    let pair = Pair::new(integrand, answer.real_logarithms(), &domain);
     let mut tally = Tally::default();
     for x in domain.iter().map(|&(x, _)| x).chain(drawn_points(seed)) {
         tally.add(x, pair.compare(x));
@@ -158,7 +165,7 @@ pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome 
         });
     }
     // Parts that cancel, such as 0*log(x), restrict where the answer is real, and nothing that is judged beyond that.
-    let pair = Pair::new(integrand, pair.answer.simplified());
+    let pair = Pair::new(integrand, pair.answer.simplified(), &domain);
     let (places, complete) = breakpoints(&[integrand, &pair.answer], f64::NEG_INFINITY, f64::INFINITY);
     let equal = is_zero_by_algebra(integrand, answer);
     if !equal {
@@ -275,26 +282,54 @@ fn unseen_piece(tally: &Tally, places: &[f64]) -> Option<(f64, f64)> {
 }
 
 /// A part of `expr` that could be held still without an effect at any of `points`, or that was not come to within a bounded amount of
-/// work. `whole` gives the value at a point with what is granted there.
+/// work. `whole` gives the value at a point with what is granted there. What may have a kink must be seen on both sides of it.
 pub(super) fn unseen_part(expr: &Expr, whole: impl Fn(f64) -> (Jet, f64), points: &[f64]) -> Option<String> {
     let (size, mut work) = (expr.size(), 0);
     for part in 0..expr.moving_parts() {
         let mut name = None;
-        let seen = points.iter().any(|&x| {
+        // Whether the part is seen to vary on a side, for sides that there are.
+        let mut sides = [None; 2];
+        for &x in points {
             work += size;
             if work > FREEZE_WORK {
-                return false;
+                break;
             }
             let (frozen, found) = expr.eval_frozen(x, part);
             name = name.or(found);
+            let side = found.map_or(0, |part| usize::from(is_upper_side(part, x)));
             let (jet, granted) = whole(x);
-            (frozen.slope - jet.slope).abs() > 4.0 * granted
-        });
-        if !seen {
+            sides[side] = Some(sides[side] == Some(true) || (frozen.slope - jet.slope).abs() > 4.0 * granted);
+            let kinked = found.is_some_and(|part| kink_argument(part).is_some());
+            if sides.contains(&Some(true)) && (!kinked || sides == [Some(true); 2]) {
+                break;
+            }
+        }
+        if sides.contains(&Some(false)) || sides == [None; 2] {
             return Some(name.map_or_else(String::new, |part| part.to_string().chars().take(60).collect()));
         }
     }
     None
+}
+
+/// The argument at whose zeros a part may have a kink, as `abs(u)` and `sqrt(u^2)` have.
+fn kink_argument(part: &Expr) -> Option<(&Expr, bool)> {
+    match part {
+        Expr::Call(Function::Abs, argument) => Some((argument, true)),
+        Expr::Call(Function::Sqrt | Function::Cbrt, argument) => Some((argument, false)),
+        Expr::Power(base, exponent) if !exponent.has_variable() => {
+            let exponent = exponent.eval(0.0, Branch::Real).value;
+            (exponent.fract() != 0.0).then_some((base, false))
+        }
+        _ => None,
+    }
+}
+
+/// On which side of a kink `x` lies: by the sign of the argument of `abs`, by that of the slope of a radicand.
+fn is_upper_side(part: &Expr, x: f64) -> bool {
+    kink_argument(part).is_some_and(|(argument, by_value)| {
+        let jet = argument.eval(x, Branch::Real);
+        if by_value { jet.value > 0.0 } else { jet.slope > 0.0 }
+    })
 }
 
 /// The fundamental theorem between neighbouring points with no place in between. An answer whose jumps are taken may have more of
@@ -323,8 +358,11 @@ fn confirm(pair: &Pair<'_>, equal: bool, jumps: bool, tally: &Tally, places: &[f
             continue;
         }
         let difference = (to.value - from.value - area.value).abs();
-        let decimals = if pair.widened.is_some() { USABLE_NOISE } else { 1e-8 };
-        let granted = rounding + 10.0 * area.error + decimals * area.absolute;
+        let decimals = match pair.widened {
+            Some(_) => USABLE_NOISE * (area.absolute + pair.typical * (b - a)),
+            None => 1e-8 * area.absolute,
+        };
+        let granted = rounding + 10.0 * area.error + decimals;
         *(if difference <= granted { &mut agree } else { &mut differ }) += 1;
     }
     let shown = match equal {

@@ -61,7 +61,8 @@ pub(super) fn judge(pair: &Pair<'_>, places: &[f64], points: &[f64]) -> Jumps {
 
 /// Whether `answer` jumps at `place` and the integrand is bounded there.
 fn jumps(integrand: &Expr, answer: &Expr, place: f64, distance: f64) -> bool {
-    let height = |factor: f64| integrand.eval(place + factor * distance, Branch::Real).value;
+    let at = |factor: f64| integrand.eval(place + factor * distance, Branch::Real);
+    let height = |factor: f64| at(factor).value;
     let (left, right) = (height(-1.0), height(1.0));
     let (near, far) = (left.abs().max(right.abs()), height(-64.0).abs().max(height(64.0).abs()));
     // At a pole of order k the integrand would grow by 64^k, and by 8 where it is integrable and yet unbounded.
@@ -70,9 +71,16 @@ fn jumps(integrand: &Expr, answer: &Expr, place: f64, distance: f64) -> bool {
     }
     let [from, to] = [-distance, distance].map(|offset| answer.eval(place + offset, Branch::Real));
     let rounding = SAFETY * (from.value_error + to.value_error);
+    // A step that moves by nothing else is one, however small beside the other terms.
+    let is_step =
+        |term: &Expr| term.has_variable() && term.moving_parts() == 0 && steps(term, place, distance);
+    if terms(answer).iter().any(is_step) {
+        return true;
+    }
     // The area is that of two rectangles to within what the integrand changes.
     let area = distance * (left + right);
-    let change = (right - left).abs() + (near - far).abs() + 1e-6 * near;
+    let noise = at(-1.0).value_error + at(1.0).value_error;
+    let change = (right - left).abs() + (near - far).abs() + SAFETY * noise + 1e-6 * near;
     (to.value - from.value - area).abs() > rounding + 4.0 * distance * change
 }
 
