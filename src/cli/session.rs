@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pollster::block_on;
+use stepladder::Result;
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
@@ -15,14 +16,13 @@ use stepladder::model::generate::Lengths;
 use stepladder::model::lora::Lora;
 use stepladder::model::module::Module;
 use stepladder::model::open::{OpenModel, open_with_progress};
-use stepladder::model::source::TensorSource;
+use stepladder::model::source::{TensorSource, bytes};
 use stepladder::task::{Problem, PromptStyle, Task};
 use stepladder::train::adapter;
 use stepladder::train::files::{read_adapter, write_atomic};
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::AdapterFile;
-use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
 use super::context::Context;
@@ -247,7 +247,10 @@ pub(super) fn read_problems(path: &Path) -> Result<Vec<stepladder::task::Problem
     stepladder::task::parse_problems(path, &read_text(path)?)
 }
 
+/// The longest file of problems or texts that is read: ten million lines.
+const MAX_TEXT: u64 = 1 << 30;
+
 /// A text file of the user's.
 pub(super) fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|source| Error::read(path, source))
+    bytes::read_text(path, MAX_TEXT)
 }

@@ -23,7 +23,13 @@ use crate::{Error, Result};
 /// Files besides the weights that a model must have.
 const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
 /// Files besides the weights that a model may have.
-const OPTIONAL: [&str; 3] = ["generation_config.json", "tokenizer_config.json", "chat_template.jinja"];
+const OPTIONAL: [&str; 5] = [
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+];
 
 /// The longest list of a repository's files.
 const MAX_LIST: u64 = 64 << 20;

@@ -62,7 +62,7 @@ impl<B: AsRef<[u8]>> ReadAt for Memory<B> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::File;
+pub use native::{File, read_bytes, read_text};
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
@@ -87,19 +87,47 @@ mod native {
         /// `Io` if it cannot be opened.
         pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
             let path = path.into();
-            let open = || {
-                let file = std::fs::File::open(&path)?;
-                let metadata = file.metadata()?;
-                if !metadata.is_file() {
-                    return Err(std::io::Error::other("it is not a regular file"));
-                }
-                Ok((file, metadata.len()))
-            };
-            match open() {
+            match open_regular(&path) {
                 Ok((file, len)) => Ok(Self { path, file, len }),
                 Err(source) => Err(Error::read(path, source)),
             }
         }
+    }
+
+    /// Opens a file that has an end: a pipe may wait for ever, and a device may never stop.
+    fn open_regular(path: &Path) -> std::io::Result<(std::fs::File, u64)> {
+        // Looked at before it is opened, which waits where it is a pipe.
+        let metadata = std::fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(std::io::Error::other("it is not a regular file"));
+        }
+        Ok((std::fs::File::open(path)?, metadata.len()))
+    }
+
+    /// The contents of the regular file at `path`, of `most` bytes or fewer.
+    ///
+    /// # Errors
+    /// `Io` if it cannot be read or is longer.
+    pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
+        let read = || {
+            let (file, length) = open_regular(path)?;
+            let mut bytes = Vec::new();
+            // A file may grow, and those that the system makes up have a length of 0.
+            if length <= most && file.take(most + 1).read_to_end(&mut bytes)? as u64 <= most {
+                return Ok(bytes);
+            }
+            Err(std::io::Error::other(format!("it is larger than {most} bytes")))
+        };
+        read().map_err(|source| Error::read(path, source))
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// As [`read_bytes`], and `Io` if it is no UTF-8.
+    pub fn read_text(path: &Path, most: u64) -> Result<String> {
+        String::from_utf8(read_bytes(path, most)?)
+            .map_err(|error| Error::read(path, std::io::Error::other(error)))
     }
 
     impl ReadAt for File {
