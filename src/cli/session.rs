@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pollster::block_on;
+use stepladder::Result;
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
@@ -17,7 +18,7 @@ use stepladder::model::generate::Lengths;
 use stepladder::model::lora::Lora;
 use stepladder::model::module::Module;
 use stepladder::model::open::{OpenModel, open_with_progress};
-use stepladder::model::source::TensorSource;
+use stepladder::model::source::{TensorSource, bytes};
 use stepladder::model::tokenizer::Lacking;
 use stepladder::task::{Problem, PromptStyle, Task};
 use stepladder::train::adapter;
@@ -26,7 +27,6 @@ use stepladder::train::fingerprint::{self, Base};
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::AdapterFile;
-use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
 use super::context::Context;
@@ -304,7 +304,10 @@ pub(super) fn read_problems(path: &Path) -> Result<Vec<stepladder::task::Problem
     stepladder::task::parse_problems(path, &read_text(path)?)
 }
 
+/// The longest file of problems or texts that is read: ten million lines.
+const MAX_TEXT: u64 = 1 << 30;
+
 /// A text file of the user's.
 pub(super) fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|source| Error::read(path, source))
+    bytes::read_text(path, MAX_TEXT)
 }

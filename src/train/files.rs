@@ -27,9 +27,12 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     replace(path.as_ref(), |file| file.write_all(bytes))
 }
 
-/// The bytes of the file at `path`. Errors: [`Error::Io`].
+/// The longest file that is read whole.
+const MAX_FILE: u64 = 64 << 30;
+
+/// The bytes of the file at `path`, which must be one that has an end. Errors: [`Error::Io`].
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
-    fs::read(&path).map_err(|source| Error::read(path, source))
+    read_bytes(path.as_ref(), MAX_FILE)
 }
 
 /// Creates `folder` and those above it unless they exist. Errors: [`Error::Io`].

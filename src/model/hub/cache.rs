@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{REQUIRED, Repo};
+use crate::model::source::bytes;
 use crate::model::source::folder::{INDEX, SINGLE, shard_files};
 use crate::{Error, Result};
 
@@ -135,11 +136,7 @@ pub(super) fn place(blob: &Path, link: &Path) -> Result<()> {
 
 /// A small file of the cache, if it is there.
 pub(super) fn read_text(path: &Path) -> Option<String> {
-    let metadata = std::fs::metadata(path).ok()?;
-    if !metadata.is_file() || metadata.len() > MAX_TEXT {
-        return None;
-    }
-    std::fs::read_to_string(path).ok()
+    bytes::read_text(path, MAX_TEXT).ok()
 }
 
 #[cfg(test)]
