@@ -243,7 +243,7 @@ fn summary(outcome: &TtrlOutcome) -> String {
     let votes = outcome.votes.first().map_or(0, |vote| vote.count);
     let total: usize = outcome.votes.iter().map(|vote| vote.count).sum();
     let verdict = match &outcome.verdict {
-        Some(verdict) => format!("{:?}: {}", verdict.verdict, verdict.reason).to_lowercase(),
+        Some(verdict) => verdict.words().to_lowercase(),
         None => "not judged".into(),
     };
     format!("{answer}\n{votes} of {total} votes after {} steps; {verdict}", outcome.steps)

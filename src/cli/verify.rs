@@ -38,12 +38,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         canonical: Option<String>,
     }
     let answer = Answer { verdict: &verdict, canonical: task.canonical(&problem.problem).ok() };
-    context.answer(&answer, || {
-        let own = verdict.reward.map(|value| ("reward".to_owned(), value));
-        let named = verdict.rewards.iter().map(|(name, &value)| (name.clone(), value));
-        let numbers = own.into_iter().chain(named).map(|(name, value)| format!("; {name} {value}"));
-        format!("{}: {}{}", verdict.verdict.name(), verdict.reason, numbers.collect::<String>())
-    })
+    context.answer(&answer, || verdict.words())
 }
 
 /// The task that compares with a known answer needs one; the others know the answer themselves and would pass it over.

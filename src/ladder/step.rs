@@ -23,6 +23,8 @@ struct Collected {
     with_signal: HashSet<u32>,
     rounds: usize,
     tokens: usize,
+    /// The rewards of all groups, once they are there.
+    tally: Tally,
 }
 
 impl<P: Policy> Engine<'_, '_, P> {
@@ -31,7 +33,8 @@ impl<P: Policy> Engine<'_, '_, P> {
     pub(crate) async fn step(&mut self) -> Result<()> {
         let began = (self.host.clock)();
         let step = self.progress.step + 1;
-        let collected = self.collect(step).await?;
+        let mut collected = self.collect(step).await?;
+        collected.tally = self.tally(&collected);
         let groups: Vec<&Group> = collected
             .order
             .iter()
@@ -63,19 +66,17 @@ impl<P: Policy> Engine<'_, '_, P> {
         }
         self.progress.pending.extend(&changes.grow);
         self.progress.step = step;
-        let tally = self.tally(&collected);
-        let missing = tally.missing(&self.settings.reward);
+        let missing = collected.tally.missing(&self.settings.reward);
         // A misspelt name shows in the first step, and one warning is enough.
         if step == 1 && !missing.is_empty() {
             let message = format!(
                 "no answer of this step has a reward named {}, which reward.weights weighs; the rewards are {}",
                 missing.join(", "),
-                tally.names().collect::<Vec<_>>().join(", ")
+                collected.tally.names().collect::<Vec<_>>().join(", ")
             );
             self.warn(step, WarningCode::Other, message)?;
         }
-        let event =
-            self.report(&collected, &tally, groups.len(), stats, learning_rate, changes.promoted, began);
+        let event = self.report(&collected, groups.len(), stats, learning_rate, changes.promoted, began);
         let truncated = event.verdicts.truncated;
         if truncated * 2 > event.verdicts.total() {
             let message = format!(
@@ -310,7 +311,6 @@ impl<P: Policy> Engine<'_, '_, P> {
     fn report(
         &mut self,
         collected: &Collected,
-        tally: &Tally,
         groups: usize,
         stats: Option<UpdateStats>,
         learning_rate: f64,
@@ -355,7 +355,7 @@ impl<P: Policy> Engine<'_, '_, P> {
             skipped: stats.is_some_and(|stats| stats.skipped),
             reward_mean: (!rewards.is_empty()).then(|| mean(&rewards)),
             reward_std: (!rewards.is_empty()).then(|| std(&rewards)),
-            rewards: tally.stats(&self.settings.reward),
+            rewards: collected.tally.stats(&self.settings.reward),
             pass_rate: verdicts.pass_rate(),
             by_level: by_level.into_values().collect(),
             by_depth: by_depth.into_values().collect(),

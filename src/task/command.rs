@@ -218,20 +218,15 @@ impl Task for Command {
     /// either would give none to thousands.
     fn try_out(&self, problem: &Problem) -> Result<()> {
         let usual = self.solution(problem.answer.as_deref().unwrap_or("0"), PromptStyle::Instruct);
-        let mut reasons = Vec::new();
-        for completion in ["", &usual] {
-            let failed = self.checker().try_out(&Attempt { problem, completion });
-            match failed {
-                None => return Ok(()),
-                Some(reason) => reasons.push(reason),
-            }
-        }
-        reasons.dedup();
-        Err(Error::usage(
-            "--task-option command",
-            format!("`{}` does not judge: {}", self.program, reasons.join("; then ")),
-            "correct the checker; `stepladder verify` asks it for one verdict",
-        ))
+        let attempts = ["", &usual].map(|completion| Attempt { problem, completion });
+        let tried = self.checker().try_out(&attempts);
+        tried.map_err(|reasons| {
+            Error::usage(
+                "--task-option command",
+                format!("`{}` does not judge: {reasons}", self.program),
+                "correct the checker; `stepladder verify` asks it for one verdict",
+            )
+        })
     }
 
     fn take_warnings(&self) -> Vec<String> {

@@ -332,6 +332,14 @@ fn option<T: std::str::FromStr>(parameters: &[Parameter], options: &TaskOptions,
 }
 
 impl Verdict {
+    /// The judgement, its reason and its numbers in one line.
+    pub fn words(&self) -> String {
+        let own = self.reward.map(|value| ("reward", value));
+        let named = self.rewards.iter().map(|(name, &value)| (name.as_str(), value));
+        let numbers = own.into_iter().chain(named).map(|(name, value)| format!("; {name} {value}"));
+        format!("{}: {}{}", self.verdict.name(), self.reason, numbers.collect::<String>())
+    }
+
     /// A judgement without numbers.
     pub fn new(verdict: VerdictKind, reason: impl Into<String>, answer: Option<String>) -> Self {
         Self { verdict, reason: reason.into(), answer, reward: None, rewards: BTreeMap::new() }

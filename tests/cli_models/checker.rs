@@ -144,13 +144,25 @@ fn a_run_learns_from_weighed_numbers() {
     );
     let task = checker(&files, &script);
     let mut args = vec!["ladder", "-m", "tiny", "--problems", &problems, "--output", &output, "--json"];
-    args.extend(["--steps", "2", "--group-size", "4", "--prompts-per-step", "2", "--max-tokens", "16"]);
+    args.extend([
+        "--steps",
+        "2",
+        "--group-size",
+        "4",
+        "--prompts-per-step",
+        "2",
+        "--max-tokens",
+        "16",
+        "--temperature",
+        "2",
+    ]);
     let held_out = files.write("h.jsonl", "{\"problem\": \"5*x\"}\n");
     args.extend(["--eval-problems", &held_out, "--task-option", "reward_range=0,1000"]);
     for setting in [
         "reward.weights.style=0.2",
         "reward.weights.length=0.1",
         "variants.enabled=false",
+        "curriculum.probe_samples=0",
         "evaluation.samples=1",
     ] {
         args.extend(["--set", setting]);

@@ -51,6 +51,8 @@ enum Failure {
     Ended(String),
     /// The program is to be ended.
     Broken(String),
+    /// Nothing came in time; the program is to be ended.
+    Late(String),
     /// There was a line that belongs to no request: earlier replies without a number may have been those of others.
     Shifted(String),
     /// The reply cannot be used; the program goes on.
@@ -122,22 +124,42 @@ impl Checker {
         verdicts
     }
 
-    /// Asks for one judgement that nobody needs; what came instead of a reply, if none came.
-    pub(super) fn try_out(&mut self, attempt: &Attempt<'_>) -> Option<String> {
+    /// Asks for judgements that nobody needs until one comes. What came instead, if none of them did; after a reply that is late none
+    /// is waited for again.
+    ///
+    /// # Errors
+    /// The reasons in words.
+    pub(super) fn try_out(&mut self, attempts: &[Attempt<'_>]) -> Result<(), String> {
+        let mut reasons = Vec::new();
+        for attempt in attempts {
+            let Some(failure) = self.try_one(attempt) else {
+                reasons.clear();
+                break;
+            };
+            let late = matches!(failure, Failure::Late(_));
+            reasons.push(self.fail(failure));
+            if late {
+                break;
+            }
+        }
+        self.warnings.clear();
+        self.warned.clear();
+        reasons.dedup();
+        if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; then ")) }
+    }
+
+    fn try_one(&mut self, attempt: &Attempt<'_>) -> Option<Failure> {
         let trusted = !self.distrusted;
-        let asked = self.ask(attempt, &AtomicBool::new(false));
-        let failed = match asked {
+        let never = AtomicBool::new(false);
+        let asked = self.ask(attempt, &never);
+        match asked {
             Ok((_, false)) if trusted => {
-                let stray = self.program.as_ref().and_then(|p| p.line(SILENCE, &AtomicBool::new(false)).ok());
+                let stray = self.program.as_ref().and_then(|program| program.line(SILENCE, &never).ok());
                 stray.map(|line| Failure::Shifted(too_many(&line)))
             }
             Ok(_) => None,
             Err(failure) => Some(failure),
-        };
-        let reason = failed.map(|failure| self.fail(failure));
-        self.warnings.clear();
-        self.warned.clear();
-        reason
+        }
     }
 
     /// One judgement, and whether its reply had the number of the request.
@@ -203,7 +225,7 @@ impl Checker {
             NoLine::Cancelled => Failure::Broken("stopped before the checker had judged".to_owned()),
             NoLine::Late => {
                 let limit = self.time_limit.as_secs_f64();
-                Failure::Broken(format!("the checker took longer than {limit} s"))
+                Failure::Late(format!("the checker took longer than {limit} s"))
             }
         })?;
         let reply = match Reply::parse(&line) {
@@ -233,7 +255,7 @@ impl Checker {
     fn fail(&mut self, failure: Failure) -> String {
         let reason = match failure {
             Failure::Unusable(reason) => reason,
-            Failure::Broken(reason) => {
+            Failure::Broken(reason) | Failure::Late(reason) => {
                 self.program = None;
                 reason
             }

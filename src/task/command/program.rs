@@ -118,6 +118,8 @@ impl Program {
         let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = errors.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
+        // It may have written what the model did.
+        let text: String = text.chars().filter(|c| !c.is_control() || *c == '\n').collect();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let status = status.map_or(String::new(), |status| format!(" with exit status {status}"));
         match lines.len() {

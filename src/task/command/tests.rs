@@ -231,6 +231,9 @@ fn a_checker_that_cannot_judge_is_refused_before_a_run() {
         ),
         Ok(())
     );
+    // After a reply that is late no other is waited for.
+    let hangs = shell_with("sleep 600", &[("time_limit", "1")]).try_out(&problem()).unwrap_err().to_string();
+    assert!(hangs.contains("judge: the checker took longer than 1 s;"), "{hangs}");
     for (script, words) in [
         ("exec nosuch-checker-program", "nosuch-checker-program"),
         ("echo model not found >&2; exit 7", "exit status 7; it said: model not found"),
