@@ -108,7 +108,7 @@ impl Engine {
         };
         let (examples, file) = (Path::new("examples"), Path::new("state.safetensors"));
         let data = Dataset::from_jsonl(card.examples.as_bytes(), examples, &text, settings.max_length)?;
-        for note in data.notes() {
+        for note in data.notes("the length limit") {
             warn(&note);
         }
         let saved = saved.map(|bytes| State::from_bytes(&bytes, file)).transpose()?;
