@@ -95,6 +95,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None => args.card(context)?,
     };
     let task = task::create(&card.task, &card.task_options)?;
+    for (file, problems) in [(&args.problems, &card.problems), (&args.eval_problems, &card.held_out)] {
+        if let Some(file) = file.as_ref().filter(|_| !args.resume) {
+            task::check_problems(&*task, file, problems)?;
+        }
+    }
     let opened = Opened::new(context, &card.model, &args.device)?.worded(card.settings.prompt_style);
     let adapter = card.adapter.as_deref().map(Path::new);
     let adapter = opened.trainable(adapter, &card.settings.lora, card.settings.seed)?;
