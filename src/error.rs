@@ -1,9 +1,48 @@
 //! The one error type of the crate: what went wrong, where, and what to do about it.
 
+use std::fmt::{self, Display, Write};
 use std::path::{Path, PathBuf};
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a model computes what is no number.
+const NOT_FINITE_CAUSE: &str =
+    "weights of the model or of the adapter are damaged, or so large that the arithmetic overflows";
+/// What to do about it.
+const NOT_FINITE_HINT: &str = "try without --f16 and without --adapter, else take the model's original files";
+
+/// A text that may come from anywhere, safe to print: on one line, and without signs that command a terminal or turn the
+/// direction of writing, which are shown as `\u{1b}`.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<T>(pub T);
+
+impl<T: Display> Display for Plain<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(PlainWriter(formatter), "{}", self.0)
+    }
+}
+
+/// Writes what it gets as [`Plain`] shows it.
+struct PlainWriter<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for PlainWriter<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for sign in text.chars() {
+            match sign {
+                '\n' | '\r' | '\t' => self.0.write_char(' ')?,
+                _ if sign.is_control() || is_format(sign) => write!(self.0, "{}", sign.escape_unicode())?,
+                _ => self.0.write_char(sign)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Signs that cannot be seen and change how others are shown: marks of direction, separators of lines, tags.
+fn is_format(sign: char) -> bool {
+    matches!(sign, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
 
 /// Everything that can go wrong, in words a user can act on.
 ///
@@ -12,7 +51,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file that the user gave is not what it should be.
-    #[error("{}: {field}: {problem}; {hint}", file.display())]
+    #[error("{}: {}: {}; {}", Plain(file.display()), Plain(field), Plain(problem), Plain(hint))]
     Input {
         /// The file.
         file: PathBuf,
@@ -24,7 +63,7 @@ pub enum Error {
         hint: String,
     },
     /// An option or argument has a value that cannot be used.
-    #[error("{option}: {problem}; {hint}")]
+    #[error("{}: {}; {}", Plain(option), Plain(problem), Plain(hint))]
     Usage {
         /// The option, as the user writes it.
         option: String,
@@ -34,7 +73,7 @@ pub enum Error {
         hint: String,
     },
     /// The operating system refused to read or write.
-    #[error("{}: cannot {action}: {source}; {hint}", path.display())]
+    #[error("{}: cannot {action}: {}; {hint}", Plain(path.display()), Plain(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -46,7 +85,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// No GPU adapter, not even a software one, could be used.
-    #[error("no GPU adapter: {problem}; {hint}")]
+    #[error("no GPU adapter: {}; {hint}", Plain(problem))]
     NoAdapter {
         /// What was looked for.
         problem: String,
@@ -54,7 +93,7 @@ pub enum Error {
         hint: String,
     },
     /// The plan does not fit into the memory at hand.
-    #[error("{what} needs {needed} bytes of GPU memory but {available} are available; {hint}")]
+    #[error("{} needs {needed} bytes of GPU memory but {available} are available; {hint}", Plain(what))]
     OutOfMemory {
         /// What needs the memory.
         what: String,
@@ -101,7 +140,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// A download failed.
-    #[error("{url}: {problem}; {hint}")]
+    #[error("{}: {}; {}", Plain(url), Plain(problem), Plain(hint))]
     Download {
         /// What was fetched.
         url: String,
@@ -109,6 +148,14 @@ pub enum Error {
         problem: String,
         /// What to do.
         hint: String,
+    },
+    /// A log-probability or loss is NaN or infinite before anything was learnt.
+    #[error(
+        "{what} is not a finite number, so that what the model says would be chance: {NOT_FINITE_CAUSE}; {NOT_FINITE_HINT}"
+    )]
+    NotFinite {
+        /// What was computed.
+        what: &'static str,
     },
     /// Loss or gradient was not finite several steps in a row.
     #[error(
@@ -118,10 +165,27 @@ pub enum Error {
         /// Number of steps in a row.
         steps: u32,
     },
+    /// What training made is not finite, so that it was not kept.
+    #[error("{what}; {hint}")]
+    NotKept {
+        /// What is not finite, and since when.
+        what: String,
+        /// What is left, and what to do.
+        hint: String,
+    },
+    /// Another process writes to the same place.
+    #[error("{}: another process is writing there; {BUSY_HINT}", path.display())]
+    Busy {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// The user asked to stop.
     #[error("cancelled")]
     Cancelled,
 }
+
+/// What to do about [`Error::Busy`].
+const BUSY_HINT: &str = "wait until it has ended, or choose another place";
 
 impl Error {
     /// A stable identifier for programs.
@@ -137,7 +201,9 @@ impl Error {
             Self::Shape { .. } => "shape",
             Self::Context { .. } => "context",
             Self::Download { .. } => "download",
-            Self::Diverged { .. } => "diverged",
+            Self::NotFinite { .. } => "not_finite",
+            Self::Diverged { .. } | Self::NotKept { .. } => "diverged",
+            Self::Busy { .. } => "busy",
             Self::Cancelled => "cancelled",
         }
     }
@@ -149,11 +215,14 @@ impl Error {
             | Self::Usage { hint, .. }
             | Self::NoAdapter { hint, .. }
             | Self::OutOfMemory { hint, .. }
-            | Self::Download { hint, .. } => Some(hint),
+            | Self::Download { hint, .. }
+            | Self::NotKept { hint, .. } => Some(hint),
             Self::Io { hint, .. } | Self::Context { hint, .. } => Some(hint),
             Self::DeviceLost(_) => Some("run again, with --resume if this was a training run"),
             Self::Gpu { .. } => Some("please report this together with `stepladder info --json`"),
             Self::Diverged { .. } => Some("lower --learning-rate (the last good state is saved)"),
+            Self::Busy { .. } => Some(BUSY_HINT),
+            Self::NotFinite { .. } => Some(NOT_FINITE_HINT),
             Self::Shape { .. } | Self::Cancelled => None,
         }
     }
@@ -201,6 +270,27 @@ impl Error {
             action: "write",
             source,
             hint: "check the free space and that you may write there",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_command_a_terminal() {
+        let name = "a\u{1b}[2J\u{9b}31m\nb\u{202e}c\u{7f}é";
+        let error = Error::input(name, name, name, "h");
+        let shown = r"a\u{1b}[2J\u{9b}31m b\u{202e}c\u{7f}é";
+        assert_eq!(error.to_string(), format!("{shown}: {shown}: {shown}; h"));
+        let others = [
+            Error::usage(name, name, name),
+            Error::read(name, std::io::Error::other(name)),
+            Error::Download { url: name.into(), problem: name.into(), hint: name.into() },
+        ];
+        for error in others {
+            assert!(!error.to_string().contains(|sign: char| sign.is_control()), "{error}");
         }
     }
 }

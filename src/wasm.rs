@@ -9,6 +9,7 @@ mod files;
 mod fit;
 mod learning;
 mod options;
+mod promise;
 mod store;
 mod task;
 mod text;

@@ -4,36 +4,52 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use stepladder::Error;
-use stepladder::model::chat::{ChatTemplate, Message, template_of_config, token_of_config};
+use stepladder::model::chat::{ChatTemplate, Conversation, Message};
 
-fn template(text: &str) -> Result<ChatTemplate, Error> {
+fn template(text: &str) -> ChatTemplate {
     ChatTemplate::new(Path::new("chat_template.jinja"), text, "<s>", "</s>", 1_795_000_000)
+}
+
+/// The text of a template of the fixture, by name.
+fn template_text(fixture: &Value, name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chat/templates");
+    match fixture["templates"][name].as_str() {
+        Some(text) => text.to_string(),
+        None => std::fs::read_to_string(folder.join(format!("{name}.jinja"))).unwrap(),
+    }
 }
 
 #[test]
 fn conversations_read_as_in_transformers() {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/chat/chat.json")).unwrap();
     let rows = fixture["rows"].as_array().unwrap();
-    assert!(rows.len() > 30);
+    assert!(rows.len() > 200);
     for row in rows {
         let name = row["template"].as_str().unwrap();
-        let mut chat = template(fixture["templates"][name].as_str().unwrap()).unwrap();
-        for (variable, value) in row["variables"].as_object().unwrap() {
-            chat.set_variable(variable, value.clone());
-        }
+        let chat = template(&template_text(&fixture, name));
         let messages: Vec<Message> = serde_json::from_value(row["messages"].clone()).unwrap();
-        let got = chat.render(&messages, row["add_generation_prompt"].as_bool().unwrap());
-        match row["text"].as_str() {
-            Some(want) => assert_eq!(got.unwrap(), want, "{name}"),
-            None => assert!(got.unwrap_err().to_string().contains("roles must alternate")),
+        let conversation = Conversation {
+            messages: &messages,
+            tools: row.get("tools"),
+            documents: row.get("documents"),
+            variables: row.get("variables").and_then(Value::as_object),
+        };
+        let got = chat.render_conversation(&conversation, row["add_generation_prompt"].as_bool().unwrap());
+        match (row["text"].as_str(), row["error"].as_str().unwrap_or_default()) {
+            (Some(want), _) => assert_eq!(got.unwrap(), want, "{name}"),
+            // What a template says itself is told in its words.
+            (None, error) => {
+                let got = got.unwrap_err().to_string();
+                let raised = error.strip_prefix("TemplateError: ");
+                assert!(raised.is_none_or(|words| got.contains(words)), "{name}: {got}, expected {error}");
+            }
         }
     }
 }
 
 #[test]
 fn todays_date_is_the_given_one() {
-    let chat = template("{{ strftime_now('%d %b %Y') }}").unwrap();
+    let chat = template("{{ strftime_now('%d %b %Y') }}");
     assert_eq!(chat.render(&[], false).unwrap(), "18 Nov 2026");
 }
 
@@ -47,24 +63,147 @@ fn bad_templates_are_named() {
         ("{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}", "too many steps"),
     ] {
         let messages = [Message::new("user", "x")];
-        let error = template(text).and_then(|chat| chat.render(&messages, true)).unwrap_err().to_string();
+        let error = template(text).render(&messages, true).unwrap_err().to_string();
         assert!(error.starts_with("chat_template.jinja: chat_template: "), "{error}");
         assert!(error.contains(part) && error.lines().count() == 1, "{error}");
     }
 }
 
+/// What transformers' environment has beyond Jinja, with the texts that it gives.
 #[test]
-fn tokenizer_configs_hold_templates_in_several_ways() {
-    let config = |value: Value| value.as_object().unwrap().clone();
-    let read = |value: Value| template_of_config(Path::new("tokenizer_config.json"), &config(value));
-    assert_eq!(read(json!({"chat_template": "a"})).unwrap().as_deref(), Some("a"));
-    let list = json!([{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]);
-    assert_eq!(read(json!({"chat_template": list})).unwrap().as_deref(), Some("d"));
-    assert_eq!(read(json!({"chat_template": null})).unwrap(), None);
-    assert!(read(json!({"chat_template": 3})).is_err());
-    let tokens = config(json!({"bos_token": {"content": "<s>"}, "eos_token": "</s>", "pad_token": null}));
-    assert_eq!(
-        ["bos_token", "eos_token", "pad_token", "x"].map(|name| token_of_config(&tokens, name)),
-        [Some("<s>"), Some("</s>"), None, None]
+fn functions_and_filters_are_those_of_transformers() {
+    let variables = json!({"d": {"b": [1, 2.5, true, null], "a": "é'\"\n"}, "e": [], "x": 1e-7, "n": null});
+    let variables = variables.as_object().unwrap();
+    for (text, want) in [
+        ("{{ d|tojson }}", r#"{"b": [1, 2.5, true, null], "a": "é'\"\n"}"#),
+        (
+            "{{ d|tojson(ensure_ascii=True, separators=(',', ':'), sort_keys=true) }}",
+            r#"{"a":"\u00e9'\"\n","b":[1,2.5,true,null]}"#,
+        ),
+        ("{{ [{'a': []}, {}]|tojson(indent=2) }}", "[\n  {\n    \"a\": []\n  },\n  {}\n]"),
+        ("{{ d }}", "{'b': [1, 2.5, True, None], 'a': 'é\\'\"\\n'}"),
+        (
+            "{{ true }} {{ n }} {{ x }} {{ 1e16 }} {{ 3.0 }} {{ ('a',) }} {{ missing }}",
+            "True None 1e-07 1e+16 3.0 ('a',) ",
+        ),
+        ("{{ d.b|string ~ d['a']|length }}", "[1, 2.5, True, None]4"),
+        ("{{ n|default('d', boolean=true) }}{{ n|default('d') }}{{ e|default('f', true) }}", "dNonef"),
+        (
+            "{{ 'a-b-c'.rsplit('-', 1) }}{{ 'a-b-c'.split('-', maxsplit=1)[1] }}{{ ' a  b '.split() }}",
+            "['a-b', 'c']b-c['a', 'b']",
+        ),
+        (
+            "{{ 'ab'.removeprefix('a') }}{{ 'ab'.removesuffix('b') }}{{ 'a=b'.partition('=')[2] }}{{ 'a=b=c'.rpartition('=')[0] }}",
+            "baba=b",
+        ),
+        (
+            "{{ 'a'.center(4, '*') }}{{ 'a'.ljust(2) }}{{ '-7'.zfill(4) }}{{ 'Ab'.swapcase() }}{{ 'abc'.index('c') }}",
+            "*a**a -007aB2",
+        ),
+        ("{{ '%s is %d' % ('x', 3) }}{{ '%s' % 'y' }}{{ '{} {n}'.format(1, n=2) }}", "x is 3y1 2"),
+        ("{{ strftime_now('%F') }} {{ strftime_now('%-d %b') }}", "2026-11-18 18 Nov"),
+        (
+            "{% for k, v in d.items() %}{{ k }}{% if not loop.last %},{% endif %}{% endfor %}{{ d is mapping }}{{ e is sequence }}",
+            "b,aTrueTrue",
+        ),
+        (
+            "{% set ns = namespace(l=[]) %}{% for i in range(3) %}{% set ns.l = ns.l + [i] %}{% endfor %}{{ ns.l[::-1] }}",
+            "[2, 1, 0]",
+        ),
+        (
+            "{%- macro f(a, b=2) %}{{ a + b }}{% endmacro %}{{ f(1) }}{% for x in [1, 2, 3] if x != 2 %}{{ x }}{% endfor %}",
+            "313",
+        ),
+        (
+            "{% generation %}a{% set b = 1 %}{%- endgeneration %}|{{ '{% generation %}' }}",
+            "a|{% generation %}",
+        ),
+        (
+            "{{ [3, 1]|sort|join(',') }}{{ 'x' if false }}{{ 'a\nb'|indent(2) }}{{ d.b|selectattr('x')|list }}",
+            "1,3a\n  b[]",
+        ),
+    ] {
+        let chat = template(text);
+        let conversation = Conversation { variables: Some(variables), ..Conversation::new(&[]) };
+        assert_eq!(
+            chat.render_conversation(&conversation, false).as_deref().ok(),
+            Some(want),
+            "{text}: {:?}",
+            chat.render_conversation(&conversation, false)
+        );
+    }
+}
+
+/// Templates that would overflow the stack, run for ever, or fill the memory: each ends with words, on the stack of a browser's
+/// worker and in a time that nobody minds.
+#[test]
+fn hostile_templates_are_stopped() {
+    let nest = |open: &str, count: usize, inner: &str, close: &str| {
+        format!("{{{{ {}{inner}{} }}}}", open.repeat(count), close.repeat(count))
+    };
+    let grow = |step: &str| {
+        format!(
+            "{{% set ns = namespace(l=[1], s='a') %}}{{% for i in range(100000) %}}{{% set ns.l = {step} %}}{{% endfor %}}{{{{ ns.l }}}}"
+        )
+    };
+    let unrolled = format!("{{% set l = [1] %}}{}{{{{ l }}}}", "{% set l = [l, l] %}".repeat(60));
+    let with = format!(
+        "{{% set l = [1] %}}{}{{{{ l }}}}{}",
+        "{% with l = [l, l] %}".repeat(60),
+        "{% endwith %}".repeat(60)
     );
+    let recursive = |list: &str| {
+        format!(
+            "{{% macro f(l, n) %}}{{% if n %}}{{{{ f({list}, n - 1) }}}}{{% else %}}{{{{ l }}}}{{% endif %}}{{% endmacro %}}{{{{ f([1], 60) }}}}"
+        )
+    };
+    let templates = [
+        nest("not ", 100_000, "1", ""),
+        nest("-", 100_000, "1", ""),
+        nest("(", 100_000, "1", ")"),
+        nest("1 + ", 100_000, "1", ""),
+        nest("1 if 1 else ", 50_000, "1", ""),
+        nest("", 100_000, "1", "|string"),
+        nest("", 100_000, "messages", ".a"),
+        nest("", 100_000, "messages", "[0]"),
+        format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(50_000)),
+        "{% if 1 %}".repeat(50_000),
+        grow("[ns.l]"),
+        grow("[ns.l, ns.l]"),
+        grow("{'a': ns.l}"),
+        grow("(ns.l, 1)"),
+        grow("ns.l + ns.l"),
+        grow("ns.l|batch(1)"),
+        grow("ns.l|map('list')"),
+        grow("dict(a=ns.l)"),
+        "{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}".into(),
+        "{% set ns = namespace() %}{% set ns.a = [ns] %}{{ ns|tojson }}".into(),
+        "{% set a = namespace() %}{% set b = namespace(a=a) %}{% set a.b = b %}{{ a ~ b }}".into(),
+        unrolled,
+        with,
+        recursive("[l, l]"),
+        recursive("l + l"),
+        recursive("dict(a=l, b=l)"),
+        "{{ '{:>100000000000}'.format(1) }}".into(),
+        "{{ '%100000000000d'|format(1) }}".into(),
+        "{{ 'a'.center(100000000000) }}".into(),
+        "{{ 'a' * 100000000000 }}".into(),
+        "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}".into(),
+        format!("{{{{ '\\\\\"'{}|length }}}}", "|tojson".repeat(40)),
+        "{% set b = 'a' * 1000000 %}{% for i in range(100000) %}{{ b }}{% endfor %}".into(),
+        "{% for i in range(100000) %}{% set x = range(100000)|list %}{% endfor %}".into(),
+        "a".repeat(2 << 20),
+    ];
+    // The stack of a worker's module is 1 MiB.
+    let stack = std::thread::Builder::new().stack_size(1 << 20);
+    let work = move || {
+        for text in templates {
+            let began = std::time::Instant::now();
+            let outcome = template(&text).render(&[Message::user("x")], true);
+            let shown: String = text.chars().take(120).collect();
+            assert!(outcome.is_err(), "{shown}");
+            assert!(began.elapsed().as_secs() < 20, "{shown}: {:?}", began.elapsed());
+        }
+    };
+    stack.spawn(work).unwrap().join().unwrap();
 }

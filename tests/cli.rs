@@ -165,7 +165,7 @@ fn examples_can_be_trained_on_and_verified() {
     for (problem, line) in problems.iter().zip(lines.lines()) {
         assert!(problem.level.is_some() && problem.answer.is_some(), "{line}");
         let Record::Messages(turns) = Record::parse(line).unwrap() else { panic!("{line}") };
-        assert_eq!(task.verify(problem, &turns[1].content).verdict, VerdictKind::Correct, "{line}");
+        assert_eq!(task.verify(problem, turns.messages[1].text()).verdict, VerdictKind::Correct, "{line}");
     }
     assert_eq!(make("b", &["--count", "60"]).1, lines);
     assert_ne!(make("c", &["--count", "60", "--seed", "1"]).1, lines);

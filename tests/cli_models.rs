@@ -6,12 +6,25 @@ mod program;
 
 #[path = "cli_models/bad_input.rs"]
 mod bad_input;
+#[cfg(unix)]
+#[path = "cli_models/checker.rs"]
+mod checker;
+#[path = "cli_models/forms.rs"]
+mod forms;
 #[path = "cli_models/interrupt.rs"]
 mod interrupt;
+#[path = "cli_models/killed.rs"]
+mod killed;
 #[path = "cli_models/ladder.rs"]
 mod ladder;
+#[path = "cli_models/outputs.rs"]
+mod outputs;
+#[path = "cli_models/resume.rs"]
+mod resume;
 #[path = "cli_models/shots.rs"]
 mod shots;
+#[path = "cli_models/texts.rs"]
+mod texts;
 #[path = "cli_models/tuning.rs"]
 mod tuning;
 

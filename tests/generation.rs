@@ -5,6 +5,7 @@ mod fixture_models;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fixture_models::{FAMILIES, adapter_file, checks, folder, load, source, trainer};
 use pollster::block_on;
@@ -115,6 +116,25 @@ fn progress_gives_every_token_once_and_stops_on_request() {
     let outcome = block_on(generator.generate(&requests, &mut |_| ControlFlow::Break(())));
     assert!(matches!(outcome, Err(Error::Cancelled)));
     assert_eq!(generate(&mut generator, &requests), got, "a cancelled run leaves nothing behind");
+}
+
+#[test]
+fn a_prompt_stops_between_slices_once_it_is_cancelled() {
+    let trainer = with_adapter("llama");
+    let mut generator = Generator::new(Arc::clone(trainer.model()), None, 2);
+    let cancel = Arc::new(AtomicBool::new(true));
+    generator.set_cancel(Arc::clone(&cancel));
+    let requests: Vec<Request> = prompts().iter().map(|p| request(p, 2, 1.0, 9, 3)).collect();
+    let mut news = 0;
+    let outcome = block_on(generator.generate(&requests, &mut |_| {
+        news += 1;
+        ControlFlow::Continue(())
+    }));
+    assert!(matches!(outcome, Err(Error::Cancelled)));
+    assert_eq!(news, 0, "it was not heard before the first token");
+    cancel.store(false, Ordering::Relaxed);
+    let mut fresh = Generator::new(Arc::clone(trainer.model()), None, 2);
+    assert_eq!(generate(&mut generator, &requests), generate(&mut fresh, &requests));
 }
 
 #[test]

@@ -192,6 +192,92 @@ fn metadata_that_contradict_themselves_are_named() {
     assert_input(Tokenizer::from_gguf_metadata(source.metadata()), "tokenizer.ggml.pre", "tekken");
 }
 
+/// A file with other metadata; keys that `change` writes replace the usual ones.
+fn with(change: impl Fn(&mut Writer)) -> Writer {
+    let mut writer = Writer::default();
+    change(&mut writer);
+    let keys = writer.keys();
+    llama_metadata(&mut writer, &keys);
+    llama().with_metadata_of(&writer)
+}
+
+#[test]
+fn scalings_are_those_of_llama_cpp() {
+    type Change = fn(&mut Writer);
+    let linear = RopeScaling::Linear { factor: 2.0 };
+    let cases: [(Change, &RopeScaling); 6] = [
+        (|w| w.f32("llama.rope.scaling.factor", 2.0), &linear),
+        (|w| w.f32("llama.rope.scale_linear", 2.0), &linear),
+        (
+            |w| {
+                w.text("llama.rope.scaling.type", "linear");
+                w.f32("llama.rope.scaling.factor", 2.0);
+                w.f32("llama.rope.scale_linear", 4.0);
+            },
+            &linear,
+        ),
+        (
+            |w| {
+                w.text("llama.rope.scaling.type", "none");
+                w.f32("llama.rope.scaling.factor", 2.0);
+            },
+            &RopeScaling::None,
+        ),
+        (|w| w.f32("llama.rope.scaling.factor", 0.0), &RopeScaling::None),
+        (|w| w.text("llama.rope.scaling.type", "linear"), &RopeScaling::None),
+    ];
+    for (index, (change, scaling)) in cases.into_iter().enumerate() {
+        assert_eq!(open(with(change).bytes()).unwrap().config().rope.scaling, *scaling, "{index}");
+    }
+    let mut both = with(|w| w.f32("llama.rope.scaling.factor", 2.0));
+    both.tensor_of("rope_freqs.weight", &[2], 0, &[1.0f32, 8.0].map(f32::to_le_bytes).concat());
+    assert_eq!(open(both.bytes()).unwrap().config().rope.scaling, RopeScaling::Divisors(vec![2.0, 16.0]));
+}
+
+#[test]
+fn no_key_is_passed_over() {
+    type Change = fn(&mut Writer);
+    let cases: [(Change, &str); 12] = [
+        (|w| w.f32("llama.rope.scaling.attn_factor", 1.2), "llama.rope.scaling.attn_factor"),
+        (|w| w.f32("llama.rope.scaling.yarn_ext_factor", 1.0), "llama.rope.scaling.yarn_ext_factor"),
+        (|w| w.f32("llama.attn_logit_softcapping", 50.0), "llama.attn_logit_softcapping"),
+        (|w| w.f32("llama.final_logit_softcapping", 30.0), "llama.final_logit_softcapping"),
+        (|w| w.f32("llama.logit_scale", 0.0625), "llama.logit_scale"),
+        (|w| w.f32("llama.residual_scale", 0.22), "llama.residual_scale"),
+        (|w| w.f32("llama.embedding_scale", 12.0), "llama.embedding_scale"),
+        (|w| w.f32("llama.attention.scale", 0.25), "llama.attention.scale"),
+        (|w| w.f32("llama.attention.clamp_kqv", 8.0), "llama.attention.clamp_kqv"),
+        (|w| w.raw("llama.attention.causal", 7, &[0]), "llama.attention.causal"),
+        (|w| w.ints("llama.rope.dimension_sections", &[1, 1, 0, 0]), "llama.rope.dimension_sections"),
+        (|w| w.u32("llama.something_new", 3), "llama.something_new"),
+    ];
+    for (change, field) in cases {
+        assert_input(open(with(change).bytes()), field, "");
+    }
+    // What files of llama.cpp, Unsloth and others have.
+    let known = with(|w| {
+        w.u32("llama.vocab_size", 6);
+        w.text("llama.tensor_data_layout", "Meta AI original pth");
+        w.raw("llama.rope.scaling.finetuned", 7, &[1]);
+        w.f32("llama.attention.scale", 0.5);
+        w.f32("llama.logit_scale", 0.0);
+        w.f32("llama.rope.scaling.attn_factor", 1.0);
+        w.raw("llama.attention.causal", 7, &[1]);
+        w.raw("llama.use_parallel_residual", 7, &[0]);
+        w.u32("llama.expert_count", 0);
+        w.u32("llama.expert_used_count", 0);
+        w.ints("llama.attention.head_count", &[2, 2]);
+        w.ints("llama.feed_forward_length", &[16]);
+        w.u32("general.quantization_version", 2);
+        w.text("quantize.imatrix.file", "imatrix.dat");
+        w.text("mradermacher.quantized_by", "mradermacher");
+        w.u32("tokenizer.ggml.eos_token_id", u32::MAX);
+        w.raw("tokenizer.ggml.bos_token_id", 5, &(-1i32).to_le_bytes());
+    });
+    let known = open(known.bytes()).unwrap();
+    assert_eq!((known.config().bos_token_id, known.config().eos_token_ids.as_slice()), (None, [].as_slice()));
+}
+
 #[test]
 fn block_types_are_known() {
     for (kind, size, dtype) in

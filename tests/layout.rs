@@ -39,6 +39,7 @@ const GUARDED_CRATES: &[(&str, &[&str])] = &[
     ("clap", &["main", "cli"]),
     ("indicatif", &["main", "cli"]),
     ("ctrlc", &["main", "cli"]),
+    ("signal_hook", &["main", "cli"]),
 ];
 
 /// Lines after which a file wants a second look, by extension. A habit, not a rule.

@@ -6,7 +6,7 @@ mod gguf_writer;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use stepladder::model::chat::Message;
+use stepladder::model::chat::{Conversation, Message};
 use stepladder::model::config::ModelConfig;
 use stepladder::model::open::{OpenModel, Texts, open};
 use stepladder::model::source::expected;
@@ -66,6 +66,100 @@ fn a_folder_is_opened() {
     assert_eq!(render(&open_folder(&folder).unwrap()), "[w2]");
 }
 
+/// A template that cannot be compiled is an error of what renders, and of nothing else.
+#[test]
+fn a_template_is_compiled_when_it_renders() {
+    let folder = folder();
+    let message = [Message::user("w5")];
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let render = || open_folder(&folder).unwrap().chat_template.unwrap().render(&message, true);
+    for (name, text, file) in [
+        (
+            "tokenizer_config.json",
+            r#"{"chat_template": "{% if %}"}"#,
+            "tokenizer_config.json: chat_template: ",
+        ),
+        (
+            "tokenizer_config.json",
+            r#"{"chat_template": [{"name": "rag", "template": "x"}]}"#,
+            "named \"default\"",
+        ),
+        ("chat_template.jinja", "{% frobnicate %}", "chat_template.jinja: chat_template: "),
+    ] {
+        write(name, text);
+        let error = render().unwrap_err().to_string();
+        assert!(error.contains(file) && error.lines().count() == 1, "{error}");
+    }
+    std::fs::remove_file(folder.path().join("chat_template.jinja")).unwrap();
+    write("tokenizer_config.json", r#"{"chat_template": {"default": "[{{ messages[0].content }}]"}}"#);
+    assert_eq!(render().unwrap(), "[w5]");
+}
+
+/// Templates by names, in each of the places that transformers reads.
+#[test]
+fn conversations_with_tools_have_a_template_of_their_own() {
+    let folder = folder();
+    let messages = [Message::user("w5")];
+    let tools = json!([]);
+    let render = || {
+        let chat = open_folder(&folder).unwrap().chat_template.unwrap();
+        let with_tools = Conversation { tools: Some(&tools), ..Conversation::new(&messages) };
+        (chat.render(&messages, false).unwrap(), chat.render_conversation(&with_tools, false).unwrap())
+    };
+    let named = json!([{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]);
+    let config = json!({"chat_template": named}).to_string();
+    std::fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+    assert_eq!(render(), ("d".into(), "t".into()));
+    std::fs::write(folder.path().join("chat_template.jinja"), "D").unwrap();
+    std::fs::create_dir(folder.path().join("additional_chat_templates")).unwrap();
+    std::fs::write(folder.path().join("additional_chat_templates/tool_use.jinja"), "T").unwrap();
+    assert_eq!(render(), ("D".into(), "T".into()));
+}
+
+/// Tokens that `tokenizer.json` lacks, as transformers 5.24 adds them.
+#[test]
+fn tokens_of_the_other_files_are_added() {
+    for (file, text) in [
+        ("added_tokens.json", r#"{"<|x|>": 12}"#),
+        ("tokenizer_config.json", r#"{"additional_special_tokens": ["<|x|>"]}"#),
+        ("tokenizer_config.json", r#"{"extra_special_tokens": {"x_token": "<|x|>"}}"#),
+        ("tokenizer_config.json", r#"{"pad_token": {"content": "<|x|>", "lstrip": false}}"#),
+        (
+            "tokenizer_config.json",
+            r#"{"added_tokens_decoder": {"12": {"content": "<|x|>", "special": true}}}"#,
+        ),
+        ("special_tokens_map.json", r#"{"additional_special_tokens": [{"content": "<|x|>"}]}"#),
+    ] {
+        let folder = folder();
+        std::fs::write(folder.path().join(file), text).unwrap();
+        let model = open_folder(&folder).unwrap();
+        assert_eq!(model.tokenizer.token_id("<|x|>"), Some(12), "{file}: {text}");
+        assert_eq!(model.tokenizer.encode("w3 w4", true).unwrap(), [3, 4]);
+        // The model has 12 rows: the token is known, and a text with it refused.
+        let error = model.tokenizer.encode("w3<|x|>", true).unwrap_err().to_string();
+        assert!(error.contains("`<|x|>`, token 12") && error.contains("12 rows"), "{error}");
+    }
+    for (text, words) in [
+        (r#"{"<|x|>": 3}"#, "token id 3, which is \"w3\""),
+        (r#"{"w3": 5}"#, "token id 5 here and 3"),
+        (r#"{"<|x|>": 14}"#, "end at 12"),
+    ] {
+        let folder = folder();
+        std::fs::write(folder.path().join("added_tokens.json"), text).unwrap();
+        let error = open_folder(&folder).unwrap_err().to_string();
+        assert!(error.contains("added_tokens.json: ") && error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn keys_that_nobody_knows_are_told() {
+    let folder = folder();
+    let text = r#"{"add_bos_token": true, "model_max_length": 5, "image_token": "<i>", "frobnicate": 1}"#;
+    std::fs::write(folder.path().join("tokenizer_config.json"), text).unwrap();
+    let warnings = open_folder(&folder).unwrap().warnings;
+    assert!(matches!(warnings.as_slice(), [one] if one.contains("frobnicate")), "{warnings:?}");
+}
+
 #[test]
 fn a_model_in_memory_is_opened() {
     let folder = folder();
@@ -101,6 +195,81 @@ fn a_gguf_file_is_opened() {
 }
 
 #[test]
+fn the_parts_of_a_split_gguf_file_are_one_model() {
+    let whole = gguf_writer::llama();
+    let split = |number: u16, count: u16, tensors: std::ops::Range<usize>| {
+        let mut part = whole.clone();
+        if number > 0 {
+            part = part.with_metadata_of(&gguf_writer::Writer::default());
+        }
+        part.raw("split.no", 2, &number.to_le_bytes());
+        part.raw("split.count", 2, &count.to_le_bytes());
+        part.raw("split.tensors.count", 5, &11i32.to_le_bytes());
+        part.tensors = whole.tensors[tensors].to_vec();
+        part.bytes()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let names = [1, 2, 3].map(|number| path(&format!("m-0000{number}-of-00003.gguf")));
+    for (number, tensors) in [(0u16, 0..3), (1, 3..3), (2, 3..11)] {
+        std::fs::write(&names[usize::from(number)], split(number, 3, tensors)).unwrap();
+    }
+    std::fs::write(path("whole.gguf"), whole.bytes()).unwrap();
+    let read = |spec: &str| {
+        let mut model = open(spec).unwrap();
+        let mut tensors = Vec::new();
+        for index in 0..model.source.tensors().len() {
+            let info = model.source.tensors()[index].clone();
+            let mut bytes = Vec::new();
+            model.source.read(index, 0, info.rows(), &mut bytes).unwrap();
+            tensors.push((info, bytes));
+        }
+        (model.config, tensors)
+    };
+    let want = read(&path("whole.gguf"));
+    for name in &names {
+        assert_eq!(read(name), want);
+    }
+    // A browser gives the files themselves, in any order.
+    let memory =
+        |name: &String| stepladder::model::source::bytes::Memory::new(name, std::fs::read(name).unwrap());
+    let files: Vec<_> = names.iter().rev().map(memory).collect();
+    assert_eq!(OpenModel::from_files("m", files, 0).unwrap().config, want.0);
+    let some = names[1..].iter().map(memory).collect();
+    let error = OpenModel::from_files("m", some, 0).unwrap_err().to_string();
+    assert!(
+        error.contains("split.no: is part 2 of 3, and 2 files are given") && error.contains("all parts"),
+        "{error}"
+    );
+
+    std::fs::rename(&names[2], path("other.gguf")).unwrap();
+    let error = open(&names[0]).unwrap_err().to_string();
+    assert!(error.contains("m-00003-of-00003.gguf is missing, a part of the same model"), "{error}");
+    let error = open(&path("other.gguf")).unwrap_err().to_string();
+    assert!(error.contains("other.gguf: split.no: is part 3 of 3, and 1 files are given"), "{error}");
+}
+
+#[test]
+fn no_key_of_a_tokenizer_is_passed_over() {
+    let opened = |change: &dyn Fn(&mut gguf_writer::Writer)| {
+        let mut writer = gguf_writer::llama();
+        change(&mut writer);
+        let file = stepladder::model::source::bytes::Memory::new("m.gguf", writer.bytes());
+        OpenModel::from_gguf("m.gguf", vec![file], 0)
+    };
+    opened(&|w| {
+        w.u32("tokenizer.ggml.padding_token_id", 0);
+        w.u32("tokenizer.ggml.fim_pre_token_id", 3);
+        w.text("tokenizer.huggingface.json", "{}");
+        w.text("tokenizer.chat_template.tool_use", "x");
+        w.raw("tokenizer.ggml.add_space_prefix", 7, &[0]);
+    })
+    .unwrap();
+    let error = opened(&|w| w.raw("tokenizer.ggml.lowercase", 7, &[1])).unwrap_err().to_string();
+    assert!(error.starts_with("m.gguf: tokenizer.ggml.lowercase: "), "{error}");
+}
+
+#[test]
 fn every_wrong_file_is_named() {
     let cases: [(&str, &[u8], &str); 8] = [
         ("config.json", b"{", "config.json: line 1: "),
@@ -113,12 +282,8 @@ fn every_wrong_file_is_named() {
         ),
         ("generation_config.json", br#"{"eos_token_id": "x"}"#, "generation_config.json: eos_token_id: "),
         ("tokenizer_config.json", b"[]", "tokenizer_config.json: line 1: "),
-        (
-            "tokenizer_config.json",
-            br#"{"chat_template": "{% if %}"}"#,
-            "tokenizer_config.json: chat_template: ",
-        ),
-        ("chat_template.jinja", b"{% if %}", "chat_template.jinja: chat_template: "),
+        ("tokenizer_config.json", br#"{"chat_template": 3}"#, "tokenizer_config.json: chat_template: "),
+        ("added_tokens.json", br#"{"<x>": "1"}"#, "added_tokens.json: <x>: has no token id"),
     ];
     for (name, bytes, part) in cases {
         let folder = folder();

@@ -308,10 +308,10 @@ fn long_plans_are_sliced_and_stop_when_cancelled() {
     assert_eq!((plan.dispatches(), plan.submissions(), plan.flops()), (4, 4, 4_000_000_000_000));
     gpu.run(&plan).unwrap();
     assert_eq!(counter.read(gpu), 4.0);
-    let error = gpu.run_cancellable(&plan, &AtomicBool::new(true)).unwrap_err();
+    let error = block_on(gpu.run_cancellable(&plan, 1, &AtomicBool::new(true))).unwrap_err();
     assert_eq!(error.code(), "cancelled");
     assert_eq!(counter.read(gpu), 4.0, "nothing ran");
-    gpu.run_cancellable(&plan, &AtomicBool::new(false)).unwrap();
+    block_on(gpu.run_cancellable(&plan, 1, &AtomicBool::new(false))).unwrap();
     assert_eq!(counter.read(gpu), 8.0, "the plan can run again");
 }
 
@@ -329,7 +329,7 @@ fn cancelling_from_another_thread_stops_between_slices() {
             cancel.store(true, Ordering::Relaxed);
         });
         let error = loop {
-            match gpu.run_cancellable(&plan, &cancel) {
+            match block_on(gpu.run_cancellable(&plan, 1, &cancel)) {
                 Ok(()) => whole += SLICES,
                 Err(error) => break error,
             }

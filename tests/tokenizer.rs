@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
+use stepladder::model::config::ModelConfig;
 use stepladder::model::source::bytes::File;
 use stepladder::model::source::gguf::{Gguf, Metadata, Value as Item};
 use stepladder::model::source::{TensorSource, check};
-use stepladder::model::tokenizer::Tokenizer;
+use stepladder::model::tokenizer::gguf::end_tokens;
+use stepladder::model::tokenizer::{Lacking, Tokenizer};
 
 /// The file that `make models` fetches.
 fn smollm2() -> PathBuf {
@@ -43,7 +45,7 @@ fn smollm2_opens_and_fits_itself() {
     );
     assert_eq!((config.rope.theta, config.eos_token_ids.as_slice()), (100_000.0, [2].as_slice()));
     check(&config, &source).unwrap();
-    tokenizer().check(&config).unwrap();
+    tokenizer().clone().fit(&config).unwrap();
     let mut out = Vec::new();
     for index in 0..source.tensors().len() {
         let last = source.tensors()[index].rows() - 1;
@@ -135,6 +137,90 @@ fn sentence_piece_joins_by_score_and_falls_back_to_bytes() {
     for text in ["abc", "bc é", " a", "日本 b"] {
         assert_eq!(tokenizer.decode(&tokenizer.encode(text, true).unwrap()).unwrap(), text);
     }
+}
+
+/// What llama.cpp ends at, whatever `eos_token_id` says: tokens by name that are no plain text.
+#[test]
+fn gguf_texts_end_by_the_names_of_tokens() {
+    let ends = |tokens: &[(&str, i64)]| {
+        let (tokens, kinds): (Vec<String>, Vec<i64>) =
+            tokens.iter().map(|&(token, kind)| (token.to_string(), kind)).unzip();
+        let values = [
+            ("tokenizer.ggml.tokens", Item::Texts(tokens)),
+            ("tokenizer.ggml.token_type", Item::Ints(kinds)),
+        ];
+        let values = values.map(|(key, value)| (key.to_string(), value));
+        end_tokens(&Metadata::new(Path::new("m.gguf"), values)).unwrap()
+    };
+    let qwen = [("<|endoftext|>", 3), ("<|im_start|>", 3), ("<|im_end|>", 3), ("</s>", 1), ("<|eot_id|>", 4)];
+    assert_eq!(ends(&qwen), [0, 2, 4]);
+    assert_eq!(ends(&[("<|end|>", 3), ("<|return|>", 3)]), [0, 1]);
+    assert_eq!(ends(&[("<|end|>", 3), ("<|return|>", 3), ("<|call|>", 3)]), [1, 2]);
+}
+
+/// Tokenizers at which the library panics, or that make a text grow without bound.
+#[test]
+fn hostile_tokenizers_are_refused() {
+    let model = json!({"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]});
+    let grow = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "a".repeat(64)});
+    let template = |single: Value| json!({"type": "TemplateProcessing", "single": single, "pair": [], "special_tokens": {}});
+    let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+    let precompiled = |map: &str| json!({"type": "Precompiled", "precompiled_charsmap": map});
+    let prefixed = json!({"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": [["a", "b"]],
+        "continuing_subword_prefix": "####"});
+    for (part, value, words) in [
+        ("normalizer", json!({"type": "Sequence", "normalizers": vec![grow; 6]}), "longer"),
+        ("normalizer", json!({"type": "Replace", "pattern": {"String": ""}, "content": "x"}), "empty text"),
+        ("normalizer", json!({"type": "Replace", "pattern": {"Regex": "b*"}, "content": "x"}), "empty text"),
+        ("normalizer", precompiled(""), "precompiled_charsmap"),
+        ("normalizer", precompiled("/////w=="), "precompiled_charsmap"),
+        ("normalizer", precompiled("BAAAAP////8="), "precompiled_charsmap"),
+        ("pre_tokenizer", json!({"type": "FixedLength", "length": 0}), "length 0"),
+        (
+            "post_processor",
+            template(json!([text, {"SpecialToken": {"id": "x", "type_id": 0}}])),
+            "special_tokens",
+        ),
+        ("post_processor", template(json!([{"Sequence": {"id": "B", "type_id": 0}}])), "not A"),
+        ("post_processor", template(json!(vec![text.clone(); 2000])), "pieces"),
+        ("post_processor", template(json!([])), "0 times"),
+        ("decoder", json!({"type": "Strip", "content": "a", "start": 0, "stop": u64::MAX}), "Strip"),
+        ("model", prefixed, "merge"),
+        ("added_tokens", json!([{"id": 3, "content": "a".repeat(5_000_000)}]), "more than"),
+        ("model", json!({"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.5}), "model.dropout"),
+    ] {
+        let mut document = json!({"version": "1.0", "added_tokens": [], "model": model});
+        document[part] = value;
+        let text = document.to_string();
+        let error =
+            Tokenizer::from_bytes(Path::new("tokenizer.json"), text.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with("tokenizer.json: ") && error.contains(words), "{part}: {error}");
+    }
+    // The library expects a decoder to be whole JSON.
+    let control = b"{\"added_tokens\": [], \"decoder\": {\"type\": \"Fu\x01se\"}, \"model\": {}}";
+    assert!(Tokenizer::from_bytes(Path::new("tokenizer.json"), control).is_err());
+}
+
+/// A token that the model has no row for, wherever it comes from, and characters that become the unknown token.
+#[test]
+fn what_a_model_cannot_see_is_told() {
+    let document = json!({"version": "1.0", "added_tokens": [],
+        "post_processor": {"type": "TemplateProcessing", "pair": [],
+            "single": [{"SpecialToken": {"id": "x", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "special_tokens": {"x": {"id": "x", "ids": [4294967295u32], "tokens": ["a"]}}},
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": [], "unk_token": "a"}});
+    let mut tokenizer = Tokenizer::from_bytes(Path::new("t"), document.to_string().as_bytes()).unwrap();
+    let text = include_str!("fixtures/models/llama/config.json");
+    let mut config = ModelConfig::from_json(Path::new("config.json"), text).unwrap();
+    config.vocab_size = 2;
+    tokenizer.fit(&config).unwrap();
+    let error = tokenizer.encode("b", true).unwrap_err().to_string();
+    assert!(error.contains("token 4294967295") && error.contains("2 rows"), "{error}");
+    let lacking = Lacking::of(&tokenizer, ["ab", "b", "bü.", "ü"]);
+    assert_eq!(
+        lacking.to_string(),
+        "2 texts have characters that the model's vocabulary lacks: \".\", \"ü\"; it sees a instead"
+    );
 }
 
 proptest! {

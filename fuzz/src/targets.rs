@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
 use stepladder::ladder::events::Event;
 use stepladder::ladder::report;
 use stepladder::ladder::run::RunCard;
@@ -11,7 +10,7 @@ use stepladder::ladder::settings::Settings;
 use stepladder::ladder::state::Snapshot;
 use stepladder::ladder::study::plan::Plan;
 use stepladder::ladder::tree::Node;
-use stepladder::model::chat::{ChatTemplate, Message, template_of_config, token_of_config};
+use stepladder::model::chat::{ChatTemplate, Message};
 use stepladder::model::config::ModelConfig;
 use stepladder::model::config::json::generation_eos;
 use stepladder::model::hub::{Listing, blob_name};
@@ -21,6 +20,7 @@ use stepladder::model::source::folder::shard_files;
 use stepladder::model::source::safetensors::SafeTensors;
 use stepladder::model::source::{Dtype, TensorSource, quant};
 use stepladder::model::tokenizer::Tokenizer;
+use stepladder::model::tokenizer::config::TokenizerConfig;
 use stepladder::task::{self, Problem, PromptStyle, TaskOptions};
 use stepladder::train::adapter;
 use stepladder::train::checkpoint::State;
@@ -62,6 +62,9 @@ const TEXTS: [&str; 6] = [
     "\u{0}\u{feff}\u{fffd}\u{301}\u{301}",
 ];
 
+/// The day that templates write.
+const NOW: i64 = 1_700_000_000;
+
 /// Does `work` on what is text; strangers' bytes that are none are refused before they come to a text's parser.
 fn with_text(bytes: &[u8], work: impl FnOnce(&str)) {
     if let Ok(text) = std::str::from_utf8(bytes) {
@@ -99,10 +102,8 @@ fn safetensors(bytes: &[u8]) {
 
 /// A GGUF file, with all that its metadata hold.
 fn gguf(bytes: &[u8]) {
-    let Ok(mut model) = OpenModel::from_gguf("model.gguf", Memory::new("model.gguf", bytes.to_vec()), 0)
-    else {
-        return;
-    };
+    let file = Memory::new("model.gguf", bytes.to_vec());
+    let Ok(mut model) = OpenModel::from_gguf("model.gguf", vec![file], NOW) else { return };
     drop((model.config.parameters(), model.config.inv_freq()));
     read_ends(&mut *model.source);
     use_tokenizer(&model.tokenizer);
@@ -167,23 +168,19 @@ fn use_tokenizer(tokenizer: &Tokenizer) {
     drop(tokenizer.to_json());
 }
 
-/// A chat template, or a `tokenizer_config.json` that holds one.
+/// A chat template, or a `tokenizer_config.json` that holds some.
 fn template(bytes: &[u8]) {
     with_text(bytes, |text| {
-        let name = file("tokenizer_config.json");
-        let config: Option<Map<String, Value>> = serde_json::from_str(text).ok();
-        let found = match &config {
-            Some(config) => {
-                let _ = (token_of_config(config, "bos_token"), token_of_config(config, "eos_token"));
-                template_of_config(name, config).ok().flatten()
+        let folder = file("model");
+        let template = match TokenizerConfig::parse(folder, Some(text), Some(text), Some(text)) {
+            Ok(config) => {
+                let named = config.templates.into_iter();
+                let templates = named.map(|(name, text)| (name, folder.join("tokenizer_config.json"), text));
+                ChatTemplate::named(templates, config.named_tokens, NOW)
             }
-            None => Some(text.to_string()),
+            Err(_) => ChatTemplate::new(&folder.join("chat_template.jinja"), text, "<s>", "</s>", NOW),
         };
-        if let Some(template) =
-            found.and_then(|text| ChatTemplate::new(name, &text, "<s>", "</s>", 1_700_000_000).ok())
-        {
-            use_template(&template);
-        }
+        use_template(&template);
     });
 }
 

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stepladder::kernel::weight::Format;
 use stepladder::model::generate::Sampling;
 use stepladder::task::{PromptStyle, TaskOptions};
+use stepladder::train::fingerprint::Base;
+
+use super::context::Context;
 
 /// Which model, and which adapter on it.
 #[derive(Debug, Args, Serialize)]
@@ -20,7 +23,7 @@ pub(super) struct ModelArgs {
 }
 
 /// How a model is put on the GPU.
-#[derive(Debug, Args, Serialize)]
+#[derive(Debug, Clone, Args, Serialize)]
 pub(super) struct DeviceArgs {
     /// Store the weights as f32, f16, q8 or q4 [default: as they are in the file]
     #[arg(long, value_name = "FORMAT", help_heading = "Options of the device")]
@@ -31,6 +34,31 @@ pub(super) struct DeviceArgs {
     /// Never allocate more than this on the GPU
     #[arg(long, value_name = "BYTES", help_heading = "Options of the device")]
     pub(super) memory_limit: Option<u64>,
+    /// As --f16, for a run that was begun with it.
+    #[arg(skip)]
+    pub(super) f16: bool,
+}
+
+impl DeviceArgs {
+    /// What numbers depend on, but for the hash of the weights.
+    pub(super) fn base(&self, context: &Context) -> Base {
+        Base {
+            sha256: String::new(),
+            weights: self
+                .weights
+                .and_then(|weights| weights.to_possible_value())
+                .map(|value| value.get_name().into()),
+            context: self.context,
+            f16: context.f16 || self.f16,
+        }
+    }
+
+    /// The same computed as in a run that goes on.
+    pub(super) fn as_in(&self, base: Option<&Base>) -> Self {
+        let Some(base) = base else { return self.clone() };
+        let weights = base.weights.as_deref().and_then(|name| WeightFormat::from_str(name, true).ok());
+        Self { weights, context: base.context, f16: base.f16, ..self.clone() }
+    }
 }
 
 /// Storage of weights on the GPU.

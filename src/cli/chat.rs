@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::model::chat::Message;
 use stepladder::model::generate::{Generator, Lengths, Request};
+use stepladder::model::tokenizer::Lacking;
 use stepladder::{Error, Result};
 
 use super::args::{DeviceArgs, ModelArgs, SamplingArgs};
@@ -38,6 +39,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let first: Vec<Message> = args.system.iter().map(|text| Message::new("system", text)).collect();
     // A model without a template is refused before it is loaded.
     chat_prompt(&opened.language, &args.model.model, &[Message::user("")])?;
+    opened.tell_unended();
     // The longest conversation that the context holds.
     let max_tokens = args.max_tokens as usize;
     let prompt = opened.context_length.saturating_sub(max_tokens).max(1);
@@ -46,6 +48,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let lora = session.lora(adapter.as_ref())?;
     let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), 1);
     let tokenizer = &session.language.tokenizer;
+    let tell_lacking = |text: &str| {
+        let lacking = Lacking::of(tokenizer, [text]);
+        if !lacking.is_empty() {
+            eprintln!("{lacking}");
+        }
+    };
     let terminal = std::io::stdin().is_terminal();
     if terminal {
         eprintln!("/clear forgets the conversation, /exit (or Ctrl-D) ends it");
@@ -60,7 +68,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
                 messages.clone_from(&first);
                 continue;
             }
-            text => messages.push(Message::user(text)),
+            text => {
+                tell_lacking(text);
+                messages.push(Message::user(text));
+            }
         }
         let request = Request {
             prompt: chat_prompt(&session.language, &args.model.model, &messages)?,

@@ -1,17 +1,38 @@
-//! What every command gets beside its own options: how to answer, which GPU was asked for, and whether to stop.
+//! What every command gets beside its own options: how to answer, which GPU was asked for, where it may write, and whether
+//! to stop.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::ArgMatches;
+use clap::parser::ValueSource;
 use serde::Serialize;
+use stepladder::model::tiny;
+use stepladder::train::output::Gate;
 use stepladder::{Error, Result};
 
-use super::Global;
+use super::{Global, signals};
 
-/// Exit status of a program that was stopped by Ctrl-C.
-const CANCELLED: i32 = 130;
+/// Options and arguments whose values are read, by name: none of them is ever written to. The tests hold all options with
+/// paths to be here or in [`OUTPUTS`].
+const INPUTS: &[&str] = &[
+    "model",
+    "adapter",
+    "data",
+    "problems",
+    "eval_problems",
+    "shot_problems",
+    "exclude",
+    "file",
+    "task_option",
+];
+
+/// Options whose values are written to. A page is read and written: a part of it is replaced.
+#[cfg(test)]
+const OUTPUTS: &[&str] = &["output", "keep", "publish", "page", "trace"];
 
 /// Settings of this call of the program.
 #[derive(Debug)]
@@ -26,45 +47,63 @@ pub(super) struct Context {
     pub(super) profile: bool,
     /// Where to write when each kernel ran.
     pub(super) trace: Option<PathBuf>,
+    /// What may be written to.
+    pub(super) gate: Gate,
+    /// Options that were given, by name.
+    given: BTreeSet<String>,
     cancelled: Arc<AtomicBool>,
-    /// Nothing is under way, so that Ctrl-C may end the program at once.
+    /// Nothing is under way that would be lost, so that a signal may end the program at once.
     idle: Arc<AtomicBool>,
 }
 
 impl Context {
-    /// Reads the environment and takes over Ctrl-C: the first asks the command to stop, the second ends the program.
-    pub(super) fn new(global: &Global) -> Result<Self> {
+    /// Reads the environment and takes over the signals that stop a program: once a command is [`Context::stoppable`] the
+    /// first asks it to stop, and the second ends it.
+    pub(super) fn new(global: &Global, matches: &ArgMatches) -> Result<Self> {
         let from_environment = || std::env::var("WGPU_ADAPTER_NAME").ok();
         let gpu = global.gpu.clone().or_else(from_environment).filter(|name| !name.is_empty());
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let idle = Arc::new(AtomicBool::new(false));
-        let (flag, waits) = (Arc::clone(&cancelled), Arc::clone(&idle));
-        let handler = move || {
-            if flag.swap(true, Ordering::Relaxed) || waits.load(Ordering::Relaxed) {
-                std::process::exit(CANCELLED);
-            }
-            eprintln!("stopping at the next safe point; press Ctrl-C again to stop at once");
-        };
-        ctrlc::set_handler(handler).map_err(|error| Error::Io {
-            path: "Ctrl-C".into(),
-            action: "handle",
-            source: std::io::Error::other(error),
-            hint: "run in a terminal that can send signals",
-        })?;
+        let (given, inputs) = matches.subcommand().map(|(_, of)| (given(of), inputs(of))).unwrap_or_default();
+        if global.overwrite && given.contains("resume") {
+            let problem = "--resume goes on with what is there";
+            return Err(Error::usage("--overwrite", problem, "leave one of them out"));
+        }
+        let gate = Gate { inputs, overwrite: global.overwrite };
+        if let Some(file) = &global.trace {
+            gate.file("--trace", file)?;
+        }
+        let (cancelled, idle) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+        signals::handle(Arc::clone(&cancelled), Arc::clone(&idle))?;
         Ok(Self {
             json: global.json,
             gpu,
             f16: global.f16,
             profile: global.profile || global.trace.is_some(),
             trace: global.trace.clone(),
+            gate,
+            given,
             cancelled,
             idle,
         })
     }
 
+    /// Whether the option of this name (`batch_size`) was given in this call, and does not have its default.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.given.contains(name)
+    }
+
+    /// Errors ([`Error::Cancelled`]) if the user has asked to stop.
+    pub(super) fn check_cancelled(&self) -> Result<()> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
     /// Becomes true when the user asks to stop; long work looks at it between slices.
     pub(super) fn cancelled(&self) -> &Arc<AtomicBool> {
         &self.cancelled
+    }
+
+    /// From here on the command looks at [`Context::cancelled`], and a first signal does not end it.
+    pub(super) fn stoppable(&self) {
+        self.idle.store(false, Ordering::Relaxed);
     }
 
     /// Runs `wait`, during which Ctrl-C ends the program at once.
@@ -88,5 +127,56 @@ impl Context {
         writeln!(out, "{line}")
             .and_then(|()| out.flush())
             .map_err(|error| Error::write("standard output", error))
+    }
+}
+
+/// Names of what was given on the command line.
+fn given(matches: &ArgMatches) -> BTreeSet<String> {
+    let names = matches.ids().map(|id| id.as_str());
+    names
+        .filter(|name| matches.value_source(name) == Some(ValueSource::CommandLine))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What a command reads: the option, and a path if it is one.
+fn inputs(matches: &ArgMatches) -> Vec<(String, PathBuf)> {
+    let mut inputs = Vec::new();
+    for name in INPUTS {
+        let Ok(Some(values)) = matches.try_get_raw(name) else { continue };
+        let option = option(name);
+        for value in values.filter(|value| *value != tiny::NAME) {
+            // NAME=VALUE of a task: the value may be a file or a program.
+            let text = value.to_string_lossy();
+            let path = match text.split_once('=') {
+                Some((_, path)) if *name == "task_option" => PathBuf::from(path),
+                _ => PathBuf::from(value),
+            };
+            inputs.push((option.clone(), path));
+        }
+    }
+    inputs
+}
+
+/// An option as the user writes it.
+pub(super) fn option(name: &str) -> String {
+    format!("--{}", name.replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::builder::ValueParser;
+
+    #[test]
+    fn every_path_is_an_input_or_an_output() {
+        let path = ValueParser::path_buf().type_id();
+        for command in super::super::definition().get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| arg.get_value_parser().type_id() == path) {
+                let name = arg.get_id().as_str();
+                let known = INPUTS.contains(&name) != OUTPUTS.contains(&name);
+                assert!(known, "{} {name}", command.get_name());
+            }
+        }
     }
 }

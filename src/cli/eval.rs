@@ -9,12 +9,12 @@ use stepladder::ladder::learner::prompts;
 use stepladder::ladder::settings::EvaluationSettings;
 use stepladder::ladder::shots::{check_length, choose, solved_problems};
 use stepladder::model::generate::{Lengths, common_prefix};
-use stepladder::task::{Problem, Task};
+use stepladder::task::{Problem, Task, VerdictKind};
 use stepladder::{Error, Result, task};
 
 use super::args::{DeviceArgs, ModelArgs, SamplingArgs, Style, TaskArgs};
 use super::context::Context;
-use super::ladder_view::View;
+use super::ladder_view::{View, mean};
 use super::session::{Opened, read_problems, read_text};
 
 /// Options of `eval`.
@@ -57,9 +57,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if problems.is_empty() {
         return Err(Error::input(&args.problems, "line 1", "the file has no problems", "give at least one"));
     }
+    // Without a verdict a share of correct answers means nothing.
+    let unjudged = task::check_problems(&*task, &args.problems, &problems)?;
+    task.try_out(&problems[0])?;
     let opened =
         Opened::new(context, &args.model.model, &args.device)?.worded(args.prompt_style.map(Into::into));
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    opened.tell_lacking(problems.iter().map(|problem| problem.problem.as_str()));
     let shots = shots(args, &*task, &opened, &problems)?;
     let prompts = prompts(&opened.language, &*task, &shots, &problems)?;
     let request = Lengths {
@@ -83,8 +87,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let evaluation =
         view.host(|host| block_on(evaluate(&mut sampler, &*task, questions, &settings, seed, 0, host)))?;
     drop(view);
-    context.answer(&evaluation, || summary(&evaluation))?;
-    session.print_profile(context)
+    context.answer(&evaluation, || summary(&evaluation, &unjudged))?;
+    session.print_profile(context)?;
+    check_judged(args, &evaluation)
 }
 
 /// The solved examples that were asked for.
@@ -94,18 +99,51 @@ fn shots(args: &Args, task: &dyn Task, opened: &Opened, problems: &[Problem]) ->
     choose(task, &solved, problems, args.shots as usize, args.sampling.seed)
 }
 
-fn summary(evaluation: &Evaluation) -> String {
+/// Fails if no answer at all could be judged.
+fn check_judged(args: &Args, evaluation: &Evaluation) -> Result<()> {
+    let samples: usize = evaluation.problems.iter().map(|result| result.samples.len()).sum();
+    match unverifiable(evaluation) {
+        Some(reason) if evaluation.verdicts.unverifiable == samples => {
+            let problem = format!("none of the {samples} answers could be judged: {reason}");
+            let hint = "see whether problems and task belong together; `verify` judges a single answer";
+            Err(Error::input(&args.problems, "problems", problem, hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why the first answer that could not be judged could not.
+fn unverifiable(evaluation: &Evaluation) -> Option<&str> {
+    let mut samples = evaluation.problems.iter().flat_map(|result| &result.samples);
+    let unjudged = samples.find(|sample| sample.verdict.verdict == VerdictKind::Unverifiable);
+    unjudged.map(|sample| sample.verdict.reason.as_str())
+}
+
+fn summary(evaluation: &Evaluation, unjudged: &[String]) -> String {
     let mut lines = Vec::new();
     for result in &evaluation.problems {
-        lines.push(format!("{}/{}  {}", result.correct, result.samples.len(), result.problem));
+        let correct = match evaluation.pass_at.is_empty() {
+            true => String::new(),
+            false => format!("{}/{}  ", result.correct, result.samples.len()),
+        };
+        lines.push(format!("{correct}{}", result.problem));
     }
     let [low, high] = evaluation.ci95.map(|bound| 100.0 * bound);
     for (k, rate) in &evaluation.pass_at {
         let interval = if k == "1" { format!("  [{low:.1}, {high:.1}]") } else { String::new() };
         lines.push(format!("pass@{k}  {:.1} %{interval}", 100.0 * rate));
     }
-    if evaluation.samples > 1 {
+    for (name, reward) in &evaluation.rewards {
+        lines.push(format!("{name}  {}", mean(reward)));
+    }
+    if evaluation.samples > 1 && !evaluation.pass_at.is_empty() {
         lines.push(format!("majority of {}  {:.1} %", evaluation.samples, 100.0 * evaluation.majority));
+    }
+    if let Some(reason) = unjudged.first() {
+        lines.push(format!("{} of {} problems cannot be judged: {reason}", unjudged.len(), evaluation.n));
+    } else if let Some(reason) = unverifiable(evaluation) {
+        let (count, all) = (evaluation.verdicts.unverifiable, evaluation.n * evaluation.samples);
+        lines.push(format!("{count} of {all} answers could not be judged and count as not solved: {reason}"));
     }
     let cost = &evaluation.cost;
     lines.push(format!(

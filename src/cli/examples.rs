@@ -64,6 +64,7 @@ fn levels(text: &str) -> Result<Levels, String> {
 
 /// Makes the examples and writes them.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    context.gate.file("--output", &args.output)?;
     let task = task::create(&args.task.task, &args.task.options())?;
     let mut exclude = Vec::new();
     for file in &args.exclude {

@@ -1,18 +1,19 @@
 //! `stepladder export`: a merged model, or an adapter in another format.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use serde_json::json;
 use stepladder::model::files;
 use stepladder::model::open::OpenModel;
 use stepladder::model::source::folder::SINGLE;
-use stepladder::train::adapter;
-use stepladder::train::files::{new_folder, read_adapter, write_adapter, write_atomic};
+use stepladder::train::files::{read_adapter_for, write_adapter, write_atomic};
 use stepladder::train::gguf_export::{GgufBase, to_gguf};
 use stepladder::train::merge::write_merged;
+use stepladder::train::output::new_folder;
 use stepladder::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
 use stepladder::{Error, Result};
 
@@ -40,9 +41,15 @@ pub(super) struct Args {
 /// Writes what was asked for and lists the files.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut opened = open_model(context, &args.model)?;
-    let adapter = read_adapter(&args.adapter, &adapter::dims(&opened.config))?;
+    let adapter = read_adapter_for(&args.adapter, &opened.config, &mut *opened.source)?;
     let output = args.output.as_path();
     let gguf = output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    if gguf {
+        context.gate.file("--output", output)?;
+    } else {
+        context.gate.folder("--output", output, is_own)?;
+    }
+    context.stoppable();
     let files = if gguf {
         let config = &opened.config;
         let base = GgufBase {
@@ -60,7 +67,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     } else {
         let mut names = Vec::new();
         new_folder(output, |folder| {
-            names = merge(&mut opened, &adapter, folder)?;
+            names = merge(&mut opened, &adapter, folder, context)?;
             Ok(())
         })?;
         names.into_iter().map(|name| output.join(name)).collect()
@@ -71,9 +78,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 /// Fills `folder` with the merged model; the names of its files.
-fn merge(opened: &mut OpenModel, adapter: &AdapterFile, folder: &Path) -> Result<Vec<&'static str>> {
+fn merge(
+    opened: &mut OpenModel,
+    adapter: &AdapterFile,
+    folder: &Path,
+    context: &Context,
+) -> Result<Vec<&'static str>> {
     let texts = match &opened.folder {
-        Some(from) => files::copied(from)?,
+        Some(from) => files::copied(from, opened.config.tie_word_embeddings)?,
         None => files::made(&opened.config, &opened.tokenizer, opened.chat_template.as_ref())?,
     };
     let mut names = vec![SINGLE];
@@ -83,12 +95,39 @@ fn merge(opened: &mut OpenModel, adapter: &AdapterFile, folder: &Path) -> Result
     }
     let path = folder.join(SINGLE);
     let failed = |source| Error::write(&path, source);
-    let mut out = BufWriter::new(File::create(&path).map_err(failed)?);
+    let file = Stoppable { file: File::create(&path).map_err(failed)?, cancelled: context.cancelled() };
+    let mut out = BufWriter::new(file);
     let mut bar: Option<Progress> = None;
     let mut progress = |done: u64, total: u64| {
         bar.get_or_insert_with(|| Progress::new("merging", "B", total)).set(done, "");
     };
-    write_merged(&opened.config, &mut *opened.source, adapter, &path, &mut out, &mut progress)?;
-    out.into_inner().map_err(|error| failed(error.into_error()))?.sync_all().map_err(failed)?;
+    let written = write_merged(&opened.config, &mut *opened.source, adapter, &path, &mut out, &mut progress);
+    context.check_cancelled()?;
+    written?;
+    out.into_inner().map_err(|error| failed(error.into_error()))?.file.sync_all().map_err(failed)?;
     Ok(names)
+}
+
+/// Whether an export makes entries of this name: others are not replaced.
+fn is_own(name: &str) -> bool {
+    name == SINGLE || name == CONFIG_FILE || name == WEIGHTS_FILE || files::names().any(|own| own == name)
+}
+
+/// A file that cannot be written to any more when the user has asked to stop.
+struct Stoppable<'a> {
+    file: File,
+    cancelled: &'a AtomicBool,
+}
+
+impl Write for Stoppable<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(io::Error::other("stopped"));
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }

@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) sampling: SamplingArgs,
     /// Number of completions
-    #[arg(short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(super) n: u32,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
@@ -45,7 +45,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    opened.tell_lacking([args.prompt.as_str()]);
     let prompt = if args.chat {
+        opened.tell_unended();
         chat_prompt(&opened.language, &args.model.model, &[Message::user(&args.prompt)])?
     } else {
         opened.language.tokenizer.encode(&args.prompt, true)?

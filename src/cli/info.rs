@@ -8,7 +8,7 @@ use serde_json::json;
 use stepladder::gpu::{AdapterReport, adapters};
 use stepladder::kernel::weight::Format;
 use stepladder::train::adapter;
-use stepladder::train::files::read_adapter;
+use stepladder::train::files::read_adapter_for;
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::{Error, Result};
@@ -90,10 +90,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 
 impl Args {
     fn plan(&self, context: &Context, model: &str, device: Option<&AdapterReport>) -> Result<Plan> {
-        let opened = open_model(context, model)?;
+        let mut opened = open_model(context, model)?;
         let config = &opened.config;
         let lora = match &self.adapter {
-            Some(folder) => read_adapter(folder, &adapter::dims(config))?.config,
+            Some(folder) => read_adapter_for(folder, config, &mut *opened.source)?.config,
             None => LoraConfig { rank: self.rank as usize, ..LoraConfig::default() },
         };
         let limit =

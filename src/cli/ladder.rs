@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use pollster::block_on;
 use serde::Serialize;
-use stepladder::Result;
+use serde_json::Value;
 use stepladder::ladder::events::Event;
 use stepladder::ladder::policy::Policy;
 use stepladder::ladder::run::{self, RunCard};
@@ -13,12 +13,15 @@ use stepladder::ladder::run_folder::RunFolder;
 use stepladder::ladder::settings::{Preset, Settings};
 use stepladder::ladder::state::{Host, Snapshot};
 use stepladder::model::tiny;
-use stepladder::task;
+use stepladder::train::peft::AdapterFile;
+use stepladder::{Error, Result, task};
 
 use super::args::{DeviceArgs, name_value, non_negative, positive};
 use super::context::Context;
 use super::ladder_view::View;
+use super::resume::{ADAPTER, RUN, Rule, differences, differs, reconcile};
 use super::session::{Opened, open_gpu, read_problems};
+use super::signals::say;
 use super::tuning::choose_kernels;
 
 /// Options of `ladder`. What is not given comes from the preset, or, with `--resume`, from the run.
@@ -39,10 +42,12 @@ pub(super) struct Args {
     /// Problems to learn to solve, one JSON object a line
     #[arg(long, value_name = "FILE", required_unless_present = "resume")]
     pub(super) problems: Option<PathBuf>,
-    /// Folder of the run: settings, events, adapter, tree, report
+    /// Folder of the run, new or empty: settings, events, adapter, tree, report
     #[arg(long, value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// Go on with the run in --output
+    /// Go on with the run in --output, on the same model and problems. Steps, learning rate, and with --set schedule,
+    /// warmup_steps, token_budget, checkpoint_every, evaluation.every, optimizer.weight_decay and optimizer.max_grad_norm may be
+    /// given anew; anything else that differs is refused
     #[arg(long)]
     pub(super) resume: bool,
     /// Set of defaults for the options below: paper, small, software or tiny [default: tiny for the model `tiny`,
@@ -80,30 +85,73 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
     /// Change any setting listed below; may be given several times
-    #[arg(long, value_name = "PATH=VALUE", value_parser = name_value, conflicts_with = "resume")]
+    #[arg(long, value_name = "PATH=VALUE", value_parser = name_value)]
     pub(super) set: Vec<(String, String)>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
 
+/// Settings that a run that goes on may be given anew.
+const TAKEN: &[&str] = &[
+    "steps",
+    "token_budget",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "checkpoint_every",
+    "evaluation.every",
+    "optimizer.weight_decay",
+    "optimizer.max_grad_norm",
+];
+
+/// Options on how numbers are computed, with their places in a run's base.
+const COMPUTED: &[(&str, &str, Rule)] =
+    &[("weights", "/weights", Rule::Same), ("context", "/context", Rule::Same), ("f16", "/f16", Rule::Same)];
+
 /// Runs LADDER, or goes on with a run.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     // Everything that can be wrong with the call shows before the model is loaded, and before anything is written.
-    let resumed = if args.resume { Some(args.resumed()?) } else { None };
-    let card = match &resumed {
-        Some((folder, _)) => folder.card().clone(),
+    let resumed = if args.resume { Some(args.resumed(context)?) } else { None };
+    let mut card = match &resumed {
+        Some((_, _, card)) => card.clone(),
         None => args.card(context)?,
     };
     let task = task::create(&card.task, &card.task_options)?;
-    let opened = Opened::new(context, &card.model, &args.device)?.worded(card.settings.prompt_style);
-    let adapter = card.adapter.as_deref().map(Path::new);
-    let adapter = opened.trainable(adapter, &card.settings.lora, card.settings.seed)?;
+    if let Some(problem) = card.problems.first() {
+        task.try_out(problem)?;
+    }
+    let device = args.device.as_in(card.base.as_ref());
+    let mut opened = Opened::new(context, &card.model, &device)?.worded(card.settings.prompt_style);
+    let has_base = card.base.is_some();
+    let begun = matches!(&resumed, Some((_, Some(_), _)));
+    opened.tie(&mut card.base, &device, context)?;
+    let adapter = if begun && has_base {
+        // The checkpoint has the values; the card has the shape, also of an adapter that the run went on from.
+        opened.trainable(None, &card.settings.lora, card.settings.seed)?
+    } else {
+        let folder = card.adapter.as_deref().map(Path::new);
+        opened.trainable(folder, &card.settings.lora, card.settings.seed)?
+    };
+    if card.adapter.is_some() && !args.resume {
+        expect_lora(&args.set, &card.settings, &adapter)?;
+    }
+    card.settings.lora = adapter.config.clone();
     let problems = [&card.problems[..], &card.held_out];
     opened.check_run("LADDER", &card.settings, &*task, problems, &adapter)?;
     let (mut folder, saved) = match resumed {
-        Some(resumed) => resumed,
+        Some((mut folder, saved, _)) => {
+            folder.set_card(card.clone())?;
+            (folder, saved)
+        }
+        None if context.gate.overwrite => {
+            (RunFolder::replace(&args.output, card.clone(), &context.gate)?, None)
+        }
         None => (RunFolder::create(&args.output, card.clone())?, None),
     };
+    for warning in folder.warnings() {
+        say(warning);
+    }
+    context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;
     let mut learner = session.learner(context, &adapter)?;
@@ -114,10 +162,39 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut view = View::new(context, "LADDER", card.settings.steps);
     let mut sink = |event: &Event| view.event(event);
     let mut host = Host { store: &mut folder, sink: &mut sink, clock: &clock, cancel: context.cancelled() };
-    let outcome = block_on(run::run(&mut learner, &*task, &card, saved, &mut host))?;
+    let outcome = block_on(run::run(&mut learner, &*task, &card, saved, &mut host));
+    if let Err(Error::Cancelled) = outcome {
+        let output = args.output.display();
+        say(&match folder.is_staged() {
+            true => format!("stopped before the first step; the run in {output} is as it was"),
+            false => format!("stopped, and saved; go on with: stepladder ladder --output {output} --resume"),
+        });
+    }
+    let outcome = outcome?;
     session.print_profile(context)?;
     let report = folder.write_report(&outcome.nodes)?;
     view.summary(&outcome, &report)
+}
+
+/// Holds settings of a new adapter that were given to the adapter that a run goes on from.
+pub(super) fn expect_lora(
+    set: &[(String, String)],
+    settings: &Settings,
+    adapter: &AdapterFile,
+) -> Result<()> {
+    let failed = |error: serde_json::Error| Error::usage("--set", error.to_string(), "use plain values");
+    let (asked, has) = (
+        serde_json::to_value(&settings.lora).map_err(failed)?,
+        serde_json::to_value(&adapter.config).map_err(failed)?,
+    );
+    for (path, old, new) in differences(&has, &asked) {
+        let path = format!("lora.{path}");
+        let given = |(name, _): &&(String, String)| path == *name || path.starts_with(&format!("{name}."));
+        if let Some((name, _)) = set.iter().find(given).filter(|_| path != "lora.base_model") {
+            return Err(differs(&format!("--set {name}"), ADAPTER, &old, &new));
+        }
+    }
+    Ok(())
 }
 
 /// The preset that suits a model and the device if none is asked for.
@@ -129,14 +206,86 @@ pub(super) fn default_preset(context: &Context, model: &str, device: &DeviceArgs
     })
 }
 
+/// A change of the settings, with the option that asks for it.
+type Change<'a> = (String, Box<dyn Fn(&mut Settings) -> Result<()> + 'a>);
+
 impl Args {
-    /// The run to go on with, and its last checkpoint.
-    fn resumed(&self) -> Result<(RunFolder, Option<Snapshot>)> {
-        let (mut folder, saved) = RunFolder::open(&self.output)?;
-        if let Some(steps) = self.steps {
-            folder.set_steps(steps.into())?;
+    /// The run to go on with, its last checkpoint, and its card with what the options change of it.
+    fn resumed(&self, context: &Context) -> Result<(RunFolder, Option<Snapshot>, RunCard)> {
+        let (folder, saved) = RunFolder::open(&self.output)?;
+        let mut card = folder.card().clone();
+        for (option, change) in self.changes() {
+            let before = json(&card.settings)?;
+            change(&mut card.settings)?;
+            let changed = differences(&before, &json(&card.settings)?);
+            if let Some((path, old, new)) =
+                changed.into_iter().find(|(path, ..)| !TAKEN.contains(&path.as_str()))
+            {
+                let option = if option.contains("--set") { option } else { format!("{option} ({path})") };
+                return Err(differs(&option, RUN, &old, &new));
+            }
         }
-        Ok((folder, saved))
+        card.settings.check()?;
+        if let Some(model) = self.model.as_ref().filter(|model| **model != card.model) {
+            // The same weights elsewhere are the same, which an older run cannot tell.
+            if card.base.is_none() {
+                return Err(differs("--model", RUN, &card.model.into(), &model.as_str().into()));
+            }
+            card.model.clone_from(model);
+        }
+        if let Some(task) = self.task.as_ref().filter(|task| **task != card.task) {
+            return Err(differs("--task", RUN, &card.task.into(), &task.as_str().into()));
+        }
+        for (name, value) in &self.task_option {
+            if card.task_options.get(name) != Some(value) {
+                let old = json(&card.task_options.get(name))?;
+                return Err(differs(&format!("--task-option {name}"), RUN, &old, &value.as_str().into()));
+            }
+        }
+        for (option, file, kept) in [
+            ("--problems", &self.problems, &card.problems),
+            ("--eval-problems", &self.eval_problems, &card.held_out),
+        ] {
+            if let Some(file) = file
+                && read_problems(file)? != *kept
+            {
+                let problem = format!("{} holds other problems than the run was begun with", file.display());
+                return Err(Error::usage(option, problem, RUN.hint));
+            }
+        }
+        reconcile(context, RUN, COMPUTED, &json(&self.device.base(context))?, &mut json(&card.base)?)?;
+        Ok((folder, saved, card))
+    }
+
+    /// The settings that options change, in the order in which they do.
+    fn changes(&self) -> Vec<Change<'_>> {
+        let mut changes: Vec<Change<'_>> = Vec::new();
+        macro_rules! set {
+            ($($option:literal $from:expr => |$settings:ident, $value:ident| $change:expr;)*) => {$(
+                if let Some($value) = $from {
+                    let change = move |$settings: &mut Settings| {
+                        $change;
+                        Ok(())
+                    };
+                    changes.push(($option.into(), Box::new(change)));
+                }
+            )*};
+        }
+        set! {
+            "--prompts-per-step" self.prompts_per_step => |s, n| s.prompts_per_step = n as usize;
+            "--group-size" self.group_size => |s, n| s.group_size = n as usize;
+            "--max-tokens" self.max_tokens => |s, n| s.set_max_tokens(n as usize);
+            "--steps" self.steps => |s, n| s.steps = n.into();
+            "--temperature" self.temperature => |s, t| s.sampling.temperature = t as f32;
+            "--learning-rate" self.learning_rate => |s, rate| s.learning_rate = rate;
+            "--seed" self.seed => |s, seed| s.seed = seed;
+            "--loss" self.loss.as_ref() => |s, name| s.set_loss(name.parse()?)?;
+            "--kl-coef" self.kl_coef => |s, coef| s.set_kl_coef(coef);
+        }
+        for (path, value) in &self.set {
+            changes.push((format!("--set {path}"), Box::new(move |settings| settings.set(path, value))));
+        }
+        changes
     }
 
     /// What defines a new run.
@@ -147,24 +296,8 @@ impl Args {
             None => default_preset(context, &model, &self.device)?,
         };
         let mut settings = Settings::preset(preset);
-        let set = |to: &mut usize, from: Option<u32>| *to = from.map_or(*to, |n| n as usize);
-        set(&mut settings.prompts_per_step, self.prompts_per_step);
-        set(&mut settings.group_size, self.group_size);
-        if let Some(max_tokens) = self.max_tokens {
-            settings.set_max_tokens(max_tokens as usize);
-        }
-        settings.steps = self.steps.map_or(settings.steps, u64::from);
-        settings.sampling.temperature = self.temperature.map_or(settings.sampling.temperature, |t| t as f32);
-        settings.learning_rate = self.learning_rate.unwrap_or(settings.learning_rate);
-        settings.seed = self.seed.unwrap_or(settings.seed);
-        if let Some(name) = &self.loss {
-            settings.set_loss(name.parse()?)?;
-        }
-        if let Some(coef) = self.kl_coef {
-            settings.set_kl_coef(coef);
-        }
-        for (path, value) in &self.set {
-            settings.set(path, value)?;
+        for (_, change) in self.changes() {
+            change(&mut settings)?;
         }
         settings.check()?;
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), read_problems);
@@ -177,7 +310,12 @@ impl Args {
             settings,
             problems: read(&self.problems)?,
             held_out: read(&self.eval_problems)?,
+            base: Some(self.device.base(context)),
             policy: None,
         })
     }
+}
+
+fn json(value: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(value).map_err(|error| Error::usage("--resume", error.to_string(), "report this"))
 }

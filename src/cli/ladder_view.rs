@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use stepladder::Result;
-use stepladder::ladder::events::{Evaluated, Event, FinishReason, PassRate, Phase, Rollout, Step, Variants};
+use stepladder::ladder::events::{
+    Evaluated, Event, FinishReason, MeanReward, PassRate, Phase, Rollout, Step, Variants,
+};
 use stepladder::ladder::run::Outcome;
 use stepladder::ladder::state::{Host, MemoryStore};
 
@@ -118,6 +120,13 @@ impl<'a> View<'a> {
             text += &format!("  before   {}\n  after    {}\n", rate(&before), rate(&after));
         }
         if let (Some(first), Some(last)) = (&self.first, &self.last) {
+            if !first.rewards.is_empty() {
+                text += "\nrewards on held-out problems (mean, 95 % interval)\n";
+            }
+            for (name, before) in &first.rewards {
+                let after = last.rewards.get(name).map_or_else(|| "-".to_owned(), mean);
+                text += &format!("  {name}   {} -> {after}\n", mean(before));
+            }
             for (a, b) in first.by_level.iter().zip(&last.by_level) {
                 let level = a.level.map_or("-".into(), |level| level.to_string());
                 let (before, after) = (100.0 * a.pass_at_1, 100.0 * b.pass_at_1);
@@ -171,8 +180,12 @@ impl<'a> View<'a> {
             .collect();
         let percent =
             |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.0} %", 100.0 * share));
+        let parts: Vec<String> =
+            step.rewards.iter().map(|(name, part)| format!("{name} {:.2}", part.mean)).collect();
+        // A single part is the reward itself, or all that there is to it.
+        let parts = if parts.len() > 1 { format!(" ({})", parts.join(", ")) } else { String::new() };
         self.state = format!(
-            "reward {}  solved {}  [{}]  {:.0} tokens/s",
+            "reward {}{parts}  solved {}  [{}]  {:.0} tokens/s",
             step.reward_mean.map_or("-".into(), |reward| format!("{reward:.2}")),
             percent(step.pass_rate),
             levels.join(" "),
@@ -194,18 +207,27 @@ impl<'a> View<'a> {
     }
 
     fn evaluated(&mut self, evaluated: &Evaluated) {
-        let rate = PassRate { pass_at_1: evaluated.pass_at_1(), ci95: evaluated.ci95 };
+        let pass_rate = evaluated.pass_at.get("1").map(|&pass_at_1| {
+            let words = rate(&PassRate { pass_at_1, ci95: evaluated.ci95 });
+            format!("{words} of {} held-out problems", evaluated.n)
+        });
+        let rewards = evaluated.rewards.iter().map(|(name, reward)| format!("{name} {}", mean(reward)));
         self.note(&format!(
-            "after {} steps: {} of {} held-out problems ({} samples each, {:.0} s)",
+            "after {} steps: {} ({} samples each, {:.0} s)",
             evaluated.step,
-            self::rate(&rate),
-            evaluated.n,
+            pass_rate.into_iter().chain(rewards).collect::<Vec<_>>().join("; "),
             evaluated.samples,
             evaluated.seconds
         ));
         self.first.get_or_insert_with(|| evaluated.clone());
         self.last = Some(evaluated.clone());
     }
+}
+
+/// The mean of a reward with its interval.
+pub(super) fn mean(reward: &MeanReward) -> String {
+    let interval = reward.ci95.map(|[low, high]| format!("  [{low:.3}, {high:.3}]"));
+    format!("{:.3}{}", reward.mean, interval.unwrap_or_default())
 }
 
 fn rate(rate: &PassRate) -> String {

@@ -14,11 +14,15 @@ mod info;
 mod ladder;
 mod ladder_view;
 mod progress;
+mod resume;
 mod score;
 mod session;
+mod signals;
 mod study;
 mod train;
+mod train_card;
 mod ttrl;
+mod ttrl_answers;
 mod tuning;
 mod variants;
 mod verify;
@@ -43,7 +47,9 @@ struct Cli {
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed (one line on standard error: what, where, what to do), \
-2 bad usage, 130 cancelled (runs save a checkpoint first).\n\
+2 bad usage, 130 stopped by a signal (runs save a checkpoint first).\n\
+Nothing is written over: an output is new or empty, or is gone on with by --resume, or --overwrite replaces it; what a command \
+reads is never replaced.\n\
 A problems file has one JSON object a line: {\"problem\": \"x*exp(x)\"}, optional id, level and answer.\n\
 Run `stepladder help COMMAND` for a command's options.";
 
@@ -66,6 +72,9 @@ struct Global {
     /// Write when each kernel ran to FILE, for a browser's performance view; implies --profile
     #[arg(long, global = true, value_name = "FILE", help_heading = "Options of every command")]
     trace: Option<std::path::PathBuf>,
+    /// Replace what an output has in its place, once the new is whole
+    #[arg(long, global = true, help_heading = "Options of every command")]
+    overwrite: bool,
 }
 
 #[derive(Debug, Subcommand, Serialize)]
@@ -94,6 +103,8 @@ enum Command {
     /// Grow the tree of variants of one problem, without training
     Variants(variants::Args),
     /// Judge one answer; needs no GPU
+    ///
+    /// A verdict of any kind is a success: the exit status is 0 for a wrong answer too. --json has the verdict as `verdict`.
     Verify(verify::Args),
     /// Write the merged model, or the adapter as GGUF
     Export(export::Args),
@@ -104,15 +115,16 @@ enum Command {
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     // Ends with status 2 on bad usage, 0 after --help and --version.
-    let cli = Cli::from_arg_matches(&definition().get_matches()).unwrap_or_else(|error| error.exit());
+    let matches = definition().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let result = Context::new(&cli.global).and_then(|context| run(&cli.command, &context));
+    let result = Context::new(&cli.global, &matches).and_then(|context| run(&cli.command, &context));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !is_broken_pipe(&error) {
-                eprintln!("stepladder: {error}");
+                signals::say(&format!("stepladder: {error}"));
             }
             exit_code(&error)
         }
@@ -142,10 +154,12 @@ fn tasks_help() -> String {
     let mut text = String::from("Tasks and their options (--task-option NAME=VALUE):");
     for name in task::names() {
         text += &format!("\n  {name}");
-        // A task that cannot be made without options says which when it is used.
-        let Ok(task) = task::create(name, &task::TaskOptions::new()) else { continue };
-        for parameter in task.parameters() {
-            text += &format!("\n    {}  {} [default: {}]", parameter.name, parameter.doc, parameter.default);
+        for parameter in task::parameters(name) {
+            let default = match parameter.default {
+                "" => "must be given".to_owned(),
+                default => format!("default: {default}"),
+            };
+            text += &format!("\n    {}  {} [{default}]", parameter.name, parameter.doc);
         }
     }
     text
@@ -224,6 +238,8 @@ mod tests {
             "train --output o --resume",
             "ladder -m tiny --task integral --problems p.jsonl --output r --loss dapo --kl-coef 0.001",
             "ladder --output r --resume",
+            "ladder --output r --resume --learning-rate 0.1 --set evaluation.every=5",
+            "ladder -m tiny --task integral --problems p.jsonl --output r --overwrite",
             "ladder -m tiny --task integral --problems p.jsonl --output r --preset tiny --eval-problems q.jsonl",
             "ttrl -m tiny --task integral --problem -x^2",
             "ttrl -m tiny --task integral --problems q.jsonl --output a.jsonl --votes 8 --confident 0.9 --set lora.rank=2",
@@ -251,6 +267,8 @@ mod tests {
             "generate -m tiny -p x --temperature -1",
             "generate -m tiny -p x --top-p 0",
             "generate -m tiny -p x -n 0",
+            "generate -m tiny -p x -n 4294967295",
+            "ttrl -m tiny --task integral --problem x --votes 4294967295",
             "examples --task integral",
             "examples --task integral --output e --count 0",
             "examples --task integral --output e --levels 6-1",
@@ -261,7 +279,6 @@ mod tests {
             "ladder -m tiny --task integral --problems p.jsonl",
             "ladder -m tiny --task integral --output r",
             "ladder --output r",
-            "ladder --output r --resume --set seed=1",
             "ttrl -m tiny --task integral",
             "ttrl -m tiny --task integral --problem x --problems q",
             "train --output r",

@@ -30,6 +30,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let opened = Opened::new(context, &args.model.model, &args.device)?;
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
     let tokens = opened.language.tokenizer.encode(&args.text, true)?;
+    opened.tell_lacking([args.text.as_str()]);
     if tokens.len() > opened.context_length {
         return Err(Error::context("the text", tokens.len(), opened.context_length));
     }

@@ -1,5 +1,6 @@
 //! What commands that run a model share: the device, the model with its progress bar, its language, its adapter.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,15 +12,18 @@ use stepladder::kernel::weight::Format;
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
 use stepladder::ladder::settings::Settings;
 use stepladder::model::Model;
+use stepladder::model::chat::unended_turn;
 use stepladder::model::config::ModelConfig;
 use stepladder::model::generate::Lengths;
 use stepladder::model::lora::Lora;
 use stepladder::model::module::Module;
 use stepladder::model::open::{OpenModel, open_with_progress};
 use stepladder::model::source::{TensorSource, bytes};
+use stepladder::model::tokenizer::Lacking;
 use stepladder::task::{Problem, PromptStyle, Task};
 use stepladder::train::adapter;
-use stepladder::train::files::{read_adapter, write_atomic};
+use stepladder::train::files::{read_adapter_for, write_atomic};
+use stepladder::train::fingerprint::{self, Base};
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::AdapterFile;
@@ -35,7 +39,8 @@ pub(super) struct Opened {
     pub(super) gpu: Arc<Gpu>,
     pub(super) config: ModelConfig,
     pub(super) language: Arc<Language>,
-    pub(super) source: Box<dyn TensorSource>,
+    /// The weights; an adapter may be compared with them.
+    pub(super) source: RefCell<Box<dyn TensorSource>>,
     pub(super) format: Option<Format>,
     /// Longest sequence.
     pub(super) context_length: usize,
@@ -54,7 +59,7 @@ pub(super) fn open_gpu(context: &Context, device: &DeviceArgs) -> Result<Arc<Gpu
     let options = GpuOptions {
         name: context.gpu.clone(),
         memory_limit: device.memory_limit,
-        f16: context.f16,
+        f16: context.f16 || device.f16,
         ..GpuOptions::default()
     };
     let gpu = block_on(Gpu::open(&options))?;
@@ -67,7 +72,7 @@ pub(super) fn open_gpu(context: &Context, device: &DeviceArgs) -> Result<Arc<Gpu
 /// Opens a model's files, downloading them with a bar if they are on the hub.
 pub(super) fn open_model(context: &Context, spec: &str) -> Result<OpenModel> {
     let mut bar: Option<(String, Progress)> = None;
-    open_with_progress(spec, &mut |news| {
+    let model = open_with_progress(spec, &mut |news| {
         if bar.as_ref().is_none_or(|(file, _)| file != news.file) {
             bar = Some((news.file.to_string(), Progress::new("downloading", "B", news.total)));
         }
@@ -75,7 +80,11 @@ pub(super) fn open_model(context: &Context, spec: &str) -> Result<OpenModel> {
             bar.set(news.done, file);
         }
         !context.cancelled().load(Ordering::Relaxed)
-    })
+    })?;
+    for warning in &model.warnings {
+        eprintln!("{warning}");
+    }
+    Ok(model)
 }
 
 impl Opened {
@@ -92,18 +101,65 @@ impl Opened {
             end: config.eos_token_ids.first().copied(),
         });
         let format = device.weights.map(Format::from);
+        let source = RefCell::new(source);
         Ok(Self { name, gpu, config, language, source, format, context_length })
     }
 
     /// Words prompts as `style` says, or as the model's chat template does.
     pub(super) fn worded(mut self, style: Option<PromptStyle>) -> Self {
         self.language = Arc::new(self.language.worded(style));
+        if self.language.style() == PromptStyle::Instruct {
+            self.tell_unended();
+        }
         self
+    }
+
+    /// Holds a run to the weights that it was begun with, or notes what it begins with.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the weights are others; those of reading.
+    pub(super) fn tie(
+        &mut self,
+        base: &mut Option<Base>,
+        device: &DeviceArgs,
+        context: &Context,
+    ) -> Result<()> {
+        let sha256 = fingerprint::weights(&mut **self.source.get_mut())?;
+        if base.as_ref().is_some_and(|base| !base.sha256.is_empty() && base.sha256 != sha256) {
+            return Err(Error::input(
+                &self.name,
+                "weights",
+                "are not those that the run was begun with",
+                "give the model that it was begun with by -m, or start a new run in another folder",
+            ));
+        }
+        *base = Some(Base { sha256, ..device.base(context) });
+        Ok(())
+    }
+
+    /// Says so if the model's answers in a chat would not stop where its template ends them.
+    pub(super) fn tell_unended(&self) {
+        let Some(chat) = &self.language.chat else { return };
+        if let Some(end) = unended_turn(chat, &self.language.tokenizer, &self.config.eos_token_ids) {
+            eprintln!(
+                "{}: the chat template ends a turn with {end:?}, which is no end token: answers may not stop; set eos_token_id in generation_config.json",
+                self.name
+            );
+        }
+    }
+
+    /// Says so if the vocabulary lacks characters of `texts`.
+    pub(super) fn tell_lacking<'a>(&self, texts: impl IntoIterator<Item = &'a str>) {
+        let lacking = Lacking::of(&self.language.tokenizer, texts);
+        if !lacking.is_empty() {
+            eprintln!("{lacking}");
+        }
     }
 
     /// The adapter in a PEFT folder, if one is given.
     pub(super) fn adapter(&self, folder: Option<&Path>) -> Result<Option<AdapterFile>> {
-        folder.map(|folder| read_adapter(folder, &adapter::dims(&self.config))).transpose()
+        let read = |folder| read_adapter_for(folder, &self.config, &mut **self.source.borrow_mut());
+        folder.map(read).transpose()
     }
 
     /// The adapter to be trained: the one in `folder`, or a fresh one.
@@ -127,8 +183,8 @@ impl Opened {
 
     /// Fails, with what is needed and which option lowers it, if `workload` takes more memory than there is.
     pub(super) fn check_memory(&self, what: &str, workload: &Workload) -> Result<()> {
-        let (source, context) = (&*self.source, self.context_length);
-        let fit = Fit::new(&self.config, source, self.format, context, workload);
+        let (source, context) = (self.source.borrow(), self.context_length);
+        let fit = Fit::new(&self.config, &**source, self.format, context, workload);
         fit.check(what, self.gpu.available_bytes(), self.gpu.max_binding_bytes())
     }
 
@@ -141,6 +197,7 @@ impl Opened {
         problems: [&[Problem]; 2],
         adapter: &AdapterFile,
     ) -> Result<()> {
+        self.tell_lacking(problems.into_iter().flatten().map(|problem| problem.problem.as_str()));
         let layout = adapter::layout(&self.config, &adapter.config)?;
         let learner = LearnerSettings::default();
         let workload = learner.run(settings, &self.language, task, problems, layout, self.context_length)?;
@@ -173,7 +230,7 @@ impl Opened {
         let model = Model::load(
             self.gpu,
             self.config,
-            &mut *self.source,
+            &mut **self.source.get_mut(),
             self.format,
             self.context_length,
             &mut progress,

@@ -19,6 +19,7 @@ use stepladder::task;
 use stepladder::train::adapter;
 use stepladder::train::files::{read, read_adapter, write_atomic};
 use stepladder::train::lora_config::LoraConfig;
+use stepladder::train::output::{Gate, contents};
 use stepladder::train::peft::AdapterFile;
 use stepladder::{Error, Result};
 
@@ -26,6 +27,7 @@ use super::args::DeviceArgs;
 use super::context::Context;
 use super::ladder_view::View;
 use super::session::{Opened, Session};
+use super::signals::say;
 use super::tuning::choose_kernels;
 
 /// What a study file holds, for the help text.
@@ -68,6 +70,7 @@ pub(super) struct Args {
 /// Does what is left of a study, then writes what it came to.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let output = args.output.clone().unwrap_or_else(|| args.file.with_extension(""));
+    args.check_outputs(context, &output)?;
     let results = if args.render {
         read_results(args.publish.as_ref().unwrap_or(&output))?
     } else {
@@ -95,6 +98,33 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     })
 }
 
+impl Args {
+    /// Results are made anew in folders that hold those of the same study; others are not written over.
+    fn check_outputs(&self, context: &Context, output: &Path) -> Result<()> {
+        let name = if self.render { None } else { Some(Study::read(&self.file)?.plan.name) };
+        for (option, folder) in [("--output", Some(output)), ("--publish", self.publish.as_deref())] {
+            let Some(folder) = folder.filter(|folder| folder.exists()) else { continue };
+            if contents(folder)?.is_empty() {
+                continue;
+            }
+            // What the command reads is not among the files that results are written to.
+            let own = ["results.json", "table.md"].map(|file| folder.join(file));
+            let inputs = Gate { overwrite: true, ..context.gate.clone() };
+            own.iter().try_for_each(|file| inputs.file(option, file))?;
+            let foreign = match read_results(folder) {
+                Ok(results) => name.as_ref().is_some_and(|name| *name != results.study),
+                Err(_) => own.iter().any(|file| file.exists()),
+            };
+            if foreign && !context.gate.overwrite {
+                let problem = format!("{} holds results of something else", folder.display());
+                let hint = "choose another folder, or add --overwrite to replace them";
+                return Err(Error::usage(option, problem, hint));
+            }
+        }
+        Ok(())
+    }
+}
+
 fn read_results(folder: &Path) -> Result<Results> {
     let file = folder.join("results.json");
     serde_json::from_slice(&read(&file)?).map_err(|error| {
@@ -117,6 +147,9 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         ));
     }
     let task = task::create(&study.plan.task, &study.plan.task_options)?;
+    if let Some(problem) = study.held_out.first() {
+        task.try_out(problem)?;
+    }
     let opened = Opened::new(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?
         .worded(study.prompt_style()?);
     for arm in &study.plan.arms {
@@ -126,6 +159,7 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         opened.check_run(&format!("arm `{}`", arm.name), &settings, &*task, problems, &adapter)?;
     }
     let config = opened.config.clone();
+    context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;
     let mut bench = Bench { context, session: &session, config, info: None };
@@ -136,8 +170,12 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
     let mut store = MemoryStore::default();
     let cancel = context.cancelled();
     let mut host = Host { store: &mut store, sink: &mut sink, clock: &clock, cancel };
-    let mut watch = |progress: Progress<'_>| eprintln!("{}", line(&progress));
-    let results = block_on(run::run(&mut bench, &study, &*task, (output, &args.arm), &mut host, &mut watch))?;
+    let mut watch = |progress: Progress<'_>| say(&line(&progress));
+    let results = block_on(run::run(&mut bench, &study, &*task, (output, &args.arm), &mut host, &mut watch));
+    if let Err(Error::Cancelled) = results {
+        say(&format!("stopped; what is done is in {}, and the same command goes on", output.display()));
+    }
+    let results = results?;
     session.print_profile(context)?;
     Ok(results)
 }

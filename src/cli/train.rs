@@ -7,24 +7,28 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 use pollster::block_on;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use stepladder::model::module::Module;
 use stepladder::train::adapter;
 use stepladder::train::checkpoint::State;
 use stepladder::train::data::Dataset;
-use stepladder::train::files::{OutputFolder, read, read_state, write_adapter, write_state};
+use stepladder::train::files::{
+    PREVIOUS_STATE_FILE, STATE_FILE, read, remove, remove_states, write_adapter, write_state,
+};
 use stepladder::train::fit::Workload;
-use stepladder::train::lora_config::LoraConfig;
+use stepladder::train::output::OutputFolder;
 use stepladder::train::peft::AdapterFile;
-use stepladder::train::sft::{Sft, SftSettings, SftStep, largest_pass};
+use stepladder::train::sft::{Sft, SftStep, largest_pass};
 use stepladder::train::text::ModelText;
-use stepladder::train::trainer::{Optimizer, Trainer};
+use stepladder::train::trainer::Trainer;
 use stepladder::{Error, Result};
 
 use super::args::{DeviceArgs, non_negative, positive};
 use super::context::Context;
 use super::progress::Progress;
 use super::session::Opened;
+use super::signals::say;
+use super::train_card::Card;
 use super::tuning::choose_kernels;
 
 /// Options of `train`. With `--resume`, what is not given comes from the run.
@@ -36,13 +40,14 @@ pub(super) struct Args {
     /// PEFT adapter to go on from
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(super) adapter: Option<PathBuf>,
-    /// Examples, one JSON object a line: `text`, or `prompt` and `completion`, or `messages`
+    /// Examples, one JSON object a line: `text`, or `prompt` and `completion`, or `messages` (and `tools`)
     #[arg(long, value_name = "FILE", required_unless_present = "resume")]
     pub(super) data: Option<PathBuf>,
-    /// Folder to write the adapter to, in PEFT's layout
+    /// Folder to write the adapter to, in PEFT's layout: new, or empty
     #[arg(long, value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// Go on with the run in --output that was stopped
+    /// Go on with the run in --output that was stopped, on the same model and data. Steps, epochs, learning rate, schedule,
+    /// warm-up, weight decay, bound of the gradient and checkpoints may be given anew; anything else that differs is refused
     #[arg(long)]
     pub(super) resume: bool,
     /// Number of updates, instead of --epochs
@@ -97,50 +102,38 @@ pub(super) struct Args {
     pub(super) device: DeviceArgs,
 }
 
-/// What defines a run; its checkpoint holds it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Card {
-    model: String,
-    adapter: Option<PathBuf>,
-    data: PathBuf,
-    lora: LoraConfig,
-    settings: SftSettings,
-}
-
-/// Where the card is in the JSON value of a checkpoint, and the checkpoint's file name.
-const CARD: &str = "run";
-const STATE_FILE: &str = "state.safetensors";
-
 /// Tokens of one pass of the model. Sets the memory and not the result.
 pub(super) const PACK_TOKENS: usize = 2048;
 
 /// Trains, or goes on with training.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let state_file = args.output.join(STATE_FILE);
+    let folder = OutputFolder::new(&args.output)?;
+    let replaces = args.check_output(context)?;
     let (mut card, saved) = if args.resume {
-        let (card, saved) = args.resumed(&state_file)?;
+        let (card, saved) = Card::resumed(args, context)?;
         (card, Some(saved))
-    } else if state_file.exists() {
-        let problem = format!("{} holds a run that was stopped", args.output.display());
-        return Err(Error::usage(
-            "--output",
-            problem,
-            "add --resume to go on with it, or choose another folder",
-        ));
     } else {
-        (args.card()?, None)
+        (Card { replaces, ..Card::new(args, context)? }, None)
     };
-    let opened = Opened::new(context, &card.model, &args.device)?;
+    let device = args.device.as_in(card.base.as_ref());
+    let mut opened = Opened::new(context, &card.model, &device)?;
+    opened.tie(&mut card.base, &device, context)?;
     let adapter = if saved.is_some() {
         AdapterFile::init(card.lora.clone(), &adapter::dims(&opened.config), 0)?
     } else {
         opened.trainable(card.adapter.as_deref(), &card.lora, card.settings.seed)?
     };
-    if let (Some(rank), Some(folder)) = (args.rank, &card.adapter) {
-        adapter.expect_rank(rank as usize, folder)?;
+    if let (Some(folder), false) = (&card.adapter, args.resume) {
+        if let Some(rank) = args.rank {
+            adapter.expect_rank(rank as usize, folder)?;
+        }
+        card.expect_adapter(&adapter, context)?;
     }
     card.lora = adapter.config.clone();
-    let data = read_data(&opened, &card)?;
+    let bytes = read(&card.data)?;
+    let data = read_data(&opened, &card, &bytes)?;
+    card.tie_to_data(&bytes, &data)?;
+    drop(bytes);
     let layout = adapter::layout(&opened.config, &adapter.config)?;
     let workload = Workload {
         training: Some(largest_pass(&data, card.settings.batch_size, PACK_TOKENS)),
@@ -148,7 +141,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         ..Workload::default()
     };
     opened.check_memory("training", &workload)?;
-    let folder = OutputFolder::new(&args.output)?;
+    context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;
     let mut trainer = Trainer::new(Arc::clone(&session.model), &layout, PACK_TOKENS)?;
@@ -156,22 +149,65 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     trainer.write_adapter(&adapter::flatten(&layout, &adapter)?)?;
     let mut sft = Sft::new(trainer, adapter.config.clone(), &data, card.settings.clone())?;
     if let Some(saved) = &saved {
-        sft.restore(saved, &state_file)?;
+        sft.restore(saved, &folder.path().join(STATE_FILE))?;
     }
-    let outcome =
-        train(&mut sft, context, |sft| save(sft, &card, folder.path()), args.checkpoint_every.into());
-    if let Err(Error::Cancelled | Error::Diverged { .. }) = outcome {
-        save(&sft, &card, folder.path())?;
+    let every = card.checkpoint_every.unwrap_or(args.checkpoint_every.into());
+    let mut keeper = Keeper { card, folder: folder.path(), saved: saved.is_some() };
+    // What was changed is kept from here on.
+    if saved.is_some_and(|saved| !keeper.card.is_in(&saved)) {
+        keeper.save(&sft)?;
+    }
+    let outcome = train(&mut sft, context, |sft| keeper.save(sft), every);
+    match &outcome {
+        Err(Error::Cancelled | Error::Diverged { .. }) => {
+            keeper.save(&sft)?;
+            say(&keeper.way_on(sft.done()));
+        }
+        // Nobody reads the answers any more, or the disk is full: what can be saved is.
+        Err(Error::Io { .. }) => drop(keeper.save(&sft)),
+        _ => {}
     }
     outcome?;
     write_adapter(folder.path(), &block_on(sft.adapter_file())?)?;
-    if state_file.exists() {
-        std::fs::remove_file(&state_file).map_err(|source| Error::write(&state_file, source))?;
-    }
+    remove_states(folder.path())?;
     if !context.json {
         context.answer(&(), || format!("adapter: {}", folder.path().display()))?;
     }
     session.print_profile(context)
+}
+
+/// Writes checkpoints.
+struct Keeper<'a> {
+    card: Card,
+    folder: &'a Path,
+    /// The checkpoints in the folder are of this run.
+    saved: bool,
+}
+
+impl Keeper<'_> {
+    /// Writes a checkpoint, and the adapter as it is.
+    fn save(&mut self, sft: &Sft) -> Result<()> {
+        let mut state: State = block_on(sft.state())?;
+        self.card.put_into(&mut state)?;
+        write_state(self.folder, &state)?;
+        if !std::mem::replace(&mut self.saved, true) {
+            remove(&self.folder.join(PREVIOUS_STATE_FILE))?;
+        }
+        // What is to be replaced stays until the new adapter is whole.
+        if self.card.replaces {
+            return Ok(());
+        }
+        write_adapter(self.folder, &block_on(sft.adapter_file())?)
+    }
+
+    fn way_on(&self, step: u64) -> String {
+        let folder = self.folder.display();
+        let adapter =
+            if self.card.replaces { "; until it is finished, the adapter there is the old one" } else { "" };
+        format!(
+            "stopped after step {step}, and saved; go on with: stepladder train --output {folder} --resume{adapter}"
+        )
+    }
 }
 
 /// The steps, each a line of JSON or a move of the bar.
@@ -212,84 +248,34 @@ fn train(
     Ok(())
 }
 
-/// Writes a checkpoint, and the adapter as it is.
-fn save(sft: &Sft, card: &Card, folder: &Path) -> Result<()> {
-    let mut state: State = block_on(sft.state())?;
-    state.put(CARD, card)?;
-    write_state(folder.join(STATE_FILE), &state)?;
-    write_adapter(folder, &block_on(sft.adapter_file())?)
-}
-
-fn read_data(opened: &Opened, card: &Card) -> Result<Dataset> {
+fn read_data(opened: &Opened, card: &Card, bytes: &[u8]) -> Result<Dataset> {
     let text = ModelText {
         tokenizer: &opened.language.tokenizer,
         chat: opened.language.chat.as_ref(),
         ends: &opened.config.eos_token_ids,
     };
     let max_length = card.settings.max_length.min(opened.context_length);
-    let data = Dataset::from_jsonl(&read(&card.data)?, &card.data, &text, max_length)?;
-    for (count, what) in [
-        (data.truncated, "examples were cut at --max-length"),
-        (data.dropped, "examples have nothing to learn within --max-length and were left out"),
-        (data.unscored_turns, "assistant turns are reworded by the chat template and are context only"),
-    ] {
-        if count > 0 {
-            eprintln!("{count} {what}");
-        }
+    let data = Dataset::from_jsonl(bytes, &card.data, &text, max_length)?;
+    for note in data.notes() {
+        eprintln!("{note}");
     }
     Ok(data)
 }
 
 impl Args {
-    /// What defines a new run.
-    fn card(&self) -> Result<Card> {
-        let lora = LoraConfig {
-            rank: self.rank.unwrap_or(8) as usize,
-            alpha: self.alpha,
-            rslora: self.rslora,
-            targets: self.target_modules.iter().map(|&module| module.into()).collect(),
-            ..LoraConfig::default()
-        };
-        let optimizer = Optimizer {
-            weight_decay: self.weight_decay,
-            max_grad_norm: self.max_grad_norm,
-            ..Optimizer::default()
-        };
-        Ok(Card {
-            model: self.model.clone().unwrap_or_default(),
-            adapter: self.adapter.clone(),
-            data: self.data.clone().unwrap_or_default(),
-            lora,
-            settings: SftSettings {
-                steps: self.steps.map(u64::from),
-                epochs: self.epochs.into(),
-                batch_size: self.batch_size as usize,
-                max_length: self.max_length as usize,
-                shuffle: !self.no_shuffle,
-                seed: self.seed,
-                learning_rate: self.learning_rate,
-                schedule: self.schedule.parse()?,
-                warmup_steps: self.warmup_steps.into(),
-                optimizer,
-            },
-        })
-    }
-
-    /// The run that was stopped, and its state.
-    fn resumed(&self, file: &Path) -> Result<(Card, State)> {
-        if !file.exists() {
-            let problem = format!("{} holds no run that was stopped", self.output.display());
-            return Err(Error::usage("--resume", problem, "leave --resume out to start one there"));
+    /// Whether the output may be written to; true if there is something to be replaced.
+    fn check_output(&self, context: &Context) -> Result<bool> {
+        if self.resume {
+            return Ok(false);
         }
-        let state = read_state(file)?;
-        let mut card: Card = state.get(CARD, file)?;
-        if let Some(data) = &self.data {
-            card.data.clone_from(data);
+        let stopped = [STATE_FILE, PREVIOUS_STATE_FILE].iter().any(|name| self.output.join(name).exists());
+        if stopped && !context.gate.overwrite {
+            let problem = format!("{} holds a run that was stopped", self.output.display());
+            let hint = "add --resume to go on with it or --overwrite to replace it, or choose another folder";
+            return Err(Error::usage("--output", problem, hint));
         }
-        if let Some(steps) = self.steps {
-            card.settings.steps = Some(steps.into());
-        }
-        Ok((card, state))
+        // Only the adapter's own files are replaced; others stay.
+        context.gate.folder("--output", &self.output, |_| true)
     }
 }
 

@@ -1,9 +1,6 @@
 //! `stepladder ttrl`: test-time reinforcement learning on one problem, or on several one after the other.
 
-use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pollster::block_on;
 use serde::Serialize;
@@ -12,15 +9,19 @@ use stepladder::ladder::learner::Learner;
 use stepladder::ladder::settings::Preset;
 use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
 use stepladder::task::{Problem, Task, VerdictKind};
-use stepladder::train::files::{create_folder, write_adapter};
+use stepladder::train::files::write_adapter;
+use stepladder::train::fingerprint::sha256;
 use stepladder::train::lora_config::LoraConfig;
+use stepladder::train::output::OutputFolder;
 use stepladder::{Error, Result, task};
 
 use super::args::{DeviceArgs, ModelArgs, TaskArgs, name_value, positive, positive_share};
 use super::context::Context;
-use super::ladder::default_preset;
+use super::ladder::{default_preset, expect_lora};
 use super::ladder_view::View;
 use super::session::{Opened, read_problems};
+use super::signals::say;
+use super::ttrl_answers::Answers;
 use super::tuning::choose_kernels;
 
 /// Options of `ttrl`. What is not given comes from the preset for test-time learning.
@@ -41,14 +42,14 @@ pub(super) struct Args {
     /// Problems to solve one after the other, each with a temporary adapter of its own, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub(super) problems: Option<PathBuf>,
-    /// Append each answer to this file; a problem whose answer is there already is not solved again
+    /// Append each answer to this file, new or made by the same command; a problem whose answer is there is not solved again
     #[arg(long, value_name = "FILE", requires = "problems", conflicts_with = "keep")]
     pub(super) output: Option<PathBuf>,
     /// Keep what was learned: each problem goes on from the one before, and the adapter is saved here
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
     /// Answers that vote [default: 64 paper, 32 small and tiny, 8 software]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(super) votes: Option<u32>,
     /// Vote before learning too, and answer at once where this share agrees [default: always learn]
     #[arg(long, value_name = "SHARE", value_parser = positive_share)]
@@ -97,15 +98,41 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let text: String = problem.problem.chars().take(60).collect();
         return Err(Error::input(file, format!("`{text}`"), reason, "correct or remove that line"));
     }
-    let opened =
+    if let Some(problem) = problems.first() {
+        task.try_out(problem)?;
+    }
+    let mut opened =
         Opened::new(context, &args.model.model, &args.device)?.worded(settings.settings.prompt_style);
     let fresh: &LoraConfig = &settings.settings.lora;
     let adapter = opened.trainable(args.model.adapter.as_deref(), fresh, args.seed)?;
-    opened.check_run("test-time learning", &settings.settings, &*task, [&problems, &[]], &adapter)?;
-    if let Some(folder) = &args.keep {
-        create_folder(folder)?;
+    if args.model.adapter.is_some() {
+        expect_lora(&args.set, &settings.settings, &adapter)?;
     }
-    let mut answers = args.output.as_deref().map(Answers::open).transpose()?;
+    opened.check_run("test-time learning", &settings.settings, &*task, [&problems, &[]], &adapter)?;
+    let mut answers = None;
+    if let Some(file) = &args.output {
+        let mut base = None;
+        opened.tie(&mut base, &args.device, context)?;
+        let (_, weights) = adapter.to_bytes()?;
+        let card = json!({
+            "base": base,
+            "adapter": args.model.adapter.as_ref().map(|_| sha256(&weights)),
+            "task": args.task.task,
+            "task_options": args.task.options(),
+            "settings": settings,
+        });
+        answers = Some(Answers::open(file, &context.gate, card)?);
+    }
+    // Locked until the end.
+    let _kept = match &args.keep {
+        Some(folder) => {
+            let made = OutputFolder::new(folder)?;
+            context.gate.folder("--keep", folder, |_| true)?;
+            Some(made)
+        }
+        None => None,
+    };
+    context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;
     let mut learner = session.learner(context, &adapter)?;
@@ -115,7 +142,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             let outcome = solver.solve(0, &problems[0])?;
             context.answer(&outcome, || summary(&outcome))?;
         }
-        None => solver.solve_all(&problems, answers.as_mut())?,
+        None => {
+            let outcome = solver.solve_all(&problems, answers.as_mut());
+            if let (Err(Error::Cancelled), Some(answers)) = (&outcome, &answers) {
+                let file = answers.path().display();
+                say(&format!(
+                    "stopped; what was answered is in {file}, and the same command goes on with the rest"
+                ));
+            }
+            outcome?;
+        }
     }
     session.print_profile(context)
 }
@@ -148,7 +184,7 @@ impl Solver<'_> {
     fn solve_all(&mut self, problems: &[Problem], mut answers: Option<&mut Answers>) -> Result<()> {
         let (mut solved, mut asked, mut skipped) = (0, 0, 0);
         for (index, problem) in problems.iter().enumerate() {
-            if answers.as_ref().is_some_and(|answers| answers.known.contains(&problem.problem)) {
+            if answers.as_ref().is_some_and(|answers| answers.holds(&problem.problem)) {
                 skipped += 1;
                 continue;
             }
@@ -163,45 +199,6 @@ impl Solver<'_> {
         }
         let total = json!({ "problems": asked, "correct": solved, "answered_before": skipped });
         self.context.answer(&total, || format!("{solved} of {asked} solved, {skipped} answered before"))
-    }
-}
-
-/// A file of outcomes, one JSON object a line.
-struct Answers {
-    path: PathBuf,
-    file: File,
-    known: HashSet<String>,
-}
-
-impl Answers {
-    /// Opens the file and reads which problems it answers. A last line without an end is what a killed process left and is cut off.
-    fn open(path: &Path) -> Result<Self> {
-        let open = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path);
-        let mut file = open.map_err(|source| Error::write(path, source))?;
-        let (mut known, mut whole, mut line) = (HashSet::new(), 0, String::new());
-        let mut reader = BufReader::new(&mut file);
-        while reader.read_line(&mut line).map_err(|source| Error::read(path, source))? > 0
-            && line.ends_with('\n')
-        {
-            let outcome: TtrlOutcome = serde_json::from_str(&line).map_err(|error| {
-                let hint = "name a file that `ttrl --output` made, or a new one";
-                Error::input(path, format!("line {}", known.len() + 1), error.to_string(), hint)
-            })?;
-            known.insert(outcome.problem);
-            whole += line.len() as u64;
-            line.clear();
-        }
-        let cut =
-            file.set_len(whole).and_then(|()| std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)));
-        cut.map_err(|source| Error::write(path, source))?;
-        Ok(Self { path: path.to_owned(), file, known })
-    }
-
-    fn append(&mut self, outcome: &TtrlOutcome) -> Result<()> {
-        let failed = |source| Error::write(&self.path, source);
-        let mut line = serde_json::to_string(outcome).map_err(|error| failed(error.into()))?;
-        line.push('\n');
-        self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()).map_err(failed)
     }
 }
 
@@ -246,7 +243,7 @@ fn summary(outcome: &TtrlOutcome) -> String {
     let votes = outcome.votes.first().map_or(0, |vote| vote.count);
     let total: usize = outcome.votes.iter().map(|vote| vote.count).sum();
     let verdict = match &outcome.verdict {
-        Some(verdict) => format!("{:?}: {}", verdict.verdict, verdict.reason).to_lowercase(),
+        Some(verdict) => verdict.words().to_lowercase(),
         None => "not judged".into(),
     };
     format!("{answer}\n{votes} of {total} votes after {} steps; {verdict}", outcome.steps)

@@ -54,7 +54,8 @@ fn keep(file: &Path, choices: &BTreeMap<String, usize>) {
         let json = serde_json::to_vec_pretty(choices).unwrap_or_default();
         write_atomic(file, &json)
     });
-    if let Err(error) = written {
+    // Who else writes there keeps the same choices.
+    if let Err(error) = written.or_else(|error| if error.code() == "busy" { Ok(()) } else { Err(error) }) {
         tracing::warn!(%error, "kernel choices are not kept");
     }
 }

@@ -1,5 +1,6 @@
 //! Plans: dispatches recorded once with their bind groups, replayed without allocating or binding anything new.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -242,9 +243,13 @@ fn bound_bytes(arguments: &[&Buffer]) -> u64 {
     (0..arguments.len()).filter(|&index| first(index)).map(|index| arguments[index].bytes()).sum()
 }
 
-/// About a quarter of a second of arithmetic at a rate that such adapters reach.
+/// About a quarter of a second of arithmetic at a rate that such adapters reach; browsers run on phones too.
 fn slice_flops(gpu: &Gpu) -> u64 {
-    if gpu.is_software() { 1_000_000_000 } else { 100_000_000_000 }
+    match (gpu.is_software(), cfg!(target_arch = "wasm32")) {
+        (true, _) => 1_000_000_000,
+        (false, true) => 25_000_000_000,
+        (false, false) => 100_000_000_000,
+    }
 }
 
 fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {
@@ -276,70 +281,107 @@ fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {
 impl Gpu {
     /// Submits a plan, slice by slice. Returns before the GPU is done with the last two slices.
     pub fn run(&self, plan: &Plan) -> Result<()> {
-        self.run_cancellable(plan, &AtomicBool::new(false))
+        self.run_repeated(plan, 1)
     }
 
-    /// Submits a plan and stops between slices once `cancel` is set.
+    /// Submits `plan` `times` times, as few submissions as stay below the device's time limit.
+    pub fn run_repeated(&self, plan: &Plan, times: usize) -> Result<()> {
+        if self.profiling() {
+            return (0..times).try_for_each(|_| self.run_timed(plan));
+        }
+        let mut before = None;
+        for (steps, repeats) in self.submissions(plan, times) {
+            // One slice waits while another runs. On the web polling does not wait.
+            if let Some(submitted) = before.replace(self.submit_steps(&plan.steps[steps], repeats)) {
+                self.poll_for(submitted)?;
+            }
+        }
+        self.check()
+    }
+
+    /// Submits `plan` `times` times and stops between slices once `cancel` is set: no more is in the queue than the device
+    /// needs to be busy. In a browser the worker hears its messages meanwhile.
     ///
     /// # Errors
     /// [`Error::Cancelled`] if it stopped early; what was submitted until then is done.
-    pub fn run_cancellable(&self, plan: &Plan, cancel: &AtomicBool) -> Result<()> {
+    pub async fn run_cancellable(&self, plan: &Plan, times: usize, cancel: &AtomicBool) -> Result<()> {
         if self.profiling() {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
-            return self.run_timed(plan);
+            return self.run_repeated(plan, times);
         }
-        let (mut start, mut before) = (0, None);
-        for &end in &plan.slices {
+        let mut before = None;
+        for (steps, repeats) in self.submissions(plan, times) {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
-            let started = self.encode();
-            let mut encoder =
-                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encode(&mut encoder, &plan.steps[start..end]);
-            let submitted = self.submit(started, encoder, count(&plan.steps[start..end]));
-            start = end;
-            // One slice waits while another runs: what is in the queue can no longer be cancelled. On the web
-            // polling does not wait.
-            if let Some(submission) = before.replace(submitted) {
-                let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-                if let Err(error) = self.device().poll(wait) {
-                    self.check()?;
-                    return Err(Error::Gpu { what: "a slice of a plan".into(), problem: error.to_string() });
+            let submitted = self.submit_steps(&plan.steps[steps], repeats);
+            #[cfg(not(target_arch = "wasm32"))]
+            if let Some(submitted) = before.replace(submitted) {
+                self.poll_for(submitted)?;
+            }
+            #[cfg(target_arch = "wasm32")]
+            {
+                let done = self.done(submitted);
+                // A software device computes on the cores of whoever waits: a queue gains it nothing.
+                let awaited = if self.is_software() { Some(done) } else { before.replace(done) };
+                if let Some(done) = awaited {
+                    // A sender that was dropped is one of a device that is gone, which `check` tells.
+                    let _ = done.await;
                 }
             }
         }
         self.check()
     }
 
-    /// Submits `plan` `times` times, as few submissions as stay below the device's time limit: the decode loop, which
-    /// needs no CPU between tokens.
-    pub fn run_repeated(&self, plan: &Plan, times: usize) -> Result<()> {
-        let per_submission = slice_flops(self).checked_div(plan.flops()).unwrap_or(u64::MAX);
-        let per_submission = if plan.slices.len() > 1 || self.profiling() {
-            1
-        } else {
-            usize::try_from(per_submission).unwrap_or(usize::MAX).max(1)
-        };
-        let mut left = times;
-        while left > 0 {
-            let count = left.min(per_submission);
-            left -= count;
-            if plan.slices.len() > 1 || self.profiling() {
-                self.run(plan)?;
-                continue;
-            }
-            let started = self.encode();
-            let mut encoder =
-                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            for _ in 0..count {
-                encode(&mut encoder, &plan.steps);
-            }
-            self.submit(started, encoder, count * plan.dispatches());
+    /// The submissions that make up `times` runs of a plan: which of its steps, and how often these in a row.
+    fn submissions<'p>(
+        &self,
+        plan: &'p Plan,
+        times: usize,
+    ) -> impl Iterator<Item = (Range<usize>, usize)> + use<'p> {
+        let single = plan.slices.len() <= 1;
+        // A plan that has no flops has no slices by them either.
+        let fit = slice_flops(self).checked_div(plan.flops()).unwrap_or(u64::MAX);
+        let most = if single { usize::try_from(fit).unwrap_or(usize::MAX).max(1) } else { 1 };
+        let rounds = times.div_ceil(most);
+        (0..rounds).flat_map(move |round| {
+            let repeats = most.min(times - round * most);
+            let starts = std::iter::once(0).chain(plan.slices.iter().copied());
+            starts.zip(&plan.slices).map(move |(start, &end)| (start..end, repeats))
+        })
+    }
+
+    fn submit_steps(&self, steps: &[Step], repeats: usize) -> wgpu::SubmissionIndex {
+        let started = self.encode();
+        let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for _ in 0..repeats {
+            encode(&mut encoder, steps);
         }
-        self.check()
+        self.submit(started, encoder, repeats * count(steps))
+    }
+
+    fn poll_for(&self, submitted: wgpu::SubmissionIndex) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submitted), timeout: None };
+        match self.device().poll(wait) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.check()?;
+                Err(Error::Gpu { what: "a slice of a plan".into(), problem: error.to_string() })
+            }
+        }
+    }
+
+    /// Resolves when the device has done what was submitted so far.
+    #[cfg(target_arch = "wasm32")]
+    fn done(&self, _latest: wgpu::SubmissionIndex) -> futures_channel::oneshot::Receiver<()> {
+        let (sender, done) = futures_channel::oneshot::channel();
+        self.queue().on_submitted_work_done(move || {
+            // A receiver that was dropped no longer wants to know.
+            let _ = sender.send(());
+        });
+        done
     }
 
     /// Runs a plan with a timestamp around every dispatch and adds the times to `profile`.

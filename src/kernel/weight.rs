@@ -51,12 +51,12 @@ impl Format {
     }
 
     /// Whether every 32 values have two numbers more.
-    pub fn has_scales(self) -> bool {
+    pub const fn has_scales(self) -> bool {
         matches!(self, Self::Q8 | Self::Q8x2 | Self::Q4)
     }
 
     /// Columns must be a multiple of this.
-    pub fn column_multiple(self) -> usize {
+    pub const fn column_multiple(self) -> usize {
         if self.has_scales() { 32 } else { 8 }
     }
 

@@ -254,18 +254,33 @@ pub fn select(
     chosen
 }
 
-/// Adds `judged` rollouts of which `correct` were right to node `id`; older ones fade by `memory` at the first visit
-/// in a step.
-pub fn observe(tree: &mut Tree, id: u32, judged: usize, correct: usize, first_in_step: bool, memory: f64) {
+/// How the rollouts of a problem came out.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Outcomes {
+    /// Rollouts that were judged.
+    pub judged: usize,
+    /// Those with the verdict that they are right.
+    pub correct: usize,
+    /// Sum of the qualities, from 0 to 1, of those that numbers judged.
+    pub scores: f64,
+}
+
+/// Adds rollouts to node `id`; older ones fade by `memory` at the first visit in a step.
+///
+/// A rollout that numbers judged counts as a fraction of a success, so that a Beta belief about its mean quality takes the place of that
+/// about a pass rate: of all outcomes in 0 to 1 with a given mean, right and wrong alone have the largest variance.
+pub fn observe(tree: &mut Tree, id: u32, outcomes: Outcomes, first_in_step: bool, memory: f64) {
+    let Outcomes { judged, correct, scores } = outcomes;
     let node = tree.node_mut(id);
     if first_in_step {
         node.recent_attempts *= memory;
         node.recent_successes *= memory;
     }
     node.recent_attempts += judged as f64;
-    node.recent_successes += correct as f64;
+    node.recent_successes += correct as f64 + scores;
     node.attempts = node.attempts.saturating_add(judged as u32);
     node.successes = node.successes.saturating_add(correct as u32);
+    node.scores += scores;
 }
 
 /// What a step changed in the tree.

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::Result;
-use crate::ladder::events::{self, Event, Phase, WarningCode};
+use crate::ladder::events::{self, Event, Phase, WarningCode, logged_text};
 use crate::ladder::policy::{Policy, Sample, SampleRequest};
 use crate::ladder::settings::Settings;
 use crate::ladder::state::{Host, Progress};
 use crate::ladder::tree::Tree;
-use crate::task::Task;
+use crate::task::{Attempt, Task, Verdict, VerdictKind};
 
 /// Seconds between `rollout` events of one batch.
 const PROGRESS_SECONDS: f64 = 0.2;
@@ -85,4 +85,23 @@ pub(crate) async fn sample<P: Policy>(
     let now = (host.clock)();
     host.emit(&event(total, tokens, now))?;
     Ok(samples)
+}
+
+/// Judges completions, with cancellation; what the verifier has to tell becomes a warning of `step`.
+pub(crate) async fn judge(
+    task: &dyn Task,
+    host: &mut Host<'_>,
+    step: u64,
+    attempts: &[Attempt<'_>],
+) -> Result<Vec<Verdict>> {
+    let mut verdicts = task.verify_all(attempts, host.cancel).await;
+    // Once the user asked to stop, a verifier may have judged no more.
+    host.check_cancelled()?;
+    let missing = || Verdict::new(VerdictKind::Unverifiable, "the task gave no verdict", None);
+    verdicts.resize_with(attempts.len(), missing);
+    for warning in task.take_warnings() {
+        let message = logged_text(&warning);
+        host.emit(&Event::Warning(events::Warning { step, code: WarningCode::Checker, message }))?;
+    }
+    Ok(verdicts)
 }

@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::ladder::engine::sample;
+use crate::ladder::engine::{judge, sample};
 use crate::ladder::events::{
-    Evaluated, EvaluatedExample, JudgedSample, LevelResult, PassRate, Phase, VerdictCounts,
+    Evaluated, EvaluatedExample, JudgedSample, LevelResult, MeanReward, PassRate, Phase, VerdictCounts,
 };
+use crate::ladder::group::logged;
 use crate::ladder::policy::{Policy, SampleRequest};
+use crate::ladder::reward::OWN;
 use crate::ladder::settings::EvaluationSettings;
 use crate::ladder::shots::{Cost, dialogue};
 use crate::ladder::state::Host;
-use crate::ladder::stats::{mean_with_ci, pass_at_k};
-use crate::ladder::step::logged;
+use crate::ladder::stats::{mean_with_ci, mean_with_interval, pass_at_k};
 use crate::ladder::vote::{self, Vote};
-use crate::task::{Problem, Task, Verdict, VerdictKind};
+use crate::task::{Attempt, Problem, Task, Verdict, VerdictKind};
+use crate::train::advantage::mean;
 use crate::train::rng::stream;
 
 /// Problems whose first answer goes into the `evaluated` event.
@@ -68,10 +70,13 @@ pub struct Evaluation {
     pub n: usize,
     /// Samples of each.
     pub samples: usize,
-    /// Unbiased pass@k by k, for k = 1, 2, 4, ... and the number of samples.
+    /// Unbiased pass@k by k, for k = 1, 2, 4, ... and the number of samples; empty where numbers alone judge.
     pub pass_at: BTreeMap<String, f64>,
     /// 95 % interval of pass@1 ([`mean_with_ci`]).
     pub ci95: [f64; 2],
+    /// Means of the numbers that the task gave, by name; `reward` is that of the answer itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rewards: BTreeMap<String, MeanReward>,
     /// Share of problems whose majority answer is right: maj@k for k samples, without a verifier's help.
     pub majority: f64,
     /// pass@1 by level, problems without a level last.
@@ -91,10 +96,19 @@ impl Evaluation {
     fn of(problems: Vec<ProblemResult>, samples: usize, cost: Cost) -> Self {
         let rates =
             |results: &[&ProblemResult]| -> Vec<f64> { results.iter().map(|r| r.pass_rate()).collect() };
-        let all: Vec<&ProblemResult> = problems.iter().collect();
+        let mut verdicts = VerdictCounts::default();
+        let mut tokens = 0;
+        for sample in problems.iter().flat_map(|result| &result.samples) {
+            verdicts.add(sample.verdict.verdict, sample.finished);
+            tokens += sample.tokens;
+        }
+        // Numbers tell nothing of right and wrong: such problems have no pass rate.
+        let numbers_alone = verdicts.scored > 0 && verdicts.with_verdict() == 0;
+        let all: Vec<&ProblemResult> = problems.iter().filter(|_| !numbers_alone).collect();
         let (_, ci95) = mean_with_ci(&rates(&all), samples);
         let pass_at = pass_ks(samples)
             .into_iter()
+            .filter(|_| !numbers_alone)
             .map(|k| {
                 let sum: f64 = all.iter().filter_map(|r| pass_at_k(r.samples.len(), r.correct, k)).sum();
                 (k.to_string(), sum / all.len().max(1) as f64)
@@ -113,18 +127,13 @@ impl Evaluation {
             .collect();
         let voted = problems.iter().filter(|result| result.majority_correct()).count();
         let majority = voted as f64 / problems.len().max(1) as f64;
-        let mut verdicts = VerdictCounts::default();
-        let mut tokens = 0;
-        for sample in problems.iter().flat_map(|result| &result.samples) {
-            verdicts.add(sample.verdict.verdict, sample.finished);
-            tokens += sample.tokens;
-        }
         let cost = cost.by_question(problems.len(), tokens);
         Self {
             n: problems.len(),
             samples,
             pass_at,
             ci95,
+            rewards: mean_rewards(&problems),
             majority,
             by_level,
             verdicts,
@@ -134,9 +143,9 @@ impl Evaluation {
         }
     }
 
-    /// pass@1 with its interval.
-    pub fn pass_rate(&self) -> PassRate {
-        PassRate { pass_at_1: self.pass_at.get("1").copied().unwrap_or(0.0), ci95: self.ci95 }
+    /// pass@1 with its interval; `None` where numbers alone judge.
+    pub fn pass_rate(&self) -> Option<PassRate> {
+        Some(PassRate { pass_at_1: *self.pass_at.get("1")?, ci95: self.ci95 })
     }
 
     /// The event that tells of it.
@@ -156,6 +165,7 @@ impl Evaluation {
             samples: self.samples,
             pass_at: self.pass_at.clone(),
             ci95: self.ci95,
+            rewards: self.rewards.clone(),
             by_level: self.by_level.clone(),
             verdicts: self.verdicts,
             correct: self.problems.iter().map(|result| result.correct).collect(),
@@ -165,6 +175,33 @@ impl Evaluation {
             examples: examples.step_by(stride).collect(),
         }
     }
+}
+
+/// The mean of every number that the task gave, over the problems that have it; of a single problem, over its samples.
+fn mean_rewards(problems: &[ProblemResult]) -> BTreeMap<String, MeanReward> {
+    let mut values: BTreeMap<&str, Vec<Vec<f64>>> = BTreeMap::new();
+    for result in problems {
+        let mut of_problem: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for verdict in result.samples.iter().map(|sample| &sample.verdict) {
+            let own = verdict.reward.map(|value| (OWN, value));
+            let named = verdict.rewards.iter().map(|(name, &value)| (name.as_str(), value));
+            for (name, value) in own.into_iter().chain(named) {
+                of_problem.entry(name).or_default().push(value);
+            }
+        }
+        for (name, of_problem) in of_problem {
+            values.entry(name).or_default().push(of_problem);
+        }
+    }
+    let told = |(name, problems): (&str, Vec<Vec<f64>>)| {
+        let means = match &problems[..] {
+            [single] => single.clone(),
+            several => several.iter().map(|of_problem| mean(of_problem)).collect(),
+        };
+        let (mean, ci95) = mean_with_interval(&means);
+        (name.to_owned(), MeanReward { mean, ci95 })
+    };
+    values.into_iter().map(told).collect()
 }
 
 /// 1, 2, 4, ... up to `samples`, and `samples` itself.
@@ -217,12 +254,15 @@ pub async fn evaluate<P: Policy>(
         seconds: (host.clock)() - began,
         ..Cost::default()
     };
+    let attempts = problems.iter().zip(&answers).flat_map(|(problem, samples)| {
+        samples.iter().map(move |sample| Attempt { problem, completion: &sample.text })
+    });
+    let mut judged = judge(task, host, step, &attempts.collect::<Vec<_>>()).await?.into_iter();
     let results = problems
         .iter()
         .zip(answers)
         .map(|(problem, samples)| {
-            let verdicts: Vec<Verdict> =
-                samples.iter().map(|sample| task.verify(problem, &sample.text)).collect();
+            let verdicts: Vec<Verdict> = judged.by_ref().take(samples.len()).collect();
             let majority = vote::count(task, problem, &verdicts).into_iter().next();
             let samples: Vec<JudgedSample> =
                 samples.iter().zip(&verdicts).map(|(sample, verdict)| logged(sample, verdict)).collect();

@@ -1,14 +1,18 @@
 //! What a run tells the world: one closed enum, the same in the CLI's JSON lines, in `events.jsonl` and in TypeScript.
 
+mod numbers;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use numbers::{LevelResult, MeanReward, PassRate, RewardStats, RolloutRate, VerdictCounts};
 
 use crate::Result;
 use crate::ladder::policy::PolicyInfo;
 use crate::ladder::settings::Settings;
 use crate::ladder::tree::{NodeKind, Rejection};
-use crate::task::{Verdict, VerdictKind};
+use crate::task::Verdict;
 
 /// Something that happened. JSON objects with a `type` tag; numbers that are not finite are `null`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,59 +171,6 @@ pub struct JudgedSample {
     pub finished: bool,
 }
 
-/// Judgements of a set of completions, counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct VerdictCounts {
-    /// Right.
-    pub correct: usize,
-    /// Well formed and wrong.
-    pub wrong: usize,
-    /// Not an answer.
-    pub malformed: usize,
-    /// Could not be judged.
-    pub unverifiable: usize,
-    /// Cut off by the token limit (also counted by judgement).
-    pub truncated: usize,
-}
-
-impl VerdictCounts {
-    /// Counts one judgement.
-    pub fn add(&mut self, verdict: VerdictKind, finished: bool) {
-        match verdict {
-            VerdictKind::Correct => self.correct += 1,
-            VerdictKind::Wrong => self.wrong += 1,
-            VerdictKind::Malformed => self.malformed += 1,
-            VerdictKind::Unverifiable => self.unverifiable += 1,
-        }
-        self.truncated += usize::from(!finished);
-    }
-
-    /// Adds the counts of `other`.
-    pub fn merge(&mut self, other: &Self) {
-        self.correct += other.correct;
-        self.wrong += other.wrong;
-        self.malformed += other.malformed;
-        self.unverifiable += other.unverifiable;
-        self.truncated += other.truncated;
-    }
-
-    /// Completions that were judged right or not right.
-    pub fn judged(&self) -> usize {
-        self.correct + self.wrong + self.malformed
-    }
-
-    /// All completions.
-    pub fn total(&self) -> usize {
-        self.judged() + self.unverifiable
-    }
-
-    /// Correct of judged; `None` if nothing could be judged.
-    pub fn pass_rate(&self) -> Option<f64> {
-        (self.judged() > 0).then(|| self.correct as f64 / self.judged() as f64)
-    }
-}
-
 /// See [`Event::Verified`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -240,20 +191,9 @@ pub struct Verified {
     pub signal: bool,
     /// Estimated pass rate of the node after this.
     pub estimate: f64,
-    /// A few of the completions: the first correct one and the first that is not.
+    /// A few of the completions: the first correct one and the first that is not, or those of the highest and the lowest reward where
+    /// numbers judge.
     pub samples: Vec<JudgedSample>,
-}
-
-/// Pass rate of the training rollouts of one level or depth.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct RolloutRate {
-    /// The level of the problems file, or the depth in the tree.
-    pub key: u32,
-    /// Judged completions.
-    pub samples: usize,
-    /// Correct ones.
-    pub correct: usize,
 }
 
 /// See [`Event::Step`].
@@ -280,7 +220,13 @@ pub struct Step {
     pub skipped: bool,
     /// Mean reward of all judged rollouts.
     pub reward_mean: Option<f64>,
-    /// Correct of judged rollouts.
+    /// Its standard deviation.
+    #[serde(default)]
+    pub reward_std: Option<f64>,
+    /// The parts of the reward by name: `reward` is that of the answer itself.
+    #[serde(default)]
+    pub rewards: BTreeMap<String, RewardStats>,
+    /// Correct of the rollouts with a verdict.
     pub pass_rate: Option<f64>,
     /// Pass rate of roots by the level of the problems file.
     pub by_level: Vec<RolloutRate>,
@@ -318,20 +264,6 @@ pub struct Step {
     pub promoted: Vec<u32>,
 }
 
-/// Evaluation of the problems of one level.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct LevelResult {
-    /// The level; `None` for problems without one.
-    pub level: Option<u32>,
-    /// Problems.
-    pub n: usize,
-    /// Mean over problems of the share of correct samples.
-    pub pass_at_1: f64,
-    /// Its 95 % interval.
-    pub ci95: [f64; 2],
-}
-
 /// See [`Event::Evaluated`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -342,10 +274,13 @@ pub struct Evaluated {
     pub n: usize,
     /// Samples of each problem.
     pub samples: usize,
-    /// pass@k by k, for k = 1, 2, 4, ... and the number of samples.
+    /// pass@k by k, for k = 1, 2, 4, ... and the number of samples; empty where numbers alone judge.
     pub pass_at: BTreeMap<String, f64>,
     /// 95 % interval of pass@1.
     pub ci95: [f64; 2],
+    /// The numbers that the task gave, by name; `reward` is that of the answer itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rewards: BTreeMap<String, MeanReward>,
     /// pass@1 by level.
     pub by_level: Vec<LevelResult>,
     /// Judgements. An unverifiable answer is not counted as correct.
@@ -363,7 +298,7 @@ pub struct Evaluated {
 }
 
 impl Evaluated {
-    /// pass@1.
+    /// pass@1; 0 where numbers alone judge.
     pub fn pass_at_1(&self) -> f64 {
         self.pass_at.get("1").copied().unwrap_or(0.0)
     }
@@ -414,6 +349,8 @@ pub enum WarningCode {
     NonFinite,
     /// Many answers were cut off by the token limit.
     Truncated,
+    /// The verifier, which is not part of this program, did not do what it should.
+    Checker,
     /// Anything else.
     Other,
 }
@@ -431,16 +368,6 @@ pub enum FinishReason {
     Cancelled,
     /// Loss or gradient was not finite several times in a row.
     Diverged,
-}
-
-/// A pass rate with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct PassRate {
-    /// pass@1.
-    pub pass_at_1: f64,
-    /// 95 % interval.
-    pub ci95: [f64; 2],
 }
 
 /// See [`Event::Finished`].

@@ -193,6 +193,7 @@ pub struct Learner {
     language: Arc<Language>,
     trainer: Trainer,
     generator: Generator,
+    cancel: Arc<AtomicBool>,
     config: LoraConfig,
 }
 
@@ -211,10 +212,11 @@ impl Learner {
     ) -> Result<Self> {
         let layout = adapter::layout(model.config(), &adapter.config)?;
         let mut trainer = Trainer::new(Arc::clone(&model), &layout, settings.pack_tokens)?;
-        trainer.set_cancel(cancel);
+        trainer.set_cancel(Arc::clone(&cancel));
         trainer.write_adapter(&adapter::flatten(&layout, adapter)?)?;
-        let generator = Generator::new(model, Some(trainer.lora()), settings.rows);
-        Ok(Self { name, language, trainer, generator, config: adapter.config.clone() })
+        let mut generator = Generator::new(model, Some(trainer.lora()), settings.rows);
+        generator.set_cancel(Arc::clone(&cancel));
+        Ok(Self { name, language, trainer, generator, cancel, config: adapter.config.clone() })
     }
 
     /// The trainer, for supervised steps on the same adapter.
@@ -231,6 +233,7 @@ impl Learner {
     pub fn sample_base(&mut self) {
         let rows = self.generator.max_rows();
         self.generator = Generator::new(Arc::clone(self.trainer.model()), None, rows);
+        self.generator.set_cancel(Arc::clone(&self.cancel));
     }
 
     /// The adapter as it is now.

@@ -8,14 +8,18 @@ pub mod curriculum;
 mod engine;
 pub mod eval;
 pub mod events;
+mod group;
 pub mod learner;
 pub mod library;
 pub mod policy;
 pub mod presets;
 pub mod report;
+pub mod reward;
 pub mod run;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run_folder;
+#[cfg(not(target_arch = "wasm32"))]
+mod run_log;
 pub mod settings;
 pub mod shots;
 pub mod state;

@@ -1,10 +1,14 @@
 //! Named sets of settings.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::policy::Sampling;
+use crate::ladder::reward;
 use crate::ladder::settings::{
     CurriculumSettings, EvaluationSettings, Method, Rewards, Settings, VariantMix, VariantSettings,
+    length_from,
 };
 use crate::ladder::tree::Limits;
 use crate::train::lora_config::LoraConfig;
@@ -79,7 +83,13 @@ impl Settings {
                 kl: Some(KlConfig { coef: 1e-3, estimator: KlEstimator::K3, bias_correction: false }),
                 ..LossName::Grpo.config(1024)
             },
-            reward: Rewards { correct: 1.05, wrong: 0.05, malformed: 0.0 },
+            reward: Rewards {
+                correct: 1.0,
+                wrong: 0.0,
+                malformed: 0.0,
+                weights: [(reward::FORMAT.to_owned(), 0.05)].into(),
+                length_from: length_from(),
+            },
             variants: VariantSettings {
                 enabled: true,
                 per_node: 20,
@@ -196,7 +206,7 @@ impl Settings {
             learning_rate: 2e-3,
             lora: LoraConfig { rank: 8, alpha: 16.0, ..LoraConfig::default() },
             warmup_steps: 0,
-            reward: Rewards { correct: 1.0, wrong: 0.0, malformed: 0.0 },
+            reward: Rewards { weights: BTreeMap::new(), ..small.reward },
             loss: LossName::Grpo.config(answer.max_tokens),
             variants: VariantSettings {
                 per_node: 8,

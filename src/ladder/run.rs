@@ -12,6 +12,7 @@ use crate::ladder::settings::Settings;
 use crate::ladder::state::{Host, Progress, Snapshot};
 use crate::ladder::tree::{Node, Tree};
 use crate::task::{Problem, Task, TaskOptions};
+use crate::train::fingerprint::Base;
 use crate::train::guard::MAX_NON_FINITE;
 use crate::{Error, Result};
 
@@ -40,6 +41,9 @@ pub struct RunCard {
     pub problems: Vec<Problem>,
     /// The held-out problems.
     pub held_out: Vec<Problem>,
+    /// The weights that it stands on and how they are computed with, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// Model, device and sizes, once the model is loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyInfo>,
@@ -194,7 +198,10 @@ impl<P: Policy> Run<'_, '_, P> {
         loop {
             let unit = self.next();
             if let Unit::Done(reason) = unit {
-                return self.done(reason).await;
+                return match self.stop(reason).await {
+                    Ok(finished) => Ok(Outcome { finished, nodes: self.engine.tree.nodes().to_vec() }),
+                    Err(error) => self.failed(error),
+                };
             }
             let before = (self.engine.tree.clone(), self.engine.progress.clone());
             let position = self.engine.host.store.position();
@@ -207,13 +214,17 @@ impl<P: Policy> Run<'_, '_, P> {
             match outcome {
                 Ok(()) => {
                     self.engine.progress.elapsed += (self.engine.host.clock)() - began;
-                    self.after(&unit).await?;
+                    if let Err(error) = self.after(&unit).await {
+                        return self.failed(error);
+                    }
                 }
                 Err(Error::Cancelled) => {
                     (self.engine.tree, self.engine.progress) = before;
                     self.engine.host.store.rewind(position)?;
-                    self.stop(FinishReason::Cancelled).await?;
-                    return Err(Error::Cancelled);
+                    return match self.stop(FinishReason::Cancelled).await {
+                        Ok(_) => Err(Error::Cancelled),
+                        Err(error) => self.failed(error),
+                    };
                 }
                 Err(error) => return Err(error),
             }
@@ -254,8 +265,8 @@ impl<P: Policy> Run<'_, '_, P> {
         .await?;
         let seconds = (engine.host.clock)() - began;
         let rate = evaluation.pass_rate();
-        engine.progress.before.get_or_insert(rate);
-        engine.progress.after = Some(rate);
+        engine.progress.before = engine.progress.before.or(rate);
+        engine.progress.after = rate;
         engine.progress.evaluated_at = Some(step);
         let event = evaluation.event(step, engine.progress.total_rollout_tokens, seconds);
         engine.host.emit(&Event::Evaluated(event))
@@ -298,8 +309,9 @@ impl<P: Policy> Run<'_, '_, P> {
     }
 
     async fn checkpoint(&mut self) -> Result<()> {
+        let snapshot = self.snapshot().await?;
         self.announce_checkpoint()?;
-        self.save().await
+        self.engine.host.store.save(&snapshot)
     }
 
     fn announce_checkpoint(&mut self) -> Result<()> {
@@ -307,15 +319,26 @@ impl<P: Policy> Run<'_, '_, P> {
         self.engine.host.emit(&Event::Checkpoint(events::Checkpoint { step }))
     }
 
-    async fn save(&mut self) -> Result<()> {
+    /// All that there is to save.
+    ///
+    /// # Errors
+    /// [`Error::NotKept`] where that is worth nothing; what was saved before stays.
+    async fn snapshot(&mut self) -> Result<Snapshot> {
         let engine = &mut self.engine;
-        let snapshot = Snapshot {
+        let trainer = engine.policy.state().await?;
+        if trainer.not_finite().is_some() {
+            return Err(Error::NotKept {
+                what: format!("the adapter is not finite after step {}", engine.progress.step),
+                hint: "the last checkpoint is kept; go on from it with --resume and a lower --learning-rate"
+                    .into(),
+            });
+        }
+        Ok(Snapshot {
             progress: engine.progress.clone(),
             nodes: engine.tree.nodes().to_vec(),
-            trainer: engine.policy.state().await?,
+            trainer,
             adapter: engine.policy.adapter().await?,
-        };
-        engine.host.store.save(&snapshot)
+        })
     }
 
     /// Ends the run so that it can be resumed. What is logged after the checkpoint goes when it is: for a run that
@@ -323,7 +346,8 @@ impl<P: Policy> Run<'_, '_, P> {
     async fn stop(&mut self, reason: FinishReason) -> Result<Finished> {
         match reason {
             FinishReason::Cancelled => {
-                self.save().await?;
+                let snapshot = self.snapshot().await?;
+                self.engine.host.store.save(&snapshot)?;
                 self.announce_checkpoint()?;
             }
             FinishReason::Diverged => {
@@ -333,6 +357,10 @@ impl<P: Policy> Run<'_, '_, P> {
             }
             FinishReason::Completed | FinishReason::TokenBudget => self.checkpoint().await?,
         }
+        self.finished(reason)
+    }
+
+    fn finished(&mut self, reason: FinishReason) -> Result<Finished> {
         let progress = &self.engine.progress;
         let finished = Finished {
             reason,
@@ -346,8 +374,11 @@ impl<P: Policy> Run<'_, '_, P> {
         Ok(finished)
     }
 
-    async fn done(mut self, reason: FinishReason) -> Result<Outcome> {
-        let finished = self.stop(reason).await?;
-        Ok(Outcome { finished, nodes: self.engine.tree.nodes().to_vec() })
+    /// The end of a run that cannot be saved; one that is not finite says so in its log.
+    fn failed(mut self, error: Error) -> Result<Outcome> {
+        if matches!(error, Error::NotKept { .. }) {
+            self.finished(FinishReason::Diverged)?;
+        }
+        Err(error)
     }
 }

@@ -1,5 +1,7 @@
 //! Every number of a run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::policy::Sampling;
@@ -74,8 +76,9 @@ pub enum Method {
     ExpertIteration,
 }
 
-/// Reward of a completion by its judgement. An unverifiable completion has none and never enters a gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What a completion is worth ([`crate::ladder::reward`]): by its judgement where the task gives no number, and the weights of all named
+/// rewards. An unverifiable completion has no reward and never enters a gradient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct Rewards {
@@ -85,6 +88,20 @@ pub struct Rewards {
     pub wrong: f32,
     /// No answer in the task's notation.
     pub malformed: f32,
+    /// Weights of rewards by name: `reward` is that of the answer itself, `format` and `length` are made here where they have a weight,
+    /// others are the task's. A name without a weight counts once.
+    #[serde(default)]
+    pub weights: BTreeMap<String, f64>,
+    /// Share of the longest answer from which on the reward `length` falls.
+    #[serde(default = "length_from")]
+    pub length_from: f64,
+}
+
+impl Rewards {
+    /// The weight of a named reward.
+    pub fn weight(&self, name: &str) -> f64 {
+        self.weights.get(name).copied().unwrap_or(1.0)
+    }
 }
 
 /// How variants are made (LADDER section 3.1.2).
@@ -186,10 +203,34 @@ pub struct EvaluationSettings {
     pub sampling: Sampling,
 }
 
+/// Largest number of anything that a run makes or holds at once.
+const MAX_SIZE: usize = 1 << 20;
+
+/// The path of the first value that is null where `usual` has a number.
+fn not_a_number(value: &serde_json::Value, usual: &serde_json::Value) -> Option<String> {
+    use serde_json::Value;
+    match (value, usual) {
+        (Value::Null, Value::Number(_)) => Some(String::new()),
+        (Value::Object(fields), Value::Object(others)) => fields.iter().find_map(|(name, value)| {
+            let below = not_a_number(value, others.get(name)?)?;
+            Some(if below.is_empty() { name.clone() } else { format!("{name}.{below}") })
+        }),
+        _ => None,
+    }
+}
+
 /// What runs before the setting had.
 fn one() -> usize {
     1
 }
+
+/// DAPO's: its cache is a fifth of the longest answer.
+pub(crate) fn length_from() -> f64 {
+    0.8
+}
+
+/// Largest reward and weight: beyond, 32-bit sums no longer tell the rewards of a group apart.
+const MAX_REWARD: f64 = 1e6;
 
 impl Settings {
     /// Takes the parts of another loss; the KL term stays.
@@ -259,6 +300,7 @@ impl Settings {
                 ));
             }
         }
+        self.check_sizes()?;
         if self.group_size < 2 {
             return Err(Error::usage(
                 "--group-size",
@@ -278,8 +320,73 @@ impl Settings {
         }
         self.loss.validate()?;
         self.lora.validate()?;
+        self.check_rewards()?;
         self.check_variants()?;
         self.check_curriculum()
+    }
+
+    /// Nothing is larger than what could be computed, and nothing is not finite: such numbers would have no form in
+    /// `run.json` or take memory without bound.
+    fn check_sizes(&self) -> Result<()> {
+        let (v, c) = (&self.variants, &self.curriculum);
+        let sizes = [
+            ("--prompts-per-step", self.prompts_per_step),
+            ("--group-size", self.group_size),
+            ("passes_per_step", self.passes_per_step),
+            ("evaluation.samples", self.evaluation.samples),
+            ("--max-tokens", self.sampling.max_tokens),
+            ("evaluation.sampling.max_tokens", self.evaluation.sampling.max_tokens),
+            ("variants.sampling.max_tokens", v.sampling.max_tokens),
+            ("variants.per_node", v.per_node),
+            ("variants.per_completion", v.per_completion),
+            ("variants.initial_levels", v.initial_levels as usize),
+            ("variants.parents_per_level", v.parents_per_level),
+            ("variants.transformations", v.transformations[1]),
+            ("variants.extend_library", v.extend_library),
+            ("variants.limits.nodes", v.limits.nodes),
+            ("variants.limits.problem_bytes", v.limits.problem_bytes),
+            ("curriculum.refill_rounds", c.refill_rounds),
+            ("curriculum.grow_per_step", c.grow_per_step),
+        ];
+        if let Some((option, size)) = sizes.iter().find(|(_, size)| *size > MAX_SIZE) {
+            let problem = format!("{size} is more than can be computed");
+            return Err(Error::usage(*option, problem, format!("use at most {MAX_SIZE}")));
+        }
+        let attempts = self.prompts_per_step * self.group_size;
+        if attempts > MAX_SIZE {
+            let problem = format!("{attempts} attempts in an update are more than can be computed");
+            return Err(Error::usage("--prompts-per-step", problem, "use fewer, or a smaller --group-size"));
+        }
+        // What is not finite becomes null on the way to a file, and does not come back as what it was.
+        let whole = serde_json::to_value(self).and_then(serde_json::from_value::<Self>);
+        if whole.is_ok_and(|whole| whole == *self) {
+            return Ok(());
+        }
+        let text = serde_json::to_value(self).unwrap_or_default();
+        let usual = serde_json::to_value(Self::preset(Preset::Small)).unwrap_or_default();
+        let path = not_a_number(&text, &usual).unwrap_or_else(|| "settings".into());
+        Err(Error::usage(path, "is not a finite number", "give a smaller one"))
+    }
+
+    fn check_rewards(&self) -> Result<()> {
+        let Rewards { correct, wrong, malformed, weights, length_from } = &self.reward;
+        let by_verdict = [("correct", correct), ("wrong", wrong), ("malformed", malformed)];
+        let by_verdict = by_verdict.map(|(name, &value)| (format!("reward.{name}"), f64::from(value)));
+        let weights = weights.iter().map(|(name, &weight)| (format!("reward.weights.{name}"), weight));
+        for (option, value) in by_verdict.into_iter().chain(weights) {
+            if value.is_nan() || value.abs() > MAX_REWARD {
+                let hint = "give a number from -1000000 to 1000000";
+                return Err(Error::usage(option, format!("{value} cannot be a reward or a weight"), hint));
+            }
+        }
+        if !(0.0..1.0).contains(length_from) {
+            return Err(Error::usage(
+                "reward.length_from",
+                format!("{length_from} is not a share below 1"),
+                "use a number from 0 to 0.99",
+            ));
+        }
+        Ok(())
     }
 
     fn check_variants(&self) -> Result<()> {
@@ -388,7 +495,19 @@ mod tests {
         assert!(bad(|s| s.sampling.temperature = 0.0).starts_with("--temperature"));
         assert!(bad(|s| s.token_budget = Some(0)).starts_with("token_budget"));
         assert!(bad(|s| s.variants.mix.easier = 0.9).starts_with("variants.mix"));
+        assert!(bad(|s| s.reward.correct = f32::INFINITY).starts_with("reward.correct"));
+        assert!(bad(|s| s.reward.malformed = -1e7).starts_with("reward.malformed"));
+        assert!(
+            bad(|s| _ = s.reward.weights.insert("style".into(), 1e300)).starts_with("reward.weights.style")
+        );
+        assert!(bad(|s| s.reward.length_from = 1.0).starts_with("reward.length_from"));
         assert!(bad(|s| s.curriculum.memory = 2.0).starts_with("curriculum.memory"));
         assert!(bad(|s| s.curriculum.probe_samples = 99).starts_with("curriculum.probe_samples"));
+        assert!(bad(|s| s.reward.correct = f32::INFINITY).starts_with("reward.correct: is not a finite"));
+        assert!(bad(|s| s.optimizer.eps = f64::NAN).starts_with("optimizer.eps"));
+        assert!(bad(|s| s.prompts_per_step = i64::MAX as usize).starts_with("--prompts-per-step"));
+        assert!(bad(|s| s.group_size = 1 << 19).starts_with("--prompts-per-step"));
+        assert!(bad(|s| s.variants.limits.nodes = usize::MAX).starts_with("variants.limits.nodes"));
+        assert!(bad(|s| s.variants.sampling.max_tokens = usize::MAX).contains("max_tokens"));
     }
 }

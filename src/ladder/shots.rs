@@ -26,13 +26,12 @@ pub fn solved_problems(task: &dyn Task, style: PromptStyle, file: &Path, text: &
         };
         let verdict = task.verify(&problem, &task.solution(answer, style));
         let judged = match verdict.verdict {
-            VerdictKind::Correct => {
+            // Numbers tell nothing of right and wrong: the user's word counts.
+            VerdictKind::Correct | VerdictKind::Scored => {
                 solved.push(problem);
                 continue;
             }
-            VerdictKind::Wrong => "wrong",
-            VerdictKind::Malformed => "malformed",
-            VerdictKind::Unverifiable => "unverifiable",
+            kind => kind.name(),
         };
         let what = format!("the answer `{}` is {judged}: {}", shortened(answer), shortened(&verdict.reason));
         return Err(fail(what, "correct it, or remove the line"));

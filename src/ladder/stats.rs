@@ -1,5 +1,7 @@
 //! Statistics of pass rates: pass@k and confidence intervals.
 
+use crate::train::advantage::mean;
+
 /// z of a two-sided 95 % interval.
 const Z95: f64 = 1.959_963_984_540_054;
 
@@ -53,18 +55,24 @@ pub fn mean_with_ci(rates: &[f64], samples_each: usize) -> (f64, [f64; 2]) {
     (mean, wilson(mean, effective))
 }
 
+/// The mean of some numbers and its 95 % interval by the normal approximation; `None` of fewer than two.
+pub fn mean_with_interval(values: &[f64]) -> (f64, Option<[f64; 2]>) {
+    let n = values.len() as f64;
+    let mean = mean(values);
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = Z95 * (variance / n).sqrt();
+    (mean, (values.len() > 1).then_some([mean - half, mean + half]))
+}
+
 /// Mean of the differences `after[i] - before[i]` and its 95 % interval by the normal approximation. The same
 /// problems in the same order; `None` if the lengths differ or there are fewer than two.
 pub fn paired_difference(before: &[f64], after: &[f64]) -> Option<(f64, [f64; 2])> {
     if before.len() != after.len() || before.len() < 2 {
         return None;
     }
-    let n = before.len() as f64;
     let differences: Vec<f64> = before.iter().zip(after).map(|(b, a)| a - b).collect();
-    let mean = differences.iter().sum::<f64>() / n;
-    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let half = Z95 * (variance / n).sqrt();
-    Some((mean, [mean - half, mean + half]))
+    let (mean, interval) = mean_with_interval(&differences);
+    Some((mean, interval?))
 }
 
 #[cfg(test)]
@@ -101,6 +109,14 @@ mod tests {
         let even = [0.5, 0.25, 0.75, 0.5, 0.5, 0.25, 0.75, 0.5];
         let narrow = mean_with_ci(&even, 8).1;
         assert!(narrow[1] - narrow[0] < once[1] - once[0]);
+    }
+
+    #[test]
+    fn means_have_intervals_from_two_numbers_on() {
+        // Standard deviation sqrt(2), standard error 1.
+        let (mean, ci) = mean_with_interval(&[-1.0, 1.0]);
+        assert!(mean == 0.0 && (ci.expect("two numbers")[1] - Z95).abs() < 1e-12, "{ci:?}");
+        assert_eq!(mean_with_interval(&[0.5]), (0.5, None));
     }
 
     #[test]

@@ -3,80 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::Result;
-use crate::ladder::curriculum::{self, Beliefs, Draw};
-use crate::ladder::engine::Engine;
-use crate::ladder::events::{
-    self, Event, JudgedSample, Phase, RolloutRate, VerdictCounts, WarningCode, finite, logged_text,
-};
-use crate::ladder::policy::{Episode, Policy, Sample, SampleRequest, UpdateSettings, UpdateStats};
-use crate::ladder::settings::{Method, Rewards};
-use crate::task::{Verdict, VerdictKind};
-use crate::train::advantage::advantages;
+use crate::ladder::curriculum::{self, Beliefs, Draw, Outcomes};
+use crate::ladder::engine::{Engine, judge};
+use crate::ladder::events::{self, Event, Phase, RolloutRate, VerdictCounts, WarningCode, finite};
+use crate::ladder::group::{Group, logged};
+use crate::ladder::policy::{Episode, Policy, SampleRequest, UpdateSettings, UpdateStats};
+use crate::ladder::reward::{Scoring, Tally};
+use crate::ladder::settings::Method;
+use crate::task::{Attempt, Problem, Verdict, VerdictKind};
+use crate::train::advantage::{advantages, mean, std};
 use crate::train::loss::LossName;
-
-/// Completions of one problem, judged.
-#[derive(Debug, Default)]
-struct Group {
-    prompt: Vec<u32>,
-    samples: Vec<Sample>,
-    verdicts: Vec<Verdict>,
-}
-
-impl Group {
-    fn counts(&self) -> VerdictCounts {
-        let mut counts = VerdictCounts::default();
-        for (sample, verdict) in self.samples.iter().zip(&self.verdicts) {
-            counts.add(verdict.verdict, sample.finished);
-        }
-        counts
-    }
-
-    /// One reward a sample; `None` for those that may not enter a gradient.
-    fn rewards(&self, rewards: &Rewards, mask_truncated: bool) -> Vec<Option<f32>> {
-        self.samples
-            .iter()
-            .zip(&self.verdicts)
-            .map(
-                |(sample, verdict)| {
-                    if mask_truncated && !sample.finished { None } else { reward(rewards, verdict.verdict) }
-                },
-            )
-            .collect()
-    }
-
-    /// The distinct right completions that ended by themselves: what expert iteration learns.
-    fn solutions(&self) -> Vec<&Sample> {
-        let mut texts = HashSet::new();
-        let judged = self.samples.iter().zip(&self.verdicts);
-        let right =
-            judged.filter(|(sample, verdict)| verdict.verdict == VerdictKind::Correct && sample.finished);
-        right.map(|(sample, _)| sample).filter(|sample| texts.insert(sample.text.as_str())).collect()
-    }
-}
-
-/// The reward of a judgement; an unverifiable answer has none.
-pub(crate) fn reward(rewards: &Rewards, verdict: VerdictKind) -> Option<f32> {
-    match verdict {
-        VerdictKind::Correct => Some(rewards.correct),
-        VerdictKind::Wrong => Some(rewards.wrong),
-        VerdictKind::Malformed => Some(rewards.malformed),
-        VerdictKind::Unverifiable => None,
-    }
-}
-
-/// A completion and its judgement as the log keeps them: bounded, since both hold model text.
-pub(crate) fn logged(sample: &Sample, verdict: &Verdict) -> JudgedSample {
-    JudgedSample {
-        text: logged_text(&sample.text),
-        verdict: Verdict {
-            verdict: verdict.verdict,
-            reason: logged_text(&verdict.reason),
-            answer: verdict.answer.as_deref().map(logged_text),
-        },
-        tokens: sample.tokens.len(),
-        finished: sample.finished,
-    }
-}
 
 /// What a step collects on its way.
 #[derive(Default)]
@@ -87,6 +23,8 @@ struct Collected {
     with_signal: HashSet<u32>,
     rounds: usize,
     tokens: usize,
+    /// The rewards of all groups, once they are there.
+    tally: Tally,
 }
 
 impl<P: Policy> Engine<'_, '_, P> {
@@ -95,7 +33,8 @@ impl<P: Policy> Engine<'_, '_, P> {
     pub(crate) async fn step(&mut self) -> Result<()> {
         let began = (self.host.clock)();
         let step = self.progress.step + 1;
-        let collected = self.collect(step).await?;
+        let mut collected = self.collect(step).await?;
+        collected.tally = self.tally(&collected);
         let groups: Vec<&Group> = collected
             .order
             .iter()
@@ -127,6 +66,16 @@ impl<P: Policy> Engine<'_, '_, P> {
         }
         self.progress.pending.extend(&changes.grow);
         self.progress.step = step;
+        let missing = collected.tally.missing(&self.settings.reward);
+        // A misspelt name shows in the first step, and one warning is enough.
+        if step == 1 && !missing.is_empty() {
+            let message = format!(
+                "no answer of this step has a reward named {}, which reward.weights weighs; the rewards are {}",
+                missing.join(", "),
+                collected.tally.names().collect::<Vec<_>>().join(", ")
+            );
+            self.warn(step, WarningCode::Other, message)?;
+        }
         let event = self.report(&collected, groups.len(), stats, learning_rate, changes.promoted, began);
         let truncated = event.verdicts.truncated;
         if truncated * 2 > event.verdicts.total() {
@@ -186,7 +135,7 @@ impl<P: Policy> Engine<'_, '_, P> {
                 .filter(|&(_, taken)| taken < settings.group_size)
                 .filter(|(id, taken)| {
                     let rest = settings.group_size - taken;
-                    mixed(collected.groups[id].counts())
+                    collected.groups[id].mixed(&self.scoring())
                         || beliefs.posterior(*id).signal(rest) >= c.probe_threshold
                 })
                 .map(|(id, taken)| (id, settings.group_size - taken))
@@ -213,7 +162,10 @@ impl<P: Policy> Engine<'_, '_, P> {
     /// Whether each group teaches something by the method in use.
     fn signals(&self, groups: &[&Group]) -> Vec<bool> {
         match self.settings.method {
-            Method::ExpertIteration => groups.iter().map(|group| !group.solutions().is_empty()).collect(),
+            Method::ExpertIteration => {
+                let scoring = self.scoring();
+                groups.iter().map(|group| !group.solutions(&scoring).is_empty()).collect()
+            }
             Method::PolicyGradient => {
                 let rewards: Vec<Vec<Option<f32>>> =
                     groups.iter().map(|group| self.rewards_of(group)).collect();
@@ -223,7 +175,15 @@ impl<P: Policy> Engine<'_, '_, P> {
     }
 
     fn rewards_of(&self, group: &Group) -> Vec<Option<f32>> {
-        group.rewards(&self.settings.reward, self.settings.loss.mask_truncated)
+        group.rewards(&self.scoring(), self.settings.loss.mask_truncated)
+    }
+
+    fn scoring(&self) -> Scoring<'_> {
+        Scoring {
+            rewards: &self.settings.reward,
+            range: self.task.reward_range(),
+            max_tokens: self.settings.sampling.max_tokens,
+        }
     }
 
     /// Adds `count` judged completions to the group of each node and to the node's estimate.
@@ -239,18 +199,27 @@ impl<P: Policy> Engine<'_, '_, P> {
             });
         }
         let answers = self.sample(Phase::Training, step, &requests).await?;
+        let problems: Vec<Problem> = wanted.iter().map(|&(id, _)| self.tree.node(id).as_problem()).collect();
+        let attempts = problems.iter().zip(&answers).flat_map(|(problem, samples)| {
+            samples.iter().map(move |sample| Attempt { problem, completion: &sample.text })
+        });
+        let attempts: Vec<Attempt<'_>> = attempts.collect();
+        let mut judged = judge(self.task, self.host, step, &attempts).await?.into_iter();
         for ((&(id, _), request), samples) in wanted.iter().zip(requests).zip(answers) {
-            let problem = self.tree.node(id).as_problem();
-            let verdicts: Vec<Verdict> =
-                samples.iter().map(|sample| self.task.verify(&problem, &sample.text)).collect();
-            let mut counts = VerdictCounts::default();
+            let verdicts: Vec<Verdict> = judged.by_ref().take(samples.len()).collect();
+            let mut outcomes = Outcomes::default();
             for (sample, verdict) in samples.iter().zip(&verdicts) {
-                counts.add(verdict.verdict, sample.finished);
                 collected.tokens += sample.tokens.len();
+                let Some(quality) = self.scoring().quality(verdict) else { continue };
+                outcomes.judged += 1;
+                match verdict.verdict {
+                    VerdictKind::Scored => outcomes.scores += quality,
+                    kind => outcomes.correct += usize::from(kind == VerdictKind::Correct),
+                }
             }
             let first = !collected.groups.contains_key(&id);
             let memory = self.settings.curriculum.memory;
-            curriculum::observe(&mut self.tree, id, counts.judged(), counts.correct, first, memory);
+            curriculum::observe(&mut self.tree, id, outcomes, first, memory);
             if first {
                 collected.order.push(id);
             }
@@ -264,16 +233,8 @@ impl<P: Policy> Engine<'_, '_, P> {
 
     fn verified(&mut self, step: u64, id: u32, group: &Group, signal: bool, estimate: f64) -> Result<()> {
         let rewards: Vec<f64> = self.rewards_of(group).into_iter().flatten().map(f64::from).collect();
-        let correct = |verdict: &Verdict| verdict.verdict == VerdictKind::Correct;
-        let shown = [
-            group.verdicts.iter().position(correct),
-            group.verdicts.iter().position(|verdict| !correct(verdict)),
-        ];
-        let samples = shown
-            .into_iter()
-            .flatten()
-            .map(|place| logged(&group.samples[place], &group.verdicts[place]))
-            .collect();
+        let shown = group.shown(&self.scoring()).into_iter();
+        let samples = shown.map(|place| logged(&group.samples[place], &group.verdicts[place])).collect();
         let node = self.tree.node(id);
         self.host.emit(&Event::Verified(events::Verified {
             step,
@@ -281,7 +242,7 @@ impl<P: Policy> Engine<'_, '_, P> {
             problem: node.problem.clone(),
             depth: node.depth,
             counts: group.counts(),
-            reward_mean: (!rewards.is_empty()).then(|| rewards.iter().sum::<f64>() / rewards.len() as f64),
+            reward_mean: (!rewards.is_empty()).then(|| mean(&rewards)),
             signal,
             estimate,
             samples,
@@ -299,7 +260,7 @@ impl<P: Policy> Engine<'_, '_, P> {
             Method::ExpertIteration => {
                 let solved = groups.iter().map(|group| {
                     let episode = |sample| Episode { prompt: &group.prompt, sample, advantage: 1.0 };
-                    group.solutions().into_iter().map(episode).collect()
+                    group.solutions(&self.scoring()).into_iter().map(episode).collect()
                 });
                 (solved.collect(), LossName::Sft.config(self.settings.sampling.max_tokens))
             }
@@ -334,6 +295,19 @@ impl<P: Policy> Engine<'_, '_, P> {
         groups.iter().zip(&computed.values).map(group_episodes).collect()
     }
 
+    /// The parts of all rewards that count, by group.
+    fn tally(&self, collected: &Collected) -> Tally {
+        let scoring = self.scoring();
+        let mut tally = Tally::default();
+        for group in collected.order.iter().map(|id| &collected.groups[id]) {
+            let judged = group.samples.iter().zip(&group.verdicts).zip(self.rewards_of(group));
+            let counted = judged.filter(|(_, reward)| reward.is_some());
+            let parts = counted.map(|((sample, verdict), _)| scoring.parts(verdict, sample.tokens.len()));
+            tally.add_group(&parts.collect::<Vec<_>>(), group.samples.len() >= self.settings.group_size);
+        }
+        tally
+    }
+
     fn report(
         &mut self,
         collected: &Collected,
@@ -358,7 +332,7 @@ impl<P: Policy> Engine<'_, '_, P> {
             let keys = [(&mut by_depth, Some(node.depth)), (&mut by_level, node.level)];
             for (rates, key) in keys.into_iter().filter_map(|(rates, key)| Some((rates, key?))) {
                 let rate = rates.entry(key).or_insert(RolloutRate { key, samples: 0, correct: 0 });
-                rate.samples += counts.judged();
+                rate.samples += counts.with_verdict();
                 rate.correct += counts.correct;
             }
         }
@@ -379,7 +353,9 @@ impl<P: Policy> Engine<'_, '_, P> {
             entropy: measured(|stats| stats.entropy),
             clip_fraction: measured(|stats| stats.clip_fraction),
             skipped: stats.is_some_and(|stats| stats.skipped),
-            reward_mean: (!rewards.is_empty()).then(|| rewards.iter().sum::<f64>() / rewards.len() as f64),
+            reward_mean: (!rewards.is_empty()).then(|| mean(&rewards)),
+            reward_std: (!rewards.is_empty()).then(|| std(&rewards)),
+            rewards: collected.tally.stats(&self.settings.reward),
             pass_rate: verdicts.pass_rate(),
             by_level: by_level.into_values().collect(),
             by_depth: by_depth.into_values().collect(),
@@ -400,8 +376,4 @@ impl<P: Policy> Engine<'_, '_, P> {
             promoted,
         }
     }
-}
-
-fn mixed(counts: VerdictCounts) -> bool {
-    counts.correct > 0 && counts.correct < counts.judged()
 }

@@ -66,9 +66,11 @@ pub const SWITCHES: &[Switch] = switches! {
     "loss.aggregation", SCRIPTS, "how tokens are averaged";
     "loss.kl", PAPER_RL, "the pull towards the base as JSON {coef, estimator, bias_correction}, or null";
     "loss.mask_truncated", SCRIPTS, "leave attempts out that ran into the token limit";
-    "reward.correct", SCRIPTS, "reward of a right answer";
-    "reward.wrong", SCRIPTS, "reward of a wrong answer in the right format";
+    "reward.correct", SCRIPTS, "reward of a right answer, where the task gives no number";
+    "reward.wrong", SCRIPTS, "reward of a wrong answer, likewise";
     "reward.malformed", SCRIPTS, "reward of a text without an answer; unverifiable answers have none";
+    "reward.weights", SCRIPTS, "weights of named rewards, as JSON or one by one as reward.weights.NAME=X: reward (the answer's own), format (1 for an answer in the task's notation), length (0, falling to -1 at the token limit), and those that the task names, which count 1 without a weight";
+    "reward.length_from", "DAPO", "share of the longest attempt from which the reward length falls";
     "variants.enabled", PAPER_VARIANTS, "false is plain RL on the roots";
     "variants.per_node", SCRIPTS, "variants asked for when a node grows";
     "variants.per_completion", PAPER_VARIANTS, "variants that one completion is asked to list";
@@ -135,6 +137,9 @@ impl Settings {
         if !SWITCHES.iter().any(|switch| switch.path == path || inside(switch.path, path)) {
             return Err(unknown(option, path));
         }
+        if let Some(name) = path.strip_prefix(WEIGHTS) {
+            return self.set_weight(name, option, &value);
+        }
         let failed =
             |problem: String, hint: &str| Error::Usage { option: option.clone(), problem, hint: hint.into() };
         let mut whole =
@@ -156,7 +161,23 @@ impl Settings {
         })?;
         Ok(())
     }
+
+    fn set_weight(&mut self, name: &str, option: String, value: &Value) -> Result<()> {
+        let fail = |problem: String, hint: &str| Error::Usage { option, problem, hint: hint.into() };
+        if name.is_empty() {
+            return Err(fail("the reward has no name".into(), "give reward.weights.NAME=NUMBER"));
+        }
+        let Some(weight) = value.as_f64() else {
+            let shown: String = value.to_string().chars().take(60).collect();
+            return Err(fail(format!("`{shown}` cannot be used"), "give a number"));
+        };
+        self.reward.weights.insert(name.to_owned(), weight);
+        Ok(())
+    }
 }
+
+/// Where the weights of rewards are; the names behind it are the task's.
+const WEIGHTS: &str = "reward.weights.";
 
 /// Whether `path` is a field of the object at `outer`.
 fn inside(outer: &str, path: &str) -> bool {
@@ -249,7 +270,8 @@ mod tests {
 
     #[test]
     fn the_list_is_what_there_is() {
-        let whole = ["lora", "loss.objective", "loss.advantage", "loss.aggregation", "loss.kl"];
+        let whole =
+            ["lora", "reward.weights", "loss.objective", "loss.advantage", "loss.aggregation", "loss.kl"];
         for preset in [Preset::Paper, Preset::Tiny] {
             let mut found = Vec::new();
             leaves("", &serde_json::to_value(Settings::preset(preset)).unwrap(), &whole, &mut found);
@@ -275,6 +297,8 @@ mod tests {
             ("lora.rank", "4"),
             ("loss.kl", r#"{"coef": 0.01, "estimator": "k3", "bias_correction": false}"#),
             ("loss.kl.coef", "0.02"),
+            ("reward.weights.style", "0.2"),
+            ("reward.weights.a.b", "-1"),
         ] {
             settings.set(path, value).unwrap();
         }
@@ -282,6 +306,10 @@ mod tests {
         assert_eq!(settings.method, crate::ladder::settings::Method::ExpertIteration);
         assert_eq!((settings.token_budget, settings.lora.rank), (Some(5000), 4));
         assert_eq!(settings.loss.kl.unwrap().coef, 0.02);
+        let weights = &settings.reward.weights;
+        assert_eq!((weights["style"], weights["a.b"], settings.reward.weight("other")), (0.2, -1.0, 1.0));
+        settings.set("reward.weights", r#"{"style": 3}"#).unwrap();
+        assert_eq!(settings.reward.weights, [("style".to_owned(), 3.0)].into());
     }
 
     #[test]
@@ -296,6 +324,10 @@ mod tests {
             ("steps", "many", "`\"many\"` cannot be used"),
             ("variants.enabled", "1", "cannot be used"),
             ("method", "magic", "cannot be used"),
+            ("reward.weights.style", "much", "cannot be used"),
+            ("reward.weights.", "1", "has no name"),
+            ("reward.weight.style", "1", "no such setting"),
+            ("reward.weights", "[1]", "cannot be used"),
         ] {
             let message = settings.set(path, value).unwrap_err().to_string();
             assert!(message.starts_with("--set") && message.contains(words), "{message}");

@@ -103,9 +103,12 @@ pub struct Node {
     pub attempts: u32,
     /// Correct ones.
     pub successes: u32,
+    /// Sum of the qualities, from 0 to 1, of those that numbers judged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub scores: f64,
     /// Judged rollouts with older ones discounted, because the policy has changed since.
     pub recent_attempts: f64,
-    /// Correct ones, discounted alike.
+    /// Correct ones and the qualities of those that numbers judged, discounted alike.
     pub recent_successes: f64,
     /// Times that variants of it were asked for.
     pub expansions: u32,
@@ -127,10 +130,14 @@ impl Node {
         }
     }
 
-    /// Share of correct rollouts; `None` before the first.
+    /// Share of correct rollouts, or the mean quality of those that numbers judged; `None` before the first.
     pub fn pass_rate(&self) -> Option<f64> {
-        (self.attempts > 0).then(|| f64::from(self.successes) / f64::from(self.attempts))
+        (self.attempts > 0).then(|| (f64::from(self.successes) + self.scores) / f64::from(self.attempts))
     }
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// Bounds of a tree.
@@ -276,6 +283,7 @@ impl Tree {
             born: 0,
             attempts: 0,
             successes: 0,
+            scores: 0.0,
             recent_attempts: 0.0,
             recent_successes: 0.0,
             expansions: 0,
@@ -312,6 +320,7 @@ impl Tree {
             born: proposal.step,
             attempts: 0,
             successes: 0,
+            scores: 0.0,
             recent_attempts: 0.0,
             recent_successes: 0.0,
             expansions: 0,

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ladder::engine::Engine;
+use crate::ladder::engine::{Engine, judge};
 use crate::ladder::events::{self, Event, FinishReason, Phase, WarningCode};
 use crate::ladder::policy::{Policy, Sample, SampleRequest, Sampling};
 use crate::ladder::settings::{Preset, Settings};
@@ -17,7 +17,7 @@ use crate::ladder::state::{Host, Progress, Snapshot};
 use crate::ladder::tree::Tree;
 use crate::ladder::variants::single_root;
 use crate::ladder::vote::{self, Vote};
-use crate::task::{Problem, Task, Verdict};
+use crate::task::{Attempt, Problem, Task, Verdict};
 use crate::train::guard::MAX_NON_FINITE;
 use crate::train::rng::stream;
 use crate::{Error, Result};
@@ -291,8 +291,9 @@ impl<P: Policy> Engine<'_, '_, P> {
         let answers = self.sample(Phase::Vote, self.progress.step, &[request]).await?;
         let samples: Vec<Sample> = answers.into_iter().flatten().collect();
         *tokens += samples.iter().map(|sample| sample.tokens.len()).sum::<usize>();
-        let verdicts: Vec<Verdict> =
-            samples.iter().map(|sample| self.task.verify(problem, &sample.text)).collect();
+        let attempts: Vec<Attempt<'_>> =
+            samples.iter().map(|sample| Attempt { problem, completion: &sample.text }).collect();
+        let verdicts = judge(self.task, self.host, self.progress.step, &attempts).await?;
         Ok(vote::count(self.task, problem, &verdicts))
     }
 }

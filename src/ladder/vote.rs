@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::task::{Problem, Task, Verdict};
 
 /// A class of equal answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Vote {
     /// The answer as it was first written.
     pub answer: String,

@@ -1,13 +1,24 @@
 //! The sizes and constants of a model, whatever file they came from.
 
+pub mod fields;
 pub mod gguf;
 pub mod json;
+pub mod known;
+pub mod rope;
 
 use std::f64::consts::PI;
 use std::path::Path;
 
 use super::family::Family;
+use crate::kernel::weight::Format;
 use crate::{Error, Result};
+
+/// The largest vocabulary; twice the largest known.
+const MAX_VOCABULARY: usize = 1 << 19;
+/// Matrices on the GPU have whole groups of so many columns.
+const COLUMN_MULTIPLE: usize = Format::F32.column_multiple();
+/// Attention takes so many values of a head at a time.
+const HEAD_MULTIPLE: usize = 4;
 
 /// How RoPE's frequencies are stretched for longer contexts.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,7 +169,7 @@ impl ModelConfig {
             Err(Error::input(file, field, problem, "take the model's original files"))
         };
         for (field, value, most) in [
-            ("vocab_size", self.vocab_size, 1 << 24),
+            ("vocab_size", self.vocab_size, MAX_VOCABULARY),
             ("hidden_size", self.hidden_size, 1 << 20),
             ("intermediate_size", self.intermediate_size, 1 << 22),
             ("num_hidden_layers", self.num_layers, 1 << 12),
@@ -175,8 +186,19 @@ impl ModelConfig {
             let (heads, kv) = (self.num_heads, self.num_kv_heads);
             return wrong("num_key_value_heads", format!("{kv} does not divide num_attention_heads {heads}"));
         }
-        if !self.head_dim.is_multiple_of(2) {
-            return wrong("head_dim", format!("{} is odd; RoPE turns pairs", self.head_dim));
+        for (field, size, multiple) in [
+            ("hidden_size", self.hidden_size, COLUMN_MULTIPLE),
+            ("intermediate_size", self.intermediate_size, COLUMN_MULTIPLE),
+            ("head_dim", self.head_dim, HEAD_MULTIPLE),
+            ("num_attention_heads", self.q_size(), COLUMN_MULTIPLE),
+        ] {
+            if !size.is_multiple_of(multiple) {
+                let what = if field == "num_attention_heads" { "times head_dim " } else { "" };
+                let problem = format!("{what}is {size}; only multiples of {multiple} are supported");
+                let next = size.next_multiple_of(multiple);
+                let hint = format!("use a model with another size: the next that works is {next}");
+                return Err(Error::input(file, field, problem, hint));
+            }
         }
         if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
             return wrong("rms_norm_eps", format!("{} is not between 0 and 1", self.rms_norm_eps));

@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::chat::ChatTemplate;
 use super::config::{ModelConfig, RopeScaling};
+use super::open::MAX_TEXT;
+use super::source::bytes::{read_bytes, read_text};
 use super::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
@@ -22,13 +24,18 @@ const COPIED: [&str; 9] = [
     "merges.txt",
 ];
 
-/// The files of the model in `folder` as (name, contents), for weights that are now F32.
+/// The names of all files that [`copied`] and [`made`] give.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ["config.json"].into_iter().chain(COPIED)
+}
+
+/// The files of the model in `folder` as (name, contents), for weights that are F32 and have a head of their own unless `tied`.
 ///
 /// # Errors
 /// [`Error::Io`], and [`Error::Input`] if `config.json` is not JSON.
-pub fn copied(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
+pub fn copied(folder: &Path, tied: bool) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| Error::read(&path, source))?;
+    let text = read_text(&path, MAX_TEXT)?;
     let mut config: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
         let field = format!("line {}", error.line());
         Error::input(&path, field, error.to_string(), "take the model's original file")
@@ -38,11 +45,12 @@ pub fn copied(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
             config.insert(name.into(), json!("float32"));
         }
     }
+    config.insert("tie_word_embeddings".into(), json!(tied));
     let mut files = vec![("config.json", pretty(&config.into()))];
     for name in COPIED {
         let path = folder.join(name);
         if path.exists() {
-            files.push((name, std::fs::read(&path).map_err(|source| Error::read(&path, source))?));
+            files.push((name, read_bytes(&path, MAX_TEXT)?));
         }
     }
     Ok(files)

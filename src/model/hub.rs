@@ -251,14 +251,15 @@ impl Hub {
         for name in REQUIRED.into_iter().chain(OPTIONAL).filter(|name| listing.has(name)) {
             transfer.file(name, progress)?;
         }
-        if listing.has(INDEX) {
+        // As transformers does where a repository has both.
+        if listing.has(SINGLE) {
+            transfer.file(SINGLE, progress)?;
+        } else if listing.has(INDEX) {
             let index = transfer.file(INDEX, progress)?;
             let text = std::fs::read_to_string(&index).map_err(|source| Error::read(&index, source))?;
             for shard in shard_files(&index, &text)? {
                 transfer.file(&shard, progress)?;
             }
-        } else if listing.has(SINGLE) {
-            transfer.file(SINGLE, progress)?;
         } else {
             return Err(missing(
                 SINGLE,

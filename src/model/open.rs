@@ -2,16 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::chat::{ChatTemplate, template_of_config, token_of_config};
+use super::chat::{ChatTemplate, DEFAULT};
+use super::config::gguf::HARMLESS_TOKENIZER_KEYS;
 use super::config::{ModelConfig, json::generation_eos};
 use super::source::bytes::{Memory, ReadAt};
 use super::source::folder::{Folder, INDEX};
 use super::source::gguf::Gguf;
+use super::source::head::untie_if_different;
+use super::source::names::canonical;
 use super::source::safetensors::SafeTensors;
 use super::source::{TensorSource, check};
 use super::tokenizer::Tokenizer;
+use super::tokenizer::config::TokenizerConfig;
+use super::tokenizer::gguf::end_tokens;
 use crate::{Error, Result};
 
 /// A model whose files have been checked against each other; weights are still to be read.
@@ -28,6 +33,8 @@ pub struct OpenModel {
     pub name: String,
     /// The folder that its files are in, for a model in Hugging Face's layout on this machine.
     pub folder: Option<PathBuf>,
+    /// What the user should know, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl std::fmt::Debug for OpenModel {
@@ -47,9 +54,18 @@ pub struct Texts<'a> {
     pub generation_config: Option<&'a str>,
     /// `tokenizer_config.json`
     pub tokenizer_config: Option<&'a str>,
+    /// `special_tokens_map.json`
+    pub special_tokens_map: Option<&'a str>,
+    /// `added_tokens.json`
+    pub added_tokens: Option<&'a str>,
     /// `chat_template.jinja`
     pub chat_template: Option<&'a str>,
+    /// Names and texts of `additional_chat_templates/NAME.jinja`
+    pub additional_chat_templates: &'a [(String, String)],
 }
+
+/// The folder of templates that go by names.
+const ADDITIONAL_TEMPLATES: &str = "additional_chat_templates";
 
 impl OpenModel {
     /// A model held in memory, such as one built into the program, with weights as one safetensors file.
@@ -78,45 +94,75 @@ impl OpenModel {
             let file = folder.join("generation_config.json");
             config.add_eos(&file, &generation_eos(&file, text)?)?;
         }
+        let mut source = canonical(source, config.tie_word_embeddings);
+        untie_if_different(&mut config, source.as_mut())?;
         check(&config, source.as_ref())?;
-        let tokenizer = Tokenizer::from_bytes(&folder.join("tokenizer.json"), texts.tokenizer)?;
-        tokenizer.check(&config)?;
-
-        let file = folder.join("tokenizer_config.json");
-        let tokenizer_config: Map<String, Value> = match texts.tokenizer_config {
-            Some(text) => serde_json::from_str(text).map_err(|error| {
-                let hint = "take the model's original file";
-                Error::input(&file, format!("line {}", error.line()), error.to_string(), hint)
-            })?,
-            None => Map::new(),
-        };
-        let (template, file) = match texts.chat_template {
-            Some(text) => (Some(text.to_string()), folder.join("chat_template.jinja")),
-            None => (template_of_config(&file, &tokenizer_config)?, file),
-        };
-        let [bos, eos] = special_texts(&config, &tokenizer);
-        let bos = token_of_config(&tokenizer_config, "bos_token").unwrap_or(&bos);
-        let eos = token_of_config(&tokenizer_config, "eos_token").unwrap_or(&eos);
-        let chat_template =
-            template.map(|text| ChatTemplate::new(&file, &text, bos, eos, now)).transpose()?;
-        Ok(Self { config, source, tokenizer, chat_template, name: name.to_string(), folder: None })
+        let beside = TokenizerConfig::parse(
+            folder,
+            texts.tokenizer_config,
+            texts.special_tokens_map,
+            texts.added_tokens,
+        )?;
+        let mut tokenizer = Tokenizer::from_bytes(&folder.join("tokenizer.json"), texts.tokenizer)?;
+        tokenizer.add(&beside)?;
+        tokenizer.fit(&config)?;
+        let chat_template = templates(folder, texts, &beside, special_texts(&config, &tokenizer), now);
+        let unknown = beside.unknown_keys.iter().map(|key| {
+            format!(
+                "{}: {key} is not known here and has no effect",
+                folder.join("tokenizer_config.json").display()
+            )
+        });
+        let warnings = unknown.collect();
+        Ok(Self { config, source, tokenizer, chat_template, name: name.to_string(), folder: None, warnings })
     }
 }
 
+/// The chat templates of a folder: files of their own come before `tokenizer_config.json`, as in transformers.
+fn templates(
+    folder: &Path,
+    texts: Texts<'_>,
+    beside: &TokenizerConfig,
+    [bos, eos]: [String; 2],
+    now: i64,
+) -> Option<ChatTemplate> {
+    let file = folder.join(ADDITIONAL_TEMPLATES);
+    let additional = texts.additional_chat_templates.iter();
+    let mut templates: Vec<(String, PathBuf, String)> = additional
+        .map(|(name, text)| (name.clone(), file.join(format!("{name}.jinja")), text.clone()))
+        .collect();
+    if let Some(text) = texts.chat_template {
+        templates.push((DEFAULT.to_string(), folder.join("chat_template.jinja"), text.to_string()));
+    }
+    if templates.is_empty() {
+        let file = folder.join("tokenizer_config.json");
+        templates =
+            beside.templates.iter().map(|(name, text)| (name.clone(), file.clone(), text.clone())).collect();
+    }
+    if templates.is_empty() {
+        return None;
+    }
+    let mut tokens = beside.named_tokens.clone();
+    for (name, token) in [("bos_token", bos), ("eos_token", eos)] {
+        tokens.entry(name).or_insert(token.into());
+    }
+    // What is null is left out: templates ask whether a token is defined.
+    let tokens = tokens.into_iter().filter(|(_, token)| !Value::is_null(token));
+    Some(ChatTemplate::named(templates, tokens, now))
+}
+
 /// The longest text file read: more than ten times the largest tokenizer.json known.
-const MAX_TEXT: u64 = 512 << 20;
+pub(super) const MAX_TEXT: u64 = 512 << 20;
 
 impl OpenModel {
-    /// A model in the open files `files`: one `.gguf` file, or those of a Hugging Face folder under their plain names.
+    /// A model in the open files `files`: one `.gguf` file or all parts of one, or those of a Hugging Face folder under their plain names.
     /// `now` as in [`OpenModel::from_parts`].
     ///
     /// # Errors
     /// `Input` for a file that is missing, damaged or contradicts another; those of reading.
     pub fn from_files<R: ReadAt + 'static>(name: &str, mut files: Vec<R>, now: i64) -> Result<Self> {
-        if let [file] = files.as_slice()
-            && is_gguf(file.path())
-        {
-            return Self::from_gguf(name, files.remove(0), now);
+        if !files.is_empty() && files.iter().all(|file| is_gguf(file.path())) {
+            return Self::from_gguf(name, files, now);
         }
         let folder = Path::new(name);
         let mut take = |wanted: &str| {
@@ -133,6 +179,8 @@ impl OpenModel {
         let tokenizer = text("tokenizer.json")?.ok_or_else(|| missing("tokenizer.json"))?;
         let generation_config = text("generation_config.json")?;
         let tokenizer_config = text("tokenizer_config.json")?;
+        let special_tokens_map = text("special_tokens_map.json")?;
+        let added_tokens = text("added_tokens.json")?;
         let chat_template = text("chat_template.jinja")?;
         let index = text(INDEX)?;
         let texts = Texts {
@@ -140,26 +188,32 @@ impl OpenModel {
             tokenizer: tokenizer.as_bytes(),
             generation_config: generation_config.as_deref(),
             tokenizer_config: tokenizer_config.as_deref(),
+            special_tokens_map: special_tokens_map.as_deref(),
+            added_tokens: added_tokens.as_deref(),
             chat_template: chat_template.as_deref(),
+            // Files here have no folders.
+            additional_chat_templates: &[],
         };
         let weights = Folder::of(folder, index.as_deref(), |shard| Ok(take(shard)))?;
         Self::from_parts(name, folder, texts, Box::new(weights), now)
     }
 
-    /// A model in a GGUF file; `now` as in [`OpenModel::from_parts`].
+    /// A model in a GGUF file, or in the parts of one; `now` as in [`OpenModel::from_parts`].
     ///
     /// # Errors
     /// `Input` for a file that is damaged or of an unknown kind; those of reading.
-    pub fn from_gguf<R: ReadAt + 'static>(name: &str, file: R, now: i64) -> Result<Self> {
-        let source = Gguf::open(file)?;
-        let config = source.config().clone();
+    pub fn from_gguf<R: ReadAt + 'static>(name: &str, files: Vec<R>, now: i64) -> Result<Self> {
+        let source = Gguf::open_parts(files)?;
+        let mut config = source.config().clone();
         check(&config, &source)?;
-        let tokenizer = Tokenizer::from_gguf_metadata(source.metadata())?;
-        tokenizer.check(&config)?;
+        let mut tokenizer = Tokenizer::from_gguf_metadata(source.metadata())?;
+        tokenizer.fit(&config)?;
+        config.add_eos(&source.metadata().file, &end_tokens(source.metadata())?)?;
         let [bos, eos] = special_texts(&config, &tokenizer);
         let chat_template = ChatTemplate::from_gguf_metadata(source.metadata(), &bos, &eos, now)?;
+        source.metadata().finish("tokenizer.", HARMLESS_TOKENIZER_KEYS)?;
         let (source, name) = (Box::new(source), name.to_string());
-        Ok(Self { config, source, tokenizer, chat_template, name, folder: None })
+        Ok(Self { config, source, tokenizer, chat_template, name, folder: None, warnings: Vec::new() })
     }
 }
 
@@ -191,10 +245,11 @@ mod native {
     use std::path::Path;
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    use super::{MAX_TEXT, OpenModel, Texts, is_gguf};
+    use super::{ADDITIONAL_TEMPLATES, MAX_TEXT, OpenModel, Texts, is_gguf};
     use crate::model::hub::{self, Hub, Progress};
-    use crate::model::source::bytes::File;
+    use crate::model::source::bytes::{File, read_text};
     use crate::model::source::folder::Folder;
+    use crate::model::source::part_names;
     use crate::model::tiny;
     use crate::{Error, Result};
 
@@ -223,7 +278,7 @@ mod native {
         if path.is_dir() {
             open_folder(spec, path)
         } else if is_gguf(path) {
-            OpenModel::from_gguf(spec, File::open(path)?, now())
+            OpenModel::from_gguf(spec, gguf_files(path)?, now())
         } else {
             Err(Error::usage(
                 "--model",
@@ -238,32 +293,66 @@ mod native {
         i64::try_from(since.as_secs()).unwrap_or(0)
     }
 
+    /// The file at `path`, or where its name is that of a part of a model all parts.
+    fn gguf_files(path: &Path) -> Result<Vec<File>> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match part_names(&name) {
+            Some(names) if path.exists() => names
+                .iter()
+                .map(|name| {
+                    let part = path.with_file_name(name);
+                    if !part.exists() {
+                        let problem = format!("{name} is missing, a part of the same model");
+                        return Err(Error::input(
+                            path,
+                            "parts",
+                            problem,
+                            "download all parts into one folder",
+                        ));
+                    }
+                    File::open(part)
+                })
+                .collect(),
+            _ => Ok(vec![File::open(path)?]),
+        }
+    }
+
     fn open_folder(spec: &str, folder: &Path) -> Result<OpenModel> {
         let config = text(folder, "config.json")?;
         let tokenizer = text(folder, "tokenizer.json")?;
         let generation_config = optional(folder, "generation_config.json")?;
         let tokenizer_config = optional(folder, "tokenizer_config.json")?;
+        let special_tokens_map = optional(folder, "special_tokens_map.json")?;
+        let added_tokens = optional(folder, "added_tokens.json")?;
         let chat_template = optional(folder, "chat_template.jinja")?;
+        let additional_chat_templates = additional_templates(&folder.join(ADDITIONAL_TEMPLATES))?;
         let texts = Texts {
             config: &config,
             tokenizer: tokenizer.as_bytes(),
             generation_config: generation_config.as_deref(),
             tokenizer_config: tokenizer_config.as_deref(),
+            special_tokens_map: special_tokens_map.as_deref(),
+            added_tokens: added_tokens.as_deref(),
             chat_template: chat_template.as_deref(),
+            additional_chat_templates: &additional_chat_templates,
         };
         let model = OpenModel::from_parts(spec, folder, texts, Box::new(Folder::open(folder)?), now())?;
         Ok(OpenModel { folder: Some(folder.to_path_buf()), ..model })
     }
 
+    /// Names and texts of the `.jinja` files in `folder`, if there is one.
+    fn additional_templates(folder: &Path) -> Result<Vec<(String, String)>> {
+        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|file| Some(file.strip_suffix(".jinja")?.to_string()))
+            .collect();
+        names.sort_unstable();
+        names.into_iter().map(|name| Ok((name.clone(), text(folder, &format!("{name}.jinja"))?))).collect()
+    }
+
     fn text(folder: &Path, name: &str) -> Result<String> {
-        let path = folder.join(name);
-        let read = || {
-            if std::fs::metadata(&path)?.len() > MAX_TEXT {
-                return Err(std::io::Error::other(format!("it is larger than {MAX_TEXT} bytes")));
-            }
-            std::fs::read_to_string(&path)
-        };
-        read().map_err(|source| Error::read(&path, source))
+        read_text(&folder.join(name), MAX_TEXT)
     }
 
     fn optional(folder: &Path, name: &str) -> Result<Option<String>> {

@@ -15,7 +15,7 @@ impl Format {
     /// starts at a word.
     pub fn for_dtype(dtype: Dtype, cols: usize) -> Self {
         match dtype {
-            Dtype::F32 | Dtype::BF16 => Self::F32,
+            Dtype::F64 | Dtype::F32 | Dtype::BF16 => Self::F32,
             Dtype::F16 => Self::F16.for_cols(cols),
             Dtype::Q8_0 | Dtype::Q5_0 | Dtype::Q5_1 | Dtype::Q5K => Self::Q8,
             Dtype::Q6K => Self::Q8x2,
@@ -46,7 +46,7 @@ pub struct Packed {
     pub scales: Vec<[f32; 2]>,
 }
 
-/// Brings rows of `cols` stored values into the layout [`Format::for_dtype`] without changing any value.
+/// Brings rows of `cols` stored values into the layout [`Format::for_dtype`] without changing any value that f32 holds.
 ///
 /// # Errors
 /// `Shape` if `bytes` is not whole rows.
@@ -63,6 +63,11 @@ pub fn pack(dtype: Dtype, bytes: &[u8], cols: usize) -> Result<Packed> {
     let mut words = Vec::with_capacity(values / format.values_per_word());
     let mut scales = Vec::new();
     match (dtype, format) {
+        (Dtype::F64, _) => {
+            words.extend(
+                bytes.as_chunks().0.iter().map(|&bytes| (f64::from_le_bytes(bytes) as f32).to_bits()),
+            );
+        }
         (Dtype::F32, _) => words.extend(bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes))),
         (Dtype::F16, Format::F16) => {
             words.extend(bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)))

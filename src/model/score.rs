@@ -21,7 +21,7 @@ pub fn bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
 ///
 /// # Errors
 /// [`Error::Context`] if there are more tokens than the context holds, [`Error::Usage`] if there are fewer than two or
-/// one is outside of the vocabulary, [`Error::Cancelled`], GPU errors.
+/// one is outside of the vocabulary, [`Error::NotFinite`], [`Error::Cancelled`], GPU errors.
 pub async fn logprobs(
     model: &Model,
     lora: Option<&Lora>,
@@ -52,6 +52,19 @@ pub async fn logprobs(
     packed::record_logprobs(&mut rec, model, &buffers)?;
     let plan = rec.finish()?;
     buffers.write(gpu, &Packed::new(&[tokens], |_, _| true))?;
-    gpu.run_cancellable(&plan, cancel)?;
-    gpu.read(&buffers.logprob).await
+    gpu.run_cancellable(&plan, 1, cancel).await?;
+    let logprobs = gpu.read(&buffers.logprob).await?;
+    check_logprobs(&logprobs)?;
+    Ok(logprobs)
+}
+
+/// Errors if a log-probability is not a finite number.
+///
+/// # Errors
+/// [`Error::NotFinite`]
+pub fn check_logprobs(logprobs: &[f32]) -> Result<()> {
+    match logprobs.iter().all(|logprob: &f32| logprob.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::NotFinite { what: "the log-probability of a token" }),
+    }
 }

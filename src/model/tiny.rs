@@ -16,7 +16,7 @@ pub fn open() -> Result<OpenModel> {
         tokenizer: include_bytes!("../../models/tiny/tokenizer.json"),
         generation_config: Some(include_str!("../../models/tiny/generation_config.json")),
         tokenizer_config: Some(include_str!("../../models/tiny/tokenizer_config.json")),
-        chat_template: None,
+        ..Texts::default()
     };
     OpenModel::from_static(NAME, texts, include_bytes!("../../models/tiny/model.safetensors"), 0)
 }

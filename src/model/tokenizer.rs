@@ -1,15 +1,26 @@
 //! Text to token ids and back, by a model's own tokenizer.
 
+mod added;
+mod charsmap;
+mod check;
+pub mod config;
 pub mod gguf;
+mod guarded;
+mod lacking;
 mod stream;
 
 use std::path::{Path, PathBuf};
 
+use guarded::guarded;
+pub use lacking::Lacking;
 use serde_json::Value;
 pub use stream::StreamDecoder;
 
 use super::config::ModelConfig;
 use crate::{Error, Result};
+
+/// Tokens that may be more than the model has rows, such as a `[PAD]` that was added without resizing the embedding.
+const MAX_WITHOUT_ROW: usize = 16;
 
 /// A model's tokenizer.
 #[derive(Debug, Clone)]
@@ -17,6 +28,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// The same without the space that it puts before a text, if it does.
     continuing: Option<Box<tokenizers::Tokenizer>>,
+    /// Rows of the model's embedding, once they are known.
+    rows: Option<usize>,
     file: PathBuf,
 }
 
@@ -26,17 +39,20 @@ impl Tokenizer {
     /// # Errors
     /// `Input` if it is not one.
     pub fn from_bytes(file: &Path, bytes: &[u8]) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| {
+        check::check(file, bytes)?;
+        let inner = guarded(|| {
+            let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
+            // Both would silently change what the model sees; lengths are this program's business.
+            inner.with_padding(None);
+            inner.with_truncation(None)?;
+            Ok(inner)
+        });
+        let inner = inner.map_err(|problem| {
             let hint = "take the model's original tokenizer.json";
-            Error::input(file, "tokenizer", format!("cannot be read: {error}"), hint)
+            Error::input(file, "tokenizer", format!("cannot be read: {problem}"), hint)
         })?;
-        // Both would silently change what the model sees; lengths are this program's business.
-        inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|error| Error::input(file, "truncation", error.to_string(), "remove the field"))?;
         let continuing = without_prefix(&inner).map(Box::new);
-        Ok(Self { inner, continuing, file: file.to_path_buf() })
+        Ok(Self { inner, continuing, rows: None, file: file.to_path_buf() })
     }
 
     /// Token ids of `text`. With `add_special`, the model's own begin (and end) tokens are added; leave it off for
@@ -45,10 +61,7 @@ impl Tokenizer {
     /// # Errors
     /// `Input` if the tokenizer cannot encode the text.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
-        match self.inner.encode_fast(text, add_special) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(error) => Err(self.failed("cannot encode the text", &error)),
-        }
+        self.encode_by(&self.inner, text, add_special)
     }
 
     /// Token ids of a text that goes on after other tokens: nothing is added, not even the space that SentencePiece
@@ -57,9 +70,27 @@ impl Tokenizer {
     /// # Errors
     /// `Input` if the tokenizer cannot encode the text.
     pub fn encode_continuation(&self, text: &str) -> Result<Vec<u32>> {
-        match self.continuing.as_deref().unwrap_or(&self.inner).encode_fast(text, false) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(error) => Err(self.failed("cannot encode the text", &error)),
+        self.encode_by(self.continuing.as_deref().unwrap_or(&self.inner), text, false)
+    }
+
+    fn encode_by(
+        &self,
+        tokenizer: &tokenizers::Tokenizer,
+        text: &str,
+        add_special: bool,
+    ) -> Result<Vec<u32>> {
+        let tokens = guarded(|| Ok(tokenizer.encode_fast(text, add_special)?.get_ids().to_vec()));
+        let tokens = tokens.map_err(|problem| self.failed("cannot encode the text", &problem))?;
+        match self.rows.and_then(|rows| tokens.iter().find(|&&token| token as usize >= rows)) {
+            None => Ok(tokens),
+            Some(&token) => {
+                let (name, rows) = (self.token(token).unwrap_or_default(), self.rows.unwrap_or(0));
+                Err(Error::usage(
+                    "text",
+                    format!("holds `{name}`, token {token}, for which the model's {rows} rows have none"),
+                    "leave it out, or take the model with the embedding that was resized for it",
+                ))
+            }
         }
     }
 
@@ -68,7 +99,7 @@ impl Tokenizer {
     /// # Errors
     /// `Input` if it has no such form.
     pub fn to_json(&self) -> Result<String> {
-        self.inner.to_string(false).map_err(|error| self.failed("cannot be written", &error))
+        self.inner.to_string(false).map_err(|error| self.failed("cannot be written", &error.to_string()))
     }
 
     /// Text of `tokens`, special tokens left out; incomplete characters become U+FFFD.
@@ -76,7 +107,8 @@ impl Tokenizer {
     /// # Errors
     /// `Input` if the tokenizer's decoder fails.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
-        self.inner.decode(tokens, true).map_err(|error| self.failed("cannot decode the tokens", &error))
+        let text = guarded(|| self.inner.decode(tokens, true));
+        text.map_err(|problem| self.failed("cannot decode the tokens", &problem))
     }
 
     /// A decoder that is given one token after the other.
@@ -108,15 +140,21 @@ impl Tokenizer {
             .is_some_and(|token| token.special)
     }
 
-    /// Checks that this tokenizer and a model's embedding can belong together: every id has a row, and no more rows are
-    /// unused than padding explains (63, or a 32nd of the vocabulary).
+    /// Checks that this tokenizer and a model's embedding can belong together: every id has a row, but for a few tokens that
+    /// were added to it, and no more rows are unused than padding explains (63, or a 32nd of the vocabulary). From then on
+    /// texts with a token that has no row are refused.
     ///
     /// # Errors
     /// `Input` with both sizes.
-    pub fn check(&self, config: &ModelConfig) -> Result<()> {
+    pub fn fit(&mut self, config: &ModelConfig) -> Result<()> {
         let (tokens, rows) = (self.vocab_size(), config.vocab_size);
+        self.rows = Some(rows);
         let padding = (rows / 32).max(63);
-        if tokens > rows || tokens + padding < rows {
+        let added = self.inner.get_added_vocabulary().get_added_tokens_decoder();
+        let without_row = tokens.saturating_sub(rows);
+        let only_added = without_row <= MAX_WITHOUT_ROW
+            && (rows..tokens).all(|id| u32::try_from(id).is_ok_and(|id| added.contains_key(&id)));
+        if without_row > 0 && !only_added || tokens + padding < rows {
             return Err(Error::input(
                 &self.file,
                 "vocabulary",
@@ -127,11 +165,11 @@ impl Tokenizer {
         Ok(())
     }
 
-    fn failed(&self, what: &str, error: &tokenizers::Error) -> Error {
+    fn failed(&self, what: &str, problem: &str) -> Error {
         Error::input(
             &self.file,
             "tokenizer",
-            format!("{what}: {error}"),
+            format!("{what}: {problem}"),
             "take the model's original tokenizer",
         )
     }

@@ -188,6 +188,7 @@ impl Loader<'_> {
 
     fn read(&mut self, index: usize, row: usize, rows: usize) -> Result<()> {
         self.source.read(index, row, rows, &mut self.bytes)?;
+        source::check_finite(self.source, index, &self.bytes)?;
         self.done += self.bytes.len() as u64;
         (self.progress)(self.done, self.total);
         Ok(())

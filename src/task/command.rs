@@ -4,28 +4,35 @@
 //! of JSON on its standard output, in order.
 //!
 //! ```text
-//! {"problem":"2+2","answer":"4","completion":"<answer>4</answer>"}       answer: null if the problem has none
-//! {"verdict":"correct","reason":"4 = 4"}                                   reason is optional
+//! {"id":1,"problem":"2+2","answer":"4","completion":"<answer>4</answer>"}      answer: null if the problem has none
+//! {"id":1,"verdict":"correct","reason":"4 = 4"}                                  a verdict; the reason is optional
+//! {"id":2,"reward":0.7,"rewards":{"style":0.2,"units":null}}                     or numbers, or both
 //! ```
 //!
-//! A verdict is one of `correct`, `wrong`, `malformed` and `unverifiable`. A program that ends, writes something else or takes too long has
-//! judged nothing: the completion is unverifiable, the program is killed, and the next completion starts it anew.
+//! A verdict is one of `correct`, `wrong`, `malformed` and `unverifiable`. A number lies in `reward_range`; `null` says that it cannot be
+//! given for this completion, which then counts neither for nor against. `answer` may hold the answer that was found, for votes. A
+//! reply repeats the `id` of its request: without it, it is taken as long as the program never wrote a line too many.
+//!
+//! A program that ends, writes something else or takes too long has judged nothing: the completion is unverifiable, the program is killed
+//! with all that it started, and the next completion starts it anew.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command as Program, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+mod checker;
+mod program;
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::text::{last_boxed, last_tag};
 use super::{
-    Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict, VerdictKind,
+    Attempt, Judging, Parameter, Problem, PromptStyle, RewardRange, Task, TaskOptions, VariantKind,
+    VariantRequest, Verdict, VerdictKind,
 };
 use super::{check_options, option, plain};
 use crate::{Error, Result};
+use checker::Checker;
 
-const PARAMETERS: &[Parameter] = &[
+pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "command",
         doc: "the program and its arguments; quotes keep spaces together",
@@ -36,118 +43,36 @@ const PARAMETERS: &[Parameter] = &[
         doc: "seconds for one verdict, the start of the program included",
         default: "10",
     },
+    Parameter {
+        name: "reward_range",
+        doc: "LOW,HIGH: the numbers that replies may hold as reward; a problem's difficulty is told by them",
+        default: "0,1",
+    },
 ];
 
-/// Longest reply, in bytes.
-const MAX_REPLY: u64 = 65_536;
+/// Longest answer that is taken from a completion, in characters.
+const MAX_ANSWER: usize = 200;
 
 /// The task `command`.
 #[derive(Debug)]
 pub struct Command {
-    program: Vec<String>,
-    time_limit: Duration,
-    running: Mutex<Option<Running>>,
-}
-
-#[derive(Serialize)]
-struct Request<'a> {
-    problem: &'a str,
-    answer: Option<&'a str>,
-    completion: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Reply {
-    verdict: VerdictKind,
-    #[serde(default)]
-    reason: String,
-}
-
-/// A started program with the thread that talks to it, so that a program that neither reads nor writes blocks that thread alone.
-#[derive(Debug)]
-struct Running {
-    child: Child,
-    requests: SyncSender<Vec<u8>>,
-    replies: Receiver<std::io::Result<Vec<u8>>>,
-}
-
-impl Running {
-    fn start(program: &[String]) -> std::io::Result<Self> {
-        let (name, arguments) =
-            program.split_first().ok_or_else(|| std::io::Error::other("the command is empty"))?;
-        let mut child =
-            Program::new(name).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(std::io::Error::other("no pipes to the program"));
-        };
-        let (requests, to_send) = sync_channel(1);
-        let (reply, replies) = sync_channel(1);
-        std::thread::Builder::new()
-            .name("verifier".to_owned())
-            .spawn(move || converse(input, output, &to_send, &reply))?;
-        Ok(Self { child, requests, replies })
-    }
-
-    /// Sends one line and waits for the reply; the error says what the program did instead.
-    fn ask(&self, line: Vec<u8>, time_limit: Duration) -> std::result::Result<Reply, String> {
-        let ended = || "the verifier program ended without a verdict".to_owned();
-        self.requests.send(line).map_err(|_| ended())?;
-        let reply = match self.replies.recv_timeout(time_limit) {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Err(ended()),
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(format!("the verifier program took longer than {} s", time_limit.as_secs_f64()));
-            }
-        };
-        if reply.is_empty() {
-            return Err(ended());
-        }
-        serde_json::from_slice(&reply)
-            .map_err(|error| format!("the verifier program's reply is no verdict: {error}"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill, and nothing to report.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Passes requests on and replies back until either side is gone. A reply without a line break at its end is cut off.
-fn converse(
-    mut input: ChildStdin,
-    output: ChildStdout,
-    requests: &Receiver<Vec<u8>>,
-    replies: &SyncSender<std::io::Result<Vec<u8>>>,
-) {
-    let mut output = BufReader::new(output);
-    while let Ok(request) = requests.recv() {
-        let mut reply = Vec::new();
-        let result = input
-            .write_all(&request)
-            .and_then(|()| input.flush())
-            .and_then(|()| output.by_ref().take(MAX_REPLY).read_until(b'\n', &mut reply));
-        if replies.send(result.map(|_| reply)).is_err() {
-            break;
-        }
-    }
+    program: String,
+    checker: Mutex<Checker>,
 }
 
 impl Command {
-    /// Takes `command` and `time_limit`, and starts the program, so that a command that cannot run is known at once.
+    /// Takes `command`, `time_limit` and `reward_range`, and starts the program, so that a command that cannot run is known at once.
     pub fn new(options: &TaskOptions) -> Result<Self> {
         check_options("command", PARAMETERS, options)?;
         let command: String = option(PARAMETERS, options, "command")?;
-        let program = split_command(&command);
-        if program.is_empty() {
+        let words = split_command(&command);
+        let Some(program) = words.first().filter(|program| !program.is_empty()).cloned() else {
             return Err(Error::usage(
                 "--task-option command",
                 "no program given",
                 "give command=PROGRAM, such as command=\"python3 check.py\"",
             ));
-        }
+        };
         let seconds: f64 = option(PARAMETERS, options, "time_limit")?;
         if !(0.001..=86_400.0).contains(&seconds) {
             let problem = format!("`{seconds}` is out of range");
@@ -157,31 +82,34 @@ impl Command {
                 "give seconds from 0.001 to 86400",
             ));
         }
-        let running = Running::start(&program).map_err(|error| {
-            let problem = format!("cannot start `{}`: {error}", program[0]);
+        let range: RewardRange = option(PARAMETERS, options, "reward_range")?;
+        let checker = Checker::start(words, Duration::from_secs_f64(seconds), range).map_err(|error| {
+            let problem = format!("cannot start `{program}`: {error}");
             Error::usage(
                 "--task-option command",
                 problem,
                 "check the program's path and that it may be executed",
             )
         })?;
-        Ok(Self { program, time_limit: Duration::from_secs_f64(seconds), running: Mutex::new(Some(running)) })
+        Ok(Self { program: command, checker: Mutex::new(checker) })
     }
 
-    fn ask(&self, request: &Request<'_>) -> std::result::Result<Reply, String> {
-        let mut line = serde_json::to_vec(request).map_err(|error| error.to_string())?;
-        line.push(b'\n');
+    fn checker(&self) -> MutexGuard<'_, Checker> {
         // A panic elsewhere does not harm the program: at worst it is started anew.
-        let mut slot = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = match slot.take() {
-            Some(running) => running,
-            None => Running::start(&self.program)
-                .map_err(|error| format!("cannot start `{}`: {error}", self.program[0]))?,
-        };
-        let reply = running.ask(line, self.time_limit)?;
-        // Kept only after a proper reply; otherwise dropping it kills the program.
-        *slot = Some(running);
-        Ok(reply)
+        self.checker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(&self, attempts: &[Attempt<'_>], cancelled: &AtomicBool) -> Vec<Verdict> {
+        let mut verdicts = self.checker().judge(attempts, cancelled);
+        for (verdict, attempt) in verdicts.iter_mut().zip(attempts) {
+            // What the checker does not name is read as the other tasks read it, so that answers can vote.
+            if verdict.answer.is_none() && verdict.verdict != VerdictKind::Malformed {
+                let found = last_tag(attempt.completion, "answer").or_else(|| last_boxed(attempt.completion));
+                let answer = found.map(|text| text.trim().chars().take(MAX_ANSWER).collect::<String>());
+                verdict.answer = answer.filter(|text| !text.is_empty());
+            }
+        }
+        verdicts
     }
 }
 
@@ -273,89 +201,38 @@ impl Task for Command {
     }
 
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
-        let request = Request { problem: &problem.problem, answer: problem.answer.as_deref(), completion };
-        match self.ask(&request) {
-            Ok(reply) => Verdict::new(reply.verdict, reply.reason, None),
-            Err(reason) => Verdict::new(VerdictKind::Unverifiable, reason, None),
-        }
+        let attempts = [Attempt { problem, completion }];
+        let verdict = self.judge(&attempts, &AtomicBool::new(false)).pop();
+        verdict.unwrap_or_else(|| Verdict::new(VerdictKind::Unverifiable, "nothing was asked", None))
+    }
+
+    fn verify_all<'a>(&'a self, attempts: &'a [Attempt<'a>], cancelled: &'a AtomicBool) -> Judging<'a> {
+        Box::pin(std::future::ready(self.judge(attempts, cancelled)))
+    }
+
+    fn reward_range(&self) -> RewardRange {
+        self.checker().range()
+    }
+
+    /// Has the checker judge two completions that models do write, an empty one and one in the usual form. One that gives no reply to
+    /// either would give none to thousands.
+    fn try_out(&self, problem: &Problem) -> Result<()> {
+        let usual = self.solution(problem.answer.as_deref().unwrap_or("0"), PromptStyle::Instruct);
+        let attempts = ["", &usual].map(|completion| Attempt { problem, completion });
+        let tried = self.checker().try_out(&attempts);
+        tried.map_err(|reasons| {
+            Error::usage(
+                "--task-option command",
+                format!("`{}` does not judge: {reasons}", self.program),
+                "correct the checker; `stepladder verify` asks it for one verdict",
+            )
+        })
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        self.checker().take_warnings()
     }
 }
 
 #[cfg(all(test, unix))]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use super::*;
-
-    /// A task whose program is a shell script, with a second for each verdict.
-    fn shell(script: &str) -> Command {
-        let options = [("command", format!("sh -c '{script}'")), ("time_limit", "1".to_owned())];
-        Command::new(&options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()).unwrap()
-    }
-
-    fn verify(task: &Command, completion: &str) -> Verdict {
-        let problem = Problem { problem: "2+2".into(), id: None, level: None, answer: Some("4".into()) };
-        task.verify(&problem, completion)
-    }
-
-    const GOOD: &str = r#"while read -r line; do case "$line" in
-        *">4<"*) echo "{\"verdict\":\"correct\",\"reason\":\"$$\"}";;
-        *hang*) sleep 60;;
-        *crash*) exit 3;;
-        *garbage*) echo "what?";;
-        *flood*) head -c 1000000 /dev/zero;;
-        *) echo "{\"verdict\":\"wrong\"}";; esac; done"#;
-
-    #[test]
-    fn verdicts_are_passed_on_by_one_process() {
-        let task = shell(GOOD);
-        let first = verify(&task, "<answer>4</answer>");
-        assert_eq!(first.verdict, VerdictKind::Correct);
-        assert_eq!(verify(&task, "<answer>5</answer>\n\"quoted\"").verdict, VerdictKind::Wrong);
-        let again = verify(&task, "<answer>4</answer>");
-        assert_eq!(first.reason, again.reason, "the same process");
-    }
-
-    #[test]
-    fn failures_are_unverifiable_and_the_program_is_started_anew() {
-        let task = shell(GOOD);
-        let first = verify(&task, "<answer>4</answer>").reason;
-        for (completion, reason) in [
-            ("hang", "longer than 1 s"),
-            ("crash", "ended"),
-            ("garbage", "no verdict"),
-            ("flood", "no verdict"),
-        ] {
-            let start = std::time::Instant::now();
-            let verdict = verify(&task, completion);
-            assert_eq!(verdict.verdict, VerdictKind::Unverifiable, "{completion}");
-            assert!(verdict.reason.contains(reason), "{completion}: {}", verdict.reason);
-            assert!(start.elapsed() < Duration::from_secs(10), "{completion}");
-            let next = verify(&task, "<answer>4</answer>");
-            assert_eq!(next.verdict, VerdictKind::Correct, "after {completion}: {}", next.reason);
-            assert_ne!(next.reason, first, "another process after {completion}");
-        }
-    }
-
-    #[test]
-    fn a_program_that_never_reads_does_not_block() {
-        let task = shell("sleep 60");
-        let long = "x".repeat(1_000_000);
-        assert_eq!(verify(&task, &long).verdict, VerdictKind::Unverifiable);
-        let ends = shell("exit 0");
-        assert!(verify(&ends, "4").reason.contains("ended"));
-        assert!(verify(&ends, "4").reason.contains("ended"));
-    }
-
-    #[test]
-    fn options_are_checked() {
-        let new = |options: &[(&str, &str)]| {
-            let options = options.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-            Command::new(&options).unwrap_err().to_string()
-        };
-        assert!(new(&[]).contains("no program"));
-        assert!(new(&[("command", "/nonexistent/program")]).contains("cannot start"));
-        assert!(new(&[("command", "cat"), ("time_limit", "0")]).contains("time_limit"));
-        assert!(new(&[("command", "cat"), ("speed", "0")]).contains("takes: command, time_limit"));
-        assert_eq!(split_command(r#" a "b c" 'd "e' f"g h" "" "#), ["a", "b c", "d \"e", "fg h", ""]);
-    }
-}
+mod tests;

@@ -1,11 +1,16 @@
 //! Tasks: problems, prompts, and verifiers. CPU only; knows nothing of models or training.
 
-pub use problems::{parse_numbered_problems, parse_problems};
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
+
+pub use problems::{check_problems, parse_numbered_problems, parse_problems};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
+mod answer;
 #[cfg(not(target_arch = "wasm32"))]
 mod command;
 mod contamination;
@@ -19,6 +24,7 @@ pub mod library;
 mod plain;
 mod problems;
 mod rational;
+mod reply;
 mod text;
 mod worked;
 
@@ -29,6 +35,9 @@ pub use countdown::Countdown;
 pub use examples::{ExampleLine, ExampleSettings, Examples, Lesson, Turn, worked_examples};
 pub use integral::Integral;
 pub use jsonl::Jsonl;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use reply::Reply;
+pub use reply::RewardRange;
 pub use worked::{WorkedExample, WorkedVariants};
 
 /// How a prompt is worded.
@@ -80,10 +89,25 @@ pub enum VerdictKind {
     Malformed,
     /// The verifier cannot tell; never scored as wrong, never enters a gradient.
     Unverifiable,
+    /// Neither right nor wrong: numbers say how good it is.
+    Scored,
+}
+
+impl VerdictKind {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Correct => "correct",
+            Self::Wrong => "wrong",
+            Self::Malformed => "malformed",
+            Self::Unverifiable => "unverifiable",
+            Self::Scored => "scored",
+        }
+    }
 }
 
 /// A judgement with its reason and the answer it was made on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Verdict {
     /// The judgement.
@@ -92,7 +116,25 @@ pub struct Verdict {
     pub reason: String,
     /// The answer found in the completion, normalised; `None` if there is none.
     pub answer: Option<String>,
+    /// How good the completion is, in the task's range ([`Task::reward_range`]); stands in place of the reward of the judgement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<f64>,
+    /// Further rewards by name, in the same range; the settings weigh them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rewards: BTreeMap<String, f64>,
 }
+
+/// A completion that is to be judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// What was asked.
+    pub problem: &'a Problem,
+    /// What the model wrote.
+    pub completion: &'a str,
+}
+
+/// Judgements to come, one for each attempt in their order.
+pub type Judging<'a> = Pin<Box<dyn Future<Output = Vec<Verdict>> + 'a>>;
 
 /// Type and default of a task's parameter; the CLI's help and the page's form are made from it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -109,15 +151,16 @@ pub struct Parameter {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
     /// The problem in the task's notation.
+    #[serde(deserialize_with = "problems::problem")]
     pub problem: String,
     /// The user's name for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "problems::id", skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Difficulty level, for reports only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "problems::level", skip_serializing_if = "Option::is_none")]
     pub level: Option<u32>,
     /// Known answer (the `jsonl` task needs it; others ignore it).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "problems::answer", skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
 }
 
@@ -155,6 +198,11 @@ pub trait Task: Send + Sync {
         Ok(())
     }
 
+    /// Whether a verdict can be had on an answer to `problem`. Errors with the reason if not.
+    fn judgeable(&self, problem: &Problem) -> std::result::Result<(), String> {
+        self.canonical(&problem.problem).map(|_| ())
+    }
+
     /// Whether two answers to `problem`, as [`Verdict::answer`] gives them, say the same. Used to count votes; the verdict
     /// on the answers plays no part.
     fn same_answer(&self, _problem: &Problem, one: &str, other: &str) -> bool {
@@ -186,6 +234,31 @@ pub trait Task: Send + Sync {
 
     /// Judges a completion.
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict;
+
+    /// Judges several. A task whose verifier is elsewhere asks it for all of them at once, or waits for it; once `cancelled` is set it may
+    /// stop and call the rest unverifiable, since nobody will look.
+    fn verify_all<'a>(&'a self, attempts: &'a [Attempt<'a>], _cancelled: &'a AtomicBool) -> Judging<'a> {
+        let verdicts = attempts.iter().map(|attempt| self.verify(attempt.problem, attempt.completion));
+        Box::pin(std::future::ready(verdicts.collect()))
+    }
+
+    /// The numbers that [`Verdict::reward`] and [`Verdict::rewards`] lie in.
+    fn reward_range(&self) -> RewardRange {
+        RewardRange::default()
+    }
+
+    /// Makes sure, before a run begins, that a verifier which is not part of this program works at all; `problem` is one of the run's.
+    ///
+    /// # Errors
+    /// [`crate::Error::Usage`] with what the verifier did instead.
+    fn try_out(&self, _problem: &Problem) -> Result<()> {
+        Ok(())
+    }
+
+    /// What the user should know of the verifier since this was last asked, each thing once.
+    fn take_warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Options of a task as `name=value` pairs.
@@ -220,6 +293,16 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     TASKS.iter().map(|&(name, _)| name)
 }
 
+/// The parameters of the task `name`; none for a name that there is not.
+pub fn parameters(name: &str) -> &'static [Parameter] {
+    match name {
+        // It cannot be made without a program.
+        #[cfg(not(target_arch = "wasm32"))]
+        "command" => command::PARAMETERS,
+        name => create(name, &TaskOptions::new()).map_or(&[], |task| task.parameters()),
+    }
+}
+
 /// Fails on the first option that `parameters` does not declare.
 fn check_options(task: &str, parameters: &[Parameter], options: &TaskOptions) -> Result<()> {
     let Some(unknown) = options.keys().find(|&name| parameters.iter().all(|known| known.name != name)) else {
@@ -249,8 +332,17 @@ fn option<T: std::str::FromStr>(parameters: &[Parameter], options: &TaskOptions,
 }
 
 impl Verdict {
-    fn new(verdict: VerdictKind, reason: impl Into<String>, answer: Option<String>) -> Self {
-        Self { verdict, reason: reason.into(), answer }
+    /// The judgement, its reason and its numbers in one line.
+    pub fn words(&self) -> String {
+        let own = self.reward.map(|value| ("reward", value));
+        let named = self.rewards.iter().map(|(name, &value)| (name.as_str(), value));
+        let numbers = own.into_iter().chain(named).map(|(name, value)| format!("; {name} {value}"));
+        format!("{}: {}{}", self.verdict.name(), self.reason, numbers.collect::<String>())
+    }
+
+    /// A judgement without numbers.
+    pub fn new(verdict: VerdictKind, reason: impl Into<String>, answer: Option<String>) -> Self {
+        Self { verdict, reason: reason.into(), answer, reward: None, rewards: BTreeMap::new() }
     }
 }
 

@@ -2,11 +2,38 @@
 
 use std::path::Path;
 
-use super::Problem;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::{Problem, Task};
 use crate::{Error, Result};
 
 /// Longest problem in bytes; real ones have fewer than a hundred.
 const MAX_PROBLEM_BYTES: usize = 16 << 10;
+
+/// The fields of a problem. Others are columns of the dataset that no task uses, such as `source` or `solution`, and mean nothing; but
+/// not where they look like one of these misspelt.
+const FIELDS: [&str; 4] = ["problem", "id", "level", "answer"];
+/// What other datasets call them.
+const OTHER_NAMES: [(&str, &[&str]); 2] = [
+    ("problem", &["question", "prompt", "query", "input", "instruction"]),
+    (
+        "answer",
+        &[
+            "final_answer",
+            "ground_truth",
+            "expected_answer",
+            "reference_answer",
+            "gold",
+            "target",
+            "label",
+            "output",
+        ],
+    ),
+];
+
+/// Doubles from here on may stand for several whole numbers.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The problems in `text`, the contents of `file`. Empty lines are skipped.
 ///
@@ -28,7 +55,7 @@ pub fn parse_numbered_problems(file: &Path, text: &str) -> Result<Vec<(usize, Pr
             continue;
         }
         let fail = |problem: String| Error::input(file, format!("line {}", index + 1), problem, hint);
-        let problem: Problem = serde_json::from_str(line).map_err(|error| fail(error.to_string()))?;
+        let problem = read(line).map_err(fail)?;
         if problem.problem.trim().is_empty() {
             return Err(fail("`problem` is empty".into()));
         }
@@ -41,6 +68,138 @@ pub fn parse_numbered_problems(file: &Path, text: &str) -> Result<Vec<(usize, Pr
         return Err(Error::input(file, "contents", "there is no problem in it", hint));
     }
     Ok(problems)
+}
+
+/// Why `task` cannot judge answers to some of the `problems` of `file`, a reason for each that is so.
+///
+/// # Errors
+/// [`Error::Input`] if that is so of all: whatever is made of their verdicts would mean nothing.
+pub fn check_problems(task: &dyn Task, file: &Path, problems: &[Problem]) -> Result<Vec<String>> {
+    let reasons: Vec<String> = problems.iter().filter_map(|problem| task.judgeable(problem).err()).collect();
+    match reasons.first() {
+        Some(reason) if reasons.len() == problems.len() => Err(Error::input(
+            file,
+            "problems",
+            format!("answers to none of them can be judged by task `{}`: {reason}", task.name()),
+            "give problems of the task, for task `jsonl` with their `answer`",
+        )),
+        _ => Ok(reasons),
+    }
+}
+
+/// One line. Errors name the field.
+fn read(line: &str) -> std::result::Result<Problem, String> {
+    // The line is one of many: the place that the parser names counts from its own line 1.
+    let place = |error: &serde_json::Error| {
+        let text = error.to_string();
+        text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
+    };
+    let value: Value = serde_json::from_str(line)
+        .map_err(|error| format!("is not JSON: {} at column {}", place(&error), error.column()))?;
+    let object = value.as_object().ok_or("is not a JSON object")?;
+    check_names(object)?;
+    serde_json::from_value(value).map_err(|error| place(&error))
+}
+
+/// Fails where a field that is missing is there under another name.
+fn check_names(object: &Map<String, Value>) -> std::result::Result<(), String> {
+    let missing = |field: &&&str| !object.contains_key(**field);
+    for field in FIELDS.iter().filter(missing) {
+        if let Some(other) = object.keys().find(|name| misspelt(name, field)) {
+            return Err(format!("has a field `{other}`; did you mean `{field}`?"));
+        }
+    }
+    for (field, others) in OTHER_NAMES.iter().filter(|(field, _)| !object.contains_key(*field)) {
+        let other = others.iter().find(|other| object.contains_key(**other));
+        match (other, *field) {
+            (Some(other), _) => {
+                return Err(format!("has no `{field}` but `{other}`; rename `{other}` to `{field}`"));
+            }
+            (None, "problem") => return Err("has no `problem`".into()),
+            (None, _) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether `name` is `field` in other case, in the plural, or with one letter too many, too few, changed or moved.
+fn misspelt(name: &str, field: &str) -> bool {
+    let (name, field) = (name.to_lowercase().into_bytes(), field.as_bytes());
+    if field.len() < 4 {
+        return name == field;
+    }
+    if name.len().abs_diff(field.len()) > 1 {
+        return false;
+    }
+    let same = |a: &[u8], b: &[u8]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let head = same(&name, field);
+    let (a, b) = (&name[head..], &field[head..]);
+    let moved = a.len() >= 2 && b.len() >= 2 && a[0] == b[1] && a[1] == b[0] && a[2..] == b[2..];
+    let skip = |text: &[u8], by: usize| text.get(by..).unwrap_or_default().to_vec();
+    moved || a == b || skip(a, 1) == skip(b, 1) || skip(a, 1) == b || a == skip(b, 1)
+}
+
+/// A text, or what other datasets write in its place: a number or a boolean, as JSON writes it.
+pub(super) fn text_like<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    field: &str,
+) -> std::result::Result<Option<String>, D::Error> {
+    let what = match Value::deserialize(deserializer)? {
+        Value::Null => return Ok(None),
+        Value::String(text) => return Ok(Some(text)),
+        // A whole number beyond 64 bits has been rounded to a double on the way.
+        Value::Number(number)
+            if number.as_f64().is_some_and(|value| number.is_f64() && value.abs() >= EXACT) =>
+        {
+            "a number of too many digits; write it in quotes"
+        }
+        value @ (Value::Number(_) | Value::Bool(_)) => return Ok(Some(value.to_string())),
+        Value::Array(_) => "a list; give one text or number",
+        Value::Object(_) => "an object; give a text or a number",
+    };
+    Err(serde::de::Error::custom(format!("`{field}` is {what}")))
+}
+
+/// [`text_like`] for `answer`.
+pub(super) fn answer<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<String>, D::Error> {
+    text_like(deserializer, "answer")
+}
+
+/// [`text_like`] for `id`.
+pub(super) fn id<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<String>, D::Error> {
+    text_like(deserializer, "id")
+}
+
+/// `problem`, which must be there.
+pub(super) fn problem<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
+    let missing = || serde::de::Error::custom("`problem` is null; give a text");
+    text_like(deserializer, "problem")?.ok_or_else(missing)
+}
+
+/// A level for reports: a whole number, also as `5.0`, `"5"` or `"Level 5"`. Anything else is no level and is left away.
+pub(super) fn level<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<u32>, D::Error> {
+    let number = match Value::deserialize(deserializer)? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => {
+            let digits = text.trim();
+            digits
+                .get(..5)
+                .filter(|head| head.eq_ignore_ascii_case("level"))
+                .map_or(digits, |_| &digits[5..])
+                .trim()
+                .parse()
+                .ok()
+        }
+        _ => None,
+    };
+    let whole = number.filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number));
+    Ok(whole.map(|number| number as u32))
 }
 
 #[cfg(test)]
@@ -57,17 +216,74 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_texts_and_words_are_no_level() {
+        for (line, id, level, answer) in [
+            (r#"{"problem": "2+2", "answer": 4, "id": 7}"#, Some("7"), None, Some("4")),
+            (r#"{"problem": "2+2", "answer": true}"#, None, None, Some("true")),
+            (r#"{"problem": "1/8", "answer": 0.125, "level": 5.0}"#, None, Some(5), Some("0.125")),
+            (r#"{"problem": "2+2", "level": "Level 5"}"#, None, Some(5), None),
+            (r#"{"problem": "2+2", "level": "3"}"#, None, Some(3), None),
+            (r#"{"problem": "2+2", "level": "hard"}"#, None, None, None),
+            (r#"{"problem": "2+2", "level": 2.5}"#, None, None, None),
+            (r#"{"problem": "2+2", "level": -1}"#, None, None, None),
+            (r#"{"problem": "2+2", "level": null, "id": null, "answer": null}"#, None, None, None),
+            (
+                r#"{"problem": "2+2", "source": "gsm8k", "solution": "2+2 = 4", "answer": "4"}"#,
+                None,
+                None,
+                Some("4"),
+            ),
+            (r#"{"problem": "n", "answer": 12345678901234567890}"#, None, None, Some("12345678901234567890")),
+            (
+                r#"{"problem": "n", "answer": "123456789012345678901234567890"}"#,
+                None,
+                None,
+                Some("123456789012345678901234567890"),
+            ),
+        ] {
+            let problems = parse_problems(Path::new("p.jsonl"), line).unwrap();
+            let [problem] = problems.as_slice() else { panic!("{line}") };
+            assert_eq!(
+                (problem.id.as_deref(), problem.level, problem.answer.as_deref()),
+                (id, level, answer),
+                "{line}"
+            );
+        }
+        let problems = parse_problems(Path::new("p.jsonl"), r#"{"problem": 2024}"#).unwrap();
+        assert_eq!(problems[0].problem, "2024");
+    }
+
+    #[test]
     fn a_bad_line_is_named() {
         for (text, place) in [
             ("", "contents"),
             ("\n \n", "contents"),
             ("{\"problem\": \"x\"}\nnot json\n", "line 2"),
-            ("{\"problem\": 3}", "line 1"),
-            ("{\"problm\": \"x\"}", "line 1"),
+            ("{\"problem\": []}", "line 1: `problem` is a list"),
+            ("{\"problem\": null}", "line 1: `problem` is null"),
+            ("{\"problem\": \"x\"}\n{\"problem\": \"x\", \"answer\": {}}", "line 2: `answer` is an object"),
+            ("{\"problem\": \"x\", \"answer\": [1]}", "line 1: `answer` is a list"),
+            (
+                "{\"problem\": \"x\", \"answer\": 123456789012345678901234567890}",
+                "`answer` is a number of too many digits",
+            ),
+            ("{\"problem\": \"x\", \"id\": [1]}", "line 1: `id` is a list"),
+            ("{\"problm\": \"x\"}", "line 1: has a field `problm`; did you mean `problem`?"),
+            ("{\"problem\": \"x\", \"anwser\": \"1\"}", "did you mean `answer`?"),
+            ("{\"problem\": \"x\", \"Answer\": \"1\"}", "did you mean `answer`?"),
+            ("{\"problem\": \"x\", \"answers\": \"1\"}", "did you mean `answer`?"),
+            ("{\"question\": \"x\", \"answer\": \"1\"}", "rename `question` to `problem`"),
+            ("{\"problem\": \"x\", \"ground_truth\": \"1\"}", "rename `ground_truth` to `answer`"),
+            ("{}", "line 1: has no `problem`"),
+            ("[]", "line 1: is not a JSON object"),
+            (
+                "{\"problem\": \"x\"}\n{\"problem\": ",
+                "line 2: is not JSON: EOF while parsing a value at column",
+            ),
             ("{\"problem\": \" \"}", "line 1"),
         ] {
             let message = parse_problems(Path::new("p.jsonl"), text).unwrap_err().to_string();
-            assert!(message.contains("p.jsonl") && message.contains(place), "{message}");
+            assert!(message.contains("p.jsonl") && message.contains(place), "{message}, expected {place}");
         }
     }
 }

@@ -37,6 +37,11 @@ impl Rational {
         self.denominator
     }
 
+    /// The nearest double, or one beside it.
+    pub(super) fn to_f64(self) -> f64 {
+        self.numerator as f64 / self.denominator as f64
+    }
+
     pub(super) fn is_integer(self) -> bool {
         self.denominator == 1
     }

@@ -89,7 +89,7 @@ pub(super) fn unwrap_math(text: &str) -> &str {
             }
         }
         if let Some(after) = text.strip_prefix("\\boxed{")
-            && closing(after, '{', '}') == Some(after.len() - 1)
+            && closing(after, '{', '}').is_some_and(|end| end + 1 == after.len())
         {
             text = after[..after.len() - 1].trim();
         }
@@ -155,6 +155,7 @@ mod tests {
     fn wrappings_and_markers() {
         assert_eq!(unwrap_math(" $$\\boxed{ x^2 }$$. "), "x^2");
         assert_eq!(unwrap_math("```python\nx**2\n```"), "x**2");
+        assert_eq!(unwrap_math("\\boxed{"), "\\boxed{");
         assert_eq!(unwrap_math("$x$ or $y$"), "$x$ or $y$");
         for line in [
             "1. x^2",

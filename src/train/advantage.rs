@@ -79,17 +79,20 @@ fn score(reward: Option<f32>) -> Option<f64> {
     reward.filter(|r| r.is_finite()).map(f64::from)
 }
 
-fn mean(values: &[f64]) -> f64 {
+/// The mean; 0 of nothing.
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-fn std(values: &[f64]) -> f64 {
+/// The standard deviation, by n - 1.
+pub(crate) fn std(values: &[f64]) -> f64 {
     let mean = mean(values);
     let sum: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
     (sum / (values.len().max(2) - 1) as f64).sqrt()
 }
 
-fn differ(rewards: &[f64]) -> bool {
+/// Whether there are rewards that differ.
+pub(crate) fn differ(rewards: &[f64]) -> bool {
     let low = rewards.iter().copied().fold(f64::INFINITY, f64::min);
     let high = rewards.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     rewards.len() > 1 && high - low > EQUAL * high.abs().max(low.abs())

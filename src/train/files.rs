@@ -4,10 +4,21 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::adapter::dims;
 use super::checkpoint::State;
-use super::peft::{AdapterFile, CONFIG_FILE, Dims, WEIGHTS_FILE};
+use super::lock;
+use super::peft::{AdapterFile, CONFIG_FILE, Copy, Dims, WEIGHTS_FILE};
+use super::tensor_file::Tensor;
+use crate::model::config::ModelConfig;
+use crate::model::source::TensorSource;
 use crate::model::source::bytes::read_bytes;
+use crate::model::source::head::equals;
+use crate::model::source::names::{EMBEDDING, HEAD};
 use crate::{Error, Result};
+
+/// The longest settings and weights of an adapter that are read: far more than PEFT writes.
+const MAX_CONFIG: u64 = 64 << 20;
+const MAX_WEIGHTS: u64 = 64 << 30;
 
 /// Replaces the file at `path` by `bytes`: a killed process or a full disk leaves the old file whole.
 ///
@@ -34,130 +45,230 @@ pub fn create_folder(folder: impl AsRef<Path>) -> Result<()> {
     })
 }
 
-/// Makes the folder `path` by `fill`, which gets a hidden sibling that is renamed once it is full: there is the whole
-/// folder or none. Errors: [`Error::Usage`] if `path` exists and is not an empty folder, [`Error::Io`], those of `fill`.
-pub fn new_folder(path: impl AsRef<Path>, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let path = path.as_ref();
-    let taken = match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(_) => path.exists(),
-    };
-    if taken {
-        let problem = format!("{} exists and is not an empty folder", path.display());
-        return Err(Error::usage("--output", problem, "choose a new folder"));
-    }
-    let temporary = sibling(path).map_err(|source| Error::write(path, source))?;
-    // Left over by a killed process.
-    let _ = fs::remove_dir_all(&temporary);
-    create_folder(&temporary)?;
-    let filled = fill(&temporary).and_then(|()| {
-        fs::rename(&temporary, path)
-            .and_then(|()| sync_folder(path))
-            .map_err(|source| Error::write(path, source))
-    });
-    if filled.is_err() {
-        // Best effort: the error that matters is the first one.
-        let _ = fs::remove_dir_all(&temporary);
-    }
-    filled
-}
-
-/// A folder that is about to be written to: made and tried at once, so that an unwritable place shows before anything
-/// is computed, and gone again when this is dropped if it was made for nothing.
-#[derive(Debug)]
-pub struct OutputFolder {
-    path: PathBuf,
-    made: bool,
-}
-
-impl OutputFolder {
-    /// Makes `path` unless it exists, and tries to write there. Errors: [`Error::Io`].
-    pub fn new(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
-        let made = !path.exists();
-        create_folder(&path)?;
-        let folder = Self { path, made };
-        let probe = folder.path.join(".stepladder.part");
-        let tried = File::create(&probe).and_then(|_| fs::remove_file(&probe));
-        tried.map_err(|source| Error::write(&folder.path, source))?;
-        Ok(folder)
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for OutputFolder {
-    fn drop(&mut self) {
-        if self.made {
-            // Removes an empty folder only.
-            let _ = fs::remove_dir(&self.path);
-        }
-    }
-}
-
 /// Reads the PEFT adapter in `folder` for a model with the modules `dims`.
 ///
 /// Errors: [`Error::Io`], and those of [`AdapterFile::from_bytes`].
 pub fn read_adapter(folder: impl AsRef<Path>, dims: &Dims<'_>) -> Result<AdapterFile> {
     let folder = folder.as_ref();
-    let (config, weights) = (read(folder.join(CONFIG_FILE))?, read(folder.join(WEIGHTS_FILE))?);
+    let (config, weights) = adapter_bytes(folder)?;
     AdapterFile::from_bytes(&config, &weights, folder, dims)
 }
 
-/// Writes `adapter` in PEFT's layout into `folder`, which is created if needed. Each of the two files is replaced whole.
+/// Reads the PEFT adapter in `folder` for the model of `config` and `source`, with which weights saved along are compared.
+///
+/// Errors: [`Error::Io`], and those of [`AdapterFile::from_bytes_over`].
+pub fn read_adapter_for(
+    folder: impl AsRef<Path>,
+    config: &ModelConfig,
+    source: &mut dyn TensorSource,
+) -> Result<AdapterFile> {
+    let folder = folder.as_ref();
+    let (settings, weights) = adapter_bytes(folder)?;
+    let tied = config.tie_word_embeddings;
+    let mut compare = |name: &str, tensor: &Tensor| compare_with_base(name, tensor, source, tied);
+    AdapterFile::from_bytes_over(&settings, &weights, folder, &dims(config), &mut compare)
+}
+
+fn compare_with_base(name: &str, tensor: &Tensor, source: &mut dyn TensorSource, tied: bool) -> Result<Copy> {
+    let name = if tied && name == HEAD { EMBEDDING } else { name };
+    let Some(index) = source.tensors().iter().position(|info| info.name == name) else {
+        return Ok(Copy::Unknown);
+    };
+    let equal = source.tensors()[index].shape == tensor.shape && equals(source, index, &tensor.data)?;
+    Ok(if equal { Copy::Equal } else { Copy::Different })
+}
+
+/// Settings and weights of an adapter's folder.
+fn adapter_bytes(folder: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (config, weights) = (folder.join(CONFIG_FILE), folder.join(WEIGHTS_FILE));
+    let old = folder.join("adapter_model.bin");
+    if !weights.exists() && old.exists() {
+        return Err(Error::input(
+            &old,
+            "format",
+            "is a pickle of PyTorch, which is not read: it may hold any program",
+            "load the adapter with a current PEFT and save it again with save_pretrained, which writes adapter_model.safetensors",
+        ));
+    }
+    Ok((read_bytes(&config, MAX_CONFIG)?, read_bytes(&weights, MAX_WEIGHTS)?))
+}
+
+/// Writes `adapter` in PEFT's layout into `folder`, which is created if needed; see [`write_together`].
 ///
 /// Errors: [`Error::Io`], and those of [`AdapterFile::to_bytes`].
 pub fn write_adapter(folder: impl AsRef<Path>, adapter: &AdapterFile) -> Result<()> {
-    let folder = folder.as_ref();
     let (config, weights) = adapter.to_bytes()?;
-    create_folder(folder)?;
-    write_atomic(folder.join(WEIGHTS_FILE), &weights)?;
-    write_atomic(folder.join(CONFIG_FILE), &config)
+    create_folder(&folder)?;
+    write_together(folder.as_ref(), &[(CONFIG_FILE, &config), (WEIGHTS_FILE, &weights)])
 }
+
+/// Replaces files that belong together. Whenever the process is killed, the folder holds either all old ones, all new ones,
+/// or not the first, without which a reader refuses the rest: never some of each.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Busy`].
+pub fn write_together(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+    let is_new = |name: &str, bytes: &[u8]| !fs::read(folder.join(name)).is_ok_and(|old| old == bytes);
+    let mut parts = Vec::new();
+    for (name, bytes) in files.iter().filter(|(name, bytes)| is_new(name, bytes)) {
+        parts.push(Part::stage(&folder.join(name), |file| file.write_all(bytes))?);
+    }
+    if let [first, _, ..] = parts.as_slice() {
+        match fs::remove_file(&first.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::write(&first.path, error));
+            }
+            _ => {}
+        }
+        parts.rotate_left(1);
+    }
+    parts.into_iter().try_for_each(Part::commit)
+}
+
+/// The name of a run's checkpoint, and of the one before it.
+pub const STATE_FILE: &str = "state.safetensors";
+/// The checkpoint before the last.
+pub const PREVIOUS_STATE_FILE: &str = "state.previous.safetensors";
+/// A checkpoint that was damaged, set aside.
+const DAMAGED_STATE_FILE: &str = "state.damaged.safetensors";
 
 /// Reads a run's checkpoint. Errors: [`Error::Io`], and those of [`State::from_bytes`].
 pub fn read_state(path: impl AsRef<Path>) -> Result<State> {
     State::from_bytes(&read(&path)?, path.as_ref())
 }
 
-/// Writes a run's checkpoint; on an error the old one stays whole. Errors: [`Error::Io`], and those of
-/// [`State::to_bytes`].
-pub fn write_state(path: impl AsRef<Path>, state: &State) -> Result<()> {
-    write_atomic(path, &state.to_bytes()?)
+/// Writes a run's checkpoint into `folder`. The one before it stays beside it under another name; on an error both stay.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Busy`], and those of [`State::to_bytes`].
+pub fn write_state(folder: &Path, state: &State) -> Result<()> {
+    let path = folder.join(STATE_FILE);
+    let bytes = state.to_bytes()?;
+    let part = Part::stage(&path, |file| file.write_all(&bytes))?;
+    match fs::rename(&path, folder.join(PREVIOUS_STATE_FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(&path, error)),
+        _ => part.commit(),
+    }
+}
+
+/// Removes a run's checkpoints. Errors: [`Error::Io`].
+pub fn remove_states(folder: &Path) -> Result<()> {
+    for name in [PREVIOUS_STATE_FILE, STATE_FILE] {
+        remove(&folder.join(name))?;
+    }
+    Ok(())
+}
+
+/// Removes the file at `path` if there is one. Errors: [`Error::Io`].
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// The newest checkpoint in `folder` that is whole, as `parse` takes it, with a word where it is not the last one. `None`
+/// where there is none at all.
+///
+/// # Errors
+/// [`Error::Io`]; the first of `parse`'s and [`read_state`]'s errors if none of those that there are is whole.
+pub fn last_state<T>(
+    folder: &Path,
+    parse: impl Fn(State, &Path) -> Result<T>,
+) -> Result<Option<(T, Option<String>)>> {
+    let mut first = None;
+    for name in [STATE_FILE, PREVIOUS_STATE_FILE] {
+        let path = folder.join(name);
+        if !path.exists() {
+            continue;
+        }
+        match read_state(&path).and_then(|state| parse(state, &path)) {
+            Ok(found) if name == STATE_FILE => return Ok(Some((found, None))),
+            Ok(found) => {
+                let last = folder.join(STATE_FILE);
+                let why = match first {
+                    Some(error) => {
+                        // Out of the way of the next checkpoint, which would take the place of the whole one.
+                        let aside = folder.join(DAMAGED_STATE_FILE);
+                        fs::rename(&last, &aside).map_err(|source| Error::write(&aside, source))?;
+                        format!("the last checkpoint is damaged and now {}: {error}", aside.display())
+                    }
+                    None => format!("{} is missing", last.display()),
+                };
+                return Ok(Some((found, Some(format!("{why}; going on from the checkpoint before it")))));
+            }
+            Err(error @ Error::Input { .. }) => first = first.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    first.map_or(Ok(None), Err)
 }
 
 /// Writes a hidden sibling, brings it to the disk, then renames it over `path`.
-///
-/// The sibling's name is fixed, so that a killed process leaves at most one behind and the next write reuses it.
 fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
-    let temporary = sibling(path).map_err(|source| Error::write(path, source))?;
-    let written = (|| {
-        let mut file = File::create(&temporary)?;
-        write(&mut file)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        sync_folder(path)
-    })();
-    written.map_err(|source| {
-        // Best effort: the error that matters is the first one.
-        let _ = fs::remove_file(&temporary);
-        Error::write(path, source)
-    })
+    Part::stage(path, write)?.commit()
 }
 
-fn sibling(path: &Path) -> io::Result<PathBuf> {
+/// New contents of a file, on the disk under the name of a hidden sibling; gone again unless they are committed.
+///
+/// The sibling's name is fixed, so that a killed process leaves at most one behind and the next write reuses it; its lock
+/// keeps two processes from writing to it at once.
+struct Part {
+    path: PathBuf,
+    temporary: PathBuf,
+    _lock: File,
+}
+
+impl Part {
+    fn stage(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<Self> {
+        let failed = |source| Error::write(path, source);
+        let temporary = sibling(path, PART).map_err(failed)?;
+        clear_way(&temporary).map_err(failed)?;
+        let file = lock::claim(&temporary).map_err(failed)?;
+        let mut file = file.ok_or_else(|| Error::Busy { path: path.to_owned() })?;
+        let written = file.set_len(0).and_then(|()| write(&mut file)).and_then(|()| file.sync_all());
+        // From here on a failure removes the sibling.
+        let part = Self { path: path.to_owned(), temporary, _lock: file };
+        written.map_err(failed).map(|()| part)
+    }
+
+    fn commit(self) -> Result<()> {
+        fs::rename(&self.temporary, &self.path)
+            .and_then(|()| sync_folder(&self.path))
+            .map_err(|source| Error::write(&self.path, source))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Best effort, and nothing after a commit: the error that matters is another one.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// Ends of the names of hidden siblings: of what is written, and of what it replaces.
+pub(super) const PART: &str = ".part";
+
+/// `.NAME` and `end` beside `path`.
+pub(super) fn sibling(path: &Path, end: &str) -> io::Result<PathBuf> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?);
-    name.push(".part");
+    name.push(end);
     Ok(path.with_file_name(name))
+}
+
+/// Removes what is no plain file at `temporary`: a folder that a killed process left, or a link to somebody's file.
+fn clear_way(temporary: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(temporary) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(temporary),
+        Ok(metadata) if !metadata.is_file() => fs::remove_file(temporary),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the rename durable; only Unix lets a program open and sync a folder.
 #[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => File::open(".")?.sync_all(),
@@ -165,7 +276,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -215,32 +326,77 @@ mod tests {
     }
 
     #[test]
-    fn a_new_folder_is_whole_or_absent() {
-        let top = tempfile::tempdir().unwrap();
-        let path = top.path().join("model");
-        let fail = |folder: &Path| {
-            fs::write(folder.join("half"), b"x").unwrap();
-            Err(Error::Cancelled)
-        };
-        assert_eq!(new_folder(&path, fail).unwrap_err().code(), "cancelled");
-        assert!(names(top.path()).is_empty());
-        new_folder(&path, |folder| write_atomic(folder.join("whole"), b"x")).unwrap();
-        assert_eq!(names(&path), ["whole"]);
-        assert_eq!(new_folder(&path, |_| Ok(())).unwrap_err().code(), "usage");
-        assert_eq!(names(top.path()), ["model"]);
+    fn no_leftover_is_an_obstacle_and_no_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, part, other) =
+            (folder.path().join("state"), folder.path().join(".state.part"), folder.path().join("other"));
+        fs::create_dir(&part).unwrap();
+        fs::write(part.join("x"), b"x").unwrap();
+        write_atomic(&path, b"one").unwrap();
+        fs::write(&other, b"mine").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&other, &part).unwrap();
+        write_atomic(&path, b"two").unwrap();
+        assert_eq!((read(&path).unwrap(), read(&other).unwrap()), (b"two".to_vec(), b"mine".to_vec()));
+        // While another process writes to it.
+        let held = lock::claim(&part).unwrap().unwrap();
+        assert_eq!(write_atomic(&path, b"three").unwrap_err().code(), "busy");
+        drop(held);
+        write_atomic(&path, b"three").unwrap();
+        assert_eq!(read(&path).unwrap(), b"three");
     }
 
     #[test]
-    fn an_output_folder_that_was_not_used_is_gone() {
-        let top = tempfile::tempdir().unwrap();
-        let path = top.path().join("a");
-        drop(OutputFolder::new(&path).unwrap());
-        assert!(names(top.path()).is_empty());
-        let folder = OutputFolder::new(&path).unwrap();
-        fs::write(folder.path().join("x"), b"x").unwrap();
-        drop(folder);
-        assert_eq!(names(&path), ["x"]);
-        assert_eq!(OutputFolder::new(path.join("x/below")).unwrap_err().code(), "io");
+    fn files_that_belong_together_are_never_mixed() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |a: &str, b: &str| write_together(folder.path(), &[("a", a.as_bytes()), ("b", b.as_bytes())]);
+        write("1", "1").unwrap();
+        // The second cannot be replaced: the first, which says what it is, is not there either.
+        fs::remove_file(folder.path().join("b")).unwrap();
+        fs::create_dir(folder.path().join("b")).unwrap();
+        assert_eq!(write("2", "2").unwrap_err().code(), "io");
+        assert_eq!(names(folder.path()), ["b"]);
+        fs::remove_dir(folder.path().join("b")).unwrap();
+        write("3", "3").unwrap();
+        write("3", "4").unwrap();
+        assert_eq!(
+            (read(folder.path().join("a")).unwrap(), read(folder.path().join("b")).unwrap()),
+            (b"3".to_vec(), b"4".to_vec())
+        );
+    }
+
+    #[test]
+    fn the_checkpoint_before_is_kept_and_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let state = |step: u64| {
+            let mut state = State::default();
+            state.put("step", &step).unwrap();
+            state
+        };
+        let step = |state: State, file: &Path| state.get::<u64>("step", file);
+        assert!(last_state(at, step).unwrap().is_none());
+        write_state(at, &state(1)).unwrap();
+        write_state(at, &state(2)).unwrap();
+        assert_eq!(last_state(at, step).unwrap().unwrap(), (2, None));
+        // Damaged in one bit: it is set aside, and the next checkpoint does not replace the whole one.
+        let mut bytes = read(at.join(STATE_FILE)).unwrap();
+        let place = bytes.windows(4).position(|part| part == b"step").unwrap();
+        bytes[place] ^= 1;
+        fs::write(at.join(STATE_FILE), &bytes).unwrap();
+        let (found, word) = last_state(at, step).unwrap().unwrap();
+        assert!(found == 1 && word.unwrap().contains("damaged"));
+        assert_eq!(read(at.join(DAMAGED_STATE_FILE)).unwrap(), bytes);
+        let (found, word) = last_state(at, step).unwrap().unwrap();
+        assert!(found == 1 && word.unwrap().contains("is missing"));
+        write_state(at, &state(3)).unwrap();
+        fs::write(at.join(STATE_FILE), b"").unwrap();
+        assert_eq!(last_state(at, step).unwrap().unwrap().0, 1);
+        fs::write(at.join(PREVIOUS_STATE_FILE), b"").unwrap();
+        assert_eq!(last_state(at, step).unwrap_err().code(), "input");
+        remove_states(at).unwrap();
+        assert!(last_state(at, step).unwrap().is_none());
     }
 
     #[test]

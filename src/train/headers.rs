@@ -5,13 +5,14 @@ use std::path::Path;
 use crate::model::config::ModelConfig;
 use crate::model::source::folder::{Folder, INDEX};
 use crate::model::source::gguf::Gguf;
+use crate::model::source::names::canonical;
 use crate::model::source::{ReadAt, TensorSource, check};
 use crate::{Error, Result};
 
 /// The longest text read: more than ten times the largest index known.
 const MAX_TEXT: u64 = 64 << 20;
 
-/// Configuration and list of tensors of the model in `files`: one `.gguf` file, or of a Hugging Face folder `config.json`, the
+/// Configuration and list of tensors of the model in `files`: one `.gguf` file or all parts of one, or of a Hugging Face folder `config.json`, the
 /// safetensors files and, if they are several, their index. Other files are not looked at. No more is read than the texts and
 /// the beginnings of the weights.
 ///
@@ -22,10 +23,8 @@ pub fn open_headers<R: ReadAt + 'static>(
     mut files: Vec<R>,
 ) -> Result<(ModelConfig, Box<dyn TensorSource>)> {
     let is_gguf = |path: &Path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"));
-    if let [file] = files.as_slice()
-        && is_gguf(file.path())
-    {
-        let source = Gguf::open(files.remove(0))?;
+    if !files.is_empty() && files.iter().all(|file| is_gguf(file.path())) {
+        let source = Gguf::open_parts(files)?;
         let config = source.config().clone();
         check(&config, &source)?;
         return Ok((config, Box::new(source)));
@@ -42,8 +41,9 @@ pub fn open_headers<R: ReadAt + 'static>(
     let config = ModelConfig::from_json(&folder.join("config.json"), &text(config)?)?;
     let index = take(INDEX).map(text).transpose()?;
     let source = Folder::of(folder, index.as_deref(), |shard| Ok(take(shard)))?;
-    check(&config, &source)?;
-    Ok((config, Box::new(source)))
+    let source = canonical(Box::new(source), config.tie_word_embeddings);
+    check(&config, source.as_ref())?;
+    Ok((config, source))
 }
 
 fn text(mut file: impl ReadAt) -> Result<String> {

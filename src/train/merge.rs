@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 use super::lora_config::Module;
 use super::peft::AdapterFile;
 use crate::model::config::ModelConfig;
-use crate::model::source::{TensorSource, expected, quant};
+use crate::model::source::{TensorSource, check_finite, expected, quant};
 use crate::{Error, Result};
 
 /// Values that are held at a time (16 MiB).
@@ -50,6 +50,7 @@ pub fn write_merged(
         for row in (0..rows).step_by(step) {
             let count = step.min(rows - row);
             source.read(tensor, row, count, &mut bytes)?;
+            check_finite(source, tensor, &bytes)?;
             let mut values = vec![0.0; count * cols];
             quant::dequantize(info.dtype, &bytes, &mut values)?;
             if let Some((layer, module)) = module {

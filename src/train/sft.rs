@@ -158,14 +158,31 @@ impl Sft {
     }
 
     /// The adapter as it is now.
+    ///
+    /// # Errors
+    /// [`Error::NotKept`]; GPU errors.
     pub async fn adapter_file(&self) -> Result<AdapterFile> {
         let flat = self.trainer.read_adapter().await?;
+        self.expect_finite(flat.iter().all(|number| number.is_finite()))?;
         Ok(adapter::unflatten(self.trainer.lora().layout(), self.lora.clone(), &flat))
     }
 
+    fn expect_finite(&self, finite: bool) -> Result<()> {
+        if finite {
+            return Ok(());
+        }
+        let what = format!("the adapter is not finite after step {}", self.done);
+        let hint = "it is not saved, and what was saved before is kept; lower --learning-rate";
+        Err(Error::NotKept { what, hint: hint.into() })
+    }
+
     /// Everything that [`Sft::restore`] needs to go on with the same numbers.
+    ///
+    /// # Errors
+    /// [`Error::NotKept`]; GPU errors.
     pub async fn state(&self) -> Result<State> {
         let mut state = self.trainer.state().await?;
+        self.expect_finite(state.not_finite().is_none())?;
         // A run that diverged gets its tries again.
         let guard = FiniteGuard { in_a_row: 0, ..self.guard };
         let place =

@@ -1,8 +1,8 @@
 //! Training text to tokens, by a model's own tokenizer and chat template.
 
-use super::data::{Message, Place, TextEncoder};
-use crate::model::chat::ChatTemplate;
-use crate::model::tokenizer::Tokenizer;
+use super::data::{Place, TextEncoder};
+use crate::model::chat::{ChatTemplate, Conversation};
+use crate::model::tokenizer::{Lacking, Tokenizer};
 use crate::{Error, Result};
 
 /// A model's text side.
@@ -25,7 +25,7 @@ impl TextEncoder for ModelText<'_> {
         }
     }
 
-    fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+    fn render(&self, conversation: &Conversation<'_>, add_generation_prompt: bool) -> Result<String> {
         let template = self.chat.ok_or_else(|| {
             Error::usage(
                 "messages",
@@ -33,7 +33,7 @@ impl TextEncoder for ModelText<'_> {
                 "use lines with `prompt` and `completion`, or an instruction-tuned model",
             )
         })?;
-        template.render(messages, add_generation_prompt)
+        template.render_conversation(conversation, add_generation_prompt)
     }
 
     fn end_token(&self) -> Option<u32> {
@@ -42,5 +42,9 @@ impl TextEncoder for ModelText<'_> {
 
     fn is_end(&self, token: u32) -> bool {
         self.ends.contains(&token)
+    }
+
+    fn look(&self, text: &str, tokens: &[u32], lacking: &mut Lacking) {
+        lacking.look(self.tokenizer, text, tokens);
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use arena::Arena;
 pub(super) use arena::{arena_bytes, largest_buffer};
 use state::Kept;
+pub use state::adapter_of;
 
 use super::backward::Backward;
 use super::loss::{self, LossConfig, LossMetrics, Normalizer, Objective, Sequence};
@@ -18,6 +19,7 @@ use crate::kernel::adamw::{self, Hyper};
 use crate::model::Model;
 use crate::model::lora::{Layout, Lora};
 use crate::model::packed::{self, Packed, bucket};
+use crate::model::score::check_logprobs;
 use crate::{Error, Result};
 
 /// A sequence to learn from.
@@ -284,9 +286,9 @@ impl Trainer {
         Ok((tokens, rows))
     }
 
-    fn run(&self, key: (usize, usize), pass: Pass) -> Result<()> {
+    async fn run(&self, key: (usize, usize), pass: Pass) -> Result<()> {
         match self.plans.get(&(key.0, key.1, pass)) {
-            Some(plan) => self.gpu().run_cancellable(plan, &self.cancel),
+            Some(plan) => self.gpu().run_cancellable(plan, 1, &self.cancel).await,
             None => Err(Error::Gpu { what: "trainer".into(), problem: "a pass was not recorded".into() }),
         }
     }
@@ -321,7 +323,7 @@ impl Trainer {
         let pass = Pass::Forward { adapter };
         let key = self.prepare(&packed, pass)?;
         self.write(&packed, key)?;
-        self.run(key, pass)?;
+        self.run(key, pass).await?;
         self.read_scores(pack).await
     }
 
@@ -343,7 +345,16 @@ impl Trainer {
         for pack in self.packs(batch) {
             scores.extend(self.forward(pack, adapter).await?);
         }
+        scores.iter().try_for_each(|scores: &Scores| check_logprobs(&scores.logp))?;
         Ok(scores)
+    }
+
+    /// Before the first step it is the model or the adapter that is broken; later a run may have diverged.
+    fn check_before_learning(&self, scores: &[Scores]) -> Result<()> {
+        match self.steps {
+            0 => scores.iter().try_for_each(|scores| check_logprobs(&scores.logp)),
+            _ => Ok(()),
+        }
     }
 
     /// The loss of a batch, and its gradient in [`Trainer::read_gradient`].
@@ -385,8 +396,9 @@ impl Trainer {
         let key = self.prepare(&packed, Pass::Fused)?;
         self.write(&packed, key)?;
         self.write_coefficients(&coefficients, key)?;
-        self.run(key, Pass::Fused)?;
+        self.run(key, Pass::Fused).await?;
         let scores = self.read_scores(pack).await?;
+        self.check_before_learning(&scores)?;
         loss::loss(config, &sequences(pack, &scores, None), normalizer)
     }
 
@@ -401,14 +413,18 @@ impl Trainer {
         // Both plans first: making the second may grow the arena and lose the first's results.
         self.prepare(&packed, Pass::Backward)?;
         let scores = self.forward(pack, true).await?;
+        self.check_before_learning(&scores)?;
         let output = loss::loss(config, &sequences(pack, &scores, reference.as_deref()), normalizer)?;
         let key = self.prepare(&packed, Pass::Backward)?;
         self.write_coefficients(&output.coefficients, key)?;
-        self.run(key, Pass::Backward)?;
+        self.run(key, Pass::Backward).await?;
         Ok(output)
     }
 
     /// One AdamW step on the gradient of `batch`'s loss. A loss or gradient that is not finite changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] for log-probabilities before the first step, when no learning rate can be to blame; GPU errors.
     pub async fn step(
         &mut self,
         batch: &[Trajectory],

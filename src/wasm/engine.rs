@@ -1,11 +1,13 @@
 //! A model on the GPU with the adapter that was trained or loaded.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use js_sys::{Array, Function, Object, Reflect, Uint8Array};
+use serde::Deserialize;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
@@ -13,17 +15,21 @@ use super::convert::{Answer, from_json, to_json};
 use super::files::JsFile;
 use super::fit::{context_of, planned};
 use super::options::{FitOptions, Load};
+use super::text::warn;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::ladder::learner::Language;
 use crate::ladder::settings::Preset;
 use crate::model::Model;
 use crate::model::generate::Generator;
+use crate::model::lora::Layout;
 use crate::model::open::OpenModel;
 use crate::model::source::{TensorInfo, TensorSource};
 use crate::train::adapter;
+use crate::train::checkpoint::State;
 use crate::train::fit::{Fit, Workload};
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
+use crate::train::trainer::adapter_of;
 use crate::{Error, Result};
 
 /// Weights whose reading ends when `stop` is set.
@@ -75,7 +81,10 @@ impl Engine {
     pub async fn load(name: String, files: Array, options: String, progress: Function) -> Answer<Engine> {
         let options: Load = from_json("options", &options)?;
         let open = OpenModel::from_files(&name, JsFile::all(&files)?, options.now)?;
-        let OpenModel { config, source, tokenizer, chat_template, name, .. } = open;
+        let OpenModel { config, source, tokenizer, chat_template, name, warnings, .. } = open;
+        for warning in &warnings {
+            warn(warning);
+        }
         let Load { default_limits, context_length, gpu_name, .. } = options;
         let gpu = GpuOptions { default_limits, unnamed: gpu_name, ..GpuOptions::default() };
         let gpu = Arc::new(Gpu::open(&gpu).await?);
@@ -197,6 +206,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes the adapter of a run's checkpoint.
+    ///
+    /// # Errors
+    /// `input` if card or checkpoint are damaged or not of this model.
+    pub fn adopt(&self, card: &str, state: &[u8]) -> Answer<()> {
+        let file = Path::new("state.safetensors");
+        let lora = lora_of(card)?;
+        let layout = self.layout(&lora)?;
+        let flat = adapter_of(State::from_bytes(state, file)?, layout.len(), file)?;
+        self.set_adapter(Some(adapter::unflatten(&layout, lora, &flat)));
+        Ok(())
+    }
+
     /// Back to the base model.
     pub fn clear_adapter(&self) {
         self.set_adapter(None);
@@ -216,6 +238,22 @@ impl Engine {
     pub fn dispose(self) {
         self.model.gpu().destroy();
     }
+}
+
+/// The shape of the adapter that the run of a card trains.
+fn lora_of(card: &str) -> Answer<LoraConfig> {
+    #[derive(Deserialize)]
+    struct Settings {
+        lora: Option<LoraConfig>,
+    }
+    #[derive(Deserialize)]
+    struct Card {
+        lora: Option<LoraConfig>,
+        settings: Settings,
+    }
+    let card: Card = from_json("card", card)?;
+    let lora = card.lora.or(card.settings.lora);
+    Ok(lora.ok_or_else(|| Error::input("card.json", "lora", "is missing", "start the run again"))?)
 }
 
 impl Engine {
@@ -239,6 +277,20 @@ impl Engine {
                 AdapterFile::init(config, &adapter::dims(self.model.config()), seed)
             }
         }
+    }
+
+    /// The layout of an adapter of this shape, if it can be one of this model.
+    pub(super) fn layout(&self, lora: &LoraConfig) -> Result<Layout> {
+        lora.validate()?;
+        let config = self.model.config();
+        let rank = lora.rank_pattern.values().copied().fold(lora.rank, usize::max);
+        let smallest = LoraConfig { rank: 1, rank_pattern: BTreeMap::new(), ..lora.clone() };
+        // Sizes count in 32 bits here: those of the values, their gradients and two moments, four bytes each.
+        let most = u32::MAX as usize / 16 / adapter::layout(config, &smallest)?.len().max(1);
+        if rank > most {
+            return Err(Error::usage("--rank", format!("is {rank}"), format!("use at most {most}")));
+        }
+        adapter::layout(config, lora)
     }
 
     /// Fails, with what is needed, if `workload` takes more memory than there is.

@@ -9,13 +9,13 @@ use wasm_bindgen::prelude::*;
 
 use super::convert::{Answer, from_json, thrown_text, to_json};
 use super::engine::Engine;
-use super::options::{Evaluate, Ladder, Ttrl};
+use super::options::{Evaluate, Ladder, Paths, Ttrl};
 use super::store::{JsLog, JsStore};
 use super::task::{check_problems, choose};
 use super::text::seconds;
 use crate::ladder::eval::{Questions, evaluate};
 use crate::ladder::events::Event;
-use crate::ladder::learner::{Learner, LearnerSettings};
+use crate::ladder::learner::{Language, Learner, LearnerSettings};
 use crate::ladder::run::{self, RunCard};
 use crate::ladder::settings::{EvaluationSettings, Settings};
 use crate::ladder::state::{Host, MemoryStore, Snapshot};
@@ -30,18 +30,17 @@ use crate::{Error, Result};
 
 #[wasm_bindgen]
 impl Engine {
-    /// What defines a new LADDER run, as JSON: every setting, the problems, the model.
+    /// What defines a new LADDER run, as JSON: every setting, the problems, the model. `task` is as in [`Engine::ladder`].
     ///
     /// # Errors
-    /// `usage` that names the setting at fault.
-    pub fn ladder_card(&self, options: &str) -> Answer<String> {
+    /// All that a run finds wrong with what it was given: `usage` that names the setting at fault, `context`, `out_of_memory`.
+    pub fn ladder_card(&self, options: &str, task: &JsValue) -> Answer<String> {
         let options: Ladder = from_json("options", options)?;
         check_problems(&options.problems)?;
         let mut settings = options.settings(self.preset())?;
-        if let Some(adapter) = &*self.adapter.borrow() {
-            // The run goes on from this adapter; a resumed one must make one of the same shape.
-            settings.lora = adapter.config.clone();
-        }
+        self.go_on_from_adapter(&mut settings.lora, &options.settings)?;
+        let task = choose(&options.task, &options.task_options, task)?;
+        self.check_run((&settings, &*task, [&options.problems, &options.held_out]))?;
         to_json(&RunCard {
             version: env!("CARGO_PKG_VERSION").into(),
             model: self.name.clone(),
@@ -51,6 +50,7 @@ impl Engine {
             settings,
             problems: options.problems,
             held_out: options.held_out,
+            base: None,
             policy: None,
         })
     }
@@ -90,16 +90,16 @@ impl Engine {
     /// What defines test-time learning of one problem, as JSON.
     ///
     /// # Errors
-    /// `usage` that names the setting at fault.
-    pub fn ttrl_card(&self, options: &str) -> Answer<String> {
+    /// As [`Engine::ladder_card`].
+    pub fn ttrl_card(&self, options: &str, task: &JsValue) -> Answer<String> {
         let options: Ttrl = from_json("options", options)?;
         let mut settings = options.settings(self.preset())?;
         let Some(problem) = options.problem else {
             return Err(Error::usage("problem", "there is none", "give a problem of the task").into());
         };
-        if let Some(adapter) = &*self.adapter.borrow() {
-            settings.settings.lora = adapter.config.clone();
-        }
+        self.go_on_from_adapter(&mut settings.settings.lora, &options.settings)?;
+        let task = choose(&options.task, &options.task_options, task)?;
+        self.check_run((&settings.settings, &*task, [std::slice::from_ref(&problem), &[]]))?;
         to_json(&TtrlCard {
             kind: "ttrl".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -219,23 +219,47 @@ impl Engine {
         }
     }
 
-    fn learner(&self, adapter: &AdapterFile, purpose: Option<Purpose<'_>>) -> Result<Learner> {
-        let settings = LearnerSettings::default();
-        let mut language = Arc::clone(&self.language);
-        if let Some((run, task, problems)) = purpose {
-            language = Arc::new(language.worded(run.prompt_style));
-            let (context, layout) =
-                (self.model.context(), adapter::layout(self.model.config(), &adapter.config)?);
-            let workload = settings.run(run, &language, task, problems, layout, context)?;
-            self.check_memory("the run", &workload)?;
+    /// A run goes on from the adapter that is there, and a resumed one must make one of the same shape. Fails if the settings
+    /// `asked` for another.
+    fn go_on_from_adapter(&self, lora: &mut LoraConfig, asked: &Paths) -> Result<()> {
+        let adapter = self.adapter.borrow();
+        let Some(there) = adapter.as_ref().map(|adapter| &adapter.config) else { return Ok(()) };
+        let wished = LoraConfig { base_model: there.base_model.clone(), ..lora.clone() };
+        if wished != *there
+            && let Some(path) = asked.keys().find(|path| *path == "lora" || path.starts_with("lora."))
+        {
+            let problem = "the adapter that is trained on has another shape";
+            return Err(Error::usage(path, problem, "leave it out, or clear the adapter first"));
         }
-        let model = Arc::clone(&self.model);
-        Learner::new(self.name.clone(), model, language, adapter, settings, Arc::clone(&self.cancel))
+        *lora = there.clone();
+        Ok(())
     }
 
-    /// Keeps what a run learnt, as far as it can be read back.
+    /// Fails, with what is wrong, if a run of this purpose cannot begin; answers the wording of its prompts.
+    fn check_run(&self, (run, task, problems): Purpose<'_>) -> Result<Arc<Language>> {
+        let layout = self.layout(&run.lora)?;
+        let (language, context) = (Arc::new(self.language.worded(run.prompt_style)), self.model.context());
+        let workload = LearnerSettings::default().run(run, &language, task, problems, layout, context)?;
+        self.check_memory("the run", &workload)?;
+        Ok(language)
+    }
+
+    fn learner(&self, adapter: &AdapterFile, purpose: Option<Purpose<'_>>) -> Result<Learner> {
+        let language = match purpose {
+            Some(purpose) => {
+                let problems = purpose.2.into_iter().flatten();
+                self.tell_lacking(problems.map(|problem| problem.problem.as_str()));
+                self.check_run(purpose)?
+            }
+            None => Arc::clone(&self.language),
+        };
+        let (model, cancel) = (Arc::clone(&self.model), Arc::clone(&self.cancel));
+        Learner::new(self.name.clone(), model, language, adapter, LearnerSettings::default(), cancel)
+    }
+
+    /// Keeps what a run learnt, however it ended; a lost device has nothing to read back.
     async fn take_adapter<T>(&self, learner: &Learner, outcome: &Result<T>) -> Result<()> {
-        if matches!(outcome, Ok(_) | Err(Error::Cancelled | Error::Diverged { .. })) {
+        if !matches!(outcome, Err(Error::DeviceLost(_))) {
             self.set_adapter(Some(learner.adapter_file().await?));
         }
         Ok(())

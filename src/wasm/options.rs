@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::ladder::settings::{Preset, Settings};
 use crate::model::generate::Sampling;
 use crate::task::{Problem, TaskOptions};
@@ -10,6 +9,7 @@ use crate::train::lora_config::LoraConfig;
 use crate::train::schedule::ScheduleKind;
 use crate::train::sft::SftSettings;
 use crate::train::trainer::Optimizer;
+use crate::{Error, Result};
 
 /// Of `load`.
 #[derive(Debug, Default, Deserialize)]
@@ -25,7 +25,7 @@ pub(super) struct Load {
 
 /// Of `generate` and `chat`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Sample {
     max_tokens: usize,
     temperature: f32,
@@ -57,7 +57,7 @@ impl Sample {
 
 /// Of `fit`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct FitOptions {
     pub(super) rank: usize,
     pub(super) batch: usize,
@@ -73,7 +73,7 @@ impl Default for FitOptions {
 
 /// Of `train`; the defaults are those of `stepladder train`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Train {
     steps: Option<u64>,
     epochs: u64,
@@ -107,17 +107,57 @@ impl Default for Train {
 }
 
 impl Train {
+    /// Fails on values with which nothing can be learnt.
+    pub(super) fn check(&self) -> Result<()> {
+        let counts = [
+            ("steps", self.steps.unwrap_or(1)),
+            ("epochs", self.epochs),
+            ("batchSize", self.batch_size as u64),
+            ("maxLength", self.max_length as u64),
+            ("checkpointEvery", self.checkpoint_every),
+        ];
+        if let Some((option, _)) = counts.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::usage(*option, "is 0", "use at least 1"));
+        }
+        for (option, value) in [("learningRate", self.learning_rate), ("weightDecay", self.weight_decay)] {
+            // Values that AdamW takes as f32 must be finite there too.
+            if !(value >= 0.0 && (value as f32).is_finite()) {
+                return Err(Error::usage(
+                    option,
+                    format!("is {value}"),
+                    "use a number from 0 up, such as 0.0002",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The fresh adapter that is trained where there is none yet.
     pub(super) fn lora(&self) -> LoraConfig {
         let default = LoraConfig::default();
         LoraConfig { rank: self.rank.unwrap_or(default.rank), alpha: self.alpha.unwrap_or(16.0), ..default }
     }
 
+    /// Fails if the adapter that is there, and is trained on, has another shape than the one that is asked for.
+    pub(super) fn check_shape(&self, there: &LoraConfig) -> Result<()> {
+        let differ = |option: &str, asked: String, has: String| {
+            let problem = format!("is {asked}, and the adapter that is trained on has {has}");
+            Err(Error::usage(option, problem, "leave it out, or clear the adapter first to begin a new one"))
+        };
+        match (self.rank, self.alpha) {
+            (Some(rank), _) if rank != there.rank => differ("rank", rank.to_string(), there.rank.to_string()),
+            (_, Some(alpha)) if alpha != there.alpha => {
+                differ("alpha", alpha.to_string(), there.alpha.to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn settings(&self, context: usize) -> SftSettings {
         SftSettings {
             steps: self.steps,
             epochs: self.epochs,
-            batch_size: self.batch_size.max(1),
+            batch_size: self.batch_size,
             max_length: self.max_length.min(context),
             shuffle: self.shuffle,
             seed: self.seed,
@@ -130,25 +170,25 @@ impl Train {
 }
 
 /// Settings by their paths, as `--set PATH=VALUE` gives them.
-type Paths = serde_json::Map<String, serde_json::Value>;
+pub(super) type Paths = serde_json::Map<String, serde_json::Value>;
 
 /// Of `ladder`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Ladder {
     pub(super) task: String,
     pub(super) task_options: TaskOptions,
     pub(super) problems: Vec<Problem>,
     pub(super) held_out: Vec<Problem>,
     preset: Option<String>,
-    settings: Paths,
+    pub(super) settings: Paths,
     steps: Option<u64>,
     seed: Option<u64>,
 }
 
 /// Of `ttrl`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Ttrl {
     pub(super) task: String,
     pub(super) task_options: TaskOptions,
@@ -163,7 +203,7 @@ pub(super) struct Ttrl {
 
 /// Of `evaluate`.
 #[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Evaluate {
     pub(super) task: String,
     pub(super) task_options: TaskOptions,

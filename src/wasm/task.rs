@@ -1,18 +1,25 @@
 //! A task whose methods are JavaScript's, and the choice between it and the built-in ones.
 
-use js_sys::{Array, Function, JSON, Reflect};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use js_sys::{Array, Function, JSON, Object, Reflect};
 use send_wrapper::SendWrapper;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{method, thrown_text};
+use super::promise::Awaited;
 use crate::task::{
-    self, Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict,
-    VerdictKind,
+    self, Attempt, Judging, Parameter, Problem, PromptStyle, Reply, RewardRange, Task, TaskOptions,
+    VariantKind, VariantRequest, Verdict, VerdictKind,
 };
 use crate::{Error, Result};
 
 /// Longest text taken from JavaScript as one variant.
 const MAX_VARIANT_BYTES: usize = 16 << 10;
+/// Answers that `verify` is asked about before the first of its promises is waited for.
+const AT_ONCE: usize = 16;
+/// Seconds for one answer, where the task does not say.
+const TIME_LIMIT: f64 = 10.0;
 
 /// The task that `object` is, or without one the built-in task `name`.
 pub(super) fn choose(name: &str, options: &TaskOptions, object: &JsValue) -> Result<Box<dyn Task>> {
@@ -22,9 +29,12 @@ pub(super) fn choose(name: &str, options: &TaskOptions, object: &JsValue) -> Res
     }
 }
 
-/// An object with `name`, `prompt` and `verify`, and what else of `CustomTask` (`web/src/types.ts`) it has.
+/// An object with `name`, `prompt` and `verify` or `verifyBatch`, and what else of `CustomTask` (`web/src/types.ts`) it has.
 struct JsTask {
     name: &'static str,
+    range: RewardRange,
+    /// Seconds for one answer.
+    time_limit: f64,
     /// By kind: easier, equivalent, harder.
     transformations: [&'static [&'static str]; 3],
     /// JavaScript's values live on the thread that made them, which is the only one.
@@ -34,7 +44,8 @@ struct JsTask {
 struct Methods {
     object: JsValue,
     prompt: Function,
-    verify: Function,
+    verify: Option<Function>,
+    verify_batch: Option<Function>,
     variant_prompt: Option<Function>,
     parse_variants: Option<Function>,
     canonical: Option<Function>,
@@ -53,31 +64,135 @@ impl JsTask {
             let texts = texts.into_iter().flatten().map(|text| &*Box::leak(text.into_boxed_str()));
             &*Box::leak(texts.collect::<Vec<&'static str>>().into_boxed_slice())
         });
+        let verify_batch = optional("verifyBatch");
         let js = Methods {
             prompt: method(object, "prompt")?,
-            verify: method(object, "verify")?,
+            // One of the two is enough.
+            verify: match verify_batch {
+                Some(_) => optional("verify"),
+                None => Some(method(object, "verify")?),
+            },
+            verify_batch,
             variant_prompt: optional("variantPrompt"),
             parse_variants: optional("parseVariants"),
             canonical: optional("canonical"),
             object: object.clone(),
         };
-        Ok(Self { name: Box::leak(name.into_boxed_str()), transformations, js: SendWrapper::new(js) })
+        let range = reward_range(&field(object, "rewardRange"))?;
+        let time_limit = time_limit(&field(object, "timeLimit"))?;
+        let name = Box::leak(name.into_boxed_str());
+        Ok(Self { name, range, time_limit, transformations, js: SendWrapper::new(js) })
+    }
+
+    /// What `verify` says of an attempt, at once or by a promise.
+    fn ask(&self, verify: &Function, attempt: &Attempt<'_>) -> Result<JsValue, JsValue> {
+        verify.call2(&self.js.object, &problem_object(attempt.problem), &attempt.completion.into())
+    }
+
+    /// What `verifyBatch` says of all attempts, at once or by a promise.
+    fn ask_batch(&self, batch: &Function, attempts: &[Attempt<'_>]) -> Result<JsValue, JsValue> {
+        let items = Array::new();
+        for attempt in attempts {
+            let item = Object::new();
+            let fields =
+                [("problem", problem_object(attempt.problem)), ("completion", attempt.completion.into())];
+            for (name, value) in fields {
+                Reflect::set(&item, &name.into(), &value)?;
+            }
+            items.push(&item);
+        }
+        batch.call1(&self.js.object, &items)
+    }
+
+    /// One judgement for each of `count` attempts from what `verifyBatch` answered.
+    fn judgements(&self, answered: Result<JsValue, JsValue>, count: usize) -> Vec<Verdict> {
+        let reason = match answered {
+            Err(thrown) => failed("verifyBatch", &thrown),
+            Ok(list) => match list.dyn_ref::<Array>().filter(|list| list.length() as usize == count) {
+                Some(list) => return list.iter().map(|value| verdict(&value, self.range)).collect(),
+                None => format!("the task's verifyBatch answered no list of {count} judgements"),
+            },
+        };
+        vec![unverifiable(reason); count]
+    }
+
+    async fn judge(&self, attempts: &[Attempt<'_>], cancelled: &AtomicBool) -> Vec<Verdict> {
+        if let Some(batch) = &self.js.verify_batch {
+            let limit = self.time_limit * attempts.len() as f64;
+            let answered = Awaited::new(self.ask_batch(batch, attempts), limit).value().await;
+            return self.judgements(answered, attempts.len());
+        }
+        let Some(verify) = &self.js.verify else { return Vec::new() };
+        let mut verdicts = Vec::with_capacity(attempts.len());
+        for some in attempts.chunks(AT_ONCE) {
+            // What is missing at the end is unverifiable, and nobody looks at it.
+            if cancelled.load(Ordering::Relaxed) {
+                break;
+            }
+            let asked = some.iter().map(|attempt| Awaited::new(self.ask(verify, attempt), self.time_limit));
+            for answer in asked.collect::<Vec<_>>() {
+                verdicts.push(self.judgement(answer.value().await));
+            }
+        }
+        verdicts
+    }
+
+    fn judgement(&self, answered: Result<JsValue, JsValue>) -> Verdict {
+        match answered {
+            Ok(value) => verdict(&value, self.range),
+            Err(thrown) => unverifiable(failed("verify", &thrown)),
+        }
     }
 }
 
-/// A verdict from what `verify` returned: a boolean, or an object in the form of [`Verdict`].
-fn verdict(value: &JsValue) -> Verdict {
-    let made = |verdict, reason: &str| Verdict { verdict, reason: reason.to_owned(), answer: None };
-    match value.as_bool() {
-        Some(true) => made(VerdictKind::Correct, "accepted by the task"),
-        Some(false) => made(VerdictKind::Wrong, "refused by the task"),
-        None => {
-            let text = JSON::stringify(value).ok().and_then(|text| text.as_string()).unwrap_or_default();
-            serde_json::from_str(&text).unwrap_or_else(|error| {
-                made(VerdictKind::Unverifiable, &format!("the task's verify answered no verdict: {error}"))
-            })
-        }
+/// The numbers that the task gives, from `[low, high]`.
+fn reward_range(value: &JsValue) -> Result<RewardRange> {
+    if value.is_undefined() {
+        return Ok(RewardRange::default());
     }
+    let bounds: Option<Vec<f64>> =
+        value.dyn_ref::<Array>().and_then(|list| list.iter().map(|bound| bound.as_f64()).collect());
+    let range = match bounds.as_deref() {
+        Some(&[low, high]) => RewardRange::new(low, high),
+        _ => None,
+    };
+    let hint = "give [low, high], two finite numbers in order, such as [0, 1]";
+    range.ok_or_else(|| Error::usage("rewardRange", "is no range of numbers", hint))
+}
+
+fn time_limit(value: &JsValue) -> Result<f64> {
+    let seconds = if value.is_undefined() { Some(TIME_LIMIT) } else { value.as_f64() };
+    let usable = seconds.filter(|seconds| (0.001..=86_400.0).contains(seconds));
+    usable.ok_or_else(|| {
+        Error::usage("timeLimit", "is no time", "give seconds for one answer, from 0.001 to 86400")
+    })
+}
+
+fn problem_object(problem: &Problem) -> JsValue {
+    serde_json::to_string(problem).ok().and_then(|text| JSON::parse(&text).ok()).unwrap_or_default()
+}
+
+fn failed(method: &str, thrown: &JsValue) -> String {
+    format!("the task's {method} failed: {}", thrown_text(thrown))
+}
+
+fn unverifiable(reason: impl Into<String>) -> Verdict {
+    Verdict::new(VerdictKind::Unverifiable, reason, None)
+}
+
+/// A verdict from what `verify` answered: a boolean, a number, nothing, or an object with the fields of a reply
+/// (`src/task/reply.rs`).
+fn verdict(value: &JsValue, range: RewardRange) -> Verdict {
+    let text = match (value.as_bool(), value.as_f64()) {
+        (Some(true), _) => return Verdict::new(VerdictKind::Correct, "accepted by the task", None),
+        (Some(false), _) => return Verdict::new(VerdictKind::Wrong, "refused by the task", None),
+        (None, Some(reward)) if reward.is_finite() => format!("{{\"reward\":{reward}}}"),
+        (None, Some(reward)) => return unverifiable(format!("the task's reward is {reward}")),
+        _ if value.is_null() || value.is_undefined() => return unverifiable("the task gave no judgement"),
+        _ => JSON::stringify(value).ok().and_then(|text| text.as_string()).unwrap_or_default(),
+    };
+    let judged = Reply::parse(text.as_bytes()).and_then(|reply| reply.judge(range));
+    judged.unwrap_or_else(|error| unverifiable(format!("the task's verify answered no judgement: {error}")))
 }
 
 impl Task for JsTask {
@@ -129,17 +244,25 @@ impl Task for JsTask {
         self.canonical(parent).is_ok_and(|one| self.canonical(variant).is_ok_and(|other| one == other))
     }
 
+    /// A judgement by a promise cannot be waited for here: it is unverifiable.
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict {
-        let asked =
-            serde_json::to_string(problem).ok().and_then(|text| JSON::parse(&text).ok()).unwrap_or_default();
-        match self.js.verify.call2(&self.js.object, &asked, &completion.into()) {
-            Ok(value) => verdict(&value),
-            Err(thrown) => Verdict {
-                verdict: VerdictKind::Unverifiable,
-                reason: format!("the task's verify failed: {}", thrown_text(&thrown)),
-                answer: None,
-            },
+        let attempt = Attempt { problem, completion };
+        match (&self.js.verify, &self.js.verify_batch) {
+            (Some(verify), _) => self.judgement(self.ask(verify, &attempt)),
+            (None, Some(batch)) => {
+                let judged = self.judgements(self.ask_batch(batch, &[attempt]), 1).pop();
+                judged.unwrap_or_else(|| unverifiable("the task gave no judgement"))
+            }
+            (None, None) => unverifiable("the task has no verify"),
         }
+    }
+
+    fn verify_all<'a>(&'a self, attempts: &'a [Attempt<'a>], cancelled: &'a AtomicBool) -> Judging<'a> {
+        Box::pin(self.judge(attempts, cancelled))
+    }
+
+    fn reward_range(&self) -> RewardRange {
+        self.range
     }
 }
 

@@ -14,6 +14,7 @@ use super::options::Sample;
 use crate::model::chat::Message;
 use crate::model::generate::{Completion, Generator, Progress, Request};
 use crate::model::score::logprobs;
+use crate::model::tokenizer::Lacking;
 use crate::train::adapter;
 use crate::train::fit::Workload;
 use crate::{Error, Result};
@@ -22,6 +23,14 @@ use crate::{Error, Result};
 extern "C" {
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn milliseconds() -> f64;
+
+    #[wasm_bindgen(js_namespace = console, js_name = warn)]
+    fn console_warn(text: &str);
+}
+
+/// Tells the developer what the caller should know; nothing fails.
+pub(super) fn warn(text: &str) {
+    console_warn(&format!("stepladder: {text}"));
 }
 
 /// Seconds since some moment.
@@ -37,6 +46,7 @@ impl Engine {
     /// `context`, `usage`, `cancelled`, GPU errors.
     pub async fn generate(&self, prompt: String, options: String, on_text: Function) -> Answer<String> {
         let tokens = self.language.tokenizer.encode(&prompt, true)?;
+        self.tell_lacking([prompt.as_str()]);
         self.complete(tokens, &options, &on_text).await
     }
 
@@ -51,6 +61,7 @@ impl Engine {
             return Err(Error::usage("chat", problem, "use generate, or an instruction-tuned model").into());
         };
         let tokens = self.language.tokenizer.encode(&template.render(&messages, true)?, false)?;
+        self.tell_lacking(messages.last().map(Message::text));
         self.complete(tokens, &options, &on_text).await
     }
 
@@ -61,6 +72,7 @@ impl Engine {
     pub async fn score(&self, text: String, with_adapter: bool) -> Answer<String> {
         self.begin();
         let tokens = self.language.tokenizer.encode(&text, true)?;
+        self.tell_lacking([text.as_str()]);
         let file = self.adapter.borrow().clone().filter(|_| with_adapter);
         let config = self.model.config();
         let layout = file.as_ref().map(|file| adapter::layout(config, &file.config)).transpose()?;
@@ -73,6 +85,14 @@ impl Engine {
 }
 
 impl Engine {
+    /// Says so if the vocabulary lacks characters of `texts`.
+    pub(super) fn tell_lacking<'a>(&self, texts: impl IntoIterator<Item = &'a str>) {
+        let lacking = Lacking::of(&self.language.tokenizer, texts);
+        if !lacking.is_empty() {
+            warn(&lacking.to_string());
+        }
+    }
+
     /// The generator with or without the adapter, as far as there is one.
     fn generator(&self, with_adapter: bool) -> Result<(bool, Generator)> {
         let with_adapter = with_adapter && self.has_adapter();
@@ -83,7 +103,9 @@ impl Engine {
         let file = self.adapter.borrow();
         let file = file.as_ref().filter(|_| with_adapter);
         let lora = file.map(|file| adapter::upload(gpu, config, file)).transpose()?;
-        Ok((with_adapter, Generator::new(Arc::clone(&self.model), lora.as_ref(), 1)))
+        let mut generator = Generator::new(Arc::clone(&self.model), lora.as_ref(), 1);
+        generator.set_cancel(Arc::clone(&self.cancel));
+        Ok((with_adapter, generator))
     }
 
     async fn complete(&self, prompt: Vec<u32>, options: &str, on_text: &Function) -> Answer<String> {

@@ -13,11 +13,12 @@ use super::engine::Engine;
 use super::learning::tell;
 use super::options::Train;
 use super::store::JsLog;
-use super::text::seconds;
+use super::text::{seconds, warn};
 use crate::ladder::learner::LearnerSettings;
+use crate::model::lora::Layout;
 use crate::train::adapter;
 use crate::train::checkpoint::State;
-use crate::train::data::Dataset;
+use crate::train::data::{Cursor, Dataset, Order};
 use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::AdapterFile;
@@ -67,22 +68,31 @@ impl Engine {
     /// What defines a new run on `examples` (JSON lines), as JSON.
     ///
     /// # Errors
-    /// `usage` for an option that cannot be.
+    /// All that a run finds wrong with what it was given: `usage`, `input` with the line at fault, `out_of_memory`.
     pub fn train_card(&self, examples: String, options: &str) -> Answer<String> {
         let options: Train = from_json("options", options)?;
+        options.check()?;
         let lora = match &*self.adapter.borrow() {
-            Some(adapter) => adapter.config.clone(),
+            Some(adapter) => {
+                options.check_shape(&adapter.config)?;
+                adapter.config.clone()
+            }
             None => LoraConfig { base_model: Some(self.name.clone()), ..options.lora() },
         };
-        to_json(&TrainCard {
+        let card = TrainCard {
             kind: "train".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             model: self.name.clone(),
             lora,
             settings: options.settings(self.model.context()),
-            checkpoint_every: options.checkpoint_every.max(1),
+            checkpoint_every: options.checkpoint_every,
             examples,
-        })
+        };
+        let data = self.dataset(&card)?;
+        self.check_training(&card, &data)?;
+        // Its errors are those of settings, and data, that nothing can be learnt from.
+        Order::new(data.examples.len(), None, Cursor::default())?;
+        to_json(&card)
     }
 
     /// Supervised steps of a card, from the beginning or from the bytes of its last checkpoint; `store` keeps log and
@@ -100,25 +110,20 @@ impl Engine {
         self.begin();
         self.generator.replace(None);
         let card: TrainCard = from_json("card", &card)?;
-        let (config, settings) = (self.model.config(), card.settings);
-        let text = ModelText {
-            tokenizer: &self.language.tokenizer,
-            chat: self.language.chat.as_ref(),
-            ends: &config.eos_token_ids,
-        };
-        let (examples, file) = (Path::new("examples"), Path::new("state.safetensors"));
-        let data = Dataset::from_jsonl(card.examples.as_bytes(), examples, &text, settings.max_length)?;
+        let (config, file) = (self.model.config(), Path::new("state.safetensors"));
+        let data = self.dataset(&card)?;
+        for note in data.notes() {
+            warn(&note);
+        }
+        let layout = self.check_training(&card, &data)?;
+        let settings = card.settings;
         let saved = saved.map(|bytes| State::from_bytes(&bytes, file)).transpose()?;
         let adapter = match &saved {
             // The checkpoint has the values; only the shape counts.
             Some(_) => AdapterFile::init(card.lora, &adapter::dims(config), 0)?,
             None => self.trainable(card.lora, settings.seed)?,
         };
-        let layout = adapter::layout(config, &adapter.config)?;
         let pack_tokens = LearnerSettings::default().pack_tokens;
-        let training = Some(largest_pass(&data, settings.batch_size, pack_tokens));
-        let workload = Workload { training, adapter: Some(layout.clone()), ..Workload::default() };
-        self.check_memory("training", &workload)?;
         let mut trainer = Trainer::new(Arc::clone(&self.model), &layout, pack_tokens)?;
         trainer.set_cancel(Arc::clone(&self.cancel));
         trainer.write_adapter(&adapter::flatten(&layout, &adapter)?)?;
@@ -128,12 +133,36 @@ impl Engine {
         }
         let log = JsLog::new(store)?;
         let outcome = self.steps(&mut sft, card.checkpoint_every, &log, &on_step).await;
-        // A lost device has nothing to read back: the adapter from before stays.
-        if matches!(outcome, Ok(()) | Err(Error::Cancelled | Error::Diverged { .. })) {
-            save(&sft, &log).await?;
+        // A lost device has nothing to read back: the adapter from before stays. After any other end what was learnt is kept.
+        if !matches!(outcome, Err(Error::DeviceLost(_))) {
             self.set_adapter(Some(sft.adapter_file().await?));
         }
+        if matches!(outcome, Ok(()) | Err(Error::Cancelled | Error::Diverged { .. })) {
+            save(&sft, &log).await?;
+        }
         Ok(outcome?)
+    }
+}
+
+impl Engine {
+    fn dataset(&self, card: &TrainCard) -> Result<Dataset> {
+        let text = ModelText {
+            tokenizer: &self.language.tokenizer,
+            chat: self.language.chat.as_ref(),
+            ends: &self.model.config().eos_token_ids,
+        };
+        let lines = card.examples.as_bytes();
+        Dataset::from_jsonl(lines, Path::new("examples"), &text, card.settings.max_length)
+    }
+
+    /// The adapter's layout, if there is memory to train it.
+    fn check_training(&self, card: &TrainCard, data: &Dataset) -> Result<Layout> {
+        let layout = self.layout(&card.lora)?;
+        let pack_tokens = LearnerSettings::default().pack_tokens;
+        let training = Some(largest_pass(data, card.settings.batch_size, pack_tokens));
+        let workload = Workload { training, adapter: Some(layout.clone()), ..Workload::default() };
+        self.check_memory("training", &workload)?;
+        Ok(layout)
     }
 }
 

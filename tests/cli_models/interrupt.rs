@@ -1,4 +1,4 @@
-//! Ctrl-C: status 130, a checkpoint, and a resumed run that goes on as if nothing had happened.
+//! Signals: status 130, a checkpoint and how to go on with it; and a resumed run that goes on as if nothing had happened.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read};
@@ -8,23 +8,73 @@ use serde_json::Value;
 
 use crate::program::{Files, command, json_lines, run};
 
-/// Starts a call, sends it an interrupt after the first line that `ready` accepts, and returns its lines.
-fn interrupt(args: &[&str], ready: impl Fn(&Value) -> bool) -> Vec<Value> {
-    let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+/// Starts a call, sends it `signal` after the first line that `ready` accepts, and returns its lines, its status (none after
+/// a kill) and its messages.
+pub(crate) fn signalled(
+    mut command: Command,
+    signal: &str,
+    ready: impl Fn(&Value) -> bool,
+) -> (Vec<Value>, Option<i32>, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = Vec::new();
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        // A killed process may leave half a line.
+        let Ok(line) = serde_json::from_str::<Value>(&line.unwrap()) else { break };
         let now = lines.iter().all(|line| !ready(line)) && ready(&line);
         lines.push(line);
         if now {
             let pid = child.id().to_string();
-            assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+            assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         }
     }
     let mut message = String::new();
     child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{message}");
+    (lines, child.wait().unwrap().code(), message)
+}
+
+/// Interrupts a call after the first line that `ready` accepts, and returns its lines.
+fn interrupt(args: &[&str], ready: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let (lines, status, message) = signalled(command(args), "-INT", ready);
+    assert_eq!(status, Some(130), "{message}");
     lines
+}
+
+#[test]
+fn every_signal_that_ends_programs_leaves_a_checkpoint() {
+    let files = Files::new();
+    let data = files.write("data.jsonl", super::EXAMPLES);
+    // A test that itself outlives its terminal starts programs that do.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    let ignored =
+        ignored.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask & 1 == 1);
+    for signal in ["-TERM", "-HUP"].into_iter().filter(|signal| !ignored || *signal == "-TERM") {
+        let output = files.path(signal);
+        let args =
+            ["train", "-m", "tiny", "--data", &data, "--json", "--output", &output, "--steps", "100000"];
+        let (lines, status, message) = signalled(command(&args), signal, |line| line["step"] == 1);
+        assert_eq!(status, Some(130), "{message}");
+        assert!(message.contains("--resume") && message.contains(&output), "{message}");
+        assert!(files.exists(&format!("{signal}/state.safetensors")) && !lines.is_empty());
+    }
+    // What was started to outlive its terminal does.
+    let output = files.path("nohup");
+    let mut child = Command::new("sh");
+    let call = "trap '' HUP; exec \"$0\" \"$@\"";
+    child.args([
+        "-c",
+        call,
+        env!("CARGO_BIN_EXE_stepladder"),
+        "train",
+        "-m",
+        "tiny",
+        "--data",
+        &data,
+        "--json",
+    ]);
+    child.args(["--output", &output, "--steps", "4"]).env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    let (lines, status, message) = signalled(child, "-HUP", |line| line["step"] == 1);
+    assert_eq!((lines.len(), status), (4, Some(0)), "{message}");
 }
 
 #[test]

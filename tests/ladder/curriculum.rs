@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use stepladder::ladder::curriculum::{Beliefs, Beta, Draw, after_step, observe, select};
+use stepladder::ladder::curriculum::{Beliefs, Beta, Draw, Outcomes, after_step, observe, select};
 use stepladder::ladder::presets::Preset;
 use stepladder::ladder::settings::{CurriculumSettings, Settings};
 use stepladder::ladder::tree::{Limits, Proposal, Rejection, Tree};
@@ -12,6 +12,10 @@ use stepladder::train::rng::stream;
 use crate::mock::{Pairs, problems};
 
 const LIMITS: Limits = Limits { depth: 2, children: 3, nodes: 50, problem_bytes: 20 };
+
+fn of(judged: usize, correct: usize) -> Outcomes {
+    Outcomes { judged, correct, scores: 0.0 }
+}
 
 fn curriculum() -> CurriculumSettings {
     Settings::preset(Preset::Tiny).curriculum
@@ -110,30 +114,30 @@ fn a_prior_comes_from_relatives() {
 
     // A hopeless parent lowers what is expected of its children.
     let mut tree = family();
-    observe(&mut tree, 0, 8, 0, true, 0.7);
+    observe(&mut tree, 0, of(8, 0), true, 0.7);
     assert!(mean(&tree, 2) < mean(&fresh, 2));
     // Root 1 is of the same level: it is expected to be as hopeless.
     assert!(mean(&tree, 1) < mean(&fresh, 1));
 
     // A solved sibling raises it.
     let (sibling, cousin) = (mean(&tree, 3), mean(&tree, 4));
-    observe(&mut tree, 2, 8, 8, true, 0.7);
+    observe(&mut tree, 2, of(8, 8), true, 0.7);
     assert!(mean(&tree, 3) > sibling + 0.05);
     // And that of the other root's variant too: "easier" has turned out to help.
     assert!(mean(&tree, 4) > cousin);
 
     // Own rollouts outweigh relatives.
-    observe(&mut tree, 3, 16, 0, true, 0.7);
+    observe(&mut tree, 3, of(16, 0), true, 0.7);
     assert!(mean(&tree, 3) < 0.12);
 }
 
 #[test]
 fn solved_children_raise_the_parents_belief() {
     let mut tree = family();
-    observe(&mut tree, 0, 4, 0, true, 0.7);
+    observe(&mut tree, 0, of(4, 0), true, 0.7);
     let before = mean(&tree, 0);
     for child in [2, 3] {
-        observe(&mut tree, child, 8, 8, true, 0.7);
+        observe(&mut tree, child, of(8, 8), true, 0.7);
     }
     assert!(mean(&tree, 0) > before);
 }
@@ -152,12 +156,23 @@ fn beliefs_know_their_own_chances() {
 #[test]
 fn old_rollouts_fade_once_a_step() {
     let mut tree = family();
-    observe(&mut tree, 2, 8, 4, true, 0.5);
-    observe(&mut tree, 2, 2, 2, false, 0.5);
+    observe(&mut tree, 2, of(8, 4), true, 0.5);
+    observe(&mut tree, 2, of(2, 2), false, 0.5);
     assert_eq!((tree.node(2).recent_attempts, tree.node(2).recent_successes), (10.0, 6.0));
-    observe(&mut tree, 2, 8, 8, true, 0.5);
+    observe(&mut tree, 2, of(8, 8), true, 0.5);
     assert_eq!((tree.node(2).recent_attempts, tree.node(2).recent_successes), (13.0, 11.0));
     assert_eq!((tree.node(2).attempts, tree.node(2).successes), (18, 14));
+}
+
+#[test]
+fn numbers_count_as_parts_of_a_success() {
+    let (mut by_numbers, mut by_verdicts) = (family(), family());
+    observe(&mut by_numbers, 2, Outcomes { judged: 8, correct: 0, scores: 6.0 }, true, 0.7);
+    observe(&mut by_verdicts, 2, of(8, 6), true, 0.7);
+    assert_eq!(by_numbers.node(2).pass_rate(), Some(0.75));
+    assert_eq!(by_numbers.node(2).successes, 0);
+    let mean = |tree: &Tree| Beliefs::of(tree, &curriculum()).posterior(2).mean();
+    assert_eq!(mean(&by_numbers), mean(&by_verdicts));
 }
 
 #[test]
@@ -182,10 +197,10 @@ fn the_frontier_is_drawn_most_and_roots_keep_their_share() {
     let below: Vec<u32> = (0..90).map(|index| propose(child, &format!("7:{index}"))).collect();
     // Eighty trivial nodes, ten at the frontier; root and child hopeless.
     for (place, &id) in below.iter().enumerate() {
-        observe(&mut tree, id, 8, if place < 80 { 8 } else { 4 }, true, 0.7);
+        observe(&mut tree, id, of(8, if place < 80 { 8 } else { 4 }), true, 0.7);
     }
-    observe(&mut tree, 0, 8, 0, true, 0.7);
-    observe(&mut tree, child, 8, 0, true, 0.7);
+    observe(&mut tree, 0, of(8, 0), true, 0.7);
+    observe(&mut tree, child, of(8, 0), true, 0.7);
     let draw_with = |settings: &CurriculumSettings| {
         let beliefs = Beliefs::of(&tree, settings);
         let mut counts: HashMap<u32, u32> = HashMap::new();
@@ -217,7 +232,7 @@ fn solved_nodes_rest_until_nothing_else_is_left() {
     let mut tree = family();
     let settings = curriculum();
     for id in 0..6 {
-        observe(&mut tree, id, 40, 40, true, 0.7);
+        observe(&mut tree, id, of(40, 40), true, 0.7);
     }
     after_step(&mut tree, &settings, &LIMITS, &[0, 1, 2, 3, 4], 3);
     let beliefs = Beliefs::of(&tree, &settings);
@@ -236,7 +251,7 @@ fn solved_nodes_rest_until_nothing_else_is_left() {
 fn tree_all_resting(settings: CurriculumSettings) {
     let mut tree = family();
     for id in 0..6 {
-        observe(&mut tree, id, 40, 40, true, 0.7);
+        observe(&mut tree, id, of(40, 40), true, 0.7);
     }
     after_step(&mut tree, &settings, &LIMITS, &[0, 1, 2, 3, 4, 5], 3);
     let beliefs = Beliefs::of(&tree, &settings);
@@ -251,11 +266,11 @@ fn tree_all_resting(settings: CurriculumSettings) {
 fn a_parent_is_promoted_when_its_children_are_solved() {
     let mut tree = family();
     let settings = curriculum();
-    observe(&mut tree, 0, 8, 0, true, 0.7);
-    observe(&mut tree, 2, 40, 40, true, 0.7);
+    observe(&mut tree, 0, of(8, 0), true, 0.7);
+    observe(&mut tree, 2, of(40, 40), true, 0.7);
     let changes = after_step(&mut tree, &settings, &LIMITS, &[0, 2], 1);
     assert!(changes.promoted.is_empty(), "one child is too few");
-    observe(&mut tree, 3, 40, 40, true, 0.7);
+    observe(&mut tree, 3, of(40, 40), true, 0.7);
     let evidence = tree.node(0).recent_attempts;
     let changes = after_step(&mut tree, &settings, &LIMITS, &[3], 2);
     assert_eq!(changes.promoted, [0]);
@@ -278,9 +293,9 @@ fn unsolved_nodes_grow_within_the_limits() {
     let mut settings = curriculum();
     settings.grow_per_step = 2;
     for id in [0, 1, 2, 3, 4] {
-        observe(&mut tree, id, 8, 0, true, 0.7);
+        observe(&mut tree, id, of(8, 0), true, 0.7);
     }
-    observe(&mut tree, 5, 8, 1, true, 0.7);
+    observe(&mut tree, 5, of(8, 1), true, 0.7);
     let touched = [0, 1, 2, 3, 4, 5];
     let changes = after_step(&mut tree, &settings, &LIMITS, &touched, 1);
     // Node 0 has all its children, node 5 was solved once; those without children come first.

@@ -7,6 +7,7 @@ mod learning;
 mod mock;
 mod report;
 mod resume;
+mod rewards;
 mod shots;
 mod study;
 mod test_time;

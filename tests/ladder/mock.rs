@@ -92,7 +92,7 @@ impl Task for Pairs {
             "?" => (VerdictKind::Unverifiable, None),
             _ => (VerdictKind::Malformed, None),
         };
-        Verdict { verdict, reason: format!("said {completion}"), answer: answer.map(str::to_owned) }
+        Verdict::new(verdict, format!("said {completion}"), answer.map(str::to_owned))
     }
 }
 
@@ -106,6 +106,8 @@ pub(crate) enum Fault {
     None,
     /// Every update is not finite.
     NotFinite,
+    /// What was learnt is not finite after so many updates.
+    NaN(u64),
     /// The device is lost in the call to `sample` with this number.
     Lost(usize),
     /// The user presses Ctrl-C during the call to `sample` with this number.
@@ -325,6 +327,8 @@ impl Policy for Mock {
     async fn state(&mut self) -> Result<State> {
         let mut state = State::default();
         state.put("skill", &self.skill)?;
+        let spoilt = matches!(self.fault, Fault::NaN(updates) if self.skill.updates >= updates);
+        state.tensors.insert("adapter".into(), vec![if spoilt { f32::NAN } else { 1.0 }]);
         Ok(state)
     }
 
@@ -387,6 +391,7 @@ pub(crate) fn card(settings: Settings) -> RunCard {
         problems: problems(&["4:1", "4:2", "4:3", "3:1"]),
         // 4:7 is what the mock proposes when it contaminates.
         held_out: problems(&["4:7", "4:8", "4:9", "3:7", "3:8", "2:7", "2:8"]),
+        base: None,
         policy: None,
     }
 }
@@ -398,14 +403,32 @@ pub(crate) fn run_in(
     card: &RunCard,
     saved: Option<Snapshot>,
 ) -> Result<Outcome> {
+    run_task_in(store, policy, &Pairs, card, saved)
+}
+
+fn run_task_in(
+    store: &mut dyn Store,
+    policy: &mut Mock,
+    task: &dyn Task,
+    card: &RunCard,
+    saved: Option<Snapshot>,
+) -> Result<Outcome> {
     let mut sink = |_: &Event| Ok(());
     let cancel = policy.cancel;
     let mut host = Host { store, sink: &mut sink, clock: &|| 0.0, cancel };
-    pollster::block_on(run(policy, &Pairs, card, saved, &mut host))
+    pollster::block_on(run(policy, task, card, saved, &mut host))
 }
 
 pub(crate) fn run_in_memory(policy: &mut Mock, card: &RunCard) -> (Result<Outcome>, MemoryStore) {
+    run_task_in_memory(policy, &Pairs, card)
+}
+
+pub(crate) fn run_task_in_memory(
+    policy: &mut Mock,
+    task: &dyn Task,
+    card: &RunCard,
+) -> (Result<Outcome>, MemoryStore) {
     let mut store = MemoryStore::default();
-    let outcome = run_in(&mut store, policy, card, None);
+    let outcome = run_task_in(&mut store, policy, task, card, None);
     (outcome, store)
 }

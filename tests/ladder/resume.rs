@@ -106,5 +106,6 @@ fn a_complete_run_goes_on_with_more_steps() {
     assert_eq!(outcome.finished.step, 8);
     let steps = numbers(&folder).iter().filter(|event| matches!(event, Event::Step(_))).count();
     assert_eq!(steps, 8);
+    drop(run);
     assert_eq!(RunFolder::open(&folder).unwrap().0.card().settings.steps, 8);
 }

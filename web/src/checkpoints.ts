@@ -1,10 +1,11 @@
 // Runs from checkpoint to checkpoint: over pauses, lost devices and closed tabs.
 
 import type { Engine } from "./wasm/stepladder.js";
-import { StepladderError } from "./errors.js";
-import { engineOf, recover, type Context, type Hooks } from "./execute.js";
-import { checkpointOf, noSpace, openRun, parseCard, saveCard } from "./runs.js";
-import type { RunStore } from "./run-store.js";
+import { checkCancelled, engineOf, ready, recover, type Context } from "./context.js";
+import { StepladderError, codeOf } from "./errors.js";
+import type { Hooks } from "./execute.js";
+import { RunPlace, checkpointOf, noSpace, parseCard, type Kept } from "./run-place.js";
+import { MemoryRunStore, type RunStore } from "./run-store.js";
 import type { RunKind } from "./types.js";
 
 /** Devices that a run may lose before it gives up. */
@@ -14,10 +15,14 @@ const MOST_LOST = 3;
 interface Place {
   run?: string;
   resume?: boolean;
+  overwrite?: boolean;
   steps?: number;
 }
 
-/** The store of a run, with the card that `make` makes, or the one that is there if the run goes on. */
+/**
+ * The store of a run, with the card that `make` makes, or the one that is there if the run goes on. `make` checks all that the run
+ * was given, and fails before anything that is kept is touched.
+ */
 export async function openKept(context: Context, kind: RunKind, place: Place, make: () => string): Promise<RunStore> {
   try {
     return await opened(context, kind, place, make);
@@ -31,31 +36,50 @@ function isFull(error: unknown): boolean {
   return error instanceof DOMException && error.name === "QuotaExceededError";
 }
 
-async function opened(context: Context, kind: RunKind, { run, resume, steps }: Place, make: () => string): Promise<RunStore> {
-  const store = await openRun(run, resume === true);
-  try {
-    if (resume !== true || store.card === undefined) {
-      await saveCard(run, store, make());
-      return store;
-    }
-    const known = parseCard(store.card);
-    const { name } = JSON.parse(engineOf(context).info()) as { name: string };
-    if (known.kind !== kind) {
-      throw new StepladderError("usage", `the run \`${run}\` is one of ${known.kind}()`, `go on with model.${known.kind}(), or choose another name`);
-    }
-    if (known.model !== name) {
-      throw new StepladderError("usage", `the run \`${run}\` is of the model ${known.model}, and ${name} is loaded`, `load ${known.model} to go on`);
-    }
-    if (steps !== undefined) {
-      const card = JSON.parse(store.card) as { settings: { steps?: number; settings?: { steps: number } } };
-      (card.settings.settings ?? card.settings).steps = steps;
-      await saveCard(run, store, JSON.stringify(card));
-    }
+async function opened(context: Context, kind: RunKind, place: Place, make: () => string): Promise<RunStore> {
+  const { run, resume = false, overwrite = false } = place;
+  if (run === "") throw new StepladderError("usage", "run is an empty name", "give the run a name, or leave `run` out");
+  if (resume && overwrite) {
+    throw new StepladderError("usage", "resume and overwrite contradict each other", "give one of them");
+  }
+  const held = run === undefined ? undefined : await RunPlace.hold(run);
+  if (run === undefined || held === undefined) {
+    const store = new MemoryRunStore();
+    store.card = make();
     return store;
+  }
+  try {
+    const { kept } = held;
+    if (resume && kept !== undefined) return await held.goOn(goingOn(context, kind, run, kept, place.steps));
+    const card = make();
+    if (kept?.finished === true && !overwrite) {
+      const problem = `there is a run \`${run}\`, finished at step ${kept.at.step}`;
+      throw new StepladderError("exists", problem, "choose another name, or give overwrite: true to replace it");
+    }
+    return await held.begin(card);
   } catch (error) {
-    store.close();
+    held.release();
     throw error;
   }
+}
+
+/** The card of a run that goes on. */
+function goingOn(context: Context, kind: RunKind, run: string, kept: Kept, steps: number | undefined): string {
+  const known = parseCard(kept.card);
+  const { name } = JSON.parse(engineOf(context).info()) as { name: string };
+  if (known.kind !== kind) {
+    throw new StepladderError("usage", `the run \`${run}\` is one of ${known.kind}()`, `go on with model.${known.kind}(), or choose another name`);
+  }
+  if (known.model !== name) {
+    throw new StepladderError("usage", `the run \`${run}\` is of the model ${known.model}, and ${name} is loaded`, `load ${known.model} to go on`);
+  }
+  if (steps === undefined) return kept.card;
+  if (!Number.isSafeInteger(steps) || steps < kept.at.step) {
+    throw new StepladderError("usage", `steps is ${steps}, and the run \`${run}\` stands at step ${kept.at.step}`, "give a whole number from there on");
+  }
+  const card = JSON.parse(kept.card) as { settings: { steps?: number; settings?: { steps: number } } };
+  (card.settings.settings ?? card.settings).steps = steps;
+  return JSON.stringify(card);
 }
 
 /** Does `work` until it ends: after a pause or on a new device it is done again from the last checkpoint. */
@@ -66,20 +90,28 @@ export async function fromCheckpoints(
   work: (engine: Engine, saved: Uint8Array | undefined) => Promise<string | void>,
 ): Promise<string> {
   for (let lost = 0; ; ) {
+    const engine = await ready(context, hooks.signal);
+    if (hooks.paused()) await hooks.resumed();
+    checkCancelled(hooks.signal);
     const saved = store.saved();
     store.rewind(checkpointOf(saved).position);
     try {
-      return (await work(engineOf(context), saved)) ?? "";
+      return (await work(engine, saved)) ?? "";
     } catch (error) {
-      const { code } = error as { code?: string };
-      if (code === "cancelled" && hooks.paused()) {
-        await hooks.resumed();
-        if (!hooks.signal.aborted) continue;
-      }
-      if (code !== "device_lost") throw error;
+      if (codeOf(error) === "cancelled" && hooks.paused()) continue;
+      if (codeOf(error) !== "device_lost") throw error;
+      context.lost = true;
+      keepLearnt(engine, store);
       lost += 1;
       if (lost > MOST_LOST) throw error;
-      await recover(context);
+      await recover(context, hooks.signal);
     }
   }
+}
+
+/** The adapter of the last checkpoint becomes the engine's own, which outlives its device: the device took the newer one with it. */
+function keepLearnt(engine: Engine, store: RunStore): void {
+  const [card, state] = [store.card ?? "", store.saved()];
+  // What is learnt for one question is not kept.
+  if (state !== undefined && parseCard(card).kind !== "ttrl") engine.adopt(card, state);
 }

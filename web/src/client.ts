@@ -2,6 +2,7 @@
 
 import { aborted, describe, StepladderError } from "./errors.js";
 import { isNode } from "./node.js";
+import { startWorker, workerError } from "./start-worker.js";
 import type { CommandName, Commands, PlainError, Reply, Request } from "./protocol.js";
 
 /** Who hears of one command. */
@@ -32,14 +33,17 @@ function revived({ code, message, hint }: PlainError): StepladderError {
 
 /** The error of options that messages cannot hold, such as functions. */
 function notSent(name: string, asks: unknown, cause: unknown): StepladderError {
-  const { task } = (asks ?? {}) as { task?: { name?: string; verify?: unknown } };
-  if (typeof task?.verify === "function") {
+  const { task } = (asks ?? {}) as { task?: { name?: string; verify?: unknown; verifyBatch?: unknown } };
+  if (typeof task?.verify === "function" || typeof task?.verifyBatch === "function") {
     const hint = "make it the default export of a module, and give { module: new URL(\"./task.js\", import.meta.url) }";
     const problem = `${name}: the task \`${task.name}\` is an object of this page, and its functions do not reach the worker`;
     return new StepladderError("usage", problem, hint, { cause });
   }
   return new StepladderError("usage", `${name}: an option cannot be sent to the worker (${describe(cause)})`, "give plain data", { cause });
 }
+
+/** Milliseconds in which a worker may answer an abort, or `dispose`; after that it is not waited for. */
+export const PATIENCE = 700;
 
 /** A worker, or in Node the engine itself, with the commands that are under way. */
 export class Connection {
@@ -63,12 +67,15 @@ export class Connection {
       connection.#send = (request) => host.handle(request);
       return connection;
     }
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "stepladder" });
-    worker.onmessage = ({ data }: MessageEvent<Reply>) => connection.#hear(data);
+    const worker = startWorker();
+    let begun = false;
+    worker.onmessage = ({ data }: MessageEvent<Reply>) => {
+      begun = true;
+      connection.#hear(data);
+    };
     worker.onerror = (event) => {
       event.preventDefault();
-      const hint = "load the model again; if this repeats, please report it";
-      connection.#end(new StepladderError("internal", `the worker failed: ${event.message ?? "it cannot be loaded"}`, hint));
+      void workerError(event.message, begun).then((error) => connection.#end(error));
     };
     connection.#send = (request) => worker.postMessage(request);
     connection.#close = () => worker.terminate();
@@ -86,9 +93,18 @@ export class Connection {
     const answer = new Promise<Commands[Name]["answers"]>((resolve, reject) => {
       if (this.#ended !== undefined) return reject(this.#ended);
       if (signal?.aborted === true) return reject(aborted(name));
-      const cancel = (): void => this.control(id, "cancel");
+      let late: ReturnType<typeof setTimeout> | undefined;
+      const cancel = (): void => {
+        this.control(id, "cancel");
+        // What cannot be interrupted, such as a driver that compiles, ends by itself; nobody has to wait for that.
+        late = setTimeout(() => {
+          over();
+          reject(aborted(name));
+        }, PATIENCE);
+      };
       signal?.addEventListener("abort", cancel, { once: true });
       const over = (): void => {
+        clearTimeout(late);
         signal?.removeEventListener("abort", cancel);
         this.#waiting.delete(id);
       };

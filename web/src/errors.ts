@@ -1,21 +1,38 @@
 /** Everything that can go wrong in a way that a user can do something about. */
 export type ErrorCode =
+  /** The call's signal fired. */
   | "aborted"
+  /** Another worker, here or in another tab, has what the call needs. */
   | "busy"
   | "checksum"
+  /** More tokens than the model's context holds. */
+  | "context"
+  /** The page's content security policy forbids what the call needs. */
+  | "csp"
   | "device_lost"
   | "disposed"
+  /** Loss or gradient was not finite several steps in a row. */
+  | "diverged"
   | "download"
+  /** There is a finished run of that name. */
+  | "exists"
+  | "gpu"
+  /** A file, or a line of data, is not what it should be. */
+  | "input"
   | "internal"
-  | "model"
+  | "io"
+  /** WebGPU gives no adapter. */
+  | "no_adapter"
   | "no_length"
   | "no_webgpu"
+  /** A place of the browser in which no worker can be started. */
+  | "no_worker"
   | "offline"
   | "out_of_memory"
   | "quota"
+  | "shape"
   | "storage"
-  | "usage"
-  | (string & {});
+  | "usage";
 
 /** An error with a stable `code`, one line that says what and where, and a `hint` that says what to do. */
 export class StepladderError extends Error {
@@ -43,4 +60,23 @@ export function checkSignal(signal: AbortSignal | undefined, what: string): void
 /** The line that people read, whatever was thrown. */
 export function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The code of whatever was thrown. */
+export function codeOf(error: unknown): string | undefined {
+  return (error as { code?: string } | undefined)?.code;
+}
+
+/** Waits, or until the signal fires. */
+export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", done);
+    if (signal?.aborted === true) done();
+  });
 }

@@ -139,13 +139,17 @@ n: number,
  */
 samples: number, 
 /**
- * pass@k by k, for k = 1, 2, 4, ... and the number of samples.
+ * pass@k by k, for k = 1, 2, 4, ... and the number of samples; empty where numbers alone judge.
  */
 pass_at: { [key in string]: number }, 
 /**
  * 95 % interval of pass@1.
  */
 ci95: [number, number], 
+/**
+ * The numbers that the task gave, by name; `reward` is that of the answer itself.
+ */
+rewards?: { [key in string]: MeanReward }, 
 /**
  * pass@1 by level.
  */
@@ -418,6 +422,19 @@ kl: KlConfig | null,
 mask_truncated: boolean, };
 
 /**
+ * The mean of one named reward over problems.
+ */
+export type MeanReward = { 
+/**
+ * The mean.
+ */
+mean: number, 
+/**
+ * Its 95 % interval; `None` of a single number.
+ */
+ci95: [number, number] | null, };
+
+/**
  * What is learnt from judged attempts.
  */
 export type Method = "policy_gradient" | "expert_iteration";
@@ -540,7 +557,33 @@ export type RatioLevel = "token" | "sequence";
 export type Rejection = "invalid" | "too_long" | "unsolvable" | "restatement" | "duplicate" | "held_out" | "limit";
 
 /**
- * Reward of a completion by its judgement. An unverifiable completion has none and never enters a gradient.
+ * One named reward in the rollouts of a step ([`crate::ladder::reward`]).
+ */
+export type RewardStats = { 
+/**
+ * Its weight in the whole reward.
+ */
+weight: number, 
+/**
+ * Its mean, before the weight.
+ */
+mean: number, 
+/**
+ * Its standard deviation.
+ */
+std: number, 
+/**
+ * Completions that have it.
+ */
+samples: number, 
+/**
+ * Share of the full groups in which it is the same for all completions; `None` without a full group.
+ */
+without_signal: number | null, };
+
+/**
+ * What a completion is worth ([`crate::ladder::reward`]): by its judgement where the task gives no number, and the weights of all named
+ * rewards. An unverifiable completion has no reward and never enters a gradient.
  */
 export type Rewards = { 
 /**
@@ -554,7 +597,16 @@ wrong: number,
 /**
  * No answer in the task's notation.
  */
-malformed: number, };
+malformed: number, 
+/**
+ * Weights of rewards by name: `reward` is that of the answer itself, `format` and `length` are made here where they have a weight,
+ * others are the task's. A name without a weight counts once.
+ */
+weights: { [key in string]: number }, 
+/**
+ * Share of the longest answer from which on the reward `length` falls.
+ */
+length_from: number, };
 
 /**
  * See [`Event::Rollout`]. In `events.jsonl` there is one for each batch, when it is done; listeners also get those between.
@@ -594,7 +646,7 @@ export type RolloutRate = {
  */
 key: number, 
 /**
- * Judged completions.
+ * Completions with a verdict.
  */
 samples: number, 
 /**
@@ -796,7 +848,15 @@ skipped: boolean,
  */
 reward_mean: number | null, 
 /**
- * Correct of judged rollouts.
+ * Its standard deviation.
+ */
+reward_std: number | null, 
+/**
+ * The parts of the reward by name: `reward` is that of the answer itself.
+ */
+rewards: { [key in string]: RewardStats }, 
+/**
+ * Correct of the rollouts with a verdict.
  */
 pass_rate: number | null, 
 /**
@@ -1021,7 +1081,15 @@ reason: string,
 /**
  * The answer found in the completion, normalised; `None` if there is none.
  */
-answer: string | null, };
+answer: string | null, 
+/**
+ * How good the completion is, in the task's range ([`Task::reward_range`]); stands in place of the reward of the judgement.
+ */
+reward?: number | null, 
+/**
+ * Further rewards by name, in the same range; the settings weigh them.
+ */
+rewards?: { [key in string]: number }, };
 
 /**
  * Judgements of a set of completions, counted.
@@ -1044,6 +1112,10 @@ malformed: number,
  */
 unverifiable: number, 
 /**
+ * Judged by numbers alone.
+ */
+scored: number, 
+/**
  * Cut off by the token limit (also counted by judgement).
  */
 truncated: number, };
@@ -1051,7 +1123,7 @@ truncated: number, };
 /**
  * The judgement on one completion.
  */
-export type VerdictKind = "correct" | "wrong" | "malformed" | "unverifiable";
+export type VerdictKind = "correct" | "wrong" | "malformed" | "unverifiable" | "scored";
 
 /**
  * See [`Event::Verified`].
@@ -1090,7 +1162,8 @@ signal: boolean,
  */
 estimate: number, 
 /**
- * A few of the completions: the first correct one and the first that is not.
+ * A few of the completions: the first correct one and the first that is not, or those of the highest and the lowest reward where
+ * numbers judge.
  */
 samples: Array<JudgedSample>, };
 
@@ -1114,4 +1187,4 @@ message: string, };
 /**
  * Kinds of [`Event::Warning`].
  */
-export type WarningCode = "refused_root" | "no_signal" | "non_finite" | "truncated" | "other";
+export type WarningCode = "refused_root" | "no_signal" | "non_finite" | "truncated" | "checker" | "other";

@@ -1,26 +1,17 @@
 // What each command does, on the worker's side.
 
-import { Engine, report as renderReport, tasks, verify } from "./wasm/stepladder.js";
+import { report as renderReport, tasks, verify } from "./wasm/stepladder.js";
+import { engineOf, loadAdapter, withDevice, type Context } from "./context.js";
 import { StepladderError } from "./errors.js";
-import { load, type Loaded } from "./engine.js";
+import { load } from "./engine.js";
 import { listCached, removeCached } from "./files/index.js";
-import { gpuFacts, type GpuFacts } from "./gpu.js";
+import { gpuFacts } from "./gpu.js";
 import { evaluate, ladder, train, ttrl } from "./learning.js";
 import { preFlight } from "./pre-flight.js";
 import type { Request } from "./protocol.js";
-import { listRuns, parseCard, readRun, removeRun, runLog } from "./runs.js";
+import { parseCard } from "./run-place.js";
+import { listRuns, readRun, removeRun, runLog } from "./runs.js";
 import type { LoadProgress, ModelInfo } from "./types.js";
-
-/** What the worker holds. */
-export interface Context {
-  engine?: Engine;
-  loaded?: Loaded;
-  gpu?: GpuFacts;
-  /** The last LADDER run, for its report. */
-  lastRun?: { card: string; log: string; state: Uint8Array | undefined };
-  /** Tells the page that the device was lost and set up anew. */
-  recovered?: (message: string) => void;
-}
 
 /** How a command talks while it runs. */
 export interface Hooks {
@@ -30,50 +21,6 @@ export interface Hooks {
   paused: () => boolean;
   /** Tells the page that the run stands, and waits until it is to go on or to end. */
   resumed: () => Promise<void>;
-}
-
-/** The engine, or an error if there is none. */
-export function engineOf(context: Context): Engine {
-  if (context.engine === undefined) {
-    throw new StepladderError("disposed", "the model was disposed of", "load it again");
-  }
-  return context.engine;
-}
-
-/** Sets device and model up anew with the adapter from before the device was lost. */
-export async function recover(context: Context): Promise<void> {
-  const old = engineOf(context);
-  const adapter = old.has_adapter() ? old.save_adapter() : [];
-  const { loaded } = context;
-  context.engine = undefined;
-  old.dispose();
-  if (loaded === undefined) return;
-  context.engine = await load(loaded, () => undefined);
-  if (adapter.length > 0) loadAdapter(context.engine, adapter as { name: string; bytes: Uint8Array }[]);
-  context.recovered?.("the GPU was lost; the model was set up anew");
-}
-
-function loadAdapter(engine: Engine, files: readonly { name: string; bytes: Uint8Array }[]): void {
-  const find = (end: string): Uint8Array => {
-    const file = files.find(({ name }) => name.endsWith(end));
-    if (file === undefined) {
-      const hint = "give adapter_config.json and adapter_model.safetensors of a PEFT adapter";
-      throw new StepladderError("usage", `no file ends with ${end}`, hint);
-    }
-    return file.bytes;
-  };
-  engine.load_adapter(find(".json"), find(".safetensors"));
-}
-
-/** Runs `work`, and once more on a device of its own if the first was lost under it. */
-export async function withDevice<Answer>(context: Context, work: (engine: Engine) => Promise<Answer>): Promise<Answer> {
-  try {
-    return await work(engineOf(context));
-  } catch (error) {
-    if ((error as { code?: string }).code !== "device_lost") throw error;
-    await recover(context);
-    return await work(engineOf(context));
-  }
 }
 
 async function report(context: Context, run: string | undefined): Promise<string> {
@@ -105,7 +52,7 @@ export async function execute(context: Context, request: Extract<Request, { name
       const loaded = { source: request.asks.source, options: request.asks.options };
       const news = (progress: LoadProgress): void => hooks.news(progress);
       context.engine = await load({ ...loaded, options: { ...loaded.options, signal: hooks.signal } }, news);
-      context.loaded = loaded;
+      [context.loaded, context.lost] = [loaded, false];
       context.gpu = await gpuFacts();
       return infoOf(context);
     }
@@ -115,15 +62,15 @@ export async function execute(context: Context, request: Extract<Request, { name
       return JSON.parse(engineOf(context).fit(JSON.stringify(request.asks)));
     case "generate": {
       const { prompt, options } = request.asks;
-      return withDevice(context, (engine) => parsed(engine.generate(prompt, JSON.stringify(options), hooks.news)));
+      return withDevice(context, hooks.signal, (engine) => parsed(engine.generate(prompt, JSON.stringify(options), hooks.news)));
     }
     case "chat": {
       const [messages, options] = [JSON.stringify(request.asks.messages), JSON.stringify(request.asks.options)];
-      return withDevice(context, (engine) => parsed(engine.chat(messages, options, hooks.news)));
+      return withDevice(context, hooks.signal, (engine) => parsed(engine.chat(messages, options, hooks.news)));
     }
     case "score": {
       const { text, adapter } = request.asks;
-      return withDevice(context, (engine) => parsed(engine.score(text, adapter)));
+      return withDevice(context, hooks.signal, (engine) => parsed(engine.score(text, adapter)));
     }
     case "train": {
       const { examples, options } = request.asks;

@@ -1,19 +1,23 @@
 // The worker's side: carries commands out one after the other on the one model that it holds.
 
 import { Engine } from "./wasm/stepladder.js";
-import { StepladderError } from "./errors.js";
+import type { Context } from "./context.js";
+import { StepladderError, type ErrorCode } from "./errors.js";
 import { start } from "./engine.js";
-import { execute, type Context } from "./execute.js";
+import { execute } from "./execute.js";
 import type { PlainError, Reply, Request } from "./protocol.js";
+
+const CANCELLED: PlainError = { code: "aborted", message: "the call was cancelled", hint: "call it again" };
 
 /** Errors of the engine (`code`, `hint`) and of this package, and whatever else was thrown, as they cross. */
 function plain(error: unknown): PlainError {
-  const { code, message, hint } = error as Partial<PlainError>;
+  const { code, message, hint } = error as { code?: ErrorCode | "cancelled"; message?: string; hint?: string };
   const text = message ?? String(error);
-  if (code === "cancelled") return { code: "aborted", message: "the call was cancelled", hint: "call it again" };
+  if (code === "cancelled") return CANCELLED;
+  // A DOMException's code is a number.
   if (typeof code === "string") return { code, message: text, hint: hint ?? "" };
   if (error instanceof DOMException && error.name === "AbortError") {
-    return { code: "aborted", message: "the call was cancelled", hint: "call it again" };
+    return CANCELLED;
   }
   return { code: "internal", message: text, hint: "please report this" };
 }
@@ -61,8 +65,7 @@ export class Host {
   async #run(request: Extract<Request, { name: string }>): Promise<void> {
     const { id } = request;
     if (this.#cancelled.delete(id)) {
-      const error = { code: "aborted", message: "the call was cancelled", hint: "call it again" };
-      this.#post({ id, kind: "failed", error });
+      this.#post({ id, kind: "failed", error: CANCELLED });
       return;
     }
     const running = { id, abort: new AbortController(), paused: false, wake: undefined as (() => void) | undefined };

@@ -1,9 +1,10 @@
 // The commands that learn, and the evaluation: their options in the engine's form, and their results in the package's.
 
 import { fromCheckpoints, openKept } from "./checkpoints.js";
-import { StepladderError, describe } from "./errors.js";
+import { engineOf, ready, withDevice, type Context } from "./context.js";
+import { StepladderError, codeOf, describe } from "./errors.js";
 import type { Event, Verdict } from "./events.js";
-import { engineOf, withDevice, type Context, type Hooks } from "./execute.js";
+import type { Hooks } from "./execute.js";
 import type { Plain } from "./protocol.js";
 import type {
   CustomTask,
@@ -29,21 +30,23 @@ async function resolve(choice: TaskChoice): Promise<{ task: string; taskOptions:
       const hint = "give the address of a JavaScript module that this page may load, such as new URL(\"./task.js\", import.meta.url)";
       throw new StepladderError("usage", `the task's module ${url} cannot be loaded: ${describe(cause)}`, hint, { cause });
     })) as { default?: CustomTask };
-    if (typeof module.default?.verify !== "function" || typeof module.default.prompt !== "function") {
-      throw new StepladderError("usage", `${url} exports no task`, "export default an object with prompt and verify");
+    if (!judges(module.default) || typeof module.default.prompt !== "function") {
+      throw new StepladderError("usage", `${url} exports no task`, "export default an object with prompt, and verify or verifyBatch");
     }
     return { task: module.default.name, taskOptions: {}, object: module.default };
   }
-  if ("verify" in choice) return { task: choice.name, taskOptions: {}, object: choice };
+  if (judges(choice)) return { task: choice.name, taskOptions: {}, object: choice };
   return { task: choice.name, taskOptions: choice.options ?? {} };
+}
+
+/** Whether something has a method that judges. */
+function judges(task: object | undefined): task is CustomTask {
+  const { verify, verifyBatch } = (task ?? {}) as Partial<CustomTask>;
+  return typeof verify === "function" || typeof verifyBatch === "function";
 }
 
 function problemOf(problem: string | Problem): Problem {
   return typeof problem === "string" ? { problem } : problem;
-}
-
-function codeOf(error: unknown): string | undefined {
-  return (error as { code?: string }).code;
 }
 
 interface Finished {
@@ -59,11 +62,12 @@ function resultOf({ reason, step, before, after }: Finished): LadderResult {
 
 /** A LADDER run. */
 export async function ladder(context: Context, asks: Plain<LadderOptions>, hooks: Hooks): Promise<LadderResult> {
-  const { object, ...task } = await resolve(asks.task);
+  const { task: choice, problems, heldOut = [], run, resume, overwrite, ...rest } = asks;
+  const { object, ...task } = await resolve(choice);
+  await ready(context, hooks.signal);
   const store = await openKept(context, "ladder", asks, () => {
-    const [problems, heldOut] = [asks.problems.map(problemOf), (asks.heldOut ?? []).map(problemOf)];
-    const { preset, settings, steps, seed } = asks;
-    return engineOf(context).ladder_card(JSON.stringify({ ...task, problems, heldOut, preset, settings, steps, seed }));
+    const options = { ...rest, ...task, problems: problems.map(problemOf), heldOut: heldOut.map(problemOf) };
+    return engineOf(context).ladder_card(JSON.stringify(options), object);
   });
   let last: Finished | undefined;
   const news = (text: string): void => {
@@ -72,7 +76,7 @@ export async function ladder(context: Context, asks: Plain<LadderOptions>, hooks
     // A pause ends the engine's loop but not the run.
     if (event.type !== "finished" || !hooks.paused()) hooks.news(event);
   };
-  store.full = (message) => hooks.news(warning(message));
+  store.warn = (message) => hooks.news(warning(message));
   try {
     const finished = await fromCheckpoints(context, store, hooks, (engine, saved) => engine.ladder(store.card ?? "", object, saved, store, news));
     return resultOf(JSON.parse(finished) as Finished);
@@ -83,7 +87,7 @@ export async function ladder(context: Context, asks: Plain<LadderOptions>, hooks
   } finally {
     // Its files are let go of, so that the run can be taken up, or deleted, from elsewhere.
     context.lastRun = { card: store.card ?? "", log: store.log(), state: store.saved() };
-    store.close();
+    await store.close();
   }
 }
 
@@ -93,13 +97,14 @@ function warning(message: string): Event {
 
 /** Test-time learning of one problem. */
 export async function ttrl(context: Context, asks: Plain<TtrlOptions>, hooks: Hooks): Promise<TtrlResult> {
-  const { object, ...task } = await resolve(asks.task);
+  const { task: choice, problem, run, resume, overwrite, ...rest } = asks;
+  const { object, ...task } = await resolve(choice);
+  await ready(context, hooks.signal);
   const store = await openKept(context, "ttrl", asks, () => {
-    const { preset, settings, steps, seed, votes, keep } = asks;
-    const options = { ...task, problem: problemOf(asks.problem), preset, settings, steps, seed, votes, keep };
-    return engineOf(context).ttrl_card(JSON.stringify(options));
+    const options = { ...rest, ...task, problem: problemOf(problem) };
+    return engineOf(context).ttrl_card(JSON.stringify(options), object);
   });
-  store.full = (message) => hooks.news(warning(message));
+  store.warn = (message) => hooks.news(warning(message));
   const news = (text: string): void => hooks.news(JSON.parse(text));
   try {
     const text = await fromCheckpoints(context, store, hooks, (engine, saved) => engine.ttrl(store.card ?? "", object, saved, store, news));
@@ -111,45 +116,47 @@ export async function ttrl(context: Context, asks: Plain<TtrlOptions>, hooks: Ho
       steps: outcome.steps,
     };
   } finally {
-    store.close();
+    await store.close();
   }
 }
 
 /** Supervised steps. */
 export async function train(context: Context, examples: readonly Example[], options: Plain<TrainOptions>, hooks: Hooks): Promise<null> {
-  const { run, resume, ...rest } = options;
+  const { run, resume, overwrite, ...rest } = options;
+  await ready(context, hooks.signal);
   const store = await openKept(context, "train", options, () => {
     if (examples.length === 0) throw new StepladderError("usage", "there are no examples", "give at least one");
     const lines = examples.map((example) => JSON.stringify(example)).join("\n");
     return engineOf(context).train_card(lines, JSON.stringify(rest));
   });
-  let full: string | undefined;
-  store.full = (message) => (full = message);
+  let warning: string | undefined;
+  store.warn = (message) => (warning = message);
   const news = (text: string): void => {
-    hooks.news({ ...(JSON.parse(text) as TrainStep), ...(full !== undefined && { warning: full }) });
-    full = undefined;
+    hooks.news({ ...(JSON.parse(text) as TrainStep), ...(warning !== undefined && { warning }) });
+    warning = undefined;
   };
   try {
     await fromCheckpoints(context, store, hooks, (engine, saved) => engine.train(store.card ?? "", saved, store, news));
     return null;
   } finally {
-    store.close();
+    await store.close();
   }
 }
 
 /** Answers problems and judges the answers. */
 export async function evaluate(context: Context, asks: Plain<EvaluateOptions>, hooks: Hooks): Promise<Evaluation> {
-  const { object, ...task } = await resolve(asks.task);
-  const { samples, seed, temperature, maxTokens, adapter } = asks;
-  const options = { ...task, problems: asks.problems.map(problemOf), samples, seed, temperature, maxTokens, adapter };
+  const { task: choice, problems: questions, ...rest } = asks;
+  const { object, ...task } = await resolve(choice);
+  const options = { ...rest, ...task, problems: questions.map(problemOf) };
   const news = (text: string): void => hooks.news(JSON.parse(text));
-  const text = await withDevice(context, (engine) => engine.evaluate(JSON.stringify(options), object, news));
-  const { n, pass_at, ci95, problems } = JSON.parse(text) as {
+  const text = await withDevice(context, hooks.signal, (engine) => engine.evaluate(JSON.stringify(options), object, news));
+  const { n, pass_at, ci95, rewards = {}, problems } = JSON.parse(text) as {
     n: number;
     pass_at: Record<string, number>;
     ci95: [number, number];
+    rewards?: Evaluation["rewards"];
     problems: { problem: string; correct: number; samples: unknown[] }[];
   };
   const counted = problems.map(({ problem, correct, samples }) => ({ problem, correct, samples: samples.length }));
-  return { n, passAt: pass_at, ci95, problems: counted };
+  return { n, passAt: pass_at, ci95, rewards, problems: counted };
 }

@@ -1,7 +1,9 @@
 // The model as a page sees it.
 
-import type { Connection } from "./client.js";
+import { PATIENCE, type Connection } from "./client.js";
+import { pause } from "./errors.js";
 import type { Event } from "./events.js";
+import { isNode } from "./node.js";
 import type { CommandName, Commands, NamedBytes } from "./protocol.js";
 import { Stream } from "./stream.js";
 import type * as types from "./types.js";
@@ -31,6 +33,7 @@ async function bytesOf(files: readonly (File | NamedBytes)[]): Promise<NamedByte
 export class WorkerModel implements types.Model {
   readonly #connection: Connection;
   #info: types.ModelInfo;
+  #disposed: Promise<void> | undefined;
   readonly adapter: types.Adapter;
 
   constructor(connection: Connection, info: types.ModelInfo) {
@@ -76,7 +79,11 @@ export class WorkerModel implements types.Model {
     const { stream, answer } = this.#stream("train", { examples, options: rest }, signal);
     answer.then(
       () => this.#refresh().then(() => stream.end(), (error: unknown) => stream.end({ error })),
-      (error: unknown) => stream.end({ error }),
+      (error: unknown) => {
+        // What was learnt until then is there; nobody waits to hear of it.
+        void this.#refresh().catch(() => undefined);
+        stream.end({ error });
+      },
     );
     return stream;
   }
@@ -104,9 +111,16 @@ export class WorkerModel implements types.Model {
     return this.#connection.onRecovered(listener);
   }
 
-  async dispose(): Promise<void> {
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
+  }
+
+  async #dispose(): Promise<void> {
     this.#connection.cancelAll();
-    await this.#ask("dispose", null);
+    const done = this.#ask("dispose", null).catch(() => undefined);
+    // A worker that is busy ends with all that it holds; in Node nobody else can.
+    await (isNode() ? done : Promise.race([done, pause(PATIENCE, undefined)]));
     this.#connection.close();
   }
 

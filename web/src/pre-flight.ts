@@ -1,7 +1,7 @@
 // Whether a model and a workload fit this device, from the headers of its files.
 
 import { fit } from "./wasm/stepladder.js";
-import { StepladderError } from "./errors.js";
+import { StepladderError, codeOf } from "./errors.js";
 import { openHeaders } from "./files/headers.js";
 import { bytes, freeSpace } from "./files/quota.js";
 import { gpuFacts } from "./gpu.js";
@@ -21,7 +21,11 @@ export async function preFlight(source: Source, asked: Asked, signal: AbortSigna
   });
   const headers = await headersOf(source, { ...access, signal });
   try {
-    const plan = await planned(headers, workload, gpu?.largest);
+    const plan = await planned(headers, workload, gpu?.largest).catch(async (error: unknown) => {
+      // No copy is kept of files that do not open.
+      if (codeOf(error) === "input" && headers.stored === true) await headers.discard?.();
+      throw error;
+    });
     const [memory, free] = [deviceMemory(), await freeSpace().catch(() => undefined)];
     if (gpu === undefined) {
       Object.assign(plan, { fits: false, reason: "there is no WebGPU here", hint: "use a browser with WebGPU, on https or localhost" });

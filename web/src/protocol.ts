@@ -1,6 +1,7 @@
 // What the page and the worker say to each other: one map of commands, each with what it asks, what it tells on the way, and
 // what it answers. Everything here survives `postMessage`.
 
+import type { ErrorCode } from "./errors.js";
 import type { Event, Verdict } from "./events.js";
 import type {
   CachedModel,
@@ -84,7 +85,7 @@ export type Request =
 
 /** An error as it crosses. */
 export interface PlainError {
-  code: string;
+  code: ErrorCode;
   message: string;
   hint: string;
 }

@@ -9,7 +9,7 @@ export function syncHandle(file: FileSystemFileHandle): Promise<SyncFile> {
   return (file as FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncFile> }).createSyncAccessHandle();
 }
 
-/** What the engine and `execute.ts` need of a store; synchronous, because the engine's loop is. */
+/** What the engine and `learning.ts` need of a store; synchronous, but for its end, because the engine's loop is. */
 export interface RunStore {
   card: string | undefined;
   append(line: string): void;
@@ -19,9 +19,9 @@ export interface RunStore {
   /** The last whole checkpoint. */
   saved(): Uint8Array | undefined;
   log(): string;
-  close(): void;
-  /** Told, once each time it begins, that there is no space for checkpoints any more. */
-  full?: (message: string) => void;
+  close(): Promise<void>;
+  /** Told, once each time it begins, why checkpoints are not kept any more. */
+  warn?: (message: string) => void;
 }
 
 /** For runs without a name. */
@@ -48,7 +48,7 @@ export class MemoryRunStore implements RunStore {
   log(): string {
     return this.#lines.map((line) => `${line}\n`).join("");
   }
-  close(): void {}
+  async close(): Promise<void> {}
 }
 
 /** Sequence number, length and checksum stand before a slot's bytes. */
@@ -70,35 +70,54 @@ export function readSlot(slot: Uint8Array): { sequence: number; state: Uint8Arra
   return state.length === length && checksum(state) === sum ? { sequence, state } : undefined;
 }
 
-function readAll(handle: SyncFile): Uint8Array {
-  const bytes = new Uint8Array(handle.getSize());
-  handle.read(bytes, { at: 0 });
+/** The size of an open file; browsers answer -1, some of them read as unsigned, for one that they deleted meanwhile. */
+function sizeOf(file: SyncFile): number {
+  const size = file.getSize();
+  if (size >= 0 && size <= Number.MAX_SAFE_INTEGER) return size;
+  throw new DOMException("the file was deleted", "NotFoundError");
+}
+
+function readAll(file: SyncFile): Uint8Array {
+  const bytes = new Uint8Array(sizeOf(file));
+  file.read(bytes, { at: 0 });
   return bytes;
 }
 
 /** What a store without space says. The run's own progress is not in danger: the model holds it. */
 const FULL = "this browser has no space left for the run's checkpoints; it goes on, and what is kept is its last whole checkpoint: free space, and the next one is tried";
 
+/** What a store whose files are gone says. */
+const GONE = "its files in this browser's store cannot be written any more, as after the site's data was cleared; the run goes on in memory only: save its adapter before you close this page";
+
 /**
- * A run in the private file system. Checkpoints go to two slots in turn, so that one is always whole.
+ * A run in the private file system. Checkpoints go to two slots in turn, so that one is always whole. Log and last checkpoint
+ * are in memory too: nobody can keep the browser or its user from deleting the files of a page that is open.
  *
- * Where there is no space the run goes on: lines of the log and the checkpoint wait in memory, and each later save tries again. A
- * checkpoint is written only after the log that belongs to it, so that what is kept fits together.
+ * Where there is no space the run goes on: the checkpoint waits, and each later save tries again. A checkpoint is written only
+ * after the log that belongs to it, so that what is kept fits together. Where the files are gone the run goes on without them.
  */
 export class OpfsRunStore implements RunStore {
   card: string | undefined;
-  full?: (message: string) => void;
+  warn?: (message: string) => void;
   readonly #log: SyncFile;
   readonly #slots: [SyncFile, SyncFile];
+  readonly #closed: () => Promise<void>;
   #sequence = 0;
   #state: Uint8Array | undefined;
-  /** The end of the log that is not in its file yet. */
+  /** The whole log in pieces, its length, and the pieces that are not in its file yet. */
+  #pieces: Uint8Array[];
+  #length: number;
   #waiting: Uint8Array[] = [];
-  #told = false;
+  /** The last warning; none while all is well. */
+  #told: string | undefined;
 
-  private constructor(log: SyncFile, slots: [SyncFile, SyncFile]) {
+  private constructor(log: SyncFile, slots: [SyncFile, SyncFile], closed: () => Promise<void>) {
     this.#log = log;
     this.#slots = slots;
+    this.#closed = closed;
+    const begun = readAll(log);
+    this.#pieces = [begun];
+    this.#length = begun.length;
     for (const slot of slots) {
       const found = readSlot(readAll(slot));
       if (found !== undefined && found.sequence > this.#sequence) {
@@ -108,86 +127,133 @@ export class OpfsRunStore implements RunStore {
     }
   }
 
-  /** Opens the folder of a run; it belongs to this worker until `close`. */
-  static async open(folder: FileSystemDirectoryHandle): Promise<OpfsRunStore> {
+  /** Opens a folder of `run`; it belongs to this worker until `close`, after which `closed` is called. */
+  static async open(run: string, folder: FileSystemDirectoryHandle, closed: () => Promise<void>): Promise<OpfsRunStore> {
     const open: SyncFile[] = [];
     try {
       for (const name of ["events.jsonl", "state-0", "state-1"]) {
         const file = await folder.getFileHandle(name, { create: true });
         open.push(await syncHandle(file));
       }
+      const [log, one, two] = open as [SyncFile, SyncFile, SyncFile];
+      return new OpfsRunStore(log, [one, two], closed);
     } catch (cause) {
       open.forEach((handle) => handle.close());
-      const hint = "close the other tab that works on this run, or choose another name";
+      if (cause instanceof DOMException && cause.name === "NoModificationAllowedError") throw runBusy(run, cause);
+      const hint = "choose another name, or start the run without one: it is then kept in memory only";
       throw new StepladderError("storage", `the run's files cannot be opened: ${String(cause)}`, hint, { cause });
     }
-    const [log, one, two] = open as [SyncFile, SyncFile, SyncFile];
-    return new OpfsRunStore(log, [one, two]);
   }
 
   append(line: string): void {
-    this.#waiting.push(new TextEncoder().encode(`${line}\n`));
-    this.#flushLog();
+    const piece = new TextEncoder().encode(`${line}\n`);
+    this.#pieces.push(piece);
+    this.#waiting.push(piece);
+    this.#length += piece.length;
+    this.#guarded(() => void this.#flushLog());
   }
   position(): number {
-    return this.#waiting.reduce((sum, line) => sum + line.length, this.#log.getSize());
+    return this.#length;
   }
   rewind(position: number): void {
-    while (this.#waiting.length > 0 && this.position() > position) this.#waiting.pop();
-    if (this.position() > position) this.#log.truncate(position);
+    if (position >= this.#length) return;
+    const kept = this.#whole().subarray(0, position);
+    const written = this.#length - this.#waiting.reduce((sum, piece) => sum + piece.length, 0);
+    this.#pieces = [kept];
+    this.#waiting = written < position ? [kept.subarray(written)] : [];
+    this.#length = position;
+    this.#guarded(() => {
+      if (written > position) this.#log.truncate(position);
+    });
   }
   save(state: Uint8Array): void {
+    this.#state = state;
+    this.#guarded(() => {
+      if (this.#write(state)) this.#told = undefined;
+      else this.#tell(FULL);
+    });
+  }
+  saved(): Uint8Array | undefined {
+    return this.#state;
+  }
+  log(): string {
+    return new TextDecoder().decode(this.#whole());
+  }
+  async close(): Promise<void> {
+    for (const handle of [this.#log, ...this.#slots]) handle.close();
+    await this.#closed();
+  }
+
+  #whole(): Uint8Array {
+    const whole = new Uint8Array(this.#length);
+    let at = 0;
+    for (const piece of this.#pieces) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    this.#pieces = [whole];
+    return whole;
+  }
+
+  /** Writes to the files, unless they are gone. */
+  #guarded(work: () => void): void {
+    if (this.#told === GONE) return;
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error;
+      this.#tell(GONE);
+    }
+  }
+
+  /** Whether the checkpoint, and the log before it, are in their files. */
+  #write(state: Uint8Array): boolean {
     const sequence = this.#sequence + 1;
     const slot = this.#slots[sequence % 2 === 0 ? 0 : 1];
-    this.#state = state;
-    if (!this.#flushLog()) return this.#tell();
+    if (!this.#flushLog()) return false;
     this.#log.flush();
     const header = new DataView(new ArrayBuffer(HEADER));
     header.setUint32(0, sequence);
     header.setUint32(4, state.length);
     header.setUint32(8, checksum(state));
     // In place: the slot keeps its space, and until its header fits its bytes it counts as none.
-    if (!write(slot, state, HEADER) || !write(slot, new Uint8Array(header.buffer), 0)) return this.#tell();
+    if (!write(slot, state, HEADER) || !write(slot, new Uint8Array(header.buffer), 0)) return false;
     slot.truncate(HEADER + state.length);
     slot.flush();
     this.#sequence = sequence;
-    this.#told = false;
-  }
-  saved(): Uint8Array | undefined {
-    return this.#state;
-  }
-  log(): string {
-    const decoder = new TextDecoder();
-    return [readAll(this.#log), ...this.#waiting].map((bytes) => decoder.decode(bytes)).join("");
-  }
-  close(): void {
-    for (const handle of [this.#log, ...this.#slots]) handle.close();
+    return true;
   }
 
   /** Whether the whole log is in its file. */
   #flushLog(): boolean {
     while (this.#waiting[0] !== undefined) {
-      if (!write(this.#log, this.#waiting[0], this.#log.getSize())) return false;
+      if (!write(this.#log, this.#waiting[0], sizeOf(this.#log))) return false;
       this.#waiting.shift();
     }
     return true;
   }
 
-  #tell(): void {
-    if (!this.#told) this.full?.(FULL);
-    this.#told = true;
+  #tell(why: string): void {
+    if (this.#told !== why) this.warn?.(why);
+    this.#told = why;
   }
+}
+
+/** The error of a run that another worker writes. */
+export function runBusy(run: string, cause?: unknown): StepladderError {
+  const hint = "wait until it ends, stop it, close the tab in which it works, or choose another name";
+  return new StepladderError("busy", `the run \`${run}\` is at work, here or in another tab`, hint, { cause });
 }
 
 /** Writes all of `bytes`, or leaves the file as long as it was and answers false. */
 export function write(file: SyncFile, bytes: Uint8Array, at: number): boolean {
-  const size = file.getSize();
+  const size = sizeOf(file);
   try {
     // Without space left, Chromium neither throws nor writes: it gives back a negative number, read as unsigned.
     if (file.write(bytes, { at }) === bytes.length) return true;
   } catch (error) {
     if (!(error instanceof DOMException && error.name === "QuotaExceededError")) throw error;
   }
-  if (file.getSize() > size) file.truncate(size);
+  if (sizeOf(file) > size) file.truncate(size);
   return false;
 }

@@ -20,6 +20,8 @@ export interface TrainOptions {
   /** Name of the run in this browser's store; a run of that name that was cut off goes on with `resume`, on its own examples. */
   run?: string;
   resume?: boolean;
+  /** Replace a finished run of that name; until the new one's first checkpoint after a step the old one is kept. */
+  overwrite?: boolean;
   /** Steps between checkpoints (default 5). */
   checkpointEvery?: number;
   signal?: AbortSignal;
@@ -49,6 +51,8 @@ export interface LadderOptions {
   /** Name of the run in this browser's store; a run of that name that was cut off goes on with `resume`. */
   run?: string;
   resume?: boolean;
+  /** Replace a finished run of that name; until the new one's first checkpoint after a step the old one is kept. */
+  overwrite?: boolean;
   signal?: AbortSignal;
 }
 
@@ -65,6 +69,8 @@ export interface TtrlOptions {
   /** Name of the run in this browser's store; a run of that name that was cut off goes on with `resume`. */
   run?: string;
   resume?: boolean;
+  /** Replace a finished run of that name; until the new one's first checkpoint after a step the old one is kept. */
+  overwrite?: boolean;
   signal?: AbortSignal;
 }
 

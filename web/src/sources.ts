@@ -2,6 +2,7 @@
 
 import { StepladderError } from "./errors.js";
 import { type OpenedFile, type OpenedFiles, openSource } from "./files/index.js";
+import { unreachable } from "./files/request.js";
 import { isNode, openPath, packageFile } from "./node.js";
 import type { LoadOptions, Source } from "./types.js";
 
@@ -15,9 +16,11 @@ const TINY: readonly [string, () => URL][] = [
 ];
 
 /** The bytes of a file of this package, wherever it runs. */
-export async function asset(url: URL, signal?: AbortSignal): Promise<Uint8Array> {
+export async function asset(url: URL, signal?: AbortSignal | undefined): Promise<Uint8Array> {
   if (url.protocol === "file:" && isNode()) return packageFile(url);
-  const answer = await fetch(url, { signal });
+  const answer = await fetch(url, { signal: signal ?? null }).catch(async (error: unknown) => {
+    throw await unreachable(url.href, error, { signal });
+  });
   if (!answer.ok) {
     const hint = "serve the package's files beside its modules";
     throw new StepladderError("download", `${url.href}: status ${answer.status}`, hint);

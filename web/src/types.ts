@@ -1,6 +1,6 @@
 // What the package's functions take and give back. The events of runs are generated from the Rust enums (`events.ts`).
 
-import type { Verdict } from "./events.js";
+import type { VerdictKind } from "./events.js";
 import type { Fit, Workload } from "./fit-types.js";
 import type { LadderOptions, LadderResult, Run, TrainOptions, TrainStep, TtrlOptions, TtrlResult } from "./run-types.js";
 
@@ -23,6 +23,8 @@ export interface LoadOptions {
   signal?: AbortSignal;
   /** Keep downloads in the browser's private file system (default true). */
   cache?: boolean;
+  /** Ask the server again for a model that is kept: what has changed there is downloaded anew (default false). */
+  refresh?: boolean;
   /** Address of the hub for `hf:` sources (default https://huggingface.co). */
   endpoint?: string;
   /** Token for models that need one. */
@@ -99,11 +101,34 @@ export interface TaskInfo {
 /** A task of the library by name and options, or a module of yours whose default export has a task's methods. */
 export type TaskChoice = string | { name: string; options?: Record<string, string> } | { module: string | URL } | CustomTask;
 
-/** A task written in JavaScript. Passed by `module` it runs beside the model, in the worker. */
+/**
+ * What a task says of a completion: right or wrong; a number in the task's range; several named ones, which the settings weigh
+ * (`"reward.weights.NAME"`); `null` where it cannot tell, and the completion counts neither for nor against.
+ */
+export type Judgement =
+  | boolean
+  | number
+  | null
+  | {
+      verdict?: VerdictKind | null;
+      reward?: number | null;
+      rewards?: Record<string, number | null> | null;
+      reason?: string | null;
+      /** The answer found in the completion, for votes. */
+      answer?: string | null;
+    };
+
+/** A task written in JavaScript. Passed by `module` it runs beside the model, in the worker. It has `verify` or `verifyBatch`. */
 export interface CustomTask {
   name: string;
   prompt(problem: string): string;
-  verify(problem: Problem, completion: string): Verdict | boolean;
+  verify?(problem: Problem, completion: string): Judgement | Promise<Judgement>;
+  /** Judges many completions at once, in their order; is asked instead of `verify` where a task has both. */
+  verifyBatch?(items: readonly { problem: Problem; completion: string }[]): Judgement[] | Promise<Judgement[]>;
+  /** The numbers that it gives (default [0, 1]). */
+  rewardRange?: [number, number];
+  /** Seconds that a promise may take for one answer (default 10); what takes longer could not be judged. */
+  timeLimit?: number;
   variantPrompt?(problem: string, request: { kind: string; count: number; transformations: string[]; persona?: string }): string;
   parseVariants?(completion: string): string[];
   canonical?(problem: string): string;
@@ -132,6 +157,8 @@ export interface Evaluation {
   n: number;
   passAt: Record<string, number>;
   ci95: [number, number];
+  /** Means of the numbers that the task gave, by name; `reward` is that of the answer itself. `passAt` is empty where there is nothing else. */
+  rewards: Record<string, { mean: number; ci95: [number, number] | null }>;
   problems: { problem: string; correct: number; samples: number }[];
 }
 

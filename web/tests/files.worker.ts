@@ -6,7 +6,7 @@ interface Call {
   id: number;
   call: "open" | "list" | "size" | "remove" | "damage" | "abort";
   source: Source;
-  options?: { cache?: boolean; endpoint?: string; token?: string; abortAt?: number };
+  options?: { cache?: boolean; refresh?: boolean; endpoint?: string; token?: string; abortAt?: number };
 }
 
 addEventListener("message", async ({ data }: MessageEvent<Call>) => {

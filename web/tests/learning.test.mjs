@@ -148,3 +148,35 @@ test("test-time learning answers, the evaluation counts, a task of the page's ow
   check(seen.own.n === 1 && seen.own.passAt["1"] === 1, JSON.stringify(seen.own));
   await close();
 });
+
+test("a task of the page's own answers by promises, with numbers, in batches and within its time", async () => {
+  const { page, close } = await openPage();
+  const seen = await page.evaluate(async (settings) => {
+    const { load } = await import("/dist/index.js");
+    const model = await load("tiny");
+    const short = { temperature: 0, maxTokens: 2 };
+    const graded = { module: "/tests/graded.mjs" };
+    const problems = ["?2*x=", "?3*x=", "?named=", "?late=", "?fails=", "?none=", "?high="];
+    const began = performance.now();
+    const own = await model.evaluate({ task: graded, problems, ...short });
+    const seconds = (performance.now() - began) / 1000;
+    const batch = await model.evaluate({ task: { module: "/tests/batch.mjs" }, problems: ["?2*x=", "?3*x=", "?4*x="], ...short });
+    const weighed = { ...settings, "reward.weights.style": 0.5, "reward.weights.length": 1, "variants.enabled": false };
+    const run = model.ladder({ task: { module: "/tests/batch.mjs" }, problems: ["?2*x=", "?3*x="], settings: weighed, steps: 1 });
+    const steps = [];
+    const warnings = [];
+    for await (const event of run) {
+      if (event.type === "step") steps.push(event);
+      if (event.type === "warning") warnings.push(event.message);
+    }
+    await model.dispose();
+    return { own, seconds, batch, steps, warnings };
+  }, SHORT);
+  check(JSON.stringify(seen.own.rewards) === '{"reward":{"mean":2.0,"ci95":[2.0,2.0]},"style":{"mean":-1.0,"ci95":null}}'.replaceAll(".0", ""), JSON.stringify(seen.own));
+  check(Object.keys(seen.own.passAt).length === 0 && seen.seconds < 30, `${JSON.stringify(seen.own.passAt)} in ${seen.seconds} s`);
+  check(seen.batch.rewards.reward.mean === 1 && seen.batch.rewards.asked.mean === 3, JSON.stringify(seen.batch.rewards));
+  const [step] = seen.steps;
+  check(Object.keys(step.rewards).join() === "asked,length,reward" && step.loss !== null && step.pass_rate === null, JSON.stringify(step));
+  check(seen.warnings.some((text) => text.includes("named style,")), seen.warnings.join());
+  await close();
+});

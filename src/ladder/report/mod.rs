@@ -8,6 +8,7 @@ mod charts;
 pub(crate) use charts::short;
 mod contamination;
 mod page;
+mod rewards;
 mod text;
 mod tree_view;
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::charts::{Scale, Series, line_chart, short};
 use super::contamination::Contamination;
+use super::rewards::{self, RewardRow};
 use super::text::{duration, percent, points, printable, thousands};
 use super::tree_view::{TreeNode, tree};
 use crate::ladder::events::{
@@ -14,7 +15,6 @@ use crate::ladder::events::{
 use crate::ladder::run::RunCard;
 use crate::ladder::stats::paired_difference;
 use crate::ladder::tree::{Node, NodeKind, Rejection};
-use crate::task::VerdictKind;
 
 /// Most training answers that the page shows.
 const MAX_SAMPLES: usize = 16;
@@ -32,6 +32,7 @@ pub(super) struct Page {
     status: String,
     facts: Vec<Fact>,
     headline: Option<Headline>,
+    rewards: Vec<RewardRow>,
     levels: Vec<LevelRow>,
     pass_ks: Vec<PassKRow>,
     charts: Vec<Chart>,
@@ -103,7 +104,7 @@ struct PassKRow {
 
 #[derive(Debug, Serialize)]
 struct Chart {
-    title: &'static str,
+    title: String,
     note: &'static str,
     last: String,
     legend: Vec<&'static str>,
@@ -197,12 +198,13 @@ impl Page {
             status: status(&log, card),
             facts: facts(&log, card, nodes),
             headline: headline(&log),
+            rewards: rewards::rows(&log.evaluations),
             levels: levels(&log),
             pass_ks: pass_ks(&log),
             charts: charts(&log),
             tree,
             tree_size: nodes.len(),
-            tree_omitted: nodes.len() - shown,
+            tree_omitted: nodes.len().saturating_sub(shown),
             yields: yields(&log, nodes),
             contamination: Contamination::of(events),
             examples: examples(&log),
@@ -245,6 +247,8 @@ fn first_and_last<'a>(log: &Log<'a>) -> Option<(&'a Evaluated, &'a Evaluated)> {
 
 fn headline(log: &Log<'_>) -> Option<Headline> {
     let (before, after) = first_and_last(log)?;
+    // Where numbers alone judge there is no pass rate.
+    before.pass_at.get("1").zip(after.pass_at.get("1"))?;
     let rates = |evaluation: &Evaluated| -> Vec<f64> {
         evaluation.correct.iter().map(|&correct| correct as f64 / evaluation.samples.max(1) as f64).collect()
     };
@@ -261,7 +265,9 @@ fn headline(log: &Log<'_>) -> Option<Headline> {
 }
 
 fn levels(log: &Log<'_>) -> Vec<LevelRow> {
-    let Some((before, after)) = first_and_last(log) else { return Vec::new() };
+    let Some((before, after)) = first_and_last(log).filter(|(_, after)| !after.pass_at.is_empty()) else {
+        return Vec::new();
+    };
     let row = |name: String, n, before: PassRate, after: PassRate| LevelRow {
         name,
         n,
@@ -299,9 +305,10 @@ fn pass_ks(log: &Log<'_>) -> Vec<PassKRow> {
 }
 
 fn charts(log: &Log<'_>) -> Vec<Chart> {
+    let rated = || log.evaluations.iter().filter(|event| !event.pass_at.is_empty());
     let evaluated = Series {
-        points: log.evaluations.iter().map(|e| (e.step as f64, e.pass_at_1())).collect(),
-        band: log.evaluations.iter().map(|e| (e.step as f64, e.ci95[0], e.ci95[1])).collect(),
+        points: rated().map(|e| (e.step as f64, e.pass_at_1())).collect(),
+        band: rated().map(|e| (e.step as f64, e.ci95[0], e.ci95[1])).collect(),
         dots: true,
     };
     let course = |value: &dyn Fn(&Step) -> Option<f64>| -> Series {
@@ -317,7 +324,7 @@ fn charts(log: &Log<'_>) -> Vec<Chart> {
     // Without a KL term in the loss it is not measured and 0 throughout.
     let measures_kl = log.steps.iter().any(|step| step.kl.is_some_and(|kl| kl != 0.0));
     let mut charts = Vec::new();
-    let mut add = |title,
+    let mut add = |title: &str,
                    note,
                    scale,
                    series: Vec<Series>,
@@ -325,7 +332,13 @@ fn charts(log: &Log<'_>) -> Vec<Chart> {
                    last: &dyn Fn(f64) -> String| {
         let value = series.first().and_then(|line| line.points.last()).map(|point| last(point.1));
         if let Some(svg) = line_chart(scale, &series) {
-            charts.push(Chart { title, note, last: value.unwrap_or_default(), legend: legend.to_vec(), svg });
+            charts.push(Chart {
+                title: title.to_owned(),
+                note,
+                last: value.unwrap_or_default(),
+                legend: legend.to_vec(),
+                svg,
+            });
         }
     };
     add("Held-out pass@1", "with 95 % interval", Scale::Share, vec![evaluated], &[], &share);
@@ -339,6 +352,15 @@ fn charts(log: &Log<'_>) -> Vec<Chart> {
         &["all problems", "roots"],
         &share,
     );
+    for (title, line) in rewards::curves(&log.steps) {
+        add(&title, "mean and standard deviation", Scale::Free, vec![line], &[], &short);
+    }
+    let flat = rewards::without_signal(&log.steps);
+    if flat.len() > 1 {
+        for (title, line) in flat {
+            add(&title, "share of groups", Scale::Share, vec![smoothed(line)], &[], &share);
+        }
+    }
     let groups = vec![course(&|step| Some(step.groups as f64)), course(&wasted)];
     add("Groups per step", "", Scale::FromZero, groups, &["with signal", "without, probes included"], &short);
     let nodes = vec![course(&|step| Some(step.frontier as f64)), course(&|step| Some(step.solved as f64))];
@@ -448,12 +470,7 @@ fn answer(context: String, problem: &str, sample: &JudgedSample) -> Example {
         context,
         problem: printable(problem),
         text: printable(&sample.text),
-        verdict: match sample.verdict.verdict {
-            VerdictKind::Correct => "correct",
-            VerdictKind::Wrong => "wrong",
-            VerdictKind::Malformed => "malformed",
-            VerdictKind::Unverifiable => "unverifiable",
-        },
+        verdict: sample.verdict.verdict.name(),
         reason: printable(&sample.verdict.reason),
         answer: sample.verdict.answer.as_deref().map(printable),
     }

@@ -70,6 +70,9 @@ fn branch(
             rate: rate.map(|rate| (rate * 100.0).clamp(0.0, 100.0)),
             text: match node.attempts {
                 0 => "not tried".to_owned(),
+                attempts if node.scores > 0.0 => {
+                    format!("{:.2} in {attempts}", node.pass_rate().unwrap_or_default())
+                }
                 attempts => format!("{} of {attempts}", node.successes),
             },
             persona: node.persona.as_deref().map(printable),

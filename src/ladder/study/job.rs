@@ -7,17 +7,17 @@ use super::drift;
 use super::plan::{Arm, Kind, Study};
 use super::results::{ACCEPTED, Outcome, rejection_key};
 use super::run::Lab;
-use crate::Result;
 use crate::ladder::eval::{Evaluation, Questions, evaluate};
 use crate::ladder::events::{Event, VerdictCounts};
 use crate::ladder::policy::Policy;
 use crate::ladder::run::{self, RunCard};
-use crate::ladder::run_folder::{RunFolder, read_events};
+use crate::ladder::run_folder::{RunFolder, begun, read_events};
 use crate::ladder::settings::{EvaluationSettings, Settings};
 use crate::ladder::shots::{self, Cost};
 use crate::ladder::state::{Host, MemoryStore};
 use crate::ladder::ttrl::{TtrlSettings, ttrl};
 use crate::task::{Problem, Task, VerdictKind};
+use crate::{Error, Result};
 
 /// What a job works with.
 pub(super) struct Job<'a> {
@@ -67,7 +67,18 @@ impl Job<'_> {
         let solved = self.study.shots.get(&self.arm.name).map_or(&[][..], Vec::as_slice);
         let shots = shots::choose(self.task, solved, problems, self.arm.shots, self.seed)?;
         let questions = Questions { problems, shots: &shots };
-        evaluate(policy, self.task, questions, &settings, self.seed, 0, host).await
+        let evaluation = evaluate(policy, self.task, questions, &settings, self.seed, 0, host).await?;
+        if evaluation.pass_at.is_empty() {
+            return Err(Error::usage(
+                "task",
+                format!(
+                    "`{}` gave numbers without verdicts, and arms are compared by pass rates",
+                    self.task.name()
+                ),
+                "let its replies hold a verdict too",
+            ));
+        }
+        Ok(evaluation)
     }
 
     fn outcome(&self, evaluation: &Evaluation) -> Outcome {
@@ -101,10 +112,13 @@ impl Job<'_> {
     async fn train<L: Lab>(&self, lab: &mut L, settings: &Settings, host: &mut Host<'_>) -> Result<Outcome> {
         let path = self.folder.join("run");
         let card = self.card(settings, lab.info());
-        let (mut folder, saved) = match path.join("run.json").exists() {
+        let (mut folder, saved) = match path.join("run.json").exists() || begun(&path) {
             true => RunFolder::open(&path)?,
             false => (RunFolder::create(&path, card.clone())?, None),
         };
+        for warning in folder.warnings() {
+            tracing::warn!("{warning}");
+        }
         let mut policy = lab.policy(settings, self.adapter.as_deref())?;
         folder.set_policy(policy.info())?;
         let outcome = {
@@ -140,6 +154,7 @@ impl Job<'_> {
             settings: settings.clone(),
             problems: self.study.problems(self.arm).to_vec(),
             held_out: self.study.held_out.clone(),
+            base: None,
             policy,
         }
     }
@@ -264,6 +279,7 @@ fn nothing() -> Evaluation {
         n: 0,
         samples: 1,
         pass_at: BTreeMap::new(),
+        rewards: BTreeMap::new(),
         ci95: [0.0, 1.0],
         majority: 0.0,
         by_level: Vec::new(),

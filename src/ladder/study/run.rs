@@ -13,6 +13,7 @@ use crate::ladder::settings::Settings;
 use crate::ladder::state::Host;
 use crate::task::{Task, overlaps};
 use crate::train::files::{create_folder, read, write_atomic};
+use crate::train::lock::Lock;
 use crate::{Error, Result};
 
 /// Makes the policies of a study.
@@ -113,6 +114,8 @@ pub async fn run<L: Lab>(
         }
         watch(Progress::Began { arm, seed, index, jobs: count });
         create_folder(&folder)?;
+        // Several processes may share a study, and not a job.
+        let _lock = Lock::folder(&folder)?;
         // What is half done belongs to what it was begun with.
         let begun = folder.join("spec.json");
         match read_json::<serde_json::Value>(&begun)? {

@@ -19,7 +19,7 @@ const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "
 /// `seconds` since 1970 UTC in the notation of C's `strftime`.
 ///
 /// # Errors
-/// Names a directive that is not one of `%Y %y %m %d %e %-d %B %b %A %a %H %I %M %S %p %j %%`.
+/// Names a directive that is not known, such as those of week numbers.
 pub(super) fn format(seconds: i64, pattern: &str) -> Result<String, String> {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
@@ -53,6 +53,31 @@ pub(super) fn format(seconds: i64, pattern: &str) -> Result<String, String> {
             "I" => format!("{:02}", (hour + 11) % 12 + 1),
             "M" => format!("{minute:02}"),
             "S" => format!("{second:02}"),
+            "F" => format!("{year}-{month:02}-{day:02}"),
+            "T" => format!("{hour:02}:{minute:02}:{second:02}"),
+            "R" => format!("{hour:02}:{minute:02}"),
+            "D" | "x" => format!("{month:02}/{day:02}/{:02}", year.rem_euclid(100)),
+            "X" => format!("{hour:02}:{minute:02}:{second:02}"),
+            "c" => format!(
+                "{} {} {day:2} {hour:02}:{minute:02}:{second:02} {year}",
+                &day_name[..3],
+                &month_name[..3]
+            ),
+            "h" => month_name[..3].to_string(),
+            "-m" => month.to_string(),
+            "-H" => hour.to_string(),
+            "-I" => ((hour + 11) % 12 + 1).to_string(),
+            "-M" => minute.to_string(),
+            "-S" => second.to_string(),
+            "-y" => year.rem_euclid(100).to_string(),
+            "-j" => (days - days_from_year(year) + 1).to_string(),
+            "u" => ((days + 3).rem_euclid(7) + 1).to_string(),
+            "w" => (days + 4).rem_euclid(7).to_string(),
+            "s" => seconds.to_string(),
+            "Z" => "UTC".to_string(),
+            "z" => "+0000".to_string(),
+            "n" => "\n".to_string(),
+            "t" => "\t".to_string(),
             "p" => (if hour < 12 { "AM" } else { "PM" }).to_string(),
             "j" => format!("{:03}", days - days_from_year(year) + 1),
             "%" => "%".to_string(),
@@ -104,6 +129,11 @@ mod tests {
         ] {
             assert_eq!(format(seconds, "%Y-%m-%d %a %B %H:%M:%S %j %I %p").as_deref(), Ok(expected));
         }
+        // 1970-01-01 was a Thursday: datetime.fromtimestamp(0, UTC).strftime(...)
+        let rest = "%F %T %R %D %c|%h|%-m %-H %-I %-M %-S %-j|%u %w %s %Z %z";
+        let expected =
+            "1970-01-01 00:00:00 00:00 01/01/70 Thu Jan  1 00:00:00 1970|Jan|1 0 12 0 0 1|4 4 0 UTC +0000";
+        assert_eq!(format(0, rest).as_deref(), Ok(expected));
         assert_eq!(format(0, "%e|%-d|%y|%b|%A|100%%").as_deref(), Ok(" 1|1|70|Jan|Thursday|100%"));
         assert!(format(0, "%Q").is_err() && format(0, "%").is_err());
     }

@@ -1,5 +1,6 @@
 //! A model's configuration from GGUF metadata.
 
+use super::fields::Harmless;
 use super::{ModelConfig, Rope, RopeScaling};
 use crate::Result;
 use crate::model::family::Family;
@@ -18,7 +19,12 @@ pub fn parse<'a>(
     divisors: Option<Vec<f32>>,
 ) -> Result<ModelConfig> {
     let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
-    let required = |name: &str| metadata.required_count(&key(name));
+    let required = |name: &str| {
+        let count = metadata.uniform_count(&key(name))?;
+        count.ok_or_else(|| {
+            metadata.error(&key(name), "is missing", "download the file again, or convert the model again")
+        })
+    };
     let (mut vocab_size, mut has_head) = (None, false);
     for tensor in tensors {
         match tensor.name.as_str() {
@@ -31,6 +37,7 @@ pub fn parse<'a>(
         return Err(metadata.error("token_embd.weight", "the tensor is missing", "take the complete model"));
     };
     reject_unsupported(family, metadata)?;
+    reject_other_values(family, metadata)?;
 
     let hidden_size = required("embedding_length")?;
     let num_heads = required("attention.head_count")?;
@@ -48,10 +55,9 @@ pub fn parse<'a>(
             return Err(metadata.error(&key(name), problem, "use another model"));
         }
     }
-    let id = |name: &str| Ok(metadata.count(name)?.and_then(|id| u32::try_from(id).ok()));
     let mut eos_token_ids: Vec<u32> = Vec::new();
     for name in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"] {
-        if let Some(token) = id(name)?
+        if let Some(token) = metadata.token_id(name)?
             && !eos_token_ids.contains(&token)
         {
             eos_token_ids.push(token);
@@ -64,7 +70,7 @@ pub fn parse<'a>(
         intermediate_size: required("feed_forward_length")?,
         num_layers: required("block_count")?,
         num_heads,
-        num_kv_heads: kv_heads(metadata, &key("attention.head_count_kv"))?.unwrap_or(num_heads),
+        num_kv_heads: metadata.uniform_count(&key("attention.head_count_kv"))?.unwrap_or(num_heads),
         head_dim,
         rms_norm_eps: metadata.number(&key("attention.layer_norm_rms_epsilon"))?.unwrap_or(1e-6) as f32,
         max_position_embeddings: required("context_length")?,
@@ -72,11 +78,103 @@ pub fn parse<'a>(
         rope: rope(family, metadata, divisors)?,
         attention_bias: family.attention_bias,
         qk_norm: family.qk_norm,
-        bos_token_id: id("tokenizer.ggml.bos_token_id")?,
+        bos_token_id: metadata.token_id("tokenizer.ggml.bos_token_id")?,
         eos_token_ids,
     };
+    reject_scale(&config, metadata)?;
+    metadata.finish(&key(""), HARMLESS_KEYS)?;
     config.validate(&metadata.file)?;
     Ok(config)
+}
+
+/// Keys of the architecture that change no log-probability here.
+const HARMLESS_KEYS: &[Harmless] = &[
+    Harmless {
+        reason: "what the tensors say themselves, or how the file was made",
+        names: &[
+            "vocab_size",
+            "tensor_data_layout",
+            "rope.scaling.finetuned",
+            "rope.scaling.original_context_length",
+        ],
+    },
+    Harmless {
+        reason: "of layers that no family here has, or of what else than text the model can give",
+        names: &["attention.layer_norm_epsilon", "pooling_type", "classifier.output_labels"],
+    },
+];
+
+/// Keys under `tokenizer.` that change nothing where the tokenizer does not read them. What else a file has under `general.`
+/// and the names of other programs, llama.cpp does not look at either.
+pub const HARMLESS_TOKENIZER_KEYS: &[Harmless] = &[
+    Harmless {
+        reason: "tokens for what is not done here: padding, masks, filling in the middle",
+        names: &[
+            "ggml.padding_token_id",
+            "ggml.unknown_token_id",
+            "ggml.seperator_token_id",
+            "ggml.separator_token_id",
+            "ggml.mask_token_id",
+            "ggml.cls_token_id",
+            "ggml.eom_token_id",
+            "ggml.fim_*",
+            "ggml.prefix_token_id",
+            "ggml.suffix_token_id",
+            "ggml.middle_token_id",
+            "ggml.token_type_count",
+        ],
+    },
+    Harmless {
+        reason: "of other kinds of tokenizers than the one that the file has",
+        names: &[
+            "ggml.scores",
+            "ggml.merges",
+            "ggml.remove_extra_whitespaces",
+            "ggml.precompiled_charsmap",
+            "rwkv.*",
+        ],
+    },
+    Harmless {
+        reason: "a second form of what the file says already, or templates for other uses",
+        names: &["huggingface.json", "chat_templates", "chat_template.*"],
+    },
+];
+
+/// Keys that other models and forks have, with the number at which they change nothing; 0 and false are off in any case.
+const NEUTRAL: &[(&str, f64)] = &[
+    ("attention.causal", 1.0),
+    ("rope.scaling.attn_factor", 1.0),
+    ("logit_scale", 1.0),
+    ("residual_scale", 1.0),
+    ("embedding_scale", 1.0),
+];
+
+fn reject_other_values(family: &Family, metadata: &Metadata) -> Result<()> {
+    for (name, neutral) in NEUTRAL {
+        let key = format!("{}.{name}", family.gguf_architecture);
+        let value = match metadata.get(&key) {
+            Some(Value::Bool(flag)) => Some(f64::from(*flag)),
+            _ => metadata.number(&key)?,
+        };
+        if value.is_some_and(|value| value != *neutral && (value != 0.0 || *name == "attention.causal")) {
+            let problem = format!("only {neutral} is supported");
+            return Err(metadata.error(&key, problem, "use another model"));
+        }
+    }
+    Ok(())
+}
+
+/// Attention's scores are divided by the root of the head's size, which a file may say; 0 stands for the same.
+fn reject_scale(config: &ModelConfig, metadata: &Metadata) -> Result<()> {
+    let key = format!("{}.attention.scale", config.family.gguf_architecture);
+    let usual = 1.0 / (config.head_dim as f64).sqrt();
+    match metadata.number(&key)? {
+        Some(scale) if scale != 0.0 && (scale - usual).abs() > 1e-6 * usual => {
+            let problem = format!("is {scale}; only {usual} is supported");
+            Err(metadata.error(&key, problem, "use another model"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn reject_unsupported(family: &Family, metadata: &Metadata) -> Result<()> {
@@ -93,36 +191,26 @@ fn reject_unsupported(family: &Family, metadata: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// Key and value heads, one number or an array with the same number for every layer.
-fn kv_heads(metadata: &Metadata, key: &str) -> Result<Option<usize>> {
-    if !matches!(metadata.get(key), Some(Value::Ints(_))) {
-        return metadata.count(key);
-    }
-    let heads = metadata.ints(key)?.unwrap_or_default();
-    match heads.first() {
-        Some(&first) if heads.iter().all(|&count| count == first) => Ok(usize::try_from(first).ok()),
-        _ => Err(metadata.error(key, "differs between layers, which is not supported", "use another model")),
-    }
-}
-
+/// Base and scaling as llama.cpp reads them (`llama_model_base::load_hparams`): a factor without a type is linear, a factor of
+/// 0 is none, `rope.scale_linear` is its older name, and divisors of frequencies multiply with it.
 fn rope(family: &Family, metadata: &Metadata, divisors: Option<Vec<f32>>) -> Result<Rope> {
     let key = |name: &str| format!("{}.rope.{name}", family.gguf_architecture);
     let theta = metadata.number(&key("freq_base"))?.unwrap_or(10_000.0);
-    let scaling = match metadata.text(&key("scaling.type"))?.unwrap_or("none") {
-        "none" => RopeScaling::None,
-        "linear" => RopeScaling::Linear { factor: metadata.number(&key("scaling.factor"))?.unwrap_or(1.0) },
+    let (factor, old) = (metadata.number(&key("scaling.factor"))?, metadata.number(&key("scale_linear"))?);
+    let factor = match metadata.text(&key("scaling.type"))?.unwrap_or("linear") {
+        "none" => 1.0,
+        "linear" => factor.or(old).filter(|&factor| factor != 0.0).unwrap_or(1.0),
         other => {
             let problem = format!("RoPE scaling {other:?} is not supported");
             return Err(metadata.error(&key("scaling.type"), problem, "use a model with none or linear"));
         }
     };
-    let scaling = match (scaling, divisors) {
-        (RopeScaling::None, Some(divisors)) => RopeScaling::Divisors(divisors),
-        (scaling, None) => scaling,
-        (_, Some(_)) => {
-            let problem = "contradicts rope_freqs.weight, which scales RoPE already";
-            return Err(metadata.error(&key("scaling.type"), problem, "convert the model again"));
-        }
+    let scaling = match divisors {
+        Some(divisors) => RopeScaling::Divisors(
+            divisors.iter().map(|&divisor| (f64::from(divisor) * factor) as f32).collect(),
+        ),
+        None if factor == 1.0 => RopeScaling::None,
+        None => RopeScaling::Linear { factor },
     };
     Ok(Rope { theta, scaling })
 }

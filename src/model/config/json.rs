@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::model::config::{ModelConfig, Rope, RopeScaling};
-use crate::model::family::{self, Fields};
+use super::fields::{Fields, is_off};
+use super::{ModelConfig, known, rope};
+use crate::model::family;
 use crate::{Error, Result};
 
 /// Reads and checks the text of a `config.json`; `file` is for messages.
@@ -51,12 +52,13 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
         max_position_embeddings: fields.required_count("max_position_embeddings")?,
         tie_word_embeddings: fields.flag("tie_word_embeddings")?,
-        rope: rope(&fields)?,
+        rope: rope::rope(&fields)?,
         attention_bias: family.attention_bias,
         qk_norm: family.qk_norm,
         bos_token_id: fields.token_ids("bos_token_id")?.first().copied(),
         eos_token_ids: fields.token_ids("eos_token_id")?,
     };
+    fields.finish(known::HARMLESS)?;
     config.validate(file)?;
     Ok(config)
 }
@@ -93,73 +95,12 @@ fn reject_unsupported(fields: &Fields<'_>) -> Result<()> {
         let problem = format!("activation {activation:?} is not supported");
         return Err(fields.error("hidden_act", problem, "use a model with silu"));
     }
-    if fields.get("quantization_config").is_some() {
+    if fields.get("quantization_config").is_some_and(|value| !is_off(value)) {
         return Err(fields.error(
             "quantization_config",
             "pre-quantised safetensors (GPTQ, AWQ, bitsandbytes, FP8) are not supported",
             "use the unquantised model, or a GGUF file of it",
         ));
     }
-    if fields.number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
-        return Err(fields.error(
-            "partial_rotary_factor",
-            "partial RoPE is not supported",
-            "use another model",
-        ));
-    }
-    if let Some(types) = fields.get("layer_types").and_then(Value::as_array)
-        && let Some(other) = types.iter().find(|kind| kind.as_str() != Some("full_attention"))
-    {
-        let problem = format!("layers of type {other} are not supported");
-        return Err(fields.error("layer_types", problem, "use a model with full_attention only"));
-    }
-    Ok(())
-}
-
-fn rope(fields: &Fields<'_>) -> Result<Rope> {
-    let parameters = fields.object("rope_parameters")?;
-    let legacy = fields.object("rope_scaling")?;
-    let outer_theta = fields.number("rope_theta")?;
-    let (map, prefix) = match (parameters, legacy) {
-        (Some(map), _) => (Some(map), "rope_parameters."),
-        (None, Some(map)) => (Some(map), "rope_scaling."),
-        (None, None) => (None, ""),
-    };
-    let Some(map) = map else {
-        return Ok(Rope { theta: outer_theta.unwrap_or(10_000.0), scaling: RopeScaling::None });
-    };
-    let inner = Fields::new(fields.file, prefix, map);
-    let inner_theta = inner.number("rope_theta")?;
-    if let (Some(inner_value), Some(outer_value)) = (inner_theta, outer_theta)
-        && inner_value != outer_value
-    {
-        let problem = format!("{inner_value} contradicts the outer rope_theta {outer_value}");
-        return Err(inner.error("rope_theta", problem, "remove the wrong one"));
-    }
-    if inner.number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
-        return Err(inner.error(
-            "partial_rotary_factor",
-            "partial RoPE is not supported",
-            "use another model",
-        ));
-    }
-    let kind = match inner.text("rope_type")? {
-        Some(kind) => Some(kind),
-        None => inner.text("type")?,
-    };
-    let scaling = match kind.unwrap_or("default") {
-        "default" => RopeScaling::None,
-        "linear" => RopeScaling::Linear { factor: inner.required_number("factor")? },
-        "llama3" => RopeScaling::Llama3 {
-            factor: inner.required_number("factor")?,
-            low_freq_factor: inner.required_number("low_freq_factor")?,
-            high_freq_factor: inner.required_number("high_freq_factor")?,
-            original_max_position_embeddings: inner.required_count("original_max_position_embeddings")?,
-        },
-        other => {
-            let problem = format!("RoPE scaling {other:?} is not supported");
-            return Err(inner.error("rope_type", problem, "known are default, linear and llama3"));
-        }
-    };
-    Ok(Rope { theta: inner_theta.or(outer_theta).unwrap_or(10_000.0), scaling })
+    known::reject_other_values(fields)
 }

@@ -1,6 +1,6 @@
 //! Llama: Llama 2 and 3.x, SmolLM2, TinyLlama, and Mistral without a sliding window.
 
-use super::{Family, Fields};
+use super::{Family, Fields, window};
 use crate::Result;
 
 /// No biases, no q/k norms.
@@ -19,5 +19,10 @@ fn check(fields: &Fields<'_>) -> Result<()> {
     fields.reject_flag("attention_bias", "a bias on the attention's output projection")?;
     fields.reject_flag("mlp_bias", "a bias in the MLP")?;
     fields.reject_flag("rope_interleaved", "RoPE on interleaved pairs")?;
-    fields.reject_sliding_window()
+    // What configs made from Qwen's keep; it means nothing without Qwen's switch.
+    fields.count("max_window_layers")?;
+    window::full_attention(fields)?;
+    // transformers takes 4096 for a Mistral that does not say; newer ones say null.
+    let mistral = fields.get("architectures").is_some_and(|names| names[0] == "MistralForCausalLM");
+    window::reject(fields, mistral.then_some(4096))
 }

@@ -1,6 +1,6 @@
 //! Qwen2 and Qwen2.5: biases on q, k and v.
 
-use super::{Family, Fields};
+use super::{Family, Fields, window};
 use crate::Result;
 
 /// q, k and v have biases; no q/k norms.
@@ -15,6 +15,7 @@ pub const FAMILY: Family = Family {
 };
 
 fn check(fields: &Fields<'_>) -> Result<()> {
-    // `sliding_window` is written in every Qwen2 config and means nothing while this flag is off.
-    if fields.flag("use_sliding_window")? { fields.reject_sliding_window() } else { Ok(()) }
+    // The biases are always there, whatever this says.
+    fields.flag("attention_bias")?;
+    window::reject_switched(fields)
 }

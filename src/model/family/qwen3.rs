@@ -1,6 +1,6 @@
 //! Qwen3 (dense): RMSNorm on every q and k head, `head_dim` apart from `hidden_size`, no biases.
 
-use super::{Family, Fields};
+use super::{Family, Fields, window};
 use crate::Result;
 
 /// q/k norms, no biases.
@@ -16,5 +16,5 @@ pub const FAMILY: Family = Family {
 
 fn check(fields: &Fields<'_>) -> Result<()> {
     fields.reject_flag("attention_bias", "a bias on the attention's projections")?;
-    if fields.flag("use_sliding_window")? { fields.reject_sliding_window() } else { Ok(()) }
+    window::reject_switched(fields)
 }

@@ -1,6 +1,7 @@
 //! The state of a decode batch on the GPU and the recorded step, one plan for each number of rows.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use super::super::activations::Activations;
 use super::super::block::{Attend, LayerCache, Positions, heads};
@@ -125,13 +126,14 @@ impl Batch {
 
     /// Submits `steps` steps of the first `rows` rows. `long`: whether these requests need long rows. The room that
     /// earlier ones left does not count, so that the same requests give the same bits.
-    pub(super) fn run(
+    pub(super) async fn run(
         &mut self,
         model: &Model,
         cache: &[LayerCache],
         lora: Option<&Lora>,
         (rows, long): (usize, bool),
         steps: usize,
+        cancel: &AtomicBool,
     ) -> Result<()> {
         let key = (rows, long);
         if !self.plans.contains_key(&key) {
@@ -139,7 +141,7 @@ impl Batch {
             self.plans.insert(key, plan);
         }
         match self.plans.get(&key) {
-            Some(plan) => model.gpu().run_repeated(plan, steps),
+            Some(plan) => model.gpu().run_cancellable(plan, steps, cancel).await,
             None => Ok(()),
         }
     }

@@ -16,6 +16,7 @@ pub use sizes::{Lengths, Sizes};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use batch::{Batch, RowStart, Snapshot};
 use pages::{Pages, place};
@@ -24,6 +25,7 @@ use prefill::{Part, Prefill};
 use super::block::LayerCache;
 use super::config::ModelConfig;
 use super::lora::Lora;
+use super::score::check_logprobs;
 use super::{Model, index32};
 use crate::gpu::{Gpu, Pending};
 use crate::kernel::decode_attention::PAGE;
@@ -177,6 +179,7 @@ pub struct Generator {
     long: bool,
     prefill: Prefill,
     prefilled_tokens: u64,
+    cancel: Arc<AtomicBool>,
 }
 
 impl Generator {
@@ -194,7 +197,13 @@ impl Generator {
             long: false,
             prefill: Prefill::default(),
             prefilled_tokens: 0,
+            cancel: Arc::default(),
         }
+    }
+
+    /// The flag that stops work between two submissions with [`Error::Cancelled`].
+    pub fn set_cancel(&mut self, cancel: Arc<AtomicBool>) {
+        self.cancel = cancel;
     }
 
     /// Most rows at a time.
@@ -257,7 +266,8 @@ impl Generator {
     /// Completions of every request: outer index request, inner index sample.
     ///
     /// # Errors
-    /// [`Error::Context`] for prompts that do not fit, [`Error::Usage`] for bad settings, [`Error::Cancelled`] when `progress` says so, GPU errors.
+    /// [`Error::Context`] for prompts that do not fit, [`Error::Usage`] for bad settings, [`Error::NotFinite`],
+    /// [`Error::Cancelled`] when `progress` says so, GPU errors.
     pub async fn generate(
         &mut self,
         requests: &[Request],
@@ -271,7 +281,7 @@ impl Generator {
         self.ensure(requests, prefix.len())?;
         let mut results: Vec<Vec<Completion>> =
             requests.iter().map(|request| vec![Completion::default(); request.samples]).collect();
-        let outcome = match self.share(prefix) {
+        let outcome = match self.share(prefix).await {
             Ok(()) => self.run(requests, &limits, &mut results, progress).await,
             Err(error) => Err(error),
         };
@@ -302,7 +312,7 @@ impl Generator {
         let outcome = loop {
             let free = rows.iter().filter(|row| row.is_none()).count();
             if free > waiting.len() && next < requests.len() {
-                next = self.admit(requests, limits, next, free - waiting.len(), &mut waiting)?;
+                next = self.admit(requests, limits, next, free - waiting.len(), &mut waiting).await?;
             }
             for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.is_none()) {
                 let Some(Waiting { request, sample, start }) = waiting.pop_front() else { break };
@@ -324,15 +334,15 @@ impl Generator {
                 let left =
                     rows.iter().flatten().map(|row| limits[row.request].saturating_sub(row.seen)).max();
                 let steps = block_steps(gpu).min(left.unwrap_or(0)).max(1);
-                batch.run(&model, &self.cache, self.lora.as_ref(), shape, steps)?;
+                batch.run(&model, &self.cache, self.lora.as_ref(), shape, steps, &self.cancel).await?;
                 reads.push_back((block, batch.read_later(gpu, active)?));
                 block += 1;
             }
             if reads.len() > lag || live == 0 || shrink {
                 let Some((number, read)) = reads.pop_front() else { continue };
                 let snapshot = batch.snapshot(gpu, read, active).await?;
-                if self.collect(&snapshot, number, &mut rows, results, progress).is_break() {
-                    break Err(Error::Cancelled);
+                if let Err(error) = self.collect(&snapshot, number, &mut rows, results, progress) {
+                    break Err(error);
                 }
             }
         };
@@ -341,7 +351,7 @@ impl Generator {
     }
 
     /// Computes the tokens that all prompts begin with, whole pages of them.
-    fn share(&mut self, prefix: &[u32]) -> Result<()> {
+    async fn share(&mut self, prefix: &[u32]) -> Result<()> {
         let pages = self.pages.take_prefix(prefix.len() / PAGE);
         let tokens = &prefix[..pages.len() * PAGE];
         if tokens.is_empty() {
@@ -350,11 +360,11 @@ impl Generator {
         let pairs = (0..tokens.len()).map(|position| (position, place(pages[position / PAGE], position)));
         let part = Part { tokens, pairs: pairs.collect(), table: Vec::new() };
         self.prefilled_tokens += tokens.len() as u64;
-        self.prefill.run(&self.model, self.lora.as_ref(), &self.cache, &[part], 0)
+        self.prefill.run(&self.model, self.lora.as_ref(), &self.cache, &[part], 0, &self.cancel).await
     }
 
     /// Prefills prompts from `next` on until `wanted` samples wait; returns the next prompt.
-    fn admit(
+    async fn admit(
         &mut self,
         requests: &[Request],
         limits: &[usize],
@@ -401,7 +411,7 @@ impl Generator {
                 hint: "lower --group-size or --max-tokens".into(),
             });
         }
-        self.prefill.run(&self.model, self.lora.as_ref(), &self.cache, &parts, prefix)?;
+        self.prefill.run(&self.model, self.lora.as_ref(), &self.cache, &parts, prefix, &self.cancel).await?;
         Ok(next)
     }
 
@@ -431,10 +441,11 @@ impl Generator {
         rows: &mut [Option<Running>],
         results: &mut [Vec<Completion>],
         progress: &mut OnProgress<'_>,
-    ) -> ControlFlow<()> {
+    ) -> Result<()> {
         for (index, slot) in rows.iter_mut().enumerate() {
             let Some(row) = slot.as_mut().filter(|row| row.since <= number) else { continue };
             let (tokens, logprobs) = snapshot.news(index, row.start.settings.first as usize, row.seen);
+            check_logprobs(&logprobs)?;
             let done = !snapshot.live(index);
             row.seen += tokens.len();
             let (request, sample) = (row.request, row.sample);
@@ -446,9 +457,11 @@ impl Generator {
                 self.pages.release(&row.start.table);
                 *slot = None;
             }
-            progress(Progress { request, sample, tokens: &tokens, done })?;
+            if progress(Progress { request, sample, tokens: &tokens, done }).is_break() {
+                return Err(Error::Cancelled);
+            }
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::AtomicBool;
 
 use super::super::activations::Activations;
 use super::super::block::{Attend, LayerCache, Positions};
@@ -94,13 +95,17 @@ impl Prefill {
     }
 
     /// Fills the cache. The first token of every part has position `first`; the cache holds what is before it.
-    pub(super) fn run(
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::Error::Cancelled) between two slices once `cancel` is set.
+    pub(super) async fn run(
         &mut self,
         model: &Model,
         lora: Option<&Lora>,
         cache: &[LayerCache],
         parts: &[Part<'_>],
         first: usize,
+        cancel: &AtomicBool,
     ) -> Result<()> {
         let mut start = 0;
         while start < parts.len() {
@@ -110,19 +115,20 @@ impl Prefill {
                 tokens += parts[end].tokens.len();
                 end += 1;
             }
-            self.pack(model, lora, cache, &parts[start..end], first)?;
+            self.pack(model, lora, cache, &parts[start..end], first, cancel).await?;
             start = end;
         }
         Ok(())
     }
 
-    fn pack(
+    async fn pack(
         &mut self,
         model: &Model,
         lora: Option<&Lora>,
         cache: &[LayerCache],
         parts: &[Part<'_>],
         first: usize,
+        cancel: &AtomicBool,
     ) -> Result<()> {
         let gpu = model.gpu();
         let sequences: Vec<&[u32]> = parts.iter().map(|part| part.tokens).collect();
@@ -164,7 +170,7 @@ impl Prefill {
                 free.insert(record(model, lora, cache, &arena.first(tokens, count)?, extends)?)
             }
         };
-        gpu.run(plan)
+        gpu.run_cancellable(plan, 1, cancel).await
     }
 
     /// Makes buffers for so many tokens and pairs, and page tables if the tokens extend a prefix. What is large enough

@@ -3,15 +3,34 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{TensorInfo, TensorSource};
+use super::names::{EMBEDDING, HEAD};
+use super::{TensorInfo, TensorSource, quant};
 use crate::model::config::ModelConfig;
 use crate::{Error, Result};
+
+/// Errors if `bytes`, which were read from tensor `index` of `source`, hold a number that is not finite: it would make the model's
+/// every answer one of chance.
+///
+/// # Errors
+/// `Input` naming the tensor.
+pub fn check_finite(source: &dyn TensorSource, index: usize, bytes: &[u8]) -> Result<()> {
+    let info = &source.tensors()[index];
+    match quant::all_finite(info.dtype, bytes) {
+        true => Ok(()),
+        false => Err(Error::input(
+            source.name(),
+            &info.name,
+            "holds a number that is not finite (NaN or infinity)",
+            "the training or merge that made it overflowed or diverged; use an earlier or the original model",
+        )),
+    }
+}
 
 /// Every tensor of the model with its shape, in the order of the forward pass.
 pub fn expected(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     let (hidden, mlp) = (config.hidden_size, config.intermediate_size);
     let (q, kv) = (config.q_size(), config.kv_size());
-    let mut tensors = vec![("model.embed_tokens.weight".to_string(), vec![config.vocab_size, hidden])];
+    let mut tensors = vec![(EMBEDDING.to_string(), vec![config.vocab_size, hidden])];
     for layer in 0..config.num_layers {
         let mut add = |name: &str, shape: &[usize]| {
             tensors.push((format!("model.layers.{layer}.{name}"), shape.to_vec()));
@@ -35,14 +54,14 @@ pub fn expected(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     }
     tensors.push(("model.norm.weight".to_string(), vec![hidden]));
     if !config.tie_word_embeddings {
-        tensors.push(("lm_head.weight".to_string(), vec![config.vocab_size, hidden]));
+        tensors.push((HEAD.to_string(), vec![config.vocab_size, hidden]));
     }
     tensors
 }
 
 /// Checks that `source` holds exactly the tensors that `config` calls for, each with its shape.
 ///
-/// Buffers that old checkpoints carry (`rotary_emb.inv_freq`) and a stored copy of a tied head are no contradiction.
+/// A stored copy of a tied head is no contradiction.
 ///
 /// # Errors
 /// `Input` naming the tensor that is missing, has another shape or is not called for.
@@ -54,7 +73,7 @@ pub fn check(config: &ModelConfig, source: &dyn TensorSource) -> Result<()> {
     let expected = expected(config);
     for (name, shape) in &expected {
         let Some(tensor) = found.get(name.as_str()) else {
-            let hint = if name == "lm_head.weight" {
+            let hint = if name == HEAD {
                 "set tie_word_embeddings to true if the head is the embedding, or take the complete model"
             } else {
                 "take the complete model, with the config.json that belongs to it"
@@ -74,8 +93,7 @@ pub fn check(config: &ModelConfig, source: &dyn TensorSource) -> Result<()> {
     let known: std::collections::HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
     for tensor in source.tensors() {
         let name = tensor.name.as_str();
-        let harmless = name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight";
-        if !harmless && !known.contains(name) {
+        if name != HEAD && !known.contains(name) {
             return Err(Error::input(
                 file,
                 name,

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::names::is_buffer;
 use super::safetensors::SafeTensors;
 use super::{ReadAt, TensorInfo, TensorSource};
 use crate::{Error, Result};
 
 /// Name of the single file.
 pub const SINGLE: &str = "model.safetensors";
+/// The longest list of shards read: more than ten times the largest known.
+#[cfg(not(target_arch = "wasm32"))]
+const MAX_INDEX: u64 = 64 << 20;
 /// Name of the list of shards.
 pub const INDEX: &str = "model.safetensors.index.json";
 
@@ -60,7 +64,7 @@ fn parse_index(file: &Path, text: &str) -> Result<(Vec<String>, HashMap<String, 
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Folder<super::bytes::File> {
-    /// Opens the shards of `path` and checks them against the index. An index is preferred where both exist.
+    /// Opens the shards of `path` and checks them against the index.
     ///
     /// # Errors
     /// As [`Folder::of`], and `Io` if a file is missing or unreadable.
@@ -68,23 +72,23 @@ impl Folder<super::bytes::File> {
         let path = path.into();
         let index = path.join(INDEX);
         let text = match index.exists() {
-            true => Some(std::fs::read_to_string(&index).map_err(|source| Error::read(&index, source))?),
+            true => Some(super::bytes::read_text(&index, MAX_INDEX)?),
             false => None,
         };
         let open = |name: &str| {
             let file = path.join(name);
-            // The only file needs not be there; shards that an index lists must.
-            if text.is_none() && !file.exists() { Ok(None) } else { super::bytes::File::open(file).map(Some) }
+            if file.exists() { super::bytes::File::open(file).map(Some) } else { Ok(None) }
         };
         Self::of(&path, text.as_deref(), open)
     }
 }
 
 impl<R: ReadAt> Folder<R> {
-    /// The shards that the text of an index lists, or the single file where there is no index, as `open` finds them by name.
+    /// The shards that the text of an index lists, or the single file where there is no index or nothing of what it lists, as
+    /// `open` finds them by name.
     ///
     /// # Errors
-    /// `Input` if a file is missing or damaged, a listed tensor is not in its file, or one name is in two files; those of
+    /// `Input` if a file is missing or damaged, shards and single file are both there, a listed tensor is not in its file, or one name is in two files; those of
     /// `open`.
     pub fn of(
         path: &Path,
@@ -93,16 +97,30 @@ impl<R: ReadAt> Folder<R> {
     ) -> Result<Self> {
         let path = path.to_path_buf();
         let index = path.join(INDEX);
-        let (names, weight_map) = match index_text {
+        let (mut names, mut weight_map) = match index_text {
             Some(text) => parse_index(&index, text)?,
             None => (vec![SINGLE.to_string()], HashMap::new()),
         };
+        let mut files = names.iter().map(|name| open(name)).collect::<Result<Vec<Option<R>>>>()?;
+        if !names.iter().any(|name| name == SINGLE)
+            && let Some(single) = open(SINGLE)?
+        {
+            if let Some(shard) = files.iter().position(Option::is_some) {
+                let problem =
+                    format!("is beside {INDEX} and {}, which may be of another model", names[shard]);
+                let hint =
+                    format!("move away what is older: {SINGLE}, or {INDEX} and the files that it lists");
+                return Err(Error::input(&path, SINGLE, problem, hint));
+            }
+            // Left of shards that are gone.
+            (names, weight_map, files) = (vec![SINGLE.to_string()], HashMap::new(), vec![Some(single)]);
+        }
         let mut shards = Vec::with_capacity(names.len());
         let mut tensors: Vec<TensorInfo> = Vec::new();
         let mut places = Vec::new();
         let mut home: HashMap<String, usize> = HashMap::new();
-        for (shard, name) in names.iter().enumerate() {
-            let Some(file) = open(name)? else {
+        for (shard, (name, file)) in names.iter().zip(files).enumerate() {
+            let Some(file) = file else {
                 return Err(match index_text {
                     None => Error::input(
                         &path,
@@ -135,7 +153,9 @@ impl<R: ReadAt> Folder<R> {
             shards.push(source);
         }
         for (tensor, file) in &weight_map {
-            if home.get(tensor).is_none_or(|&shard| names[shard] != *file) {
+            // Buffers are not among a file's tensors, whatever their type.
+            let absent = !home.contains_key(tensor) && is_buffer(tensor, false);
+            if !absent && home.get(tensor).is_none_or(|&shard| names[shard] != *file) {
                 let problem = format!("the index lists it in {file}, which does not hold it");
                 return Err(Error::input(
                     &index,

@@ -3,26 +3,35 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::gguf_metadata::Cursor;
+use super::gguf_header::Parts;
 pub use super::gguf_metadata::{Metadata, Value};
 use super::{Dtype, ReadAt, TensorInfo, TensorSource, broken, row_range};
+use crate::Result;
 use crate::model::config::{self, ModelConfig};
 use crate::model::family;
-use crate::{Error, Result};
 
 /// Where a tensor lies and how its rows are ordered.
 #[derive(Debug, Clone, Copy)]
 struct Place {
+    /// Number of the file.
+    part: usize,
     /// First byte in the file.
     offset: u64,
     /// Number of heads if the RoPE halves of each head's rows are interleaved.
     interleaved_heads: Option<usize>,
 }
 
-/// A GGUF file whose header has been checked.
+/// A tensor under its GGUF name, the number of its file, and its first byte there.
+struct Entry {
+    info: TensorInfo,
+    part: usize,
+    offset: u64,
+}
+
+/// A model in one GGUF file, or in the parts that `llama-gguf-split` makes of one, whose headers have been checked.
 #[derive(Debug)]
 pub struct Gguf<R> {
-    reader: R,
+    readers: Vec<R>,
     metadata: Metadata,
     config: ModelConfig,
     tensors: Vec<TensorInfo>,
@@ -30,74 +39,52 @@ pub struct Gguf<R> {
 }
 
 impl<R: ReadAt> Gguf<R> {
-    /// Reads and checks the header.
+    /// Reads and checks the header of a model's only file.
     ///
     /// # Errors
-    /// `Input` if this is no GGUF file of version 2 or 3, a key or tensor is of unknown type, a tensor lies outside the
-    /// file, overlaps another or is named twice, or the metadata do not describe a known architecture; `Io` if the file
-    /// cannot be read.
-    pub fn open(mut reader: R) -> Result<Self> {
-        let file = reader.path().to_path_buf();
-        let file_len = reader.len();
-        let mut cursor = Cursor::new(&mut reader);
-        if cursor.u32()? != u32::from_le_bytes(*b"GGUF") {
-            return Err(cursor.error("is not that of a GGUF file"));
-        }
-        // Versions 2 and 3 differ only in that 3 allows big-endian files.
-        let version = cursor.u32()?;
-        if version != 2 && version != 3 {
-            let hint = "convert the model again with a current llama.cpp, in little-endian order";
-            return Err(Error::input(
-                &file,
-                "version",
-                format!("GGUF version {version} is not supported"),
-                hint,
-            ));
-        }
-        let tensor_count = cursor.u64()?;
-        let value_count = cursor.u64()?;
-        cursor.field = "metadata count".into();
-        cursor.expect(value_count, 13)?;
-        cursor.field = "tensor count".into();
-        cursor.expect(tensor_count, 32)?;
-        let metadata = cursor.metadata(value_count)?;
+    /// As [`Gguf::open_parts`].
+    pub fn open(reader: R) -> Result<Self> {
+        Self::open_parts(vec![reader])
+    }
 
-        let mut entries = Vec::new();
-        for _ in 0..tensor_count {
-            entries.push(tensor_entry(&mut cursor)?);
+    /// Reads and checks the headers of a model's files, in any order.
+    ///
+    /// # Errors
+    /// `Input` if one is no GGUF file of version 2 or 3, a part is missing or of another model, a key or tensor is of unknown
+    /// type, a tensor lies outside the file, overlaps another or is named twice, or the metadata do not describe a known
+    /// architecture; `Io` if a file cannot be read.
+    pub fn open_parts(readers: Vec<R>) -> Result<Self> {
+        let Parts { mut readers, headers } = Parts::read(readers)?;
+        let metadata = headers[0].metadata.clone();
+        let file = metadata.file.clone();
+        let mut entries: Vec<Entry> = Vec::new();
+        for (part, header) in headers.into_iter().enumerate() {
+            let start = header.data_start;
+            let entry = |(info, offset)| Entry { info, part, offset: start + offset };
+            entries.extend(header.entries.into_iter().map(entry));
         }
-        let alignment = metadata.count("general.alignment")?.unwrap_or(32) as u64;
-        if !alignment.is_power_of_two() {
-            return Err(broken(
-                &file,
-                "general.alignment",
-                format!("is {alignment}, which is no power of two"),
-            ));
-        }
-        let data_start = cursor.position().next_multiple_of(alignment);
-        check_layout(&file, &entries, alignment, file_len.saturating_sub(data_start))?;
-
-        let divisors = rope_divisors(&mut reader, &mut entries, data_start)?;
+        let divisors = rope_divisors(&mut readers, &mut entries)?;
         let architecture = metadata.text("general.architecture")?;
         let family = family::by_gguf_architecture(&file, architecture.unwrap_or_default())?;
-        let config = config::gguf::parse(family, &metadata, entries.iter().map(|(info, _)| info), divisors)?;
+        let config =
+            config::gguf::parse(family, &metadata, entries.iter().map(|entry| &entry.info), divisors)?;
 
         let mut tensors = Vec::with_capacity(entries.len());
         let mut places = Vec::with_capacity(entries.len());
         let mut names = HashSet::new();
-        for (mut info, offset) in entries {
+        for Entry { mut info, part, offset } in entries {
             if let Some(name) = canonical_name(&info.name) {
                 info.name = name;
             }
             if !names.insert(info.name.clone()) {
-                return Err(broken(&file, &info.name, "two tensors have this name"));
+                return Err(broken(readers[part].path(), &info.name, "two tensors have this name"));
             }
             let interleaved_heads =
                 if family.gguf_interleaves_qk { interleaved_heads(&file, &info, &config)? } else { None };
-            places.push(Place { offset: data_start + offset, interleaved_heads });
+            places.push(Place { part, offset, interleaved_heads });
             tensors.push(info);
         }
-        Ok(Self { reader, metadata, config, tensors, places })
+        Ok(Self { readers, metadata, config, tensors, places })
     }
 
     /// The configuration that the metadata describe.
@@ -132,8 +119,9 @@ impl<R: ReadAt> Gguf<R> {
         let mut row = start;
         while row < start + count {
             let first = row - row % head_rows;
-            let offset = self.places[index].offset + first as u64 * row_bytes as u64;
-            self.reader.read_at(offset, &mut head)?;
+            let place = self.places[index];
+            let offset = place.offset + first as u64 * row_bytes as u64;
+            self.readers[place.part].read_at(offset, &mut head)?;
             let end = (first + head_rows).min(start + count);
             for row in row - first..end - first {
                 let half = head_rows / 2;
@@ -163,95 +151,28 @@ impl<R: ReadAt> TensorSource for Gguf<R> {
             Some(heads) => self.read_interleaved(index, heads, row_start, row_count, out),
             None => {
                 out.resize(size, 0);
-                self.reader.read_at(place.offset + offset, out)
+                self.readers[place.part].read_at(place.offset + offset, out)
             }
         }
     }
 
     fn name(&self) -> String {
-        self.reader.path().display().to_string()
-    }
-}
-
-/// One entry of the tensor list: the tensor under its GGUF name and its offset in the data.
-fn tensor_entry<R: ReadAt>(cursor: &mut Cursor<'_, R>) -> Result<(TensorInfo, u64)> {
-    cursor.field = "tensor list".into();
-    let name = cursor.string()?;
-    cursor.field.clone_from(&name);
-    let dimensions = cursor.u32()?;
-    if !(1..=4).contains(&dimensions) {
-        return Err(cursor.error(format!("has {dimensions} dimensions")));
-    }
-    let mut shape = Vec::with_capacity(4);
-    for _ in 0..dimensions {
-        match usize::try_from(cursor.u64()?) {
-            Ok(size) if size > 0 => shape.push(size),
-            _ => return Err(cursor.error("a dimension is 0 or too large for this machine")),
-        }
-    }
-    // GGUF lists the contiguous dimension first.
-    shape.reverse();
-    let kind = cursor.u32()?;
-    let Some(dtype) = dtype(kind) else {
-        let problem = format!("type {} is not supported", type_name(kind));
-        let hint = "use a file in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K";
-        return match cursor.error("") {
-            Error::Input { file, field, .. } => Err(Error::input(file, field, problem, hint)),
-            other => Err(other),
-        };
-    };
-    Ok((TensorInfo { name, dtype, shape }, cursor.u64()?))
-}
-
-/// Checks that every tensor has whole blocks, is aligned, inside the data and apart from the others.
-fn check_layout(file: &Path, entries: &[(TensorInfo, u64)], alignment: u64, data_len: u64) -> Result<()> {
-    let mut ranges = Vec::with_capacity(entries.len());
-    for (info, offset) in entries {
-        let name = &info.name;
-        if !info.cols().is_multiple_of(info.dtype.block().0) {
-            let problem = format!("rows of {} values are not whole {:?} blocks", info.cols(), info.dtype);
-            return Err(broken(file, name, problem));
-        }
-        let size = info
-            .shape
-            .iter()
-            .try_fold(1usize, |product, &dim| product.checked_mul(dim))
-            .and_then(|values| info.dtype.size(values))
-            .ok_or_else(|| broken(file, name, "the product of its shape overflows"))?;
-        if !offset.is_multiple_of(alignment) {
-            return Err(broken(file, name, format!("its offset {offset} is not a multiple of {alignment}")));
-        }
-        match offset.checked_add(size as u64) {
-            Some(end) if end <= data_len => ranges.push((*offset, end, name)),
-            _ => {
-                let problem =
-                    format!("{size} bytes at {offset} are outside the file's {data_len} data bytes");
-                return Err(broken(file, name, problem));
-            }
-        }
-    }
-    ranges.sort_unstable();
-    match ranges.windows(2).find(|pair| pair[1].0 < pair[0].1) {
-        Some(pair) => Err(broken(file, pair[1].2, format!("overlaps {}", pair[0].2))),
-        None => Ok(()),
+        self.metadata.file.display().to_string()
     }
 }
 
 /// Takes `rope_freqs.weight` out of the list and reads it: it is configuration, not a weight.
-fn rope_divisors<R: ReadAt>(
-    reader: &mut R,
-    entries: &mut Vec<(TensorInfo, u64)>,
-    data_start: u64,
-) -> Result<Option<Vec<f32>>> {
-    let Some(index) = entries.iter().position(|(info, _)| info.name == "rope_freqs.weight") else {
+fn rope_divisors<R: ReadAt>(readers: &mut [R], entries: &mut Vec<Entry>) -> Result<Option<Vec<f32>>> {
+    let Some(index) = entries.iter().position(|entry| entry.info.name == "rope_freqs.weight") else {
         return Ok(None);
     };
-    let (info, offset) = entries.remove(index);
+    let Entry { info, part, offset } = entries.remove(index);
+    let reader = &mut readers[part];
     if info.dtype != Dtype::F32 || info.cols() > 1 << 12 || info.rows() != 1 {
         return Err(broken(reader.path(), info.name, "must be a short vector of F32"));
     }
     let mut bytes = vec![0; info.row_bytes()];
-    reader.read_at(data_start + offset, &mut bytes)?;
+    reader.read_at(offset, &mut bytes)?;
     Ok(Some(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()))
 }
 
@@ -300,47 +221,4 @@ fn canonical_name(name: &str) -> Option<String> {
         _ => return None,
     };
     (kind == "weight" || kind == "bias").then(|| format!("model.layers.{layer}.{stem}.{kind}"))
-}
-
-/// The type of ggml's number `kind`.
-fn dtype(kind: u32) -> Option<Dtype> {
-    Some(match kind {
-        0 => Dtype::F32,
-        1 => Dtype::F16,
-        2 => Dtype::Q4_0,
-        3 => Dtype::Q4_1,
-        6 => Dtype::Q5_0,
-        7 => Dtype::Q5_1,
-        8 => Dtype::Q8_0,
-        12 => Dtype::Q4K,
-        13 => Dtype::Q5K,
-        14 => Dtype::Q6K,
-        30 => Dtype::BF16,
-        _ => return None,
-    })
-}
-
-/// A name for a type that cannot be read.
-fn type_name(kind: u32) -> String {
-    let name = match kind {
-        9 => "Q8_1",
-        10 => "Q2_K",
-        11 => "Q3_K",
-        15 => "Q8_K",
-        16 => "IQ2_XXS",
-        17 => "IQ2_XS",
-        18 => "IQ3_XXS",
-        19 => "IQ1_S",
-        20 => "IQ4_NL",
-        21 => "IQ3_S",
-        22 => "IQ2_S",
-        23 => "IQ4_XS",
-        28 => "F64",
-        29 => "IQ1_M",
-        34 => "TQ1_0",
-        35 => "TQ2_0",
-        39 => "MXFP4",
-        other => return other.to_string(),
-    };
-    name.to_string()
 }

@@ -1,9 +1,11 @@
 //! The key-value part of a GGUF file, and bounded reading of its header.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::{ReadAt, broken};
+use crate::model::config::fields::{Harmless, is_harmless};
 use crate::{Error, Result};
 
 /// The longest header read: more than ten times the largest known (a vocabulary of 262,144 tokens with merges).
@@ -32,23 +34,65 @@ pub enum Value {
     Skipped,
 }
 
+impl Value {
+    /// Whether it switches something off: false, 0, or empty.
+    fn is_off(&self) -> bool {
+        match self {
+            Self::Int(number) => *number == 0,
+            Self::Float(number) => *number == 0.0,
+            Self::Bool(flag) => !flag,
+            Self::Text(text) => text.is_empty(),
+            Self::Texts(list) => list.is_empty(),
+            Self::Ints(list) => list.iter().all(|&number| number == 0),
+            Self::Floats(list) => list.iter().all(|&number| number == 0.0),
+            Self::Skipped => false,
+        }
+    }
+}
+
 /// The metadata of a GGUF file, with errors that name file and key.
+///
+/// They remember which keys were looked at, so that [`Metadata::finish`] can tell those that nothing here knows.
 #[derive(Debug, Clone)]
 pub struct Metadata {
     /// The file, for messages.
     pub file: PathBuf,
     values: HashMap<String, Value>,
+    used: RefCell<HashSet<String>>,
 }
 
 impl Metadata {
     /// Metadata made by hand, for tests and tools.
     pub fn new(file: &Path, values: impl IntoIterator<Item = (String, Value)>) -> Self {
-        Self { file: file.to_path_buf(), values: values.into_iter().collect() }
+        Self { file: file.to_path_buf(), values: values.into_iter().collect(), used: RefCell::default() }
     }
 
     /// The value as it stands.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.values.get(key)
+        let (key, value) = self.values.get_key_value(key)?;
+        self.used.borrow_mut().insert(key.clone());
+        Some(value)
+    }
+
+    /// Errors unless every key under `prefix` that was not looked at is one of `harmless` names, which stand without the
+    /// prefix, or is off: false, empty, or 0.
+    ///
+    /// # Errors
+    /// `Input` naming a key that may change the result and is not known here.
+    pub fn finish(&self, prefix: &str, harmless: &[Harmless]) -> Result<()> {
+        let used = self.used.borrow();
+        let unknown = |(key, value): &(&String, &Value)| {
+            let name = key.strip_prefix(prefix).filter(|_| !used.contains(*key));
+            name.is_some_and(|name| !is_harmless(harmless, name) && !value.is_off())
+        };
+        // The first by name, so that the message does not depend on a hash.
+        match self.values.iter().filter(unknown).min_by_key(|(key, _)| *key) {
+            Some((key, _)) => {
+                let hint = "use another model, or a version of this program that knows the key";
+                Err(self.error(key, "may change the results, and what it means is not known here", hint))
+            }
+            None => Ok(()),
+        }
     }
 
     /// An error about `key`.
@@ -91,6 +135,26 @@ impl Metadata {
     /// A count that must be there.
     pub fn required_count(&self, key: &str) -> Result<usize> {
         self.count(key)?.ok_or_else(|| broken(&self.file, key, "is missing"))
+    }
+
+    /// A token's id; -1, which the files hold as 2^32 - 1, stands for none.
+    pub fn token_id(&self, key: &str) -> Result<Option<u32>> {
+        if matches!(self.get(key), Some(Value::Int(-1 | 0xffff_ffff))) {
+            return Ok(None);
+        }
+        Ok(self.count(key)?.and_then(|id| u32::try_from(id).ok()))
+    }
+
+    /// A count that is one number, or an array with the same number for every layer.
+    pub fn uniform_count(&self, key: &str) -> Result<Option<usize>> {
+        let Some(Value::Ints(counts)) = self.get(key) else { return self.count(key) };
+        match counts.first() {
+            Some(&first) if counts.iter().all(|&count| count == first) => Ok(usize::try_from(first).ok()),
+            _ => {
+                let problem = "differs between layers, which is not supported";
+                Err(self.error(key, problem, "use another model"))
+            }
+        }
     }
 
     /// A number.
@@ -276,6 +340,6 @@ impl<'a, R: ReadAt> Cursor<'a, R> {
                 return Err(self.error("the key occurs twice"));
             }
         }
-        Ok(Metadata { file: self.file.clone(), values })
+        Ok(Metadata::new(&self.file, values))
     }
 }

@@ -7,12 +7,16 @@ pub mod bytes;
 pub mod expected;
 pub mod folder;
 pub mod gguf;
+mod gguf_header;
 mod gguf_metadata;
+pub mod head;
+pub mod names;
 pub mod quant;
 pub mod safetensors;
 
 pub use bytes::ReadAt;
-pub use expected::{check, expected};
+pub use expected::{check, check_finite, expected};
+pub use gguf_header::part_names;
 
 use std::path::Path;
 
@@ -21,6 +25,8 @@ use crate::{Error, Result};
 /// How a tensor's values are stored. Block formats are ggml's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
+    /// IEEE double, of which the nearest single is used.
+    F64,
     /// IEEE single.
     F32,
     /// IEEE half.
@@ -49,6 +55,7 @@ impl Dtype {
     /// `(values, bytes)` of the smallest piece that can be decoded alone.
     pub const fn block(self) -> (usize, usize) {
         match self {
+            Self::F64 => (1, 8),
             Self::F32 => (1, 4),
             Self::F16 | Self::BF16 => (1, 2),
             Self::Q8_0 => (32, 34),

@@ -44,6 +44,11 @@ pub fn dequantize(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Result<()> {
         return Err(Error::Shape { kernel: "dequantize", arg: "bytes", expected, got: vec![bytes.len()] });
     }
     match dtype {
+        Dtype::F64 => {
+            for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *value = f64::from_le_bytes(*bytes) as f32;
+            }
+        }
         Dtype::F32 => {
             for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
                 *value = f32::from_le_bytes(*bytes);
@@ -71,11 +76,30 @@ pub fn dequantize(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Result<()> {
     Ok(())
 }
 
+/// Whether every value of whole blocks is a finite number.
+pub fn all_finite(dtype: Dtype, bytes: &[u8]) -> bool {
+    // A number is infinite or none where all bits of its exponent are set.
+    let half = |mask: u16| bytes.as_chunks().0.iter().all(|&bytes| u16::from_le_bytes(bytes) & mask != mask);
+    match dtype {
+        Dtype::F64 => bytes.as_chunks().0.iter().all(|&bytes| (f64::from_le_bytes(bytes) as f32).is_finite()),
+        Dtype::F32 => bytes.as_chunks().0.iter().all(|&bytes| f32::from_le_bytes(bytes).is_finite()),
+        Dtype::F16 => half(0x7c00),
+        Dtype::BF16 => half(0x7f80),
+        _ => {
+            let mut finite = true;
+            groups(dtype, bytes, |group| {
+                finite &= group.min.is_finite() && group.scales.iter().all(|scale| scale.is_finite());
+            });
+            finite
+        }
+    }
+}
+
 /// Calls `each` with the groups of whole blocks in order. Float types have none.
 pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
     let blocks = bytes.chunks_exact(dtype.block().1);
     match dtype {
-        Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
+        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
         Dtype::Q8_0 => {
             blocks.for_each(|block| each(Group::new(half(block, 0), 0.0, |i| i32::from(block[2 + i] as i8))))
         }
@@ -158,4 +182,41 @@ fn scale_min(block: &[u8], packed: &[u8], j: usize) -> (f32, f32) {
         (packed[j + 4] & 15 | packed[j - 4] >> 6 << 4, packed[j + 4] >> 4 | packed[j] >> 6 << 4)
     };
     (half(block, 0) * f32::from(scale), -(half(block, 2) * f32::from(min)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_not_finite_are_seen_in_every_type() {
+        let half = f16::INFINITY.to_le_bytes().to_vec();
+        // Where the bad number goes: the first value, or the first scale.
+        let cases = [
+            (Dtype::F64, 0, 1e39f64.to_le_bytes().to_vec()),
+            (Dtype::F64, 0, f64::NAN.to_le_bytes().to_vec()),
+            (Dtype::F32, 0, f32::NEG_INFINITY.to_le_bytes().to_vec()),
+            (Dtype::F16, 0, f16::NAN.to_le_bytes().to_vec()),
+            (Dtype::BF16, 0, bf16::NEG_INFINITY.to_le_bytes().to_vec()),
+            (Dtype::Q8_0, 0, half.clone()),
+            (Dtype::Q4_0, 0, half.clone()),
+            (Dtype::Q4_1, 2, half.clone()),
+            (Dtype::Q5_0, 0, half.clone()),
+            (Dtype::Q5_1, 2, half.clone()),
+            (Dtype::Q4K, 0, half.clone()),
+            (Dtype::Q5K, 2, half.clone()),
+            (Dtype::Q6K, 208, half),
+        ];
+        for (dtype, at, bad) in cases {
+            let (values, size) = dtype.block();
+            let mut bytes = vec![1; 3 * size];
+            assert!(all_finite(dtype, &bytes), "{dtype:?}");
+            bytes[2 * size + at..2 * size + at + bad.len()].copy_from_slice(&bad);
+            assert!(!all_finite(dtype, &bytes), "{dtype:?}");
+            let mut decoded = vec![0.0; 3 * values];
+            dequantize(dtype, &bytes, &mut decoded).unwrap();
+            assert!(decoded.iter().any(|value| !value.is_finite()), "{dtype:?}");
+        }
+    }
 }

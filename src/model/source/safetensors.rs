@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::names::is_buffer;
 use super::{Dtype, ReadAt, TensorInfo, TensorSource, broken, row_range};
 use crate::{Error, Result};
 
@@ -51,25 +52,30 @@ impl<R: ReadAt> SafeTensors<R> {
 
         let mut sorted = Vec::with_capacity(entries.len());
         for (name, entry) in entries {
-            let info =
-                entry.info(&name).map_err(|(problem, hint)| Error::input(&file, &name, problem, hint))?;
             let [begin, end] = entry.data_offsets;
-            let size =
-                byte_size(&info).ok_or_else(|| broken(&file, &name, "the product of its shape overflows"))?;
             if begin > end || end > data_len {
                 let problem =
                     format!("data_offsets [{begin}, {end}] are outside the file's {data_len} data bytes");
                 return Err(broken(&file, &name, problem));
             }
+            if is_buffer(&name, entry.is_float()) {
+                let shape = Vec::new();
+                sorted.push((begin, end, TensorInfo { name, dtype: Dtype::F32, shape }, false));
+                continue;
+            }
+            let info =
+                entry.info(&name).map_err(|(problem, hint)| Error::input(&file, &name, problem, hint))?;
+            let size =
+                byte_size(&info).ok_or_else(|| broken(&file, &name, "the product of its shape overflows"))?;
             if end - begin != size {
                 let problem = format!("has {} bytes where its type and shape need {size}", end - begin);
                 return Err(broken(&file, &name, problem));
             }
-            sorted.push((begin, end, info));
+            sorted.push((begin, end, info, true));
         }
-        sorted.sort_by_key(|(begin, end, _)| (*begin, *end));
+        sorted.sort_by_key(|(begin, end, ..)| (*begin, *end));
         let mut free = 0;
-        for (begin, end, info) in &sorted {
+        for (begin, end, info, _) in &sorted {
             if *begin != free {
                 let what =
                     if *begin < free { "overlaps the tensor before it" } else { "leaves a gap before it" };
@@ -84,8 +90,9 @@ impl<R: ReadAt> SafeTensors<R> {
                 format!("describes {free} of the file's {data_len} data bytes"),
             ));
         }
+        sorted.retain(|(.., is_weight)| *is_weight);
         let offsets = sorted.iter().map(|(begin, ..)| data_start + begin).collect();
-        let tensors: Vec<TensorInfo> = sorted.into_iter().map(|(.., info)| info).collect();
+        let tensors: Vec<TensorInfo> = sorted.into_iter().map(|(_, _, info, _)| info).collect();
         reject_duplicates(&file, &tensors)?;
         Ok(Self { reader, tensors, offsets })
     }
@@ -133,13 +140,18 @@ struct Entry {
 }
 
 impl Entry {
+    fn is_float(&self) -> bool {
+        self.dtype.starts_with('F') || self.dtype.starts_with("BF")
+    }
+
     fn info(&self, name: &str) -> std::result::Result<TensorInfo, (String, &'static str)> {
         let dtype = match self.dtype.as_str() {
+            "F64" => Dtype::F64,
             "F32" => Dtype::F32,
             "F16" => Dtype::F16,
             "BF16" => Dtype::BF16,
             other => {
-                let hint = "use a checkpoint in F32, F16 or BF16, or a GGUF file";
+                let hint = "use a checkpoint in F64, F32, F16 or BF16, or a GGUF file";
                 return Err((format!("type {other:?} is not supported"), hint));
             }
         };

@@ -111,6 +111,55 @@ impl Tokenizer {
     }
 }
 
+/// Tokens at which a text ends whatever `eos_token_id` says, by the names that models give them. Converters write one or two
+/// ids where models have more. The list is that of llama.cpp (`src/llama-vocab.cpp`, tokens that end generation).
+const END_TOKENS: [&str; 27] = [
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
+    "<｜end▁of▁sentence｜>",
+    "[e~[",
+    // Ends of what a model of code fills in.
+    "<|fim_pad|>",
+    "<fim_pad>",
+    "<|fim_repo|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+];
+
+/// The tokens that end a text by their name, among those that are no plain text.
+///
+/// # Errors
+/// `Input` if the metadata have tokens of another type.
+pub fn end_tokens(metadata: &Metadata) -> Result<Vec<u32>> {
+    let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
+    let kinds = metadata.ints("tokenizer.ggml.token_type")?.unwrap_or_default();
+    let named =
+        |name: &str| tokens.iter().enumerate().any(|(id, token)| token == name && is_special(kinds, id));
+    // In these formats a message ends with <|end|> and the turn goes on.
+    let harmony = named("<|return|>") && named("<|call|>") || named("<|calls|>") && named("<|flush|>");
+    let ends = |token: &str| END_TOKENS.contains(&token) && !(harmony && token == "<|end|>");
+    let ids = tokens.iter().enumerate().filter(|&(id, token)| is_special(kinds, id) && ends(token));
+    Ok(ids.filter_map(|(id, _)| u32::try_from(id).ok()).collect())
+}
+
 fn is_special(kinds: &[i64], id: usize) -> bool {
     kinds.get(id).is_some_and(|&kind| kind == CONTROL || kind == USER_DEFINED)
 }

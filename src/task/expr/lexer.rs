@@ -3,6 +3,9 @@
 use super::parser::ParseError;
 use super::{Function, MAX_LENGTH, MAX_TOKENS, Number};
 
+/// Significant digits from which on a decimal may be a rounded one.
+const ROUNDED_DIGITS: usize = 8;
+
 /// A lexical unit.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
@@ -24,6 +27,8 @@ pub(super) enum Token {
     Close(Bracket),
     Bar,
     Comma,
+    /// The fraction of `{a \over b}`.
+    Over,
 }
 
 /// Brackets that must match.
@@ -41,6 +46,8 @@ pub(super) enum Special {
     LogBase(u32),
     /// `\frac{a}{b}`.
     Fraction,
+    /// `erfc`.
+    Erfc,
     /// `Pow(a,b)`.
     Pow,
     /// `root(a,n)`.
@@ -118,39 +125,23 @@ impl Lexer<'_> {
             return self.number().map(|()| true);
         }
         if c.is_ascii_alphabetic() {
-            let word = self.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
-            return self.word(&word).map(|()| true);
+            let word = self.take_while(|c| c.is_ascii_alphanumeric());
+            return self.named_with_subscript(&word).map(|()| true);
         }
         if c == '\\' {
             return self.command().map(|()| true);
         }
-        if let Some(power) = superscript(c) {
-            let mut digits = String::from(power);
-            self.take(c.len_utf8());
-            while let Some((c, digit)) = self.rest.chars().next().and_then(|c| Some((c, superscript(c)?))) {
-                digits.push(digit);
-                self.take(c.len_utf8());
-            }
-            self.push(Token::Power);
-            self.push(Token::Open(Bracket::Round));
-            let digits = match digits.strip_prefix('-') {
-                Some(digits) => {
-                    self.push(Token::Minus);
-                    digits
-                }
-                None => &digits,
-            };
-            self.push(literal(digits)?);
-            self.push(Token::Close(Bracket::Round));
-            return Ok(true);
+        if superscript(c).is_some() {
+            return self.superscripts().map(|()| true);
         }
         if let Some((numerator, denominator)) = vulgar_fraction(c) {
             self.take(c.len_utf8());
-            self.push(Token::Open(Bracket::Round));
-            self.push(literal(numerator)?);
-            self.push(Token::Divide);
-            self.push(literal(denominator)?);
-            self.push(Token::Close(Bracket::Round));
+            self.push(Token::Special(Special::Fraction));
+            for part in [numerator, denominator] {
+                self.push(Token::Open(Bracket::Curly));
+                self.push(literal(part)?);
+                self.push(Token::Close(Bracket::Curly));
+            }
             return Ok(true);
         }
         self.take(c.len_utf8());
@@ -192,6 +183,60 @@ impl Lexer<'_> {
         };
         self.push(token);
         Ok(true)
+    }
+
+    /// A run of raised characters: an exponent.
+    fn superscripts(&mut self) -> Result<(), ParseError> {
+        let mut lowered = String::new();
+        while let Some((c, low)) = self.rest.chars().next().and_then(|c| Some((c, superscript(c)?))) {
+            lowered.push(low);
+            self.take(c.len_utf8());
+        }
+        self.push(Token::Power);
+        self.push(Token::Open(Bracket::Round));
+        let mut inner = Lexer { rest: &lowered, tokens: Vec::new(), after_break: false };
+        while inner.step()? {}
+        self.tokens.append(&mut inner.tokens);
+        self.push(Token::Close(Bracket::Round));
+        Ok(())
+    }
+
+    /// What is lowered behind a name: `_2`, `_{10}`, `_e`, or digits of their own kind.
+    fn subscript(&mut self) -> Option<String> {
+        let lowered = self.take_while(|c| ('\u{2080}'..='\u{2089}').contains(&c));
+        if !lowered.is_empty() {
+            let digit = |c: char| char::from_digit(u32::from(c) - 0x2080, 10);
+            return lowered.chars().map(digit).collect();
+        }
+        let rest = self.rest.strip_prefix('_')?.trim_start();
+        if let Some((inner, rest)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            self.rest = rest;
+            return Some(inner.trim().to_owned());
+        }
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let end = if digits > 0 { digits } else { rest.chars().next()?.len_utf8() };
+        self.rest = &rest[end..];
+        Some(rest[..end].to_owned())
+    }
+
+    /// A name that may have something lowered behind it: a logarithm's base, a constant's number.
+    fn named_with_subscript(&mut self, name: &str) -> Result<(), ParseError> {
+        let Some(subscript) = self.subscript() else { return self.word(name) };
+        let number = !subscript.is_empty() && subscript.bytes().all(|b| b.is_ascii_digit());
+        match (named(name), subscript.as_str()) {
+            (Some(Token::Constant), _) if number => self.push(Token::Constant),
+            (Some(Token::Function(Function::Log)), "e") => self.push(Token::Function(Function::Log)),
+            (Some(Token::Function(Function::Log)), base) if number => {
+                let base = base.parse().ok().filter(|&base| base > 1);
+                let base = base.ok_or_else(|| ParseError::new("a logarithm without a usable base"))?;
+                self.push(Token::Special(Special::LogBase(base)));
+            }
+            _ => {
+                let word = format!("{name}_{subscript}");
+                return Err(ParseError::new(format!("unknown symbol or function `{}`", shorten(&word))));
+            }
+        }
+        Ok(())
     }
 
     fn number(&mut self) -> Result<(), ParseError> {
@@ -266,18 +311,19 @@ impl Lexer<'_> {
             },
             "left" | "right" | "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr"
             | "displaystyle" | "quad" | "qquad" | "limits" | "boxed" => {}
-            "mathrm" | "operatorname" | "text" | "mathit" | "textrm" | "mathop" => {
+            "mathrm" | "operatorname" | "text" | "mathit" | "textrm" | "mathop" | "mathcal" | "mathbf" => {
                 let inner = self.rest.trim_start().strip_prefix('{').and_then(|rest| rest.split_once('}'));
                 let Some((inner, rest)) = inner else {
                     return Err(ParseError::new(format!("`\\{name}` without a name")));
                 };
-                let inner = inner.trim().to_owned();
+                let inner = inner.trim().trim_end_matches('.').to_owned();
                 self.rest = rest;
                 if !inner.bytes().all(|b| b.is_ascii_alphabetic()) || inner.is_empty() {
                     return Err(ParseError::new(format!("words in `\\{name}`")));
                 }
-                self.word(&inner)?;
+                self.named_with_subscript(&inner)?;
             }
+            "over" => self.push(Token::Over),
             "frac" | "dfrac" | "tfrac" | "cfrac" => {
                 self.push(Token::Special(Special::Fraction));
                 // `\frac12`: arguments without braces are single characters.
@@ -298,7 +344,7 @@ impl Lexer<'_> {
             "prod" => return Err(ParseError::unevaluated("product")),
             "lim" => return Err(ParseError::unevaluated("limit")),
             "partial" => return Err(ParseError::unevaluated("derivative")),
-            _ => self.word(&name)?,
+            _ => self.named_with_subscript(&name)?,
         }
         Ok(())
     }
@@ -321,11 +367,12 @@ fn named(word: &str) -> Option<Token> {
         "x" => Token::Variable,
         "e" | "E" => Token::E,
         "pi" | "Pi" | "PI" => Token::Pi,
-        "C" | "c" | "K" | "k" | "const" | "constant" | "C1" | "C_1" | "c1" | "c_1" => Token::Constant,
+        "C" | "c" | "K" | "k" | "const" | "constant" | "C1" | "c1" => Token::Constant,
         "log2" => Token::Special(Special::LogBase(2)),
         "log10" => Token::Special(Special::LogBase(10)),
         "Pow" | "pow" => Token::Special(Special::Pow),
         "root" => Token::Special(Special::Root),
+        "erfc" => Token::Special(Special::Erfc),
         "Rational" => Token::Special(Special::Rational),
         _ => Token::Function(Function::named(word)?),
     })
@@ -340,16 +387,17 @@ fn literal(text: &str) -> Result<Token, ParseError> {
     }
     let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     let significant = mantissa.bytes().filter(u8::is_ascii_digit).skip_while(|&digit| digit == b'0').count();
-    let error = match mantissa.split_once('.') {
-        Some((_, fraction)) if significant >= 8 => {
+    let unit = match mantissa.split_once('.') {
+        Some((_, fraction)) if significant >= ROUNDED_DIGITS => {
             let exponent = text.split(['e', 'E']).nth(1).unwrap_or("0");
             format!("1e{exponent}").parse().unwrap_or(1.0)
                 * 10f64.powi(-i32::try_from(fraction.len()).unwrap_or(i32::MAX))
         }
-        None if value < 9_007_199_254_740_992.0 && value == value.trunc() => 0.0,
-        _ => f64::EPSILON * value,
+        _ => 0.0,
     };
-    Ok(Token::Number(Number { value, error: f64::max(error, 0.0), text: text.to_owned() }))
+    let exact = value < 9_007_199_254_740_992.0 && value == value.trunc();
+    let error = if exact { 0.0 } else { f64::EPSILON * value };
+    Ok(Token::Number(Number { value, error, unit, text: text.to_owned() }))
 }
 
 fn superscript(c: char) -> Option<char> {
@@ -364,7 +412,11 @@ fn superscript(c: char) -> Option<char> {
         '\u{2077}' => '7',
         '\u{2078}' => '8',
         '\u{2079}' => '9',
+        '\u{207a}' => '+',
         '\u{207b}' => '-',
+        '\u{207d}' => '(',
+        '\u{207e}' => ')',
+        '\u{2e3}' => 'x',
         _ => return None,
     })
 }

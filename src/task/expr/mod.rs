@@ -5,22 +5,26 @@
 //! terse notation ([`std::fmt::Display`]), differentiated symbolically ([`Expr::derivative`]) and compared by value
 //! ([`fingerprint()`], [`proportional`]).
 
+mod breakpoints;
 mod differentiate;
 mod eval;
 mod fingerprint;
+mod freeze;
 mod function;
 mod jet;
 mod lexer;
 mod parser;
 mod points;
 mod print;
+mod rewrite;
 mod simplify;
 
+pub(in crate::task) use breakpoints::{around, breakpoints};
 pub use fingerprint::{fingerprint, proportional};
 pub use function::{Branch, Function};
 pub use jet::Jet;
 pub use parser::{Grammar, ParseError, parse};
-pub(in crate::task) use points::{coarse_points, dense_points};
+pub(in crate::task) use points::{coarse_points, dense_points, drawn_points, hash};
 pub(in crate::task) use simplify::{content, join, monomials};
 
 /// Longest text that is parsed, in bytes.
@@ -74,9 +78,11 @@ pub struct Factor {
 pub struct Number {
     /// The nearest double.
     pub value: f64,
-    /// Bound on the distance to the number that was meant. Zero for integers below 2^53. A decimal of eight or more significant
-    /// digits is read as a rounded one and is uncertain by one unit of its last digit; a shorter one is meant exactly.
+    /// Bound on the distance to the number that is written. Zero for integers below 2^53.
     pub error: f64,
+    /// One unit of the last digit of a decimal of eight or more significant digits, which may be a rounded one
+    /// ([`Expr::widened`]); zero for any other, which is meant exactly.
+    pub unit: f64,
     /// As written, without spaces.
     pub text: String,
 }
@@ -84,7 +90,7 @@ pub struct Number {
 impl Expr {
     /// An integer literal.
     pub fn integer(value: u32) -> Self {
-        Self::Number(Number { value: f64::from(value), error: 0.0, text: value.to_string() })
+        Self::Number(Number { value: f64::from(value), error: 0.0, unit: 0.0, text: value.to_string() })
     }
 
     /// `-expr`.

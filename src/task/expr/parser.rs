@@ -11,7 +11,7 @@
 use std::fmt::{Display, Formatter};
 
 use super::lexer::{Bracket, Spanned, Special, Token, tokenize};
-use super::{Expr, Factor, Function, MAX_DEPTH, Term};
+use super::{Expr, Factor, Function, MAX_DEPTH, Number, Term};
 
 /// Why a text is no expression, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,15 +195,52 @@ impl Parser<'_> {
 
     fn group(&mut self, bracket: Bracket) -> Parsed {
         let outer = std::mem::take(&mut self.bars);
-        let inner = self.nested(|p| p.sum(false))?;
+        let mut inner = self.nested(|p| p.sum(false))?;
+        if bracket == Bracket::Curly && self.accept(&Token::Over) {
+            inner = Expr::quotient(inner, self.nested(|p| p.sum(false))?);
+        }
         self.bars = outer;
         self.expect(&Token::Close(bracket))?;
         Ok(inner)
     }
 
+    /// The fraction of a mixed number, whose whole part has been read: `1\frac{1}{2}` is 3/2 and no product. `None` if what follows is
+    /// no fraction of whole numbers.
+    fn mixed(&mut self, whole: &Number) -> Result<Option<Expr>, ParseError> {
+        use Bracket::Curly;
+        let following = self.tokens.get(self.position..self.position + 7).unwrap_or_default();
+        let following: Vec<&Token> = following.iter().map(|spanned| &spanned.token).collect();
+        let &[
+            Token::Special(Special::Fraction),
+            Token::Open(Curly),
+            Token::Number(numerator),
+            Token::Close(Curly),
+            Token::Open(Curly),
+            Token::Number(denominator),
+            Token::Close(Curly),
+        ] = following.as_slice()
+        else {
+            return Ok(None);
+        };
+        let is_whole = |number: &Number| number.text.bytes().all(|b| b.is_ascii_digit());
+        if ![whole, numerator, denominator].into_iter().all(is_whole) {
+            return Ok(None);
+        }
+        if numerator.value >= denominator.value {
+            return Err(ParseError::new("a number before a fraction: write `*` or `+` between them"));
+        }
+        let parts = [Expr::Number(numerator.clone()), Expr::Number(denominator.clone())];
+        self.position += 7;
+        let [numerator, denominator] = parts;
+        let terms = [Expr::Number(whole.clone()), Expr::quotient(numerator, denominator)];
+        Ok(Some(Expr::Sum(terms.map(|expr| Term { negative: false, expr }).into())))
+    }
+
     fn primary(&mut self) -> Parsed {
         match self.next() {
-            Some(Token::Number(number)) => Ok(Expr::Number(number)),
+            Some(Token::Number(number)) => {
+                Ok(self.mixed(&number)?.unwrap_or_else(|| Expr::Number(number.clone())))
+            }
             Some(Token::Variable) => Ok(Expr::Variable),
             Some(Token::E) => Ok(Expr::E),
             Some(Token::Pi) => Ok(Expr::Pi),
@@ -301,6 +338,14 @@ impl Parser<'_> {
                 };
                 Ok(logarithm(*argument, Expr::integer(base)))
             }
+            Special::Erfc => {
+                let Expr::Call(function, argument) = self.call(Function::Erf)? else {
+                    return Err(ParseError::new("`erfc` takes one argument and no power"));
+                };
+                let erf = Expr::Call(function, argument);
+                let term = |negative, expr| Term { negative, expr };
+                Ok(Expr::Sum(vec![term(false, Expr::integer(1)), term(true, erf)]))
+            }
             Special::Fraction => {
                 let numerator = self.fraction_part()?;
                 let denominator = self.fraction_part()?;
@@ -373,6 +418,7 @@ fn describe(token: &Token) -> String {
         Token::Close(Bracket::Curly) => "}",
         Token::Bar => "|",
         Token::Comma => ",",
+        Token::Over => "\\over",
     };
     format!("`{symbol}`")
 }

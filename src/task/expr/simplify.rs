@@ -20,11 +20,21 @@ impl Expr {
         join(&monomials(self))
     }
 
+    /// The polynomial with these coefficients, the constant first.
+    pub(in crate::task) fn polynomial(coefficients: &[Rational]) -> Self {
+        let monomial = |(power, &coefficient): (usize, &Rational)| {
+            let power = Rational::integer(power as i128);
+            let factors = if power == Rational::ZERO { Vec::new() } else { vec![(Self::Variable, power)] };
+            (coefficient != Rational::ZERO).then_some(Monomial { coefficient, factors })
+        };
+        join(&coefficients.iter().enumerate().filter_map(monomial).collect::<Vec<_>>())
+    }
+
     fn from_integer(value: i128) -> Self {
         let size = value.unsigned_abs();
         let rounded = size as f64;
         let error = if size < 1 << 53 { 0.0 } else { rounded * f64::EPSILON };
-        let number = Self::Number(Number { value: rounded, error, text: size.to_string() });
+        let number = Self::Number(Number { value: rounded, error, unit: 0.0, text: size.to_string() });
         if value < 0 { Self::negated(number) } else { number }
     }
 

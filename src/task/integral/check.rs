@@ -1,28 +1,20 @@
-//! Judging an answer: its exact derivative against the integrand, then its differences against quadrature.
+//! Judging an answer: what comes out, and what both kinds of integral have in common.
 
+use super::definite::{definite, measure};
+use super::indefinite::{NEEDED_POINTS, domain, indefinite, telling};
 use super::problem::Question;
 use super::quadrature;
-use crate::task::expr::{Branch, Expr, Jet, coarse_points, dense_points};
+use crate::task::expr::{Branch, Expr, Jet, coarse_points, hash};
 
-/// Coarse points in the integrand's domain that make a search for a narrow one needless.
-const BROAD_DOMAIN: usize = 16;
-/// Common points without which nothing is said.
-const NEEDED_POINTS: usize = 4;
-/// The share of the integrand's points at which the answer must be usable too, as a divisor. An answer that is real in a
-/// speck only, `x+0*sqrt(0.0001-x^2)` for `cos(x)`, agrees there with more than its antiderivatives.
-const NEEDED_SHARE: usize = 4;
-/// Largest rounding error of a point that is used, relative to the integrand there. Also the largest error that could be overlooked,
-/// up to [`SAFETY`], and then only in an answer that is numerically that poor at every point.
-const USABLE_NOISE: f64 = 1e-6;
+/// Largest rounding error of a point that is used, relative to the integrand there.
+pub(super) const USABLE_NOISE: f64 = 1e-6;
 /// How often the first-order rounding bound may be exceeded.
-const SAFETY: f64 = 8.0;
+pub(super) const SAFETY: f64 = 8.0;
 /// Agreement that is granted beyond rounding bounds, relative to the integrand.
-const SLACK: f64 = 1e-12;
-/// Intervals that are integrated, spread over the points.
-const INTERVALS: usize = 6;
-/// Points that are tried for an interval in which the answer's difference is not lost in rounding errors.
+pub(super) const SLACK: f64 = 1e-14;
+/// Points that are tried for an interval in which quadrature converges.
 const MAX_INTERVALS: usize = 64;
-/// Half the width of an interval, relative to its centre: short, so that few answers jump in it.
+/// Half the width of such an interval, relative to its centre.
 const HALF_WIDTH: f64 = 0.002;
 
 /// The outcome of a check, with its reason.
@@ -33,11 +25,14 @@ pub(super) enum Outcome {
     Unverifiable(String),
 }
 
-/// Judges `answer` as the value of `question`.
+/// Judges `answer` as the value of `question`. Some of the points are drawn by a hash of both.
 pub(super) fn check(question: &Question, answer: &Expr) -> Outcome {
     match question.bounds_values() {
-        Some((a, b)) => definite(&question.integrand, a, b, answer),
-        None => indefinite(&question.integrand, answer),
+        Some((a, b)) => definite(question, a, b, answer),
+        None => {
+            let seed = hash([question.terse().as_str(), answer.to_string().as_str()]);
+            indefinite(&question.integrand, answer, seed)
+        }
     }
 }
 
@@ -45,20 +40,22 @@ pub(super) fn check(question: &Question, answer: &Expr) -> Outcome {
 /// converges.
 pub(super) fn confirmable(question: &Question) -> Result<(), String> {
     let integrand = &question.integrand;
-    let value = |x: f64| Some(integrand.eval(x, Branch::Real).value).filter(|value| value.is_finite());
     if let Some((a, b)) = question.bounds_values() {
-        let area = quadrature::integrate(value, a, b, 1e-12, 200);
-        return match area.is_some_and(|area| area.error <= 1e-9 * area.absolute) {
-            true => Ok(()),
-            false => Err("the integral does not converge numerically".into()),
-        };
+        return measure(question, a, b).map(|_| ());
     }
     let domain = domain(integrand);
     if telling(&domain) < NEEDED_POINTS {
         return Err("it is real and finite at too few points".into());
     }
-    let around =
-        |x: f64| quadrature::integrate(value, x - HALF_WIDTH * x.abs(), x + HALF_WIDTH * x.abs(), 1e-11, 8);
+    let around = |x: f64| {
+        quadrature::integrate(
+            |x| value(integrand, x),
+            x - HALF_WIDTH * x.abs(),
+            x + HALF_WIDTH * x.abs(),
+            1e-11,
+            8,
+        )
+    };
     let converges = |&(x, _): &(f64, Jet)| {
         around(x).is_some_and(|area| area.absolute > 0.0 && area.error <= 1e-8 * area.absolute)
     };
@@ -72,8 +69,11 @@ pub(super) fn confirmable(question: &Question) -> Result<(), String> {
 /// defined. The integrand plays no part.
 pub(super) fn same(question: &Question, one: &Expr, other: &Expr) -> bool {
     let agree = |a: f64, a_error: f64, b: f64, b_error: f64| {
-        (a - b).abs() <= SAFETY * (a_error + b_error) + SLACK * a.abs().max(b.abs())
+        (a - b).abs() <= SAFETY * (a_error + b_error) + 1e-12 * a.abs().max(b.abs())
     };
+    // Rounded numbers are votes for what they round.
+    let read = |expr: &Expr| expr.widened().unwrap_or_else(|| expr.clone());
+    let (one, other) = (read(one), read(other));
     if question.bounds.is_some() {
         let (one, other) = (one.eval(0.0, Branch::Real), other.eval(0.0, Branch::Real));
         return agree(one.value, one.value_error, other.value, other.value_error);
@@ -93,115 +93,52 @@ pub(super) fn same(question: &Question, one: &Expr, other: &Expr) -> bool {
     common >= NEEDED_POINTS
 }
 
-fn indefinite(integrand: &Expr, answer: &Expr) -> Outcome {
-    let domain = domain(integrand);
-    let telling = telling(&domain);
-    let mut common = 0;
-    // Off its real domain an answer may still be an antiderivative plus an imaginary constant: log(1-x) for x > 1.
-    for branch in [Branch::Real, Branch::RealPart] {
-        let mut points = Vec::new();
-        for &(x, value) in &domain {
-            let answer = answer.eval(x, branch);
-            match compare(value, answer) {
-                Some(true) => points.push(x),
-                Some(false) => {
-                    let (slope, value) = (answer.slope, value.value);
-                    return Outcome::Wrong(format!(
-                        "at x = {x:.4} the derivative of the answer is {slope:.6}, the integrand {value:.6}"
-                    ));
-                }
-                None => {}
-            }
-        }
-        common = common.max(points.len());
-        if points.len() >= NEEDED_POINTS.max(telling / NEEDED_SHARE) {
-            return confirm(integrand, answer, branch, &points);
+/// The value at `x` with a bound on its rounding error and that of `x` itself, if it is real and finite.
+pub(super) fn value(expr: &Expr, x: f64) -> Option<(f64, f64)> {
+    let jet = expr.eval(x, Branch::Real);
+    let error = jet.value_error + f64::EPSILON * (x * jet.slope).abs();
+    (jet.value.is_finite() && error.is_finite()).then_some((jet.value, error))
+}
+
+/// Two different numbers with as many digits as it takes to see that.
+pub(super) fn distinct(one: f64, other: f64) -> (String, String) {
+    for digits in [6, 9, 12] {
+        let texts = [one, other].map(|number| shown(number, digits));
+        if texts[0] != texts[1] {
+            return texts.into();
         }
     }
-    Outcome::Unverifiable(format!(
-        "the answer is real, finite and not lost in rounding errors at only {common} of {telling} points where the integrand is"
-    ))
+    (format!("{one:e}"), format!("{other:e}"))
 }
 
-/// The integrand where it is real and finite: at the coarse points, and at the dense ones if too few of those tell anything.
-fn domain(integrand: &Expr) -> Vec<(f64, Jet)> {
-    let defined = |x| Some((x, integrand.eval(x, Branch::Real))).filter(|(_, value)| value.is_defined());
-    let mut points: Vec<_> = coarse_points().filter_map(defined).collect();
-    if telling(&points) < BROAD_DOMAIN {
-        points.extend(dense_points().filter_map(defined));
+/// A number with that many significant digits, without an exponent where that is short.
+pub(super) fn shown(number: f64, digits: usize) -> String {
+    let size = if number == 0.0 { 0 } else { number.abs().log10().floor() as i32 };
+    if (-4..9).contains(&size) {
+        let decimals = usize::try_from(digits as i32 - 1 - size).unwrap_or(0);
+        let text = format!("{number:.decimals$}");
+        return match text.contains('.') {
+            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            false => text,
+        };
     }
-    points
+    format!("{number:.*e}", digits - 1)
 }
 
-/// The number of points where the integrand is neither zero nor lost in rounding errors or underflow, as `exp(-x^2)` is from 26 on.
-fn telling(points: &[(f64, Jet)]) -> usize {
-    points.iter().filter(|(_, jet)| jet.value_error < USABLE_NOISE * jet.value.abs()).count()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Whether the derivative in `answer` equals the value in `integrand`; `None` if one is undefined or lost in rounding errors.
-fn compare(integrand: Jet, answer: Jet) -> Option<bool> {
-    if !integrand.is_defined() || !answer.is_defined() {
-        return None;
-    }
-    let scale = integrand.value.abs().max(answer.slope.abs());
-    let noise = integrand.value_error + answer.slope_error;
-    if scale == 0.0 || noise > USABLE_NOISE * scale {
-        return None;
-    }
-    Some((answer.slope - integrand.value).abs() <= SAFETY * noise + SLACK * scale)
-}
-
-/// The fundamental theorem on short intervals around some of the points. An answer may jump by a constant in one of them, so they
-/// need not all agree, but no more may differ than agree.
-fn confirm(integrand: &Expr, answer: &Expr, branch: Branch, points: &[f64]) -> Outcome {
-    let (mut agree, mut differ) = (0usize, 0usize);
-    // Every k-th point from the first on, then from the second on and so forth: spread, and all of them if need be.
-    let stride = points.len().div_ceil(INTERVALS);
-    let spread = (0..stride).flat_map(|first| points.iter().skip(first).step_by(stride));
-    for &x in spread.take(MAX_INTERVALS) {
-        if agree + differ == INTERVALS {
-            break;
+    #[test]
+    fn digits_that_differ_are_shown() {
+        for (one, other, texts) in [
+            (5.0, 6.0, ("5", "6")),
+            (5.999_637_1, 5.999_637_2, ("5.9996371", "5.9996372")),
+            (0.5, 0.500_000_04, ("0.5", "0.50000004")),
+            (1e-9, 0.0, ("1.00000e-9", "0")),
+            (1.0, 1.0 + 4.0 * f64::EPSILON, ("1e0", "1.0000000000000009e0")),
+        ] {
+            assert_eq!(distinct(one, other), (texts.0.to_owned(), texts.1.to_owned()));
         }
-        let (a, b) = (x - HALF_WIDTH * x.abs(), x + HALF_WIDTH * x.abs());
-        let (from, to) = (answer.eval(a, branch), answer.eval(b, branch));
-        let rounding = SAFETY * (from.value_error + to.value_error);
-        let value = |x: f64| Some(integrand.eval(x, Branch::Real).value).filter(|value| value.is_finite());
-        let height = value(x).map_or(0.0, f64::abs);
-        if rounding.is_nan() || rounding > USABLE_NOISE.sqrt() * height * (b - a) {
-            continue;
-        }
-        let Some(area) = quadrature::integrate(value, a, b, 1e-11, 8) else { continue };
-        let difference = (to.value - from.value - area.value).abs();
-        let granted = rounding + 10.0 * area.error + 1e-8 * area.absolute;
-        *(if difference <= granted { &mut agree } else { &mut differ }) += 1;
-    }
-    let points = points.len();
-    if agree > 0 && agree >= differ {
-        Outcome::Correct(format!(
-            "the derivative equals the integrand at {points} points, quadrature agrees on {agree} intervals"
-        ))
-    } else {
-        Outcome::Unverifiable(format!(
-            "the derivative equals the integrand at {points} points, but quadrature agrees on {agree} intervals and differs on {differ}"
-        ))
-    }
-}
-
-fn definite(integrand: &Expr, a: f64, b: f64, answer: &Expr) -> Outcome {
-    let number = answer.eval(0.0, Branch::Real);
-    let value = |x: f64| Some(integrand.eval(x, Branch::Real).value).filter(|value| value.is_finite());
-    let area = quadrature::integrate(value, a, b, 1e-12, 200);
-    let Some(area) = area.filter(|area| area.error <= 1e-9 * area.absolute) else {
-        return Outcome::Unverifiable("the integral does not converge numerically".to_owned());
-    };
-    // A number such as 1e20-1e20+5 is known to no more than its rounding error, and must not pass within it.
-    if number.value_error > USABLE_NOISE * area.absolute {
-        return Outcome::Unverifiable("the answer is lost in rounding errors".to_owned());
-    }
-    let noise = SAFETY * number.value_error + 10.0 * area.error + 1e-9 * area.absolute;
-    if (number.value - area.value).abs() <= noise {
-        Outcome::Correct(format!("quadrature gives {:.9}", area.value))
-    } else {
-        Outcome::Wrong(format!("quadrature gives {:.9}, the answer is {:.9}", area.value, number.value))
     }
 }

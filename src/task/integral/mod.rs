@@ -8,6 +8,10 @@
 
 mod answer;
 mod check;
+mod definite;
+mod exact;
+mod indefinite;
+mod jumps;
 mod problem;
 mod prompt;
 mod quadrature;

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use super::dialogue::Dialogue;
 use super::record::Record;
-use crate::model::chat::Message;
+use super::turns::{Turns, encode_chat};
+use crate::model::chat::Conversation;
+use crate::model::tokenizer::Lacking;
 use crate::{Error, Result};
 
 /// Where a text stands in its sequence; tokenizers treat the beginning differently.
@@ -24,7 +27,7 @@ pub trait TextEncoder {
 
     /// The text of a conversation by the model's chat template, with or without the header that asks for the
     /// assistant's next turn.
-    fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String>;
+    fn render(&self, conversation: &Conversation<'_>, add_generation_prompt: bool) -> Result<String>;
 
     /// The token that ends a text or completion; `None` if the model has none.
     fn end_token(&self) -> Option<u32>;
@@ -33,6 +36,9 @@ pub trait TextEncoder {
     fn is_end(&self, token: u32) -> bool {
         self.end_token() == Some(token)
     }
+
+    /// Adds to `lacking` what the vocabulary lacks of a text whose tokens are `tokens`.
+    fn look(&self, _text: &str, _tokens: &[u32], _lacking: &mut Lacking) {}
 }
 
 /// A token sequence with a mask.
@@ -58,7 +64,8 @@ impl Example {
         self.scored.iter().filter(|&&scored| scored).count()
     }
 
-    fn extend(&mut self, tokens: &[u32], scored: bool) {
+    /// Adds tokens at the end.
+    pub(super) fn extend(&mut self, tokens: &[u32], scored: bool) {
         self.tokens.extend_from_slice(tokens);
         self.scored.resize(self.tokens.len(), scored);
         if let Some(first) = self.scored.first_mut() {
@@ -76,9 +83,12 @@ pub struct Dataset {
     pub truncated: usize,
     /// How many were left out because nothing to learn was left within the length limit.
     pub dropped: usize,
-    /// Assistant turns that are context only, because the chat template words them differently once the conversation
-    /// goes on (such as templates that remove reasoning from earlier turns).
-    pub unscored_turns: usize,
+    /// What became of the turns of conversations.
+    pub turns: Turns,
+    /// What the vocabulary lacks of the texts.
+    pub lacking: Lacking,
+    /// The length limit.
+    pub max_length: usize,
 }
 
 impl Dataset {
@@ -86,7 +96,8 @@ impl Dataset {
     ///
     /// - `text`: scored from the second token on, and ended by the end token.
     /// - `prompt` + `completion`: tokenised apart, as in generation, and ended by the end token.
-    /// - `messages`: the chat template's text; scored are the assistant's turns up to and with their end token.
+    /// - `messages`: the chat template's text; scored are the assistant's turns up to and with their end token, but for those
+    ///   of weight 0.
     ///
     /// Sequences longer than `max_length` tokens keep their beginning.
     ///
@@ -100,7 +111,7 @@ impl Dataset {
         if max_length < 2 {
             return Err(Error::usage("--max-length", format!("is {max_length}"), "use at least 2 tokens"));
         }
-        let mut dataset = Self::default();
+        let mut dataset = Self { max_length, ..Self::default() };
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
             if line.trim_ascii().is_empty() {
@@ -145,13 +156,14 @@ impl Dataset {
     }
 
     fn encode(&mut self, record: &Record, encoder: &dyn TextEncoder) -> Result<Example, String> {
-        let tokens = |text: &str, place| encoder.encode(text, place).map_err(|e| e.to_string());
+        let lacking = &mut self.lacking;
+        let mut tokens = |text: &str, place| {
+            let tokens = encoder.encode(text, place).map_err(|e| e.to_string())?;
+            encoder.look(text, &tokens, lacking);
+            Ok::<_, String>(tokens)
+        };
         let mut example = match record {
-            Record::Messages(messages) => {
-                let (example, unscored) = encode_chat(messages, encoder)?;
-                self.unscored_turns += unscored;
-                return Ok(example);
-            }
+            Record::Messages(dialogue) => return self.encode_messages(dialogue, encoder),
             Record::Text(text) => Example::completion(&[], &tokens(text, Place::Start)?),
             Record::Completion { prompt, completion } => {
                 Example::completion(&tokens(prompt, Place::Start)?, &tokens(completion, Place::Continuation)?)
@@ -165,46 +177,53 @@ impl Dataset {
         }
         Ok(example)
     }
-}
 
-/// The tokens of a conversation, and the number of assistant turns that are not scored.
-///
-/// The model continues the text up to a turn's generation prompt. A turn is scored if the whole conversation's text
-/// begins with that prompt and with the turn after it; the text is tokenised in pieces that meet at these borders.
-fn encode_chat(messages: &[Message], encoder: &dyn TextEncoder) -> Result<(Example, usize), String> {
-    let render = |messages: &[Message], prompt| encoder.render(messages, prompt).map_err(|e| e.to_string());
-    let whole = render(messages, false)?;
-    let mut example = Example { tokens: Vec::new(), scored: Vec::new() };
-    let (mut done, mut unscored) = (0, 0);
-    let mut piece = |range: std::ops::Range<usize>, scored: bool| -> Result<(), String> {
-        let place = if range.start == 0 { Place::Rendered } else { Place::Continuation };
-        let tokens = encoder.encode(&whole[range], place).map_err(|e| e.to_string())?;
-        // What the template puts after the turn's end token, the model never has to write.
-        let end = tokens.iter().rposition(|&token| encoder.is_end(token)).map_or(tokens.len(), |end| end + 1);
-        example.extend(&tokens[..end], scored);
-        example.extend(&tokens[end..], false);
-        Ok(())
-    };
-    for (turn, _) in messages.iter().enumerate().filter(|(_, message)| message.is_assistant()) {
-        let before = render(&messages[..turn], true)?;
-        let after = render(&messages[..=turn], false)?;
-        if before.len() < done || !after.starts_with(&before) || !whole.starts_with(&after) {
-            unscored += 1;
-            continue;
+    fn encode_messages(&mut self, dialogue: &Dialogue, encoder: &dyn TextEncoder) -> Result<Example, String> {
+        let (example, text, turns) = encode_chat(dialogue, encoder)?;
+        encoder.look(&text, &example.tokens, &mut self.lacking);
+        self.turns += turns;
+        Ok(example)
+    }
+
+    /// What the user should know of how the file was read, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let limit = self.max_length;
+        let mut notes = Vec::new();
+        let mut note = |count: usize, what: String| {
+            if count > 0 {
+                notes.push(format!("{count} {what}"));
+            }
+        };
+        note(self.truncated, format!("examples were cut at {limit} tokens (--max-length, or the context)"));
+        note(
+            self.dropped,
+            format!(
+                "examples have nothing to learn within {limit} tokens (--max-length, or the context) and were left out"
+            ),
+        );
+        let turns = &self.turns;
+        note(turns.unscored, "assistant turns are reworded by the chat template and are context only".into());
+        note(
+            turns.from_header,
+            "assistant turns do not begin as the template's generation prompt does, which goes on (such as with <think>); \
+             they are learnt from the header on"
+                .into(),
+        );
+        note(
+            turns.unended,
+            "assistant turns have no token that ends a text where the template ends them, so the model will not learn to stop; \
+             set eos_token_id in generation_config.json"
+                .into(),
+        );
+        note(
+            turns.without_reasoning,
+            "conversations have reasoning that the chat template does not write, so it is not learnt".into(),
+        );
+        if !self.lacking.is_empty() {
+            notes.push(self.lacking.to_string());
         }
-        if done < before.len() {
-            piece(done..before.len(), false)?;
-        }
-        piece(before.len()..after.len(), true)?;
-        done = after.len();
+        notes
     }
-    if done < whole.len() {
-        piece(done..whole.len(), false)?;
-    }
-    if done == 0 {
-        return Err("the chat template rewrites every assistant turn, so none can be learnt".into());
-    }
-    Ok((example, unscored))
 }
 
 #[cfg(test)]
@@ -220,6 +239,8 @@ mod tests {
     struct Characters {
         /// Earlier assistant turns lose what stands before `/`.
         forgets_reasoning: bool,
+        /// The generation prompt, if not `a:`.
+        prompt: Option<&'static str>,
     }
 
     fn id(character: char) -> u32 {
@@ -239,16 +260,17 @@ mod tests {
             Ok(begin.into_iter().chain(text.chars().map(id)).collect())
         }
 
-        fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        fn render(&self, conversation: &Conversation<'_>, add_generation_prompt: bool) -> Result<String> {
+            let messages = conversation.messages;
             let mut text = String::from("^");
             for (index, message) in messages.iter().enumerate() {
-                let content = match message.content.split_once('/') {
+                let content = match message.text().split_once('/') {
                     Some((_, kept)) if self.forgets_reasoning && index + 1 < messages.len() => kept,
-                    _ => &message.content,
+                    _ => message.text(),
                 };
-                text += &format!("{}:{content}$_", &message.role[..1]);
+                text += &format!("{}:{content}$_", &message.role()[..1]);
             }
-            Ok(text + if add_generation_prompt { "a:" } else { "" })
+            Ok(text + if add_generation_prompt { self.prompt.unwrap_or("a:") } else { "" })
         }
 
         fn end_token(&self) -> Option<u32> {
@@ -302,12 +324,52 @@ mod tests {
         let line = r#"{"messages": [{"role":"user","content":"q"},{"role":"assistant","content":"t/x"},
             {"role":"user","content":"r"},{"role":"assistant","content":"t/y"}]}"#
             .replace('\n', " ");
-        let encoder = Characters { forgets_reasoning: true };
+        let encoder = Characters { forgets_reasoning: true, ..Characters::default() };
         let dataset = Dataset::from_jsonl(line.as_bytes(), Path::new("d"), &encoder, 100).unwrap();
-        assert_eq!(dataset.unscored_turns, 1);
+        assert_eq!(dataset.turns.unscored, 1);
         let (text, scored) = show(&dataset.examples[0]);
         assert_eq!(text, "^u:q$_a:x$_u:r$_a:t/y$_");
         assert_eq!(scored, "..................t/y$.");
+    }
+
+    #[test]
+    fn turns_that_begin_otherwise_than_the_generation_prompt_are_learnt_from_their_header_on() {
+        let line = r#"{"messages": [{"role":"user","content":"q"},{"role":"assistant","content":"<x>"}]}"#;
+        for prompt in ["a:<think>", "a:?"] {
+            let encoder = Characters { prompt: Some(prompt), ..Characters::default() };
+            let dataset = Dataset::from_jsonl(line.as_bytes(), Path::new("d"), &encoder, 100).unwrap();
+            assert_eq!(dataset.turns.from_header, 1);
+            assert_eq!(show(&dataset.examples[0]).1, "........<x>$.");
+            assert!(dataset.notes()[0].contains("<think>"), "{:?}", dataset.notes());
+        }
+        // A prompt that has nothing in common with the turn tells of another template.
+        let encoder = Characters { prompt: Some("?"), ..Characters::default() };
+        let error = Dataset::from_jsonl(line.as_bytes(), Path::new("d"), &encoder, 100).unwrap_err();
+        assert!(error.to_string().contains("every assistant turn"), "{error}");
+    }
+
+    #[test]
+    fn turns_of_weight_0_are_context() {
+        let line =
+            r#"{"messages": [{"role":"user","content":"q"},{"role":"assistant","content":"x","weight":0},
+            {"role":"user","content":"r"},{"role":"assistant","content":"y","weight":1}]}"#
+                .replace('\n', " ");
+        assert_eq!(shown(&line).1, "..................y$.");
+    }
+
+    #[test]
+    fn what_the_template_does_not_write_is_refused() {
+        let rest = r#""messages": [{"role":"user","content":"q"},{"role":"assistant","content":"x""#;
+        for (line, words) in [
+            (format!(r#"{{"tools": [{{"name": "f"}}], {rest}}}]}}"#), "`tools`"),
+            (format!(r#"{{"documents": [{{"text": "f"}}], {rest}}}]}}"#), "`documents`"),
+            (format!(r#"{{{rest}, "tool_calls": [{{"name": "f"}}]}}]}}"#), "`tool_calls`"),
+        ] {
+            let error = read(&line, 100).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("line 1"), "{error}");
+        }
+        let reasoning = format!(r#"{{{rest}, "reasoning_content": "hm"}}]}}"#);
+        assert_eq!(read(&reasoning, 100).unwrap().turns.without_reasoning, 1);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The lines of a training file.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::model::chat::Message;
+use super::dialogue::{self, Dialogue};
+use super::fields;
 
-/// One line of a training file, by the fields it has: `text`, `prompt` and `completion`, or `messages`. Other fields
-/// are allowed and mean nothing.
+/// One line of a training file, by the fields it has: `text`, `prompt` and `completion`, or `messages`. Every other field is
+/// known to be harmless, or refused by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// A text of which every token is learnt.
@@ -19,8 +19,11 @@ pub enum Record {
         completion: String,
     },
     /// A conversation whose assistant turns are learnt.
-    Messages(Vec<Message>),
+    Messages(Box<Dialogue>),
 }
+
+/// The fields that make a record.
+const FORMS: [&str; 5] = ["text", "prompt", "completion", "messages", "conversations"];
 
 impl Record {
     /// Reads one line. Errors say what is wrong with it, in words.
@@ -31,46 +34,59 @@ impl Record {
             let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
             format!("is not JSON: {what} at column {}", e.column())
         })?;
-        let object = value.as_object().ok_or("is not a JSON object")?;
-        let text = |field: &str| match object.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(format!("`{field}` is not a string")),
-        };
-        let messages =
-            match object.get("messages") {
-                None | Some(Value::Null) => None,
-                Some(list) => {
-                    let list = Vec::<Message>::deserialize(list);
-                    Some(list.map_err(|e| {
-                        format!("`messages` is not a list of objects with role and content: {e}")
-                    })?)
-                }
-            };
-        match (text("text")?, text("prompt")?, text("completion")?, messages) {
-            (Some(text), None, None, None) if text.is_empty() => Err("`text` is empty".into()),
-            (Some(text), None, None, None) => Ok(Self::Text(text)),
-            (None, Some(_), Some(completion), None) if completion.is_empty() => {
-                Err("`completion` is empty".into())
+        let Value::Object(mut row) = value else { return Err("is not a JSON object".into()) };
+        row.retain(|_, value| !value.is_null());
+        fields::check_row(&row)?;
+        let has = |field: &str| row.contains_key(field);
+        let turns = ["messages", "conversations"].into_iter().find(|&field| has(field));
+        let twice = has("messages") && has("conversations");
+        match (has("text"), has("prompt"), has("completion"), turns) {
+            (true, false, false, None) => Ok(Self::Text(text(&row, "text", true)?)),
+            (false, true, true, None) if row["prompt"].is_array() || row["completion"].is_array() => {
+                dialogue::of_prompt(&row).map(|dialogue| Self::Messages(Box::new(dialogue)))
             }
-            (None, Some(prompt), Some(completion), None) => Ok(Self::Completion { prompt, completion }),
-            (None, Some(_), None, None) => Err("has a `prompt` but no `completion`".into()),
-            (None, None, Some(_), None) => Err("has a `completion` but no `prompt`".into()),
-            (None, None, None, Some(messages)) => check_turns(messages).map(Self::Messages),
-            (None, None, None, None) => {
+            (false, true, true, None) => {
+                let (prompt, completion) = (text(&row, "prompt", false)?, text(&row, "completion", true)?);
+                Ok(Self::Completion { prompt, completion })
+            }
+            (false, true, false, None) => Err("has a `prompt` but no `completion`".into()),
+            (false, false, true, None) => Err("has a `completion` but no `prompt`".into()),
+            (false, prompt, false, Some(field)) if !twice && (!prompt || repeats_prompt(&row, field)) => {
+                dialogue::of_turns(&row, field).map(|dialogue| Self::Messages(Box::new(dialogue)))
+            }
+            (false, false, false, None) => {
                 Err("has none of `text`, `prompt` and `completion`, `messages`".into())
             }
             _ => Err("has more than one of `text`, `prompt` and `completion`, `messages`".into()),
         }
+        .and_then(|record| {
+            let chat = matches!(record, Self::Messages(_));
+            match dialogue::FIELDS.into_iter().find(|&field| !chat && has(field)) {
+                Some(field) => Err(format!("has `{field}`, which only `messages` can have")),
+                None => Ok(record),
+            }
+        })
+    }
+
+    /// Whether `field` is one by which records are told apart.
+    pub(super) fn is_form(field: &str) -> bool {
+        FORMS.contains(&field)
     }
 }
 
-fn check_turns(messages: Vec<Message>) -> Result<Vec<Message>, String> {
-    match messages.iter().position(Message::is_assistant) {
-        None => Err("`messages` has no turn with role `assistant` to learn".into()),
-        Some(0) => Err("`messages` begins with the assistant; put a user turn before it".into()),
-        Some(_) => Ok(messages),
+/// A string field.
+fn text(row: &Map<String, Value>, field: &str, needed: bool) -> Result<String, String> {
+    match row.get(field).and_then(Value::as_str) {
+        Some("") if needed => Err(format!("`{field}` is empty")),
+        Some(text) => Ok(text.to_string()),
+        None => Err(format!("`{field}` is not a string")),
     }
+}
+
+/// Whether the `prompt` beside the messages says only what one of them says, as in data sets that carry both.
+fn repeats_prompt(row: &Map<String, Value>, field: &str) -> bool {
+    let turns = row[field].as_array().map(Vec::as_slice).unwrap_or_default();
+    turns.iter().any(|turn| turn.get("content").or_else(|| turn.get("value")) == row.get("prompt"))
 }
 
 #[cfg(test)]
@@ -87,8 +103,9 @@ mod tests {
             Record::Completion { prompt: String::new(), completion: "b".into() }
         );
         let chat = r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "name": "x"}]}"#;
-        let Record::Messages(turns) = Record::parse(chat).unwrap() else { panic!() };
-        assert_eq!((turns.len(), turns[1].content.as_str()), (2, "a"));
+        let Record::Messages(dialogue) = Record::parse(chat).unwrap() else { panic!() };
+        let turns = &dialogue.messages;
+        assert_eq!((turns.len(), turns[1].text(), turns[1].get("name")), (2, "a", Some(&"x".into())));
     }
 
     #[test]
@@ -103,10 +120,7 @@ mod tests {
             (r#"{"completion": "a"}"#, "no `prompt`"),
             (r#"{"prompt": "a", "completion": ""}"#, "`completion` is empty"),
             (r#"{"text": "a", "prompt": "a", "completion": "b"}"#, "more than one"),
-            (r#"{"messages": []}"#, "no turn with role `assistant`"),
-            (r#"{"messages": [{"role": "assistant", "content": "a"}]}"#, "begins with the assistant"),
-            (r#"{"messages": [{"role": "user"}]}"#, "missing field `content`"),
-            (r#"{"messages": "hello"}"#, "not a list"),
+            (r#"{"text": "a", "tools": []}"#, "`tools`"),
         ];
         for (line, words) in cases {
             let problem = Record::parse(line).unwrap_err();

@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::pattern::{Patterns, Selection, is_all};
+use crate::model::config::fields::{Harmless, is_harmless, is_off, shown};
 use crate::train::lora_config::{LoraConfig, Module};
 use crate::{Error, Result};
 
-/// The file as PEFT writes it; fields that change nothing here are ignored.
+/// The file as PEFT writes it.
 #[derive(Deserialize)]
 struct File {
     peft_type: String,
@@ -24,6 +25,7 @@ struct File {
     target_modules: Option<TextOrList>,
     exclude_modules: Option<TextOrList>,
     layers_to_transform: Option<IndexOrList>,
+    layers_pattern: Option<TextOrList>,
     rank_pattern: Option<Map<String, Value>>,
     alpha_pattern: Option<Map<String, Value>>,
     base_model_name_or_path: Option<String>,
@@ -33,7 +35,7 @@ struct File {
     lora_bias: Option<Value>,
     use_dora: Option<Value>,
     use_qalora: Option<Value>,
-    modules_to_save: Option<Value>,
+    modules_to_save: Option<TextOrList>,
     trainable_token_indices: Option<Value>,
     target_parameters: Option<Value>,
     layer_replication: Option<Value>,
@@ -42,7 +44,40 @@ struct File {
     kasa_config: Option<Value>,
     monteclora_config: Option<Value>,
     use_bdlora: Option<Value>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
+
+/// Fields that change no result.
+const HARMLESS: &[Harmless] = &[
+    Harmless {
+        reason: "where the adapter comes from and what it is for",
+        names: &[
+            "task_type",
+            "auto_mapping",
+            "peft_version",
+            "inference_mode",
+            "revision",
+            "unsloth_*",
+            "_*",
+        ],
+    },
+    Harmless {
+        reason: "how it was initialised and trained, or where a program keeps it",
+        names: &[
+            "loftq_config",
+            "eva_config",
+            "corda_config",
+            "lora_ga_config",
+            "velora_config",
+            "qalora_group_size",
+            "ensure_weight_tying",
+            "megatron_config",
+            "megatron_core",
+            "runtime_config",
+        ],
+    },
+];
 
 /// `LoraConfig`'s default in PEFT, for files that leave it out.
 fn default_alpha() -> f64 {
@@ -54,6 +89,16 @@ fn default_alpha() -> f64 {
 enum TextOrList {
     Text(String),
     List(Vec<String>),
+}
+
+impl TextOrList {
+    fn names(&self) -> &[String] {
+        match self {
+            Self::Text(text) if text.is_empty() => &[],
+            Self::Text(text) => std::slice::from_ref(text),
+            Self::List(names) => names,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -194,7 +239,6 @@ impl File {
             ("lora_bias", &self.lora_bias),
             ("use_dora", &self.use_dora),
             ("use_qalora", &self.use_qalora),
-            ("modules_to_save", &self.modules_to_save),
             ("trainable_token_indices", &self.trainable_token_indices),
             ("target_parameters", &self.target_parameters),
             ("layer_replication", &self.layer_replication),
@@ -205,9 +249,30 @@ impl File {
             ("use_bdlora", &self.use_bdlora),
         ];
         for (field, value) in switches {
-            if let Some(value) = value.as_ref().filter(|value| is_set(value)) {
-                return refuse(field, format!("is {value}, which is not supported"));
+            if let Some(value) = value.as_ref().filter(|value| !is_off(value)) {
+                return refuse(field, format!("is {}, which is not supported", shown(value)));
             }
+        }
+        if let Some((field, value)) =
+            self.others.iter().find(|(field, value)| !is_harmless(HARMLESS, field) && !is_off(value))
+        {
+            return refuse(field, format!("is {}, and what it means is not known here", shown(value)));
+        }
+        // Layers are found by this name alone, which is PEFT's default too.
+        if let Some(other) =
+            self.layers_pattern.iter().flat_map(TextOrList::names).find(|name| *name != "layers")
+        {
+            return refuse(
+                "layers_pattern",
+                format!("is `{other}`, and the layers of the models here are in `layers`"),
+            );
+        }
+        // A saved copy that equals the base's is let through when the weights are read.
+        let saved = self.modules_to_save.iter().flat_map(TextOrList::names);
+        if let Some(other) =
+            saved.into_iter().find(|name| !["embed_tokens", "lm_head"].contains(&last_part(name)))
+        {
+            return refuse("modules_to_save", format!("has `{other}`, which is not supported"));
         }
         match &self.init_lora_weights {
             None | Some(Value::Null | Value::Bool(_)) => Ok(()),
@@ -218,14 +283,9 @@ impl File {
     }
 }
 
-/// Whether a switch is on: neither null, false, nor empty.
-fn is_set(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::Array(list) => !list.is_empty(),
-        Value::Object(map) => !map.is_empty(),
-        _ => true,
-    }
+/// The last part of a module's path.
+fn last_part(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
 }
 
 /// The file for PEFT.

@@ -37,6 +37,20 @@ pub struct LoraPair {
 /// Sizes of a linear module of the base model: (layer, module) to (out, in), `None` where there is no such module.
 pub type Dims<'a> = dyn Fn(usize, Module) -> Option<(usize, usize)> + 'a;
 
+/// How a tensor that is saved with an adapter compares with the base model's of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copy {
+    /// The same shape and values.
+    Equal,
+    /// Others.
+    Different,
+    /// The base model has none of that name, or its weights are not at hand.
+    Unknown,
+}
+
+/// Compares a tensor with the base model's of a name such as `lm_head.weight`.
+pub type Compare<'a> = dyn FnMut(&str, &Tensor) -> Result<Copy> + 'a;
+
 /// An adapter: its settings and its weights by layer and module.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdapterFile {
@@ -59,6 +73,10 @@ impl AdapterFile {
             modules(dims).filter(|&(layer, module, ..)| config.adapts(layer, module))
         {
             let rank = config.rank_of(layer, module);
+            if rank > out.max(inner) {
+                let problem = format!("is {rank}, more than {} of this model has", module.path(layer));
+                return Err(Error::usage("--rank", problem, format!("use at most {}", out.min(inner))));
+            }
             let mut stream = rng::stream(seed, &[INIT_STREAM, layer as u64, module as u64]);
             let bound = 1.0 / (inner as f64).sqrt();
             let mut draw = || ((2.0 * rng::uniform(&mut stream) - 1.0) * bound) as f32;
@@ -75,11 +93,25 @@ impl AdapterFile {
     ///
     /// Errors: [`Error::Input`] if a file is damaged, is not a plain LoRA adapter, or does not fit the model.
     pub fn from_bytes(config: &[u8], weights: &[u8], folder: &Path, dims: &Dims<'_>) -> Result<Self> {
+        Self::from_bytes_over(config, weights, folder, dims, &mut |_, _| Ok(Copy::Unknown))
+    }
+
+    /// [`AdapterFile::from_bytes`] where `compare` can tell whether a tensor that PEFT saved along, such as the embedding of a
+    /// vocabulary that was looked at, is the base model's own. Such copies change nothing; others are an error.
+    ///
+    /// Errors: as there, and those of `compare`.
+    pub fn from_bytes_over(
+        config: &[u8],
+        weights: &[u8],
+        folder: &Path,
+        dims: &Dims<'_>,
+        compare: &mut Compare<'_>,
+    ) -> Result<Self> {
         let config_path = folder.join(CONFIG_FILE);
         let parsed = config::Parsed::from_bytes(config, &config_path)?;
         let config = parsed.resolve(&|layer, module| dims(layer, module).is_some(), &config_path)?;
         let file = folder.join(WEIGHTS_FILE);
-        let mut matrices = sort(TensorFile::from_bytes(weights, &file)?, &file)?;
+        let mut matrices = sort(TensorFile::from_bytes(weights, &file)?, &file, compare)?;
         let made_for = match &config.base_model {
             Some(name) => format!("use the model that the adapter was made for (`{name}`)"),
             None => "use the model that the adapter was made for".to_owned(),
@@ -201,15 +233,25 @@ fn modules<'a>(dims: &'a Dims<'_>) -> impl Iterator<Item = (usize, Module, usize
     (0..).map_while(of).flatten()
 }
 
-/// Files the tensors by what their names say.
-fn sort(file: TensorFile, path: &Path) -> Result<BTreeMap<(usize, Module, Part), Tensor>> {
+/// Files the tensors by what their names say; copies of the base model's are left out.
+fn sort(
+    file: TensorFile,
+    path: &Path,
+    compare: &mut Compare<'_>,
+) -> Result<BTreeMap<(usize, Module, Part), Tensor>> {
+    let hint = "adapters of q, k, v, o, gate, up and down projections are supported; merge others with PEFT";
     let mut sorted = BTreeMap::new();
     for (name, tensor) in file.tensors {
-        let key = parse_name(&name).ok_or_else(|| {
-            let hint =
-                "adapters of q, k, v, o, gate, up and down projections are supported; merge others with PEFT";
-            Error::input(path, &name, "is not a LoRA matrix of a known module", hint)
-        })?;
+        let Some(key) = parse_name(&name) else {
+            let problem = match compare(&base_name(&name), &tensor)? {
+                Copy::Equal => continue,
+                Copy::Different => {
+                    "differs from the base model's, and adapters that change it are not supported"
+                }
+                Copy::Unknown => "is not a LoRA matrix of a known module",
+            };
+            return Err(Error::input(path, &name, problem, hint));
+        };
         if sorted.insert(key, tensor).is_some() {
             return Err(Error::input(
                 path,
@@ -220,6 +262,14 @@ fn sort(file: TensorFile, path: &Path) -> Result<BTreeMap<(usize, Module, Part),
         }
     }
     Ok(sorted)
+}
+
+/// The base model's name of a tensor that PEFT saved as it is.
+fn base_name(name: &str) -> String {
+    let name = name.strip_prefix(PREFIX).unwrap_or(name);
+    [".modules_to_save.default", ".modules_to_save", ".original_module", ".base_layer"]
+        .iter()
+        .fold(name.to_string(), |name, wrapper| name.replace(wrapper, ""))
 }
 
 /// Reads `base_model.model.<path>.lora_A.weight`, or `.lora_A.default.weight` as in a PEFT model's own state.

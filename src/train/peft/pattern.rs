@@ -49,7 +49,8 @@ pub(super) fn is_all(text: &str) -> bool {
 pub(super) struct Patterns<T>(Vec<(Key, T)>);
 
 enum Key {
-    /// A name without any special character but the dot; the common case, and free of a compiled expression.
+    /// A name without any special character but the dot, which stands for any one; the common case, and free of a compiled
+    /// expression.
     Name(String),
     Expression(Regex),
 }
@@ -73,7 +74,7 @@ impl<T: Copy> Patterns<T> {
     pub(super) fn find(&self, path: &str) -> Result<Option<T>, Problem> {
         for (key, value) in &self.0 {
             let found = match key {
-                Key::Name(name) => is_end(path, name),
+                Key::Name(name) => is_end_with_dots(path, name),
                 Key::Expression(regex) => regex.is_match(path).map_err(|e| e.to_string())?,
             };
             if found {
@@ -87,6 +88,14 @@ impl<T: Copy> Patterns<T> {
 /// Whether `name` is `path` or its end after a dot.
 fn is_end(path: &str, name: &str) -> bool {
     path.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The same with the expression `name`, in which a dot matches any character.
+fn is_end_with_dots(path: &str, name: &str) -> bool {
+    let Some(rest) = path.len().checked_sub(name.len()) else { return false };
+    let (above, end) = path.as_bytes().split_at(rest);
+    let fits = |(&sign, wanted): (&u8, u8)| wanted == b'.' || sign == wanted;
+    (above.is_empty() || above.ends_with(b".")) && end.iter().zip(name.bytes()).all(fits)
 }
 
 fn compile(expression: &str, shown: &str) -> Result<Regex, Problem> {
@@ -140,6 +149,14 @@ mod tests {
             (Some(1), Some(2), Some(3))
         );
         assert_eq!(find("model.layers.0.self_attn.v_proj"), None);
+        let dots =
+            Patterns::new(vec![("q.proj".into(), 1), ("layers.10.self.attn.v_proj".into(), 2)]).unwrap();
+        assert_eq!(
+            (dots.find(Q0).unwrap(), dots.find("model.layers.10.self_attn.v_proj").unwrap()),
+            (Some(1), Some(2))
+        );
+        assert_eq!(dots.find("model.layers.0.self_attn.xq_proj").unwrap(), None);
+        assert_eq!(dots.find("proj").unwrap(), None);
     }
 
     #[test]

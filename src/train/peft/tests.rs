@@ -165,7 +165,10 @@ fn other_methods_are_refused_by_name() {
         json!({"use_dora": true}),
         json!({"fan_in_fan_out": true}),
         json!({"lora_bias": true}),
-        json!({"modules_to_save": ["lm_head"]}),
+        json!({"modules_to_save": ["score"]}),
+        json!({"trainable_token_indices": [1, 2]}),
+        json!({"layers_pattern": "h"}),
+        json!({"new_field": 1}),
         json!({"init_lora_weights": "pissa_niter_4"}),
         json!({"target_parameters": ["experts"]}),
         json!({"alora_invocation_tokens": [1, 2]}),
@@ -179,8 +182,46 @@ fn other_methods_are_refused_by_name() {
         let error = with(&plain, changes).unwrap_err();
         assert!(error.to_string().starts_with(&format!("adapter/adapter_config.json: {field}: ")), "{error}");
     }
-    let harmless = json!({"init_lora_weights": "gaussian", "modules_to_save": [], "use_dora": false, "bias": "none", "new_field": 1});
+    let harmless = json!({"init_lora_weights": "gaussian", "modules_to_save": [], "use_dora": false, "bias": "none", "new_field": null,
+        "task_type": "CAUSAL_LM", "peft_version": "0.19.1", "auto_mapping": {"base_model_class": "M"}, "megatron_core": "megatron.core",
+        "loftq_config": {}, "eva_config": null, "corda_config": null, "qalora_group_size": 16, "runtime_config": {"ephemeral_gpu_offload": false},
+        "layers_pattern": ["layers"], "unsloth_fixed": true, "ensure_weight_tying": true, "use_bdlora": null});
     assert_eq!(with(&plain, harmless).unwrap(), plain);
+}
+
+#[test]
+fn saved_copies_of_the_base_are_compared() {
+    let plain = adapter(LoraConfig { targets: [Module::Q].into(), ..small() });
+    let (config, weights) = plain.to_bytes().unwrap();
+    let mut config: Value = serde_json::from_slice(&config).unwrap();
+    config["modules_to_save"] = json!(["embed_tokens", "lm_head"]);
+    let file = TensorFile::from_bytes(&weights, Path::new("w")).unwrap();
+    let embedding = [1.0, 2.0, 3.0, 4.0];
+    for name in [
+        "base_model.model.model.embed_tokens.weight",
+        "base_model.model.model.embed_tokens.modules_to_save.default.weight",
+        "base_model.model.model.embed_tokens.base_layer.weight",
+    ] {
+        let all = file.tensors.iter().map(|(name, t)| (name.clone(), t.shape.clone(), t.data.as_slice()));
+        let all = all.chain([(name.to_string(), vec![2, 2], &embedding[..])]);
+        let weights = tensor_file::to_bytes(all, ("format", "pt")).unwrap();
+        let read = |answer: Copy| {
+            let mut compare = |asked: &str, tensor: &Tensor| {
+                assert_eq!((asked, tensor.data.as_slice()), ("model.embed_tokens.weight", &embedding[..]));
+                Ok(answer)
+            };
+            let config = config.to_string();
+            AdapterFile::from_bytes_over(config.as_bytes(), &weights, Path::new("a"), &dims, &mut compare)
+        };
+        assert_eq!(read(Copy::Equal).unwrap(), plain);
+        for (answer, words) in
+            [(Copy::Different, "differs from the base model's"), (Copy::Unknown, "not a LoRA matrix")]
+        {
+            let error = read(answer).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(words), "{error}");
+        }
+        assert!(self::read(config.to_string().as_bytes(), &weights).is_err());
+    }
 }
 
 #[test]

@@ -24,6 +24,14 @@ const SECOND_MOMENT: &str = "adamw.v";
 /// Name of the step count in a saved state.
 const STEPS: &str = "adamw.steps";
 
+/// The adapter's values in a state that [`Trainer::state`] made, `len` of them; `file` is named in errors.
+///
+/// # Errors
+/// [`Error::Input`] if they are missing or belong to an adapter of another shape.
+pub fn adapter_of(mut state: State, len: usize, file: &Path) -> Result<Vec<f32>> {
+    state.take(ADAPTER, len, file)
+}
+
 impl Trainer {
     /// The gradient of the last batch, in the order of the adapter's flat buffer.
     pub async fn read_gradient(&self) -> Result<Vec<f32>> {

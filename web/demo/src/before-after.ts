@@ -23,9 +23,11 @@ export class BeforeAfter {
   evaluated(event: Evaluated): void {
     this.element.hidden = false;
     this.#first ??= event;
-    if (event === this.#first) this.#before.set(event.pass_at["1"], event.ci95);
-    else this.#after.set(event.pass_at["1"], event.ci95);
-    this.#note.textContent = `${event.n} problems that are never learned from, ${event.samples} ${event.samples === 1 ? "answer" : "answers"} to each. Ranges are 95 % intervals.`;
+    // Where numbers alone judge there is no pass rate.
+    const rate = event.pass_at["1"];
+    (event === this.#first ? this.#before : this.#after).set(rate, rate === undefined ? undefined : event.ci95);
+    const rewards = Object.entries(event.rewards ?? {}).map(([name, reward]) => ` Mean of ${name}: ${reward?.mean.toFixed(2)}.`);
+    this.#note.textContent = `${event.n} problems that are never learned from, ${event.samples} ${event.samples === 1 ? "answer" : "answers"} to each. Ranges are 95 % intervals.${rewards.join("")}`;
     this.#drawLevels(event);
   }
 

@@ -92,7 +92,7 @@ export class RunState {
 
   #verified(event: Extract<RunEvent, { type: "verified" }>): void {
     const node = this.#node(event.node, event.problem);
-    node.attempts += event.counts.correct + event.counts.wrong + event.counts.malformed;
+    node.attempts += event.counts.correct + event.counts.wrong + event.counts.malformed + (event.counts.scored ?? 0);
     node.correct += event.counts.correct;
     node.estimate = event.estimate;
     const fresh = event.samples.map((sample) => ({ problem: event.problem, node: event.node, sample }));

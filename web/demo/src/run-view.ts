@@ -85,7 +85,7 @@ export class RunView {
       this.#line.textContent = `${last ? `Step ${last.step} of ${last.steps} · ` : ""}${state.activity}${left}`;
     }
     const one = (values: (number | null)[]) => [{ label: "", values }];
-    this.#reward.draw(steps, one(state.steps.map((step) => step.reward_mean)));
+    this.#drawRewards(steps);
     const kl = state.steps.map((step) => (state.measuresKl ? step.kl : null));
     this.#kl.draw(steps, one(kl), state.measuresKl ? undefined : "not measured");
     this.#speed.draw(steps, one(state.steps.map((step) => step.tokens_per_second)));
@@ -93,6 +93,18 @@ export class RunView {
     this.#tree.draw(state.task, state.nodes.values());
     this.#drawSamples();
     this.#warnings.replaceChildren(...state.warnings.map((text) => h("li", {}, text)));
+  }
+
+  /** The whole reward, and its parts where there are several; the logs of older runs tell none. */
+  #drawRewards(steps: number[]): void {
+    const all = this.state.steps;
+    const names = [...new Set(all.flatMap((step) => Object.keys(step.rewards ?? {})))].sort();
+    const parts = names.length < 2 ? [] : names.map((name, index) => ({
+      label: name,
+      weight: 0.6 * (1 - index / names.length),
+      values: all.map((step) => step.rewards?.[name]?.mean ?? null),
+    }));
+    this.#reward.draw(steps, [{ label: parts.length > 0 ? "all" : "", values: all.map((step) => step.reward_mean) }, ...parts]);
   }
 
   #drawPassRates(steps: number[]): void {

@@ -93,7 +93,7 @@ export class TeachTab {
     if (!model) return;
     await this.#alert.guard(async () => {
       const examples = kept === undefined ? this.#examples(model) : [];
-      const options: TrainOptions = kept === undefined ? this.#options() : { run: kept.name, resume: true };
+      const options: TrainOptions = kept === undefined ? this.#options(model) : { run: kept.name, resume: true };
       this.#abort = new AbortController();
       this.#stop.disabled = false;
       this.#try.hidden = this.#note.hidden = true;
@@ -133,14 +133,15 @@ export class TeachTab {
     return model.info.hasChatTemplate ? forChat(examples) : examples;
   }
 
-  #options(): TrainOptions {
+  #options(model: Model): TrainOptions {
     const [steps, learningRate, batchSize, rank] = [this.#steps, this.#rate, this.#batch, this.#rank].map(numberOf);
     return {
       run: this.#stored.freeName("lesson"),
       ...(steps !== undefined && { steps }),
       ...(learningRate !== undefined && { learningRate }),
       ...(batchSize !== undefined && { batchSize }),
-      ...(rank !== undefined && { rank }),
+      // A further lesson goes on with the adapter that is there, whose rank is its own.
+      ...(rank !== undefined && model.info.trainableParameters === 0 && { rank }),
     };
   }
 

@@ -89,6 +89,24 @@ export class StreamingHash {
   }
 }
 
+/** More than this is not read at once for git's digest; what git itself holds of a model is small. */
+const MOST_GIT = 64 << 20;
+
+/** Git's digest of a file, `sha1("blob SIZE\\0" CONTENT)`; undefined where the browser has no SHA-1, or the file is large. */
+export async function gitBlob(size: number, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<string | undefined> {
+  if (size > MOST_GIT || globalThis.crypto?.subtle === undefined) return undefined;
+  const head = new TextEncoder().encode(`blob ${size}\0`);
+  const whole = new Uint8Array(head.length + size);
+  whole.set(head);
+  let at = head.length;
+  for await (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-1", whole));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** Digest of a short text, as file names are made of it. */
 export function hashText(text: string): string {
   const hash = new StreamingHash();

@@ -6,8 +6,8 @@ import { localSource, type OpenedFiles } from "./index.js";
 import { INDEX, isWeights } from "./names.js";
 import { type OpenedFile, openBlob } from "./reader.js";
 import { parseRemote, type Remote } from "./remote.js";
-import { describeFile, request, type Access } from "./request.js";
-import { type FileEntry, ModelFolder, storedModels } from "./store.js";
+import { describeFile, isPage, pageInstead, request, type Access } from "./request.js";
+import { type FileEntry, ModelFolder, removeStored, storedModels } from "./store.js";
 
 /** What is fetched of a file at first; most safetensors headers are shorter. */
 const FIRST = 128 << 10;
@@ -31,12 +31,14 @@ export async function openHeaders(source: Source, options: LoadOptions): Promise
   }
   const remote = parseRemote(String(source), options);
   const { whole, kept } = await fromStore(remote);
-  if (whole) return { name: remote.name, files: whole, close: () => undefined, bytes: kept, kept, more: async () => false };
+  const discard = (): Promise<void> => removeStored(remote.key);
+  if (whole) return { name: remote.name, files: whole, close: () => undefined, bytes: kept, kept, stored: true, discard, more: async () => false };
   const texts = new Map<string, OpenedFile>();
   const text = async (entry: FileEntry): Promise<string> => {
-    const value = await (await request(entry.url, remote.access, [200])).text();
-    texts.set(entry.name, inMemory(entry.name, new TextEncoder().encode(value)));
-    return value;
+    const bytes = new Uint8Array(await (await request(entry.url, remote.access, [200])).arrayBuffer());
+    if (isPage(bytes)) throw pageInstead(entry.url);
+    texts.set(entry.name, inMemory(entry.name, bytes));
+    return new TextDecoder().decode(bytes);
   };
   const entries = await remote.list(text);
   for (const entry of entries) {
@@ -122,13 +124,14 @@ class Beginning implements OpenedFile {
       const hint = "take another copy of the model; the file is damaged, or no model";
       throw new StepladderError("input", `${this.entry.url}: its header is longer than ${MOST >> 20} MB`, hint);
     }
-    const response = await request(this.entry.url, access, [200, 206, 416], offset, end);
+    const response = await request(this.entry.url, access, [200, 206, 416], { from: offset, end });
     const { total } = describeFile(response, this.name);
     if (total !== undefined) this.size = total;
     else if (Number.isNaN(this.size)) this.size = await lengthOf(this.entry, access);
     // A server without ranges sends the file from its beginning; an empty file has no range to send.
     const from = response.status === 206 ? offset : 0;
     const bytes = response.status === 416 ? new Uint8Array() : await upTo(response, end - from);
+    if (from === 0 && isPage(bytes)) throw pageInstead(this.entry.url);
     this.#fetched += bytes.length;
     this.#pieces.push({ offset: from, bytes });
   }

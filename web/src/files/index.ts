@@ -1,13 +1,15 @@
 // A model's files, wherever they come from, opened for synchronous reading. Runs in the worker.
 
-import { StepladderError } from "../errors.js";
+import { StepladderError, checkSignal } from "../errors.js";
+import { hold } from "../locks.js";
 import type { CachedModel, LoadOptions, LoadProgress, Source } from "../types.js";
-import { download, verify } from "./download.js";
+import { FileSink, download, verify } from "./download.js";
 import { directoryFiles, listedFiles, localFile, type LocalFile } from "./local.js";
 import { loadIntoMemory } from "./memory.js";
 import { checkQuota, quotaError } from "./quota.js";
 import { type OpenedFile, openBlob } from "./reader.js";
-import { parseRemote, type Remote } from "./remote.js";
+import { type Access, describeFile, request } from "./request.js";
+import { notASource, parseRemote, type Remote } from "./remote.js";
 import { type FileEntry, ModelFolder, removeStored, storedModels } from "./store.js";
 
 export type { OpenedFile } from "./reader.js";
@@ -16,6 +18,10 @@ export interface OpenedFiles {
   name: string;
   files: OpenedFile[];
   close(): void;
+  /** Whether all comes from this browser's store. */
+  stored?: boolean;
+  /** Deletes the copy in this browser's store: of a model that does not open none is kept. */
+  discard?(): Promise<void>;
 }
 
 /** Opens every source but the embedded model. */
@@ -23,12 +29,20 @@ export async function openSource(source: Source, options: LoadOptions = {}): Pro
   if (typeof source === "string" || source instanceof URL) {
     const remote = parseRemote(String(source), options);
     const report = throttle(options.onProgress);
-    const load = options.cache === false ? loadIntoMemory : fromStore;
-    const files = await load(remote, report).catch(async (error: unknown) => {
+    if (options.cache === false) {
+      remote.access.kept = false;
+      return opened(remote.name, await loadIntoMemory(remote, report));
+    }
+    let stored = true;
+    const watched: Report = (progress) => {
+      stored &&= progress.stage === "cache";
+      report(progress);
+    };
+    const files = await fromStore(remote, watched, options.refresh === true).catch(async (error: unknown) => {
       const full = error instanceof DOMException && error.name === "QuotaExceededError";
       throw full ? await quotaError(remote.name, undefined, error) : error;
     });
-    return opened(remote.name, files);
+    return { ...(await opened(remote.name, files)), stored, discard: () => removeStored(remote.key) };
   }
   const { name, files } = await localSource(source);
   return opened(name, files);
@@ -37,9 +51,11 @@ export async function openSource(source: Source, options: LoadOptions = {}): Pro
 /** The files of a source that is here already. */
 export async function localSource(source: Exclude<Source, string | URL>): Promise<{ name: string; files: LocalFile[] }> {
   if (source instanceof Blob) return localFile(source);
-  if (!Array.isArray(source)) return directoryFiles(source as FileSystemDirectoryHandle);
-  if (source.length === 1) return localFile(source[0] as File);
-  return listedFiles(source as File[]);
+  if (Array.isArray(source) && source.length === 1) return localFile(source[0] as File);
+  if (Array.isArray(source) && source.length > 1) return listedFiles(source as File[]);
+  const directory = source as Partial<FileSystemDirectoryHandle> | undefined;
+  if (typeof directory?.entries === "function" && !Array.isArray(source)) return directoryFiles(source as FileSystemDirectoryHandle);
+  throw notASource(JSON.stringify(source) ?? String(source));
 }
 
 async function opened(name: string, files: LocalFile[]): Promise<OpenedFiles> {
@@ -49,16 +65,42 @@ async function opened(name: string, files: LocalFile[]): Promise<OpenedFiles> {
 
 type Report = (progress: LoadProgress) => void;
 
-/** The files of a remote model: from the store as far as they are there, else downloaded into it. */
-async function fromStore(remote: Remote, report: Report): Promise<LocalFile[]> {
-  const folder = await ModelFolder.open(remote.key);
+/**
+ * The files of a remote model: from the store as far as they are there, else downloaded into it. Of several loads of one model,
+ * here and in other tabs, one downloads while the others wait for it.
+ */
+async function fromStore(remote: Remote, report: Report, refresh: boolean): Promise<LocalFile[]> {
+  const { signal } = remote.access;
+  const told = setInterval(() => void tellOther(remote, report), 500);
+  const release = await hold(`model ${remote.key}`, signal)
+    .catch((error: unknown) => {
+      checkSignal(signal, `loading ${remote.name}`);
+      throw error;
+    })
+    .finally(() => clearInterval(told));
+  try {
+    return await fetched(await ModelFolder.open(remote.key), remote, report, refresh);
+  } finally {
+    release();
+  }
+}
+
+/** Reports how far another load of the same model has come. */
+async function tellOther(remote: Remote, report: Report): Promise<void> {
+  for await (const { manifest, sizes } of storedModels()) {
+    const entry = manifest.source === remote.key ? manifest.files.find(({ sha256 }) => sha256 === undefined) : undefined;
+    if (entry !== undefined) report({ stage: "download", file: entry.name, done: sizes.get(entry.name) ?? 0, total: entry.size });
+  }
+}
+
+async function fetched(folder: ModelFolder, remote: Remote, report: Report, refresh: boolean): Promise<LocalFile[]> {
   const { manifest } = folder;
-  if (!manifest.listed) {
+  if (refresh || !manifest.listed) {
     const known = new Map(manifest.files.map((entry) => [entry.name, entry]));
     const listed = await remote.list(async (entry) => {
       manifest.files = merge([...manifest.files.filter((file) => file.name !== entry.name), entry], known);
       const current = manifest.files.at(-1) as FileEntry;
-      await complete(folder, current, remote, report);
+      await complete(folder, current, remote, report, refresh);
       known.set(current.name, current);
       return (await readComplete(folder, current)).text();
     });
@@ -69,17 +111,20 @@ async function fromStore(remote: Remote, report: Report): Promise<LocalFile[]> {
   }
   const files: LocalFile[] = [];
   for (const entry of manifest.files) {
-    await complete(folder, entry, remote, report);
+    await complete(folder, entry, remote, report, refresh);
     files.push({ name: entry.name, blob: await readComplete(folder, entry) });
   }
   return files;
 }
 
-/** New entries, with what is known of a file from before where it is the same version of it. */
+/** New entries, with what is known of a file from before where it is, or may be, the same version of it. */
 function merge(entries: FileEntry[], known: Map<string, FileEntry>): FileEntry[] {
   return entries.map((entry) => {
     const before = known.get(entry.name);
-    return before?.url === entry.url && before.expected === entry.expected ? { ...entry, ...before } : entry;
+    if (before === undefined || before.expected !== entry.expected || before.blob !== entry.blob) return entry;
+    // The hub's addresses hold the revision, in which many files are those of the one before.
+    const digest = entry.expected ?? entry.blob;
+    return digest !== undefined || before.url === entry.url ? { ...before, ...entry, size: before.size ?? entry.size } : entry;
   });
 }
 
@@ -91,18 +136,38 @@ async function checkSpace(folder: ModelFolder, remote: Remote): Promise<void> {
   await checkQuota(remote.name, needed);
 }
 
-/** Makes sure that a file is in the store, whole and unchanged. */
-async function complete(folder: ModelFolder, entry: FileEntry, remote: Remote, report: Report): Promise<void> {
+/** Makes sure that a file is in the store, whole and unchanged; with `refresh` also unchanged on its server. */
+async function complete(folder: ModelFolder, entry: FileEntry, remote: Remote, report: Report, refresh: boolean): Promise<void> {
   const step = (stage: "download" | "cache") => (done: number, total: number | undefined) =>
     report({ stage, file: entry.name, done, total });
   if (entry.sha256 !== undefined) {
     const file = await folder.read(entry.name);
-    if (file && (await verify(file, entry, remote.access.signal, step("cache")))) return;
-    // Damaged, or deleted by the browser: without its digest it counts as not downloaded.
+    const asked = refresh && entry.expected === undefined && entry.blob === undefined;
+    const changed = asked && (await hasChanged(entry, remote.access));
+    if (file && !changed && (await verify(file, entry, remote.access.signal, step("cache")))) return;
+    // Old, damaged, or deleted by the browser: without its digest it counts as not downloaded.
     await folder.remove(entry.name);
-    entry.sha256 = undefined;
+    entry.sha256 = entry.version = undefined;
+    if (asked) entry.size = undefined;
   }
-  await download(folder, entry, remote.access, step("download"));
+  const file = await folder.write(entry.name);
+  try {
+    await download(new FileSink(file), entry, remote.access, step("download"), () => {
+      file.flush();
+      return folder.save();
+    });
+  } finally {
+    file.close();
+  }
+}
+
+/** Whether the server has another version than the one that is kept, or does not tell. */
+async function hasChanged(entry: FileEntry, access: Access): Promise<boolean> {
+  const response = await request(entry.url, access, [200, 304], { known: entry.version });
+  await response.body?.cancel();
+  if (response.status === 304) return false;
+  const { version } = describeFile(response, entry.name);
+  return version === undefined || version !== entry.version;
 }
 
 async function readComplete(folder: ModelFolder, entry: FileEntry): Promise<File> {

@@ -2,7 +2,7 @@
 
 import { StepladderError } from "../errors.js";
 import { INDEX, OPTIONAL, REQUIRED, SINGLE, shardNames } from "./names.js";
-import { type Access, request } from "./request.js";
+import { type Access, PAGE_BYTES, isPage, pieces, request } from "./request.js";
 import type { FileEntry } from "./store.js";
 
 const HUB = "https://huggingface.co";
@@ -36,7 +36,8 @@ export function parseRemote(source: string, options: { endpoint?: string; token?
   return { key: url.href, name, access, list };
 }
 
-function notASource(source: string): StepladderError {
+/** The error of a source that can be none. */
+export function notASource(source: string): StepladderError {
   const hint = 'give "tiny", hf:OWNER/NAME, the URL of a .gguf file or of a folder with config.json, or a file';
   return new StepladderError("usage", `\`${source}\` is no source of a model`, hint);
 }
@@ -63,10 +64,19 @@ async function folder(url: URL, access: Access, text: (entry: FileEntry) => Prom
   return files;
 }
 
+/** Whether there is a file; some servers answer an unknown name with 403, or with a page. */
 async function exists(url: string, access: Access): Promise<boolean> {
-  const response = await request(url, access, [200, 404]);
-  await response.body?.cancel();
-  return response.status === 200;
+  const response = await request(url, access, [200, 403, 404, 410]);
+  if (response.status !== 200) {
+    await response.body?.cancel();
+    return false;
+  }
+  let beginning = new Uint8Array();
+  for await (const piece of pieces(response)) {
+    beginning = new Uint8Array([...beginning, ...piece.subarray(0, PAGE_BYTES)]);
+    if (beginning.length >= PAGE_BYTES) break;
+  }
+  return !isPage(beginning);
 }
 
 function shards(url: string, index: string): string[] {
@@ -78,7 +88,7 @@ function shards(url: string, index: string): string[] {
 /** What is read of the hub's answer about a revision. */
 interface Revision {
   sha: string;
-  siblings?: { rfilename: string; size?: number; lfs?: { sha256?: string; size?: number } }[];
+  siblings?: { rfilename: string; size?: number; blobId?: string; lfs?: { sha256?: string; size?: number } }[];
 }
 
 function hub(source: string, options: { endpoint?: string; token?: string; signal?: AbortSignal }): Remote {
@@ -113,7 +123,10 @@ async function revisionFiles(
   const entry = (name: string): FileEntry => {
     const sibling = siblings.get(name);
     const size = sibling?.lfs?.size ?? sibling?.size;
-    return { name, url: `${endpoint}/${id}/resolve/${info.sha}/${name}`, size, expected: sibling?.lfs?.sha256 };
+    const expected = sibling?.lfs?.sha256;
+    // Of a file in LFS git has the pointer.
+    const blob = sibling?.lfs === undefined && /^[0-9a-f]{40}$/.test(sibling?.blobId ?? "") ? sibling?.blobId : undefined;
+    return { name, url: `${endpoint}/${id}/resolve/${info.sha}/${name}`, size, expected, blob };
   };
   const missing = (name: string, hint: string) =>
     new StepladderError("download", `${endpoint}/${id}: the repository has no ${name}`, hint);

@@ -26,8 +26,10 @@ export interface FileEntry {
   size?: number | undefined;
   /** The server's mark of this version; another one means another file. */
   version?: string | undefined;
-  /** Digest that the server announced. */
+  /** SHA-256 that the server announced. */
   expected?: string | undefined;
+  /** Git's digest of the file, announced where there is no SHA-256. */
+  blob?: string | undefined;
   /** Digest of the complete file. */
   sha256?: string | undefined;
 }
@@ -92,10 +94,12 @@ export async function storeRoot(create: boolean): Promise<FileSystemDirectoryHan
     return await root.getDirectoryHandle(ROOT, { create });
   } catch (error) {
     if (!create && error instanceof DOMException && error.name === "NotFoundError") throw error;
+    if (error instanceof DOMException && error.name === "QuotaExceededError") throw error;
     throw new StepladderError(
       "storage",
       `this browser gives the page no private file system (${describe(error)})`,
-      "leave private browsing, or load with the option cache: false, which keeps the model in memory only",
+      "leave private browsing, or let the site store data (a frame needs allow-same-origin in its sandbox attribute); or load with " +
+        "the option cache: false, which keeps the model in memory only",
       { cause: error },
     );
   }

@@ -1,0 +1,71 @@
+//! The signals that ask a program to stop: Ctrl-C, termination, and the end of its terminal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use stepladder::{Error, Result};
+
+/// Exit status of a program that was stopped.
+const CANCELLED: i32 = 130;
+
+/// Sets `cancelled` at the first signal, so that the command stops where nothing is lost; the second ends the program, as does
+/// the first while `idle` is set: then nothing could be lost.
+pub(super) fn handle(cancelled: Arc<AtomicBool>, idle: Arc<AtomicBool>) -> Result<()> {
+    let stop = move || {
+        if cancelled.swap(true, Ordering::Relaxed) || idle.load(Ordering::Relaxed) {
+            std::process::exit(CANCELLED);
+        }
+        say("stopping at the next safe point; press Ctrl-C again to stop at once");
+    };
+    system::listen(stop).map_err(|source| Error::Io {
+        path: "signals".into(),
+        action: "handle",
+        source,
+        hint: "run in a terminal that can send signals",
+    })
+}
+
+/// Writes a line to standard error, which may be a terminal that is gone.
+pub(super) fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(unix)]
+mod system {
+    use std::io::{Error, IsTerminal, stderr, stdin, stdout};
+
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    pub(super) fn listen(stop: impl Fn() + Send + 'static) -> Result<(), Error> {
+        let mut wanted = vec![SIGINT, SIGTERM];
+        if !hangup_is_ignored() {
+            wanted.push(SIGHUP);
+        }
+        let mut signals = Signals::new(wanted)?;
+        let wait = move || signals.forever().for_each(|_| stop());
+        std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
+    }
+
+    /// Whether the program was started to outlive its terminal, as by `nohup`. Linux says which signals are ignored; elsewhere
+    /// a program without any terminal is taken for such a one.
+    fn hangup_is_ignored() -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").ok();
+        let mask = status.as_deref().and_then(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        });
+        match mask {
+            Some(mask) => mask & (1 << (SIGHUP - 1)) != 0,
+            None => !(stdin().is_terminal() || stdout().is_terminal() || stderr().is_terminal()),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    pub(super) fn listen(stop: impl Fn() + Send + 'static) -> Result<(), std::io::Error> {
+        ctrlc::set_handler(stop).map_err(std::io::Error::other)
+    }
+}

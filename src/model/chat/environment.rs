@@ -1,0 +1,87 @@
+//! The Jinja environment of chat templates: the one of transformers, with bounds on all that a template can do.
+
+use std::error::Error as _;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind};
+use serde_json::{Map, Value};
+
+use super::{bounds, methods, python, source, strftime};
+
+/// Work that a template may do, in instructions; 64 bytes that it makes count as one. A conversation of a million characters
+/// takes a tenth.
+const FUEL: u64 = 2_000_000;
+
+/// Depth of macros, loops and blocks within each other.
+const RECURSION: usize = 100;
+
+/// An environment with the template `chat`; errors are in words.
+pub(super) fn compile(text: &str, now: i64) -> Result<Environment<'static>, String> {
+    let text = source::prepare(text)?;
+    let mut environment = Environment::new();
+    // transformers compiles templates with these settings; templates rely on them.
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    environment.set_syntax(syntax.map_err(|error| error.to_string())?);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_formatter(python::print);
+    environment.set_unknown_method_callback(methods::call);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(RECURSION);
+    environment.remove_global("debug");
+    environment.add_function("raise_exception", |message: String| -> Result<(), Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, message).with_source(Raised))
+    });
+    environment.add_function("strftime_now", move |format: String| {
+        strftime::format(now, &format).map_err(|problem| Error::new(ErrorKind::InvalidOperation, problem))
+    });
+    python::add_filters(&mut environment);
+    bounds::add_filters(&mut environment);
+    environment.add_template_owned("chat", text).map_err(|error| error.to_string())?;
+    Ok(environment)
+}
+
+/// The text that the template makes of `context`, or what is wrong and what to do.
+pub(super) fn render(
+    environment: &Environment<'_>,
+    context: &Map<String, Value>,
+) -> Result<String, (String, &'static str)> {
+    let render = || environment.get_template("chat")?.render(minijinja::Value::from(Serde(context)));
+    render().map_err(|error| match error.kind() {
+        ErrorKind::OutOfFuel => ("takes too many steps".into(), "take the model's original chat template"),
+        _ => (error.to_string(), hint(&error)),
+    })
+}
+
+/// An error that the template raised itself.
+#[derive(Debug)]
+struct Raised;
+
+impl std::fmt::Display for Raised {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("raised by the template")
+    }
+}
+
+impl std::error::Error for Raised {}
+
+fn hint(error: &Error) -> &'static str {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if error.is::<Raised>() {
+            return "change the messages: roles usually must be user and assistant in turn";
+        }
+        source = error.source();
+    }
+    match error.kind() {
+        ErrorKind::UnknownFilter
+        | ErrorKind::UnknownTest
+        | ErrorKind::UnknownFunction
+        | ErrorKind::UnknownMethod => {
+            "the template uses what transformers' templates do not have; take the model's original chat template"
+        }
+        _ => {
+            "the template fails on these messages; give the fields that it reads, or take the model's original one"
+        }
+    }
+}

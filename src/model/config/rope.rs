@@ -1,0 +1,114 @@
+//! RoPE's fields of a `config.json`: `rope_theta` with `rope_scaling` (transformers 4), `rope_parameters` (transformers 5),
+//! and both in one file.
+
+use super::fields::{Fields, Harmless};
+use super::{Rope, RopeScaling};
+use crate::Result;
+
+/// transformers' `default_theta` for all families here.
+const DEFAULT_THETA: f64 = 10_000.0;
+
+/// What changes nothing in the scalings that are known.
+const HARMLESS: &[Harmless] =
+    &[Harmless { reason: "says that the model was trained with the scaling", names: &["finetuned"] }];
+
+/// Reads RoPE's base and scaling.
+///
+/// Where `rope_scaling` and `rope_parameters` are both there, `rope_scaling` takes the place of the other, as in
+/// transformers 5.24 (`RotaryEmbeddingConfigMixin.convert_rope_params_to_dict`). Where that would lose the base, which
+/// nobody can want, it is an error.
+///
+/// # Errors
+/// `Input` for anything missing, contradictory or unsupported.
+pub fn rope(fields: &Fields<'_>) -> Result<Rope> {
+    let outer_theta = fields.number("rope_theta")?;
+    let parameters = fields.object("rope_parameters")?.filter(|map| !map.is_empty());
+    let legacy = fields.object("rope_scaling")?.filter(|map| !map.is_empty());
+    let read = |prefix, map| read_one(fields, &Fields::new(fields.file, prefix, map), outer_theta);
+    let parameters = parameters.map(|map| read("rope_parameters.", map)).transpose()?;
+    let Some(map) = legacy else {
+        // Read even if it is not used, for fields that are outside of both.
+        fields.count("original_max_position_embeddings")?;
+        let none = Rope { theta: outer_theta.unwrap_or(DEFAULT_THETA), scaling: RopeScaling::None };
+        return Ok(parameters.unwrap_or(none));
+    };
+    let rope = read("rope_scaling.", map)?;
+    if let Some(parameters) = parameters
+        && parameters.theta != rope.theta
+    {
+        let problem = format!("has no rope_theta, and rope_parameters has {}", parameters.theta);
+        let hint = "put everything into rope_parameters and remove rope_scaling";
+        return Err(fields.error("rope_scaling", problem, hint));
+    }
+    Ok(rope)
+}
+
+/// One of the two objects.
+fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>) -> Result<Rope> {
+    let inner_theta = inner.number("rope_theta")?;
+    if let (Some(inner_value), Some(outer_value)) = (inner_theta, outer_theta)
+        && inner_value != outer_value
+    {
+        let problem = format!("{inner_value} contradicts the outer rope_theta {outer_value}");
+        return Err(inner.error("rope_theta", problem, "remove the wrong one"));
+    }
+    if inner.number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
+        let problem = "partial RoPE is not supported";
+        return Err(inner.error("partial_rotary_factor", problem, "use another model"));
+    }
+    let scaling = match kind(inner)? {
+        "default" => {
+            // Left over from a scaling that was switched off.
+            inner.get("original_max_position_embeddings");
+            if inner.number("factor")?.is_some_and(|factor| factor != 1.0) {
+                let problem = "is given, but the type does not scale";
+                return Err(inner.error(
+                    "factor",
+                    problem,
+                    "write the rope_type that is meant, or remove it",
+                ));
+            }
+            RopeScaling::None
+        }
+        "linear" => {
+            inner.get("original_max_position_embeddings");
+            RopeScaling::Linear { factor: inner.required_number("factor")? }
+        }
+        "llama3" => RopeScaling::Llama3 {
+            factor: inner.required_number("factor")?,
+            low_freq_factor: inner.required_number("low_freq_factor")?,
+            high_freq_factor: inner.required_number("high_freq_factor")?,
+            original_max_position_embeddings: original_length(fields, inner)?,
+        },
+        other => {
+            let problem = format!("RoPE scaling {other:?} is not supported");
+            return Err(inner.error("rope_type", problem, "known are default, linear and llama3"));
+        }
+    };
+    inner.finish(HARMLESS)?;
+    Ok(Rope { theta: inner_theta.or(outer_theta).unwrap_or(DEFAULT_THETA), scaling })
+}
+
+/// `rope_type`, or `type` as it was called before.
+fn kind<'a>(inner: &Fields<'a>) -> Result<&'a str> {
+    match (inner.text("rope_type")?, inner.text("type")?) {
+        (Some(kind), Some(old)) if kind != old => {
+            let problem = format!("{kind:?} contradicts type {old:?}");
+            Err(inner.error("rope_type", problem, "remove the wrong one"))
+        }
+        (kind, old) => Ok(kind.or(old).unwrap_or("default")),
+    }
+}
+
+/// Llama 3's original context, inside or outside of the object; the longest sequence where a file does not say.
+fn original_length(fields: &Fields<'_>, inner: &Fields<'_>) -> Result<usize> {
+    let name = "original_max_position_embeddings";
+    match (inner.count(name)?, fields.count(name)?) {
+        (Some(length), Some(outer)) if length != outer => {
+            let problem = format!("{length} contradicts the outer {name} {outer}");
+            Err(inner.error(name, problem, "remove the wrong one"))
+        }
+        (Some(length), _) | (None, Some(length)) => Ok(length),
+        (None, None) => fields.required_count("max_position_embeddings"),
+    }
+}

@@ -1,0 +1,171 @@
+//! What a `tokenizer.json` may hold: parts at which the `tokenizers` library panics, or makes a text grow without bound, are
+//! refused by name before it sees them. A browser cannot catch a panic.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::charsmap;
+use crate::{Error, Result};
+
+/// Times that a normalizer or decoder may make a text longer. Those of known models make a space three bytes.
+const MAX_GROWTH: u64 = 256;
+/// Pieces that a template may add to a text.
+const MAX_PIECES: usize = 64;
+
+/// Bytes of all added tokens; those of known models have 200,000. The search for them is built anew when some are added.
+const MAX_ADDED: usize = 1 << 20;
+
+/// The parts that are looked at; the others only have to be JSON.
+#[derive(Deserialize)]
+struct Document {
+    #[serde(default)]
+    added_tokens: Vec<Added>,
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
+    post_processor: Value,
+    #[serde(default)]
+    decoder: Value,
+    #[serde(default)]
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct Added {
+    #[serde(default)]
+    content: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Model {
+    #[serde(default)]
+    continuing_subword_prefix: Option<String>,
+    #[serde(default)]
+    dropout: Option<f64>,
+}
+
+/// Merges alone, which few tokenizers need looked at.
+#[derive(Deserialize)]
+struct Merges {
+    model: MergesOfModel,
+}
+
+#[derive(Deserialize)]
+struct MergesOfModel {
+    #[serde(default)]
+    merges: Vec<Value>,
+}
+
+/// Checks the text of a `tokenizer.json`; `file` is for messages.
+pub(super) fn check(file: &Path, bytes: &[u8]) -> Result<()> {
+    let wrong = |field: &str, problem: String| {
+        Error::input(file, field, problem, "take the model's original tokenizer.json")
+    };
+    let cannot = |error: serde_json::Error| wrong("tokenizer", format!("cannot be read: {error}"));
+    let document: Document = serde_json::from_slice(bytes).map_err(cannot)?;
+    let added: usize = document.added_tokens.iter().map(|token| token.content.len()).sum();
+    if added > MAX_ADDED {
+        return Err(wrong("added_tokens", format!("have {added} bytes in all, more than {MAX_ADDED}")));
+    }
+    let parts = [
+        ("normalizer", &document.normalizer),
+        ("pre_tokenizer", &document.pre_tokenizer),
+        ("post_processor", &document.post_processor),
+        ("decoder", &document.decoder),
+    ];
+    for (name, part) in parts {
+        let mut growth = 1;
+        check_step(name == "decoder", part, &mut growth).map_err(|problem| wrong(name, problem))?;
+    }
+    let prefix = document.model.continuing_subword_prefix.unwrap_or_default().len();
+    if let Some(share) = document.model.dropout.filter(|&share| share != 0.0) {
+        let problem = format!("is {share}: texts would be cut at random");
+        return Err(Error::input(file, "model.dropout", problem, "set it to null"));
+    }
+    if prefix > 0 {
+        let merges: Merges = serde_json::from_slice(bytes).map_err(cannot)?;
+        for merge in &merges.model.merges {
+            let right = match merge {
+                Value::String(line) => line.split_once(' ').map(|(_, right)| right),
+                pair => pair[1].as_str(),
+            };
+            if right.is_some_and(|right| !right.is_char_boundary(prefix)) {
+                let problem = format!("the merge {merge} is shorter than continuing_subword_prefix");
+                return Err(wrong("model.merges", problem));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks one step, or a sequence of them; `growth` is how many times longer the steps before make a text.
+fn check_step(decoder: bool, step: &Value, growth: &mut u64) -> std::result::Result<(), String> {
+    for list in ["normalizers", "pretokenizers", "processors", "decoders"] {
+        for step in step.get(list).and_then(Value::as_array).into_iter().flatten() {
+            check_step(decoder, step, growth)?;
+        }
+    }
+    let kind = step["type"].as_str().unwrap_or_default();
+    match kind {
+        "Replace" => {
+            let content = step["content"].as_str().unwrap_or_default().len() as u64;
+            let (string, regex) = (step["pattern"]["String"].as_str(), step["pattern"]["Regex"].as_str());
+            if string == Some("") || regex.is_some_and(matches_nothing) {
+                return Err("Replace has a pattern that matches the empty text".into());
+            }
+            // A regex may match between any two bytes.
+            let times = string.map_or(1 + content, |pattern| content.div_ceil(pattern.len() as u64).max(1));
+            *growth = growth.saturating_mul(times);
+        }
+        "Prepend" => {
+            *growth = growth.saturating_mul(1 + step["prepend"].as_str().unwrap_or_default().len() as u64);
+        }
+        "Precompiled" => {
+            charsmap::check(step["precompiled_charsmap"].as_str().unwrap_or_default())
+                .map_err(|problem| format!("Precompiled: precompiled_charsmap {problem}"))?;
+        }
+        "FixedLength" if step["length"] == 0 => return Err("FixedLength has length 0".into()),
+        "Strip" if decoder && step["stop"].as_u64() != Some(0) => {
+            return Err(format!("Strip with stop {} is not supported", step["stop"]));
+        }
+        "TemplateProcessing" => check_template(step)?,
+        _ => {}
+    }
+    if *growth > MAX_GROWTH {
+        return Err(format!("{kind} makes a text more than {MAX_GROWTH} times longer"));
+    }
+    Ok(())
+}
+
+/// Whether the regex matches the empty text, at which a replacement would not end.
+fn matches_nothing(regex: &str) -> bool {
+    fancy_regex::Regex::new(regex).is_ok_and(|regex| regex.is_match("").unwrap_or(true))
+}
+
+fn check_template(step: &Value) -> std::result::Result<(), String> {
+    let pieces = step["single"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if pieces.len() > MAX_PIECES {
+        return Err(format!("TemplateProcessing has {} pieces, more than {MAX_PIECES}", pieces.len()));
+    }
+    let mut sequences = 0;
+    for piece in pieces {
+        if let Some(sequence) = piece.get("Sequence") {
+            sequences += 1;
+            if sequence["id"] != "A" {
+                return Err("TemplateProcessing: single holds a sequence that is not A".into());
+            }
+        } else if let Some(id) = piece["SpecialToken"]["id"].as_str()
+            && step["special_tokens"].get(id).is_none()
+        {
+            return Err(format!("TemplateProcessing: special_tokens lacks {id:?}"));
+        }
+    }
+    if sequences != 1 {
+        return Err(format!("TemplateProcessing: single holds the text {sequences} times, expected once"));
+    }
+    Ok(())
+}

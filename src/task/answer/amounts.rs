@@ -1,0 +1,186 @@
+//! Whether two numbers, expressions or quantities are the same, with their units, bases and ratios.
+
+use num_rational::BigRational;
+
+use super::Same;
+use super::compare::Comparison;
+use super::identity::identical;
+use super::number::{Number, same};
+use super::term::{Term, multiply};
+use super::units::Unit;
+use super::value::Value;
+
+impl Comparison {
+    pub(super) fn quantities(
+        &self,
+        (a, known): (&Term, Option<&Unit>),
+        (b, answer): (&Term, Option<&Unit>),
+    ) -> Same {
+        if !self.affords(a, b) {
+            return Same::Unknown;
+        }
+        if a.has_variable() || b.has_variable() {
+            return match (known, answer) {
+                (Some(known), Some(answer)) if known.dimensions != answer.dimensions => Same::Unknown,
+                _ if a.has_variable() && b.has_variable() => identical(a, b, self.tolerance),
+                // What looks like a variable may cancel.
+                _ => match identical(a, b, self.tolerance) {
+                    Same::No if matches!(a, Term::Variable(_)) || matches!(b, Term::Variable(_)) => {
+                        single(a, b)
+                    }
+                    verdict => verdict,
+                },
+            };
+        }
+        let (a, b) = (a.constant(), b.constant());
+        let plain = same(&a, &b, self.tolerance);
+        match (known, answer) {
+            (None, None) => plain,
+            (Some(unit), None) | (None, Some(unit)) => {
+                if unit.is("%") {
+                    return self.percent(&a, &b, known.is_some(), plain);
+                }
+                // Thousands and millions, of dollars or of anything.
+                if unit.is("count")
+                    || unit.is_money() && unit.factor >= BigRational::from_integer(1000.into())
+                {
+                    let scaled = if known.is_some() {
+                        same(&a.times(&unit.factor), &b, self.tolerance)
+                    } else {
+                        same(&a, &b.times(&unit.factor), self.tolerance)
+                    };
+                    // In millions, 5 may stand for five million.
+                    return if plain == Same::Yes && scaled != Same::Yes { Same::Unknown } else { scaled };
+                }
+                if plain == Same::No && unit.is("°") {
+                    let turned = Term::Degrees(Box::new(Term::whole(1))).constant();
+                    let radians = |number: &Number| multiply(number, &turned);
+                    return if known.is_some() {
+                        same(&radians(&a), &b, self.tolerance)
+                    } else {
+                        same(&a, &radians(&b), self.tolerance)
+                    };
+                }
+                if plain == Same::Yes && unit.doubtful { Same::Unknown } else { plain }
+            }
+            (Some(known), Some(answer)) => self.united((&a, known), (&b, answer), plain),
+        }
+    }
+
+    /// Numbers with a unit each.
+    pub(super) fn united(
+        &self,
+        (a, known): (&Number, &Unit),
+        (b, answer): (&Number, &Unit),
+        plain: Same,
+    ) -> Same {
+        if known.dimensions == answer.dimensions {
+            return same(&a.times(&known.factor), &b.times(&answer.factor), self.tolerance);
+        }
+        let angle = |unit: &Unit| unit.is("°") || unit.is("rad");
+        if angle(known) && angle(answer) {
+            let turned = Term::Degrees(Box::new(Term::whole(1))).constant();
+            let radians = |number: &Number, unit: &Unit| {
+                if unit.is("°") { multiply(number, &turned) } else { number.clone() }
+            };
+            return same(&radians(a, known), &radians(b, answer), self.tolerance);
+        }
+        if !known.known && !answer.known && known.shares_words(answer) {
+            return same(&a.times(&known.factor), &b.times(&answer.factor), self.tolerance);
+        }
+        // A degree sign and a scale of temperature, which is often left away.
+        let temperature = |unit: &Unit| unit.is("°C") || unit.is("°F");
+        let bare = (known.is("°") && temperature(answer)) || (answer.is("°") && temperature(known));
+        match plain {
+            Same::Yes if bare => Same::Yes,
+            Same::Yes if known.known && answer.known => Same::No,
+            // Things have many names: 5 children are 5 kids.
+            Same::Yes => Same::Unknown,
+            _ if temperature(known) && temperature(answer) => Same::Unknown,
+            other => other,
+        }
+    }
+
+    /// A per cent sign on one side: `28 %` is 28 where per cents are asked for, and 0.28 by value.
+    pub(super) fn percent(&self, a: &Number, b: &Number, known: bool, plain: Same) -> Same {
+        if plain == Same::Yes {
+            return Same::Yes;
+        }
+        let hundredth = BigRational::new(1.into(), 100.into());
+        if known {
+            return match same(&a.times(&hundredth), b, self.tolerance) {
+                Same::No => plain,
+                _ => Same::Unknown,
+            };
+        }
+        match same(a, &b.times(&hundredth), self.tolerance) {
+            Same::No => plain,
+            verdict => verdict,
+        }
+    }
+
+    /// Digits with a base. The base may be left away; the same number in another base is not what was asked for, perhaps.
+    pub(super) fn based(&self, known: &Value, answer: &Value) -> Same {
+        let equal = |a: &Term, b: &Term| a.constant().exact == b.constant().exact;
+        match (known, answer) {
+            (Value::Based { base, value, .. }, Value::Based { base: other_base, value: other_value, .. }) => {
+                match (base == other_base, equal(value, other_value)) {
+                    (true, same) => Same::from(same),
+                    (false, true) => Same::Unknown,
+                    (false, false) => Same::No,
+                }
+            }
+            (Value::Based { digits, value, .. }, Value::Quantity { term, unit: None, .. })
+            | (Value::Quantity { term, unit: None, .. }, Value::Based { digits, value, .. })
+                if !term.has_variable() =>
+            {
+                if !digits.has_variable() && equal(digits, term) {
+                    Same::Yes
+                } else if equal(value, term) {
+                    Same::Unknown
+                } else {
+                    Same::No
+                }
+            }
+            _ => Same::Unknown,
+        }
+    }
+
+    pub(super) fn ratios(&self, a: &[Term], b: &[Term]) -> Same {
+        if a.len() != b.len() {
+            return Same::No;
+        }
+        self.all((1..a.len()).map(|place| {
+            let product = |x: &Term, y: &Term| Term::Product(vec![(false, x.clone()), (false, y.clone())]);
+            identical_or_constant(&product(&a[0], &b[place]), &product(&a[place], &b[0]), self.tolerance)
+        }))
+    }
+}
+
+/// The relative error that rounded decimals inside of an expression may leave, as in `0.333x` for a third of `x`. A decimal alone is
+/// judged by its digits.
+pub(super) fn rounding(a: &Term, b: &Term) -> Option<f64> {
+    let digits = |term: &Term| if matches!(term, Term::Literal(_)) { None } else { term.fewest_digits() };
+    let (fewest, both) = match (digits(a), digits(b)) {
+        (Some(a), Some(b)) => (a.min(b), true),
+        (Some(fewest), None) | (None, Some(fewest)) => (fewest, false),
+        (None, None) => return None,
+    };
+    let enough = if both { 6 } else { 3 };
+    (fewest >= enough).then(|| 0.1f64.powi(i32::try_from(fewest).unwrap_or(i32::MAX) - 1))
+}
+
+/// A variable alone may be the letter of a choice; a known number may be what it stands for.
+pub(super) fn single(a: &Term, b: &Term) -> Same {
+    let letter = |term: &Term| matches!(term, Term::Variable(name) if name.len() == 1 && name.to_ascii_lowercase().as_str() <= "e");
+    let stands = (letter(a) && !b.has_variable()) || (letter(b) && !a.has_variable());
+    if stands { Same::Unknown } else { Same::No }
+}
+
+pub(super) fn identical_or_constant(a: &Term, b: &Term, tolerance: f64) -> Same {
+    if a.has_variable() || b.has_variable() {
+        identical(a, b, tolerance)
+    } else {
+        same(&a.constant(), &b.constant(), tolerance)
+    }
+}

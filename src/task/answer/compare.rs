@@ -1,0 +1,243 @@
+//! Whether two values are the same.
+
+use std::cell::Cell;
+
+use super::Same;
+use super::amounts::{identical_or_constant, rounding};
+use super::identity::{Ratio, ratio};
+use super::special::{choices, clock, times};
+use super::term::Term;
+use super::value::Value;
+use super::words;
+
+/// Parts of expressions that one comparison may evaluate at points. Lists of a dozen expressions need some thousands.
+const MAX_WORK: usize = 6_000;
+
+/// Compares values, granting a relative error to numbers.
+#[derive(Debug, Clone)]
+pub(super) struct Comparison {
+    pub(super) tolerance: f64,
+    /// Work that is left; with none, nothing can be told.
+    left: Cell<usize>,
+}
+
+impl Comparison {
+    /// A comparison that grants that relative error.
+    pub(super) fn new(tolerance: f64) -> Self {
+        Self { tolerance, left: Cell::new(MAX_WORK) }
+    }
+
+    /// Takes work that two terms cause from what is left; false if that is too little.
+    pub(super) fn affords(&self, a: &Term, b: &Term) -> bool {
+        let size = match (a, b) {
+            (Term::Literal(_), Term::Literal(_)) => 0,
+            _ => a.size() + b.size(),
+        };
+        let left = self.left.get().checked_sub(size);
+        self.left.set(left.unwrap_or(0));
+        left.is_some()
+    }
+
+    /// Yes if any pair of readings is the same, no if all differ.
+    pub(super) fn any<'a>(
+        &self,
+        known: impl IntoIterator<Item = &'a Value>,
+        answer: impl IntoIterator<Item = &'a Value> + Clone,
+    ) -> Same {
+        let mut result = None;
+        for a in known {
+            for b in answer.clone() {
+                match self.values(a, b) {
+                    Same::Yes => return Same::Yes,
+                    other if result != Some(Same::Unknown) => result = Some(other),
+                    _ => {}
+                }
+            }
+        }
+        result.unwrap_or(Same::Unknown)
+    }
+
+    pub(super) fn all(&self, pairs: impl IntoIterator<Item = Same>) -> Same {
+        let mut result = Same::Yes;
+        for same in pairs {
+            match same {
+                Same::No => return Same::No,
+                Same::Unknown => result = Same::Unknown,
+                Same::Yes => {}
+            }
+        }
+        result
+    }
+
+    pub(super) fn values(&self, known: &Value, answer: &Value) -> Same {
+        match (known, answer) {
+            (Value::Either(a), b) => self.any(a, [b]),
+            (a, Value::Either(b)) => self.any([a], b),
+            (Value::Named { .. }, _) | (_, Value::Named { .. }) => self.named(known, answer),
+            (Value::Equation(a, b), Value::Equation(c, d)) => self.equations((a, b), (c, d)),
+            (Value::Equation(..), Value::Quantity { .. }) | (Value::Quantity { .. }, Value::Equation(..)) => {
+                Same::Unknown
+            }
+            (Value::Less { sides: a, closed }, Value::Less { sides: b, closed: other }) => {
+                match ratio((&a.0, &a.1), (&b.0, &b.1)) {
+                    Ratio::Positive => Same::from(closed == other),
+                    Ratio::Negative => Same::No,
+                    _ => Same::Unknown,
+                }
+            }
+            (Value::Less { .. }, _) | (_, Value::Less { .. }) => Same::Unknown,
+            (
+                Value::Quantity { term, unit, doubtful },
+                Value::Quantity { term: other, unit: other_unit, doubtful: other_doubtful },
+            ) => {
+                let verdict = self.quantities((term, unit.as_ref()), (other, other_unit.as_ref()));
+                let rounded = || {
+                    rounding(term, other).is_some_and(|tolerance| {
+                        let coarse = Self { tolerance, left: self.left.clone() };
+                        coarse.quantities((term, unit.as_ref()), (other, other_unit.as_ref())) != Same::No
+                    })
+                };
+                if verdict == Same::No && (*doubtful || *other_doubtful || rounded()) {
+                    Same::Unknown
+                } else {
+                    verdict
+                }
+            }
+            (Value::Based { .. }, _) | (_, Value::Based { .. }) => self.based(known, answer),
+            (Value::Infinity(a), Value::Infinity(b)) => Same::from(a == b),
+            (Value::Ratio(a), Value::Ratio(b)) => self.ratios(a, b),
+            (Value::Ratio(a), Value::Quantity { term, unit: None, .. })
+            | (Value::Quantity { term, unit: None, .. }, Value::Ratio(a))
+                if a.len() == 2 =>
+            {
+                self.ratios(a, &[term.clone(), Term::whole(1)])
+            }
+            (Value::Time { .. }, Value::Time { .. }) => times(known, answer),
+            // `4:00` may be said as 4.
+            (Value::Time { hour, minute: 0, second: 0, .. }, Value::Quantity { term, unit: None, .. })
+            | (Value::Quantity { term, unit: None, .. }, Value::Time { hour, minute: 0, second: 0, .. }) => {
+                match identical_or_constant(&Term::whole(*hour), term, 0.0) {
+                    Same::Yes => Same::Unknown,
+                    verdict => verdict,
+                }
+            }
+            (Value::Time { hour, minute, .. }, Value::Ratio(b)) => self.ratios(&clock(*hour, *minute), b),
+            (Value::Ratio(a), Value::Time { hour, minute, .. }) => self.ratios(a, &clock(*hour, *minute)),
+            (
+                Value::Date { year, month, day },
+                Value::Date { year: other_year, month: other_month, day: other_day },
+            ) => match (month, day) == (other_month, other_day) {
+                false => Same::No,
+                true if year == other_year => Same::Yes,
+                true if *year == 0 || *other_year == 0 => Same::Unknown,
+                // `24` for `2024`.
+                true if *year < 100 || *other_year < 100 => {
+                    if year % 100 == other_year % 100 {
+                        Same::Unknown
+                    } else {
+                        Same::No
+                    }
+                }
+                true => Same::No,
+            },
+            (Value::Range(a, b), Value::Range(c, d)) => self.all([self.values(a, c), self.values(b, d)]),
+            (Value::Range(..), _) | (_, Value::Range(..)) => match known {
+                Value::Quantity { .. } => Same::No,
+                _ if matches!(answer, Value::Quantity { .. }) => Same::No,
+                _ => Same::Unknown,
+            },
+            (Value::Choice(..), _) | (_, Value::Choice(..)) => choices(known, answer),
+            (Value::Text(a), Value::Text(b)) => {
+                if words::same_text(a, b) {
+                    Same::Yes
+                } else {
+                    words::compare(a, b)
+                }
+            }
+            (Value::Matrix(a), Value::Matrix(b)) => self.matrices(a, b),
+            (Value::Matrix(rows), Value::List { items, .. }) => self.vector(rows, items, false),
+            (Value::List { items, .. }, Value::Matrix(rows)) => self.vector(rows, items, true),
+            (Value::List { .. }, Value::List { .. }) => self.lists(known, answer),
+            (Value::Interval { .. } | Value::Union(_), Value::Interval { .. } | Value::Union(_)) => {
+                self.intervals(known, answer)
+            }
+            (Value::Interval { .. }, Value::List { open: '(' | '[', items, .. })
+            | (Value::List { open: '(' | '[', items, .. }, Value::Interval { .. })
+                if items.len() == 2 =>
+            {
+                self.intervals(known, answer)
+            }
+            (Value::Union(_), Value::List { open, items, .. })
+            | (Value::List { open, items, .. }, Value::Union(_)) => {
+                if matches!(open, '(' | '[') && items.len() == 2 { Same::No } else { Same::Unknown }
+            }
+            // One item is the item itself.
+            (Value::List { items, .. }, other) if items.len() == 1 => self.values(&items[0], other),
+            (other, Value::List { items, .. }) if items.len() == 1 => self.values(other, &items[0]),
+            (Value::Text(_), _) | (_, Value::Text(_)) => Same::Unknown,
+            // `42, certainly`.
+            (Value::List { open: ' ', items, .. }, other) | (other, Value::List { open: ' ', items, .. })
+                if items.iter().any(|item| matches!(item, Value::Text(_)))
+                    && items.iter().any(|item| self.values(item, other) == Same::Yes) =>
+            {
+                Same::Unknown
+            }
+            // Values of clearly different kinds.
+            _ => Same::No,
+        }
+    }
+
+    pub(super) fn named(&self, known: &Value, answer: &Value) -> Same {
+        match (known, answer) {
+            (
+                Value::Named { name, left, value },
+                Value::Named { name: other_name, left: other_left, value: other_value },
+            ) => {
+                let plain = self.values(value, other_value);
+                let function = |name: &str| name.contains('(') || matches!(name, "y" | "f" | "g");
+                if name == other_name || (function(name) && function(other_name)) {
+                    return plain;
+                }
+                if let (Some(left), Some(right), Some(other_left), Some(other_right)) =
+                    (left, term(value), other_left, term(other_value))
+                {
+                    match self.equations((left, right), (other_left, other_right)) {
+                        Same::Yes => return Same::Yes,
+                        verdict if right.has_variable() || other_right.has_variable() => return verdict,
+                        _ => {}
+                    }
+                }
+                if plain == Same::Yes { Same::Unknown } else { plain }
+            }
+            (Value::Named { left: Some(left), value, .. }, Value::Equation(a, b))
+            | (Value::Equation(a, b), Value::Named { left: Some(left), value, .. }) => match term(value) {
+                Some(right) => self.equations((left, right), (a, b)),
+                None => Same::Unknown,
+            },
+            (Value::Named { value, .. }, other) => self.values(value, other),
+            (other, Value::Named { value, .. }) => self.values(other, value),
+            _ => Same::Unknown,
+        }
+    }
+
+    /// Whether two equations have the same solutions, by the ratio of what they set to zero.
+    pub(super) fn equations(&self, a: (&Term, &Term), b: (&Term, &Term)) -> Same {
+        if !self.affords(a.0, a.1) || !self.affords(b.0, b.1) {
+            return Same::Unknown;
+        }
+        match ratio(a, b) {
+            Ratio::Positive | Ratio::Negative => Same::Yes,
+            Ratio::None => Same::No,
+            Ratio::Unknown => Same::Unknown,
+        }
+    }
+}
+
+/// The term of a plain quantity, or of the first reading that is one.
+fn term(value: &Value) -> Option<&Term> {
+    match value {
+        Value::Quantity { term, unit: None, .. } => Some(term),
+        Value::Either(readings) => readings.iter().find_map(term),
+        _ => None,
+    }
+}

@@ -1,0 +1,229 @@
+//! Answers as people and models write them, compared by what they mean.
+//!
+//! A text is rewritten into one notation ([`normal`]), split into tokens ([`lexer`]) and read as every value that it can be
+//! ([`value`]): a number, an expression, a quantity with its unit, a set, an interval and so on, or only words. Two answers are the same
+//! if they are the same text or one reading of each has the same value; they differ if all readings differ; else nobody can tell.
+//! Lengths, depths, numbers of tokens and sizes of numbers are bounded.
+
+mod amounts;
+mod collections;
+mod compare;
+mod completion;
+mod identity;
+mod lexer;
+mod normal;
+mod number;
+mod parser;
+mod special;
+mod structure;
+mod term;
+mod units;
+mod value;
+mod words;
+
+pub(super) use completion::{Found, find};
+
+use super::text::unwrap_math;
+use compare::Comparison;
+use lexer::{Commas, tokenize};
+use value::{Reader, Value};
+
+/// Longest answer that is read for its value, in bytes; the text of a longer one can only be the same or not.
+const MAX_LENGTH: usize = 8_192;
+
+/// Whether two things are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Same {
+    Yes,
+    No,
+    /// Nobody can tell.
+    Unknown,
+}
+
+impl From<bool> for Same {
+    fn from(same: bool) -> Self {
+        if same { Self::Yes } else { Self::No }
+    }
+}
+
+/// An answer, ready to be compared.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    text: String,
+    readings: Vec<Value>,
+    /// Readings that may be meant but are unusual: `3,14` as a decimal, `42!` as 42.
+    unusual: Vec<Value>,
+    /// What stands behind the letter of a choice.
+    content: Option<Box<Answer>>,
+}
+
+impl Answer {
+    /// Reads an answer: what [`find`] found, not a whole completion.
+    pub(super) fn read(text: &str) -> Self {
+        // Three dots go on; one ends a sentence.
+        if text.len() > MAX_LENGTH {
+            let text = text.trim().to_owned();
+            return Self { text, readings: Vec::new(), unusual: Vec::new(), content: None };
+        }
+        let text = normal::normalise(unwrap_math(&text.replace("...", "…")));
+        let mut text = text.trim_matches(|c: char| matches!(c, '"' | '`')).trim();
+        for mark in ["*", "__", "_"] {
+            text = text.strip_prefix(mark).and_then(|text| text.strip_suffix(mark)).unwrap_or(text).trim();
+        }
+        let mut answer =
+            Self { text: text.to_owned(), readings: Vec::new(), unusual: Vec::new(), content: None };
+        let (special, only) = special::read(text);
+        answer.readings = special;
+        if let [Value::Choice(_, Some(content))] = answer.readings.as_slice() {
+            // A letter in what it stands for is no choice again.
+            answer.content = Some(Box::new(Self {
+                text: content.clone(),
+                readings: readings(content),
+                unusual: Vec::new(),
+                content: None,
+            }));
+        }
+        if !only {
+            answer.readings.extend(readings(text));
+            answer.unusual = unusual(text);
+        }
+        answer
+    }
+
+    /// Whether it has a value, be it an unusual one, or a digit.
+    fn has_some_value(&self) -> bool {
+        self.has_value() || !self.unusual.is_empty() || self.text.contains(|c: char| c.is_ascii_digit())
+    }
+
+    /// Whether it has a value, and is not only words.
+    fn has_value(&self) -> bool {
+        !self.readings.is_empty()
+    }
+
+    /// Whether it is a number, perhaps with a unit.
+    fn is_number(&self) -> bool {
+        fn number(value: &Value) -> bool {
+            match value {
+                Value::Quantity { term, .. } => !term.has_variable(),
+                Value::Either(readings) => readings.iter().any(number),
+                Value::Named { value, .. } => number(value),
+                _ => false,
+            }
+        }
+        self.readings.iter().any(number)
+    }
+}
+
+/// The values that a normalised text can be.
+fn readings(text: &str) -> Vec<Value> {
+    let mut readings = Vec::new();
+    if let Some(number) = words::number_in_words(text) {
+        let value = num_rational::BigRational::from_integer(number.into());
+        readings.push(Value::plain(term::Term::Literal(number::Literal { value, written: None })));
+    }
+    for commas in [Commas::Group, Commas::Split] {
+        let Some(tokens) = tokenize(text, commas) else { continue };
+        for decimal in [false, true] {
+            let mut reader = Reader { text, decimal, depth: 0 };
+            if let Some(value) = reader.value(&tokens)
+                && !readings.contains(&value)
+            {
+                readings.push(value);
+            }
+        }
+    }
+    readings
+}
+
+/// The unusual values that a normalised text can be.
+fn unusual(text: &str) -> Vec<Value> {
+    if matches!(text.to_lowercase().as_str(), "none" | "nothing" | "nil") {
+        return vec![Value::plain(term::Term::whole(0))];
+    }
+    // An engineer's imaginary unit.
+    if text.contains('j') && text.contains(|c: char| c.is_ascii_digit()) && !text.contains("mj") {
+        return readings(&text.replace('j', "i"));
+    }
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    match (text.split_once(','), text.strip_suffix('!')) {
+        (Some((whole, fraction)), _) if digits(whole.trim_start_matches('-')) && digits(fraction) => {
+            readings(&format!("{whole}.{fraction}"))
+        }
+        (_, Some(stated)) => readings(stated),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether `answer` says what `known` says. `tolerance` is the relative error that is granted to numbers; with zero, exact ones are
+/// compared exactly and decimals by their digits.
+pub(super) fn compare(known: &Answer, answer: &Answer, tolerance: f64) -> Same {
+    if known.text.is_empty() || answer.text.is_empty() || known.text == answer.text {
+        return Same::from(known.text == answer.text);
+    }
+    if known.text.len().max(answer.text.len()) > MAX_LENGTH {
+        return Same::Unknown;
+    }
+    if words::same_text(&known.text, &answer.text) {
+        return Same::Yes;
+    }
+    let comparison = Comparison::new(tolerance);
+    if let ([a @ Value::Choice(..), ..], [b @ Value::Choice(..), ..]) =
+        (known.readings.as_slice(), answer.readings.as_slice())
+    {
+        return match comparison.values(a, b) {
+            // The letter of one and the content of both may be at odds.
+            verdict @ (Same::Yes | Same::No) => match (&known.content, &answer.content) {
+                (Some(a), Some(b)) if compare(a, b, tolerance) != verdict => Same::Unknown,
+                _ => verdict,
+            },
+            Same::Unknown => Same::Unknown,
+        };
+    }
+    let contents = match (&known.content, &answer.content) {
+        (Some(content), None) => compare(content, answer, tolerance),
+        (None, Some(content)) => compare(known, content, tolerance),
+        _ => Same::Unknown,
+    };
+    if contents == Same::Yes {
+        return Same::Yes;
+    }
+    let verdict = comparison.any(&known.readings, &answer.readings);
+    if verdict == Same::No
+        && (comparison.any(&known.unusual, &answer.readings) == Same::Yes
+            || comparison.any(&known.readings, &answer.unusual) == Same::Yes)
+    {
+        return Same::Unknown;
+    }
+    match (verdict, known.has_value(), answer.has_value()) {
+        (Same::Unknown, false, false) => words::compare(&known.text, &answer.text),
+        // `H2O` has no value, `H_2O` could be a product.
+        (Same::Unknown, ..) if !known.has_value() || !answer.has_value() => {
+            match words::compare(&known.text, &answer.text) {
+                Same::Yes => Same::Yes,
+                _ => Same::Unknown,
+            }
+        }
+        // Letters can be read as variables, and are words as well.
+        (Same::Unknown, ..) if words::yes_or_no(&known.text).is_some() => {
+            words::compare(&known.text, &answer.text)
+        }
+        (verdict, ..) => verdict,
+    }
+}
+
+/// Whether the answer that was found says what the known one says: by any way to narrow them down, else by the narrowest that has a
+/// value.
+pub(super) fn judge(known: &Found, answer: &Found, tolerance: f64) -> Same {
+    let mut verdict = Same::Unknown;
+    for a in &known.answers {
+        for b in &answer.answers {
+            match compare(a, b, tolerance) {
+                Same::Yes => return Same::Yes,
+                Same::No => verdict = Same::No,
+                Same::Unknown if b.has_value() => verdict = Same::Unknown,
+                Same::Unknown => {}
+            }
+        }
+    }
+    verdict
+}

@@ -1,0 +1,206 @@
+//! Answers with a form of their own: letters of a choice, times, dates; read and compared.
+
+use super::Same;
+use super::number::Literal;
+use super::term::Term;
+use super::value::Value;
+
+const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+/// Longest text of a choice, in bytes.
+const MAX_CONTENT: usize = 200;
+
+/// What a normalised text is besides a value, and whether it can be nothing else.
+pub(super) fn read(text: &str) -> (Vec<Value>, bool) {
+    let dates = dates(text);
+    if !dates.is_empty() {
+        return (dates, true);
+    }
+    if let Some(time) = time(text) {
+        return (vec![time], true);
+    }
+    if let Some(based) = hexadecimal(text) {
+        return (vec![based], true);
+    }
+    (choice(text).into_iter().collect(), false)
+}
+
+/// Digits of a base above ten, with letters: `FF_{16}`.
+fn hexadecimal(text: &str) -> Option<Value> {
+    let (digits, base) = text.split_once('_')?;
+    let base: u32 = base.trim_matches(['{', '}']).parse().ok().filter(|base| (11..=36).contains(base))?;
+    let value = num_bigint::BigInt::parse_bytes(digits.as_bytes(), base).filter(|_| digits.len() <= 64)?;
+    let value =
+        Term::Literal(Literal { value: num_rational::BigRational::from_integer(value), written: None });
+    Some(Value::Based { digits: Term::Variable(digits.to_lowercase()), base, value })
+}
+
+/// The letter of a choice, from A to J, with what may stand behind it: `(A)`, `A.`, `option A`, `A. 42`.
+fn choice(text: &str) -> Option<Value> {
+    let mut rest = text.trim();
+    for word in ["option ", "choice ", "answer ", "Option ", "Choice ", "Answer ", "OPTION ", "CHOICE "] {
+        rest = rest.strip_prefix(word).unwrap_or(rest).trim_start();
+    }
+    let open = rest.starts_with(['(', '[']);
+    let mut chars = rest.trim_start_matches(['(', '[']).trim_start().chars();
+    let letter =
+        chars.next().filter(|c| c.is_ascii_alphabetic() && ('A'..='J').contains(&c.to_ascii_uppercase()))?;
+    let rest = chars.as_str().trim_start();
+    let closed = rest.starts_with([')', ']']);
+    if open != closed && open {
+        return None;
+    }
+    let marked = closed || rest.starts_with(['.', ':']);
+    let content = if marked { rest[1..].trim_start_matches(['.', ':', '-', ' ']).trim() } else { rest };
+    if content.len() > MAX_CONTENT {
+        return None;
+    }
+    if content.is_empty() {
+        return Some(Value::Choice(letter.to_ascii_uppercase(), None));
+    }
+    let fits = marked && (letter.is_ascii_uppercase() || open) && (rest[1..].starts_with(' ') || closed);
+    fits.then(|| Value::Choice(letter.to_ascii_uppercase(), Some(content.to_owned())))
+}
+
+/// `3:30`, `3:30 pm`, `15:30:00`, `3 p.m.`, `7 o'clock`.
+fn time(text: &str) -> Option<Value> {
+    let lower = text.to_lowercase().replace("a.m", "am").replace("p.m", "pm");
+    let lower = lower.trim_end_matches('.').trim();
+    let (clock, half) = match lower {
+        lower if lower.ends_with("am") => (lower.strip_suffix("am")?.trim(), Some(0)),
+        lower if lower.ends_with("pm") => (lower.strip_suffix("pm")?.trim(), Some(12)),
+        lower => (lower, None),
+    };
+    let (clock, spoken) = clock.strip_suffix("o'clock").map_or((clock, false), |clock| (clock.trim(), true));
+    let mut parts = Vec::new();
+    for (place, part) in clock.split(':').enumerate() {
+        let digits = part.len() == 2 || (place == 0 && part.len() == 1);
+        let value =
+            part.parse::<u32>().ok().filter(|value| digits && *value < if place == 0 { 25 } else { 60 })?;
+        parts.push(value);
+    }
+    let enough = parts.len() > 1 || half.is_some() || spoken;
+    if !enough || parts.len() > 3 || !clock.bytes().all(|b| b.is_ascii_digit() || b == b':') {
+        return None;
+    }
+    if half.is_some() && !(1..=12).contains(&parts[0]) {
+        return None;
+    }
+    let hour = half.map_or(parts[0], |half| parts[0] % 12 + half);
+    let [minute, second] = [1, 2].map(|place| parts.get(place).copied().unwrap_or(0));
+    Some(Value::Time { hour, minute, second, half: half.is_some() })
+}
+
+/// `2024-10-03`, `October 3, 2024`, `3 Oct 2024`; `10/03/2024` in both orders.
+fn dates(text: &str) -> Vec<Value> {
+    let date = |year: u32, month: u32, day: u32| {
+        let real = (1..=12).contains(&month) && (1..=31).contains(&day);
+        real.then_some(Value::Date { year, month, day })
+    };
+    for mark in ['-', '/', '.'] {
+        let parts: Vec<_> = text.split(mark).map(str::trim).collect();
+        let whole =
+            |part: &&str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
+        if parts.len() != 3 || !parts.iter().all(whole) {
+            continue;
+        }
+        let number = |place: usize| parts[place].parse().unwrap_or(0);
+        if parts[0].len() == 4 {
+            return date(number(0), number(1), number(2)).into_iter().collect();
+        }
+        if parts[2].len() == 4 || (mark != '/' && parts.iter().all(|part| part.len() == 2)) {
+            let (first, second, year) = (number(0), number(1), number(2));
+            return [date(year, first, second), date(year, second, first)].into_iter().flatten().collect();
+        }
+    }
+    let (mut month, mut numbers) = (None, Vec::new());
+    for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
+        let lower = word.trim_end_matches('.').to_lowercase();
+        let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let named = lower.len() >= 3 && MONTH_NAMES.iter().any(|name| name.starts_with(&lower));
+        if named && month.is_none() {
+            month = MONTHS.iter().position(|name| lower.starts_with(name)).map(|place| place as u32 + 1);
+        } else if !digits.is_empty() && matches!(&lower[digits.len()..], "" | "st" | "nd" | "rd" | "th") {
+            let Ok(number) = digits.parse::<u32>() else { return Vec::new() };
+            numbers.push((number, digits.len()));
+        } else if !matches!(lower.as_str(), "of" | "the" | "on") {
+            return Vec::new();
+        }
+    }
+    match (month, numbers.as_slice()) {
+        (Some(month), [(day, _), (year, 4)]) => date(*year, month, *day).into_iter().collect(),
+        (Some(month), [(day, 1 | 2)]) => date(0, month, *day).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+const MONTH_NAMES: &[&str] = &[
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "sept",
+    "october",
+    "november",
+    "december",
+];
+
+pub(super) fn clock(hour: u32, minute: u32) -> [Term; 2] {
+    [Term::whole(hour), Term::whole(minute)]
+}
+
+pub(super) fn times(known: &Value, answer: &Value) -> Same {
+    let (
+        Value::Time { hour: a, minute, second, half },
+        Value::Time { hour: b, minute: other_minute, second: other_second, half: other_half },
+    ) = (known, answer)
+    else {
+        return Same::Unknown;
+    };
+    if (minute, second) == (other_minute, other_second) {
+        if a == b {
+            return Same::Yes;
+        }
+        // Which half of the day was left away by one of them.
+        if half != other_half && a % 12 == b % 12 {
+            // An hour past noon says it as well.
+            let spoken = if *half { b } else { a };
+            return Same::from((1..=12).contains(spoken));
+        }
+    }
+    // As ratios, 10:15 and 20:30 are the same.
+    if !half && !other_half && a * other_minute == b * minute && *second == 0 && *other_second == 0 {
+        return Same::Unknown;
+    }
+    Same::No
+}
+
+/// Letters of choices, with what they stand for.
+pub(super) fn choices(known: &Value, answer: &Value) -> Same {
+    let letter = |value: &Value| match value {
+        Value::Choice(letter, _) => Some(*letter),
+        Value::Quantity { term: Term::Variable(name), unit: None, .. } if name.len() == 1 => {
+            name.chars().next().map(|letter| letter.to_ascii_uppercase())
+        }
+        _ => None,
+    };
+    match (letter(known), letter(answer)) {
+        (Some(a), Some(b)) => Same::from(a == b),
+        _ => match (known, answer) {
+            (Value::Choice(..), Value::List { .. }) | (Value::List { .. }, Value::Choice(..)) => Same::No,
+            // Several letters in one word.
+            (Value::Choice(..), Value::Quantity { term: Term::Product(letters), .. })
+            | (Value::Quantity { term: Term::Product(letters), .. }, Value::Choice(..))
+                if letters.iter().all(|(_, letter)| matches!(letter, Term::Variable(_))) =>
+            {
+                Same::No
+            }
+            _ => Same::Unknown,
+        },
+    }
+}

@@ -1,0 +1,136 @@
+//! From a conversation to tokens: which part of the template's text is an assistant's turn.
+
+use std::ops::{AddAssign, Range};
+
+use super::dialogue::Dialogue;
+use super::encode::{Example, Place, TextEncoder};
+use crate::model::chat::{Conversation, Message};
+
+/// What became of the assistant's turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Turns {
+    /// Turns that are context only, because the chat template words them differently once the conversation goes on (such as
+    /// templates that remove reasoning from earlier turns).
+    pub unscored: usize,
+    /// Turns that do not begin as the template's generation prompt does, and are learnt from what both have in common on.
+    pub from_header: usize,
+    /// Turns in which there is no token that ends a text.
+    pub unended: usize,
+    /// Conversations with reasoning that is not in the template's text.
+    pub without_reasoning: usize,
+}
+
+impl AddAssign for Turns {
+    fn add_assign(&mut self, other: Self) {
+        self.unscored += other.unscored;
+        self.from_header += other.from_header;
+        self.unended += other.unended;
+        self.without_reasoning += other.without_reasoning;
+    }
+}
+
+/// The tokens and the text of a conversation, and what became of its turns.
+///
+/// The model continues the text up to a turn's generation prompt. A turn is scored if the whole conversation's text
+/// begins with that prompt and with the turn after it; the text is tokenised in pieces that meet at these borders.
+pub(super) fn encode_chat(
+    dialogue: &Dialogue,
+    encoder: &dyn TextEncoder,
+) -> Result<(Example, String, Turns), String> {
+    let messages = &dialogue.messages;
+    let render = |count: usize, prompt| {
+        encoder.render(&dialogue.conversation(count), prompt).map_err(|e| e.to_string())
+    };
+    let whole = render(messages.len(), false)?;
+    let mut turns = Turns::default();
+    if check_written(dialogue, encoder, &whole)? {
+        turns.without_reasoning = 1;
+    }
+    let mut example = Example { tokens: Vec::new(), scored: Vec::new() };
+    let mut done = 0;
+    let mut piece = |range: Range<usize>, scored: bool| -> Result<bool, String> {
+        let place = if range.start == 0 { Place::Rendered } else { Place::Continuation };
+        let tokens = encoder.encode(&whole[range], place).map_err(|e| e.to_string())?;
+        // What the template puts after the turn's end token, the model never has to write.
+        let end = tokens.iter().rposition(|&token| encoder.is_end(token)).map(|end| end + 1);
+        let learnt = end.unwrap_or(tokens.len());
+        example.extend(&tokens[..learnt], scored);
+        example.extend(&tokens[learnt..], false);
+        Ok(end.is_some())
+    };
+    for turn in (0..messages.len()).filter(|&turn| dialogue.learnt[turn]) {
+        let prompt = render(turn, true)?;
+        let after = render(turn + 1, false)?;
+        let begins = match after.starts_with(&prompt) {
+            true => Some(prompt.len()),
+            false => header(&render(turn, false)?, &prompt, &after),
+        };
+        let Some(begin) = begins.filter(|&begin| begin >= done && whole.starts_with(&after)) else {
+            turns.unscored += 1;
+            continue;
+        };
+        turns.from_header += usize::from(begin < prompt.len());
+        if done < begin {
+            piece(done..begin, false)?;
+        }
+        turns.unended += usize::from(!piece(begin..after.len(), true)?);
+        done = after.len();
+    }
+    if done == 0 {
+        return Err("the chat template rewrites every assistant turn, so none can be learnt".into());
+    }
+    if done < whole.len() {
+        piece(done..whole.len(), false)?;
+    }
+    Ok((example, whole, turns))
+}
+
+/// Where a turn begins whose generation prompt goes on otherwise than the turn, as with templates that open the answer with
+/// `<think>`: after what both have in common beyond the conversation `before`, without the beginning of a tag.
+fn header(before: &str, prompt: &str, after: &str) -> Option<usize> {
+    if !prompt.starts_with(before) || !after.starts_with(before) {
+        return None;
+    }
+    let same = prompt.chars().zip(after.chars()).take_while(|(a, b)| a == b);
+    let end: usize = same.map(|(character, _)| character.len_utf8()).sum();
+    let common = &prompt[before.len()..end];
+    let open = common.rfind('<').filter(|&open| !common[open..].contains('>'));
+    let length = open.unwrap_or(common.len());
+    (length > 0).then_some(before.len() + length)
+}
+
+/// Refuses tools, documents and calls of tools that the template does not write, since the model would learn to answer as
+/// if they were not there. Says whether there is reasoning that it does not write.
+fn check_written(dialogue: &Dialogue, encoder: &dyn TextEncoder, whole: &str) -> Result<bool, String> {
+    let conversation = dialogue.conversation(dialogue.messages.len());
+    // A template that fails without something does look at it.
+    let written =
+        |without: &Conversation<'_>| encoder.render(without, false).map_or(true, |text| text != whole);
+    let unused = |field: &str| {
+        Err(format!(
+            "has `{field}`, which the model's chat template does not write: leave it out, or use a model that knows it"
+        ))
+    };
+    let given =
+        |value: Option<&serde_json::Value>| value.is_some_and(|value| value != &serde_json::json!([]));
+    if given(conversation.tools) && !written(&Conversation { tools: None, ..conversation }) {
+        return unused("tools");
+    }
+    if given(conversation.documents) && !written(&Conversation { documents: None, ..conversation }) {
+        return unused("documents");
+    }
+    let without = |fields: &[&str]| {
+        let has = |message: &Message| fields.iter().any(|&field| given(message.get(field)));
+        if !dialogue.messages.iter().any(has) {
+            return true;
+        }
+        let strip =
+            |message: &Message| fields.iter().fold(message.clone(), |kept, field| kept.without(field));
+        let messages: Vec<Message> = dialogue.messages.iter().map(strip).collect();
+        written(&Conversation { messages: &messages, ..conversation })
+    };
+    if !without(&["tool_calls"]) {
+        return unused("tool_calls");
+    }
+    Ok(!without(&["reasoning_content", "reasoning", "thinking"]))
+}

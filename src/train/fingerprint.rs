@@ -1,0 +1,95 @@
+//! Hashes that tie a run to what it stands on: the base model's weights, and its data.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::Result;
+use crate::model::source::TensorSource;
+
+/// Weights up to this size are hashed whole, which takes a second or two; of larger ones samples are, see [`weights`].
+const WHOLE: u64 = 1 << 30;
+/// Pieces of each tensor of a larger model.
+const SAMPLES: usize = 16;
+/// Bytes that are read at a time, and of each piece of a larger model.
+const PIECE: usize = 1 << 18;
+
+/// What the numbers of a run depend on besides its settings and its data.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// Hash of the base model's weights: see [`weights`].
+    pub sha256: String,
+    /// How the weights are stored on the GPU, where that is not as in their file.
+    pub weights: Option<String>,
+    /// Longest sequence, where one was asked for.
+    pub context: Option<u32>,
+    /// Products are computed in 16-bit floats.
+    pub f16: bool,
+}
+
+/// SHA-256 of bytes, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(Sha256::digest(bytes).as_slice())
+}
+
+/// A hash of a model's weights: of name, type and shape of every tensor, and of its contents. Of models beyond 1 GiB, where
+/// reading everything twice would take minutes, the contents are those of 16 pieces of each tensor, spread from its first row
+/// to its last: another checkpoint or another fine-tune differs there, a single changed number may not.
+///
+/// # Errors
+/// Those of reading.
+pub fn weights(source: &mut dyn TensorSource) -> Result<String> {
+    let tensors = source.tensors().to_vec();
+    let bytes = |rows: usize, row: usize| (rows as u64).saturating_mul(row as u64);
+    let total = tensors.iter().fold(0u64, |sum, t| sum.saturating_add(bytes(t.rows(), t.row_bytes())));
+    let mut hash = Sha256::new();
+    let mut buffer = Vec::new();
+    for (index, tensor) in tensors.iter().enumerate() {
+        hash.update(format!("{}\0{:?}\0{:?}\0", tensor.name, tensor.dtype, tensor.shape));
+        let rows = tensor.rows();
+        let step = (PIECE / tensor.row_bytes().max(1)).max(1);
+        let pieces = rows.div_ceil(step);
+        let taken = if total <= WHOLE { pieces } else { pieces.min(SAMPLES) };
+        for piece in 0..taken {
+            // The first piece, the last, and the rest evenly between.
+            let place = if taken > 1 { piece * (pieces - 1) / (taken - 1) } else { 0 };
+            let start = place * step;
+            source.read(index, start, step.min(rows - start), &mut buffer)?;
+            hash.update(&buffer);
+        }
+    }
+    Ok(hex(hash.finalize().as_slice()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::model::source::bytes::Memory;
+    use crate::model::source::safetensors::SafeTensors;
+    use crate::train::tensor_file;
+
+    fn of(name: &str, numbers: &[f32]) -> String {
+        let file = [(name.to_owned(), vec![2, numbers.len() / 2], numbers)];
+        let bytes = tensor_file::to_bytes(file, ("format", "pt")).unwrap();
+        weights(&mut SafeTensors::open(Memory::new("model.safetensors", bytes)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_number_and_name_counts() {
+        let numbers = vec![1.0; 300_000];
+        let whole = of("a", &numbers);
+        assert_eq!(whole, of("a", &numbers));
+        assert_ne!(whole, of("b", &numbers));
+        for place in [0, 150_001, 299_999] {
+            let mut other = numbers.clone();
+            other[place] = 2.0;
+            assert_ne!(whole, of("a", &other), "{place}");
+        }
+        assert_eq!(sha256(b"abc")[..8], *"ba7816bf");
+    }
+}

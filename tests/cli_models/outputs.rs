@@ -1,0 +1,132 @@
+//! Places that are written to: nothing that a user has is lost.
+
+use std::fs;
+
+use crate::bad_input::fails;
+use crate::program::{Files, model, run, text};
+
+const TRAIN: [&str; 7] = ["train", "-m", "tiny", "--steps", "1", "--json", "--data"];
+
+#[test]
+fn files_and_folders_are_not_written_over() {
+    let files = Files::new();
+    let notes = files.write("notes.txt", "my notes");
+    let adapter = files.copy(&(model("llama") + "/adapter"), "adapter");
+    let data = files.write("data.jsonl", super::EXAMPLES);
+    let questions = files.write("q.jsonl", "{\"problem\": \"2*x\"}\n");
+    let llama = model("llama");
+    let before = fs::read(files.path("adapter/adapter_model.safetensors")).unwrap();
+
+    let examples = ["examples", "--task", "integral", "--count", "3", "--output", &notes];
+    fails(&examples, 2, &["--output", "notes.txt exists", "--overwrite"]);
+    let ttrl = ["ttrl", "-m", "tiny", "--task", "integral", "--problems", &questions, "--output"];
+    fails(&[&ttrl[..], &[&notes]].concat(), 1, &["notes.txt", "line 1", "no answer"]);
+    fails(&[&TRAIN[..], &[&data, "--output", &adapter]].concat(), 2, &["--output", "adapter", "--overwrite"]);
+    let export = ["export", "-m", &llama, "--adapter", &adapter, "--output"];
+    let other = files.copy(&adapter, "other");
+    fails(&[&export[..], &[&other]].concat(), 2, &["not an empty folder", "--overwrite"]);
+    let gguf = files.write("mine.gguf", "my model");
+    fails(&[&export[..], &[&gguf]].concat(), 2, &["mine.gguf exists"]);
+    let score = ["score", "-m", "tiny", "--text", "x", "--trace", &notes];
+    fails(&score, 2, &["--trace", "notes.txt exists"]);
+    assert_eq!(fs::read(&notes).unwrap(), b"my notes");
+    assert_eq!(fs::read(files.path("adapter/adapter_model.safetensors")).unwrap(), before);
+    assert_eq!(fs::read(&gguf).unwrap(), b"my model");
+
+    // What is asked for is replaced.
+    assert_eq!(run(&[&examples[..], &["--overwrite"]].concat()).status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&notes).unwrap().lines().count(), 3);
+    assert_eq!(run(&[&export[..], &[&gguf, "--overwrite"]].concat()).status.code(), Some(0));
+    assert_eq!(&fs::read(&gguf).unwrap()[..4], b"GGUF");
+}
+
+#[test]
+fn what_a_command_reads_is_never_replaced() {
+    let files = Files::new();
+    let llama = files.copy(&model("llama"), "llama");
+    let adapter = files.copy(&(model("llama") + "/adapter"), "adapter");
+    let data = files.write("data.jsonl", super::EXAMPLES);
+    let weights = files.path("llama/model.safetensors");
+    let (before, linked) = (fs::read(&weights).unwrap(), files.path("linked.gguf"));
+    fs::hard_link(&weights, &linked).unwrap();
+    let export = ["export", "-m", &llama, "--adapter", &adapter, "--overwrite", "--output"];
+    fails(&[&export[..], &[&linked]].concat(), 2, &["linked.gguf is part of the --model"]);
+    fails(&[&export[..], &[&llama]].concat(), 2, &["is the --model"]);
+    fails(&[&export[..], &[&files.path(".")]].concat(), 2, &["holds the --model"]);
+    fails(&[&export[..], &[&files.path("llama/../adapter")]].concat(), 2, &["is the --adapter"]);
+    let train = ["train", "-m", &llama, "--data", &data, "--overwrite", "--output"];
+    fails(&[&train[..], &[&llama]].concat(), 2, &["is the --model"]);
+    fails(&[&train[..], &[&adapter, "--adapter", &adapter]].concat(), 2, &["is the --adapter"]);
+    let examples = ["examples", "--task", "integral", "--exclude", &data, "--overwrite", "--output", &data];
+    fails(&examples, 2, &["is the --exclude"]);
+    let score = ["score", "-m", &llama, "--text", "x", "--overwrite", "--trace", &weights];
+    fails(&score, 2, &["--trace", "is part of the --model"]);
+    let problems = files.write("p.jsonl", "{\"problem\": \"2*x\"}\n");
+    let ladder = ["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--overwrite"];
+    fails(&[&ladder[..], &["--output", &files.path(".")]].concat(), 2, &["holds the --problems"]);
+    assert_eq!(fs::read(&weights).unwrap(), before);
+    assert_eq!(files.names("."), ["adapter", "data.jsonl", "linked.gguf", "llama", "p.jsonl"]);
+    assert_eq!(files.names("adapter"), ["adapter_config.json", "adapter_model.safetensors"]);
+}
+
+#[test]
+fn an_adapter_is_replaced_when_the_new_one_is_whole() {
+    let files = Files::new();
+    let data = files.write("data.jsonl", super::EXAMPLES);
+    let output = files.copy(&(model("llama") + "/adapter"), "adapter");
+    files.write("adapter/notes.txt", "mine");
+    let old = fs::read(files.path("adapter/adapter_model.safetensors")).unwrap();
+    let call = [&TRAIN[..], &[&data, "--output", &output, "--overwrite"]].concat();
+    // It diverges: the old one stays.
+    let failed = run(&[&call[..], &["--learning-rate", "1e300", "--checkpoint-every", "1"]].concat());
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
+    assert_eq!(fs::read(files.path("adapter/adapter_model.safetensors")).unwrap(), old);
+    let done = run(&call);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert_ne!(fs::read(files.path("adapter/adapter_model.safetensors")).unwrap(), old);
+    assert_eq!(files.names("adapter"), ["adapter_config.json", "adapter_model.safetensors", "notes.txt"]);
+    let score = ["score", "-m", "tiny", "--adapter", &output, "--text", "x"];
+    assert_eq!(run(&score).status.code(), Some(0));
+}
+
+#[test]
+fn an_adapter_that_is_not_finite_is_no_result() {
+    let files = Files::new();
+    let data = files.write("data.jsonl", super::EXAMPLES);
+    let output = files.path("out");
+    let train = ["train", "-m", "tiny", "--data", &data, "--output", &output, "--steps"];
+    for steps in ["1", "3"] {
+        let failed = run(&[&train[..], &[steps, "--learning-rate", "1e300"]].concat());
+        let message = text(&failed.stderr);
+        assert_eq!(failed.status.code(), Some(1), "{message}");
+        assert!(message.contains("not finite") && message.contains("--learning-rate"), "{message}");
+        assert!(!files.exists("out"));
+    }
+    // The last good one is kept.
+    let failed = run(&[&train[..], &["6", "--checkpoint-every", "1", "--learning-rate", "1e37"]].concat());
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
+}
+
+#[test]
+fn numbers_beyond_all_bounds_are_refused() {
+    let files = Files::new();
+    let problems = files.write("p.jsonl", "{\"problem\": \"2*x\"}\n");
+    let data = files.write("data.jsonl", super::EXAMPLES);
+    let output = files.path("out");
+    let ladder = ["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--output", &output];
+    for (option, value, word) in [
+        ("--set", "prompts_per_step=9223372036854775807", "--prompts-per-step"),
+        ("--prompts-per-step", "4294967295", "--prompts-per-step"),
+        ("--group-size", "4294967295", "--group-size"),
+        ("--max-tokens", "4294967295", "--max-tokens"),
+        ("--set", "evaluation.samples=18446744073709551615", "evaluation.samples"),
+        ("--set", "variants.per_node=1000000000000", "variants.per_node"),
+        ("--set", "lora.rank=4294967295", "--rank"),
+        ("--set", "reward.correct=1e300", "reward.correct"),
+    ] {
+        fails(&[&ladder[..], &[option, value]].concat(), 2, &[word]);
+    }
+    let train = ["train", "-m", "tiny", "--data", &data, "--output", &output, "--rank", "4294967295"];
+    fails(&train, 2, &["--rank", "4294967295"]);
+    assert!(!files.exists("out"));
+}
