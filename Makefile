@@ -1,7 +1,7 @@
 # Everything that people run. A fresh Debian machine with Rust, Node and Python is enough: what else is missing is
 # installed (apt when root) or the one command that installs it is printed.
 .DEFAULT_GOAL := help
-.PHONY: help setup driver models tint wasm-tools build npm web test lint demo bench clean study-tiny study-smollm2
+.PHONY: help setup driver models tint wasm-tools build npm web test lint torture demo bench clean study-tiny study-smollm2
 
 SHELL := bash
 # Vulkan drivers with window support complain where no desktop session set this.
@@ -55,6 +55,12 @@ lint: ## formatting and clippy, also of what only browsers run; warnings are err
 	cargo clippy --locked --all-targets -- -D warnings
 	@scripts/wasm.sh --lint
 
+MINUTES ?= 10
+PARTS   ?=
+
+torture: driver ## tries to break the program, MINUTES=10 each way: kills, lies, hostile files; PARTS="gguf hub" for some
+	@scripts/torture.sh "$(MINUTES)" $(PARTS)
+
 demo: build ## a model improves itself by LADDER: minutes on two CPU cores
 	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" ladder -m "$(MODEL)" --task integral --preset "$(PRESET)" \
 	    --problems "$(PROBLEMS)" --eval-problems "$(EVAL_PROBLEMS)" $(if $(STEPS),--steps "$(STEPS)") --output "$(OUTPUT)"
@@ -76,4 +82,4 @@ bench: build ## kernels, decoding and training on this machine's GPU, with fract
 
 clean: ## remove what was built here (not the model cache)
 	cargo clean
-	rm -rf scripts/tint/node_modules web/node_modules web/src/wasm web/tests/wasm web/dist web/dist-demo web/*.tgz
+	rm -rf fuzz/target scripts/tint/node_modules web/node_modules web/src/wasm web/tests/wasm web/dist web/dist-demo web/*.tgz

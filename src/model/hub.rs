@@ -3,6 +3,7 @@
 //! Not built on the `hf-hub` crate (0.5): it appends whatever a server answers to a resumed file, cannot finish a file
 //! whose last byte arrived before it was renamed, does not compare checksums, and ignores `HF_TOKEN`.
 
+mod address;
 mod cache;
 mod checksum;
 mod request;

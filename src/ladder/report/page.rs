@@ -204,7 +204,7 @@ impl Page {
             charts: charts(&log),
             tree,
             tree_size: nodes.len(),
-            tree_omitted: nodes.len() - shown,
+            tree_omitted: nodes.len().saturating_sub(shown),
             yields: yields(&log, nodes),
             contamination: Contamination::of(events),
             examples: examples(&log),
