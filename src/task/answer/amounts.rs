@@ -97,6 +97,13 @@ impl Comparison {
         if !known.known && !answer.known && known.shares_words(answer) {
             return same(&a.times(&known.factor), &b.times(&answer.factor), self.tolerance);
         }
+        // A sign of currency says nothing of what it is for: `$5` for `$5 per hour`.
+        let rate = |rate: &Unit, amount: &Unit| {
+            amount.is_money() && amount.dimensions.iter().all(|part| rate.dimensions.contains(part))
+        };
+        if rate(known, answer) || rate(answer, known) {
+            return plain;
+        }
         // Pounds of money and of weight have one name.
         let pounds = |unit: &Unit| {
             unit.is("£") || unit.is("lb") && unit.factor == BigRational::from_integer(16.into())

@@ -67,8 +67,8 @@ pub(super) fn read(reader: &mut Reader<'_>, tokens: &[Token]) -> Option<Option<V
         }
         _ => {}
     }
-    let colons = top_level(tokens, |token| token.is(':') || token.word() == Some("to"));
-    if !colons.is_empty() && tokens[colons[0]].is(':') {
+    let colons = top_level(tokens, |token| token.is(':'));
+    if !colons.is_empty() {
         let terms = split(tokens, &colons).iter().map(|part| reader.term(part)).collect::<Option<Vec<_>>>();
         return Some(terms.map(Value::Ratio));
     }

@@ -261,6 +261,17 @@ impl Unit {
         matches!(self.dimensions.as_slice(), [(only, 1)] if only == name)
     }
 
+    /// One unit times another.
+    pub(super) fn times(&self, other: &Self) -> Self {
+        let mut product = self.clone();
+        product.factor *= &other.factor;
+        product.known &= other.known;
+        for (name, power) in &other.dimensions {
+            product.measure(name, *power);
+        }
+        product
+    }
+
     /// Whether it is a currency.
     pub(super) fn is_money(&self) -> bool {
         ["$", "€", "£", "¥", "₹"].iter().any(|name| self.is(name))

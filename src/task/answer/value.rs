@@ -135,8 +135,8 @@ impl Reader<'_> {
         if let Some(based) = based(tokens) {
             return Some(based);
         }
-        if let Some(place) = tokens.iter().position(|token| token.is('±') || token.is('∓')) {
-            return self.both_signs(tokens, place);
+        if tokens.iter().any(|token| token.is('±') || token.is('∓')) {
+            return self.both_signs(tokens);
         }
         if let Some(value) = self.currency(tokens) {
             return Some(value);
@@ -197,6 +197,10 @@ impl Reader<'_> {
                 Kind::Symbol('°') => {
                     matches!(tokens.get(place + 1).and_then(Token::word), Some("C" | "F" | "c" | "f"))
                 }
+                Kind::Symbol('/') => tokens
+                    .get(place + 1)
+                    .and_then(Token::word)
+                    .is_some_and(|word| word.len() > 1 && is_unit(word) && !is_name(word)),
                 Kind::Symbol('€' | '£' | '¥' | '₹' | '¢' | '$') => true,
                 Kind::Symbol('(') => {
                     tokens.get(place + 1).and_then(Token::word).is_some_and(|word| word.len() > 1)
@@ -253,14 +257,11 @@ impl Reader<'_> {
             return None;
         };
         let mut currency = Unit::symbol(&name);
-        if let Some(unit) = unit {
-            if unit.is("count") {
-                currency.factor *= unit.factor;
-            } else if unit != currency {
-                currency =
-                    Unit { known: unit.known, ..Unit::read(tokens.get(tokens.len() - 1..)?, self.text)? };
-                currency = if unit.dimensions.iter().any(|(part, _)| part == "$") { unit } else { currency };
-            }
+        match unit {
+            Some(unit) if unit.is("count") => currency.factor *= unit.factor,
+            // `$5 per hour`; but `$5 profit` and `$5 USD` are dollars.
+            Some(unit) if unit.known && !unit.is_money() => currency = currency.times(&unit),
+            _ => {}
         }
         let term = if negative { Term::Sum(vec![(true, term)]) } else { term };
         Some(Value::Quantity { term, unit: Some(currency), doubtful })
@@ -303,7 +304,7 @@ impl Reader<'_> {
     }
 
     /// `1 ± 2` is a set of two.
-    fn both_signs(&mut self, tokens: &[Token], place: usize) -> Option<Value> {
+    fn both_signs(&mut self, tokens: &[Token]) -> Option<Value> {
         let signed = |upper: char, lower: char| -> Vec<Token> {
             let mut tokens = tokens.to_vec();
             for token in &mut tokens {
@@ -315,7 +316,6 @@ impl Reader<'_> {
             }
             tokens
         };
-        debug_assert!(place < tokens.len());
         let items = vec![self.leaf(&signed('+', '-'))?, self.leaf(&signed('-', '+'))?];
         Some(Value::List { open: '⦃', close: '⦄', items, joined: true })
     }
