@@ -119,10 +119,8 @@ pub(super) fn measure(question: &Question, a: f64, b: f64) -> Result<Measure, St
         (jet, SAFETY * jet.slope_error + SLACK * jet.slope.abs())
     };
     let middles: Vec<f64> = ends.windows(2).map(|ends| 0.6 * ends[0] + 0.4 * ends[1]).collect();
-    if let Some(part) = unseen_part(&integrand, seen, &middles) {
-        return Err(format!(
-            "the part `{part}` of the integrand varies at none of the points that were tried"
-        ));
+    if let Some(fault) = unseen_part(&integrand, seen, &middles) {
+        return Err(format!("the integrand {fault}"));
     }
     let mut area = quadrature::integrate_pieces(|x| value(&integrand, x), &ends, AIM, SPLITS);
     let noise = |area: quadrature::Estimate| area.error + area.rounding;
