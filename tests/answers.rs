@@ -70,7 +70,7 @@ fn hostile_answers_end() {
         ("42", "#### ".repeat(100_000)),
         ("42", "A. ".repeat(2_700)),
         ("42", "**".repeat(100_000)),
-        ("42", format!("{}42", "a=".repeat(190))),
+        ("42", format!("{}43", "a=".repeat(190))),
         ("42", "\\begin{pmatrix}".repeat(500)),
         ("42", "x".repeat(8_000)),
         ("42", "1 ".repeat(4_000)),

@@ -75,6 +75,11 @@ fn functions_and_filters_are_those_of_transformers() {
     let variables = json!({"d": {"b": [1, 2.5, true, null], "a": "é'\"\n"}, "e": [], "x": 1e-7, "n": null});
     let variables = variables.as_object().unwrap();
     for (text, want) in [
+        (
+            "{{ n is iterable }} {{ 'a' is iterable }} {{ d is sequence }} {{ 1 is sequence }} {{ missing is iterable }}",
+            "False True True False True",
+        ),
+        ("a\r\n{{ 'b\r\nc' }}\r\nd", "a\nb\nc\nd"),
         ("{{ d|tojson }}", r#"{"b": [1, 2.5, true, null], "a": "é'\"\n"}"#),
         (
             "{{ d|tojson(ensure_ascii=True, separators=(',', ':'), sort_keys=true) }}",

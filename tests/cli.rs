@@ -123,6 +123,60 @@ fn verify_answers_people_in_one_line() {
 }
 
 #[test]
+fn verify_compares_with_a_known_answer() {
+    for (known, answer, expected) in [
+        ("1\\frac{1}{2}", "3/2", "correct"),
+        ("1\\frac{1}{2}", "1/2", "wrong"),
+        ("-7", "-7.0", "correct"),
+        ("42", "no idea", "malformed"),
+        ("25%", "0.25", "unverifiable"),
+    ] {
+        let output =
+            stepladder(&["verify", "--json", "--task", "jsonl", "--known", known, "--answer", answer]);
+        assert_eq!(output.status.code(), Some(0), "{answer}: {}", text(&output.stderr));
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["verdict"], expected, "{known} {answer}: {value}");
+        assert!(value["reason"].as_str().is_some_and(|reason| reason.contains(answer)), "{value}");
+    }
+    for args in [
+        &["--task", "integral", "--problem", "2*x", "--known", "x^2", "--answer", "x^2"][..],
+        &["--task", "jsonl", "--problem", "2+2", "--answer", "4"],
+    ] {
+        let output = stepladder(&[&["verify"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(text(&output.stderr).contains("--known"), "{}", text(&output.stderr));
+    }
+    let help = stepladder(&["help", "verify"]).stdout;
+    assert!(text(&help).contains("exit status is 0 for a wrong answer"), "{}", text(&help));
+}
+
+/// Told before a model is loaded: no share of correct answers would mean anything.
+#[test]
+fn problems_that_nobody_can_judge_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.jsonl");
+    let out = folder.path().join("run");
+    for (task, lines, words) in [
+        ("jsonl", "{\"problem\": \"2+2\"}\n{\"problem\": \"3+3\"}\n", "no known `answer`"),
+        ("integral", "{\"problem\": \"(((\"}\n", "none of them can be judged"),
+        ("jsonl", "{\"problem\": \"2+2\", \"anwser\": \"4\"}\n", "did you mean `answer`?"),
+        ("jsonl", "{\"problem\": \"2+2\", \"answer\": [4]}\n", "line 1: `answer` is a list"),
+    ] {
+        std::fs::write(&path, lines).unwrap();
+        let problems = path.to_str().unwrap();
+        let eval = ["eval", "-m", "tiny", "--task", task, "--problems", problems];
+        let ladder =
+            ["ladder", "-m", "tiny", "--task", task, "--problems", problems, "--preset", "tiny", "--output"];
+        for args in [&eval[..], &[&ladder[..], &[out.to_str().unwrap()]].concat()] {
+            let output = stepladder(args);
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stderr));
+            assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
+            assert!(!out.exists());
+        }
+    }
+}
+
+#[test]
 fn an_unknown_task_option_is_bad_usage() {
     let args =
         ["verify", "--task", "integral", "--task-option", "no=1", "--problem", "2*x", "--answer", "x^2"];

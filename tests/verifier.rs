@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -59,6 +60,45 @@ fn truth_table() {
     assert!(positives + negatives >= 200);
     assert!(failures.is_empty(), "{} rows:\n{}", failures.len(), failures.join("\n"));
     assert_eq!((false_positives, false_negatives), (0, 0));
+}
+
+/// Ten thousand answers by rule, judged elsewhere (`scripts/torture/lies.py`): no lie is taken, and hardly a right one refused.
+#[test]
+fn lies_are_not_taken_and_right_answers_are() {
+    let task = integral();
+    let mut problem = "";
+    let mut counts: HashMap<(&str, VerdictKind), usize> = HashMap::new();
+    let (mut taken, mut refused) = (Vec::new(), Vec::new());
+    let mut slowest = (Duration::ZERO, "", "");
+    for line in include_str!("data/lies.tsv").lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<_> = line.split('\t').collect();
+        let &[own, answer, truth] = fields.as_slice() else { panic!("three fields: {line:?}") };
+        problem = if own.is_empty() { problem } else { own };
+        let start = Instant::now();
+        let verdict = verify(&*task, problem, answer);
+        if start.elapsed() > slowest.0 {
+            slowest = (start.elapsed(), problem, answer);
+        }
+        *counts.entry((truth, verdict.verdict)).or_default() += 1;
+        let row = || format!("{problem} | {answer}: {}", verdict.reason);
+        match (truth, verdict.verdict) {
+            ("wrong", VerdictKind::Correct) => taken.push(row()),
+            ("right", VerdictKind::Wrong | VerdictKind::Malformed) => refused.push(row()),
+            ("right" | "wrong" | "either", _) => {}
+            _ => panic!("a truth: {line:?}"),
+        }
+    }
+    println!("{counts:?}; slowest {slowest:?}");
+    let count =
+        |truth| counts.iter().filter(|((of, _), _)| *of == truth).map(|(_, count)| count).sum::<usize>();
+    assert!(counts.values().sum::<usize>() >= 10_000, "{counts:?}");
+    assert!(count("right") > 3000 && count("wrong") > 4000, "{counts:?}");
+    assert!(taken.is_empty(), "{} lies taken:\n{}", taken.len(), taken.join("\n"));
+    assert!(100 * refused.len() < count("right"), "{} refused:\n{}", refused.len(), refused.join("\n"));
+    // What cannot be told is no verdict, and must not become the way out.
+    let told = counts.get(&("right", VerdictKind::Correct)).copied().unwrap_or(0);
+    assert!(100 * told >= 98 * count("right"), "{counts:?}");
+    assert!(slowest.0 < Duration::from_secs(1), "{slowest:?}");
 }
 
 /// Long and deep answers, which a table cannot hold.

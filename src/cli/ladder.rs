@@ -117,6 +117,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None => args.card(context)?,
     };
     let task = task::create(&card.task, &card.task_options)?;
+    for (file, problems) in [(&args.problems, &card.problems), (&args.eval_problems, &card.held_out)] {
+        if let Some(file) = file.as_ref().filter(|_| !args.resume) {
+            task::check_problems(&*task, file, problems)?;
+        }
+    }
     if let Some(problem) = card.problems.first() {
         task.try_out(problem)?;
     }

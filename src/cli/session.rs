@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pollster::block_on;
-use stepladder::Result;
+use stepladder::{Error, Result};
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};

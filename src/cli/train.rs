@@ -256,7 +256,8 @@ fn read_data(opened: &Opened, card: &Card, bytes: &[u8]) -> Result<Dataset> {
     };
     let max_length = card.settings.max_length.min(opened.context_length);
     let data = Dataset::from_jsonl(bytes, &card.data, &text, max_length)?;
-    for note in data.notes() {
+    let limit = if max_length < card.settings.max_length { "the context" } else { "--max-length" };
+    for note in data.notes(limit) {
         eprintln!("{note}");
     }
     Ok(data)

@@ -112,7 +112,7 @@ impl Engine {
         let card: TrainCard = from_json("card", &card)?;
         let (config, file) = (self.model.config(), Path::new("state.safetensors"));
         let data = self.dataset(&card)?;
-        for note in data.notes() {
+        for note in data.notes("the length limit") {
             warn(&note);
         }
         let layout = self.check_training(&card, &data)?;

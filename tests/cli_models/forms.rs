@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json as value};
 
 use crate::bad_input::fails;
-use crate::program::{Files, json, model, run};
+use crate::program::{Files, json, model, run, text};
 use crate::{assert_close, score};
 
 const TEXT: &str = "The quick brown fox";
@@ -185,11 +185,21 @@ fn numbers_that_are_not_finite_stop_every_command() {
     let adapter = model("llama") + "/adapter";
     let nan = variant(&files, "nan", |tensors| broken(tensors, f32::NAN));
     let infinite = variant(&files, "infinite", |tensors| broken(tensors, f32::INFINITY));
-    let large = variant(&files, "large", |tensors| broken(tensors, 1e38));
+    let large = variant(&files, "large", |tensors| broken(tensors, 1e30));
+    // Each is a number that one can compute with, but the products of queries and keys overflow.
+    let product = variant(&files, "product", |tensors| {
+        for name in ["q_proj", "k_proj"] {
+            let name = format!("model.layers.0.self_attn.{name}.weight");
+            let (_, _, bytes) = tensors.get_mut(&name).unwrap();
+            let values = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes) * 1e18);
+            *bytes = values.flat_map(f32::to_le_bytes).collect();
+        }
+    });
     for (path, words) in [
         (&nan, &["model.layers.0.mlp.up_proj.weight", "not finite"][..]),
         (&infinite, &["model.layers.0.mlp.up_proj.weight", "not finite"]),
-        (&large, &["not a finite number", "original files"]),
+        (&large, &["model.layers.0.mlp.up_proj.weight", "so large"]),
+        (&product, &["not a finite number", "original files"]),
     ] {
         let task = ["-m", path, "--task", "integral"];
         fails(&["score", "-m", path, "--text", "hello"], 1, words);
@@ -198,6 +208,16 @@ fn numbers_that_are_not_finite_stop_every_command() {
         fails(&[&["eval", "--problems", &problems, "--samples", "2"], &task[..], &small].concat(), 1, words);
         let train = ["train", "-m", path, "--data", &data, "--output", &output, "--steps", "4", "--json"];
         fails(&train, 1, words);
+        let run_folder = files.path("run");
+        let learn = ["--steps", "1", "--group-size", "2", "--prompts-per-step", "2", "--max-tokens", "6"];
+        let ladder = ["ladder", "--problems", &problems, "--output", &run_folder];
+        for command in [&ladder[..], &["ttrl", "--problem", "2*x"]] {
+            let output = run(&[command, &task, &learn].concat());
+            assert_eq!(output.status.code(), Some(1), "{command:?}");
+            let message = text(&output.stderr);
+            assert!(words.iter().all(|word| message.contains(word)), "{command:?}: {message}");
+        }
+        let _ = std::fs::remove_dir_all(&run_folder);
     }
     let merged = files.path("merged");
     let words = ["model.layers.0.mlp.up_proj.weight", "not finite"];

@@ -87,7 +87,7 @@ fn what_the_model_cannot_see_is_told() {
     let args =
         ["train", "-m", "tiny", "--data", &data, "--output", &output, "--steps", "1", "--max-length", "5000"];
     let notes = told(&args);
-    assert!(notes.contains("1 examples were cut at 256 tokens (--max-length, or the context)"), "{notes}");
+    assert!(notes.contains("1 examples were cut at the context (256 tokens)"), "{notes}");
     assert!(notes.contains("1 text has characters that the model's vocabulary lacks: \"ü\""), "{notes}");
 
     let path = files.copy(&model("llama"), "padded");

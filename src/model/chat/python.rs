@@ -21,6 +21,13 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
     for name in ["default", "d"] {
         environment.add_filter(name, default);
     }
+    // Texts and maps have a length and items in Python, nothing has neither.
+    environment.add_test("iterable", |value: Value| {
+        !matches!(value.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number)
+    });
+    environment.add_test("sequence", |value: Value| {
+        matches!(value.kind(), ValueKind::Undefined | ValueKind::String | ValueKind::Seq | ValueKind::Map)
+    });
 }
 
 /// Jinja's `default(value, default_value='', boolean=false)`.

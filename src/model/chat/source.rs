@@ -20,8 +20,10 @@ pub(super) fn prepare(text: &str) -> Result<String, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("has {} bytes, more than {MAX_BYTES}", text.len()));
     }
+    // Jinja reads every end of a line as one character.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut out = String::with_capacity(text.len() + text.len() / 8);
-    let (mut rest, mut elifs) = (text, 0);
+    let (mut rest, mut elifs) = (text.as_str(), 0);
     while let Some(start) = rest.find('{').filter(|&start| start + 1 < rest.len()) {
         let (before, tag) = rest.split_at(start);
         out.push_str(before);

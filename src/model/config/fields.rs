@@ -23,7 +23,7 @@ pub fn is_harmless(lists: &[Harmless], name: &str) -> bool {
         Some(start) => name.starts_with(start),
         None => *known == name,
     };
-    lists.iter().any(|list| list.names.iter().any(|known| fits(&known)))
+    lists.iter().any(|list| list.names.iter().any(|known| fits(known)))
 }
 
 /// Whether a field is switched off: null, false, or empty.

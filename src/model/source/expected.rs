@@ -8,19 +8,19 @@ use super::{TensorInfo, TensorSource, quant};
 use crate::model::config::ModelConfig;
 use crate::{Error, Result};
 
-/// Errors if `bytes`, which were read from tensor `index` of `source`, hold a number that is not finite: it would make the model's
-/// every answer one of chance.
+/// Errors if `bytes`, which were read from tensor `index` of `source`, hold a number that is not finite or absurdly large: it would
+/// make the model's every answer one of chance.
 ///
 /// # Errors
 /// `Input` naming the tensor.
 pub fn check_finite(source: &dyn TensorSource, index: usize, bytes: &[u8]) -> Result<()> {
     let info = &source.tensors()[index];
-    match quant::all_finite(info.dtype, bytes) {
+    match quant::all_usable(info.dtype, bytes) {
         true => Ok(()),
         false => Err(Error::input(
             source.name(),
             &info.name,
-            "holds a number that is not finite (NaN or infinity)",
+            "holds a number that is not finite, or so large that its square is not",
             "the training or merge that made it overflowed or diverged; use an earlier or the original model",
         )),
     }

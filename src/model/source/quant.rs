@@ -76,21 +76,22 @@ pub fn dequantize(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Result<()> {
     Ok(())
 }
 
-/// Whether every value of whole blocks is a finite number.
-pub fn all_finite(dtype: Dtype, bytes: &[u8]) -> bool {
-    // A number is infinite or none where all bits of its exponent are set.
-    let half = |mask: u16| bytes.as_chunks().0.iter().all(|&bytes| u16::from_le_bytes(bytes) & mask != mask);
+/// The smallest power of two whose square f32 cannot hold. With weights beyond it norms and attention overflow.
+const TOO_LARGE: f32 = (1u128 << 64) as f32;
+
+/// Whether every value of whole blocks is a number that one can compute with: finite, and with a square that is.
+pub fn all_usable(dtype: Dtype, bytes: &[u8]) -> bool {
+    // NaN is not smaller than anything.
+    let usable = |value: f32| value.abs() < TOO_LARGE;
     match dtype {
-        Dtype::F64 => bytes.as_chunks().0.iter().all(|&bytes| (f64::from_le_bytes(bytes) as f32).is_finite()),
-        Dtype::F32 => bytes.as_chunks().0.iter().all(|&bytes| f32::from_le_bytes(bytes).is_finite()),
-        Dtype::F16 => half(0x7c00),
-        Dtype::BF16 => half(0x7f80),
+        Dtype::F64 => bytes.as_chunks().0.iter().all(|&bytes| usable(f64::from_le_bytes(bytes) as f32)),
+        Dtype::F32 => bytes.as_chunks().0.iter().all(|&bytes| usable(f32::from_le_bytes(bytes))),
+        Dtype::F16 => bytes.as_chunks().0.iter().all(|&bytes| usable(f16::from_le_bytes(bytes).to_f32())),
+        Dtype::BF16 => bytes.as_chunks().0.iter().all(|&bytes| usable(bf16::from_le_bytes(bytes).to_f32())),
         _ => {
-            let mut finite = true;
-            groups(dtype, bytes, |group| {
-                finite &= group.min.is_finite() && group.scales.iter().all(|scale| scale.is_finite());
-            });
-            finite
+            let mut all = true;
+            groups(dtype, bytes, |group| all &= usable(group.min) && group.scales.into_iter().all(usable));
+            all
         }
     }
 }
@@ -190,13 +191,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_are_not_finite_are_seen_in_every_type() {
+    fn numbers_that_cannot_be_used_are_seen_in_every_type() {
         let half = f16::INFINITY.to_le_bytes().to_vec();
         // Where the bad number goes: the first value, or the first scale.
         let cases = [
             (Dtype::F64, 0, 1e39f64.to_le_bytes().to_vec()),
             (Dtype::F64, 0, f64::NAN.to_le_bytes().to_vec()),
             (Dtype::F32, 0, f32::NEG_INFINITY.to_le_bytes().to_vec()),
+            (Dtype::F32, 0, 1e30f32.to_le_bytes().to_vec()),
+            (Dtype::BF16, 0, bf16::from_f32(-1e20).to_le_bytes().to_vec()),
             (Dtype::F16, 0, f16::NAN.to_le_bytes().to_vec()),
             (Dtype::BF16, 0, bf16::NEG_INFINITY.to_le_bytes().to_vec()),
             (Dtype::Q8_0, 0, half.clone()),
@@ -211,12 +214,12 @@ mod tests {
         for (dtype, at, bad) in cases {
             let (values, size) = dtype.block();
             let mut bytes = vec![1; 3 * size];
-            assert!(all_finite(dtype, &bytes), "{dtype:?}");
+            assert!(all_usable(dtype, &bytes), "{dtype:?}");
             bytes[2 * size + at..2 * size + at + bad.len()].copy_from_slice(&bad);
-            assert!(!all_finite(dtype, &bytes), "{dtype:?}");
-            let mut decoded = vec![0.0; 3 * values];
+            assert!(!all_usable(dtype, &bytes), "{dtype:?}");
+            let mut decoded = vec![0.0f32; 3 * values];
             dequantize(dtype, &bytes, &mut decoded).unwrap();
-            assert!(decoded.iter().any(|value| !value.is_finite()), "{dtype:?}");
+            assert!(decoded.iter().any(|value| !(value * value).is_finite()), "{dtype:?}");
         }
     }
 }

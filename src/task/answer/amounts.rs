@@ -52,6 +52,15 @@ impl Comparison {
                     // In millions, 5 may stand for five million.
                     return if plain == Same::Yes && scaled != Same::Yes { Same::Unknown } else { scaled };
                 }
+                // `25 cents` may be a quarter of what is asked for.
+                if plain == Same::No && unit.is_money() {
+                    let (a, b) = if known.is_some() {
+                        (a.times(&unit.factor), b.clone())
+                    } else {
+                        (a.clone(), b.times(&unit.factor))
+                    };
+                    return if same(&a, &b, self.tolerance) == Same::No { Same::No } else { Same::Unknown };
+                }
                 if plain == Same::No && unit.is("°") {
                     let turned = Term::Degrees(Box::new(Term::whole(1))).constant();
                     let radians = |number: &Number| multiply(number, &turned);
@@ -87,6 +96,13 @@ impl Comparison {
         }
         if !known.known && !answer.known && known.shares_words(answer) {
             return same(&a.times(&known.factor), &b.times(&answer.factor), self.tolerance);
+        }
+        // Pounds of money and of weight have one name.
+        let pounds = |unit: &Unit| {
+            unit.is("£") || unit.is("lb") && unit.factor == BigRational::from_integer(16.into())
+        };
+        if pounds(known) && pounds(answer) {
+            return plain;
         }
         // A degree sign and a scale of temperature, which is often left away.
         let temperature = |unit: &Unit| unit.is("°C") || unit.is("°F");
@@ -177,7 +193,7 @@ pub(super) fn single(a: &Term, b: &Term) -> Same {
     if stands { Same::Unknown } else { Same::No }
 }
 
-pub(super) fn identical_or_constant(a: &Term, b: &Term, tolerance: f64) -> Same {
+fn identical_or_constant(a: &Term, b: &Term, tolerance: f64) -> Same {
     if a.has_variable() || b.has_variable() {
         identical(a, b, tolerance)
     } else {

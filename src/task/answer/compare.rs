@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::Same;
-use super::amounts::{identical_or_constant, rounding};
+use super::amounts::rounding;
 use super::identity::{Ratio, ratio};
 use super::special::{choices, clock, times};
 use super::term::Term;
@@ -114,12 +114,8 @@ impl Comparison {
             }
             (Value::Time { .. }, Value::Time { .. }) => times(known, answer),
             // `4:00` may be said as 4.
-            (Value::Time { hour, minute: 0, second: 0, .. }, Value::Quantity { term, unit: None, .. })
-            | (Value::Quantity { term, unit: None, .. }, Value::Time { hour, minute: 0, second: 0, .. }) => {
-                match identical_or_constant(&Term::whole(*hour), term, 0.0) {
-                    Same::Yes => Same::Unknown,
-                    verdict => verdict,
-                }
+            (Value::Time { .. }, Value::Quantity { .. }) | (Value::Quantity { .. }, Value::Time { .. }) => {
+                Same::Unknown
             }
             (Value::Time { hour, minute, .. }, Value::Ratio(b)) => self.ratios(&clock(*hour, *minute), b),
             (Value::Ratio(a), Value::Time { hour, minute, .. }) => self.ratios(a, &clock(*hour, *minute)),

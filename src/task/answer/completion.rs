@@ -274,15 +274,22 @@ fn sentence(text: &str) -> Vec<String> {
             out.push(text.to_owned());
         }
     };
+    let lower = rest.to_ascii_lowercase();
+    let verb = [" is ", " are ", " equals ", " was ", " were ", ": "].iter();
+    let verb = verb.filter_map(|verb| lower.rfind(verb).map(|at| at + verb.len())).max();
     if denied(last) {
+        // `The statement is false` says what it says.
+        if let Some(tail) =
+            verb.map(|place| &rest[place..]).filter(|tail| super::words::yes_or_no(tail).is_some())
+        {
+            add(tail);
+        }
         return out;
     }
     if rest.len() < whole.len() {
         add(rest);
     }
-    let lower = rest.to_ascii_lowercase();
-    let verb = [" is ", " are ", " equals ", " was ", " were ", ": "].iter();
-    if let Some(place) = verb.filter_map(|verb| lower.rfind(verb).map(|at| at + verb.len())).max() {
+    if let Some(place) = verb {
         add(without_reason(&rest[place..]));
     }
     // `I choose D`.

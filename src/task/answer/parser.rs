@@ -321,8 +321,10 @@ impl Parser<'_> {
         let mixed = word.starts_with(|c: char| c.is_ascii_uppercase())
             && word[1..].contains(|c: char| c.is_ascii_lowercase());
         let before = self.at.checked_sub(2).and_then(|place| self.tokens.get(place));
+        // In `0.5at^2` it is glued to a factor.
+        let glued = self.at > 1 && !self.tokens[self.at - 1].spaced;
         mixed
-            || ENGLISH.contains(&word)
+            || !glued && ENGLISH.contains(&word)
             || beside(before)
             || beside(self.tokens.get(self.at))
             || self.tokens.get(self.at).is_some_and(|token| token.is('\''))

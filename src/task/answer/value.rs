@@ -178,7 +178,10 @@ impl Reader<'_> {
             }
             term => (term, None),
         };
-        Some(Value::Quantity { term, unit, doubtful: parsed.doubtful })
+        // `2.5k` may be thousands.
+        let thousands = matches!(tokens, [number, letter]
+            if matches!(number.kind, Kind::Number(_)) && matches!(letter.word(), Some("k" | "K" | "M" | "B")));
+        Some(Value::Quantity { term, unit, doubtful: parsed.doubtful || thousands })
     }
 
     /// A number with a unit behind it.
@@ -205,7 +208,11 @@ impl Reader<'_> {
                 _ => false,
             };
             let operator = matches!(tokens[place - 1].kind, Kind::Symbol('+' | '-' | '*' | '/' | '^' | '('));
-            if !starts || operator {
+            // `I would` is no quantity of I.
+            let amount = tokens[..place].iter().any(|token| {
+                matches!(token.kind, Kind::Number(_) | Kind::Command(_)) || token.word() == Some("pi")
+            });
+            if !starts || operator || !amount {
                 continue;
             }
             let rest = if token.is('-') { &tokens[place + 1..] } else { &tokens[place..] };

@@ -141,6 +141,10 @@ pub(super) fn compare(known: &str, answer: &str) -> Same {
     if shortens(known, &b) || shortens(answer, &a) {
         return Same::Unknown;
     }
+    let plural = |one: &str, many: &str| many.strip_prefix(one).is_some_and(|end| matches!(end, "s" | "es"));
+    if plural(&a, &b) || plural(&b, &a) {
+        return Same::Unknown;
+    }
     // Other spellings and endings: `colour`, `isoceles`, `triangles`.
     let length = a.chars().count().min(b.chars().count());
     let stem = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
@@ -252,6 +256,7 @@ mod tests {
             ("Paris", "London", Same::No),
             ("Paris", "Paris, France", Same::Unknown),
             ("colour", "color", Same::Unknown),
+            ("cat", "cats", Same::Unknown),
             ("United States of America", "USA", Same::Unknown),
             ("United States", "USA", Same::Unknown),
             ("yes", "True", Same::Yes),

@@ -18,6 +18,7 @@ mod points;
 mod print;
 mod rewrite;
 mod simplify;
+mod symbols;
 
 pub(in crate::task) use breakpoints::{around, breakpoints};
 pub use fingerprint::{fingerprint, proportional};

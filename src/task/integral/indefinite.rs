@@ -168,10 +168,8 @@ pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome 
     let pair = Pair::new(integrand, pair.answer.simplified(), &domain);
     let (places, complete) = breakpoints(&[integrand, &pair.answer], f64::NEG_INFINITY, f64::INFINITY);
     let equal = is_zero_by_algebra(integrand, answer);
-    if !equal {
-        if let Err(outcome) = examine(&pair, &mut tally, &domain, &places, complete) {
-            return outcome;
-        }
+    if !equal && let Err(outcome) = examine(&pair, &mut tally, &domain, &places, complete) {
+        return outcome;
     }
     match jumps::judge(&pair, &places, &tally.clean) {
         Jumps::Refused(outcome) => outcome,
@@ -276,8 +274,7 @@ fn unseen_piece(tally: &Tally, places: &[f64]) -> Option<(f64, f64)> {
     let wide = |a: f64, b: f64| b - a > NARROW * a.abs().min(b.abs());
     ends.windows(2).map(|ends| (ends[0], ends[1])).filter(|&(a, b)| wide(a, b)).find(|&(a, b)| {
         let inside = |x: &f64| a < *x && *x < b;
-        tally.lost.iter().filter(|x| inside(x)).count() >= NEEDED_POINTS
-            && !tally.agreeing.iter().any(|x| inside(x))
+        tally.lost.iter().filter(|x| inside(x)).count() >= NEEDED_POINTS && !tally.agreeing.iter().any(inside)
     })
 }
 

@@ -12,6 +12,8 @@ use crate::task::expr::{Branch, Expr, Factor, Function, Term};
 
 /// Distance from a place at which a jump is looked for, relative to its size or the gap to the next place.
 const NEAR: f64 = 1e-9;
+/// The largest such distance.
+const MOST: f64 = 1e-6;
 /// Most terms of which a combination is looked for.
 const MAX_TERMS: usize = 12;
 /// Residual of a combination, relative to the integrand, below which it equals the integrand.
@@ -32,12 +34,17 @@ pub(super) fn judge(pair: &Pair<'_>, places: &[f64], points: &[f64]) -> Jumps {
         let gap = |next: Option<&f64>| next.map_or(f64::INFINITY, |next| (next - place).abs());
         let before = i.checked_sub(1).and_then(|i| places.get(i));
         let room = gap(before).min(gap(places.get(i + 1))).min(place.abs().max(1e-3));
-        let distance = (NEAR * place.abs().max(1e-3)).min(0.25 * room);
-        if distance < 256.0 * f64::EPSILON * place.abs()
-            || !jumps(pair.integrand, &pair.answer, place, distance)
-        {
+        let distance = (NEAR * place.abs().max(1e-3)).min(MOST).min(0.25 * room);
+        // Where doubles lie too far apart for that, a step that does not move otherwise is still seen.
+        let coarse = 1024.0 * f64::EPSILON * place.abs();
+        let found_one = match distance > coarse {
+            true => jumps(pair.integrand, &pair.answer, place, distance),
+            false => coarse < room && terms(&pair.answer).iter().any(|term| is_step(term, place, coarse)),
+        };
+        if !found_one {
             continue;
         }
+        let distance = distance.max(coarse);
         let (moving, still): (Vec<Expr>, Vec<Expr>) =
             terms(&pair.answer).into_iter().partition(|term| steps(term, place, distance));
         if suffice(pair.integrand, &still, points) {
@@ -72,9 +79,7 @@ fn jumps(integrand: &Expr, answer: &Expr, place: f64, distance: f64) -> bool {
     let [from, to] = [-distance, distance].map(|offset| answer.eval(place + offset, Branch::Real));
     let rounding = SAFETY * (from.value_error + to.value_error);
     // A step that moves by nothing else is one, however small beside the other terms.
-    let is_step =
-        |term: &Expr| term.has_variable() && term.moving_parts() == 0 && steps(term, place, distance);
-    if terms(answer).iter().any(is_step) {
+    if terms(answer).iter().any(|term| is_step(term, place, distance)) {
         return true;
     }
     // The area is that of two rectangles to within what the integrand changes.
@@ -82,6 +87,11 @@ fn jumps(integrand: &Expr, answer: &Expr, place: f64, distance: f64) -> bool {
     let noise = at(-1.0).value_error + at(1.0).value_error;
     let change = (right - left).abs() + (near - far).abs() + SAFETY * noise + 1e-6 * near;
     (to.value - from.value - area).abs() > rounding + 4.0 * distance * change
+}
+
+/// Whether a term is constant on both sides of `place`, and another constant on each.
+fn is_step(term: &Expr, place: f64, distance: f64) -> bool {
+    term.has_variable() && term.moving_parts() == 0 && steps(term, place, distance)
 }
 
 /// Whether one term has different values on both sides of `place`, by more than its derivative explains.

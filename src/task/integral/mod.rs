@@ -1,10 +1,12 @@
 //! Symbolic integration: problems are integrands in `x`, answers are antiderivatives.
 //!
-//! An answer is right if its exact derivative equals the integrand, within rounding, at every usable point of the real domain
-//! common to both, and if quadrature of the integrand agrees with its differences. Nothing else is compared: no reference
-//! answer is needed, and `log|x|`, `log(x)` and `log(2*x)+C` are all antiderivatives of `1/x`. An antiderivative that holds only
-//! on part of the common domain, such as `x^2/2` for `|x|`, is wrong. A definite integral (`integrate(f,x,a,b)` with finite
-//! bounds) is answered by a number.
+//! An answer is right if its exact derivative equals the integrand wherever both are real, and if it is continuous where the
+//! integrand is ([`indefinite`], [`jumps`]). Nothing else is compared: no reference answer is needed, and `log|x|`, `log(x)` and
+//! `log(2*x)+C` are all antiderivatives of `1/x`. An antiderivative that holds only on part of the common domain, such as `x^2/2`
+//! for `|x|`, is wrong; one that is real on part of it only, such as `acosh(x)` for `1/sqrt(x^2-1)`, is right. A definite integral
+//! (`integrate(f,x,a,b)` with finite bounds) is answered by a number ([`definite`]). A decimal of eight or more digits may be a
+//! rounded number, as far as its last digit explains what differs. A verdict that rounding errors, poles or a bounded amount of work
+//! leave open is `unverifiable`.
 
 mod answer;
 mod check;

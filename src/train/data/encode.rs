@@ -185,22 +185,18 @@ impl Dataset {
         Ok(example)
     }
 
-    /// What the user should know of how the file was read, a sentence each.
-    pub fn notes(&self) -> Vec<String> {
-        let limit = self.max_length;
+    /// What the user should know of how the file was read, a sentence each. `limit` is what set the length limit, such as
+    /// `--max-length`.
+    pub fn notes(&self, limit: &str) -> Vec<String> {
+        let limit = format!("{limit} ({} tokens)", self.max_length);
         let mut notes = Vec::new();
         let mut note = |count: usize, what: String| {
             if count > 0 {
                 notes.push(format!("{count} {what}"));
             }
         };
-        note(self.truncated, format!("examples were cut at {limit} tokens (--max-length, or the context)"));
-        note(
-            self.dropped,
-            format!(
-                "examples have nothing to learn within {limit} tokens (--max-length, or the context) and were left out"
-            ),
-        );
+        note(self.truncated, format!("examples were cut at {limit}"));
+        note(self.dropped, format!("examples have nothing to learn within {limit} and were left out"));
         let turns = &self.turns;
         note(turns.unscored, "assistant turns are reworded by the chat template and are context only".into());
         note(
@@ -340,7 +336,7 @@ mod tests {
             let dataset = Dataset::from_jsonl(line.as_bytes(), Path::new("d"), &encoder, 100).unwrap();
             assert_eq!(dataset.turns.from_header, 1);
             assert_eq!(show(&dataset.examples[0]).1, "........<x>$.");
-            assert!(dataset.notes()[0].contains("<think>"), "{:?}", dataset.notes());
+            assert!(dataset.notes("")[0].contains("<think>"), "{:?}", dataset.notes(""));
         }
         // A prompt that has nothing in common with the turn tells of another template.
         let encoder = Characters { prompt: Some("?"), ..Characters::default() };
@@ -379,6 +375,7 @@ mod tests {
         let dataset = read(lines, 4).unwrap();
         assert_eq!((dataset.examples.len(), dataset.truncated, dataset.dropped), (2, 2, 1));
         assert_eq!(show(&dataset.examples[0]), ("^abc".into(), ".abc".into()));
+        assert_eq!(dataset.notes("the context")[0], "2 examples were cut at the context (4 tokens)");
         assert_eq!(read("{\"prompt\": \"abcd\", \"completion\": \"e\"}", 3).unwrap_err().code(), "usage");
         assert_eq!(read("{\"text\": \"a\"}", 1).unwrap_err().code(), "usage");
     }
