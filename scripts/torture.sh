@@ -92,9 +92,9 @@ for name in "${targets[@]}"; do
         >"$out/$name.log" 2>&1 </dev/null || status=$?
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$out/$name.log")
     rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$out/$name.log")
-    cover=$(grep -o 'cov: [0-9]*' "$out/$name.log" | tail -n 1)
+    cover=$(grep -o 'cov: [0-9]*' "$out/$name.log" | tail -n 1 || true)
     words="${runs:-0} inputs, ${rate:-0} a second, ${cover:-cov: 0}"
-    [ "$status" -eq 0 ] || words="$words; $(grep -o -m 1 "$out/found/.*" "$out/$name.log" || echo "see $out/$name.log")"
+    [ "$status" -eq 0 ] || words="$words; see $out/$name.log and $out/found/$name"
     report "$name" "$status" "$words"
 done
 

@@ -18,6 +18,7 @@ pub use self::cache::blob_name;
 use self::cache::{Cache, is_commit};
 use self::request::{Client, Failure, TRIES, refuse, retry, strange};
 use self::transfer::Transfer;
+use super::open::ADDITIONAL_TEMPLATES;
 use super::source::folder::{INDEX, SINGLE, shard_files};
 use crate::{Error, Result};
 
@@ -31,6 +32,9 @@ const OPTIONAL: [&str; 5] = [
     "added_tokens.json",
     "chat_template.jinja",
 ];
+
+/// Chat templates beside the usual one that are taken.
+const MAX_TEMPLATES: usize = 64;
 
 /// The longest list of a repository's files.
 const MAX_LIST: u64 = 64 << 20;
@@ -249,6 +253,13 @@ impl Hub {
         }
         let transfer = Transfer { client, cache, repo, commit: &listing.commit };
         for name in REQUIRED.into_iter().chain(OPTIONAL).filter(|name| listing.has(name)) {
+            transfer.file(name, progress)?;
+        }
+        let is_template = |file: &&String| {
+            file.strip_prefix(ADDITIONAL_TEMPLATES)
+                .is_some_and(|name| name.starts_with('/') && name.ends_with(".jinja"))
+        };
+        for name in listing.files.iter().filter(is_template).take(MAX_TEMPLATES) {
             transfer.file(name, progress)?;
         }
         // As transformers does where a repository has both.

@@ -65,7 +65,7 @@ pub struct Texts<'a> {
 }
 
 /// The folder of templates that go by names.
-const ADDITIONAL_TEMPLATES: &str = "additional_chat_templates";
+pub(super) const ADDITIONAL_TEMPLATES: &str = "additional_chat_templates";
 
 impl OpenModel {
     /// A model held in memory, such as one built into the program, with weights as one safetensors file.

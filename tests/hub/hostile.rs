@@ -69,6 +69,31 @@ fn contents(folder: &Path) -> BTreeSet<String> {
 }
 
 #[test]
+fn all_that_a_model_is_read_from_is_fetched() {
+    const MORE: &[(&str, &[u8])] = &[
+        ("added_tokens.json", b"{}"),
+        ("additional_chat_templates/tool_use.jinja", b"{{ messages }}"),
+        ("config.json", b"{}"),
+        ("tokenizer.json", b"{}"),
+        ("model.safetensors", WEIGHTS),
+        ("images/additional_chat_templates/x.jinja", b"not needed"),
+    ];
+    let cache = tempfile::tempdir().unwrap();
+    let (endpoint, _) = hub(MORE, |request| {
+        let template = request.path.ends_with("additional_chat_templates/tool_use.jinja");
+        template.then(|| {
+            let body = b"{{ messages }}";
+            Answer::new(200, *body).with(format!("ETag: \"{}\"", git_hash(body)))
+        })
+    });
+    let folder = client(&endpoint, cache.path()).fetch(&repo(), &mut |_| true).unwrap();
+    for (name, bytes) in &MORE[..5] {
+        assert_eq!(std::fs::read(folder.join(name)).unwrap(), *bytes, "{name}");
+    }
+    assert!(!folder.join("images").exists());
+}
+
+#[test]
 fn a_small_file_with_other_bytes_is_not_kept() {
     let cache = tempfile::tempdir().unwrap();
     let (endpoint, _) = hub(FILES, |request| {

@@ -30,7 +30,7 @@ impl Cache {
         self.folder.join("snapshots").join(commit)
     }
 
-    /// The file of a tag that [`is_safe`].
+    /// The file of a tag that [`blob_name`] gave.
     pub(super) fn blob(&self, tag: &str) -> PathBuf {
         self.folder.join("blobs").join(tag)
     }
@@ -44,15 +44,13 @@ impl Cache {
         };
         let snapshot = self.snapshot(&commit);
         let has = |name: &str| snapshot.join(name).is_file();
-        let weights = || match has(INDEX) {
-            true => {
-                let file = snapshot.join(INDEX);
-                let shards = shard_files(&file, &read_text(&file)?).ok()?;
-                Some(shards.iter().all(|shard| has(shard)))
-            }
-            false => Some(has(SINGLE)),
+        let sharded = || {
+            let file = snapshot.join(INDEX);
+            let shards = read_text(&file).and_then(|text| shard_files(&file, &text).ok());
+            shards.is_some_and(|shards| shards.iter().all(|shard| has(shard)))
         };
-        let complete = is_commit(&commit) && REQUIRED.iter().all(|name| has(name)) && weights()?;
+        let complete =
+            is_commit(&commit) && REQUIRED.iter().all(|name| has(name)) && (has(SINGLE) || sharded());
         complete.then_some(snapshot)
     }
 
@@ -91,7 +89,7 @@ pub fn blob_name(etag: &str) -> Option<&str> {
 
 /// Whether a name from a server can be a file's name on every system: no path, no control, nothing that Windows takes
 /// for a device or a stream.
-pub(super) fn is_safe(name: &str) -> bool {
+fn is_safe(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or("").to_ascii_uppercase();
     let device = ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str())
         || (stem.len() == 4
@@ -102,6 +100,11 @@ pub(super) fn is_safe(name: &str) -> bool {
     (1..=200).contains(&name.len()) && name.chars().all(plain) && !ends && !device
 }
 
+/// Whether a path from a server names a file in a snapshot: a safe name, or one in a folder with a safe name.
+pub(super) fn is_safe_path(path: &str) -> bool {
+    path.split('/').count() <= 2 && path.split('/').all(is_safe)
+}
+
 /// Removes a link at a path that is about to be written.
 pub(super) fn not_a_link(path: &Path) -> Result<()> {
     if path.is_symlink() {
@@ -110,8 +113,9 @@ pub(super) fn not_a_link(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes `link` stand for `blob`: a relative symbolic link where the system has them, else a copy.
-pub(super) fn place(blob: &Path, link: &Path) -> Result<()> {
+/// Makes the file `name` of a snapshot stand for `blob`: a relative symbolic link where the system has them, else a copy.
+pub(super) fn place(blob: &Path, snapshot: &Path, name: &str) -> Result<()> {
+    let link = &snapshot.join(name);
     let written = |source| Error::write(link, source);
     if let Some(parent) = link.parent() {
         std::fs::create_dir_all(parent).map_err(written)?;
@@ -120,7 +124,8 @@ pub(super) fn place(blob: &Path, link: &Path) -> Result<()> {
     #[cfg(unix)]
     {
         // snapshots/COMMIT/NAME is two folders below blobs' parent.
-        let target = Path::new("../../blobs").join(blob.file_name().unwrap_or_default());
+        let up = "../".repeat(2 + name.matches('/').count());
+        let target = Path::new(&up).join("blobs").join(blob.file_name().unwrap_or_default());
         match std::os::unix::fs::symlink(target, link) {
             Ok(()) => return Ok(()),
             // Another process was faster.
@@ -174,6 +179,10 @@ mod tests {
         ];
         for bad in bad {
             assert!(!is_safe(bad), "{bad:?}");
+        }
+        assert!(is_safe_path("a/b.jinja") && is_safe_path("b"));
+        for bad in ["../b", "a/..", "/b", "a/", "a//b", "a/b/c", "a/nul"] {
+            assert!(!is_safe_path(bad), "{bad}");
         }
     }
 

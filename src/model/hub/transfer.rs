@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::cache::{Cache, blob_name, is_safe, not_a_link, place};
+use super::cache::{Cache, blob_name, is_safe_path, not_a_link, place};
 use super::checksum::Tag;
 use super::request::{Client, Failure, TRIES, is_progress, pause, refuse, retry, strange, unreachable};
 use super::{Downloading, Progress, Repo, is_weights};
@@ -34,11 +34,12 @@ impl Transfer<'_> {
     /// The path of `name` in the cache, downloaded if it is not there.
     pub(super) fn file(&self, name: &str, progress: &mut Progress<'_>) -> Result<PathBuf> {
         let folder = format!("{}/{}/resolve/{}", self.client.address(), self.repo.id, self.commit);
-        if !is_safe(name) {
+        if !is_safe_path(name) {
             return Err(strange(&folder, format!("{name:?} cannot be the name of a file")));
         }
         let url = format!("{folder}/{name}");
-        let link = self.cache.snapshot(self.commit).join(name);
+        let snapshot = self.cache.snapshot(self.commit);
+        let link = snapshot.join(name);
         if link.exists() {
             return Ok(link);
         }
@@ -51,7 +52,7 @@ impl Transfer<'_> {
         if !std::fs::metadata(&blob).is_ok_and(|blob| blob.len() == description.size) {
             self.download(&url, name, &description, &blob, progress)?;
         }
-        place(&blob, &link)?;
+        place(&blob, &snapshot, name)?;
         Ok(link)
     }
 
