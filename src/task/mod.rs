@@ -35,9 +35,9 @@ pub use countdown::Countdown;
 pub use examples::{ExampleLine, ExampleSettings, Examples, Lesson, Turn, worked_examples};
 pub use integral::Integral;
 pub use jsonl::Jsonl;
-#[cfg(target_arch = "wasm32")]
-pub(crate) use reply::Reply;
 pub use reply::RewardRange;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use reply::{Reply, Warnings};
 pub use worked::{WorkedExample, WorkedVariants};
 
 /// How a prompt is worded.

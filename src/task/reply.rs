@@ -65,6 +65,31 @@ impl std::str::FromStr for RewardRange {
     }
 }
 
+/// Most warnings of one checker: a few of each kind tell enough, and a reason may quote an answer.
+const MAX_WARNINGS: usize = 16;
+
+/// What there is to tell of a checker, each thing once.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings {
+    waiting: Vec<String>,
+    known: Vec<String>,
+}
+
+impl Warnings {
+    /// Adds a warning that is new.
+    pub(crate) fn add(&mut self, warning: String) {
+        if self.known.len() < MAX_WARNINGS && !self.known.contains(&warning) {
+            self.known.push(warning.clone());
+            self.waiting.push(warning);
+        }
+    }
+
+    /// Those that were not taken yet.
+    pub(crate) fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.waiting)
+    }
+}
+
 /// A reply as it was written. Every field may be missing, and `null` says of a number that there is none for this completion.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -118,9 +143,11 @@ impl Reply {
         })
     }
 
-    /// The names of fields that mean nothing.
-    pub(crate) fn unknown_fields(&self) -> impl Iterator<Item = &str> {
-        self.other.keys().map(String::as_str)
+    /// Warns of fields that mean nothing: one may be misspelt.
+    pub(crate) fn warn_of_unknown_fields(&self, warnings: &mut Warnings) {
+        for name in self.other.keys().map(|name| name.escape_debug()) {
+            warnings.add(format!("the checker's replies have a field `{name}`, which means nothing here"));
+        }
     }
 
     /// The judgement, with numbers in `range`.
@@ -231,7 +258,12 @@ mod tests {
             assert!(error.contains(words), "{text}: {error}");
         }
         let reply = Reply::parse(br#"{"reward": 1, "score": 7}"#).unwrap();
-        assert_eq!(reply.unknown_fields().collect::<Vec<_>>(), ["score"]);
+        let mut warnings = Warnings::default();
+        reply.warn_of_unknown_fields(&mut warnings);
+        reply.warn_of_unknown_fields(&mut warnings);
+        let told = warnings.take();
+        assert!(told.len() == 1 && told[0].contains("`score`"), "{told:?}");
+        assert!(warnings.take().is_empty());
     }
 
     #[test]

@@ -40,6 +40,9 @@ impl Awaited {
     }
 }
 
+/// Longest time that `setTimeout` takes, in milliseconds; what is longer it takes for none.
+const MAX_TIMEOUT: f64 = 2_147_483_647.0;
+
 /// A timer of the event loop, which does not keep a program alive once it is dropped.
 pub(super) struct Timer(JsValue);
 
@@ -50,9 +53,10 @@ impl Timer {
         let mut id = JsValue::UNDEFINED;
         let late = Promise::new(&mut |_, reject| {
             let reason = format!("no answer within {seconds} s");
+            let milliseconds = (seconds * 1000.0).min(MAX_TIMEOUT);
             let started = method(&global, "setTimeout")
                 .ok()
-                .and_then(|set| set.call3(&global, &reject, &(seconds * 1000.0).into(), &reason.into()).ok());
+                .and_then(|set| set.call3(&global, &reject, &milliseconds.into(), &reason.into()).ok());
             id = started.unwrap_or_default();
         });
         (Self(id), late)

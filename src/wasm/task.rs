@@ -1,6 +1,7 @@
 //! A task whose methods are JavaScript's, and the choice between it and the built-in ones.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use js_sys::{Array, Function, JSON, Object, Reflect};
 use send_wrapper::SendWrapper;
@@ -10,7 +11,7 @@ use super::convert::{method, thrown_text};
 use super::promise::Awaited;
 use crate::task::{
     self, Attempt, Judging, Parameter, Problem, PromptStyle, Reply, RewardRange, Task, TaskOptions,
-    VariantKind, VariantRequest, Verdict, VerdictKind,
+    VariantKind, VariantRequest, Verdict, VerdictKind, Warnings,
 };
 use crate::{Error, Result};
 
@@ -35,6 +36,7 @@ struct JsTask {
     range: RewardRange,
     /// Seconds for one answer.
     time_limit: f64,
+    warnings: Mutex<Warnings>,
     /// By kind: easier, equivalent, harder.
     transformations: [&'static [&'static str]; 3],
     /// JavaScript's values live on the thread that made them, which is the only one.
@@ -81,7 +83,8 @@ impl JsTask {
         let range = reward_range(&field(object, "rewardRange"))?;
         let time_limit = time_limit(&field(object, "timeLimit"))?;
         let name = Box::leak(name.into_boxed_str());
-        Ok(Self { name, range, time_limit, transformations, js: SendWrapper::new(js) })
+        let warnings = Mutex::default();
+        Ok(Self { name, range, time_limit, warnings, transformations, js: SendWrapper::new(js) })
     }
 
     /// What `verify` says of an attempt, at once or by a promise.
@@ -109,10 +112,11 @@ impl JsTask {
         let reason = match answered {
             Err(thrown) => failed("verifyBatch", &thrown),
             Ok(list) => match list.dyn_ref::<Array>().filter(|list| list.length() as usize == count) {
-                Some(list) => return list.iter().map(|value| verdict(&value, self.range)).collect(),
+                Some(list) => return list.iter().map(|value| self.judgement(Ok(value))).collect(),
                 None => format!("the task's verifyBatch answered no list of {count} judgements"),
             },
         };
+        self.warn(|warnings| warnings.add(reason.clone()));
         vec![unverifiable(reason); count]
     }
 
@@ -137,11 +141,40 @@ impl JsTask {
         verdicts
     }
 
+    /// The judgement that was answered; what is none becomes a warning too.
     fn judgement(&self, answered: Result<JsValue, JsValue>) -> Verdict {
-        match answered {
-            Ok(value) => verdict(&value, self.range),
-            Err(thrown) => unverifiable(failed("verify", &thrown)),
-        }
+        let judged = match answered {
+            Ok(value) => self.verdict(&value),
+            Err(thrown) => Err(failed("verify", &thrown)),
+        };
+        judged.unwrap_or_else(|reason| {
+            self.warn(|warnings| warnings.add(reason.clone()));
+            unverifiable(reason)
+        })
+    }
+
+    /// A verdict from what `verify` answered: a boolean, a number, nothing, or an object with the fields of a reply
+    /// (`src/task/reply.rs`).
+    fn verdict(&self, value: &JsValue) -> Result<Verdict, String> {
+        let text = match (value.as_bool(), value.as_f64()) {
+            (Some(true), _) => return Ok(Verdict::new(VerdictKind::Correct, "accepted by the task", None)),
+            (Some(false), _) => return Ok(Verdict::new(VerdictKind::Wrong, "refused by the task", None)),
+            (None, Some(reward)) if reward.is_finite() => format!("{{\"reward\":{reward}}}"),
+            (None, Some(reward)) => return Err(format!("the task's reward is {reward}")),
+            _ if value.is_null() || value.is_undefined() => {
+                return Ok(unverifiable("the task gave no judgement"));
+            }
+            _ => JSON::stringify(value).ok().and_then(|text| text.as_string()).unwrap_or_default(),
+        };
+        let judged = Reply::parse(text.as_bytes()).and_then(|reply| {
+            self.warn(|warnings| reply.warn_of_unknown_fields(warnings));
+            reply.judge(self.range)
+        });
+        judged.map_err(|error| format!("the task's verify answered no judgement: {error}"))
+    }
+
+    fn warn(&self, warn: impl FnOnce(&mut Warnings)) {
+        warn(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -178,21 +211,6 @@ fn failed(method: &str, thrown: &JsValue) -> String {
 
 fn unverifiable(reason: impl Into<String>) -> Verdict {
     Verdict::new(VerdictKind::Unverifiable, reason, None)
-}
-
-/// A verdict from what `verify` answered: a boolean, a number, nothing, or an object with the fields of a reply
-/// (`src/task/reply.rs`).
-fn verdict(value: &JsValue, range: RewardRange) -> Verdict {
-    let text = match (value.as_bool(), value.as_f64()) {
-        (Some(true), _) => return Verdict::new(VerdictKind::Correct, "accepted by the task", None),
-        (Some(false), _) => return Verdict::new(VerdictKind::Wrong, "refused by the task", None),
-        (None, Some(reward)) if reward.is_finite() => format!("{{\"reward\":{reward}}}"),
-        (None, Some(reward)) => return unverifiable(format!("the task's reward is {reward}")),
-        _ if value.is_null() || value.is_undefined() => return unverifiable("the task gave no judgement"),
-        _ => JSON::stringify(value).ok().and_then(|text| text.as_string()).unwrap_or_default(),
-    };
-    let judged = Reply::parse(text.as_bytes()).and_then(|reply| reply.judge(range));
-    judged.unwrap_or_else(|error| unverifiable(format!("the task's verify answered no judgement: {error}")))
 }
 
 impl Task for JsTask {
@@ -263,6 +281,10 @@ impl Task for JsTask {
 
     fn reward_range(&self) -> RewardRange {
         self.range
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -9,14 +9,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::super::reply::Reply;
+use super::super::reply::{Reply, Warnings};
 use super::super::{Attempt, RewardRange, Verdict, VerdictKind};
 use super::program::{NoLine, Program};
 
 /// How long a program must be silent after a reply without a number.
 const SILENCE: Duration = Duration::from_millis(50);
-/// Most warnings that wait to be taken.
-const MAX_WARNINGS: usize = 16;
 
 /// One line to the checker.
 #[derive(Serialize)]
@@ -40,9 +38,7 @@ pub(super) struct Checker {
     distrusted: bool,
     /// The line too many that came since this was last looked at.
     shifted: Option<String>,
-    warnings: Vec<String>,
-    /// Everything that was warned of.
-    warned: Vec<String>,
+    warnings: Warnings,
 }
 
 /// Why there is no judgement.
@@ -70,7 +66,6 @@ impl Checker {
         range: RewardRange,
     ) -> std::io::Result<Self> {
         let program = Some(Program::start(&words)?);
-        let (warnings, warned) = (Vec::new(), Vec::new());
         Ok(Self {
             words,
             time_limit,
@@ -79,8 +74,7 @@ impl Checker {
             asked: 0,
             distrusted: false,
             shifted: None,
-            warnings,
-            warned,
+            warnings: Warnings::default(),
         })
     }
 
@@ -142,8 +136,7 @@ impl Checker {
                 break;
             }
         }
-        self.warnings.clear();
-        self.warned.clear();
+        self.warnings = Warnings::default();
         reasons.dedup();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; then ")) }
     }
@@ -175,11 +168,7 @@ impl Checker {
             reply => reply?,
         };
         let numbered = reply.id.is_some();
-        let unknown: Vec<String> =
-            reply.unknown_fields().map(|name| name.escape_debug().to_string()).collect();
-        for name in unknown {
-            self.warn(format!("the checker's replies have a field `{name}`, which means nothing here"));
-        }
+        reply.warn_of_unknown_fields(&mut self.warnings);
         let judged = reply.judge(self.range);
         Ok((
             judged
@@ -270,21 +259,13 @@ impl Checker {
                 format!("{reason}{last}")
             }
         };
-        self.warn(reason.clone());
+        self.warnings.add(reason.clone());
         reason
-    }
-
-    fn warn(&mut self, warning: String) {
-        // A reason may quote the answer; a few of each tell enough.
-        if self.warned.len() < MAX_WARNINGS && !self.warned.contains(&warning) {
-            self.warned.push(warning.clone());
-            self.warnings.push(warning);
-        }
     }
 
     /// What was not told yet.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.warnings)
+        self.warnings.take()
     }
 }
 
