@@ -13,9 +13,10 @@ use crate::program::{Files, command, json_lines, model, run, text};
 fn training_is_held_to_its_run() {
     let files = Files::new();
     let data = files.write("data.jsonl", super::EXAMPLES);
-    let llama = files.copy(&model("llama"), "llama");
+    // The embedded model's own files.
+    let folder = files.copy(concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny"), "folder");
     let output = files.path("run");
-    let begin = ["train", "-m", &llama, "--data", &data, "--output", &output, "--json", "--steps", "100000"];
+    let begin = ["train", "-m", &folder, "--data", &data, "--output", &output, "--json", "--steps", "100000"];
     let second: &[&str] = &begin;
     let (lines, status, message) = signalled(command(&begin), "-INT", |line| {
         let ready = line["step"] == 2;
@@ -48,13 +49,13 @@ fn training_is_held_to_its_run() {
     let other = files.write("other.jsonl", "{\"text\": \"?3*x=\"}\n".repeat(5));
     fails(&[&resume[..], &["--data", &other]].concat(), 1, &["other.jsonl", "contents", "begun with"]);
     // The same under the same path, exchanged.
-    let weights = files.path("llama/model.safetensors");
+    let weights = files.path("folder/model.safetensors");
     let whole = fs::read(&weights).unwrap();
     let mut changed = whole.clone();
     let place = changed.len() - 5;
     changed[place] ^= 1;
     fs::write(&weights, &changed).unwrap();
-    fails(&resume, 1, &["llama", "weights", "begun with"]);
+    fails(&resume, 1, &["folder", "weights", "begun with"]);
     fs::write(&weights, &whole).unwrap();
     assert_eq!(fs::read(files.path("run/state.safetensors")).unwrap(), state, "nothing was changed");
 
@@ -62,8 +63,7 @@ fn training_is_held_to_its_run() {
     let copy = files.write("copy.jsonl", super::EXAMPLES);
     let done = lines.len() as u64;
     let steps = (done + 2).to_string();
-    let extra =
-        ["--rank", "8", "--data", &copy, "-m", &model("llama"), "--learning-rate", "0.5", "--steps", &steps];
+    let extra = ["--rank", "8", "--data", &copy, "-m", "tiny", "--learning-rate", "0.5", "--steps", &steps];
     let rest = json_lines(&run(&[&resume[..], &extra].concat()));
     assert_eq!(rest.len(), 2);
     assert!(rest.iter().all(|line| line["learning_rate"] == 0.5), "{rest:?}");
@@ -112,17 +112,17 @@ fn a_ladder_run_is_held_to_its_card() {
 fn options_of_a_new_adapter_are_held_to_the_one_that_is_given() {
     let files = Files::new();
     let data = files.write("data.jsonl", super::EXAMPLES);
-    let (llama, adapter, output) = (model("llama"), model("llama") + "/adapter", files.path("out"));
-    let train = ["train", "-m", &llama, "--data", &data, "--output", &output, "--steps", "1"];
-    let on = [&train[..], &["--adapter", &adapter]].concat();
-    fails(&[&on[..], &["--alpha", "99"]].concat(), 2, &["--alpha: is 99", "the adapter has"]);
+    let (adapter, output) = (files.path("adapter"), files.path("out"));
+    let train = ["train", "-m", "tiny", "--data", &data, "--steps", "1", "--output"];
+    let made = run(&[&train[..], &[&adapter, "--rank", "4", "--alpha", "8"]].concat());
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let on = [&train[..], &[&output, "--adapter", &adapter]].concat();
+    fails(&[&on[..], &["--alpha", "99"]].concat(), 2, &["--alpha: is 99", "the adapter has 8"]);
     fails(&[&on[..], &["--target-modules", "q_proj"]].concat(), 2, &["--target-modules", "the adapter has"]);
-    fails(&[&on[..], &["--rslora"]].concat(), 2, &["--rslora", "the adapter has"]);
+    fails(&[&on[..], &["--rslora"]].concat(), 2, &["--rslora: is true", "the adapter has false"]);
+    fails(&[&on[..], &["--rank", "8"]].concat(), 1, &["adapter_config.json", "r: is 4"]);
     assert!(!files.exists("out"));
     // Its own values are no contradiction.
-    let config: Value =
-        serde_json::from_slice(&fs::read(adapter.clone() + "/adapter_config.json").unwrap()).unwrap();
-    let (rank, alpha) = (config["r"].to_string(), config["lora_alpha"].to_string());
-    let done = run(&[&on[..], &["--rank", &rank, "--alpha", &alpha]].concat());
+    let done = run(&[&on[..], &["--rank", "4", "--alpha", "8"]].concat());
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
 }

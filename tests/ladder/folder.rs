@@ -93,7 +93,7 @@ fn no_damage_is_passed_over() {
         let mut damages: Vec<Option<Vec<u8>>> =
             vec![None, Some(Vec::new()), Some(bytes[..bytes.len() / 2].to_vec())];
         damages.push(Some([&bytes[..], b"{\"type\":\"ste"].concat()));
-        for place in [0, bytes.len() / 3, bytes.len() / 2, bytes.len() - 2] {
+        for place in [0, bytes.len() / 3, bytes.len() / 2, bytes.len().saturating_sub(2)] {
             let mut flipped = bytes.clone();
             flipped[place] ^= 0x81;
             damages.push(Some(flipped));
