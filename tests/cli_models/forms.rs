@@ -191,7 +191,7 @@ fn numbers_that_are_not_finite_stop_every_command() {
         for name in ["q_proj", "k_proj"] {
             let name = format!("model.layers.0.self_attn.{name}.weight");
             let (_, _, bytes) = tensors.get_mut(&name).unwrap();
-            let values = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes) * 1e18);
+            let values = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes) * 2.5e19);
             *bytes = values.flat_map(f32::to_le_bytes).collect();
         }
     });
