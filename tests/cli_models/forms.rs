@@ -191,7 +191,7 @@ fn numbers_that_are_not_finite_stop_every_command() {
         for name in ["q_proj", "k_proj"] {
             let name = format!("model.layers.0.self_attn.{name}.weight");
             let (_, _, bytes) = tensors.get_mut(&name).unwrap();
-            let values = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes) * 1e18);
+            let values = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes) * 2.5e19);
             *bytes = values.flat_map(f32::to_le_bytes).collect();
         }
     });
@@ -206,13 +206,14 @@ fn numbers_that_are_not_finite_stop_every_command() {
         fails(&["generate", "-m", path, "-p", "hello", "--max-tokens", "6", "--json"], 1, words);
         let small = ["--max-tokens", "6", "--json"];
         fails(&[&["eval", "--problems", &problems, "--samples", "2"], &task[..], &small].concat(), 1, words);
-        let train = ["train", "-m", path, "--data", &data, "--output", &output, "--steps", "4", "--json"];
-        fails(&train, 1, words);
         let run_folder = files.path("run");
         let learn = ["--steps", "1", "--group-size", "2", "--prompts-per-step", "2", "--max-tokens", "6"];
         let ladder = ["ladder", "--problems", &problems, "--output", &run_folder];
-        for command in [&ladder[..], &["ttrl", "--problem", "2*x"]] {
-            let output = run(&[command, &task, &learn].concat());
+        let train = ["train", "-m", path, "--data", &data, "--output", &output, "--steps", "4"];
+        let ladder = [&ladder[..], &task, &learn].concat();
+        let ttrl = [&["ttrl", "--problem", "2*x"][..], &task, &learn].concat();
+        for command in [&train[..], &ladder, &ttrl] {
+            let output = run(command);
             assert_eq!(output.status.code(), Some(1), "{command:?}");
             let message = text(&output.stderr);
             assert!(words.iter().all(|word| message.contains(word)), "{command:?}: {message}");
