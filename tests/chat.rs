@@ -207,7 +207,7 @@ fn hostile_templates_are_stopped() {
             let outcome = template(&text).render(&[Message::user("x")], true);
             let shown: String = text.chars().take(120).collect();
             assert!(outcome.is_err(), "{shown}");
-            assert!(began.elapsed().as_secs() < 20, "{shown}: {:?}", began.elapsed());
+            assert!(began.elapsed().as_secs() < 60, "{shown}: {:?}", began.elapsed());
         }
     };
     stack.spawn(work).unwrap().join().unwrap();

@@ -109,7 +109,7 @@ impl OpenModel {
         let chat_template = templates(folder, texts, &beside, special_texts(&config, &tokenizer), now);
         let unknown = beside.unknown_keys.iter().map(|key| {
             format!(
-                "{}: {key} is not known here and has no effect",
+                "{}: {key:?} is not known here and has no effect",
                 folder.join("tokenizer_config.json").display()
             )
         });

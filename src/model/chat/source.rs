@@ -63,7 +63,7 @@ fn raw_length(block: &str, open: usize) -> Option<usize> {
     let mut from = open;
     loop {
         let start = from + block[from..].find("{%")?;
-        let end = start + block[start..].find("%}")? + 2;
+        let end = start + 2 + block[start + 2..].find("%}")? + 2;
         let word = block[start + 2..end - 2].trim_matches(['-', '+']).trim();
         if word == "endraw" {
             return Some(end);
@@ -110,11 +110,9 @@ impl<'a> Tag<'a> {
         let mut depth = 0usize;
         while at < bytes.len() {
             let rest = &text[at..];
-            if depth == 0
-                && (rest.starts_with(close)
-                    || rest[1..].starts_with(close) && matches!(bytes[at], b'-' | b'+'))
-            {
-                tag.text = &text[..at + close.len() + usize::from(!rest.starts_with(close))];
+            let signed = usize::from(matches!(bytes[at], b'-' | b'+'));
+            if depth == 0 && rest[signed..].starts_with(close) {
+                tag.text = &text[..at + signed + close.len()];
                 return Some(tag);
             }
             let (kind, length) = match bytes[at] {
@@ -314,7 +312,58 @@ fn quoted_length(text: &str, quote: u8) -> Option<usize> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::prepare;
+    use crate::model::chat::{ChatTemplate, Message};
+
+    /// Pieces of which any order may come.
+    const PIECES: [&str; 34] = [
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "{#",
+        "#}",
+        "{",
+        "}",
+        "%",
+        "-",
+        "+",
+        " ",
+        "'",
+        "\"",
+        "\\",
+        "é",
+        "｜",
+        "a",
+        "1",
+        "[",
+        "]",
+        "(",
+        ")",
+        ",",
+        ".",
+        "=",
+        "|",
+        "~",
+        "raw",
+        "endraw",
+        "set",
+        "for",
+        "in",
+        "generation",
+    ];
+
+    proptest! {
+        #[test]
+        fn no_template_panics(pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..30)) {
+            let text = pieces.concat();
+            let _ = prepare(&text);
+            let chat = ChatTemplate::new("t".as_ref(), &text, "", "", 0);
+            let _ = chat.render(&[Message::user("x")], true);
+        }
+    }
 
     #[test]
     fn only_the_tags_of_generation_are_rewritten() {
