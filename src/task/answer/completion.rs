@@ -157,7 +157,13 @@ fn found(text: &str, narrower: &[String]) -> Result<Found, &'static str> {
     }
     let mut answers = vec![Answer::read(text)];
     if !answers[0].has_value() {
-        answers.extend(narrower.iter().map(|text| Answer::read(text)));
+        // The first that has a value counts, and no other: a text must not give several answers to choose from.
+        for text in narrower {
+            answers.push(Answer::read(text));
+            if answers.last().is_some_and(Answer::has_value) {
+                break;
+            }
+        }
     }
     Ok(Found { text: text.trim().to_owned(), answers })
 }
