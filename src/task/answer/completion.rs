@@ -281,8 +281,16 @@ fn sentence(text: &str) -> Vec<String> {
         }
     };
     let lower = rest.to_ascii_lowercase();
-    let verb = [" is ", " are ", " equals ", " was ", " were ", ": "].iter();
+    let verb = [" is ", " are ", " equals ", " was ", " were "].iter();
     let verb = verb.filter_map(|verb| lower.rfind(verb).map(|at| at + verb.len())).max();
+    let colon = lower.rfind(": ").map(|at| at + 2);
+    let verb = match (verb, colon) {
+        // `x is 41: 42` says 41.
+        (Some(verb), Some(colon)) if lower[verb..colon.max(verb)].contains(|c: char| c.is_ascii_digit()) => {
+            Some(verb)
+        }
+        _ => verb.max(colon),
+    };
     if denied(last) {
         // `The statement is false` says what it says.
         if let Some(tail) =
