@@ -190,7 +190,11 @@ impl Comparison {
                 Value::Named { name: other_name, left: other_left, value: other_value },
             ) => {
                 let plain = self.values(value, other_value);
-                let function = |name: &str| name.contains('(') || matches!(name, "y" | "f" | "g");
+                // `y` and `f(x)`, but not `P(A)` and `P(B)`.
+                let function = |name: &str| {
+                    let argument = name.get(1..).unwrap_or_default();
+                    matches!(argument, "(x)" | "(t)" | "(n)") || matches!(name, "y" | "f" | "g")
+                };
                 if name == other_name || (function(name) && function(other_name)) {
                     return plain;
                 }

@@ -157,7 +157,13 @@ fn found(text: &str, narrower: &[String]) -> Result<Found, &'static str> {
     }
     let mut answers = vec![Answer::read(text)];
     if !answers[0].has_value() {
-        answers.extend(narrower.iter().map(|text| Answer::read(text)));
+        // The first that has a value counts, and no other: a text must not give several answers to choose from.
+        for text in narrower {
+            answers.push(Answer::read(text));
+            if answers.last().is_some_and(Answer::has_value) {
+                break;
+            }
+        }
     }
     Ok(Found { text: text.trim().to_owned(), answers })
 }
@@ -275,8 +281,16 @@ fn sentence(text: &str) -> Vec<String> {
         }
     };
     let lower = rest.to_ascii_lowercase();
-    let verb = [" is ", " are ", " equals ", " was ", " were ", ": "].iter();
+    let verb = [" is ", " are ", " equals ", " was ", " were "].iter();
     let verb = verb.filter_map(|verb| lower.rfind(verb).map(|at| at + verb.len())).max();
+    let colon = lower.rfind(": ").map(|at| at + 2);
+    let verb = match (verb, colon) {
+        // `x is 41: 42` says 41.
+        (Some(verb), Some(colon)) if lower[verb..colon.max(verb)].contains(|c: char| c.is_ascii_digit()) => {
+            Some(verb)
+        }
+        _ => verb.max(colon),
+    };
     if denied(last) {
         // `The statement is false` says what it says.
         if let Some(tail) =

@@ -141,7 +141,7 @@ fn unusual(text: &str) -> Vec<Value> {
         return vec![Value::plain(term::Term::whole(0))];
     }
     // An engineer's imaginary unit.
-    if text.contains('j') && text.contains(|c: char| c.is_ascii_digit()) && !text.contains("mj") {
+    if text.contains('j') && text.contains(|c: char| c.is_ascii_digit()) {
         return readings(&text.replace('j', "i"));
     }
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
