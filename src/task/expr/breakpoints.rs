@@ -199,7 +199,7 @@ pub(in crate::task) fn around(places: &[f64], low: f64, high: f64, steps: usize)
         let after = places.get(i + 1).copied().unwrap_or(high);
         for (side, next) in [(-1.0, before), (1.0, after)] {
             let gap = if next.is_finite() { (next - place).abs() } else { place.abs().max(1.0) };
-            let smallest = 64.0 * f64::EPSILON * place.abs();
+            let smallest = 1024.0 * f64::EPSILON * place.abs();
             let mut distance = 0.4871 * gap;
             for _ in 0..steps {
                 if distance <= smallest {

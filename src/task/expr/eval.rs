@@ -1,6 +1,6 @@
 //! Evaluation of an expression with its derivative.
 
-use super::{Branch, Expr, Jet};
+use super::{Branch, Expr, Function, Jet};
 
 impl Expr {
     /// Value and exact derivative at `x`. The work is proportional to the size of the expression.
@@ -24,6 +24,48 @@ impl Expr {
                 let argument = argument.eval(x, branch);
                 if argument.is_defined() { function.eval(argument, branch) } else { Jet::UNDEFINED }
             }
+        }
+    }
+
+    /// Whether it is undefined at `x` because a part is too large for a double, rather than not real.
+    pub fn overflows(&self, x: f64) -> bool {
+        if self.eval(x, Branch::Real).is_defined() {
+            return false;
+        }
+        let value = |expr: &Self| expr.eval(x, Branch::Real);
+        let parts: Vec<&Self> = match self {
+            Self::Number(_) | Self::Variable | Self::E | Self::Pi => Vec::new(),
+            Self::Sum(terms) => terms.iter().map(|term| &term.expr).collect(),
+            Self::Product(factors) => factors.iter().map(|factor| &factor.expr).collect(),
+            Self::Power(base, exponent) => vec![base, exponent],
+            Self::Call(_, argument) => vec![argument],
+        };
+        let undefined: Vec<_> = parts.iter().filter(|part| !value(part).is_defined()).collect();
+        if !undefined.is_empty() {
+            return undefined.iter().any(|part| part.overflows(x));
+        }
+        match self {
+            Self::Power(base, exponent) => {
+                value(base).value.powf(exponent.eval(x, Branch::Real).value).is_infinite()
+            }
+            Self::Call(function, argument) => {
+                let size = value(argument).value.abs();
+                matches!(
+                    function,
+                    Function::Exp
+                        | Function::Sinh
+                        | Function::Cosh
+                        | Function::Sech
+                        | Function::Csch
+                        | Function::Tanh
+                        | Function::Coth
+                ) && size > 300.0
+            }
+            // Sums and products of finite parts are undefined only where they are too large, or at a division by zero.
+            Self::Product(factors) => {
+                !factors.iter().any(|factor| factor.inverse && value(&factor.expr).value == 0.0)
+            }
+            _ => true,
         }
     }
 

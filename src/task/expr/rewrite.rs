@@ -2,6 +2,9 @@
 
 use super::{Expr, Factor, Function, Number, Term};
 
+/// Most decimals of many digits in one expression that may be rounded ones.
+const MAX_DECIMALS: usize = 24;
+
 impl Expr {
     /// With what `change` gives in place of a part, from the outermost on; parts that it leaves are looked into.
     pub(in crate::task) fn replaced(&self, change: &impl Fn(&Self) -> Option<Self>) -> Self {
@@ -44,6 +47,25 @@ impl Expr {
             _ => None,
         });
         found.get().then_some(widened)
+    }
+
+    /// The middle of the intervals of [`Expr::widened`], and for each of up to [`MAX_DECIMALS`] decimals the same with that one at its end:
+    /// what differs between them is what the last digit explains. `None` if there are none, or more.
+    pub fn roundings(&self) -> Option<(Self, Vec<Self>)> {
+        let with_end = |chosen: usize| {
+            let count = std::cell::Cell::new(0);
+            let shifted = self.replaced(&|expr| match expr {
+                Self::Number(number) if number.unit > 0.0 => {
+                    let steps = if count.replace(count.get() + 1) == chosen { 1.0 } else { 0.25 };
+                    let value = number.value + steps * number.unit;
+                    Some(Self::Number(Number { value, unit: 0.0, ..number.clone() }))
+                }
+                _ => None,
+            });
+            (shifted, count.get())
+        };
+        let (middle, count) = with_end(usize::MAX);
+        (1..=MAX_DECIMALS).contains(&count).then(|| (middle, (0..count).map(|i| with_end(i).0).collect()))
     }
 
     /// With `log(u)` for every `log|u|`: the same derivative, in fewer places.

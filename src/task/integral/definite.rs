@@ -137,7 +137,11 @@ pub(super) fn measure(question: &Question, a: f64, b: f64) -> Result<Measure, St
         return Ok(Measure { value: 0.0, noise: 0.0, absolute: area.absolute });
     }
     let sign = if a <= b { 1.0 } else { -1.0 };
-    Ok(Measure { value: sign * area.value, noise: area.error + area.rounding, absolute: area.absolute })
+    Ok(Measure {
+        value: sign * area.value,
+        noise: area.error + area.rounding + 16.0 * f64::EPSILON * area.absolute,
+        absolute: area.absolute,
+    })
 }
 
 /// The integral in two halves, each as a function of the distance to its bound, which keeps the digits of `1-x` near 1.

@@ -44,6 +44,8 @@ enum Finding {
     Lost,
     /// With the rounding error relative to the integrand.
     Agrees(f64),
+    /// But for the last digits of decimals; by how much it differs.
+    Rounded(f64),
     /// By how much, relative to the larger one.
     Differs(f64),
 }
@@ -53,8 +55,8 @@ pub(super) struct Pair<'a> {
     pub(super) integrand: &'a Expr,
     /// The answer with the real part of linear logarithms.
     pub(super) answer: Expr,
-    /// Both with decimals that may be rounded as intervals, if there are any.
-    widened: Option<(Expr, Expr)>,
+    /// The answer with its decimals as rounded numbers ([`Expr::roundings`]), if it has any.
+    rounded: Option<(Expr, Vec<Expr>)>,
     /// The median size of the integrand.
     typical: f64,
 }
@@ -64,14 +66,8 @@ impl<'a> Pair<'a> {
         let mut sizes: Vec<f64> = domain.iter().map(|(_, f)| f.value.abs()).collect();
         sizes.sort_by(f64::total_cmp);
         let typical = sizes.get(sizes.len() / 2).copied().unwrap_or(0.0);
-        let widened = match (integrand.widened(), answer.widened()) {
-            (None, None) => None,
-            (f, answer_widened) => Some((
-                f.unwrap_or_else(|| integrand.clone()),
-                answer_widened.unwrap_or_else(|| answer.clone()),
-            )),
-        };
-        Self { integrand, answer, widened, typical }
+        let rounded = answer.roundings();
+        Self { integrand, answer, rounded, typical }
     }
 
     fn compare(&self, x: f64) -> Finding {
@@ -88,8 +84,11 @@ impl<'a> Pair<'a> {
         }
         let difference = (answer.slope - f.value).abs();
         let granted = SAFETY * noise + SLACK * scale;
-        if difference <= granted || self.is_rounding(x, f, difference, granted) {
+        if difference <= granted {
             return Finding::Agrees(noise / scale);
+        }
+        if self.is_rounding(x, f, difference, granted) {
+            return Finding::Rounded(difference / scale);
         }
         Finding::Differs(difference / scale)
     }
@@ -97,9 +96,11 @@ impl<'a> Pair<'a> {
     /// Whether the last digits of decimals explain the difference, and it is small beside the integrand around `x` or where that is
     /// of its usual size: far out, rounded coefficients of partial fractions cancel to more than the integrand.
     fn is_rounding(&self, x: f64, f: Jet, difference: f64, granted: f64) -> bool {
-        let Some((integrand, answer)) = &self.widened else { return false };
-        let (wide_f, wide) = (integrand.eval(x, Branch::Real), answer.eval(x, Branch::Real));
-        let explained = (wide.slope - wide_f.value).abs() <= wide.slope_error + wide_f.value_error + granted;
+        let Some((middle, ends)) = &self.rounded else { return false };
+        let slope = |expr: &Expr| expr.eval(x, Branch::Real).slope;
+        let centre = slope(middle);
+        let reach: f64 = ends.iter().map(|end| (slope(end) - centre).abs()).sum();
+        let explained = (centre - f.value).abs() <= 1.01 * reach + granted;
         let size = (f.value.abs() + (x * f.slope).abs()).max(self.typical);
         explained && difference <= USABLE_NOISE * size
     }
@@ -112,6 +113,9 @@ struct Tally {
     /// Those of them that rounding errors hardly touch.
     clean: Vec<f64>,
     lost: Vec<f64>,
+    /// Those of the agreeing ones that do but for rounded decimals, and the worst of them.
+    rounded: Vec<f64>,
+    coarsest: Option<(f64, f64)>,
     worst: Option<(f64, f64)>,
 }
 
@@ -124,6 +128,14 @@ impl Tally {
                 self.agreeing.push(x);
                 if noise <= CLEAN_NOISE {
                     self.clean.push(x);
+                }
+            }
+            Finding::Rounded(by) => {
+                self.agreeing.push(x);
+                self.clean.push(x);
+                self.rounded.push(x);
+                if self.coarsest.is_none_or(|(_, most)| by > most) {
+                    self.coarsest = Some((x, by));
                 }
             }
             Finding::Differs(by) => {
@@ -173,6 +185,17 @@ pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome 
     if !equal && let Err(outcome) = examine(&pair, &mut tally, &domain, &places, complete) {
         return outcome;
     }
+    let beyond = |place: &f64| {
+        // Not at the place itself, which may be a pole.
+        let x = place + 1e-3 * place.abs().max(1.0);
+        integrand.overflows(x) || pair.answer.overflows(x)
+    };
+    if let Some(place) = places.iter().find(|place| beyond(place)) {
+        return Outcome::Unverifiable(format!(
+            "at x = {} numbers are too large to judge the answer",
+            shown(*place, 6)
+        ));
+    }
     match jumps::judge(&pair, &places, &tally.clean) {
         Jumps::Refused(outcome) => outcome,
         Jumps::None => confirm(&pair, equal, false, &tally, &places),
@@ -194,6 +217,12 @@ fn examine(
         domain.iter().map(|&(x, _)| x).filter(|x| !tally.agreeing.contains(x)).chain(near).collect::<Vec<_>>()
     {
         tally.add(x, pair.compare(x));
+    }
+    // A rounded factor shows almost everywhere. What shows in some place only is another term.
+    let first = domain.iter().filter(|(x, _)| tally.agreeing.contains(x)).count();
+    let rounded = domain.iter().filter(|(x, _)| tally.rounded.contains(x)).count();
+    if 2 * rounded < first {
+        tally.worst = tally.worst.or(tally.coarsest);
     }
     if let Some(wrong) = tally.wrong(pair) {
         return Err(wrong);
@@ -365,7 +394,7 @@ fn confirm(pair: &Pair<'_>, equal: bool, jumps: bool, tally: &Tally, places: &[f
             continue;
         }
         let difference = (to.value - from.value - area.value).abs();
-        let decimals = match pair.widened {
+        let decimals = match pair.rounded {
             Some(_) => USABLE_NOISE * (area.absolute + pair.typical * (b - a)),
             None => 1e-8 * area.absolute,
         };

@@ -97,6 +97,9 @@ fn rule(f: &impl Fn(f64) -> Value, a: f64, b: f64) -> Option<Estimate> {
             x
         })
     };
+    // Nor so near to it that a kink there cannot be told from the node.
+    let inside = 64.0 * f64::EPSILON * a.abs().max(b.abs());
+    let f = |x: f64| f(x).or_else(|| f(if x < centre { x + inside } else { x - inside }));
     for (i, &node) in NODES.iter().enumerate() {
         let mut values = [f(centre - half * node)?, f(centre + half * node)?];
         if node == 0.0 {
