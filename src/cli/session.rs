@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pollster::block_on;
-use stepladder::{Error, Result};
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
@@ -27,6 +26,7 @@ use stepladder::train::fingerprint::{self, Base};
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::AdapterFile;
+use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
 use super::context::Context;

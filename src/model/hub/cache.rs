@@ -42,6 +42,9 @@ impl Cache {
         } else {
             read_text(&self.reference(revision))?.trim().to_string()
         };
+        if !is_commit(&commit) {
+            return None;
+        }
         let snapshot = self.snapshot(&commit);
         let has = |name: &str| snapshot.join(name).is_file();
         let sharded = || {
@@ -49,8 +52,7 @@ impl Cache {
             let shards = read_text(&file).and_then(|text| shard_files(&file, &text).ok());
             shards.is_some_and(|shards| shards.iter().all(|shard| has(shard)))
         };
-        let complete =
-            is_commit(&commit) && REQUIRED.iter().all(|name| has(name)) && (has(SINGLE) || sharded());
+        let complete = REQUIRED.iter().all(|name| has(name)) && (has(SINGLE) || sharded());
         complete.then_some(snapshot)
     }
 
