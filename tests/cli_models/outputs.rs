@@ -85,7 +85,7 @@ fn an_adapter_is_replaced_when_the_new_one_is_whole() {
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
     assert_ne!(fs::read(files.path("adapter/adapter_model.safetensors")).unwrap(), old);
     assert_eq!(files.names("adapter"), ["adapter_config.json", "adapter_model.safetensors", "notes.txt"]);
-    let score = ["score", "-m", "tiny", "--adapter", &output, "--text", "x"];
+    let score = ["score", "-m", "tiny", "--adapter", &output, "--text", "?2*x="];
     assert_eq!(run(&score).status.code(), Some(0));
 }
 
