@@ -14,7 +14,7 @@ struct Params { rows: u32, vocab: u32, row_pages: u32, capacity: u32 }
 struct Settings {
     temperature: f32, top_p: f32, min_p: f32, top_k: u32,
     seed: u32, first: u32, limit: u32, stops: u32,
-    stop: vec4<u32>,
+    stop: array<vec4<u32>, 4>,
 }
 const NONE: u32 = 0xffffffffu;
 @group(0) @binding(0) var<uniform> p: Params;
@@ -168,7 +168,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     }
     // Behind a row's last page lies another row's first.
     var stopped = step + 1u >= chosen.limit || (here + 1u) / PAGE >= p.row_pages;
-    for (var i = 0u; i < chosen.stops; i++) { stopped = stopped || next == chosen.stop[i]; }
+    for (var i = 0u; i < chosen.stops; i++) { stopped = stopped || next == settings[row].stop[i / 4u][i % 4u]; }
     token[row] = next;
     position[row] = here + 1u;
     if stopped {

@@ -23,9 +23,9 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
 }
 
 /// Stop tokens that a row can have.
-pub const MAX_STOPS: usize = 4;
+pub const MAX_STOPS: usize = 16;
 
-/// How one row is sampled, in the shader's order (12 words).
+/// How one row is sampled, in the shader's order.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Settings {
@@ -49,10 +49,15 @@ pub struct Settings {
     pub stop: [u32; MAX_STOPS],
 }
 
+impl Settings {
+    /// Its size in 32-bit words.
+    pub const WORDS: usize = size_of::<Self>() / 4;
+}
+
 /// The state of a decode batch. All but `settings` and `pages` change at every step.
 #[derive(Debug, Clone)]
 pub struct State {
-    /// [`Settings`] of each row `[rows, 12]`.
+    /// [`Settings`] of each row `[rows, Settings::WORDS]`.
     pub settings: Buffer,
     /// Page numbers `[rows, pages of a row]`.
     pub pages: Buffer,
@@ -72,7 +77,7 @@ pub struct State {
 pub fn forward(rec: &mut Recorder<'_>, z: &Buffer, state: &State) -> Result<()> {
     let [rows, vocab] = z.matrix("sample", "z")?;
     let [_, row_pages] = state.pages.matrix("sample", "pages")?;
-    state.settings.expect("sample", "settings", &[rows, 12])?;
+    state.settings.expect("sample", "settings", &[rows, Settings::WORDS])?;
     state.pages.expect("sample", "pages", &[rows, row_pages])?;
     state.token.expect("sample", "token", &[rows])?;
     state.position.expect("sample", "position", &[rows])?;

@@ -10,6 +10,7 @@ use std::f64::consts::PI;
 use std::path::Path;
 
 use super::family::Family;
+use crate::kernel::sample::MAX_STOPS;
 use crate::kernel::weight::Format;
 use crate::{Error, Result};
 
@@ -127,7 +128,7 @@ impl ModelConfig {
                 self.eos_token_ids.push(id);
             }
         }
-        Ok(())
+        self.check_stops(file)
     }
 
     /// RoPE's angular frequencies per position, `[head_dim / 2]`: `theta^(-2i / head_dim)`, stretched as `rope.scaling`
@@ -210,6 +211,15 @@ impl ModelConfig {
             for &id in ids {
                 check_token(file, field, id, self.vocab_size)?;
             }
+        }
+        self.check_stops(file)
+    }
+
+    /// All end tokens have a place in the sampler.
+    fn check_stops(&self, file: &Path) -> Result<()> {
+        if self.eos_token_ids.len() > MAX_STOPS {
+            let problem = format!("there are {} end tokens; {MAX_STOPS} are supported", self.eos_token_ids.len());
+            return Err(Error::input(file, "eos_token_id", problem, "leave those out that the model never ends with"));
         }
         Ok(())
     }

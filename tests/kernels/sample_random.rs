@@ -16,7 +16,7 @@ fn choices(gpu: &Gpu, batch: &Batch) -> Vec<(u32, f32)> {
     let rows = batch.settings.len();
     let words = |data: &[u32], shape: &[usize]| gpu.upload("sample", shape, data).unwrap();
     let state = State {
-        settings: words(bytemuck::cast_slice(&batch.settings), &[rows, 12]),
+        settings: words(bytemuck::cast_slice(&batch.settings), &[rows, Settings::WORDS]),
         pages: words(&batch.pages, &[rows, batch.row_pages]),
         token: words(&vec![0; rows], &[rows]),
         position: words(&batch.position, &[rows]),

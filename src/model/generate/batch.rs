@@ -71,7 +71,7 @@ impl Batch {
         let rank = lora.map_or(0, |lora| lora.layout().max_rank());
         Ok(Self {
             state: State {
-                settings: gpu.buffer("settings", &[rows, 12])?,
+                settings: gpu.buffer("settings", &[rows, Settings::WORDS])?,
                 pages: gpu.buffer("pages", &[rows, row_pages])?,
                 token: gpu.buffer("row_token", &[rows])?,
                 position: gpu.buffer("row_position", &[rows])?,
@@ -116,7 +116,7 @@ impl Batch {
         let State { settings, pages, token, position, live, pair, .. } = &self.state;
         let page = start.table[start.position as usize / PAGE];
         let place = page * index32(PAGE) + start.position % index32(PAGE);
-        gpu.write(settings, row * 12, &[start.settings])?;
+        gpu.write(settings, row * Settings::WORDS, &[start.settings])?;
         gpu.write(pages, row * self.row_pages(), &start.table)?;
         gpu.write(token, row, &[start.token])?;
         gpu.write(position, row, &[start.position])?;

@@ -185,7 +185,7 @@ pub struct Generator {
 impl Generator {
     /// A generator of at most `max_rows` rows at a time. The adapter is live: later changes of its values count.
     pub fn new(model: Arc<Model>, lora: Option<&Lora>, max_rows: usize) -> Self {
-        let stops = model.config().eos_token_ids.iter().copied().take(MAX_STOPS).collect();
+        let stops = model.config().eos_token_ids.clone();
         Self {
             model,
             lora: lora.cloned(),

@@ -7,6 +7,7 @@ use super::super::packed::bucket;
 use super::prefill::PACK_TOKENS;
 use crate::kernel::decode_attention::PAGE;
 use crate::kernel::decode_attention_split::part_elements;
+use crate::kernel::sample::Settings;
 
 /// The lengths of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +73,8 @@ impl Sizes {
 
     /// Bytes of everything else.
     pub fn activation_bytes(&self, config: &ModelConfig, rank: usize) -> u64 {
-        // Settings (12 words), token, position, live, pair (2), hidden state before and after the norm.
-        let row = 17 + self.row_pages + 2 * self.capacity + 2 * config.hidden_size + config.vocab_size;
+        // Settings, token, position, live, pair (2), hidden state before and after the norm.
+        let row = Settings::WORDS + 5 + self.row_pages + 2 * self.capacity + 2 * config.hidden_size + config.vocab_size;
         // Token, position, span (2), as many (token, place) pairs; of tokens after a prefix the page table and `live`.
         let prefill = bucket(self.prefill.max(1));
         4 * self.rows as u64 * row as u64

@@ -68,7 +68,7 @@ fn case(name: &str, batch: &Batch) -> (Case, Indices) {
     let rows = batch.settings.len();
     let z = case.input(&[rows, batch.vocab], &batch.z);
     let indices = Indices {
-        settings: case.words(&[rows, 12], bytemuck::cast_slice(&batch.settings)),
+        settings: case.words(&[rows, Settings::WORDS], bytemuck::cast_slice(&batch.settings)),
         pages: case.words(&[rows, batch.row_pages], &batch.pages),
         token: case.output(&[rows]),
         position: case.words(&[rows], &batch.position),
@@ -137,6 +137,13 @@ fn certain(name: &str, batch: Batch) -> Case {
     case
 }
 
+/// One stop token, then up to the last place others that no row chooses.
+fn stops(first: u32, last: u32) -> [u32; MAX_STOPS] {
+    let mut stops = [last; MAX_STOPS];
+    stops[..MAX_STOPS - 1].fill(first);
+    stops
+}
+
 /// Row by row: goes on, stops at a token, stops at the limit, idle, goes on to its next page, out of room in `out`, at the end of its pages.
 fn moves() -> Case {
     let vocab = 9;
@@ -151,9 +158,10 @@ fn moves() -> Case {
     batch.capacity = 3;
     batch.position = vec![4, 4, 6, 4, edge, 7, 2 * edge + 1];
     batch.live[3] = 0;
-    batch.settings[0] = Settings { first: 4, stops: 1, stop: [7, 0, 0, 0], ..GREEDY };
-    // Token 1 is the fourth stop; the row before had it in a place that was not used.
-    batch.settings[1] = Settings { first: 3, stops: 4, stop: [8, 7, 6, 1], ..GREEDY };
+    // Token 0 stands in places that are not used.
+    batch.settings[0] = Settings { first: 4, stops: 1, stop: stops(7, 0), ..GREEDY };
+    // Token 1 is the last of all stops.
+    batch.settings[1] = Settings { first: 3, stops: MAX_STOPS as u32, stop: stops(8, 1), ..GREEDY };
     batch.settings[2] = Settings { first: 4, limit: 3, ..GREEDY };
     batch.settings[4] = Settings { first: edge - 1, limit: 3, ..GREEDY };
     batch.settings[5] = Settings { first: 4, ..GREEDY };
