@@ -86,7 +86,14 @@ fn jumps(integrand: &Expr, answer: &Expr, place: f64, distance: f64) -> bool {
     let area = distance * (left + right);
     let noise = at(-1.0).value_error + at(1.0).value_error;
     let change = (right - left).abs() + (near - far).abs() + SAFETY * noise + 1e-6 * near;
-    (to.value - from.value - area).abs() > rounding + 4.0 * distance * change
+    let size = to.value - from.value - area;
+    // A jump is the same at half the distance; what oscillates faster than doubles can follow is not.
+    let [from, to] =
+        [-0.43 * distance, 0.43 * distance].map(|offset| answer.eval(place + offset, Branch::Real));
+    let [left, right] = [-0.43, 0.43].map(height);
+    let closer = to.value - from.value - 0.43 * distance * (left + right);
+    let granted = rounding + 4.0 * distance * change;
+    size.abs() > granted && (size - closer).abs() <= granted + 1e-3 * size.abs()
 }
 
 /// Whether a term is constant on both sides of `place`, and another constant on each.
