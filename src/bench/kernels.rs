@@ -250,7 +250,11 @@ impl Maker<'_> {
         };
         let zeros = |shape: &[usize]| self.gpu.buffer("bench.state", shape);
         let state = State {
-            settings: self.gpu.upload("bench.settings", &[rows, sample::Settings::WORDS], &vec![settings; rows])?,
+            settings: self.gpu.upload(
+                "bench.settings",
+                &[rows, sample::Settings::WORDS],
+                &vec![settings; rows],
+            )?,
             pages: zeros(&[rows, 1])?,
             token: zeros(&[rows])?,
             position: zeros(&[rows])?,

@@ -218,8 +218,14 @@ impl ModelConfig {
     /// All end tokens have a place in the sampler.
     fn check_stops(&self, file: &Path) -> Result<()> {
         if self.eos_token_ids.len() > MAX_STOPS {
-            let problem = format!("there are {} end tokens; {MAX_STOPS} are supported", self.eos_token_ids.len());
-            return Err(Error::input(file, "eos_token_id", problem, "leave those out that the model never ends with"));
+            let problem =
+                format!("there are {} end tokens; {MAX_STOPS} are supported", self.eos_token_ids.len());
+            return Err(Error::input(
+                file,
+                "eos_token_id",
+                problem,
+                "leave those out that the model never ends with",
+            ));
         }
         Ok(())
     }

@@ -74,7 +74,12 @@ impl Sizes {
     /// Bytes of everything else.
     pub fn activation_bytes(&self, config: &ModelConfig, rank: usize) -> u64 {
         // Settings, token, position, live, pair (2), hidden state before and after the norm.
-        let row = Settings::WORDS + 5 + self.row_pages + 2 * self.capacity + 2 * config.hidden_size + config.vocab_size;
+        let row = Settings::WORDS
+            + 5
+            + self.row_pages
+            + 2 * self.capacity
+            + 2 * config.hidden_size
+            + config.vocab_size;
         // Token, position, span (2), as many (token, place) pairs; of tokens after a prefix the page table and `live`.
         let prefill = bucket(self.prefill.max(1));
         4 * self.rows as u64 * row as u64

@@ -355,7 +355,8 @@ mod tests {
             Client::new("http://user:hunter2@127.0.0.1:9/x/", Some("hf_secret"), Duration::from_secs(1))
                 .unwrap();
         let error = client.get(&format!("{}/file", client.address()), None).unwrap_err();
-        let said = format!("{client:?} {error:?} {}", error.into_error());
+        let seen = format!("{client:?} {error:?}");
+        let said = format!("{seen} {}", error.into_error());
         assert!(said.contains("http://127.0.0.1:9/x/file"), "{said}");
         assert!(!said.contains("hunter2") && !said.contains("hf_secret"), "{said}");
         for (endpoint, token) in [
