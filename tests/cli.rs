@@ -33,7 +33,7 @@ fn help_names_every_command_and_the_exit_status() {
             "{command}\n{help}"
         );
     }
-    assert!(help.contains("130 cancelled"), "{help}");
+    assert!(help.contains("130 stopped by a signal"), "{help}");
     assert_eq!(text(&output.stderr), "");
 }
 

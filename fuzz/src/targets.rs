@@ -12,7 +12,7 @@ use stepladder::ladder::study::plan::Plan;
 use stepladder::ladder::tree::Node;
 use stepladder::model::chat::{ChatTemplate, Message};
 use stepladder::model::config::ModelConfig;
-use stepladder::model::config::json::generation_eos;
+use stepladder::model::config::json::generation;
 use stepladder::model::hub::{Listing, blob_name};
 use stepladder::model::open::OpenModel;
 use stepladder::model::source::bytes::Memory;
@@ -84,7 +84,7 @@ fn config(bytes: &[u8]) {
         if let Ok(config) = ModelConfig::from_json(file("config.json"), text) {
             drop((config.parameters(), config.inv_freq()));
         }
-        drop(generation_eos(file("generation_config.json"), text));
+        drop(generation(file("generation_config.json"), text));
     });
 }
 

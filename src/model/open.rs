@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::chat::{ChatTemplate, DEFAULT};
 use super::config::gguf::HARMLESS_TOKENIZER_KEYS;
-use super::config::{ModelConfig, json::generation_eos};
+use super::config::{ModelConfig, json::generation};
 use super::source::bytes::{Memory, ReadAt};
 use super::source::folder::{Folder, INDEX};
 use super::source::gguf::Gguf;
@@ -90,9 +90,17 @@ impl OpenModel {
         now: i64,
     ) -> Result<Self> {
         let mut config = ModelConfig::from_json(&folder.join("config.json"), texts.config)?;
+        let mut warnings = Vec::new();
+        let mut tell = |file: &Path, names: &[String]| {
+            warnings.extend(
+                names.iter().map(|name| format!("{}: {name:?} has no effect here", file.display())),
+            );
+        };
         if let Some(text) = texts.generation_config {
             let file = folder.join("generation_config.json");
-            config.add_eos(&file, &generation_eos(&file, text)?)?;
+            let (ends, unknown) = generation(&file, text)?;
+            config.add_eos(&file, &ends)?;
+            tell(&file, &unknown);
         }
         let mut source = canonical(source, config.tie_word_embeddings);
         untie_if_different(&mut config, source.as_mut())?;
@@ -107,13 +115,7 @@ impl OpenModel {
         tokenizer.add(&beside)?;
         tokenizer.fit(&config)?;
         let chat_template = templates(folder, texts, &beside, special_texts(&config, &tokenizer), now);
-        let unknown = beside.unknown_keys.iter().map(|key| {
-            format!(
-                "{}: {key:?} is not known here and has no effect",
-                folder.join("tokenizer_config.json").display()
-            )
-        });
-        let warnings = unknown.collect();
+        tell(&folder.join("tokenizer_config.json"), &beside.unknown_keys);
         Ok(Self { config, source, tokenizer, chat_template, name: name.to_string(), folder: None, warnings })
     }
 }

@@ -108,13 +108,17 @@ fn an_evaluation_gives_means_and_no_shifted_verdicts() {
         let mut args = vec!["eval", "-m", "tiny", "--problems", &problems, "--samples", "2"];
         args.extend(["--temperature", "0.01", "--max-tokens", "16", "--json"]);
         args.extend(task.iter().map(String::as_str));
-        json(&run(&args))
+        run(&args)
     };
     // A second line after the first reply, as of a print that was left in.
     let double = "while read -r line; do n=$((n+1))
         case \"$line\" in *'\"answer\":\"no\"'*) v=wrong;; *) v=correct;; esac
         echo '{\"verdict\":\"'$v'\"}'; [ $n = 3 ] && echo '{\"verdict\":\"correct\"}'; done";
-    let answer = eval(double);
+    let output = eval(double);
+    assert_eq!(output.status.code(), Some(1), "nothing could be judged");
+    assert!(text(&output.stderr).contains("a line too many"), "{}", text(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["verdicts"]["unverifiable"], 6);
     for problem in answer["problems"].as_array().unwrap().iter().skip(1) {
         assert_eq!(problem["correct"], 0, "{problem}");
     }
@@ -122,7 +126,7 @@ fn an_evaluation_gives_means_and_no_shifted_verdicts() {
         "{READ} case \"$line\" in *'3*x'*) r=0.25;; *) r=0.75;; esac
         echo '{{\"id\":'$id',\"reward\":'$r',\"rewards\":{{\"short\":1}}}}'; done"
     );
-    let answer = eval(&graded);
+    let answer = json(&eval(&graded));
     let near = |value: &Value, want: f64| (value.as_f64().unwrap() - want).abs() < 1e-9;
     let rewards = &answer["rewards"];
     assert!(near(&rewards["reward"]["mean"], 1.75 / 3.0) && near(&rewards["short"]["mean"], 1.0), "{answer}");

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{bounds, methods, python, source, strftime};
 
-/// Work that a template may do, in instructions; 64 bytes that it makes count as one. A conversation of a million characters
-/// takes a tenth.
-const FUEL: u64 = 2_000_000;
+/// Work that a template may do, in instructions, besides one for each byte of the conversation; 64 bytes that it makes count as one.
+/// Real templates take a few thousand, and a fifth of one for each byte. While a text grows it may exist twice, which makes 50 MB.
+const FUEL: u64 = 400_000;
 
 /// Depth of macros, loops and blocks within each other.
 const RECURSION: usize = 100;
@@ -26,7 +26,6 @@ pub(super) fn compile(text: &str, now: i64) -> Result<Environment<'static>, Stri
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_formatter(python::print);
     environment.set_unknown_method_callback(methods::call);
-    environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(RECURSION);
     environment.remove_global("debug");
     environment.add_function("raise_exception", |message: String| -> Result<(), Error> {
@@ -46,11 +45,23 @@ pub(super) fn render(
     environment: &Environment<'_>,
     context: &Map<String, Value>,
 ) -> Result<String, (String, &'static str)> {
+    let mut environment = environment.clone();
+    environment.set_fuel(Some(FUEL + context.values().map(bytes).sum::<u64>()));
     let render = || environment.get_template("chat")?.render(minijinja::Value::from(Serde(context)));
     render().map_err(|error| match error.kind() {
         ErrorKind::OutOfFuel => ("takes too many steps".into(), "take the model's original chat template"),
         _ => (error.to_string(), hint(&error)),
     })
+}
+
+/// About the size of a value as text.
+fn bytes(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text.len() as u64,
+        Value::Array(items) => items.iter().map(bytes).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() as u64 + bytes(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+    }
 }
 
 /// An error that the template raised itself.

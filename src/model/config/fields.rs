@@ -91,12 +91,19 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// `Input` naming the first field that may change the result and is not known here.
     pub fn finish(&self, harmless: &[Harmless]) -> Result<()> {
-        let used = self.used.borrow();
-        let mut rest = self.map.iter().filter(|(name, _)| !used.contains(name.as_str()));
-        match rest.find(|(name, value)| !is_harmless(harmless, name) && !is_off(value)) {
+        match self.rest(harmless).first() {
             Some((name, value)) => Err(self.unknown(name, value)),
             None => Ok(()),
         }
+    }
+
+    /// The fields that were not looked at, are none of `harmless` names and not off.
+    pub fn rest(&self, harmless: &[Harmless]) -> Vec<(&'a str, &'a Value)> {
+        let used = self.used.borrow();
+        let fields = self.map.iter().map(|(name, value)| (name.as_str(), value));
+        fields
+            .filter(|(name, value)| !used.contains(name) && !is_harmless(harmless, name) && !is_off(value))
+            .collect()
     }
 
     fn unknown(&self, name: &str, value: &Value) -> Error {

@@ -63,15 +63,19 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
     Ok(config)
 }
 
-/// The end tokens of a `generation_config.json`; chat models name there more than in `config.json`.
+/// The end tokens of a `generation_config.json`, of which chat models name more there than in `config.json`, and its fields that
+/// have no effect here though they may have one elsewhere.
 ///
 /// # Errors
 /// `Input` if the text is not JSON or the field is not token ids.
-pub fn generation_eos(file: &Path, text: &str) -> Result<Vec<u32>> {
+pub fn generation(file: &Path, text: &str) -> Result<(Vec<u32>, Vec<String>)> {
     let map: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
         Error::input(file, format!("line {}", error.line()), error.to_string(), "take the original file")
     })?;
-    Fields::new(file, "", &map).token_ids("eos_token_id")
+    let fields = Fields::new(file, "", &map);
+    let ends = fields.token_ids("eos_token_id")?;
+    let rest = fields.rest(&[known::HARMLESS, known::GENERATION].concat());
+    Ok((ends, rest.into_iter().map(|(name, _)| name.to_owned()).collect()))
 }
 
 fn architecture<'a>(fields: &Fields<'a>) -> Result<&'a str> {
