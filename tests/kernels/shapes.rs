@@ -189,7 +189,7 @@ fn attention_kernels_refuse_wrong_shapes() {
     refused("kv_write", "v", kv_write::forward(rec, &b(&[3, 2]), &k, &q, &places, &places));
 
     let state = State {
-        settings: b(&[5, 12]),
+        settings: b(&[5, sample::Settings::WORDS]),
         pages,
         token: column.clone(),
         position: column.clone(),
