@@ -234,6 +234,18 @@ fn scalings_are_those_of_llama_cpp() {
     assert_eq!(open(both.bytes()).unwrap().config().rope.scaling, RopeScaling::Divisors(vec![2.0, 16.0]));
 }
 
+/// What changes the result has no default where llama.cpp has none.
+#[test]
+fn keys_that_must_be_there_are_missed_by_name() {
+    for key in
+        ["llama.attention.layer_norm_rms_epsilon", "llama.context_length", "llama.attention.head_count"]
+    {
+        let mut file = with(|_| {});
+        file.remove(key);
+        assert_input(open(file.bytes()), key, "is missing");
+    }
+}
+
 #[test]
 fn no_key_is_passed_over() {
     type Change = fn(&mut Writer);

@@ -57,6 +57,11 @@ impl Writer {
         );
     }
 
+    /// Takes a key of the metadata away.
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.values.retain(|(name, _)| name != key);
+    }
+
     /// The keys so far.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.values.iter().map(|(key, _)| key.clone()).collect()

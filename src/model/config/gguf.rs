@@ -72,7 +72,7 @@ pub fn parse<'a>(
         num_heads,
         num_kv_heads: metadata.uniform_count(&key("attention.head_count_kv"))?.unwrap_or(num_heads),
         head_dim,
-        rms_norm_eps: metadata.number(&key("attention.layer_norm_rms_epsilon"))?.unwrap_or(1e-6) as f32,
+        rms_norm_eps: epsilon(metadata, &key("attention.layer_norm_rms_epsilon"))?,
         max_position_embeddings: required("context_length")?,
         tie_word_embeddings: !has_head,
         rope: rope(family, metadata, divisors)?,
@@ -85,6 +85,12 @@ pub fn parse<'a>(
     metadata.finish(&key(""), HARMLESS_KEYS)?;
     config.validate(&metadata.file)?;
     Ok(config)
+}
+
+/// RMSNorm's epsilon, for which llama.cpp knows no default either.
+fn epsilon(metadata: &Metadata, key: &str) -> Result<f32> {
+    let missing = || metadata.error(key, "is missing", "download the file again, or convert the model again");
+    Ok(metadata.number(key)?.ok_or_else(missing)? as f32)
 }
 
 /// Keys of the architecture that change no log-probability here.
