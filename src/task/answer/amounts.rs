@@ -41,13 +41,11 @@ impl Comparison {
                     return self.percent(&a, &b, known.is_some(), plain);
                 }
                 // Thousands and millions, of dollars or of anything.
-                if unit.is("count")
-                    || unit.is_money() && unit.factor >= BigRational::from_integer(1000.into())
-                {
+                if unit.is_scaled() {
                     let scaled = if known.is_some() {
-                        same(&a.times(&unit.factor), &b, self.tolerance)
+                        same(&a.times(&unit.scale), &b, self.tolerance)
                     } else {
-                        same(&a, &b.times(&unit.factor), self.tolerance)
+                        same(&a, &b.times(&unit.scale), self.tolerance)
                     };
                     // In millions, 5 may stand for five million.
                     return if plain == Same::Yes && scaled != Same::Yes { Same::Unknown } else { scaled };
@@ -83,6 +81,11 @@ impl Comparison {
         (b, answer): (&Number, &Unit),
         plain: Same,
     ) -> Same {
+        let plain = if known.is_scaled() || answer.is_scaled() {
+            same(&a.times(&known.scale), &b.times(&answer.scale), self.tolerance)
+        } else {
+            plain
+        };
         if known.dimensions == answer.dimensions {
             return same(&a.times(&known.factor), &b.times(&answer.factor), self.tolerance);
         }

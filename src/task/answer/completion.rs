@@ -314,13 +314,193 @@ fn sentence(text: &str) -> Vec<String> {
     {
         add(letter);
     }
-    if let Some((_, side)) = rest.rsplit_once('=') {
+    if let Some((left, side)) = rest.rsplit_once('=')
+        && !left.ends_with(['!', '<', '>', ':', '/', '~'])
+        && balanced(side)
+        && !relates(rest)
+    {
         add(side);
     }
     if let Some(number) = only_number(last) {
         add(number);
     }
     out
+}
+
+/// Whether every bracket of a text closes in it: what stands behind the sign of `\sum_{k=1}^{n} k` is no side.
+fn balanced(text: &str) -> bool {
+    ["()", "{}", "[]"].iter().all(|pair| {
+        let count = |place: usize| text.matches(&pair[place..=place]).count();
+        count(0) == count(1) || *pair != "{}"
+    })
+}
+
+/// Whether a text compares, by another sign than an equals sign.
+fn relates(text: &str) -> bool {
+    const COMMANDS: &[&str] =
+        &["ne", "neq", "le", "leq", "leqslant", "ge", "geq", "geqslant", "lt", "gt", "not"];
+    text.contains(['<', '>', '≤', '≥', '≠', '≦', '≧', '⩽', '⩾'])
+        || text.contains("!=")
+        || text.split('\\').skip(1).any(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+            COMMANDS.contains(&&rest[..end])
+        })
+}
+
+/// Words before a number that make another one of it.
+const OPERATIONS: &[&str] = &[
+    "double",
+    "doubled",
+    "twice",
+    "thrice",
+    "triple",
+    "quadruple",
+    "half",
+    "third",
+    "quarter",
+    "thirds",
+    "quarters",
+    "fifth",
+    "tenth",
+    "hundredth",
+    "thousandth",
+    "root",
+    "log",
+    "ln",
+    "logarithm",
+    "lg",
+    "exp",
+    "exponential",
+    "sin",
+    "sine",
+    "cos",
+    "cosine",
+    "tan",
+    "tangent",
+    "cot",
+    "sec",
+    "csc",
+    "reciprocal",
+    "inverse",
+    "opposite",
+    "negation",
+    "sum",
+    "product",
+    "quotient",
+    "difference",
+    "factorial",
+    "square",
+    "squared",
+    "cube",
+    "cubed",
+    "power",
+    "times",
+    "plus",
+    "minus",
+    "negative",
+    "divided",
+    "modulo",
+    "mod",
+    "abs",
+    "absolute",
+    "floor",
+    "ceiling",
+    "multiple",
+    "multiples",
+    "factor",
+    "factors",
+    "divisor",
+    "divisors",
+    "percent",
+    "hundred",
+    "dozen",
+    "sqrt",
+    "multiplied",
+    "added",
+    "subtracted",
+    "less",
+    "fewer",
+    "more",
+    "before",
+    "after",
+    "until",
+    "above",
+    "below",
+];
+/// What a sentence may give the size of, as in `a total of 10`; other things `of 10` are not 10.
+const MEASURES: &[&str] = &[
+    "total",
+    "maximum",
+    "minimum",
+    "value",
+    "length",
+    "width",
+    "height",
+    "depth",
+    "area",
+    "volume",
+    "distance",
+    "speed",
+    "velocity",
+    "rate",
+    "cost",
+    "price",
+    "profit",
+    "loss",
+    "amount",
+    "number",
+    "average",
+    "mean",
+    "median",
+    "mode",
+    "range",
+    "probability",
+    "perimeter",
+    "circumference",
+    "radius",
+    "diameter",
+    "weight",
+    "mass",
+    "age",
+    "score",
+    "answer",
+    "result",
+    "solution",
+    "time",
+    "temperature",
+    "salary",
+    "income",
+    "balance",
+    "count",
+    "population",
+    "discount",
+    "change",
+    "remainder",
+    "capacity",
+    "slope",
+    "angle",
+    "measure",
+    "size",
+    "bill",
+    "fee",
+    "savings",
+    "revenue",
+    "tip",
+    "tax",
+    "payment",
+    "degree",
+];
+
+/// Whether the words before a number leave it as it is.
+fn plain_before(before: &str) -> bool {
+    let words: Vec<String> = before
+        .split(|c: char| !(c.is_alphanumeric() || c == '\''))
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    let of = words.last().is_some_and(|word| word == "of")
+        && !words.iter().rev().nth(1).is_some_and(|noun| MEASURES.contains(&noun.as_str()));
+    !of && !relates(before) && !words.iter().any(|word| OPERATIONS.contains(&word.as_str()))
 }
 
 fn denied(text: &str) -> bool {
@@ -344,8 +524,18 @@ fn only_number(text: &str) -> Option<&str> {
     if text[end..].contains(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    let before = text[..first].trim_end_matches(['-', '$', '\\', '€', '£']);
+    let mut before = text[..first].trim_end_matches(['-', '$', '\\', '€', '£']);
+    // A sign in words is the number's.
+    for sign in ["minus", "negative"] {
+        let lower = before.trim_end().to_ascii_lowercase();
+        if let Some(rest) = lower.strip_suffix(sign).filter(|rest| !rest.ends_with(char::is_alphanumeric)) {
+            before = &before[..rest.len()];
+        }
+    }
     let start = before.len();
+    if !plain_before(before) {
+        return None;
+    }
     let glued = before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '^' | '_' | '{' | '('));
     (!glued).then(|| text[start..].trim_end_matches([',', '.']))
 }

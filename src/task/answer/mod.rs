@@ -66,6 +66,7 @@ impl Answer {
             return Self { text, readings: Vec::new(), unusual: Vec::new(), content: None };
         }
         let text = normal::normalise(unwrap_math(&text.replace("...", "…")));
+        let text = words::signs(&text);
         let mut text = text.trim_matches(|c: char| matches!(c, '"' | '`')).trim();
         for mark in ["*", "__", "_"] {
             text = text.strip_prefix(mark).and_then(|text| text.strip_suffix(mark)).unwrap_or(text).trim();

@@ -325,6 +325,16 @@ impl Rewriter<'_> {
         let Some(c) = self.rest.chars().next() else { return };
         if !c.is_ascii_alphabetic() {
             self.rest = &self.rest[c.len_utf8()..];
+            // MATH's thousands: `11,\\! 111`, `1,\\ 000`.
+            let group = self.rest.trim_start();
+            let digits = group.bytes().take_while(u8::is_ascii_digit).count();
+            let grouped = matches!(c, '!' | ' ' | ',' | ';' | ':')
+                && digits == 3
+                && self.out.strip_suffix(',').is_some_and(|out| out.ends_with(|c: char| c.is_ascii_digit()));
+            if grouped {
+                self.rest = group;
+                return;
+            }
             match c {
                 '{' => self.out.push('⦃'),
                 '}' => self.out.push('⦄'),

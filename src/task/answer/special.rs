@@ -55,11 +55,104 @@ fn choice(text: &str) -> Option<Value> {
     if content.len() > MAX_CONTENT {
         return None;
     }
-    if content.is_empty() {
+    let stated = content.trim_end_matches(['.', '!']).to_lowercase();
+    if content.is_empty() || (letter.is_ascii_uppercase() || marked) && STATED.contains(&stated.as_str()) {
         return Some(Value::Choice(letter.to_ascii_uppercase(), None));
     }
-    let fits = marked && (letter.is_ascii_uppercase() || open) && (rest[1..].starts_with(' ') || closed);
+    if !stands_for(content) {
+        return None;
+    }
+    let fits = marked && (letter.is_ascii_uppercase() || closed) && (rest[1..].starts_with(' ') || closed);
     fits.then(|| Value::Choice(letter.to_ascii_uppercase(), Some(content.to_owned())))
+}
+
+/// What says of a letter that it is the answer.
+const STATED: &[&str] = &[
+    "is correct",
+    "is right",
+    "is true",
+    "is the answer",
+    "is the correct answer",
+    "is the right answer",
+    "is the correct option",
+    "is the correct choice",
+    "is the best answer",
+];
+/// Words with which a text behind a letter speaks of the letter, or takes it back.
+const RETRACTED: &[&str] = &[
+    "is",
+    "isn't",
+    "was",
+    "wasn't",
+    "are",
+    "seems",
+    "looks",
+    "cannot",
+    "can't",
+    "doesn't",
+    "and",
+    "or",
+    "but",
+    "nor",
+    "not",
+    "wrong",
+    "incorrect",
+    "false",
+    "no",
+    "nope",
+    "wait",
+    "actually",
+    "sorry",
+    "oops",
+    "hmm",
+    "rather",
+    "instead",
+    "vs",
+    "versus",
+];
+/// Words that take an answer back wherever they stand.
+const SECOND_THOUGHTS: &[&str] =
+    &["wait", "actually", "sorry", "oops", "hmm", "wrong", "incorrect", "instead", "rather", "nope"];
+
+/// Whether a text behind the letter of a choice is what the letter stands for, as `42` and `None of the above` are: no second letter,
+/// and nothing that is said of the letter.
+fn stands_for(content: &str) -> bool {
+    if content.contains('?')
+        || content.starts_with([',', ';', '/', '&', '+', '=', '|', '→', '<', '>', '≠', '!'])
+    {
+        return false;
+    }
+    let letter = |word: &str| matches!(word.as_bytes(), [b'A'..=b'J' | b'a'..=b'j']);
+    let bare = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '\'').replace('’', "'");
+    // `(B)`, `B)`, `B.`, `B:`, each with something behind it or not.
+    let marks = content.char_indices().any(|(at, c)| {
+        let before = content[..at].chars().next_back();
+        let after = content[at + c.len_utf8()..].chars().next();
+        letter(&content[at..at + c.len_utf8()])
+            && !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '\'' | '.' | '_' | '^'))
+            && (after == Some(')')
+                || c.is_ascii_uppercase()
+                    && matches!(after, Some(':' | '.'))
+                    && !content[at + 2..].starts_with(|c: char| c.is_alphanumeric()))
+    });
+    if marks {
+        return false;
+    }
+    let words: Vec<String> =
+        content.split([' ', ',', '/', ';']).map(bare).filter(|word| !word.is_empty()).collect();
+    let Some(first) = words.first() else { return false };
+    let lower: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+    // `B C D`, `B and C`.
+    if words.iter().all(|word| letter(word) || matches!(word.as_str(), "and" | "or" | "not")) {
+        return false;
+    }
+    let taken_back = lower.iter().any(|word| SECOND_THOUGHTS.contains(&word.as_str()));
+    let spoken = first.starts_with(char::is_lowercase) && RETRACTED.contains(&lower[0].as_str());
+    // `No, D`: a letter after a denial.
+    let denial = lower.iter().position(|word| matches!(word.as_str(), "no" | "not" | "but" | "false"));
+    let corrected =
+        denial.is_some_and(|place| words[place + 1..].iter().any(|word| letter(word) && word != "a"));
+    !taken_back && !spoken && !corrected
 }
 
 /// `3:30`, `3:30 pm`, `15:30:00`, `3 p.m.`, `7 o'clock`.

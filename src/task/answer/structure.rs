@@ -299,8 +299,16 @@ fn relation(reader: &mut Reader<'_>, tokens: &[Token], places: &[usize]) -> Opti
             reader.value(sides[1])
         }
         ['≠'] => {
-            let variable = name(reader, sides[0])?;
-            excluded(reader, sides[1], Some(variable))
+            let variable = if sides[0].is_empty() { None } else { Some(name(reader, sides[0])?) };
+            excluded(reader, sides[1], variable)
+        }
+        // `> 5`, of whatever was asked for.
+        [sign @ ('<' | '≤' | '>' | '≥')] if sides[0].is_empty() => {
+            let end = (Box::new(reader.value(sides[1])?), matches!(sign, '≤' | '≥'));
+            let endless = |negative| (Box::new(Value::Infinity(negative)), false);
+            let (low, high) =
+                if matches!(sign, '<' | '≤') { (endless(true), end) } else { (end, endless(false)) };
+            Some(Value::Interval { low, high, variable: None })
         }
         ['<' | '≤' | '>' | '≥'] => {
             let upward = matches!(signs[0], '<' | '≤');

@@ -16,6 +16,8 @@ pub(super) struct Unit {
     pub(super) known: bool,
     /// One letter written directly behind the number, as in `5m`: it may be a variable.
     pub(super) doubtful: bool,
+    /// What words such as `million` before it multiply it by; a part of the factor.
+    pub(super) scale: BigRational,
 }
 
 /// Names, base unit, and how many of it, as a fraction.
@@ -165,6 +167,19 @@ const NOT_UNITS: &[&str] = &[
     "quarters",
     "thirds",
     "halves",
+    "doubled",
+    "tripled",
+    "halved",
+    "negated",
+    "inverted",
+    "root",
+    "reciprocal",
+    "negative",
+    "factor",
+    "factors",
+    "multiplied",
+    "rounded",
+    "fold",
 ];
 /// Most words of a unit.
 const MAX_WORDS: usize = 6;
@@ -211,7 +226,13 @@ impl Unit {
             dimensions: Vec::new(),
             known: true,
             doubtful: false,
+            scale: BigRational::from_integer(1.into()),
         }
+    }
+
+    /// Whether it counts in thousands, dozens and so on.
+    pub(super) fn is_scaled(&self) -> bool {
+        self.scale != BigRational::from_integer(1.into())
     }
 
     fn multiply(&mut self, word: &str, power: i32) {
@@ -232,6 +253,9 @@ impl Unit {
         let name = match find(word) {
             Some((base, factor)) => {
                 self.factor *= factor.pow(power);
+                if base == "count" && power == 1 {
+                    self.scale *= factor;
+                }
                 base.to_owned()
             }
             None => {
@@ -266,6 +290,7 @@ impl Unit {
         let mut product = self.clone();
         product.factor *= &other.factor;
         product.known &= other.known;
+        product.scale *= &other.scale;
         for (name, power) in &other.dimensions {
             product.measure(name, *power);
         }
@@ -331,6 +356,14 @@ impl Unit {
                 Kind::Symbol('*' | '.' | '(' | ')' | '-' | '{' | '}') => {}
                 _ => return None,
             }
+        }
+        // Millions of people are people.
+        if unit.dimensions.len() > 1 && unit.is_scaled() {
+            unit.dimensions.retain(|(name, power)| name != "count" || *power < 0);
+        } else if let [(name, power @ 2..)] = unit.dimensions.as_mut_slice()
+            && name == "count"
+        {
+            *power = 1;
         }
         (1..=MAX_WORDS).contains(&words).then_some(unit).filter(|unit| !unit.dimensions.is_empty())
     }

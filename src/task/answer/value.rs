@@ -258,7 +258,14 @@ impl Reader<'_> {
         };
         let mut currency = Unit::symbol(&name);
         match unit {
-            Some(unit) if unit.is("count") => currency.factor *= unit.factor,
+            Some(unit) if unit.is("count") => {
+                currency.factor *= unit.factor;
+                currency.scale *= unit.scale;
+            }
+            Some(unit) if unit.is_scaled() && !unit.known => {
+                currency.factor *= &unit.scale;
+                currency.scale *= unit.scale;
+            }
             // `$5 per hour`; but `$5 profit` and `$5 USD` are dollars.
             Some(unit) if unit.known && !unit.is_money() => currency = currency.times(&unit),
             _ => {}

@@ -55,6 +55,19 @@ pub(super) fn words(text: &str) -> Option<Vec<String>> {
     words.iter().any(|word| word.chars().any(char::is_alphabetic)).then_some(words)
 }
 
+/// A sign in words before a number, as one: `minus 10` is `-10`.
+pub(super) fn signs(text: &str) -> String {
+    for sign in ["minus ", "negative "] {
+        let head = text.get(..sign.len()).filter(|head| head.eq_ignore_ascii_case(sign));
+        let number =
+            |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '$' | '.' | '\\'));
+        if let Some(rest) = head.map(|head| text[head.len()..].trim_start()).filter(|rest| number(rest)) {
+            return format!("-{rest}");
+        }
+    }
+    text.to_owned()
+}
+
 /// Whether a text is an answer of yes or no.
 pub(super) fn yes_or_no(text: &str) -> Option<bool> {
     let words = words(text)?;
