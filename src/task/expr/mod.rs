@@ -8,6 +8,7 @@
 mod breakpoints;
 mod differentiate;
 mod eval;
+mod expand;
 mod fingerprint;
 mod freeze;
 mod function;
@@ -21,12 +22,13 @@ mod simplify;
 mod symbols;
 
 pub(in crate::task) use breakpoints::{around, breakpoints};
+pub(in crate::task) use expand::decimal;
 pub use fingerprint::{fingerprint, proportional};
 pub use function::{Branch, Function};
 pub use jet::Jet;
 pub use parser::{Grammar, ParseError, parse};
 pub(in crate::task) use points::{coarse_points, dense_points, drawn_points, hash};
-pub(in crate::task) use simplify::{content, join, monomials};
+pub(in crate::task) use simplify::{Monomial, content, join, monomials};
 
 /// Longest text that is parsed, in bytes.
 pub const MAX_LENGTH: usize = 4096;

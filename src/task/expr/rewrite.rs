@@ -31,8 +31,9 @@ impl Expr {
         }
     }
 
-    /// Decimals that may be rounded, read as intervals: from half a unit of the last digit below what is written to a whole one
-    /// above, in size, so that rounded and cut numbers are both inside. Every evaluation bounds their effect. `None` if there are none.
+    /// Decimals that may be rounded, read as intervals: from half a unit of the last digit below what is written to almost a whole one
+    /// above, in size, so that rounded and cut numbers are both inside. What is a whole unit away was not cut. Every evaluation bounds
+    /// their effect. `None` if there are none.
     pub fn widened(&self) -> Option<Self> {
         let found = std::cell::Cell::new(false);
         let widened = self.replaced(&|expr| match expr {
@@ -40,7 +41,7 @@ impl Expr {
                 found.set(true);
                 Some(Self::Number(Number {
                     value: number.value + 0.25 * number.unit,
-                    error: number.error + 0.75 * number.unit,
+                    error: number.error + 0.7475 * number.unit,
                     ..number.clone()
                 }))
             }
@@ -139,6 +140,7 @@ mod tests {
             ("0.66666666", true, 2.0 / 3.0),
             ("0.50000004", false, 0.5),
             ("0.50000001", false, 0.5),
+            ("0.49999999", false, 0.5),
             ("3.1415927e2", true, 100.0 * std::f64::consts::PI),
             ("0.000012345678", true, 0.000_012_345_678_4),
         ] {

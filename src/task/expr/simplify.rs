@@ -11,7 +11,7 @@ use crate::task::rational::{Rational, gcd};
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::task) struct Monomial {
     pub(in crate::task) coefficient: Rational,
-    factors: Vec<(Expr, Rational)>,
+    pub(in crate::task) factors: Vec<(Expr, Rational)>,
 }
 
 impl Expr {
@@ -38,7 +38,8 @@ impl Expr {
         if value < 0 { Self::negated(number) } else { number }
     }
 
-    fn from_rational(value: Rational) -> Self {
+    /// The fraction, without a decimal point.
+    pub(in crate::task) fn from_rational(value: Rational) -> Self {
         let numerator = Self::from_integer(value.numerator());
         if value.is_integer() {
             return numerator;
@@ -48,12 +49,17 @@ impl Expr {
 }
 
 impl Monomial {
-    fn constant(coefficient: Rational) -> Self {
+    pub(in crate::task) fn constant(coefficient: Rational) -> Self {
         Self { coefficient, factors: Vec::new() }
     }
 
-    fn factor(base: Expr, exponent: Rational) -> Self {
+    pub(in crate::task) fn factor(base: Expr, exponent: Rational) -> Self {
         Self { coefficient: Rational::ONE, factors: vec![(base, exponent)] }
+    }
+
+    /// Whether it is a number alone.
+    pub(in crate::task) fn is_constant(&self) -> bool {
+        self.factors.is_empty()
     }
 
     /// Multiplies by `base^exponent`.
@@ -70,7 +76,7 @@ impl Monomial {
         }
     }
 
-    fn multiply(&mut self, other: Self) {
+    pub(in crate::task) fn multiply(&mut self, other: Self) {
         match self.coefficient.apply('*', other.coefficient) {
             Some(product) => self.coefficient = product,
             // Beyond 128 bits the number stays a factor of its own.
@@ -82,7 +88,7 @@ impl Monomial {
     }
 
     /// `self^exponent`, where that is the product of the powers of the parts: for whole exponents.
-    fn power(&self, exponent: Rational) -> Option<Self> {
+    pub(super) fn power(&self, exponent: Rational) -> Option<Self> {
         if !exponent.is_integer() {
             return None;
         }
@@ -228,7 +234,7 @@ fn opaque(expr: Expr) -> Vec<Monomial> {
 }
 
 /// Adds to the like term, if there is one.
-fn add(sum: &mut Vec<Monomial>, term: Monomial) {
+pub(super) fn add(sum: &mut Vec<Monomial>, term: Monomial) {
     let alike = |known: &Monomial| {
         known.factors.len() == term.factors.len()
             && known.factors.iter().all(|factor| term.factors.contains(factor))

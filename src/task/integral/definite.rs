@@ -4,9 +4,10 @@
 //! place where a part of the integrand changes its character: kinks, poles, the middle of every peak. A part that none of them sees
 //! vary, a pole that is not integrable, or an error that leaves the value open make the answer unverifiable.
 
+use super::algebra::{Algebra, compare_constants, lost};
 use super::check::{Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value};
 use super::problem::Question;
-use super::{exact, quadrature};
+use super::{closed, exact, quadrature};
 use crate::task::expr::{Branch, Expr, around, breakpoints};
 use crate::task::integral::indefinite::unseen_part;
 
@@ -41,23 +42,33 @@ pub(super) struct Measure {
 
 pub(super) fn definite(question: &Question, a: f64, b: f64, answer: &Expr) -> Outcome {
     if let Some(value) = exact::integral(question) {
-        if let Some(number) = exact::rational(answer) {
-            // A decimal may be a rounded one.
-            if number == value || rounds(answer, value.to_f64(), 0.0) {
-                return Outcome::Correct(format!("the integral of the polynomial is {value}"));
-            }
-            let (shown, given) = distinct(value.to_f64(), number.to_f64());
-            return Outcome::Wrong(format!("the integral is {shown}, the answer is {given}"));
-        }
         let size = value.to_f64();
-        return judge(
-            answer,
-            Measure { value: size, noise: 4.0 * f64::EPSILON * size.abs(), absolute: size.abs() },
-        );
+        let measure = Measure { value: size, noise: 4.0 * f64::EPSILON * size.abs(), absolute: size.abs() };
+        return match compare_constants(&Expr::from_rational(value), answer) {
+            Algebra::Equal => Outcome::Correct(format!("the integral of the polynomial is {value}")),
+            Algebra::Differs(by_algebra) => match judge(answer, measure) {
+                wrong @ Outcome::Wrong(_) => wrong,
+                _ => by_algebra,
+            },
+            Algebra::Unknown => judge(answer, measure),
+        };
     }
-    match measure(question, a, b) {
-        Ok(measure) => judge(answer, measure),
-        Err(reason) => Outcome::Unverifiable(reason),
+    let measure = match measure(question, a, b) {
+        Ok(measure) => measure,
+        Err(reason) => return Outcome::Unverifiable(reason),
+    };
+    let closed = closed::integral(question).filter(|closed| {
+        let closed = closed.eval(0.0, Branch::Real);
+        (closed.value - measure.value).abs() <= 4.0 * measure.noise + SAFETY * closed.value_error
+    });
+    let by_algebra = closed.map(|value| compare_constants(&value, answer));
+    match (judge(answer, measure), by_algebra) {
+        (Outcome::Unverifiable(_) | Outcome::Correct(_), Some(Algebra::Equal)) => {
+            Outcome::Correct(format!("the integral is {} by algebra", shown(measure.value, 12)))
+        }
+        (Outcome::Correct(_) | Outcome::Unverifiable(_), Some(Algebra::Differs(outcome))) => outcome,
+        (Outcome::Correct(_), None) if answer.has_lost_part() => lost(),
+        (outcome, _) => outcome,
     }
 }
 

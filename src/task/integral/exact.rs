@@ -1,7 +1,7 @@
 //! Definite integrals that need no quadrature: polynomials over rational bounds, and odd functions over bounds that mirror each other.
 
 use super::problem::Question;
-use crate::task::expr::{Expr, Factor, Term};
+use crate::task::expr::{Expr, Factor, Term, decimal};
 use crate::task::rational::Rational;
 
 /// Highest power that is multiplied out.
@@ -174,14 +174,6 @@ fn times(left: &[Rational], right: &[Rational]) -> Option<Vec<Rational>> {
         }
     }
     Some(product)
-}
-
-/// A number as it is written, `0.25` or `3`; `None` for an exponent or too many digits.
-fn decimal(text: &str) -> Option<Rational> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let scale = 10i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    Rational::reduced(digits, scale)
 }
 
 #[cfg(test)]

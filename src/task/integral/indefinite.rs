@@ -5,11 +5,12 @@
 //! where a part of either changes its character. Then every part of the answer must have been seen to vary, and the answer must be
 //! continuous where the integrand is. What own algebra shows to be equal needs none of this but the last.
 
+use super::algebra::{self, Algebra};
 use super::check::{Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value};
 use super::jumps::{self, Jumps};
 use super::quadrature;
 use crate::task::expr::{
-    Branch, Expr, Function, Jet, Term, around, breakpoints, coarse_points, dense_points, drawn_points,
+    Branch, Expr, Function, Jet, around, breakpoints, coarse_points, dense_points, drawn_points,
 };
 
 /// Coarse points in the integrand's domain that make a search for a narrow one needless.
@@ -22,6 +23,8 @@ const NEEDED_SHARE: usize = 4;
 /// Rounding error, relative to the integrand, below which a point is evidence; [`NEEDED_POINTS`] such points are needed, so that
 /// noise which an answer brings along hides nothing.
 const CLEAN_NOISE: f64 = 1e-10;
+/// The share of what a decimal's last digit may explain that it does: a whole unit is what no cutting takes away.
+const OPEN_END: f64 = 0.9975;
 /// Values below this are not compared: factors on the way to them may have underflowed.
 const TINY: f64 = 1e-100;
 /// Most points around breakpoints.
@@ -31,7 +34,7 @@ const NARROW: f64 = 1e-4;
 /// Evaluated nodes that are spent on parts held still.
 const FREEZE_WORK: usize = 1_500_000;
 /// Largest answer that is differentiated as an expression, in nodes; derivatives are of quadratic size.
-const MAX_DERIVED: usize = 200;
+pub(super) const MAX_DERIVED: usize = 200;
 /// Intervals between points that are integrated.
 const INTERVALS: usize = 12;
 
@@ -100,7 +103,7 @@ impl<'a> Pair<'a> {
         let slope = |expr: &Expr| expr.eval(x, Branch::Real).slope;
         let centre = slope(middle);
         let reach: f64 = ends.iter().map(|end| (slope(end) - centre).abs()).sum();
-        let explained = (centre - f.value).abs() <= 1.01 * reach + granted;
+        let explained = (centre - f.value).abs() <= OPEN_END * reach + granted;
         let size = (f.value.abs() + (x * f.slope).abs()).max(self.typical);
         explained && difference <= USABLE_NOISE * size
     }
@@ -181,7 +184,11 @@ pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome 
     // Parts that cancel, such as 0*log(x), restrict where the answer is real, and nothing that is judged beyond that.
     let pair = Pair::new(integrand, pair.answer.simplified(), &domain);
     let (places, complete) = breakpoints(&[integrand, &pair.answer], f64::NEG_INFINITY, f64::INFINITY);
-    let equal = is_zero_by_algebra(integrand, answer);
+    let equal = match algebra::compare(integrand, answer, &tally.agreeing) {
+        Algebra::Equal => true,
+        Algebra::Differs(outcome) => return outcome,
+        Algebra::Unknown => false,
+    };
     if !equal && let Err(outcome) = examine(&pair, &mut tally, &domain, &places, complete) {
         return outcome;
     }
@@ -288,19 +295,6 @@ fn imaginary(answer: &Expr, domain: &[(f64, Jet)]) -> Option<Outcome> {
                 .to_owned(),
         )
     })
-}
-
-/// Whether the derivative minus the integrand is zero by the rules of the simplifier.
-fn is_zero_by_algebra(integrand: &Expr, answer: &Expr) -> bool {
-    if answer.size() > MAX_DERIVED {
-        return false;
-    }
-    let derivative = answer.plain_logarithms().derivative();
-    let difference = Expr::Sum(vec![
-        Term { negative: false, expr: derivative },
-        Term { negative: true, expr: integrand.simplified() },
-    ]);
-    difference.simplified() == Expr::integer(0)
 }
 
 /// A piece between neighbouring places in which points were lost and none agrees.

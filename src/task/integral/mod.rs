@@ -8,8 +8,10 @@
 //! rounded number, as far as its last digit explains what differs. A verdict that rounding errors, poles or a bounded amount of work
 //! leave open is `unverifiable`.
 
+mod algebra;
 mod answer;
 mod check;
+mod closed;
 mod definite;
 mod exact;
 mod indefinite;
