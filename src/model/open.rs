@@ -92,9 +92,8 @@ impl OpenModel {
         let mut config = ModelConfig::from_json(&folder.join("config.json"), texts.config)?;
         let mut warnings = Vec::new();
         let mut tell = |file: &Path, names: &[String]| {
-            warnings.extend(
-                names.iter().map(|name| format!("{}: {name:?} has no effect here", file.display())),
-            );
+            warnings
+                .extend(names.iter().map(|name| format!("{}: {name:?} has no effect here", file.display())));
         };
         if let Some(text) = texts.generation_config {
             let file = folder.join("generation_config.json");

@@ -161,9 +161,25 @@ pub const HARMLESS: &[Harmless] = &[
 pub const GENERATION: &[Harmless] = &[Harmless {
     reason: "how other programs search, sample and compute: what generates here has options of its own",
     names: &[
-        "epsilon_cutoff", "eta_cutoff", "top_h", "renormalize_logits", "penalty_alpha", "max_time", "low_memory", "cache_config",
-        "prompt_lookup_num_tokens", "assistant_*", "num_assistant_tokens*", "dola_layers", "use_model_defaults", "compile_config",
-        "disable_compile", "trust_remote_code", "chat_format", "max_window_size", "seed",
+        "epsilon_cutoff",
+        "eta_cutoff",
+        "top_h",
+        "renormalize_logits",
+        "penalty_alpha",
+        "max_time",
+        "low_memory",
+        "cache_config",
+        "prompt_lookup_num_tokens",
+        "assistant_*",
+        "num_assistant_tokens*",
+        "dola_layers",
+        "use_model_defaults",
+        "compile_config",
+        "disable_compile",
+        "trust_remote_code",
+        "chat_format",
+        "max_window_size",
+        "seed",
     ],
 }];
 
