@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use serde_json::Map;
 use stepladder::kernel::weight::Format;
 use stepladder::model::generate::Sampling;
 use stepladder::task::{PromptStyle, TaskOptions};
@@ -40,7 +41,7 @@ pub(super) struct DeviceArgs {
 }
 
 impl DeviceArgs {
-    /// What numbers depend on, but for the hash of the weights.
+    /// What numbers depend on, but for the model.
     pub(super) fn base(&self, context: &Context) -> Base {
         Base {
             sha256: String::new(),
@@ -50,6 +51,7 @@ impl DeviceArgs {
                 .map(|value| value.get_name().into()),
             context: self.context,
             f16: context.f16 || self.f16,
+            model: Map::new(),
         }
     }
 

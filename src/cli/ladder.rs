@@ -19,7 +19,7 @@ use stepladder::{Error, Result, task};
 use super::args::{DeviceArgs, name_value, non_negative, positive};
 use super::context::Context;
 use super::ladder_view::View;
-use super::resume::{ADAPTER, RUN, Rule, differences, differs, reconcile};
+use super::resume::{ADAPTER, RUN, Rule, before, differences, differs, reconcile};
 use super::session::{Opened, open_gpu, read_problems};
 use super::signals::say;
 use super::tuning::choose_kernels;
@@ -129,7 +129,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut opened = Opened::new(context, &card.model, &device)?.worded(card.settings.prompt_style);
     let has_base = card.base.is_some();
     let begun = matches!(&resumed, Some((_, Some(_), _)));
-    opened.tie(&mut card.base, &device, context)?;
+    opened.tie(&mut card.base, &device, context, true)?;
     let adapter = if begun && has_base {
         // The checkpoint has the values; the card has the shape, also of an adapter that the run went on from.
         opened.trainable(None, &card.settings.lora, card.settings.seed)?
@@ -231,6 +231,10 @@ impl Args {
             }
         }
         card.settings.check()?;
+        let done = saved.as_ref().map_or(0, |saved| saved.progress.step);
+        if self.steps.is_some() && card.settings.steps < done {
+            return Err(before("--steps", card.settings.steps, done));
+        }
         if let Some(model) = self.model.as_ref().filter(|model| **model != card.model) {
             // The same weights elsewhere are the same, which an older run cannot tell.
             if card.base.is_none() {

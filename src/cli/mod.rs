@@ -27,6 +27,7 @@ mod tuning;
 mod variants;
 mod verify;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -118,7 +119,10 @@ pub(crate) fn main() -> ExitCode {
     let matches = definition().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A terminal shows colours; a file or another program would get their codes.
+    let colours =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let result = Context::new(&cli.global, &matches).and_then(|context| run(&cli.command, &context));
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,8 @@ use super::context::{Context, option};
 pub(super) enum Rule {
     /// It is refused.
     Same,
+    /// So is it, and what is kept is its opposite.
+    SameNot,
     /// It is taken over.
     Taken,
 }
@@ -56,9 +58,14 @@ pub(super) fn reconcile(
         match rule {
             Rule::Taken => old.clone_from(new),
             Rule::Same => return Err(differs(&option(name), owner, old, new)),
+            Rule::SameNot => return Err(differs(&option(name), owner, &negated(old), &negated(new))),
         }
     }
     Ok(())
+}
+
+fn negated(value: &Value) -> Value {
+    value.as_bool().map_or_else(|| value.clone(), |value| (!value).into())
 }
 
 /// `option` asks for `new` where `owner` has `old`.
@@ -66,7 +73,14 @@ pub(super) fn differs(option: &str, owner: Owner<'_>, old: &Value, new: &Value) 
     Error::usage(option, format!("is {}, but {} has {}", words(new), owner.name, words(old)), owner.hint)
 }
 
-fn words(value: &Value) -> String {
+/// `option` ends a run at step `steps`, which it is past.
+pub(super) fn before(option: &str, steps: u64, done: u64) -> Error {
+    let problem = format!("ends the run at step {steps}, but {done} are done");
+    Error::usage(option, problem, format!("give at least {done}, or leave it out to go on"))
+}
+
+/// A value for a message.
+pub(super) fn words(value: &Value) -> String {
     match value {
         Value::Null => "none".into(),
         Value::String(text) => text.clone(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pollster::block_on;
+use serde_json::{Map, Value, json};
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
@@ -31,6 +32,7 @@ use stepladder::{Error, Result};
 use super::args::DeviceArgs;
 use super::context::Context;
 use super::progress::Progress;
+use super::resume::{differences, words};
 
 /// A model whose files are open and sound, on a device that is open; the weights are still to be read.
 pub(super) struct Opened {
@@ -114,27 +116,60 @@ impl Opened {
         self
     }
 
-    /// Holds a run to the weights that it was begun with, or notes what it begins with.
+    /// Holds a run to the model that it was begun with, or notes what it begins with. One that `asks` depends on the texts
+    /// that the model gets and where its answers end, too; what training sees is held to by its tokens.
     ///
     /// # Errors
-    /// [`Error::Input`] if the weights are others; those of reading.
+    /// [`Error::Input`] if the weights, or what is computed with them, are others; those of reading.
     pub(super) fn tie(
         &mut self,
         base: &mut Option<Base>,
         device: &DeviceArgs,
         context: &Context,
+        asks: bool,
     ) -> Result<()> {
-        let sha256 = fingerprint::weights(&mut **self.source.get_mut())?;
-        if base.as_ref().is_some_and(|base| !base.sha256.is_empty() && base.sha256 != sha256) {
-            return Err(Error::input(
+        let other = |field: &str, problem: String| {
+            Err(Error::input(
                 &self.name,
-                "weights",
-                "are not those that the run was begun with",
-                "give the model that it was begun with by -m, or start a new run in another folder",
-            ));
+                field,
+                problem,
+                "give the model that the run was begun with by -m, or start a new run in another folder",
+            ))
+        };
+        let sha256 = fingerprint::weights(&mut **self.source.borrow_mut())?;
+        if base.as_ref().is_some_and(|base| !base.sha256.is_empty() && base.sha256 != sha256) {
+            return other("weights", "are not those that the run was begun with".into());
         }
-        *base = Some(Base { sha256, ..device.base(context) });
+        let mut model = fingerprint::numbers(&self.config);
+        if asks {
+            model.extend(self.wording()?);
+        }
+        for (name, new) in &model {
+            let Some(old) = base.as_ref().and_then(|base| base.model.get(name)) else { continue };
+            if let Some((path, old, new)) = differences(old, new).into_iter().next() {
+                let field = if path.is_empty() { name.clone() } else { format!("{name}.{path}") };
+                let problem = format!("is {}, but the run was begun with {}", words(&new), words(&old));
+                return other(&field, problem);
+            }
+        }
+        *base = Some(Base { sha256, model, ..device.base(context) });
         Ok(())
+    }
+
+    /// What becomes of a text before the model reads it, and where its answers end. Texts that are long are told by hashes.
+    fn wording(&self) -> Result<Map<String, Value>> {
+        let language = &self.language;
+        let mut wording = Map::new();
+        let mut put = |name: &str, value: Value| wording.insert(name.into(), value);
+        put("bos_token_id", json!(self.config.bos_token_id));
+        put("eos_token_id", json!(self.config.eos_token_ids));
+        put("context length", json!(self.context_length));
+        put("tokenizer", fingerprint::sha256(language.tokenizer.to_json()?.as_bytes()).into());
+        put("prompt style", json!(language.style()));
+        if let (PromptStyle::Instruct, Some(chat)) = (language.style(), &language.chat) {
+            put("chat_template", fingerprint::sha256(chat.text().unwrap_or_default().as_bytes()).into());
+        }
+        Ok(wording)
     }
 
     /// Says so if the model's answers in a chat would not stop where its template ends them.

@@ -19,7 +19,7 @@ use stepladder::task;
 use stepladder::train::adapter;
 use stepladder::train::files::{read, read_adapter, write_atomic};
 use stepladder::train::lora_config::LoraConfig;
-use stepladder::train::output::{Gate, contents};
+use stepladder::train::output::{Gate, contents, expect_folder};
 use stepladder::train::peft::AdapterFile;
 use stepladder::{Error, Result};
 
@@ -103,7 +103,11 @@ impl Args {
     fn check_outputs(&self, context: &Context, output: &Path) -> Result<()> {
         let name = if self.render { None } else { Some(Study::read(&self.file)?.plan.name) };
         for (option, folder) in [("--output", Some(output)), ("--publish", self.publish.as_deref())] {
-            let Some(folder) = folder.filter(|folder| folder.exists()) else { continue };
+            let Some(folder) = folder else { continue };
+            expect_folder(option, folder)?;
+            if !folder.exists() {
+                continue;
+            }
             if contents(folder)?.is_empty() {
                 continue;
             }

@@ -13,10 +13,10 @@ use stepladder::train::adapter;
 use stepladder::train::checkpoint::State;
 use stepladder::train::data::Dataset;
 use stepladder::train::files::{
-    PREVIOUS_STATE_FILE, STATE_FILE, read, remove, remove_states, write_adapter, write_state,
+    PREVIOUS_STATE_FILE, STATE_FILE, read, remove_states, write_adapter, write_first_state, write_state,
 };
 use stepladder::train::fit::Workload;
-use stepladder::train::output::OutputFolder;
+use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::sft::{Sft, SftStep, largest_pass};
 use stepladder::train::text::ModelText;
@@ -107,6 +107,7 @@ pub(super) const PACK_TOKENS: usize = 2048;
 
 /// Trains, or goes on with training.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    expect_folder("--output", &args.output)?;
     let folder = OutputFolder::new(&args.output)?;
     let replaces = args.check_output(context)?;
     let (mut card, saved) = if args.resume {
@@ -117,7 +118,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     let device = args.device.as_in(card.base.as_ref());
     let mut opened = Opened::new(context, &card.model, &device)?;
-    opened.tie(&mut card.base, &device, context)?;
+    opened.tie(&mut card.base, &device, context, false)?;
     let adapter = if saved.is_some() {
         AdapterFile::init(card.lora.clone(), &adapter::dims(&opened.config), 0)?
     } else {
@@ -150,6 +151,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut sft = Sft::new(trainer, adapter.config.clone(), &data, card.settings.clone())?;
     if let Some(saved) = &saved {
         sft.restore(saved, &folder.path().join(STATE_FILE))?;
+        expect_more(context, sft.done(), sft.steps())?;
     }
     let every = card.checkpoint_every.unwrap_or(args.checkpoint_every.into());
     let mut keeper = Keeper { card, folder: folder.path(), saved: saved.is_some() };
@@ -176,6 +178,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     session.print_profile(context)
 }
 
+/// Holds a new end of a run to what is done.
+fn expect_more(context: &Context, done: u64, steps: u64) -> Result<()> {
+    if steps >= done {
+        return Ok(());
+    }
+    let name = if context.is_given("epochs") { "--epochs" } else { "--steps" };
+    Err(super::resume::before(name, steps, done))
+}
+
 /// Writes checkpoints.
 struct Keeper<'a> {
     card: Card,
@@ -189,9 +200,13 @@ impl Keeper<'_> {
     fn save(&mut self, sft: &Sft) -> Result<()> {
         let mut state: State = block_on(sft.state())?;
         self.card.put_into(&mut state)?;
-        write_state(self.folder, &state)?;
-        if !std::mem::replace(&mut self.saved, true) {
-            remove(&self.folder.join(PREVIOUS_STATE_FILE))?;
+        if std::mem::replace(&mut self.saved, true) {
+            write_state(self.folder, &state)?;
+        } else if write_first_state(self.folder, &state)? {
+            let folder = self.folder.display();
+            say(&format!(
+                "the checkpoints of the run that is replaced are {folder}/state.replaced*.safetensors until this one is finished"
+            ));
         }
         // What is to be replaced stays until the new adapter is whole.
         if self.card.replaces {

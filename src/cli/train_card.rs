@@ -57,7 +57,7 @@ const RULES: &[(&str, &str, Rule)] = &[
     ("checkpoint_every", "/checkpoint_every", Rule::Taken),
     ("batch_size", "/settings/batch_size", Rule::Same),
     ("max_length", "/settings/max_length", Rule::Same),
-    ("no_shuffle", "/settings/shuffle", Rule::Same),
+    ("no_shuffle", "/settings/shuffle", Rule::SameNot),
     ("seed", "/settings/seed", Rule::Same),
     ("rank", "/lora/rank", Rule::Same),
     ("alpha", "/lora/alpha", Rule::Same),

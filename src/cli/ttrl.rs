@@ -12,7 +12,7 @@ use stepladder::task::{Problem, Task, VerdictKind};
 use stepladder::train::files::write_adapter;
 use stepladder::train::fingerprint::sha256;
 use stepladder::train::lora_config::LoraConfig;
-use stepladder::train::output::OutputFolder;
+use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::{Error, Result, task};
 
 use super::args::{DeviceArgs, ModelArgs, TaskArgs, name_value, positive, positive_share};
@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut answers = None;
     if let Some(file) = &args.output {
         let mut base = None;
-        opened.tie(&mut base, &args.device, context)?;
+        opened.tie(&mut base, &args.device, context, true)?;
         let (_, weights) = adapter.to_bytes()?;
         let card = json!({
             "base": base,
@@ -126,6 +126,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     // Locked until the end.
     let _kept = match &args.keep {
         Some(folder) => {
+            expect_folder("--keep", folder)?;
             let made = OutputFolder::new(folder)?;
             context.gate.folder("--keep", folder, |_| true)?;
             Some(made)

@@ -90,16 +90,23 @@ impl Answers {
 
     fn expect_card(&self, beside: &Path) -> Result<()> {
         let hint = "remove that file if the answers may be mixed, or choose another --output";
-        let old: Value = serde_json::from_slice(&read(beside)?).map_err(|error| {
+        let mut old: Value = serde_json::from_slice(&read(beside)?).map_err(|error| {
             Error::input(beside, format!("line {}", error.line()), error.to_string(), hint)
         })?;
+        // Older versions did not keep what else of the model counts.
+        if let Some(base) =
+            old.get_mut("base").and_then(Value::as_object_mut).filter(|base| !base.contains_key("model"))
+        {
+            base.insert("model".into(), self.card.pointer("/base/model").cloned().unwrap_or_default());
+        }
         match differences(&old, &self.card).into_iter().next() {
             None => Ok(()),
             Some((path, old, new)) => {
                 let problem =
                     format!("is {new}, but the answers in {} were made with {old}", self.path.display());
                 let hint = "choose another --output, or add --overwrite to begin anew";
-                Err(Error::usage(path, problem, hint))
+                // `settings` holds those of the loop under the same name.
+                Err(Error::usage(path.replace("settings.settings.", "settings."), problem, hint))
             }
         }
     }
@@ -206,6 +213,15 @@ mod tests {
         fs::write(&path, kept.trim_end()).unwrap();
         assert!(open(json!({"rate": 1})).unwrap().holds("a"));
         assert_eq!(fs::read_to_string(&path).unwrap(), kept);
+        // What older versions did not keep is nothing to hold to.
+        let beside = folder.path().join("answers.jsonl.run.json");
+        let kept_card = fs::read(&beside).unwrap();
+        fs::write(&beside, r#"{"base": {"sha256": "1"}, "settings": {"settings": {"seed": 0}}}"#).unwrap();
+        let card = |seed: u64| json!({"base": {"sha256": "1", "model": {"rope_theta": 1.0}}, "settings": {"settings": {"seed": seed}}});
+        assert!(open(card(0)).unwrap().holds("a"));
+        let error = open(card(1)).err().unwrap().to_string();
+        assert!(error.starts_with("settings.seed: is 1"), "{error}");
+        fs::write(&beside, kept_card).unwrap();
         let error = open(json!({"rate": 2})).err().unwrap().to_string();
         assert!(error.starts_with("rate: is 2") && error.contains("made with 1"), "{error}");
         // The old answers go with the first new one.

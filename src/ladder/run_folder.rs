@@ -25,7 +25,7 @@ use crate::train::files::{
 };
 use crate::train::fingerprint::sha256;
 use crate::train::lock::Lock;
-use crate::train::output::{Gate, StagedFolder, contents, restore};
+use crate::train::output::{Gate, StagedFolder, contents, expect_folder, restore};
 use crate::train::peft::{CONFIG_FILE, WEIGHTS_FILE};
 use crate::{Error, Result};
 
@@ -62,6 +62,7 @@ impl RunFolder {
     pub fn create(path: impl AsRef<Path>, card: RunCard) -> Result<Self> {
         let path = path.as_ref();
         restore(path)?;
+        expect_folder("--output", path)?;
         create_folder(path)?;
         let lock = Lock::folder(path)?;
         if begun(path) {

@@ -77,6 +77,21 @@ impl<P: Policy> Engine<'_, '_, P> {
             self.warn(step, WarningCode::Other, message)?;
         }
         let event = self.report(&collected, groups.len(), stats, learning_rate, changes.promoted, began);
+        let verdicts = &event.verdicts;
+        if verdicts.unverifiable > 0 && verdicts.judged() == 0 {
+            let reason = collected
+                .groups
+                .values()
+                .flat_map(|group| &group.verdicts)
+                .map(|verdict| &verdict.reason)
+                .min();
+            let message = format!(
+                "none of the {} answers of this step could be judged, so nothing was learnt: {}",
+                verdicts.unverifiable,
+                reason.map_or("", String::as_str)
+            );
+            self.warn(step, WarningCode::Checker, events::logged_text(&message))?;
+        }
         let truncated = event.verdicts.truncated;
         if truncated * 2 > event.verdicts.total() {
             let message = format!(

@@ -184,7 +184,7 @@ impl Reply {
             Some(kind) => kind,
         };
         let reason = match (self.reason, kind) {
-            (Some(reason), _) => reason,
+            (Some(reason), _) => Plain(reason).to_string(),
             (None, VerdictKind::Unverifiable) => "the checker cannot tell".to_owned(),
             (None, _) => String::new(),
         };
@@ -200,6 +200,12 @@ impl Reply {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    #[test]
+    fn a_reason_commands_no_terminal() {
+        let verdict = judge(r#"{"verdict": "wrong", "reason": "\u001b[31mred\nnext"}"#).unwrap();
+        assert_eq!(verdict.reason, r"\u{1b}[31mred next");
+    }
 
     fn judge(text: &str) -> Result<Verdict, String> {
         Reply::parse(text.as_bytes())?.judge(RewardRange::new(-1.0, 2.0).unwrap())

@@ -151,12 +151,35 @@ pub fn write_state(folder: &Path, state: &State) -> Result<()> {
     }
 }
 
-/// Removes a run's checkpoints. Errors: [`Error::Io`].
-pub fn remove_states(folder: &Path) -> Result<()> {
-    for name in [PREVIOUS_STATE_FILE, STATE_FILE] {
-        remove(&folder.join(name))?;
+/// Where the checkpoints of a run are while another one that is to take its place is not finished: the names of both.
+const REPLACED: [(&str, &str); 2] = [
+    (STATE_FILE, "state.replaced.safetensors"),
+    (PREVIOUS_STATE_FILE, "state.replaced.previous.safetensors"),
+];
+
+/// Writes the first checkpoint of a run into `folder`. Those of another run that is there are kept under other names until
+/// [`remove_states`]; whether there were any.
+///
+/// # Errors
+/// As [`write_state`].
+pub fn write_first_state(folder: &Path, state: &State) -> Result<bool> {
+    let path = folder.join(STATE_FILE);
+    let bytes = state.to_bytes()?;
+    let part = Part::stage(&path, |file| file.write_all(&bytes))?;
+    let mut replaced = false;
+    for (name, aside) in REPLACED {
+        match fs::rename(folder.join(name), folder.join(aside)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::write(&path, error)),
+            moved => replaced |= moved.is_ok(),
+        }
     }
-    Ok(())
+    part.commit().map(|()| replaced)
+}
+
+/// Removes a run's checkpoints, and those of the run that it replaced. Errors: [`Error::Io`].
+pub fn remove_states(folder: &Path) -> Result<()> {
+    let names = REPLACED.into_iter().rev().flat_map(|(name, aside)| [aside, name]);
+    names.into_iter().try_for_each(|name| remove(&folder.join(name)))
 }
 
 /// Removes the file at `path` if there is one. Errors: [`Error::Io`].
@@ -397,6 +420,17 @@ mod tests {
         assert_eq!(last_state(at, step).unwrap_err().code(), "input");
         remove_states(at).unwrap();
         assert!(last_state(at, step).unwrap().is_none());
+        // Another run begins there: what is replaced stays until it is finished.
+        fs::remove_file(at.join(DAMAGED_STATE_FILE)).unwrap();
+        assert!(!write_first_state(at, &state(7)).unwrap());
+        write_state(at, &state(8)).unwrap();
+        assert!(write_first_state(at, &state(1)).unwrap());
+        write_state(at, &state(2)).unwrap();
+        let step_in = |name: &str| step(read_state(at.join(name)).unwrap(), at).unwrap();
+        let found = REPLACED.map(|(name, aside)| (step_in(name), step_in(aside)));
+        assert_eq!(found, [(2, 8), (1, 7)]);
+        remove_states(at).unwrap();
+        assert!(names(at).is_empty());
     }
 
     #[test]

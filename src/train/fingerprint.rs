@@ -1,9 +1,11 @@
 //! Hashes that tie a run to what it stands on: the base model's weights, and its data.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::Result;
+use crate::model::config::{ModelConfig, RopeScaling};
 use crate::model::source::TensorSource;
 
 /// Weights up to this size are hashed whole, which takes a second or two; of larger ones samples are, see [`weights`].
@@ -25,6 +27,42 @@ pub struct Base {
     pub context: Option<u32>,
     /// Products are computed in 16-bit floats.
     pub f16: bool,
+    /// What else of the model's files counts, by name; see [`numbers`]. Runs of older versions lack it, or parts of it.
+    #[serde(default)]
+    pub model: Map<String, Value>,
+}
+
+/// What a model computes with its weights: all that `config` says and the shapes of the weights do not.
+pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
+    let scaling = match &config.rope.scaling {
+        RopeScaling::None => Value::Null,
+        RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_max_position_embeddings,
+        } => json!({
+            "rope_type": "llama3",
+            "factor": factor,
+            "low_freq_factor": low_freq_factor,
+            "high_freq_factor": high_freq_factor,
+            "original_max_position_embeddings": original_max_position_embeddings,
+        }),
+        RopeScaling::Divisors(divisors) => json!({ "rope_freqs.weight": divisors }),
+    };
+    let numbers = [
+        ("model_type", json!(config.family.name)),
+        ("num_attention_heads", json!(config.num_heads)),
+        ("num_key_value_heads", json!(config.num_kv_heads)),
+        ("rms_norm_eps", json!(config.rms_norm_eps)),
+        ("rope_theta", json!(config.rope.theta)),
+        ("rope_scaling", scaling),
+        ("attention_bias", json!(config.attention_bias)),
+        ("qk_norm", json!(config.qk_norm)),
+        ("tie_word_embeddings", json!(config.tie_word_embeddings)),
+    ];
+    numbers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// SHA-256 of bytes, in hexadecimal.

@@ -52,10 +52,8 @@ impl Gate {
     /// As [`Gate::file`].
     pub fn folder(&self, option: &str, path: &Path, own: impl Fn(&str) -> bool) -> Result<bool> {
         restore(path)?;
+        expect_folder(option, path)?;
         let Some(there) = metadata(path)? else { return Ok(false) };
-        if !there.is_dir() {
-            return Err(Error::usage(option, format!("{} is a file", path.display()), "name a folder"));
-        }
         let names = contents(path)?;
         if names.is_empty() {
             return Ok(false);
@@ -126,6 +124,26 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_same(_: &Metadata, _: &Metadata) -> bool {
     false
+}
+
+/// Refuses `path`, the value of `option`, if something other than a folder is there, or where a folder above it would be.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn expect_folder(option: &str, path: &Path) -> Result<()> {
+    let refuse = |place: &Path, what: &str| {
+        Err(Error::usage(option, format!("{} is {what}, not a folder", place.display()), "name a folder"))
+    };
+    for place in path.ancestors() {
+        match (fs::metadata(place), fs::symlink_metadata(place)) {
+            (Ok(there), _) if there.is_dir() => return Ok(()),
+            (Ok(_), _) => return refuse(place, "a file"),
+            (Err(_), Ok(_)) => return refuse(place, "a link that leads nowhere"),
+            // Not there yet, or not to be seen: the folder above it decides.
+            (Err(_), Err(_)) => {}
+        }
+    }
+    Ok(())
 }
 
 fn metadata(path: &Path) -> Result<Option<Metadata>> {
@@ -388,7 +406,16 @@ mod tests {
         fs::write(path.join("thesis"), "x").unwrap();
         let error = gate(true, &[]).folder("--output", &path, own).unwrap_err().to_string();
         assert!(error.contains("`thesis`"), "{error}");
-        assert_eq!(gate(true, &[]).folder("--output", &path.join("mine"), own).unwrap_err().code(), "usage");
+        for place in ["mine", "mine/below", "mine/below/it"] {
+            let error = gate(true, &[]).folder("--output", &path.join(place), own).unwrap_err().to_string();
+            assert!(error.contains("mine is a file, not a folder"), "{error}");
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("nowhere", path.join("link")).unwrap();
+            let error = expect_folder("--output", &path.join("link")).unwrap_err().to_string();
+            assert!(error.contains("link is a link that leads nowhere, not a folder"), "{error}");
+        }
     }
 
     #[test]
