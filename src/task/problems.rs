@@ -32,6 +32,27 @@ const OTHER_NAMES: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// Fields that change what is asked or how its answer is judged. No task reads them.
+const MEANINGFUL: [(&str, &str); 17] = [
+    ("choices", "write the choices into `problem`"),
+    ("options", "write the options into `problem`"),
+    ("context", "write the context into `problem`"),
+    ("passage", "write the passage into `problem`"),
+    ("input", "write the input into `problem`"),
+    ("image", "give problems of text alone"),
+    ("images", "give problems of text alone"),
+    ("audio", "give problems of text alone"),
+    ("video", "give problems of text alone"),
+    ("messages", "write what is asked into `problem`"),
+    ("conversations", "write what is asked into `problem`"),
+    ("system", "write it into `problem`"),
+    ("aliases", "give one `answer`"),
+    ("tolerance", "give it as --task-option tolerance=NUMBER"),
+    ("match", "give it as --task-option match=HOW"),
+    ("weight", "leave it away, or give the problem on several lines"),
+    ("task", "give it as --task"),
+];
+
 /// Doubles from here on may stand for several whole numbers.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -117,6 +138,19 @@ fn check_names(object: &Map<String, Value>) -> std::result::Result<(), String> {
             }
             (None, "problem") => return Err("has no `problem`".into()),
             (None, _) => {}
+        }
+    }
+    // An empty one says nothing, such as Alpaca's `input`.
+    let empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    for (name, mend) in MEANINGFUL {
+        if object.get(name).is_some_and(|value| !empty(value)) {
+            return Err(format!("has a field `{name}`, which no task reads; {mend}"));
         }
     }
     Ok(())
@@ -226,6 +260,7 @@ mod tests {
             (r#"{"problem": "2+2", "level": "Level 5"}"#, None, Some(5), None),
             (r#"{"problem": "2+2", "level": "3"}"#, None, Some(3), None),
             (r#"{"problem": "2+2", "level": "hard"}"#, None, None, None),
+            (r#"{"problem": "2+2", "input": "", "choices": null}"#, None, None, None),
             (r#"{"problem": "2+2", "level": 2.5}"#, None, None, None),
             (r#"{"problem": "2+2", "level": -1}"#, None, None, None),
             (r#"{"problem": "2+2", "level": null, "id": null, "answer": null}"#, None, None, None),
@@ -274,6 +309,14 @@ mod tests {
             ("{\"problem\": \"x\", \"answers\": \"1\"}", "did you mean `answer`?"),
             ("{\"question\": \"x\", \"answer\": \"1\"}", "rename `question` to `problem`"),
             ("{\"problem\": \"x\", \"ground_truth\": \"1\"}", "rename `ground_truth` to `answer`"),
+            (
+                "{\"problem\": \"x\", \"choices\": [\"1\", \"2\"]}",
+                "line 1: has a field `choices`, which no task reads; write the choices into `problem`",
+            ),
+            ("{\"problem\": \"x\", \"context\": \"y = 2\"}", "has a field `context`"),
+            ("{\"problem\": \"x\", \"input\": \"y = 2\"}", "has a field `input`"),
+            ("{\"problem\": \"x\", \"answer\": \"1\", \"tolerance\": 0.1}", "has a field `tolerance`"),
+            ("{\"problem\": \"x\", \"weight\": 2}", "has a field `weight`"),
             ("{}", "line 1: has no `problem`"),
             ("[]", "line 1: is not a JSON object"),
             (

@@ -70,12 +70,24 @@ impl Comparison {
 
     pub(super) fn lists(&self, known: &Value, answer: &Value) -> Same {
         let (
-            Value::List { open: a_open, close: a_close, items: a, joined: a_joined },
-            Value::List { open: b_open, close: b_close, items: b, joined: b_joined },
+            Value::List { open: a_open, close: a_close, items: a, joined: a_joined, junction: a_word },
+            Value::List { open: b_open, close: b_close, items: b, joined: b_joined, junction: b_word },
         ) = (known, answer)
         else {
             return Same::Unknown;
         };
+        // Solutions are the same with `and` and with `or`; propositions and names are not.
+        let number = |item: &Value| match item {
+            Value::Quantity { term, .. } => !term.has_variable(),
+            Value::Named { .. } | Value::List { .. } | Value::Either(_) => true,
+            _ => false,
+        };
+        if matches!((a_word, b_word), (Some(a), Some(b)) if a != b) && !a.iter().chain(b).all(number) {
+            return match self.in_any_order(a, b, true) {
+                Same::Yes => Same::Unknown,
+                verdict => verdict,
+            };
+        }
         // `x = 3, y = 4`: by name.
         if let (Some(a), Some(b)) = (by_name(a), by_name(b)) {
             return self.all(a.iter().map(|(name, value)| {

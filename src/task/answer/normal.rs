@@ -273,6 +273,8 @@ impl Rewriter<'_> {
                 let ascii = char::from_u32(u32::from(c) - 0xfee0).unwrap_or(' ');
                 self.character(ascii);
             }
+            '∧' => self.out.push_str(" and "),
+            '∨' => self.out.push_str(" or "),
             '、' | '،' => self.out.push(','),
             'º' | '˚' => self.out.push('°'),
             '℃' => self.out.push_str("°C"),
@@ -280,6 +282,7 @@ impl Rewriter<'_> {
             '≦' | '⩽' => self.out.push('≤'),
             '≧' | '⩾' => self.out.push('≥'),
             '≃' | '≅' => self.out.push('≈'),
+            '∘' => self.out.push('°'),
             'π' => self.out.push_str(" pi "),
             '¼'..='¾' | '⅐'..='⅞' => match fraction(c) {
                 Some((above, below)) => self.out.push_str(&format!("\\frac{{{above}}}{{{below}}}")),
@@ -357,6 +360,10 @@ impl Rewriter<'_> {
             if matches!(name, "left" | "right") && self.rest.starts_with('.') {
                 self.rest = &self.rest[1..];
             }
+        } else if matches!(name, "vec" | "overrightarrow" | "tilde" | "hat" | "widehat")
+            && self.decorated(name)
+        {
+            // The mark is a part of the name.
         } else if FONTS.contains(&name) {
             let word = !matches!(
                 name,
@@ -384,6 +391,27 @@ impl Rewriter<'_> {
                 }
             }
         }
+    }
+
+    /// A letter with a mark above, as a letter with an index; false for anything else, and for the units `i`, `j` and `k`.
+    fn decorated(&mut self, mark: &str) -> bool {
+        let rest = self.rest.trim_start();
+        let (inside, after) = match rest.strip_prefix('{') {
+            Some(rest) => match rest.split_once('}') {
+                Some(parts) => parts,
+                None => return false,
+            },
+            None => rest.split_at(rest.chars().next().map_or(0, char::len_utf8)),
+        };
+        let inside = inside.trim();
+        let letters = (1..=2).contains(&inside.len()) && inside.bytes().all(|b| b.is_ascii_alphabetic());
+        if !letters || matches!(inside, "i" | "j" | "k" | "e") {
+            return false;
+        }
+        self.out.push_str(inside);
+        self.out.push_str(&format!("_{{{mark}}}"));
+        self.rest = after;
+        true
     }
 
     fn open(&mut self, brace: Brace) {

@@ -45,6 +45,11 @@ pub(super) fn is_name(word: &str) -> bool {
         || Function::named(word).is_some()
 }
 
+/// Whether a word is the name of a capital Greek letter, `Gamma`, which is another symbol than `gamma`.
+pub(super) fn is_capital_letter(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_uppercase()) && LETTERS.contains(&word)
+}
+
 struct Parser<'a> {
     tokens: &'a [Token],
     at: usize,
@@ -126,6 +131,10 @@ impl Parser<'_> {
             self.at += 1;
             let negative = self.signs();
             let factor = self.power()?;
+            // A cross product changes its sign with the order.
+            if is_vector(&factor) && factors.last().is_some_and(|(_, last)| is_vector(last)) {
+                return None;
+            }
             factors.push((inverse, if negative { Term::Sum(vec![(true, factor)]) } else { factor }));
         }
         Some(if factors.len() == 1 { factors.swap_remove(0).1 } else { Term::Product(factors) })
@@ -168,6 +177,14 @@ impl Parser<'_> {
             term = match self.symbol() {
                 Some('!') => Term::Factorial(Box::new(term)),
                 Some('%') => Term::Percent(Box::new(term)),
+                // `f ∘ g` is no product.
+                Some('°')
+                    if matches!(term, Term::Variable(_))
+                        && matches!(self.tokens.get(self.at + 1).map(|token| &token.kind),
+                            Some(Kind::Word(next)) if Function::named(next).is_none()) =>
+                {
+                    return None;
+                }
                 Some('°') => Term::Degrees(Box::new(term)),
                 _ => return Some(term),
             };
@@ -285,6 +302,15 @@ impl Parser<'_> {
         }
         if let Some(function) = Function::named(word) {
             return self.call(function);
+        }
+        // Functions of functions, `f(g(x))`, are no products.
+        let function = |token: Option<&Token>| matches!(token.and_then(Token::word), Some("f" | "g" | "h"));
+        if matches!(word, "f" | "g" | "h")
+            && self.symbol() == Some('(')
+            && function(self.tokens.get(self.at + 1))
+            && self.tokens.get(self.at + 2).is_some_and(|token| token.is('('))
+        {
+            return None;
         }
         if LETTERS.contains(&word) {
             return self.variable(word);
@@ -438,6 +464,11 @@ impl Parser<'_> {
             None => call,
         })
     }
+}
+
+/// Whether a term is a variable with an arrow above.
+fn is_vector(term: &Term) -> bool {
+    matches!(term, Term::Variable(name) if name.ends_with("_vec") || name.ends_with("_overrightarrow"))
 }
 
 /// What `f^{-1}` means, for the functions where it has that meaning.

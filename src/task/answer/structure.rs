@@ -2,7 +2,7 @@
 
 use super::lexer::{Kind, Token};
 use super::term::Term;
-use super::value::{Reader, Value, added, equal_constants};
+use super::value::{Junction, Reader, Value, added, equal_constants};
 
 const OPENING: &[char] = &['(', '[', '{', '⦃', '⟨', '⟦', '⌊', '⌈'];
 const CLOSING: &[char] = &[')', ']', '}', '⦄', '⟩', '⟧', '⌋', '⌉'];
@@ -123,7 +123,12 @@ fn bare_list(reader: &mut Reader<'_>, tokens: &[Token], separators: &[usize]) ->
             .collect();
     }
     let joined = and || or || same_name || names.iter().all(Option::is_some);
-    let list = Value::List { open: ' ', close: ' ', items, joined };
+    let junction = match (and, or) {
+        (true, false) => Some(Junction::And),
+        (false, true) => Some(Junction::Or),
+        _ => None,
+    };
+    let list = Value::List { open: ' ', close: ' ', items, joined, junction };
     Some(match sum {
         Some(sum) => Value::Either(vec![sum, list]),
         None => list,
@@ -232,7 +237,9 @@ fn bracketed(reader: &mut Reader<'_>, tokens: &[Token]) -> Option<Option<Value>>
         }
         let set = open == '⦃';
         return match (set, reader.value(inside)) {
-            (true, Some(value)) => Some(Some(Value::List { open, close, items: vec![value], joined: false })),
+            (true, Some(value)) => {
+                Some(Some(Value::List { open, close, items: vec![value], joined: false, junction: None }))
+            }
             // Numbers and expressions are read whole, brackets and all.
             (false, Some(value)) if !matches!(value, Value::Quantity { .. } | Value::Either(_)) => {
                 Some(Some(value))
@@ -266,7 +273,7 @@ fn bracketed(reader: &mut Reader<'_>, tokens: &[Token]) -> Option<Option<Value>>
             variable: None,
         }));
     }
-    Some(Some(Value::List { open, close, items, joined: false }))
+    Some(Some(Value::List { open, close, items, joined: false, junction: None }))
 }
 
 /// The name on the left of an equals sign: words, perhaps with an index or an argument; or letters with operators, but no number.

@@ -15,6 +15,13 @@ const MAX_DEPTH: usize = 12;
 const FILLERS: &[&str] =
     &["about", "approximately", "approx", "exactly", "roughly", "simply", "just", "around"];
 
+/// The word between the items of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Junction {
+    And,
+    Or,
+}
+
 /// One reading of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
@@ -44,6 +51,8 @@ pub(super) enum Value {
         items: Vec<Value>,
         /// Written with `and` or `or`, or by `±`: the order means nothing.
         joined: bool,
+        /// Written with `or` and without `and`, with `and` and without `or`, or neither.
+        junction: Option<Junction>,
     },
     /// From `low` to `high`, each with whether it belongs to it; of the variable, if one was named.
     Interval { low: (Box<Value>, bool), high: (Box<Value>, bool), variable: Option<String> },
@@ -96,7 +105,7 @@ impl Reader<'_> {
         while let [first, rest @ ..] = tokens {
             let filler = first.is('≈')
                 || first.is('=')
-                || first.is('~')
+                || first.is('~') && !rest.first().is_some_and(|next| next.word().is_some())
                 || first.word().is_some_and(|word| FILLERS.contains(&word.to_lowercase().as_str()));
             if !filler {
                 break;
@@ -324,7 +333,7 @@ impl Reader<'_> {
             tokens
         };
         let items = vec![self.leaf(&signed('+', '-'))?, self.leaf(&signed('-', '+'))?];
-        Some(Value::List { open: '⦃', close: '⦄', items, joined: true })
+        Some(Value::List { open: '⦃', close: '⦄', items, joined: true, junction: None })
     }
 }
 

@@ -31,6 +31,15 @@ pub(super) fn words(text: &str) -> Option<Vec<String>> {
     if chars.windows(2).any(glued) {
         return None;
     }
+    // So is a mark at the end of a name or before one: `A-`, `!p`, `~p`.
+    let end = text.trim_end_matches(['.', '"', '\'', ' ']);
+    let mark = |c: char| matches!(c, '-' | '!' | '~');
+    let negated =
+        text.trim_start().strip_prefix(mark).is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
+    let graded = end.strip_suffix('-').is_some_and(|rest| rest.ends_with(char::is_alphanumeric));
+    if negated || graded {
+        return None;
+    }
     let mut words = Vec::new();
     for piece in text.split(|c: char| c.is_whitespace() || matches!(c, '-' | '_' | '/')) {
         let word: String = piece
@@ -46,7 +55,10 @@ pub(super) fn words(text: &str) -> Option<Vec<String>> {
             return None;
         }
         if !word.is_empty() {
-            words.push(word.to_lowercase());
+            // `Γ` is no `γ`.
+            let capital =
+                !word.is_ascii() && word.chars().count() == 1 || super::parser::is_capital_letter(&word);
+            words.push(if capital { word } else { word.to_lowercase() });
         }
     }
     if words.len() > 1 && matches!(words[0].as_str(), "a" | "an" | "the") {
