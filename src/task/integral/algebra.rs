@@ -55,7 +55,7 @@ pub(super) fn compare_constants(value: &Expr, answer: &Expr) -> Algebra {
     }
     match left(answer) == Some(Expr::integer(0)) {
         true => Algebra::Equal,
-        false if answer.has_lost_part() || value.has_lost_part() => Algebra::Differs(lost()),
+        false if answer.has_lost_part() || value.has_lost_part_or_limit() => Algebra::Differs(lost()),
         false => Algebra::Unknown,
     }
 }
