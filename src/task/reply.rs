@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 
 use super::{Verdict, VerdictKind};
+use crate::error::Plain;
 
 /// Most named rewards of one reply.
 const MAX_REWARDS: usize = 32;

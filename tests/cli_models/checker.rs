@@ -60,6 +60,26 @@ fn a_checker_that_cannot_be_started_is_an_error_before_the_run() {
     assert!(!files.exists("run"), "nothing was begun");
 }
 
+#[test]
+fn a_step_that_nobody_can_judge_is_told() {
+    let files = Files::new();
+    let problems = files.write("p.jsonl", "{\"problem\": \"2*x\"}\n");
+    let output = files.path("run");
+    let reply = r#"printf '{"id":%s,"reward":null,"reason":"no \\u001b[31msympy"}\n' $id"#;
+    let task = checker(&files, &format!("{READ} {reply}; done"));
+    let mut args = vec!["ladder", "-m", "tiny", "--problems", &problems, "--output", &output, "--json"];
+    args.extend(task.iter().map(String::as_str));
+    args.extend(["--group-size", "2", "--prompts-per-step", "1", "--max-tokens", "4", "--steps", "1"]);
+    args.extend(["--set", "variants.enabled=false", "--set", "curriculum.probe_samples=0"]);
+    let events = json_lines(&run(&args));
+    let words = "answers of this step could be judged, so nothing was learnt: no \\u{1b}[31msympy";
+    let told = |event: &&Value| {
+        event["type"] == "warning"
+            && event["message"].as_str().is_some_and(|message| message.ends_with(words))
+    };
+    assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
+}
+
 /// Whether the process goes away.
 fn ends(number: &str) -> bool {
     let began = Instant::now();

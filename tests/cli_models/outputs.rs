@@ -41,6 +41,31 @@ fn files_and_folders_are_not_written_over() {
 }
 
 #[test]
+fn a_file_or_a_link_to_nowhere_is_no_folder() {
+    let files = Files::new();
+    let data = files.write("data.jsonl", super::EXAMPLES);
+    let questions = files.write("q.jsonl", "{\"problem\": \"2*x\"}\n");
+    let study = concat!(env!("CARGO_MANIFEST_DIR"), "/studies/tiny.toml");
+    let mine = files.write("mine", "mine");
+    let (below, link) = (files.path("mine/below"), files.path("link"));
+    let mut places = vec![(&mine, "mine is a file, not a folder"), (&below, "mine is a file, not a folder")];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        places.push((&link, "link is a link that leads nowhere, not a folder"));
+    }
+    let solve = ["-m", "tiny", "--task", "integral", "--problems", &questions];
+    for (place, words) in places {
+        fails(&[&TRAIN[..], &[&data, "--output", place]].concat(), 2, &["--output", words]);
+        fails(&[&TRAIN[..], &[&data, "--output", place, "--overwrite"]].concat(), 2, &["--output", words]);
+        fails(&[&["ladder", "--output", place], &solve[..]].concat(), 2, &["--output", words]);
+        fails(&[&["ttrl", "--keep", place], &solve[..]].concat(), 2, &["--keep", words]);
+        fails(&["study", study, "--output", place], 2, &["--output", words]);
+    }
+    assert_eq!(fs::read(&mine).unwrap(), b"mine");
+}
+
+#[test]
 fn what_a_command_reads_is_never_replaced() {
     let files = Files::new();
     let llama = files.copy(&model("llama"), "llama");

@@ -43,8 +43,9 @@ fn training_is_held_to_its_run() {
         fails(&[&resume[..], &[option, value]].concat(), 2, &words);
     }
     fails(&[&resume[..], &["--rslora"]].concat(), 2, &["--rslora: is true", "has false"]);
-    fails(&[&resume[..], &["--no-shuffle"]].concat(), 2, &["--no-shuffle"]);
+    fails(&[&resume[..], &["--no-shuffle"]].concat(), 2, &["--no-shuffle: is true", "the run has false"]);
     fails(&[&resume[..], &["--overwrite"]].concat(), 2, &["--overwrite", "--resume"]);
+    fails(&[&resume[..], &["--steps", "1"]].concat(), 2, &["--steps: ends the run at step 1", "are done"]);
     fails(&[&resume[..], &["-m", &model("qwen2")]].concat(), 1, &["qwen2", "weights", "begun with"]);
     let other = files.write("other.jsonl", "{\"text\": \"?3*x=\"}\n".repeat(5));
     fails(&[&resume[..], &["--data", &other]].concat(), 1, &["other.jsonl", "contents", "begun with"]);
@@ -106,6 +107,90 @@ fn a_ladder_run_is_held_to_its_card() {
     assert_eq!(steps.len(), 1, "{steps:?}");
     let card: Value = serde_json::from_slice(&fs::read(files.path("run/run.json")).unwrap()).unwrap();
     assert_eq!(card["settings"]["learning_rate"], 0.03);
+}
+
+#[test]
+fn a_run_is_held_to_what_is_computed_with_the_weights() {
+    let files = Files::new();
+    let data = files.write("data.jsonl", super::EXAMPLES);
+    let folder = files.copy(&model("llama"), "llama");
+    let config = fs::read(files.path("llama/config.json")).unwrap();
+    let output = files.path("run");
+    let begin = ["train", "-m", &folder, "--data", &data, "--output", &output, "--json", "--steps", "100000"];
+    let (_, status, message) = signalled(command(&begin), "-INT", |line| line["step"] == 1);
+    assert_eq!(status, Some(130), "{message}");
+    let problems = files.write("p.jsonl", "{\"problem\": \"x^2\"}\n");
+    let ladder = files.path("ladder");
+    let begin = ["ladder", "-m", &folder, "--task", "integral", "--problems", &problems, "--output", &ladder];
+    let small = ["--preset", "tiny", "--group-size", "2", "--prompts-per-step", "1", "--max-tokens", "4"];
+    let set = ["--set", "variants.enabled=false", "--set", "curriculum.probe_samples=0", "--steps", "1"];
+    json_lines(&run(&[&begin[..], &small, &set, &["--json"]].concat()));
+    let train = ["train", "--output", &output, "--resume", "--json"];
+    let teach = ["ladder", "--output", &ladder, "--resume", "--json", "--steps", "2"];
+    for (place, new, words) in [
+        ("/rope_theta", Value::from(20000.0), "rope_theta: is 20000.0, but the run was begun with 10000.0"),
+        ("/rms_norm_eps", Value::from(1e-3), "rms_norm_eps: is "),
+        ("/rope_scaling/factor", Value::from(4.0), "rope_scaling.factor: is 4.0"),
+        ("/rope_scaling", Value::Null, "rope_scaling: is none"),
+    ] {
+        let mut value: Value = serde_json::from_slice(&config).unwrap();
+        *value.pointer_mut(place).unwrap() = new;
+        files.write("llama/config.json", value.to_string());
+        fails(&train, 1, &["llama", words, "begun with"]);
+        fails(&teach, 1, &["llama", words, "begun with"]);
+    }
+    files.write("llama/config.json", &config);
+    // What the model is asked in.
+    let tokenizer = fs::read(files.path("llama/tokenizer.json")).unwrap();
+    let mut value: Value = serde_json::from_slice(&tokenizer).unwrap();
+    let vocabulary = value["model"]["vocab"].as_object_mut().unwrap();
+    let names: Vec<String> = vocabulary.keys().take(2).cloned().collect();
+    let (one, other) = (vocabulary[&names[0]].clone(), vocabulary[&names[1]].clone());
+    vocabulary.insert(names[0].clone(), other);
+    vocabulary.insert(names[1].clone(), one);
+    files.write("llama/tokenizer.json", value.to_string());
+    fails(&teach, 1, &["llama", "tokenizer: is ", "begun with"]);
+    files.write("llama/tokenizer.json", &tokenizer);
+
+    // A card of a version that did not keep it is nothing to hold to, and keeps it from then on.
+    let card = files.path("ladder/run.json");
+    let mut value: Value = serde_json::from_slice(&fs::read(&card).unwrap()).unwrap();
+    let fields = value.as_object_mut().unwrap();
+    fields.remove("sha256");
+    let kept = fields["base"].as_object_mut().unwrap().remove("model").unwrap();
+    assert_eq!(kept["rope_theta"], 10000.0);
+    files.write("ladder/run.json", value.to_string());
+    json_lines(&run(&teach));
+    let value: Value = serde_json::from_slice(&fs::read(&card).unwrap()).unwrap();
+    assert_eq!(value["base"]["model"], kept);
+    let back = ["ladder", "--output", &ladder, "--resume", "--steps", "1"];
+    fails(&back, 2, &["--steps: ends the run at step 1, but 2 are done"]);
+}
+
+#[test]
+fn a_stopped_run_that_is_replaced_stays_until_the_new_one_is_finished() {
+    let files = Files::new();
+    let data = files.write("data.jsonl", super::EXAMPLES);
+    let output = files.path("run");
+    let begin = ["train", "-m", "tiny", "--data", &data, "--output", &output, "--json"];
+    let long = [&begin[..], &["--steps", "100000", "--checkpoint-every", "1"]].concat();
+    let (_, status, message) = signalled(command(&long), "-INT", |line| line["step"] == 3);
+    assert_eq!(status, Some(130), "{message}");
+    let read = |name: &str| fs::read(files.path(&format!("run/{name}"))).unwrap();
+    let old = [read("state.safetensors"), read("state.previous.safetensors")];
+    let adapter = read("adapter_model.safetensors");
+    let again = [&long[..], &["--overwrite", "--seed", "5"]].concat();
+    let (lines, status, message) = signalled(command(&again), "-INT", |line| line["step"] == 3);
+    assert_eq!(status, Some(130), "{message}");
+    assert!(message.contains("state.replaced*.safetensors"), "{message}");
+    assert_eq!([read("state.replaced.safetensors"), read("state.replaced.previous.safetensors")], old);
+    assert_eq!(read("adapter_model.safetensors"), adapter);
+    let steps = (lines.len() + 1).to_string();
+    let done = run(&["train", "--output", &output, "--resume", "--steps", &steps]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let names = files.names("run");
+    assert!(!names.iter().any(|name| name.starts_with("state.")), "{names:?}");
+    assert_ne!(read("adapter_model.safetensors"), adapter);
 }
 
 #[test]
