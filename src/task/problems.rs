@@ -32,8 +32,9 @@ const OTHER_NAMES: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Fields that change what is asked or how its answer is judged. No task reads them.
-const MEANINGFUL: [(&str, &str); 17] = [
+/// Fields that change what is asked or how its answer is judged. No task reads them. `messages` may stand beside a problem: a line of
+/// solved examples is one to train on too.
+const MEANINGFUL: [(&str, &str); 15] = [
     ("choices", "write the choices into `problem`"),
     ("options", "write the options into `problem`"),
     ("context", "write the context into `problem`"),
@@ -43,8 +44,6 @@ const MEANINGFUL: [(&str, &str); 17] = [
     ("images", "give problems of text alone"),
     ("audio", "give problems of text alone"),
     ("video", "give problems of text alone"),
-    ("messages", "write what is asked into `problem`"),
-    ("conversations", "write what is asked into `problem`"),
     ("system", "write it into `problem`"),
     ("aliases", "give one `answer`"),
     ("tolerance", "give it as --task-option tolerance=NUMBER"),
