@@ -163,15 +163,15 @@ fn places_that_cannot_be_written_to() {
     let data = files.write("data.jsonl", "{\"text\": \"?2*x=x^2\"}\n");
     let problems = files.write("p.jsonl", "{\"problem\": \"x*exp(x)\"}\n");
     let below_a_file = files.path("p.jsonl/out");
-    fails(&["train", "-m", "tiny", "--data", &data, "--output", &below_a_file], 1, &["p.jsonl", "cannot"]);
+    fails(&["train", "-m", "tiny", "--data", &data, "--output", &below_a_file], 2, &["p.jsonl", "is a file"]);
     fails(
         &["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--output", &below_a_file],
-        1,
-        &["p.jsonl", "cannot"],
+        2,
+        &["p.jsonl", "is a file"],
     );
     let (llama, adapter) = (model("llama"), model("llama") + "/adapter");
     let export = ["export", "-m", &llama, "--adapter", &adapter, "--output"];
-    fails(&[&export[..], &[&below_a_file]].concat(), 1, &["p.jsonl", "cannot"]);
+    fails(&[&export[..], &[&below_a_file]].concat(), 2, &["p.jsonl", "is a file"]);
     fails(&[&export[..], &[&(below_a_file + ".gguf")]].concat(), 1, &["p.jsonl", "cannot"]);
     files.write("full/file", "x");
     fails(&[&export[..], &[&files.path("full")]].concat(), 2, &["--output", "not an empty folder"]);

@@ -161,6 +161,7 @@ pub const HARMLESS: &[Harmless] = &[
 pub const GENERATION: &[Harmless] = &[Harmless {
     reason: "how other programs search, sample and compute: what generates here has options of its own",
     names: &[
+        "bos_token_id",
         "epsilon_cutoff",
         "eta_cutoff",
         "top_h",
