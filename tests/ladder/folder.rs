@@ -51,8 +51,8 @@ fn an_unwritable_place_shows_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "x").unwrap();
-    assert_eq!(RunFolder::create(file.join("run"), card(settings())).unwrap_err().code(), "io");
-    assert_eq!(RunFolder::create(&file, card(settings())).unwrap_err().code(), "io");
+    assert_eq!(RunFolder::create(file.join("run"), card(settings())).unwrap_err().code(), "usage");
+    assert_eq!(RunFolder::create(&file, card(settings())).unwrap_err().code(), "usage");
     assert_eq!(fs::read(&file).unwrap(), b"x");
 }
 
