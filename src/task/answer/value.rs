@@ -105,7 +105,7 @@ impl Reader<'_> {
         while let [first, rest @ ..] = tokens {
             let filler = first.is('≈')
                 || first.is('=')
-                || first.is('~') && !rest.first().is_some_and(|next| next.word().is_some())
+                || first.is('~') && rest.first().is_none_or(|next| next.word().is_none())
                 || first.word().is_some_and(|word| FILLERS.contains(&word.to_lowercase().as_str()));
             if !filler {
                 break;
