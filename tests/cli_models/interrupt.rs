@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::program::{Files, command, json_lines, run};
 
-/// Starts a call, sends it `signal` after the first line that `ready` accepts, and returns its lines, its status (none after
-/// a kill) and its messages.
+/// Starts a call, sends it `signal` after the first line that `ready` accepts, which it is not asked of later ones, and
+/// returns its lines, its status (none after a kill) and its messages.
 pub(crate) fn signalled(
     mut command: Command,
     signal: &str,
@@ -17,12 +17,14 @@ pub(crate) fn signalled(
 ) -> (Vec<Value>, Option<i32>, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = Vec::new();
+    let mut sent = false;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         // A killed process may leave half a line.
         let Ok(line) = serde_json::from_str::<Value>(&line.unwrap()) else { break };
-        let now = lines.iter().all(|line| !ready(line)) && ready(&line);
+        let now = !sent && ready(&line);
         lines.push(line);
         if now {
+            sent = true;
             let pid = child.id().to_string();
             assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         }

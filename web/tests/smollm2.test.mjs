@@ -22,7 +22,7 @@ async function withoutTemplate() {
   const bytes = await readFile(path);
   const at = bytes.indexOf("tokenizer.chat_template");
   assert.ok(at > 0, "the file has no chat template");
-  bytes.write("tokenizer.hide_template", at);
+  bytes.write("general.hidden_template", at);
   return bytes;
 }
 
