@@ -4,7 +4,7 @@
 //! [`ladder`] (problem tree, curriculum, runs) uses [`task`] (problems and verifiers, CPU only) and
 //! [`train`] (losses, backward pass, LoRA, optimizer), which uses [`model`] (weights, forward pass,
 //! sampling), which uses [`kernel`] (one file per shader), which uses [`gpu`] (the only one that names wgpu).
-//! [`bench`] measures all but the first two.
+//! [`settings`] (every setting as a row of one table) is below [`ladder`]; [`bench`] measures all but these.
 
 #![cfg_attr(
     target_arch = "wasm32",
@@ -21,6 +21,7 @@ pub mod gpu;
 pub mod kernel;
 pub mod ladder;
 pub mod model;
+pub mod settings;
 pub mod task;
 pub mod train;
 #[cfg(target_arch = "wasm32")]

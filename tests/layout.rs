@@ -26,7 +26,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("model", &["gpu", "kernel"]),
     ("train", &["gpu", "kernel", "model"]),
     ("task", &[]),
-    ("ladder", &["gpu", "kernel", "model", "train", "task"]),
+    ("settings", &[]),
+    ("ladder", &["gpu", "kernel", "model", "train", "task", "settings"]),
     ("bench", &["gpu", "kernel", "model", "train", "task"]),
 ];
 

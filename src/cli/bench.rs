@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let options = GpuOptions { name: context.gpu.clone(), f16: context.f16, ..GpuOptions::default() };
     let report = pollster::block_on(async {
         let gpu = Arc::new(Gpu::open(&options).await?);
-        let mut progress = |step: &str| eprintln!("{step}");
+        let mut progress = say;
         bench::run(&gpu, &args.options(), context.cancelled(), &mut progress).await
     })?;
     context.answer(&report, || report.to_string())

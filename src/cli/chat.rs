@@ -51,12 +51,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let tell_lacking = |text: &str| {
         let lacking = Lacking::of(tokenizer, [text]);
         if !lacking.is_empty() {
-            eprintln!("{lacking}");
+            say(&lacking.to_string());
         }
     };
     let terminal = std::io::stdin().is_terminal();
     if terminal {
-        eprintln!("/clear forgets the conversation, /exit (or Ctrl-D) ends it");
+        say("/clear forgets the conversation, /exit (or Ctrl-D) ends it");
     }
     let mut messages = first.clone();
     let mut turn = 0;
@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             if !terminal {
                 return Err(error);
             }
-            eprintln!("{error}; /clear forgets the conversation");
+            say(&format!("{error}; /clear forgets the conversation"));
             messages.pop();
             continue;
         }
@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 /// A line of standard input; `None` at its end. Ctrl-C ends the program here, since nothing is under way.
 fn read_line(context: &Context, terminal: bool) -> Result<Option<String>> {
     if terminal {
-        eprint!("> ");
+        let _ = write!(std::io::stderr(), "> ");
     }
     let mut line = String::new();
     let read = context.idle(|| std::io::stdin().lock().read_line(&mut line));

@@ -14,13 +14,14 @@ use stepladder::ladder::settings::{Preset, Settings};
 use stepladder::ladder::state::{Host, Snapshot};
 use stepladder::model::tiny;
 use stepladder::train::peft::AdapterFile;
-use stepladder::{Error, Result, task};
+use stepladder::{Error, Result, settings, task};
 
-use super::args::{DeviceArgs, name_value, non_negative, positive};
+use super::args::{DeviceArgs, name_value};
 use super::context::Context;
 use super::ladder_view::View;
 use super::resume::{ADAPTER, RUN, Rule, before, differences, differs, reconcile};
 use super::session::{Opened, open_gpu, read_problems};
+use super::setting_args::{Change, Rows, SettingArgs, worded};
 use super::signals::say;
 use super::tuning::choose_kernels;
 
@@ -48,61 +49,25 @@ pub(super) struct Args {
     /// Go on with the run in --output, on the same model and problems. Steps, learning rate, and with --set schedule,
     /// warmup_steps, token_budget, checkpoint_every, evaluation.every, optimizer.weight_decay and optimizer.max_grad_norm may be
     /// given anew; anything else that differs is refused
-    #[arg(long)]
+    #[arg(long, conflicts_with = "preset")]
     pub(super) resume: bool,
-    /// Set of defaults for the options below: paper, small, software or tiny [default: tiny for the model `tiny`,
-    /// software where the GPU is a program on the CPU, else small]
-    #[arg(long, value_name = "NAME", conflicts_with = "resume")]
-    pub(super) preset: Option<String>,
-    /// Number of updates
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) steps: Option<u32>,
-    /// Attempts at each problem in an update
-    #[arg(long, value_name = "G", value_parser = clap::value_parser!(u32).range(2..))]
-    pub(super) group_size: Option<u32>,
-    /// Problems in an update
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) prompts_per_step: Option<u32>,
-    /// Most tokens of an attempt
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) max_tokens: Option<u32>,
-    /// Spread of the attempts
-    #[arg(long, value_name = "X", value_parser = positive)]
-    pub(super) temperature: Option<f64>,
-    /// Size of an update
-    #[arg(long, value_name = "X", value_parser = positive)]
-    pub(super) learning_rate: Option<f64>,
-    /// Loss of the GRPO family: grpo, dapo, dr_grpo, gspo or cispo
-    #[arg(long, value_name = "NAME")]
-    pub(super) loss: Option<String>,
-    /// Pull towards the model without its adapter
-    #[arg(long, value_name = "X", value_parser = non_negative)]
-    pub(super) kl_coef: Option<f64>,
+    #[command(flatten)]
+    pub(super) settings: SettingArgs<LadderRows>,
     /// Held-out problems, never learnt from, that progress is measured on
     #[arg(long, value_name = "FILE")]
     pub(super) eval_problems: Option<PathBuf>,
-    /// Seed of every random choice
-    #[arg(long, value_name = "N")]
-    pub(super) seed: Option<u64>,
-    /// Change any setting listed below; may be given several times
-    #[arg(long, value_name = "PATH=VALUE", value_parser = name_value)]
-    pub(super) set: Vec<(String, String)>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
 
-/// Settings that a run that goes on may be given anew.
-const TAKEN: &[&str] = &[
-    "steps",
-    "token_budget",
-    "learning_rate",
-    "schedule",
-    "warmup_steps",
-    "checkpoint_every",
-    "evaluation.every",
-    "optimizer.weight_decay",
-    "optimizer.max_grad_norm",
-];
+/// Every setting that has an option.
+#[derive(Debug)]
+pub(super) struct LadderRows;
+
+impl Rows for LadderRows {
+    const DEFAULT_PRESET: &'static str =
+        "tiny for the model `tiny`, software where the GPU is a program on the CPU, else small";
+}
 
 /// Options on how numbers are computed, with their places in a run's base.
 const COMPUTED: &[(&str, &str, Rule)] =
@@ -138,7 +103,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         opened.trainable(folder, &card.settings.lora, card.settings.seed)?
     };
     if card.adapter.is_some() && !args.resume {
-        expect_lora(&args.set, &card.settings, &adapter)?;
+        expect_lora(args.settings.changes(), &card.settings, &adapter)?;
     }
     card.settings.lora = adapter.config.clone();
     let problems = [&card.problems[..], &card.held_out];
@@ -182,21 +147,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 /// Holds settings of a new adapter that were given to the adapter that a run goes on from.
-pub(super) fn expect_lora(
-    set: &[(String, String)],
-    settings: &Settings,
-    adapter: &AdapterFile,
-) -> Result<()> {
-    let failed = |error: serde_json::Error| Error::usage("--set", error.to_string(), "use plain values");
-    let (asked, has) = (
-        serde_json::to_value(&settings.lora).map_err(failed)?,
-        serde_json::to_value(&adapter.config).map_err(failed)?,
-    );
-    for (path, old, new) in differences(&has, &asked) {
+pub(super) fn expect_lora(changes: &[Change], settings: &Settings, adapter: &AdapterFile) -> Result<()> {
+    let (asked, has) = (json(&settings.lora)?, json(&adapter.config)?);
+    for (path, old, new) in differences(&has, &asked).into_iter().filter(|(path, ..)| path != "base_model") {
         let path = format!("lora.{path}");
-        let given = |(name, _): &&(String, String)| path == *name || path.starts_with(&format!("{name}."));
-        if let Some((name, _)) = set.iter().find(given).filter(|_| path != "lora.base_model") {
-            return Err(differs(&format!("--set {name}"), ADAPTER, &old, &new));
+        let given = |change: &&Change| {
+            change.lora().is_some_and(|name| path == name || path.starts_with(&format!("{name}.")))
+        };
+        if let Some(change) = changes.iter().find(given) {
+            return Err(differs(&change.option, ADAPTER, &old, &new));
         }
     }
     Ok(())
@@ -211,28 +170,26 @@ pub(super) fn default_preset(context: &Context, model: &str, device: &DeviceArgs
     })
 }
 
-/// A change of the settings, with the option that asks for it.
-type Change<'a> = (String, Box<dyn Fn(&mut Settings) -> Result<()> + 'a>);
-
 impl Args {
     /// The run to go on with, its last checkpoint, and its card with what the options change of it.
     fn resumed(&self, context: &Context) -> Result<(RunFolder, Option<Snapshot>, RunCard)> {
         let (folder, saved) = RunFolder::open(&self.output)?;
         let mut card = folder.card().clone();
-        for (option, change) in self.changes() {
-            let before = json(&card.settings)?;
-            change(&mut card.settings)?;
-            let changed = differences(&before, &json(&card.settings)?);
-            if let Some((path, old, new)) =
-                changed.into_iter().find(|(path, ..)| !TAKEN.contains(&path.as_str()))
-            {
-                let option = if option.contains("--set") { option } else { format!("{option} ({path})") };
+        for change in self.settings.changes() {
+            let changed = change.make_and_compare(&mut card.settings)?;
+            let fixed = |path: &str| !settings::find(path).is_ok_and(|setting| setting.anew);
+            if let Some((path, old, new)) = changed.into_iter().find(|(path, ..)| fixed(path)) {
+                let option = &change.option;
+                let option = match option.contains("--set") {
+                    true => option.clone(),
+                    false => format!("{option} ({path})"),
+                };
                 return Err(differs(&option, RUN, &old, &new));
             }
         }
-        card.settings.check()?;
+        card.settings.check().map_err(worded)?;
         let done = saved.as_ref().map_or(0, |saved| saved.progress.step);
-        if self.steps.is_some() && card.settings.steps < done {
+        if context.is_given("steps") && card.settings.steps < done {
             return Err(before("--steps", card.settings.steps, done));
         }
         if let Some(model) = self.model.as_ref().filter(|model| **model != card.model) {
@@ -266,49 +223,16 @@ impl Args {
         Ok((folder, saved, card))
     }
 
-    /// The settings that options change, in the order in which they do.
-    fn changes(&self) -> Vec<Change<'_>> {
-        let mut changes: Vec<Change<'_>> = Vec::new();
-        macro_rules! set {
-            ($($option:literal $from:expr => |$settings:ident, $value:ident| $change:expr;)*) => {$(
-                if let Some($value) = $from {
-                    let change = move |$settings: &mut Settings| {
-                        $change;
-                        Ok(())
-                    };
-                    changes.push(($option.into(), Box::new(change)));
-                }
-            )*};
-        }
-        set! {
-            "--prompts-per-step" self.prompts_per_step => |s, n| s.prompts_per_step = n as usize;
-            "--group-size" self.group_size => |s, n| s.group_size = n as usize;
-            "--max-tokens" self.max_tokens => |s, n| s.set_max_tokens(n as usize);
-            "--steps" self.steps => |s, n| s.steps = n.into();
-            "--temperature" self.temperature => |s, t| s.sampling.temperature = t as f32;
-            "--learning-rate" self.learning_rate => |s, rate| s.learning_rate = rate;
-            "--seed" self.seed => |s, seed| s.seed = seed;
-            "--loss" self.loss.as_ref() => |s, name| s.set_loss(name.parse()?)?;
-            "--kl-coef" self.kl_coef => |s, coef| s.set_kl_coef(coef);
-        }
-        for (path, value) in &self.set {
-            changes.push((format!("--set {path}"), Box::new(move |settings| settings.set(path, value))));
-        }
-        changes
-    }
-
     /// What defines a new run.
     fn card(&self, context: &Context) -> Result<RunCard> {
         let model = self.model.clone().unwrap_or_default();
-        let preset = match &self.preset {
-            Some(name) => name.parse()?,
+        let preset = match self.settings.preset()? {
+            Some(preset) => preset,
             None => default_preset(context, &model, &self.device)?,
         };
         let mut settings = Settings::preset(preset);
-        for (_, change) in self.changes() {
-            change(&mut settings)?;
-        }
-        settings.check()?;
+        self.settings.make(&mut settings)?;
+        settings.check().map_err(worded)?;
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), read_problems);
         Ok(RunCard {
             version: env!("CARGO_PKG_VERSION").into(),

@@ -17,6 +17,7 @@ mod progress;
 mod resume;
 mod score;
 mod session;
+mod setting_args;
 mod signals;
 mod study;
 mod train;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
-use stepladder::ladder::switches;
+use stepladder::ladder::changes;
 use stepladder::{Error, Result, task};
 
 use context::Context;
@@ -144,7 +145,7 @@ fn definition() -> clap::Command {
             sections.push(tasks_help());
         }
         if takes("set") {
-            sections.push(switches::help());
+            sections.push(changes::help());
         }
         if command.get_name() == "study" {
             sections.push(study::FILE_HELP.into());

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
+use super::signals::say;
+
 /// Shortest time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -38,11 +40,11 @@ impl Progress {
         self.bar.set_message(message.to_string());
         if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            eprintln!("{}", self.line());
+            say(&self.line());
         }
     }
 
-    /// The same for a job whose size was not known before.
+    /// As [`Progress::set`], with a total that may have changed, for jobs that learn it late.
     pub(super) fn set_of(&mut self, done: u64, total: u64, message: &str) {
         self.bar.set_length(total);
         self.set(done, message);
@@ -50,7 +52,7 @@ impl Progress {
 
     /// Prints a line above the bar.
     pub(super) fn note(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| say(text));
     }
 
     /// The state in one plain line.

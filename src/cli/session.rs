@@ -84,7 +84,7 @@ pub(super) fn open_model(context: &Context, spec: &str) -> Result<OpenModel> {
         !context.cancelled().load(Ordering::Relaxed)
     })?;
     for warning in &model.warnings {
-        eprintln!("{warning}");
+        say(&warning.to_string());
     }
     Ok(model)
 }
@@ -176,10 +176,10 @@ impl Opened {
     pub(super) fn tell_unended(&self) {
         let Some(chat) = &self.language.chat else { return };
         if let Some(end) = unended_turn(chat, &self.language.tokenizer, &self.config.eos_token_ids) {
-            eprintln!(
+            say(&format!(
                 "{}: the chat template ends a turn with {end:?}, which is no end token: answers may not stop; set eos_token_id in generation_config.json",
                 self.name
-            );
+            ));
         }
     }
 
@@ -187,7 +187,7 @@ impl Opened {
     pub(super) fn tell_lacking<'a>(&self, texts: impl IntoIterator<Item = &'a str>) {
         let lacking = Lacking::of(&self.language.tokenizer, texts);
         if !lacking.is_empty() {
-            eprintln!("{lacking}");
+            say(&lacking.to_string());
         }
     }
 
@@ -315,9 +315,12 @@ impl Session {
         }
         let rows = profile.rows();
         let total: f64 = rows.iter().map(|row| row.seconds).sum();
-        eprintln!("{:<32} {:>8} {:>11} {:>6} {:>9} {:>9}", "kernel", "calls", "ms", "%", "GB/s", "GFLOP/s");
+        say(&format!(
+            "{:<32} {:>8} {:>11} {:>6} {:>9} {:>9}",
+            "kernel", "calls", "ms", "%", "GB/s", "GFLOP/s"
+        ));
         for row in rows {
-            eprintln!(
+            say(&format!(
                 "{:<32} {:>8} {:>11.2} {:>6.1} {:>9.2} {:>9.2}",
                 row.kernel,
                 row.calls,
@@ -325,7 +328,7 @@ impl Session {
                 100.0 * row.seconds / total.max(1e-12),
                 row.gigabytes_per_second,
                 row.gigaflops
-            );
+            ));
         }
         Ok(())
     }

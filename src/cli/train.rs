@@ -18,9 +18,9 @@ use stepladder::train::files::{
 use stepladder::train::fit::Workload;
 use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::train::peft::AdapterFile;
-use stepladder::train::sft::{Sft, SftStep, largest_pass};
+use stepladder::train::sft::{Sft, SftSettings, SftStep, largest_pass};
 use stepladder::train::text::ModelText;
-use stepladder::train::trainer::Trainer;
+use stepladder::train::trainer::{Optimizer, Trainer};
 use stepladder::{Error, Result};
 
 use super::args::{DeviceArgs, non_negative, positive};
@@ -54,31 +54,31 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) steps: Option<u32>,
     /// Times that every example is seen
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = SftSettings::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) epochs: u32,
     /// Examples an update; what does not fit into one pass is accumulated
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = SftSettings::default().batch_size as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) batch_size: u32,
     /// Size of an update
-    #[arg(long, value_name = "X", default_value_t = 2e-4, value_parser = positive)]
+    #[arg(long, value_name = "X", default_value_t = SftSettings::default().learning_rate, value_parser = positive)]
     pub(super) learning_rate: f64,
     /// Course of the size of updates after warm-up: constant, linear or cosine
     #[arg(long, value_name = "NAME", default_value = "constant")]
     pub(super) schedule: String,
     /// Updates in which their size grows to its full value
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = SftSettings::default().warmup_steps as u32)]
     pub(super) warmup_steps: u32,
     /// Pull of the adapter towards zero
-    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = non_negative)]
+    #[arg(long, value_name = "X", default_value_t = Optimizer::default().weight_decay, value_parser = non_negative)]
     pub(super) weight_decay: f64,
     /// Largest norm of the gradient; 0 for no bound
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = non_negative)]
+    #[arg(long, value_name = "X", default_value_t = Optimizer::default().max_grad_norm, value_parser = non_negative)]
     pub(super) max_grad_norm: f64,
-    /// Rank of a new adapter [default: 8]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) rank: Option<u32>,
+    /// Rank of a new adapter
+    #[arg(long, value_name = "N", default_value_t = SftSettings::adapter().rank as u32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) rank: u32,
     /// Scale of a new adapter: its output is multiplied by alpha/rank
-    #[arg(long, value_name = "X", default_value_t = 16.0, value_parser = positive)]
+    #[arg(long, value_name = "X", default_value_t = SftSettings::adapter().alpha, value_parser = positive)]
     pub(super) alpha: f64,
     /// Scale a new adapter by alpha/sqrt(rank) instead (rsLoRA)
     #[arg(long)]
@@ -87,13 +87,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = TargetModule::ALL)]
     pub(super) target_modules: Vec<TargetModule>,
     /// Tokens of the longest example; longer ones are cut
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, value_name = "N", default_value_t = SftSettings::default().max_length as u32, value_parser = clap::value_parser!(u32).range(2..))]
     pub(super) max_length: u32,
     /// Keep the order of the file
     #[arg(long)]
     pub(super) no_shuffle: bool,
     /// Seed of the adapter's first values and of the order
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = SftSettings::default().seed)]
     pub(super) seed: u64,
     /// Updates between checkpoints, from which --resume goes on
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
@@ -125,8 +125,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         opened.trainable(card.adapter.as_deref(), &card.lora, card.settings.seed)?
     };
     if let (Some(folder), false) = (&card.adapter, args.resume) {
-        if let Some(rank) = args.rank {
-            adapter.expect_rank(rank as usize, folder)?;
+        if context.is_given("rank") {
+            adapter.expect_rank(args.rank as usize, folder)?;
         }
         card.expect_adapter(&adapter, context)?;
     }
@@ -273,7 +273,7 @@ fn read_data(opened: &Opened, card: &Card, bytes: &[u8]) -> Result<Dataset> {
     let data = Dataset::from_jsonl(bytes, &card.data, &text, max_length)?;
     let limit = if max_length < card.settings.max_length { "the context" } else { "--max-length" };
     for note in data.notes(limit) {
-        eprintln!("{note}");
+        say(&note);
     }
     Ok(data)
 }

@@ -72,11 +72,11 @@ impl Card {
     /// What defines the run that `args` ask for.
     pub(super) fn new(args: &Args, context: &Context) -> Result<Self> {
         let lora = LoraConfig {
-            rank: args.rank.unwrap_or(8) as usize,
+            rank: args.rank as usize,
             alpha: args.alpha,
             rslora: args.rslora,
             targets: args.target_modules.iter().map(|&module| module.into()).collect(),
-            ..LoraConfig::default()
+            ..SftSettings::adapter()
         };
         let optimizer = Optimizer {
             weight_decay: args.weight_decay,

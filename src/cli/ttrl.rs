@@ -15,11 +15,12 @@ use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::{Error, Result, task};
 
-use super::args::{DeviceArgs, ModelArgs, TaskArgs, name_value, positive, positive_share};
+use super::args::{DeviceArgs, ModelArgs, TaskArgs, positive_share};
 use super::context::Context;
 use super::ladder::{default_preset, expect_lora};
 use super::ladder_view::View;
 use super::session::{Opened, read_problems};
+use super::setting_args::{Change, Rows, SettingArgs, worded};
 use super::signals::say;
 use super::ttrl_answers::Answers;
 use super::tuning::choose_kernels;
@@ -54,42 +55,28 @@ pub(super) struct Args {
     /// Vote before learning too, and answer at once where this share agrees [default: always learn]
     #[arg(long, value_name = "SHARE", value_parser = positive_share)]
     pub(super) confident: Option<f64>,
-    /// Set of defaults: paper, small, software or tiny [default: as for `ladder`, with fewer steps: 100, 40, 4, 20]
-    #[arg(long, value_name = "NAME")]
-    pub(super) preset: Option<String>,
-    /// Number of updates
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) steps: Option<u32>,
-    /// Attempts at each problem in an update
-    #[arg(long, value_name = "G", value_parser = clap::value_parser!(u32).range(2..))]
-    pub(super) group_size: Option<u32>,
-    /// Problems in an update
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) prompts_per_step: Option<u32>,
-    /// Most tokens of an attempt
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) max_tokens: Option<u32>,
-    /// Size of an update
-    #[arg(long, value_name = "X", value_parser = positive)]
-    pub(super) learning_rate: Option<f64>,
-    /// Seed of every random choice
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) seed: u64,
-    /// Change any setting listed below; may be given several times
-    #[arg(long, value_name = "PATH=VALUE", value_parser = name_value)]
-    pub(super) set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) settings: SettingArgs<TtrlRows>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
+}
+
+/// Every setting that has an option.
+#[derive(Debug)]
+pub(super) struct TtrlRows;
+
+impl Rows for TtrlRows {
+    const DEFAULT_PRESET: &'static str = "as for `ladder`, with fewer steps: 100, 40, 4, 20";
 }
 
 /// Learns each problem's neighbourhood in an adapter that is dropped afterwards, and answers by vote.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = task::create(&args.task.task, &args.task.options())?;
-    let preset = match &args.preset {
-        Some(name) => name.parse()?,
+    let preset = match args.settings.preset()? {
+        Some(preset) => preset,
         None => default_preset(context, &args.model.model, &args.device)?,
     };
-    let settings = args.settings(preset)?;
+    let settings = args.ttrl(preset)?;
     let problems = args.questions()?;
     if let Some((file, problem)) =
         args.problems.as_ref().zip(problems.iter().find(|p| task.canonical(&p.problem).is_err()))
@@ -104,9 +91,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut opened =
         Opened::new(context, &args.model.model, &args.device)?.worded(settings.settings.prompt_style);
     let fresh: &LoraConfig = &settings.settings.lora;
-    let adapter = opened.trainable(args.model.adapter.as_deref(), fresh, args.seed)?;
+    let adapter = opened.trainable(args.model.adapter.as_deref(), fresh, settings.settings.seed)?;
     if args.model.adapter.is_some() {
-        expect_lora(&args.set, &settings.settings, &adapter)?;
+        expect_lora(args.settings.changes(), &settings.settings, &adapter)?;
     }
     opened.check_run("test-time learning", &settings.settings, &*task, [&problems, &[]], &adapter)?;
     let mut answers = None;
@@ -214,27 +201,18 @@ impl Args {
         }
     }
 
-    fn settings(&self, preset: Preset) -> Result<TtrlSettings> {
+    fn ttrl(&self, preset: Preset) -> Result<TtrlSettings> {
         let mut settings = TtrlSettings::preset(preset);
         let inner = &mut settings.settings;
-        let set = |to: &mut usize, from: Option<u32>| *to = from.map_or(*to, |n| n as usize);
-        set(&mut inner.prompts_per_step, self.prompts_per_step);
-        set(&mut inner.group_size, self.group_size);
-        inner.curriculum.probe_samples = inner.curriculum.probe_samples.min(inner.group_size);
-        if let Some(max_tokens) = self.max_tokens {
-            inner.set_max_tokens(max_tokens as usize);
+        self.settings.make(inner)?;
+        if !self.settings.changes().iter().any(Change::probes) {
+            inner.curriculum.probe_samples = inner.curriculum.probe_samples.min(inner.group_size);
         }
-        inner.steps = self.steps.map_or(inner.steps, u64::from);
-        inner.learning_rate = self.learning_rate.unwrap_or(inner.learning_rate);
-        inner.seed = self.seed;
-        for (path, value) in &self.set {
-            inner.set(path, value)?;
-        }
-        settings.sampling = settings.settings.sampling;
-        set(&mut settings.votes, self.votes);
+        settings.sampling = inner.sampling;
+        settings.votes = self.votes.map_or(settings.votes, |votes| votes as usize);
         settings.confident = self.confident;
         settings.keep = self.keep.is_some();
-        settings.check()?;
+        settings.check().map_err(worded)?;
         Ok(settings)
     }
 }

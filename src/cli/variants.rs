@@ -5,14 +5,16 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::ladder::settings::Settings;
 use stepladder::ladder::variants::{ProposedVariant, variant_tree};
+use stepladder::settings::Setting;
 use stepladder::task::Problem;
 use stepladder::{Result, task};
 
-use super::args::{DeviceArgs, ModelArgs, TaskArgs, name_value};
+use super::args::{DeviceArgs, ModelArgs, TaskArgs};
 use super::context::Context;
 use super::ladder::default_preset;
 use super::ladder_view::View;
 use super::session::Opened;
+use super::setting_args::{Rows, SettingArgs, worded};
 
 /// Options of `variants`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -24,31 +26,35 @@ pub(super) struct Args {
     /// The problem at the root
     #[arg(long, allow_hyphen_values = true)]
     pub(super) problem: String,
-    /// Set of defaults: paper, small, software or tiny [default: as for `ladder`]
-    #[arg(long, value_name = "NAME")]
-    pub(super) preset: Option<String>,
-    /// Seed of every random choice
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) seed: u64,
-    /// Change any setting listed below; may be given several times
-    #[arg(long, value_name = "PATH=VALUE", value_parser = name_value)]
-    pub(super) set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) settings: SettingArgs<SeedRow>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
+}
+
+/// The seed; other settings of variants have no option of their own.
+#[derive(Debug)]
+pub(super) struct SeedRow;
+
+impl Rows for SeedRow {
+    const DEFAULT_PRESET: &'static str = "as for `ladder`";
+
+    fn take(setting: &Setting) -> bool {
+        setting.option == Some("seed")
+    }
 }
 
 /// Lets the model write variants and says what became of each.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = task::create(&args.task.task, &args.task.options())?;
     let problem = Problem { problem: args.problem.clone(), id: None, level: None, answer: None };
-    let preset = match &args.preset {
-        Some(name) => name.parse()?,
+    let preset = match args.settings.preset()? {
+        Some(preset) => preset,
         None => default_preset(context, &args.model.model, &args.device)?,
     };
-    let mut settings = Settings { seed: args.seed, ..Settings::preset(preset) };
-    for (path, value) in &args.set {
-        settings.set(path, value)?;
-    }
+    let mut settings = Settings::preset(preset);
+    args.settings.make(&mut settings)?;
+    settings.check().map_err(worded)?;
     let opened = Opened::new(context, &args.model.model, &args.device)?.worded(settings.prompt_style);
     let adapter = opened.adapter(args.model.adapter.as_deref())?;
     let session = opened.load()?;

@@ -4,6 +4,7 @@
 //! The loop sees a model only through [`policy::Policy`] and a domain only through [`crate::task::Task`], so it runs
 //! without a GPU in tests and unchanged in a browser.
 
+pub mod changes;
 mod checks;
 pub mod curriculum;
 mod engine;
@@ -28,7 +29,6 @@ pub mod stats;
 mod step;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod study;
-pub mod switches;
 pub mod tree;
 pub mod ttrl;
 #[cfg(test)]

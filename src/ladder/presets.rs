@@ -11,6 +11,7 @@ use crate::ladder::settings::{
     length_from,
 };
 use crate::ladder::tree::Limits;
+use crate::settings::list;
 use crate::train::lora_config::LoraConfig;
 use crate::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
 use crate::train::schedule::ScheduleKind;
@@ -19,6 +20,7 @@ use crate::{Error, Result};
 
 /// A named set of settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// The paper's values where it gives them (arXiv 2503.00735, sections 3.1 and 3.2) and those of its released
@@ -34,21 +36,33 @@ pub enum Preset {
     Tiny,
 }
 
+impl Preset {
+    /// All presets, in the order of the help.
+    pub const ALL: [Self; 4] = [Self::Paper, Self::Small, Self::Software, Self::Tiny];
+
+    /// The name by which a user asks for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Small => "small",
+            Self::Software => "software",
+            Self::Tiny => "tiny",
+        }
+    }
+
+    /// All names, for messages: `a, b or c`.
+    pub fn names() -> String {
+        list(&Self::ALL.map(Self::as_str))
+    }
+}
+
 impl std::str::FromStr for Preset {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "paper" => Ok(Self::Paper),
-            "small" => Ok(Self::Small),
-            "software" => Ok(Self::Software),
-            "tiny" => Ok(Self::Tiny),
-            _ => Err(Error::usage(
-                "--preset",
-                format!("unknown preset `{name}`"),
-                "use paper, small, software or tiny",
-            )),
-        }
+        Self::ALL.into_iter().find(|preset| preset.as_str() == name).ok_or_else(|| {
+            Error::usage("preset", format!("unknown preset `{name}`"), format!("use {}", Self::names()))
+        })
     }
 }
 
@@ -248,8 +262,9 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_survive_json() {
-        for preset in ["paper", "small", "software", "tiny"] {
-            let settings = Settings::preset(preset.parse().unwrap());
+        for preset in Preset::ALL {
+            assert_eq!(preset.as_str().parse::<Preset>().unwrap(), preset);
+            let settings = Settings::preset(preset);
             settings.check().unwrap();
             let json = serde_json::to_string(&settings).unwrap();
             assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);

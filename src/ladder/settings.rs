@@ -9,10 +9,9 @@ pub use crate::ladder::presets::Preset;
 use crate::ladder::tree::Limits;
 use crate::task::PromptStyle;
 use crate::train::lora_config::LoraConfig;
-use crate::train::loss::{Aggregation, KlConfig, KlEstimator, LossConfig, LossName};
+use crate::train::loss::LossConfig;
 use crate::train::schedule::{Schedule, ScheduleKind};
 use crate::train::trainer::Optimizer;
-use crate::{Error, Result};
 
 /// Settings of a LADDER run; `run.json` holds them whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -214,38 +213,6 @@ pub(crate) fn length_from() -> f64 {
 }
 
 impl Settings {
-    /// Takes the parts of another loss; the KL term stays.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for a loss that does not learn from rewards.
-    pub fn set_loss(&mut self, name: LossName) -> Result<()> {
-        if name == LossName::Sft {
-            return Err(Error::usage(
-                "--loss",
-                "sft learns from given answers, not from rewards",
-                "use grpo, dapo, dr_grpo, gspo or cispo",
-            ));
-        }
-        self.loss = LossConfig { kl: self.loss.kl, ..name.config(self.sampling.max_tokens) };
-        Ok(())
-    }
-
-    /// Sets the weight of the KL term; 0 takes it out, so that the base model's log-probabilities are not computed.
-    pub fn set_kl_coef(&mut self, coef: f64) {
-        let kl =
-            self.loss.kl.unwrap_or(KlConfig { coef, estimator: KlEstimator::K3, bias_correction: false });
-        self.loss.kl = (coef != 0.0).then_some(KlConfig { coef, ..kl });
-    }
-
-    /// Sets the longest answer, in training and evaluation.
-    pub fn set_max_tokens(&mut self, max_tokens: usize) {
-        self.sampling.max_tokens = max_tokens;
-        self.evaluation.sampling.max_tokens = max_tokens;
-        if let Aggregation::DrGrpo { max_completion } = &mut self.loss.aggregation {
-            *max_completion = max_tokens;
-        }
-    }
-
     /// The learning rate of every step.
     pub fn schedule(&self) -> Schedule {
         Schedule {
@@ -254,26 +221,5 @@ impl Settings {
             warmup_steps: self.warmup_steps,
             total_steps: self.steps,
         }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_loss_takes_the_answers_length_and_leaves_the_kl_term() {
-        let mut settings = Settings::preset(Preset::Paper);
-        settings.set_loss(LossName::DrGrpo).unwrap();
-        settings.set_max_tokens(77);
-        assert_eq!(settings.loss.aggregation, Aggregation::DrGrpo { max_completion: 77 });
-        assert_eq!(settings.evaluation.sampling.max_tokens, 77);
-        assert_eq!(settings.loss.kl.unwrap().coef, 1e-3);
-        settings.set_kl_coef(0.0);
-        assert!(!settings.loss.needs_reference());
-        settings.set_kl_coef(0.5);
-        assert_eq!(settings.loss.kl.unwrap().coef, 0.5);
-        assert!(settings.set_loss(LossName::Sft).unwrap_err().to_string().starts_with("--loss"));
     }
 }

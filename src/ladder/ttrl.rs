@@ -136,13 +136,13 @@ impl TtrlSettings {
         self.settings.check()?;
         if self.votes == 0 || self.sampling.max_tokens == 0 {
             return Err(Error::usage(
-                "--votes",
+                "votes",
                 "there is nothing to vote with",
                 "use at least one vote of one token",
             ));
         }
         if self.confident.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
-            return Err(Error::usage("--confident", "is not a share", "use a number above 0 and up to 1"));
+            return Err(Error::usage("confident", "is not a share", "use a number above 0 and up to 1"));
         }
         self.sampling.validate()
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use ts_rs::{Config, TS, TypeVisitor};
 
 use super::events::Event;
+use super::presets::Preset;
 use crate::task::Verdict;
 
 /// Declarations of types and of those that they are made of, each once.
@@ -34,6 +35,7 @@ fn the_committed_types_are_those_of_rust() {
     let mut declarations = Declarations { config, seen: HashSet::new(), texts: Vec::new() };
     declarations.visit::<Event>();
     declarations.visit::<Verdict>();
+    declarations.visit::<Preset>();
     // The macro's order is not its own from one build to the next.
     declarations.texts.sort_by_key(|text| text.split("export ").nth(1).map(str::to_owned));
     let header = "// Made from the Rust types by `cargo test the_committed_types`: change those, then run it with UPDATE=1.\n";

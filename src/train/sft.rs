@@ -41,6 +41,31 @@ pub struct SftSettings {
     pub optimizer: Optimizer,
 }
 
+/// What is taken where a user says nothing, on the command line and in a browser.
+impl Default for SftSettings {
+    fn default() -> Self {
+        Self {
+            steps: None,
+            epochs: 1,
+            batch_size: 8,
+            max_length: 512,
+            shuffle: true,
+            seed: 0,
+            learning_rate: 2e-4,
+            schedule: ScheduleKind::Constant,
+            warmup_steps: 0,
+            optimizer: Optimizer::default(),
+        }
+    }
+}
+
+impl SftSettings {
+    /// The new adapter of a user who says nothing. Its alpha belongs to the learning rate above.
+    pub fn adapter() -> LoraConfig {
+        LoraConfig { alpha: 16.0, ..LoraConfig::default() }
+    }
+}
+
 /// What a step did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SftStep {

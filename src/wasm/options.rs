@@ -1,12 +1,12 @@
 //! What JavaScript asks for, in the names of `web/src/types.ts`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ladder::settings::{Preset, Settings};
 use crate::model::generate::Sampling;
 use crate::task::{Problem, TaskOptions};
 use crate::train::lora_config::LoraConfig;
-use crate::train::schedule::ScheduleKind;
 use crate::train::sft::SftSettings;
 use crate::train::trainer::Optimizer;
 use crate::{Error, Result};
@@ -67,11 +67,12 @@ pub(super) struct FitOptions {
 
 impl Default for FitOptions {
     fn default() -> Self {
-        Self { rank: LoraConfig::default().rank, batch: 8, length: 512, context_length: None }
+        let SftSettings { batch_size: batch, max_length: length, .. } = SftSettings::default();
+        Self { rank: SftSettings::adapter().rank, batch, length, context_length: None }
     }
 }
 
-/// Of `train`; the defaults are those of `stepladder train`.
+/// Options of `train`. The defaults are those of `stepladder train`, but for checkpoints: a tab may close at any moment.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Train {
@@ -90,18 +91,22 @@ pub(super) struct Train {
 
 impl Default for Train {
     fn default() -> Self {
+        let SftSettings { steps, epochs, batch_size, max_length, shuffle, seed, learning_rate, optimizer, .. } =
+            SftSettings::default();
+        let weight_decay = optimizer.weight_decay;
+        let (rank, alpha, checkpoint_every) = (None, None, 5);
         Self {
-            steps: None,
-            epochs: 1,
-            batch_size: 8,
-            learning_rate: 2e-4,
-            weight_decay: 0.0,
-            rank: None,
-            alpha: None,
-            max_length: 512,
-            shuffle: true,
-            seed: 0,
-            checkpoint_every: 5,
+            steps,
+            epochs,
+            batch_size,
+            learning_rate,
+            weight_decay,
+            rank,
+            alpha,
+            max_length,
+            shuffle,
+            seed,
+            checkpoint_every,
         }
     }
 }
@@ -134,8 +139,9 @@ impl Train {
 
     /// The fresh adapter that is trained where there is none yet.
     pub(super) fn lora(&self) -> LoraConfig {
-        let default = LoraConfig::default();
-        LoraConfig { rank: self.rank.unwrap_or(default.rank), alpha: self.alpha.unwrap_or(16.0), ..default }
+        let default = SftSettings::adapter();
+        let (rank, alpha) = (self.rank.unwrap_or(default.rank), self.alpha.unwrap_or(default.alpha));
+        LoraConfig { rank, alpha, ..default }
     }
 
     /// Fails if the adapter that is there, and is trained on, has another shape than the one that is asked for.
@@ -162,15 +168,14 @@ impl Train {
             shuffle: self.shuffle,
             seed: self.seed,
             learning_rate: self.learning_rate,
-            schedule: ScheduleKind::Constant,
-            warmup_steps: 0,
             optimizer: Optimizer { weight_decay: self.weight_decay, ..Optimizer::default() },
+            ..SftSettings::default()
         }
     }
 }
 
 /// Settings by their paths, as `--set PATH=VALUE` gives them.
-pub(super) type Paths = serde_json::Map<String, serde_json::Value>;
+pub(super) type Paths = serde_json::Map<String, Value>;
 
 /// Of `ladder`.
 #[derive(Debug, Default, Deserialize)]
@@ -242,7 +247,11 @@ fn changed(
     settings.steps = steps.unwrap_or(settings.steps);
     settings.seed = seed.unwrap_or(settings.seed);
     for (path, value) in paths {
-        settings.set_value(path, value.clone())?;
+        match value {
+            // As a visitor types it.
+            Value::String(text) => settings.set(path, text)?,
+            value => settings.set_value(path, value.clone())?,
+        }
     }
     Ok(settings)
 }

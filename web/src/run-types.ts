@@ -1,6 +1,6 @@
 // Runs: what they are given, what they tell, and how they are kept.
 
-import type { Event, Verdict } from "./events.js";
+import type { Event, Preset, Verdict } from "./events.js";
 import type { Problem, TaskChoice } from "./types.js";
 
 /** The calls whose runs can be kept in this browser's store. */
@@ -39,13 +39,16 @@ export interface TrainStep {
   warning?: string;
 }
 
+/** The value of a setting: what JSON can say. */
+export type SettingValue = string | number | boolean | null | readonly SettingValue[] | { readonly [name: string]: SettingValue };
+
 export interface LadderOptions {
   task: TaskChoice;
   problems: readonly (string | Problem)[];
   heldOut?: readonly (string | Problem)[];
-  preset?: "paper" | "small" | "tiny";
-  /** Any setting by its path, as in `stepladder ladder --set PATH=VALUE`. */
-  settings?: Record<string, string | number | boolean>;
+  preset?: Preset;
+  /** Any setting by its path, as in `stepladder ladder --set PATH=VALUE`; a text is read as that option reads it. */
+  settings?: Record<string, SettingValue>;
   steps?: number;
   seed?: number;
   /** Name of the run in this browser's store; a run of that name that was cut off goes on with `resume`. */
@@ -59,8 +62,8 @@ export interface LadderOptions {
 export interface TtrlOptions {
   task: TaskChoice;
   problem: string | Problem;
-  preset?: "paper" | "small" | "tiny";
-  settings?: Record<string, string | number | boolean>;
+  preset?: Preset;
+  settings?: Record<string, SettingValue>;
   steps?: number;
   votes?: number;
   seed?: number;

@@ -1,6 +1,6 @@
 // What a LADDER run is given: task, problems, length, settings.
 
-import type { LadderOptions, Model } from "stepladder";
+import type { LadderOptions, Model, Preset } from "stepladder";
 import type { Alert } from "./alert.js";
 import { card, field, h, numberInput, numberOf } from "./dom.js";
 import { asText, bundled, parseProblems, thinned } from "./problems.js";
@@ -12,6 +12,9 @@ const PLACEHOLDERS: Record<string, string> = {
   jsonl: '{"problem": "What is 17 * 23?", "answer": "391"}',
 };
 
+/** Every preset, the smallest first; one that is missing does not compile. */
+const PRESETS = Object.keys({ tiny: 0, software: 0, small: 0, paper: 0 } satisfies Record<Preset, 0>);
+
 /** Steps and sizes that end within minutes where the GPU is only imitated by the processor. */
 const SOFTWARE = { steps: 6, roots: 16, heldOut: 24, settings: "prompts_per_step=8\nevaluation.samples=2\nvariants.per_node=4" };
 
@@ -21,7 +24,7 @@ export class LadderForm {
   readonly #heldOut = h("textarea", { rows: 4, id: "ladder-heldout", spellcheck: "false" });
   readonly #steps = numberInput("", { min: 1, step: 1, id: "ladder-steps" });
   readonly #seed = numberInput(0, { min: 0, step: 1 });
-  readonly #preset = h("select", {}, h("option", { value: "tiny" }, "tiny"), h("option", { value: "small" }, "small"), h("option", { value: "paper" }, "paper"));
+  readonly #preset = h("select", {}, ...PRESETS.map((value) => h("option", { value }, value)));
   readonly #settings = h("textarea", { rows: 3, id: "ladder-settings", spellcheck: "false", placeholder: "learning_rate=0.001" });
   readonly #run = h("input", { type: "text", id: "ladder-run", autocomplete: "off", value: "ladder", pattern: "[A-Za-z0-9._\\-]+" });
   readonly element: HTMLElement;
@@ -84,7 +87,7 @@ export class LadderForm {
       task: this.#task.choice,
       problems,
       heldOut: parseProblems(this.#heldOut.value),
-      preset: this.#preset.value as "tiny" | "small" | "paper",
+      preset: this.#preset.value as Preset,
       settings: parseSettings(this.#settings.value),
       run: this.#run.value.trim() || "ladder",
       ...(steps !== undefined && { steps }),

@@ -54,14 +54,13 @@ export class TaskForm {
 }
 
 /** Lines `PATH=VALUE`, as the command line's `--set` takes them. */
-export function parseSettings(text: string): Record<string, string | number | boolean> {
+export function parseSettings(text: string): Record<string, string> {
   const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
   return Object.fromEntries(
     lines.map((line) => {
       const at = line.indexOf("=");
       if (at < 1) throw new Error(`the setting \`${line}\` needs the form PATH=VALUE, such as learning_rate=0.001`);
-      const value = line.slice(at + 1).trim();
-      return [line.slice(0, at).trim(), /^(true|false|-?[\d.]+(e-?\d+)?)$/i.test(value) ? JSON.parse(value.toLowerCase()) : value];
+      return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
     }),
   );
 }
