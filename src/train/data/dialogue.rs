@@ -221,7 +221,7 @@ mod tests {
             ),
             (messages(r#"{"role": "user", "content": "a", "content": "b"}"#), "has the key `content` twice"),
             (
-                CALL.replacen("[{\"type\"", r#""[{\\"a\\": 1, \\"a\\": 2}]", "meta": [{"type""#, 1),
+                CALL.replacen("[{\"type\"", r#""[{\"a\": 1, \"a\": 2}]", "meta": [{"type""#, 1),
                 "`tools` has the key `a` twice",
             ),
             (r#"{"messages": "hello"}"#.into(), "not a list"),
