@@ -207,6 +207,7 @@ pub(super) fn option(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use clap::builder::ValueParser;
 

@@ -48,8 +48,8 @@ fn an_export_keeps_named_templates() {
     let files = Files::new();
     let path = with_template(&files, TURNS);
     std::fs::create_dir(files.path("model/additional_chat_templates")).unwrap();
-    files.write("model/additional_chat_templates/tool_use.jinja", "{{ messages[0].content }}".to_owned());
-    let (adapter, output) = (format!("{path}/adapter"), files.path("merged"));
+    files.write("model/additional_chat_templates/tool_use.jinja", "{{ messages[0].content }}");
+    let (adapter, output) = (model("qwen2") + "/adapter", files.path("merged"));
     let export = ["export", "-m", &path, "--adapter", &adapter, "--output", &output, "--json"];
     for more in [&[][..], &["--overwrite"]] {
         let answer: Value = serde_json::from_slice(&run(&[&export[..], more].concat()).stdout).unwrap();
