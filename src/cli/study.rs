@@ -10,7 +10,7 @@ use stepladder::ladder::learner::Learner;
 use stepladder::ladder::policy::{Policy, PolicyInfo};
 use stepladder::ladder::settings::Settings;
 use stepladder::ladder::state::{Host, MemoryStore};
-use stepladder::ladder::study::plan::Study;
+use stepladder::ladder::study::plan::{Kind, Study};
 use stepladder::ladder::study::results::Results;
 use stepladder::ladder::study::run::{self, Lab, Progress};
 use stepladder::ladder::study::table;
@@ -152,7 +152,8 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         ));
     }
     let task = task::create(&study.plan.task, &study.plan.task_options)?;
-    for problems in study.plan.arms.iter().map(|arm| study.problems(arm)).chain([&study.held_out[..]]) {
+    let training = study.plan.arms.iter().filter(|arm| arm.kind == Kind::Train);
+    for problems in training.map(|arm| study.problems(arm)).chain([&study.held_out[..]]) {
         task::check_problems(&*task, Origin::File(&args.file), problems)?;
     }
     if let Some(problem) = study.held_out.first() {

@@ -116,7 +116,7 @@ pub fn check_problems(task: &dyn Task, origin: Origin<'_>, problems: &[Problem])
     match reasons.first() {
         Some(reason) if reasons.len() == problems.len() => Err(fail(
             format!("answers to none of them can be judged by task `{}`: {reason}", task.name()),
-            "give problems of the task, for task `jsonl` from a file with their `answer`",
+            "give problems of the task, for task `jsonl` as objects with their `answer`",
         )),
         _ => Ok(reasons),
     }
