@@ -9,6 +9,7 @@ use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
 
 use super::context::Context;
+use super::signals::say;
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args, Serialize)]

@@ -1,6 +1,6 @@
 //! `stepladder chat`: talk with a model.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,6 +14,7 @@ use super::args::{DeviceArgs, ModelArgs, SamplingArgs};
 use super::context::Context;
 use super::generate::{Printer, chat_prompt, complete, finish_reason};
 use super::session::Opened;
+use super::signals::say;
 
 /// Options of `chat`.
 #[derive(Debug, clap::Args, Serialize)]

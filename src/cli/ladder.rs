@@ -6,22 +6,26 @@ use std::time::Instant;
 use pollster::block_on;
 use serde::Serialize;
 use serde_json::Value;
+use stepladder::ladder::changes::Change;
 use stepladder::ladder::events::Event;
 use stepladder::ladder::policy::Policy;
+use stepladder::ladder::resume::{self, expect_problems, expect_task};
 use stepladder::ladder::run::{self, RunCard};
 use stepladder::ladder::run_folder::RunFolder;
 use stepladder::ladder::settings::{Preset, Settings};
 use stepladder::ladder::state::{Host, Snapshot};
 use stepladder::model::tiny;
+use stepladder::task::{self, Origin};
 use stepladder::train::peft::AdapterFile;
-use stepladder::{Error, Result, settings, task};
+use stepladder::train::resume::{Rule, differences, differs};
+use stepladder::{Error, Result};
 
 use super::args::{DeviceArgs, name_value};
 use super::context::Context;
 use super::ladder_view::View;
-use super::resume::{ADAPTER, RUN, Rule, before, differences, differs, reconcile};
+use super::resume::{ADAPTER, RUN, reconcile};
 use super::session::{Opened, open_gpu, read_problems};
-use super::setting_args::{Change, Rows, SettingArgs, worded};
+use super::setting_args::{Rows, SettingArgs, worded};
 use super::signals::say;
 use super::tuning::choose_kernels;
 
@@ -49,7 +53,7 @@ pub(super) struct Args {
     /// Go on with the run in --output, on the same model and problems. Steps, learning rate, and with --set schedule,
     /// warmup_steps, token_budget, checkpoint_every, evaluation.every, optimizer.weight_decay and optimizer.max_grad_norm may be
     /// given anew; anything else that differs is refused
-    #[arg(long, conflicts_with = "preset")]
+    #[arg(long)]
     pub(super) resume: bool,
     #[command(flatten)]
     pub(super) settings: SettingArgs<LadderRows>,
@@ -84,7 +88,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = task::create(&card.task, &card.task_options)?;
     for (file, problems) in [(&args.problems, &card.problems), (&args.eval_problems, &card.held_out)] {
         if let Some(file) = file.as_ref().filter(|_| !args.resume) {
-            task::check_problems(&*task, file, problems)?;
+            task::check_problems(&*task, Origin::File(file), problems)?;
         }
     }
     if let Some(problem) = card.problems.first() {
@@ -151,11 +155,8 @@ pub(super) fn expect_lora(changes: &[Change], settings: &Settings, adapter: &Ada
     let (asked, has) = (json(&settings.lora)?, json(&adapter.config)?);
     for (path, old, new) in differences(&has, &asked).into_iter().filter(|(path, ..)| path != "base_model") {
         let path = format!("lora.{path}");
-        let given = |change: &&Change| {
-            change.lora().is_some_and(|name| path == name || path.starts_with(&format!("{name}.")))
-        };
-        if let Some(change) = changes.iter().find(given) {
-            return Err(differs(&change.option, ADAPTER, &old, &new));
+        if let Some(change) = changes.iter().find(|change| change.touches(&path)) {
+            return Err(differs(&change.name, ADAPTER, &old, &new));
         }
     }
     Ok(())
@@ -175,23 +176,9 @@ impl Args {
     fn resumed(&self, context: &Context) -> Result<(RunFolder, Option<Snapshot>, RunCard)> {
         let (folder, saved) = RunFolder::open(&self.output)?;
         let mut card = folder.card().clone();
-        for change in self.settings.changes() {
-            let changed = change.make_and_compare(&mut card.settings)?;
-            let fixed = |path: &str| !settings::find(path).is_ok_and(|setting| setting.anew);
-            if let Some((path, old, new)) = changed.into_iter().find(|(path, ..)| fixed(path)) {
-                let option = &change.option;
-                let option = match option.contains("--set") {
-                    true => option.clone(),
-                    false => format!("{option} ({path})"),
-                };
-                return Err(differs(&option, RUN, &old, &new));
-            }
-        }
-        card.settings.check().map_err(worded)?;
         let done = saved.as_ref().map_or(0, |saved| saved.progress.step);
-        if context.is_given("steps") && card.settings.steps < done {
-            return Err(before("--steps", card.settings.steps, done));
-        }
+        let asked = self.settings.asked()?;
+        resume::change(&mut card.settings, &asked, ("--steps", done), RUN).map_err(worded)?;
         if let Some(model) = self.model.as_ref().filter(|model| **model != card.model) {
             // The same weights elsewhere are the same, which an older run cannot tell.
             if card.base.is_none() {
@@ -199,24 +186,17 @@ impl Args {
             }
             card.model.clone_from(model);
         }
-        if let Some(task) = self.task.as_ref().filter(|task| **task != card.task) {
-            return Err(differs("--task", RUN, &card.task.into(), &task.as_str().into()));
-        }
-        for (name, value) in &self.task_option {
-            if card.task_options.get(name) != Some(value) {
-                let old = json(&card.task_options.get(name))?;
-                return Err(differs(&format!("--task-option {name}"), RUN, &old, &value.as_str().into()));
-            }
-        }
-        for (option, file, kept) in [
+        let options = self.task_option.iter();
+        let options =
+            options.map(|(name, value)| (format!("--task-option {name}"), name.clone(), value.clone()));
+        let task = self.task.as_deref().map(|task| ("--task", task));
+        expect_task((&card.task, &card.task_options), task, options, RUN)?;
+        for (option, file, own) in [
             ("--problems", &self.problems, &card.problems),
             ("--eval-problems", &self.eval_problems, &card.held_out),
         ] {
-            if let Some(file) = file
-                && read_problems(file)? != *kept
-            {
-                let problem = format!("{} holds other problems than the run was begun with", file.display());
-                return Err(Error::usage(option, problem, RUN.hint));
+            if let Some(file) = file {
+                expect_problems(option, own, &read_problems(file)?, RUN)?;
             }
         }
         reconcile(context, RUN, COMPUTED, &json(&self.device.base(context))?, &mut json(&card.base)?)?;
@@ -231,7 +211,7 @@ impl Args {
             None => default_preset(context, &model, &self.device)?,
         };
         let mut settings = Settings::preset(preset);
-        self.settings.make(&mut settings)?;
+        self.settings.asked()?.make(&mut settings)?;
         settings.check().map_err(worded)?;
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), read_problems);
         Ok(RunCard {

@@ -5,19 +5,19 @@ use std::marker::PhantomData;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde::Serialize;
-use serde_json::Value;
+use stepladder::ladder::changes::{Asked, Change};
 use stepladder::ladder::presets::Preset;
-use stepladder::ladder::settings::Settings;
 use stepladder::settings::{self, Setting, TABLE};
 use stepladder::{Error, Result};
 
 use super::args::name_value;
-use super::resume::differences;
 
 /// Which rows of the table are options of a command.
 pub(super) trait Rows: Debug {
     /// What `--preset` says of the preset that is taken without it.
     const DEFAULT_PRESET: &'static str;
+    /// See [`Asked::few_probes`].
+    const FEW_PROBES: bool = false;
 
     /// Whether this one is an option.
     fn take(setting: &Setting) -> bool {
@@ -29,60 +29,14 @@ pub(super) trait Rows: Debug {
 #[derive(Debug, Serialize)]
 pub(super) struct SettingArgs<R> {
     /// Name of the preset.
-    pub(super) preset: Option<String>,
+    preset: Option<String>,
     /// Changes, in the order in which they are made.
     changes: Vec<Change>,
     #[serde(skip)]
     rows: PhantomData<R>,
 }
 
-/// A change of one setting.
-#[derive(Debug, Serialize)]
-pub(super) struct Change {
-    /// The option that asks for it, as the user writes it.
-    pub(super) option: String,
-    path: String,
-    text: String,
-}
-
-impl Change {
-    /// Makes the change.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] that names the option.
-    pub(super) fn make(&self, settings: &mut Settings) -> Result<()> {
-        settings.set(&self.path, &self.text).map_err(|error| match error {
-            Error::Usage { problem, hint, .. } => Error::Usage { option: self.option.clone(), problem, hint },
-            other => other,
-        })
-    }
-
-    /// The setting that it changes, if that is `lora` or within.
-    pub(super) fn lora(&self) -> Option<&str> {
-        (self.path == "lora" || self.path.starts_with("lora.")).then_some(self.path.as_str())
-    }
-
-    /// Whether it sets the number of probes.
-    pub(super) fn probes(&self) -> bool {
-        self.path == "curriculum.probe_samples"
-    }
-
-    /// What [`Change::make`] changes: paths, with the values before and after.
-    ///
-    /// # Errors
-    /// As [`Change::make`].
-    pub(super) fn make_and_compare(&self, settings: &mut Settings) -> Result<Vec<(String, Value, Value)>> {
-        let json = |settings: &Settings| {
-            serde_json::to_value(settings)
-                .map_err(|error| Error::usage(&self.option, error.to_string(), "report this"))
-        };
-        let before = json(settings)?;
-        self.make(settings)?;
-        Ok(differences(&before, &json(settings)?))
-    }
-}
-
-impl<R> SettingArgs<R> {
+impl<R: Rows> SettingArgs<R> {
     /// All changes, in the order in which they are made.
     pub(super) fn changes(&self) -> &[Change] {
         &self.changes
@@ -96,12 +50,13 @@ impl<R> SettingArgs<R> {
         self.preset.as_deref().map(|name| name.parse().map_err(worded)).transpose()
     }
 
-    /// Makes every change.
+    /// What the options ask of settings.
     ///
     /// # Errors
-    /// [`Error::Usage`] that names the option.
-    pub(super) fn make(&self, settings: &mut Settings) -> Result<()> {
-        self.changes.iter().try_for_each(|change| change.make(settings))
+    /// [`Error::Usage`] for a preset of an unknown name.
+    pub(super) fn asked(&self) -> Result<Asked> {
+        let preset = self.preset()?.map(|preset| ("--preset".to_owned(), preset));
+        Ok(Asked { preset, changes: self.changes.clone(), few_probes: R::FEW_PROBES })
     }
 }
 
@@ -159,13 +114,11 @@ impl<R: Rows> clap::FromArgMatches for SettingArgs<R> {
             let Some(name) = setting.option else { continue };
             let Some(text) = matches.get_one::<String>(name) else { continue };
             for path in [Some(setting.path), setting.also].into_iter().flatten() {
-                let (path, text) = (path.to_owned(), text.clone());
-                changes.push(Change { option: format!("--{name}"), path, text });
+                changes.push(Change::new(format!("--{name}"), path, text.as_str().into()));
             }
         }
         for (path, text) in matches.get_many::<(String, String)>("set").into_iter().flatten() {
-            let (option, path, text) = (format!("--set {path}"), path.clone(), text.clone());
-            changes.push(Change { option, path, text });
+            changes.push(Change::new(format!("--set {path}"), path, text.as_str().into()));
         }
         Ok(Self { preset: matches.get_one("preset").cloned(), changes, rows: PhantomData })
     }
@@ -180,6 +133,7 @@ impl<R: Rows> clap::FromArgMatches for SettingArgs<R> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use clap::{Args, FromArgMatches};
+    use stepladder::ladder::settings::Settings;
 
     use super::*;
 
@@ -212,7 +166,7 @@ mod tests {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut settings = Settings::preset(Preset::Tiny);
         let given = parse(&args).unwrap();
-        given.make(&mut settings).unwrap();
+        given.asked().unwrap().make(&mut settings).unwrap();
         assert_eq!((settings.seed, settings.steps, settings.group_size), (3, 9, 3));
         assert_eq!((settings.sampling.max_tokens, settings.evaluation.sampling.max_tokens), (3, 3));
         assert_eq!((settings.learning_rate, settings.sampling.temperature), (0.25, 0.25));
@@ -233,7 +187,12 @@ mod tests {
             assert!(error.contains(args[0]) && error.contains(words), "{error}");
         }
         let mut settings = Settings::preset(Preset::Tiny);
-        let error = parse(&["--set", "variants.temprature=1"]).unwrap().make(&mut settings).unwrap_err();
+        let error = parse(&["--set", "variants.temprature=1"])
+            .unwrap()
+            .asked()
+            .unwrap()
+            .make(&mut settings)
+            .unwrap_err();
         assert!(error.to_string().starts_with("--set variants.temprature: there is no"), "{error}");
         settings.group_size = 1;
         assert!(worded(settings.check().unwrap_err()).to_string().starts_with("--group-size: is 1"));

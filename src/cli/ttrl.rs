@@ -8,7 +8,7 @@ use serde_json::json;
 use stepladder::ladder::learner::Learner;
 use stepladder::ladder::settings::Preset;
 use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
-use stepladder::task::{Problem, Task, VerdictKind};
+use stepladder::task::{Origin, Problem, Task, VerdictKind};
 use stepladder::train::files::write_adapter;
 use stepladder::train::fingerprint::sha256;
 use stepladder::train::lora_config::LoraConfig;
@@ -20,7 +20,7 @@ use super::context::Context;
 use super::ladder::{default_preset, expect_lora};
 use super::ladder_view::View;
 use super::session::{Opened, read_problems};
-use super::setting_args::{Change, Rows, SettingArgs, worded};
+use super::setting_args::{Rows, SettingArgs, worded};
 use super::signals::say;
 use super::ttrl_answers::Answers;
 use super::tuning::choose_kernels;
@@ -44,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) problems: Option<PathBuf>,
     /// Append each answer to this file, new or made by the same command; a problem whose answer is there is not solved again
-    #[arg(long, value_name = "FILE", requires = "problems", conflicts_with = "keep")]
+    #[arg(long, value_name = "FILE", requires = "problems", conflicts_with_all = ["keep", "problem"])]
     pub(super) output: Option<PathBuf>,
     /// Keep what was learned: each problem goes on from the one before, and the adapter is saved here
     #[arg(long, value_name = "DIR")]
@@ -66,6 +66,7 @@ pub(super) struct Args {
 pub(super) struct TtrlRows;
 
 impl Rows for TtrlRows {
+    const FEW_PROBES: bool = true;
     const DEFAULT_PRESET: &'static str = "as for `ladder`, with fewer steps: 100, 40, 4, 20";
 }
 
@@ -78,6 +79,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     let settings = args.ttrl(preset)?;
     let problems = args.questions()?;
+    let origin = args.problems.as_deref().map_or(Origin::Option("--problem"), Origin::File);
+    task::check_problems(&*task, origin, &problems)?;
     if let Some((file, problem)) =
         args.problems.as_ref().zip(problems.iter().find(|p| task.canonical(&p.problem).is_err()))
     {
@@ -204,10 +207,7 @@ impl Args {
     fn ttrl(&self, preset: Preset) -> Result<TtrlSettings> {
         let mut settings = TtrlSettings::preset(preset);
         let inner = &mut settings.settings;
-        self.settings.make(inner)?;
-        if !self.settings.changes().iter().any(Change::probes) {
-            inner.curriculum.probe_samples = inner.curriculum.probe_samples.min(inner.group_size);
-        }
+        self.settings.asked()?.make(inner)?;
         settings.sampling = inner.sampling;
         settings.votes = self.votes.map_or(settings.votes, |votes| votes as usize);
         settings.confident = self.confident;

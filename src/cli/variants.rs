@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None => default_preset(context, &args.model.model, &args.device)?,
     };
     let mut settings = Settings::preset(preset);
-    args.settings.make(&mut settings)?;
+    args.settings.asked()?.make(&mut settings)?;
     settings.check().map_err(worded)?;
     let opened = Opened::new(context, &args.model.model, &args.device)?.worded(settings.prompt_style);
     let adapter = opened.adapter(args.model.adapter.as_deref())?;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::ladder::presets::Preset;
@@ -9,6 +10,75 @@ use crate::ladder::settings::Settings;
 use crate::settings::{TABLE, at, find, unknown};
 use crate::train::loss::{Aggregation, KlConfig, KlEstimator, LossConfig, LossName};
 use crate::{Error, Result};
+
+/// A change of one setting that a user asks for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// What the user calls it: an option, or the path as the shell at hand writes it.
+    pub name: String,
+    /// The setting's path.
+    pub path: String,
+    /// The value: JSON, or a text that is read as the setting takes it.
+    pub value: Value,
+}
+
+impl Change {
+    /// The change that `name` asks for.
+    pub fn new(name: impl Into<String>, path: &str, value: Value) -> Self {
+        Self { name: name.into(), path: path.to_owned(), value }
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names it as the user does.
+    pub fn make(&self, settings: &mut Settings) -> Result<()> {
+        let made = match &self.value {
+            Value::String(text) => settings.set(&self.path, text),
+            value => settings.set_value(&self.path, value.clone()),
+        };
+        made.map_err(|error| match error {
+            Error::Usage { problem, hint, .. } => Error::Usage { option: self.name.clone(), problem, hint },
+            other => other,
+        })
+    }
+
+    /// Whether it sets what is at `path`.
+    pub fn touches(&self, path: &str) -> bool {
+        path.strip_prefix(&self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
+/// What a user asks of a run's settings.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// The preset, and what the user calls its option.
+    pub preset: Option<(String, Preset)>,
+    /// Changes, in the order in which they are made.
+    pub changes: Vec<Change>,
+    /// Probes are at most as many as a group has, unless they are asked for: test-time learning may have small groups.
+    pub few_probes: bool,
+}
+
+impl Asked {
+    /// Makes every change.
+    ///
+    /// # Errors
+    /// As [`Change::make`].
+    pub fn make(&self, settings: &mut Settings) -> Result<()> {
+        self.changes.iter().try_for_each(|change| change.make(settings))?;
+        if self.few_probes && self.setter("curriculum.probe_samples").is_none() {
+            let probes = &mut settings.curriculum.probe_samples;
+            *probes = (*probes).min(settings.group_size);
+        }
+        Ok(())
+    }
+
+    /// The last change that sets what is at `path`.
+    pub fn setter(&self, path: &str) -> Option<&Change> {
+        self.changes.iter().rev().find(|change| change.touches(path))
+    }
+}
 
 /// Where the weights of rewards are; the names behind it are the task's.
 const WEIGHTS: &str = "reward.weights.";
@@ -45,6 +115,10 @@ impl Settings {
             }
             _ => {}
         }
+        if path == "loss.kl" && value.is_object() {
+            let coef = self.loss.kl.map_or(0.0, |kl| kl.coef);
+            self.loss.kl.get_or_insert(KlConfig { coef, ..DEFAULT_KL });
+        }
         match path.strip_prefix(WEIGHTS) {
             Some(name) => self.set_weight(path, name, &value)?,
             None => self.replace(path, value)?,
@@ -68,7 +142,13 @@ impl Settings {
             place = place.get_mut(name).ok_or_else(|| unknown(path))?;
         }
         let shown: String = value.to_string().chars().take(60).collect();
-        *place = value;
+        match (&mut *place, value) {
+            // What is not said stays, but for the weights of rewards, which are a list.
+            (Value::Object(old), Value::Object(new)) if path == "lora" || path == "loss.kl" => {
+                old.extend(new)
+            }
+            (place, value) => *place = value,
+        }
         *self = serde_json::from_value(whole).map_err(|error| {
             failed(format!("`{shown}` cannot be used ({error})"), "the list of settings says what it takes")
         })?;
@@ -100,11 +180,13 @@ impl Settings {
 
     /// Sets the weight of the KL term; 0 takes it out, so that the base model's log-probabilities are not computed.
     fn set_kl_coef(&mut self, coef: f64) {
-        let kl =
-            self.loss.kl.unwrap_or(KlConfig { coef, estimator: KlEstimator::K3, bias_correction: false });
+        let kl = self.loss.kl.unwrap_or(DEFAULT_KL);
         self.loss.kl = (coef != 0.0).then_some(KlConfig { coef, ..kl });
     }
 }
+
+/// The KL term where only a part of it is given; without a coefficient it has no weight.
+const DEFAULT_KL: KlConfig = KlConfig { coef: 0.0, estimator: KlEstimator::K3, bias_correction: false };
 
 /// The name of the recipe that `loss` is, but for its KL term.
 fn loss_name(settings: &Settings) -> Option<&'static str> {

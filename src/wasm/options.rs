@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ladder::changes::{Asked, Change};
 use crate::ladder::settings::{Preset, Settings};
+use crate::ladder::ttrl::TtrlSettings;
 use crate::model::generate::Sampling;
 use crate::task::{Problem, TaskOptions};
 use crate::train::lora_config::LoraConfig;
@@ -76,8 +78,8 @@ impl Default for FitOptions {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Train {
-    steps: Option<u64>,
-    epochs: u64,
+    pub(super) steps: Option<u64>,
+    pub(super) epochs: u64,
     batch_size: usize,
     learning_rate: f64,
     weight_decay: f64,
@@ -91,8 +93,17 @@ pub(super) struct Train {
 
 impl Default for Train {
     fn default() -> Self {
-        let SftSettings { steps, epochs, batch_size, max_length, shuffle, seed, learning_rate, optimizer, .. } =
-            SftSettings::default();
+        let SftSettings {
+            steps,
+            epochs,
+            batch_size,
+            max_length,
+            shuffle,
+            seed,
+            learning_rate,
+            optimizer,
+            ..
+        } = SftSettings::default();
         let weight_decay = optimizer.weight_decay;
         let (rank, alpha, checkpoint_every) = (None, None, 5);
         Self {
@@ -185,10 +196,10 @@ pub(super) struct Ladder {
     pub(super) task_options: TaskOptions,
     pub(super) problems: Vec<Problem>,
     pub(super) held_out: Vec<Problem>,
-    preset: Option<String>,
+    pub(super) preset: Option<String>,
     pub(super) settings: Paths,
-    steps: Option<u64>,
-    seed: Option<u64>,
+    pub(super) steps: Option<u64>,
+    pub(super) seed: Option<u64>,
 }
 
 /// Of `ttrl`.
@@ -203,7 +214,7 @@ pub(super) struct Ttrl {
     pub(super) steps: Option<u64>,
     pub(super) seed: Option<u64>,
     pub(super) votes: Option<usize>,
-    pub(super) keep: bool,
+    pub(super) keep: Option<bool>,
 }
 
 /// Of `evaluate`.
@@ -235,53 +246,58 @@ impl Default for Evaluate {
     }
 }
 
-/// The settings of `preset`, or of the one that suits the model, with what was asked to be changed.
-fn changed(
-    preset: Option<&str>,
-    suits: Preset,
-    paths: &Paths,
-    steps: Option<u64>,
-    seed: Option<u64>,
-) -> Result<Settings> {
-    let mut settings = Settings::preset(preset.map_or(Ok(suits), str::parse)?);
-    settings.steps = steps.unwrap_or(settings.steps);
-    settings.seed = seed.unwrap_or(settings.seed);
-    for (path, value) in paths {
-        match value {
-            // As a visitor types it.
-            Value::String(text) => settings.set(path, text)?,
-            value => settings.set_value(path, value.clone())?,
+/// What a call asks of settings.
+fn asked(preset: Option<&str>, paths: &Paths, steps: Option<u64>, seed: Option<u64>) -> Result<Asked> {
+    let preset = preset.map(str::parse).transpose()?.map(|preset: Preset| ("preset".to_owned(), preset));
+    let mut changes = Vec::new();
+    for (option, value) in [("steps", steps), ("seed", seed)] {
+        let Some(value) = value else { continue };
+        if let Some(other) = paths.get(option).filter(|other| other.as_u64() != Some(value)) {
+            let problem = format!("is {value}, but settings.{option} is {other} in the same call");
+            return Err(Error::usage(option, problem, "give one of them"));
         }
+        changes.push(Change::new(option, option, value.into()));
     }
-    Ok(settings)
+    changes.extend(
+        paths.iter().map(|(path, value)| Change::new(format!("settings.{path}"), path, value.clone())),
+    );
+    Ok(Asked { preset, changes, few_probes: false })
 }
 
 impl Ladder {
+    /// What the call asks of settings.
+    pub(super) fn asked(&self) -> Result<Asked> {
+        asked(self.preset.as_deref(), &self.settings, self.steps, self.seed)
+    }
+
     /// The settings of the run; `suits` is the preset where none is asked for.
     pub(super) fn settings(&self, suits: Preset) -> Result<Settings> {
-        let settings = changed(self.preset.as_deref(), suits, &self.settings, self.steps, self.seed)?;
+        let asked = self.asked()?;
+        let mut settings = Settings::preset(asked.preset.as_ref().map_or(suits, |(_, preset)| *preset));
+        asked.make(&mut settings)?;
         settings.check()?;
         Ok(settings)
     }
 }
 
 impl Ttrl {
+    /// What the call asks of settings.
+    pub(super) fn asked(&self) -> Result<Asked> {
+        let asked = asked(self.preset.as_deref(), &self.settings, self.steps, self.seed)?;
+        Ok(Asked { few_probes: true, ..asked })
+    }
+
     /// The settings of test-time learning; `suits` is the preset where none is asked for.
-    pub(super) fn settings(&self, suits: Preset) -> Result<crate::ladder::ttrl::TtrlSettings> {
-        use crate::ladder::ttrl::TtrlSettings;
-        let preset = self.preset.as_deref().map_or(Ok(suits), str::parse)?;
-        let base = TtrlSettings::preset(preset);
-        let steps = self.steps.or(Some(base.settings.steps));
-        let mut settings = changed(self.preset.as_deref(), suits, &self.settings, steps, self.seed)?;
-        settings.curriculum.probe_samples = settings.curriculum.probe_samples.min(settings.group_size);
-        let sampling = settings.sampling;
-        let votes = self.votes.unwrap_or(base.votes);
+    pub(super) fn settings(&self, suits: Preset) -> Result<TtrlSettings> {
+        let asked = self.asked()?;
+        let mut all = TtrlSettings::preset(asked.preset.as_ref().map_or(suits, |(_, preset)| *preset));
         // A tab may close at any moment, and what is kept of a step is small.
-        if !self.settings.contains_key("checkpoint_every") {
-            settings.checkpoint_every = 1;
-        }
-        let settings = TtrlSettings { settings, votes, sampling, keep: self.keep, ..base };
-        settings.check()?;
-        Ok(settings)
+        all.settings.checkpoint_every = 1;
+        asked.make(&mut all.settings)?;
+        all.sampling = all.settings.sampling;
+        all.votes = self.votes.unwrap_or(all.votes);
+        all.keep = self.keep.unwrap_or(false);
+        all.check()?;
+        Ok(all)
     }
 }
