@@ -215,7 +215,7 @@ def written_once(torture, count):
             torture.stop(make(at), torture.random.uniform(0.005, seconds), SIGNALS[number % len(SIGNALS)])
             torture.counts["kills"] += 1
             found = {path: digest((place / path) if place.is_dir() else place) for path in whole}
-            old = place.parent / f".{place.name}.old"
+            old = place.parent / f".{place.name}.stepladder-old"
             if found != whole and not (old.is_dir() and all(digest(old / path) == whole[path] for path in whole)):
                 torture.fail(f"{name}: other bytes after {SIGNALS[number % len(SIGNALS)].name}: {found} {whole}")
         status, messages = torture.call(make(at))

@@ -2,6 +2,7 @@
 //! to stop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ const INPUTS: &[&str] = &[
 /// Options whose values are written to. A page is read and written: a part of it is replaced.
 #[cfg(test)]
 const OUTPUTS: &[&str] = &["output", "keep", "publish", "page", "trace"];
+
+/// Commands that time no kernels, or do so by themselves.
+const UNTIMED: &[&str] = &["info", "examples", "verify", "export", "bench"];
 
 /// Settings of this call of the program.
 #[derive(Debug)]
@@ -70,8 +74,27 @@ impl Context {
             return Err(Error::usage("--overwrite", problem, "leave one of them out"));
         }
         let gate = Gate { inputs, overwrite: global.overwrite };
+        let option = if global.trace.is_some() { "--trace" } else { "--profile" };
+        if let Some(name) = matches.subcommand_name().filter(|name| UNTIMED.contains(name))
+            && (global.trace.is_some() || global.profile)
+        {
+            return Err(Error::usage(
+                option,
+                format!("`{name}` runs no kernels that it times"),
+                "leave it out",
+            ));
+        }
         if let Some(file) = &global.trace {
             gate.file("--trace", file)?;
+            let inside = |folder: &OsString| {
+                let (file, folder) = (std::path::absolute(file), std::path::absolute(folder));
+                file.ok().zip(folder.ok()).is_some_and(|(file, folder)| file.starts_with(folder))
+            };
+            let output = matches.subcommand().and_then(|(_, of)| of.try_get_raw("output").ok().flatten());
+            if output.into_iter().flatten().any(|folder| inside(&folder.to_owned())) {
+                let problem = format!("{} is in the --output of the same command", file.display());
+                return Err(Error::usage("--trace", problem, "choose another place"));
+            }
         }
         let (cancelled, idle) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
         signals::handle(Arc::clone(&cancelled), Arc::clone(&idle))?;

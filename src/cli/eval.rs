@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pollster::block_on;
 use serde::Serialize;
+use stepladder::error::Plain;
 use stepladder::ladder::eval::{Evaluation, Questions, evaluate};
 use stepladder::ladder::learner::prompts;
 use stepladder::ladder::settings::EvaluationSettings;
@@ -123,7 +124,7 @@ fn summary(evaluation: &Evaluation, unjudged: &[String]) -> String {
             true => String::new(),
             false => format!("{}/{}  ", result.correct, result.samples.len()),
         };
-        lines.push(format!("{correct}{}", result.problem));
+        lines.push(format!("{correct}{}", Plain(&result.problem)));
     }
     let [low, high] = evaluation.ci95.map(|bound| 100.0 * bound);
     for (k, rate) in &evaluation.pass_at {

@@ -26,7 +26,7 @@ use super::ladder_view::View;
 use super::resume::{ADAPTER, RUN, reconcile};
 use super::session::{Opened, open_gpu, read_problems};
 use super::setting_args::{Rows, SettingArgs, worded};
-use super::signals::say;
+use super::signals::{quoted, say};
 use super::tuning::choose_kernels;
 
 /// Options of `ladder`. What is not given comes from the preset, or, with `--resume`, from the run.
@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(short, long, required_unless_present = "resume")]
     pub(super) model: Option<String>,
     /// PEFT adapter to go on from
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
     /// Kind of problem: what is asked, and who judges answers (see below)
     #[arg(long, value_name = "NAME", required_unless_present = "resume")]
@@ -141,7 +141,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let output = args.output.display();
         say(&match folder.is_staged() {
             true => format!("stopped before the first step; the run in {output} is as it was"),
-            false => format!("stopped, and saved; go on with: stepladder ladder --output {output} --resume"),
+            false => format!(
+                "stopped, and saved; go on with: stepladder ladder --output {} --resume",
+                quoted(&args.output)
+            ),
         });
     }
     let outcome = outcome?;
@@ -179,6 +182,11 @@ impl Args {
         let done = saved.as_ref().map_or(0, |saved| saved.progress.step);
         let asked = self.settings.asked()?;
         resume::change(&mut card.settings, &asked, ("--steps", done), RUN).map_err(worded)?;
+        if let Some(adapter) = self.adapter.as_ref().map(|path| path.display().to_string())
+            && card.adapter.as_ref() != Some(&adapter)
+        {
+            return Err(differs("--adapter", RUN, &json(&card.adapter)?, &adapter.into()));
+        }
         if let Some(model) = self.model.as_ref().filter(|model| **model != card.model) {
             // The same weights elsewhere are the same, which an older run cannot tell.
             if card.base.is_none() {

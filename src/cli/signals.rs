@@ -1,5 +1,6 @@
 //! The signals that ask a program to stop: Ctrl-C, termination, and the end of its terminal.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,6 +30,16 @@ pub(super) fn handle(cancelled: Arc<AtomicBool>, idle: Arc<AtomicBool>) -> Resul
 pub(super) fn say(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A path as a shell takes it, for commands in messages.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 #[cfg(unix)]
@@ -67,5 +78,17 @@ mod system {
 mod system {
     pub(super) fn listen(stop: impl Fn() + Send + 'static) -> Result<(), std::io::Error> {
         ctrlc::set_handler(stop).map_err(std::io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_survive_a_shell() {
+        for (path, text) in [("runs/a-1.2", "runs/a-1.2"), ("my run", "'my run'"), ("it's", r"'it'\''s'")] {
+            assert_eq!(quoted(Path::new(path)), text);
+        }
     }
 }

@@ -85,7 +85,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         files.extend(run::write(&results, folder)?);
     }
     for path in &args.page {
-        let page = String::from_utf8_lossy(&read(path)?).into_owned();
+        let page = String::from_utf8(read(path)?)
+            .map_err(|_| Error::input(path, "contents", "is not UTF-8 text", "save it as UTF-8"))?;
         let marks = format!("<!-- study {} --> and <!-- end study -->", results.study);
         let new = table::into_page(&page, &results).ok_or_else(|| {
             Error::input(path, "contents", format!("no {marks}"), "put both marks where the table goes")

@@ -28,7 +28,7 @@ use super::args::{DeviceArgs, non_negative, positive};
 use super::context::Context;
 use super::progress::Progress;
 use super::session::Opened;
-use super::signals::say;
+use super::signals::{quoted, say};
 use super::train_card::Card;
 use super::tuning::choose_kernels;
 
@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(short, long, required_unless_present = "resume")]
     pub(super) model: Option<String>,
     /// PEFT adapter to go on from
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
     /// Examples, one JSON object a line: `text`, or `prompt` and `completion`, or `messages` (and `tools`)
     #[arg(long, value_name = "FILE", required_unless_present = "resume")]
@@ -220,7 +220,7 @@ impl Keeper<'_> {
     }
 
     fn way_on(&self, step: u64) -> String {
-        let folder = self.folder.display();
+        let folder = quoted(self.folder);
         let adapter =
             if self.card.replaces { "; until it is finished, the adapter there is the old one" } else { "" };
         format!(

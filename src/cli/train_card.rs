@@ -114,6 +114,11 @@ impl Card {
         if let Some(data) = &args.data {
             card.data.clone_from(data);
         }
+        if let Some(adapter) = args.adapter.as_ref().filter(|adapter| card.adapter.as_ref() != Some(*adapter))
+        {
+            let old = card.adapter.map_or(Value::Null, |old| old.display().to_string().into());
+            return Err(differs("--adapter", RUN, &old, &adapter.display().to_string().into()));
+        }
         if let Some(model) = &args.model {
             if card.base.is_none() && *model != card.model {
                 let (old, new) = (Value::from(card.model), Value::from(model.as_str()));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
+use stepladder::error::Plain;
 use stepladder::ladder::learner::Learner;
 use stepladder::ladder::settings::Preset;
 use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
@@ -186,7 +187,8 @@ impl Solver<'_> {
             if let Some(answers) = &mut answers {
                 answers.append(&outcome)?;
             }
-            self.context.answer(&outcome, || format!("{}\n{}\n", problem.problem, summary(&outcome)))?;
+            self.context
+                .answer(&outcome, || format!("{}\n{}\n", Plain(&problem.problem), summary(&outcome)))?;
         }
         let total = json!({ "problems": asked, "correct": solved, "answered_before": skipped });
         self.context.answer(&total, || format!("{solved} of {asked} solved, {skipped} answered before"))
@@ -225,5 +227,6 @@ fn summary(outcome: &TtrlOutcome) -> String {
         Some(verdict) => verdict.words().to_lowercase(),
         None => "not judged".into(),
     };
+    let answer = Plain(answer);
     format!("{answer}\n{votes} of {total} votes after {} steps; {verdict}", outcome.steps)
 }

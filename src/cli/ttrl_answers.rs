@@ -22,13 +22,17 @@ pub(super) struct Answers {
     known: HashSet<String>,
     /// What is there goes with the first new answer.
     replaces: bool,
+    /// Where the next answer goes: behind what is whole.
+    whole: u64,
+    /// The last line has no end.
+    open_line: bool,
     /// What the answers depend on, kept beside them.
     card: Value,
 }
 
 impl Answers {
-    /// Opens the file and reads which problems it answers. A last line without an end is what a killed process left and is cut
-    /// off. `card` is all that the answers depend on.
+    /// Opens the file and reads which problems it answers. A last line that breaks off is what a killed process left; the next
+    /// answer takes its place, and until then nothing is changed. `card` is all that the answers depend on.
     ///
     /// # Errors
     /// [`Error::Input`] for a file of something else, [`Error::Usage`] for answers that depend on something else or a place
@@ -36,27 +40,21 @@ impl Answers {
     pub(super) fn open(path: &Path, gate: &Gate, card: Value) -> Result<Self> {
         // Whether it may be gone on with shows below.
         Gate { overwrite: true, ..gate.clone() }.file("--output", path)?;
-        let failed = |source| Error::write(path, source);
         let file = lock(path)?;
-        let mut answers =
-            Self { path: path.to_owned(), file, known: HashSet::new(), replaces: gate.overwrite, card };
+        let (path, known, replaces) = (path.to_owned(), HashSet::new(), gate.overwrite);
+        let mut answers = Self { path, file, known, replaces, whole: 0, open_line: false, card };
         if answers.replaces {
             return Ok(answers);
         }
         let mut bytes = Vec::new();
-        (&answers.file).read_to_end(&mut bytes).map_err(|source| Error::read(path, source))?;
+        (&answers.file).read_to_end(&mut bytes).map_err(|source| Error::read(&answers.path, source))?;
         let whole = answers.parse(&bytes)?;
         let beside = answers.beside();
         if !answers.known.is_empty() && beside.exists() {
             answers.expect_card(&beside)?;
         }
-        if whole < bytes.len() {
-            answers.file.set_len(whole as u64).map_err(failed)?;
-        }
-        answers.file.seek(SeekFrom::End(0)).map_err(failed)?;
-        if whole > 0 && bytes[whole - 1] != b'\n' {
-            answers.file.write_all(b"\n").map_err(failed)?;
-        }
+        answers.whole = whole as u64;
+        answers.open_line = whole > 0 && bytes[whole - 1] != b'\n';
         Ok(answers)
     }
 
@@ -69,8 +67,9 @@ impl Answers {
                     self.known.insert(outcome.problem);
                     whole += line.len();
                 }
-                Err(_)
-                    if !line.ends_with(b"\n")
+                Err(error)
+                    if error.is_eof()
+                        && self.beside().exists()
                         && (line.starts_with(BEGINNING) || BEGINNING.starts_with(line)) => {}
                 Err(error) => {
                     let hint = "name a file that `ttrl --output` made, or a new one";
@@ -140,13 +139,20 @@ impl Answers {
         if std::mem::replace(&mut self.replaces, false) {
             write_atomic(&self.path, line.as_bytes())?;
             self.file = lock(&self.path)?;
-            return self
-                .file
-                .seek(SeekFrom::End(0))
-                .map(drop)
-                .map_err(|source| Error::write(&self.path, source));
+            self.whole = line.len() as u64;
+            return Ok(());
         }
-        self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()).map_err(failed)
+        if std::mem::replace(&mut self.open_line, false) {
+            line.insert(0, '\n');
+        }
+        let mut file = &self.file;
+        file.set_len(self.whole)
+            .and_then(|()| file.seek(SeekFrom::Start(self.whole)))
+            .and_then(|_| file.write_all(line.as_bytes()))
+            .and_then(|()| file.sync_data())
+            .map_err(failed)?;
+        self.whole += line.len() as u64;
+        Ok(())
     }
 }
 
@@ -181,7 +187,17 @@ mod tests {
     fn a_file_of_something_else_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
-        for text in ["my notes", "my notes\n", "{\"problem\": 3}\n", "12", "{\"text\": \"a", "\n\n"] {
+        for text in [
+            "my notes",
+            "my notes\n",
+            "{\"problem\": 3}\n",
+            "12",
+            "{\"text\": \"a",
+            "\n\n",
+            // A problem, as other programs write it, and half of one.
+            "{\"problem\":\"3*x\"}",
+            "{\"problem\":\"3*x",
+        ] {
             fs::write(&path, text).unwrap();
             let error = Answers::open(&path, &Gate::default(), json!({})).err().unwrap();
             assert!(error.code() == "input" && error.to_string().contains("line 1"), "{text}: {error}");
@@ -205,13 +221,21 @@ mod tests {
         assert!(kept.as_bytes().starts_with(BEGINNING), "{kept}");
         // Half a line goes; a whole one that only lacks its end stays.
         for end in ["{\"pro", "{\"problem\":\"b\",\"answer\""] {
-            fs::write(&path, format!("{kept}{end}")).unwrap();
-            assert!(open(json!({"rate": 1})).unwrap().holds("a"));
-            assert_eq!(fs::read_to_string(&path).unwrap(), kept);
+            let cut = format!("{kept}{end}");
+            fs::write(&path, &cut).unwrap();
+            let mut again = open(json!({"rate": 1})).unwrap();
+            assert!(again.holds("a") && fs::read_to_string(&path).unwrap() == cut);
+            again.append(&outcome("b")).unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with(&kept) && text.lines().count() == 2 && text.ends_with("}\n"), "{text}");
         }
         fs::write(&path, kept.trim_end()).unwrap();
-        assert!(open(json!({"rate": 1})).unwrap().holds("a"));
-        assert_eq!(fs::read_to_string(&path).unwrap(), kept);
+        let mut again = open(json!({"rate": 1})).unwrap();
+        assert!(again.holds("a"));
+        again.append(&outcome("b")).unwrap();
+        drop(again);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
+        fs::write(&path, &kept).unwrap();
         // What older versions did not keep is nothing to hold to.
         let beside = folder.path().join("answers.jsonl.run.json");
         let kept_card = fs::read(&beside).unwrap();

@@ -15,7 +15,7 @@ pub(super) struct Args {
     /// The problem, in the task's notation: for integral 'x*exp(x)', for countdown '6: 1 2 3'
     #[arg(long, allow_hyphen_values = true, required_unless_present = "known")]
     pub(super) problem: Option<String>,
-    /// The known answer, for task jsonl; a problem is not needed then
+    /// The known answer: what task jsonl compares with (a problem is not needed then), and a program of task command gets
     #[arg(long, allow_hyphen_values = true)]
     pub(super) known: Option<String>,
     /// The answer to judge, as a model would write it
@@ -41,15 +41,21 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     context.answer(&answer, || verdict.words())
 }
 
-/// The task that compares with a known answer needs one; the others know the answer themselves and would pass it over.
+/// The task that compares with a known answer needs one; those that know the answer themselves would pass it over.
 fn check_known(args: &Args, task: &dyn Task) -> Result<()> {
-    let compares = task.name() == "jsonl";
-    let (what, hint) = match (&args.known, compares) {
-        (None, true) => ("task jsonl compares with a known answer, and none is given", "add --known ANSWER"),
-        (Some(_), false) => {
-            ("only task jsonl compares with a known answer", "leave --known away, or give --task jsonl")
+    let name = task.name();
+    match (&args.known, &args.problem) {
+        (None, _) if name == "jsonl" => {
+            let problem = "task jsonl compares with a known answer, and none is given";
+            Err(Error::usage("--known", problem, "add --known ANSWER"))
         }
-        _ => return Ok(()),
-    };
-    Err(Error::usage("--known", what, hint))
+        (Some(_), _) if !["jsonl", "command"].contains(&name) => {
+            let problem = format!("task {name} finds out itself what is right");
+            Err(Error::usage("--known", problem, "leave it away, or give --task jsonl"))
+        }
+        (Some(_), None) if name != "jsonl" => {
+            Err(Error::usage("--problem", "is missing", format!("task {name} needs one")))
+        }
+        _ => Ok(()),
+    }
 }

@@ -21,6 +21,10 @@ impl Settings {
         }
         self.loss.validate()?;
         self.lora.validate()?;
+        if self.lora.dropout != 0.0 {
+            let problem = format!("is {}, and training with dropout is not supported", self.lora.dropout);
+            return Err(Error::usage("lora.dropout", problem, "leave it at 0"));
+        }
         self.check_weights()?;
         self.check_variants()?;
         let (probes, group) = (self.curriculum.probe_samples, self.group_size);

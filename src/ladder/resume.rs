@@ -78,8 +78,13 @@ pub fn expect_task(
         return Err(differs(option, owner, &task.into(), &name.into()));
     }
     for (option, name, value) in given {
-        if options.get(&name) != Some(&value) {
-            let old = options.get(&name).map_or(Value::Null, |old| old.as_str().into());
+        let default = || {
+            let parameter = crate::task::parameters(task).iter().find(|parameter| parameter.name == name);
+            parameter.map(|parameter| parameter.default).filter(|default| !default.is_empty())
+        };
+        let own = options.get(&name).map(String::as_str).or_else(default);
+        if own != Some(value.as_str()) {
+            let old = own.map_or(Value::Null, Value::from);
             return Err(differs(&option, owner, &old, &value.into()));
         }
     }
@@ -163,6 +168,7 @@ mod tests {
         assert!(
             hold("integral", "a", "1").unwrap_err().starts_with("--task: is integral, but the run has jsonl")
         );
+        assert_eq!(hold("jsonl", "match", "auto"), Ok(()), "the default");
         assert!(hold("jsonl", "a", "2").unwrap_err().starts_with("--task-option a: is 2, but the run has 1"));
         assert!(
             hold("jsonl", "b", "2").unwrap_err().starts_with("--task-option b: is 2, but the run has none")

@@ -9,6 +9,7 @@ mod checksum;
 mod request;
 mod transfer;
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -139,10 +140,44 @@ impl Listing {
     }
 }
 
+/// A path with `~` at its beginning and `$NAME` or `${NAME}` in it expanded, as Python's `expanduser` and `expandvars` do.
+fn expanded(
+    path: &OsStr,
+    home: impl Fn() -> Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> PathBuf {
+    let Some(text) = path.to_str() else { return PathBuf::from(path) };
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        let behind = &rest[at + 1..];
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, length) = match behind.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some((inner, _)) => (inner, inner.len() + 2),
+            None => {
+                let end = behind.find(|c| !name(c)).unwrap_or(behind.len());
+                (&behind[..end], end)
+            }
+        };
+        match variable(name).and_then(|value| value.into_string().ok()) {
+            Some(value) => out.push_str(&value),
+            None => out.push_str(&rest[at..=at + length]),
+        }
+        rest = &behind[length..];
+    }
+    out.push_str(rest);
+    match out.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with(['/', '\\'])) {
+        Some(rest) => {
+            home().map_or_else(|| out.clone().into(), |home| home.join(rest.trim_start_matches(['/', '\\'])))
+        }
+        None => out.into(),
+    }
+}
+
 impl Hub {
     /// The hub that the environment names, by the variables that other programs read: `HF_ENDPOINT`; the cache under
-    /// `HF_HUB_CACHE` or `HF_HOME`; the token of `HF_TOKEN`, or what `hf auth login` stored at `HF_TOKEN_PATH`, unless
-    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set; `HF_HUB_DOWNLOAD_TIMEOUT` in seconds; `HF_HUB_OFFLINE`.
+    /// `HF_HUB_CACHE` or `HF_HOME`, in which `~` and `$NAME` are expanded; the token of `HF_TOKEN`, or what `hf auth login`
+    /// stored at `HF_TOKEN_PATH`, unless `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set; `HF_HUB_DOWNLOAD_TIMEOUT` in seconds; `HF_HUB_OFFLINE`.
     ///
     /// # Errors
     /// `Usage` if no home folder is known, or a variable is not what it should be.
@@ -154,18 +189,18 @@ impl Hub {
                 ["1", "ON", "YES", "TRUE"].contains(&value.to_ascii_uppercase().as_str())
             })
         };
-        let path = |name: &str| variable(name).map(PathBuf::from);
-        let home = || path("HOME").or_else(|| path("USERPROFILE"));
+        let home = || variable("HOME").or_else(|| variable("USERPROFILE")).map(PathBuf::from);
+        let path = |name: &str| variable(name).map(|value| expanded(&value, home, |name| variable(name)));
         let hf_home = path("HF_HOME")
             .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("huggingface")))
             .or_else(|| home().map(|home| home.join(".cache").join("huggingface")))
             .ok_or_else(|| Error::usage("HF_HOME", "no home folder is known", "set HF_HOME to a folder"))?;
-        let token = match text("HF_TOKEN").or_else(|| text("HUGGING_FACE_HUB_TOKEN")) {
-            None if !is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN") => {
-                cache::read_text(&path("HF_TOKEN_PATH").unwrap_or_else(|| hf_home.join("token")))
-            }
-            token => token,
-        };
+        // Every token that no option gives is implicit.
+        let token = (!is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN")).then(|| {
+            let stored = || cache::read_text(&path("HF_TOKEN_PATH").unwrap_or_else(|| hf_home.join("token")));
+            text("HF_TOKEN").or_else(|| text("HUGGING_FACE_HUB_TOKEN")).or_else(stored)
+        });
+        let token = token.flatten();
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_string());
         let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE"));
         let mut hub = Self::new(&endpoint, cache.unwrap_or_else(|| hf_home.join("hub")), token);

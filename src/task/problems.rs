@@ -34,7 +34,8 @@ const OTHER_NAMES: [(&str, &[&str]); 2] = [
 
 /// Fields that change what is asked or how its answer is judged. No task reads them. `messages` may stand beside a problem: a line of
 /// solved examples is one to train on too.
-const MEANINGFUL: [(&str, &str); 15] = [
+const MEANINGFUL: [(&str, &str); 16] = [
+    ("instruction", "write the instruction into `problem`"),
     ("choices", "write the choices into `problem`"),
     ("options", "write the options into `problem`"),
     ("context", "write the context into `problem`"),
@@ -124,6 +125,11 @@ pub fn check_problems(task: &dyn Task, origin: Origin<'_>, problems: &[Problem])
 
 /// One line. Errors name the field.
 fn read(line: &str) -> std::result::Result<Problem, String> {
+    match line.trim() {
+        list if list.starts_with('[') => return Err("is a list; write its objects without it".into()),
+        "{" => return Err("is an object on several lines; write it on one".into()),
+        _ => {}
+    }
     let value = json::line(line)?;
     let object = value.as_object().ok_or("is not a JSON object")?;
     check_names(object)?;

@@ -81,6 +81,17 @@ fn compare_with_base(name: &str, tensor: &Tensor, source: &mut dyn TensorSource,
 /// Settings and weights of an adapter's folder.
 fn adapter_bytes(folder: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
     let (config, weights) = (folder.join(CONFIG_FILE), folder.join(WEIGHTS_FILE));
+    let refuse = |problem: &str, hint: String| Err(Error::input(folder, CONFIG_FILE, problem, hint));
+    match folder.parent() {
+        Some(parent) if folder.is_file() => {
+            return refuse("this is a file of an adapter", format!("give its folder, {}", parent.display()));
+        }
+        _ if folder.join("adapter").join(CONFIG_FILE).exists() && !config.exists() => {
+            let below = folder.join("adapter");
+            return refuse("this is the folder of a run", format!("give its adapter, {}", below.display()));
+        }
+        _ => {}
+    }
     let old = folder.join("adapter_model.bin");
     if !weights.exists() && old.exists() {
         return Err(Error::input(
@@ -245,13 +256,21 @@ struct Part {
 impl Part {
     fn stage(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<Self> {
         let failed = |source| Error::write(path, source);
-        let temporary = sibling(path, PART).map_err(failed)?;
+        // A link stays one: what it leads to is replaced.
+        let place = match fs::symlink_metadata(path) {
+            Ok(there) if there.is_symlink() => fs::canonicalize(path).map_err(failed)?,
+            _ => path.to_owned(),
+        };
+        let temporary = sibling(&place, PART).map_err(failed)?;
         clear_way(&temporary).map_err(failed)?;
         let file = lock::claim(&temporary).map_err(failed)?;
         let mut file = file.ok_or_else(|| Error::Busy { path: path.to_owned() })?;
-        let written = file.set_len(0).and_then(|()| write(&mut file)).and_then(|()| file.sync_all());
+        let mut written = file.set_len(0).and_then(|()| write(&mut file)).and_then(|()| file.sync_all());
+        if let (Ok(()), Ok(there)) = (&written, fs::metadata(&place)) {
+            written = file.set_permissions(there.permissions());
+        }
         // From here on a failure removes the sibling.
-        let part = Self { path: path.to_owned(), temporary, _lock: file };
+        let part = Self { path: place, temporary, _lock: file };
         written.map_err(failed).map(|()| part)
     }
 
@@ -270,7 +289,7 @@ impl Drop for Part {
 }
 
 /// Ends of the names of hidden siblings: of what is written, and of what it replaces.
-pub(super) const PART: &str = ".part";
+pub(super) const PART: &str = ".stepladder-part";
 
 /// `.NAME` and `end` beside `path`.
 pub(super) fn sibling(path: &Path, end: &str) -> io::Result<PathBuf> {
@@ -342,7 +361,7 @@ mod tests {
     fn a_leftover_of_a_killed_process_is_reused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
-        fs::write(folder.path().join(".state.part"), b"half of a longer file").unwrap();
+        fs::write(folder.path().join(".state.stepladder-part"), b"half of a longer file").unwrap();
         write_atomic(&path, b"new").unwrap();
         assert_eq!(read(&path).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["state"]);
@@ -351,8 +370,11 @@ mod tests {
     #[test]
     fn no_leftover_is_an_obstacle_and_no_link_is_followed() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, part, other) =
-            (folder.path().join("state"), folder.path().join(".state.part"), folder.path().join("other"));
+        let (path, part, other) = (
+            folder.path().join("state"),
+            folder.path().join(".state.stepladder-part"),
+            folder.path().join("other"),
+        );
         fs::create_dir(&part).unwrap();
         fs::write(part.join("x"), b"x").unwrap();
         write_atomic(&path, b"one").unwrap();
@@ -367,6 +389,21 @@ mod tests {
         drop(held);
         write_atomic(&path, b"three").unwrap();
         assert_eq!(read(&path).unwrap(), b"three");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_and_who_may_read_stay() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::write(&real, "old").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink("real", &link).unwrap();
+        write_atomic(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(read(&real).unwrap(), b"new");
+        assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

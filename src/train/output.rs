@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Most files of one input that are compared with an output.
 const MAX_FILES: usize = 10_000;
 /// End of the name of a folder's hidden sibling that holds what is being replaced.
-const OLD: &str = ".old";
+const OLD: &str = ".stepladder-old";
 
 /// What decides whether a place may be written to.
 #[derive(Debug, Clone, Default)]
@@ -181,11 +181,46 @@ fn is_leftover(name: &OsStr) -> bool {
 /// # Errors
 /// [`Error::Io`].
 pub fn restore(path: &Path) -> Result<()> {
-    let Ok(old) = sibling(path, OLD) else { return Ok(()) };
+    let Ok(old) = sibling(&place(path), OLD) else { return Ok(()) };
     if !path.exists() && old.is_dir() {
         fs::rename(&old, path).map_err(|source| Error::write(path, source))?;
     }
     Ok(())
+}
+
+/// Where `path` leads to, through links.
+fn place(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Refuses a folder that another cannot take the place of.
+fn expect_replaceable(path: &Path) -> Result<()> {
+    let refuse = |what: &str| {
+        Err(Error::usage(path.display().to_string(), what, "name a new folder, or one below it"))
+    };
+    match (path.exists(), path.parent()) {
+        (true, None) => refuse("is the top of the file system, which is not replaced"),
+        (true, Some(parent)) if is_mounted(path, parent) => {
+            refuse("is where a file system is mounted, which is not replaced")
+        }
+        (true, _) if std::env::current_dir().is_ok_and(|here| place(&here) == path) => {
+            refuse("is the folder that this program was started in, which is not replaced")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn is_mounted(path: &Path, parent: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| fs::metadata(path).map(|there| there.dev()).ok();
+    device(path) != device(parent)
+}
+
+/// Elsewhere the rename says so.
+#[cfg(not(unix))]
+fn is_mounted(_: &Path, _: &Path) -> bool {
+    false
 }
 
 /// Makes the folder `path` by `fill`, which gets a hidden sibling that is renamed once it is full: there is the whole
@@ -211,8 +246,10 @@ impl StagedFolder {
     /// Makes the sibling of `target`, empty.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Busy`].
+    /// [`Error::Usage`] for a folder that another cannot take the place of; [`Error::Io`], [`Error::Busy`].
     pub fn new(target: &Path) -> Result<Self> {
+        let target = &place(target);
+        expect_replaceable(target)?;
         let path = sibling(target, PART).map_err(|source| Error::write(target, source))?;
         if path.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
             fs::remove_file(&path).map_err(|source| Error::write(&path, source))?;
@@ -397,7 +434,7 @@ mod tests {
         fs::create_dir(&path).unwrap();
         // What killed processes leave.
         fs::write(path.join(LOCK_FILE), "").unwrap();
-        fs::write(path.join(".mine.part"), "x").unwrap();
+        fs::write(path.join(".mine.stepladder-part"), "x").unwrap();
         assert!(!gate(false, &[]).folder("--output", &path, own).unwrap());
         fs::write(path.join("mine"), "x").unwrap();
         let error = gate(false, &[]).folder("--output", &path, own).unwrap_err().to_string();
@@ -430,10 +467,10 @@ mod tests {
         assert_eq!(new_folder(&path, fail).unwrap_err().code(), "cancelled");
         assert!(names(top.path()).is_empty());
         // As a killed process leaves it, in either form.
-        fs::create_dir(top.path().join(".model.part")).unwrap();
-        fs::write(top.path().join(".model.part/half"), b"x").unwrap();
+        fs::create_dir(top.path().join(".model.stepladder-part")).unwrap();
+        fs::write(top.path().join(".model.stepladder-part/half"), b"x").unwrap();
         new_folder(&path, |folder| write_atomic(folder.join("whole"), b"1")).unwrap();
-        fs::write(top.path().join(".model.part"), b"x").unwrap();
+        fs::write(top.path().join(".model.stepladder-part"), b"x").unwrap();
         new_folder(&path, |folder| write_atomic(folder.join("other"), b"2")).unwrap();
         assert_eq!(names(&path), ["other"]);
         assert_eq!(new_folder(&path, |_| Err(Error::Cancelled)).unwrap_err().code(), "cancelled");
@@ -442,9 +479,37 @@ mod tests {
     }
 
     #[test]
+    fn the_place_of_a_link_is_taken_and_that_of_what_cannot_move_is_not() {
+        assert_eq!(StagedFolder::new(Path::new("/")).unwrap_err().code(), "usage");
+        let error = StagedFolder::new(Path::new(".")).unwrap_err().to_string();
+        assert!(error.contains("was started in"), "{error}");
+        #[cfg(target_os = "linux")]
+        assert!(StagedFolder::new(Path::new("/proc")).unwrap_err().to_string().contains("mounted"));
+        #[cfg(unix)]
+        {
+            let top = tempfile::tempdir().unwrap();
+            let (real, link) = (top.path().join("real"), top.path().join("link"));
+            fs::create_dir(&real).unwrap();
+            std::os::unix::fs::symlink("real", &link).unwrap();
+            new_folder(&link, |folder| write_atomic(folder.join("x"), b"1")).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert_eq!(read(real.join("x")).unwrap(), b"1");
+        }
+    }
+
+    #[test]
+    fn a_users_own_hidden_files_are_no_leftovers() {
+        let top = tempfile::tempdir().unwrap();
+        for name in [".env.old", ".notes.part"] {
+            fs::write(top.path().join(name), "mine").unwrap();
+        }
+        assert_eq!(contents(top.path()).unwrap(), [".env.old", ".notes.part"]);
+    }
+
+    #[test]
     fn a_process_killed_between_two_renames_leaves_the_old_folder() {
         let top = tempfile::tempdir().unwrap();
-        let (path, old) = (top.path().join("model"), top.path().join(".model.old"));
+        let (path, old) = (top.path().join("model"), top.path().join(".model.stepladder-old"));
         fs::create_dir(&old).unwrap();
         fs::write(old.join("mine"), b"x").unwrap();
         assert!(gate(true, &[]).folder("--output", &path, |name| name == "mine").unwrap());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::ttrl::TtrlSettings;
+use crate::model::source::bytes::utf8;
 use crate::task::{Problem, PromptStyle, TaskOptions, parse_problems};
 use crate::train::files::read;
 use crate::{Error, Result};
@@ -143,10 +144,8 @@ impl Study {
     /// # Errors
     /// [`Error::Input`] that names the file and the line or arm at fault; [`Error::Usage`] for settings; [`Error::Io`].
     pub fn read(file: &Path) -> Result<Self> {
-        let bytes = read(file)?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|error| Error::input(file, "contents", error.to_string(), "save it as UTF-8"))?;
-        let plan: Plan = toml::from_str(text).map_err(|error| {
+        let text = utf8(file, read(file)?)?;
+        let plan: Plan = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             let hint = "`stepladder help study` describes the file";
             Error::input(file, format!("line {line}"), error.message().to_owned(), hint)
@@ -154,8 +153,7 @@ impl Study {
         let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
         let problems = |path: &Path| -> Result<Vec<Problem>> {
             let path = folder.join(path);
-            let bytes = read(&path)?;
-            parse_problems(&path, &String::from_utf8_lossy(&bytes))
+            parse_problems(&path, &utf8(&path, read(&path)?)?)
         };
         let (mut arm_problems, mut shots) = (BTreeMap::new(), BTreeMap::new());
         for arm in &plan.arms {
@@ -357,8 +355,7 @@ fn read_texts(path: &Path) -> Result<Vec<String>> {
     struct Line {
         text: String,
     }
-    let bytes = read(path)?;
-    let text = String::from_utf8_lossy(&bytes);
+    let text = utf8(path, read(path)?)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {

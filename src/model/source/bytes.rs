@@ -62,7 +62,7 @@ impl<B: AsRef<[u8]>> ReadAt for Memory<B> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{File, read_bytes, read_text};
+pub use native::{File, read_bytes, read_text, utf8};
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
@@ -126,8 +126,25 @@ mod native {
     /// # Errors
     /// As [`read_bytes`], and `Io` if it is no UTF-8.
     pub fn read_text(path: &Path, most: u64) -> Result<String> {
-        String::from_utf8(read_bytes(path, most)?)
-            .map_err(|error| Error::read(path, std::io::Error::other(error)))
+        utf8(path, read_bytes(path, most)?)
+    }
+
+    /// The bytes of the file at `path` as text.
+    ///
+    /// # Errors
+    /// [`Error::Input`] that names the line, and the encoding where it shows.
+    pub fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String> {
+        String::from_utf8(bytes).map_err(|error| {
+            let whole = error.utf8_error().valid_up_to();
+            let bytes = error.as_bytes();
+            let what = match bytes {
+                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "is UTF-16, not UTF-8",
+                [0x1f, 0x8b, ..] => "is compressed (gzip), not text",
+                _ => "is not UTF-8 text",
+            };
+            let line = 1 + bytes[..whole].iter().filter(|&&byte| byte == b'\n').count();
+            Error::input(path, format!("line {line}"), what, "save it as UTF-8 text")
+        })
     }
 
     impl ReadAt for File {
