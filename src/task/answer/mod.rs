@@ -12,13 +12,16 @@ mod completion;
 mod identity;
 mod lexer;
 mod normal;
+mod notation;
 mod number;
 mod parser;
+mod sentence;
 mod special;
 mod structure;
 mod term;
 mod units;
 mod value;
+mod vocabulary;
 mod words;
 
 pub(super) use completion::{Found, find};

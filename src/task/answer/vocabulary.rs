@@ -1,0 +1,33 @@
+//! English words that change what a sentence says, and words that do not.
+
+/// Whether a word in lower case is one of a list.
+pub(super) fn among(word: &str, list: &str) -> bool {
+    list.split_ascii_whitespace().any(|listed| listed == word)
+}
+
+/// Words at the start of a last sentence that say nothing.
+pub(super) const CONNECTIVES: &str = "\
+    so thus therefore hence then finally and we get have it is it's that's this that gives which there \
+    are equals in total altogether i think believe";
+/// Words before the letter of a choice.
+pub(super) const CHOOSING: &str = "\
+    choose pick select with option choice answer";
+/// Words with which a sentence does not state its only number as the answer.
+pub(super) const DENIALS: &str = "\
+    not no never isn't aren't wasn't cannot can't don't doesn't or than least most if between except \
+    wrong incorrect false maybe unless neither nor but over under unlikely impossible guess step";
+/// Words before a number that make another one of it.
+pub(super) const OPERATIONS: &str = "\
+    double doubled twice thrice triple quadruple half third quarter thirds quarters fifth tenth \
+    hundredth thousandth root log ln logarithm lg exp exponential sin sine cos cosine tan tangent cot \
+    sec csc reciprocal inverse opposite negation sum product quotient difference factorial square \
+    squared cube cubed power times plus minus negative divided modulo mod abs absolute floor ceiling \
+    multiple multiples factor factors divisor divisors percent hundred dozen sqrt multiplied added \
+    subtracted less fewer more before after until above below";
+/// What a sentence may give the size of, as in `a total of 10`; other things `of 10` are not 10.
+pub(super) const MEASURES: &str = "\
+    total maximum minimum value length width height depth area volume distance speed velocity rate cost \
+    price profit loss amount number average mean median mode range probability perimeter circumference \
+    radius diameter weight mass age score answer result solution time temperature salary income balance \
+    count population discount change remainder capacity slope angle measure size bill fee savings \
+    revenue tip tax payment degree";
