@@ -1,7 +1,7 @@
 //! Finding the answer in what a model wrote, or in a dataset's solution.
 
 use super::Answer;
-use super::sentence::{sentence, without_reason};
+use super::sentence::{Narrow, contrasted, sentence, without_reason};
 use crate::task::text::{closing, last_tag};
 
 /// Boxes at the end that are looked at.
@@ -64,7 +64,12 @@ pub(in crate::task) fn find(text: &str) -> Result<Found, &'static str> {
     }
     if let Some(tail) = behind_marker(&plain) {
         let cut = without_reason(tail);
-        return found(cut, &sentence(cut));
+        let cut = contrasted(cut).unwrap_or(cut);
+        let mut found = found(cut, &sentence(cut))?;
+        if let Some(stated) = exclaimed(cut).filter(|_| found.answers.len() == 1) {
+            found.answers.push(Answer::read(stated));
+        }
+        return Ok(found);
     }
     let whole = plain.trim();
     if whole.lines().count() > 1 && !tagged {
@@ -74,28 +79,42 @@ pub(in crate::task) fn find(text: &str) -> Result<Found, &'static str> {
             let last =
                 whole.lines().rev().map(str::trim).find(|line| !matches!(*line, "" | "$$" | "\\]" | "```"));
             let last = last.unwrap_or("");
+            let last = contrasted(last).unwrap_or(last);
             return found(last, &sentence(last));
         }
         return found(unwrapped, &[]);
     }
+    let whole = contrasted(whole).unwrap_or(whole);
     found(whole, &sentence(whole))
 }
 
-fn found(text: &str, narrower: &[String]) -> Result<Found, &'static str> {
+fn found(text: &str, narrower: &[Narrow]) -> Result<Found, &'static str> {
     if text.trim().is_empty() {
         return Err("the answer is empty");
     }
     let mut answers = vec![Answer::read(text)];
-    if !answers[0].has_value() {
+    if answers[0].is_words() {
         // The first that has a value counts, and no other: a text must not give several answers to choose from.
-        for text in narrower {
-            answers.push(Answer::read(text));
+        for narrow in narrower {
+            answers.push(Answer { only: narrow.only, ..Answer::read(&narrow.text) });
             if answers.last().is_some_and(Answer::has_value) {
+                // Behind words, `42!` is 42 said loudly, or its factorial.
+                if exclaimed(text).is_some_and(|stated| stated.ends_with(&narrow.text)) {
+                    answers.push(Answer::read(&format!("{}!", narrow.text)));
+                }
                 break;
             }
         }
     }
     Ok(Found { text: text.trim().to_owned(), answers })
+}
+
+/// A text that ends in exclamation marks behind a number or a letter, without them.
+fn exclaimed(text: &str) -> Option<&str> {
+    let text = text.trim().trim_end_matches('.');
+    let stated = text.trim_end_matches('!');
+    let factorial = stated.ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, ')' | '$' | '}'));
+    (factorial && stated.len() < text.len()).then_some(stated)
 }
 
 /// The inside of the last complete `\boxed{..}`; of several with nothing but `and` and commas between them, all.
@@ -163,7 +182,12 @@ fn behind_hashes(text: &str) -> Option<&str> {
 /// What follows the last `the answer is` or the like: the rest of its line, or the next one.
 fn behind_marker(text: &str) -> Option<&str> {
     let lower = text.to_ascii_lowercase();
-    let place = MARKERS.iter().filter_map(|marker| lower.rfind(marker).map(|at| at + marker.len())).max()?;
+    // `The answer isn't 42` has no `answer is`.
+    let place = MARKERS.iter().filter_map(|marker| {
+        let whole = |end: usize| !lower[end..].starts_with(|c: char| c.is_ascii_alphabetic());
+        lower.rmatch_indices(marker).map(|(at, _)| at + marker.len()).find(|end| whole(*end))
+    });
+    let place = place.max()?;
     let line = text[place..].lines().map(|line| line.trim().trim_start_matches([':', '=']).trim());
     let line = line.into_iter().find(|line| !matches!(*line, "" | "$$" | "\\["))?;
     (line.len() <= MAX_TAIL).then_some(line)

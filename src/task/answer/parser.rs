@@ -20,7 +20,10 @@ const ENGLISH: &[&str] = &[
     "is", "it", "in", "of", "to", "or", "no", "an", "at", "as", "on", "we", "so", "he", "do", "if", "by",
     "my", "us", "up", "go", "be", "me", "am", "the", "and", "not", "all", "any", "one", "two", "yes", "you",
     "are", "was", "has", "can", "for", "but", "mod", "none", "true", "odd", "even", "both", "four", "five",
-    "nine", "six", "ten", "half",
+    "nine", "six", "ten", "half", "more", "less", "over", "each", "left", "than", "from", "with", "into",
+    "that", "this", "will", "have", "were", "when", "then", "only", "also", "same", "most", "used", "paid",
+    "its", "his", "her", "our", "she", "they", "per", "day", "days", "here", "for", "out", "who", "how",
+    "why", "had", "did",
 ];
 
 /// An expression, and whether its notation can be read in another way.
@@ -175,7 +178,15 @@ impl Parser<'_> {
         let mut term = self.primary()?;
         loop {
             term = match self.symbol() {
-                Some('!') => Term::Factorial(Box::new(term)),
+                Some('!') => {
+                    let marks = self.tokens[self.at..].iter().take_while(|token| token.is('!')).count();
+                    self.at += marks - 1;
+                    match marks {
+                        1 => Term::Factorial(Box::new(term)),
+                        2 => Term::DoubleFactorial(Box::new(term)),
+                        _ => return None,
+                    }
+                }
                 Some('%') => Term::Percent(Box::new(term)),
                 // `f ∘ g` is no product.
                 Some('°')

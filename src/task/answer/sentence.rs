@@ -1,9 +1,8 @@
 //! What a sentence says at its end: `So 48+24 = 72.` says 72.
 
-use super::vocabulary::{CHOOSING, CONNECTIVES, DENIALS, MEASURES, OPERATIONS, among};
+use super::claim::{claim, denied, relates};
+use super::vocabulary::{CHOOSING, CONNECTIVES, RETRACTIONS, among};
 
-/// Longest sentence whose only number is its answer, in words.
-const MAX_SENTENCE: usize = 30;
 /// Words behind an answer that begin a reason for it.
 const REASONS: &[&str] =
     &[" because ", " since ", " as we ", ", so ", ", which ", ", where ", " where ", ", as "];
@@ -12,10 +11,11 @@ const REASONS: &[&str] =
 pub(super) fn without_reason(text: &str) -> &str {
     let mut end = text.len();
     for (at, _) in text.match_indices(". ") {
-        // Not `A. 42`, `Dr. Who`, `p.m. today`.
+        // Not `A. 42`, `Dr. Who`, `p.m. today`; but `$4$. I hope`.
+        let closed = text[..at].ends_with(['$', '}']);
         let word = text[..at].rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
         let sentence = text[at + 2..].trim_start().starts_with(|c: char| c.is_uppercase());
-        if sentence && (word.len() > 2 || word.bytes().any(|b| b.is_ascii_digit())) {
+        if sentence && (closed || word.len() > 2 || word.bytes().any(|b| b.is_ascii_digit())) {
             end = at;
             break;
         }
@@ -28,12 +28,75 @@ pub(super) fn without_reason(text: &str) -> &str {
     text[..end].trim()
 }
 
+/// What a text says if it says only that: `230` in `230 (not 320)`, `B` in `B, not A`.
+pub(super) fn contrasted(text: &str) -> Option<&str> {
+    let text = text.trim().trim_end_matches(['.', '!']);
+    for open in [
+        " (not ",
+        " (rather than ",
+        " (instead of ",
+        ", not ",
+        ", and not ",
+        " and not ",
+        " rather than ",
+        " instead of ",
+    ] {
+        let Some((said, other)) = text.split_once(open) else { continue };
+        let other = other.trim_end_matches(')');
+        let last = said.rsplit(' ').next().unwrap_or(said);
+        let letter = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).len() == 1;
+        let digits = |text: &str| text.contains(|c: char| c.is_ascii_digit());
+        // `42, not sure` takes it back.
+        let alike = digits(said) && digits(other) || letter(last) && letter(other);
+        if alike && other.split_whitespace().count() <= 3 && last != other && !denied(said) && !denied(other)
+        {
+            return Some(said);
+        }
+    }
+    None
+}
+
+/// `Yes` or `No`, if a text begins with it and does not take it back.
+fn yes_or_no(text: &str) -> Option<&str> {
+    let end = text.find([',', '.', ';', ':', '!'])?;
+    let (first, rest) = (&text[..end], &text[end..]);
+    let yes = super::words::yes_or_no(first).filter(|_| matches!(first.len(), 2 | 3))?;
+    let lower = rest.to_lowercase();
+    let mut words = lower.split(|c: char| !(c.is_alphanumeric() || matches!(c, '\'' | '’')));
+    let kept = !words.any(|word| {
+        among(word, RETRACTIONS)
+            || if yes { word == "no" } else { matches!(word, "yes" | "true" | "correct") }
+    });
+    (kept && !(yes && denied(rest))).then_some(first)
+}
+
+/// What a sentence says of the answer: `17` in `17 is the correct answer`.
+fn stated(text: &str) -> Option<&str> {
+    let (said, rest) = text.rsplit_once(" is the ").or_else(|| text.rsplit_once(" is our "))?;
+    let answer = rest.split_whitespace().all(|word| {
+        among(
+            &word.to_lowercase(),
+            "answer solution result total value choice option correct right final best",
+        )
+    });
+    answer.then_some(said)
+}
+
+/// A text that a sentence says at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Narrow {
+    pub(super) text: String,
+    /// Whether it is all that the sentence says, so that it is wrong if it is not the known answer.
+    pub(super) only: bool,
+}
+
 /// What a sentence may say at its end: narrower texts, most likely first; none if it is no plain sentence.
-pub(super) fn sentence(text: &str) -> Vec<String> {
+pub(super) fn sentence(text: &str) -> Vec<Narrow> {
     let text = text.trim().trim_end_matches(['.', '!']).trim();
     let whole = text;
     let last = text.rmatch_indices(". ").map(|(at, _)| &text[at + 2..]).next().unwrap_or(text);
     let last = last.rsplit_once(", so ").map_or(last, |(_, conclusion)| conclusion);
+    let last = without_reason(last);
     let mut rest = last;
     for word in last.split_whitespace() {
         let plain = word.trim_matches([',', ':']).to_lowercase();
@@ -43,12 +106,15 @@ pub(super) fn sentence(text: &str) -> Vec<String> {
         rest = rest.trim_start()[word.len()..].trim_start();
     }
     let mut out = Vec::new();
-    let mut add = |text: &str| {
+    let mut add = |text: &str, only: bool| {
         let text = text.trim().trim_start_matches([':', '=']).trim();
-        if !text.is_empty() && text != whole && !out.iter().any(|other| other == text) {
-            out.push(text.to_owned());
+        if !text.is_empty() && text != whole && !out.iter().any(|other: &Narrow| other.text == text) {
+            out.push(Narrow { text: text.to_owned(), only });
         }
     };
+    if let Some(first) = yes_or_no(whole) {
+        add(first, true);
+    }
     let lower = rest.to_ascii_lowercase();
     let verb = [" is ", " are ", " equals ", " was ", " were "].iter();
     let verb = verb.filter_map(|verb| lower.rfind(verb).map(|at| at + verb.len())).max();
@@ -65,15 +131,18 @@ pub(super) fn sentence(text: &str) -> Vec<String> {
         if let Some(tail) =
             verb.map(|place| &rest[place..]).filter(|tail| super::words::yes_or_no(tail).is_some())
         {
-            add(tail);
+            add(tail, true);
         }
         return out;
     }
     if rest.len() < whole.len() {
-        add(rest);
+        add(rest, true);
     }
     if let Some(place) = verb {
-        add(without_reason(&rest[place..]));
+        add(without_reason(&rest[place..]), true);
+    }
+    if let Some(said) = stated(rest) {
+        add(said, true);
     }
     // `I choose D`.
     let mut ending = last.rsplit(' ');
@@ -81,17 +150,17 @@ pub(super) fn sentence(text: &str) -> Vec<String> {
         && letter.trim_matches(['(', ')']).len() == 1
         && among(&verb.to_lowercase(), CHOOSING)
     {
-        add(letter);
+        add(letter, true);
     }
     if let Some((left, side)) = rest.rsplit_once('=')
         && !left.ends_with(['!', '<', '>', ':', '/', '~'])
         && balanced(side)
         && !relates(rest)
     {
-        add(side);
+        add(side, true);
     }
-    if let Some(number) = only_number(last) {
-        add(number);
+    if let Some(claim) = claim(last) {
+        add(claim.text, claim.only);
     }
     out
 }
@@ -104,77 +173,36 @@ fn balanced(text: &str) -> bool {
     })
 }
 
-/// Whether a text compares, by another sign than an equals sign.
-fn relates(text: &str) -> bool {
-    const COMMANDS: &[&str] =
-        &["ne", "neq", "le", "leq", "leqslant", "ge", "geq", "geqslant", "lt", "gt", "not"];
-    text.contains(['<', '>', '≤', '≥', '≠', '≦', '≧', '⩽', '⩾'])
-        || text.contains("!=")
-        || text.split('\\').skip(1).any(|rest| {
-            let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-            COMMANDS.contains(&&rest[..end])
-        })
-}
-
-/// Whether the words before a number leave it as it is.
-fn plain_before(before: &str) -> bool {
-    let words: Vec<String> = before
-        .split(|c: char| !(c.is_alphanumeric() || c == '\''))
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect();
-    let of = words.last().is_some_and(|word| word == "of")
-        && !words.iter().rev().nth(1).is_some_and(|noun| among(&noun, MEASURES));
-    !of && !relates(before) && !words.iter().any(|word| among(&word, OPERATIONS))
-}
-
-fn denied(text: &str) -> bool {
-    let denies = |word: &str| {
-        let word = word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase().replace('’', "'");
-        among(&word, DENIALS)
-    };
-    text.split_whitespace().any(denies)
-}
-
-/// The part of a sentence from its only number on.
-fn only_number(text: &str) -> Option<&str> {
-    if text.split_whitespace().count() > MAX_SENTENCE {
-        return None;
-    }
-    let first = text.find(|c: char| c.is_ascii_digit())?;
-    let end = first
-        + text[first..]
-            .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',' | '/')))
-            .unwrap_or(text.len() - first);
-    if text[end..].contains(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    let mut before = text[..first].trim_end_matches(['-', '$', '\\', '€', '£']);
-    // A sign in words is the number's.
-    for sign in ["minus", "negative"] {
-        let lower = before.trim_end().to_ascii_lowercase();
-        if let Some(rest) = lower.strip_suffix(sign).filter(|rest| !rest.ends_with(char::is_alphanumeric)) {
-            before = &before[..rest.len()];
-        }
-    }
-    let start = before.len();
-    if !plain_before(before) {
-        return None;
-    }
-    let glued = before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '^' | '_' | '{' | '('));
-    (!glued).then(|| text[start..].trim_end_matches([',', '.']))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::sentence;
+    use super::{contrasted, sentence};
 
     #[test]
     fn sentences_are_narrowed() {
+        let sentence =
+            |text| -> Vec<String> { sentence(text).into_iter().map(|narrow| narrow.text).collect() };
         assert_eq!(sentence("So 48+24 = 72."), ["48+24 = 72", "72"]);
         assert_eq!(sentence("The capital of France is Paris."), ["Paris"]);
         assert_eq!(sentence("She sold 72 clips"), ["72 clips"]);
+        assert_eq!(sentence("Thus, 17 is the correct answer.").last().map(String::as_str), Some("17"));
+        assert_eq!(sentence("No, it is not."), ["No"]);
+        assert!(sentence("Yes, but no.").is_empty());
         assert!(sentence("it is not 72").is_empty());
         assert!(sentence("it is 72 or 73").is_empty());
+    }
+
+    #[test]
+    fn contrasts_say_one_thing() {
+        for (text, said) in [
+            ("230 (not 320)", Some("230")),
+            ("The answer is B, not A.", Some("The answer is B")),
+            ("42 rather than 43", Some("42")),
+            ("42, not sure", None),
+            ("not 42, not 43", None),
+            ("not 42", None),
+            ("42, not 42", None),
+        ] {
+            assert_eq!(contrasted(text), said, "{text}");
+        }
     }
 }

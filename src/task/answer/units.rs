@@ -3,6 +3,7 @@
 use num_rational::BigRational;
 
 use super::lexer::{Kind, Token};
+use super::numerals::is_numeral;
 
 /// What a unit measures: metres, seconds and so on with their powers. Units that are not known measure themselves.
 type Dimensions = Vec<(String, i32)>;
@@ -123,7 +124,6 @@ const NOT_UNITS: &[&str] = &[
     "no",
     "never",
     "than",
-    "more",
     "less",
     "least",
     "most",
@@ -187,6 +187,10 @@ const NOT_UNITS: &[&str] = &[
     "multiplied",
     "rounded",
     "fold",
+    "base",
+    "binary",
+    "octal",
+    "hexadecimal",
 ];
 /// Most words of a unit.
 const MAX_WORDS: usize = 6;
@@ -337,7 +341,11 @@ impl Unit {
                         "cubic" | "cu" => raise = 3,
                         "squared" if words > 1 => unit.raise_last(2),
                         "cubed" if words > 1 => unit.raise_last(3),
+                        // `It happened 3 times.`
+                        "times" if tokens.len() == 1 => unit.multiply(word, 1),
                         _ if NOT_UNITS.contains(&lower.as_str()) => return None,
+                        // `3 sevenths`, `7 in base eight`.
+                        _ if is_numeral(&lower) && !is_unit(word) => return None,
                         _ => {
                             let power = exponent(tokens, &mut at)?.unwrap_or(raise);
                             unit.multiply(word, sign * power);

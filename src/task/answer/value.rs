@@ -79,6 +79,15 @@ impl Value {
     pub(super) fn plain(term: Term) -> Self {
         Self::Quantity { term, unit: None, doubtful: false }
     }
+
+    /// The same, with a notation that has other readings.
+    pub(super) fn doubted(self) -> Self {
+        match self {
+            Self::Quantity { term, unit, .. } => Self::Quantity { term, unit, doubtful: true },
+            Self::Either(readings) => Self::Either(readings.into_iter().map(Self::doubted).collect()),
+            other => other,
+        }
+    }
 }
 
 /// Reads parts of a text.

@@ -12,10 +12,21 @@ pub(super) const CONNECTIVES: &str = "\
 /// Words before the letter of a choice.
 pub(super) const CHOOSING: &str = "\
     choose pick select with option choice answer";
-/// Words with which a sentence does not state its only number as the answer.
+/// Words with which a sentence does not state its only number as the answer; so does any word in `n't`.
 pub(super) const DENIALS: &str = "\
-    not no never isn't aren't wasn't cannot can't don't doesn't or than least most if between except \
-    wrong incorrect false maybe unless neither nor but over under unlikely impossible guess step";
+    not no none never cannot without or than least most if between except excluding wrong incorrect false untrue mistaken \
+    mistakenly wrongly incorrectly maybe perhaps possibly might unless neither nor but unlikely impossible \
+    guess step almost nearly barely hardly far close closer near too insufficient short exceed exceeds \
+    exceeding beyond rather instead anything non unknown unsure uncertain doubt assume assuming suppose \
+    greater smaller larger bigger higher lower within";
+/// Words that take back what was said before them.
+pub(super) const RETRACTIONS: &str = "\
+    but however wait actually sorry oops although though unless if maybe perhaps rather instead yet hmm";
+/// Words behind a number and its unit with which the rest of a sentence begins.
+pub(super) const ENDINGS: &str = "\
+    in on at from for to by with that which who when while where will would can could should must may is are \
+    was were has have had do does did left remain remains remaining needed required so during over under \
+    before after until through throughout across into because since among";
 /// Words before a number that make another one of it.
 pub(super) const OPERATIONS: &str = "\
     double doubled twice thrice triple quadruple half third quarter thirds quarters fifth tenth \
@@ -23,7 +34,7 @@ pub(super) const OPERATIONS: &str = "\
     sec csc reciprocal inverse opposite negation sum product quotient difference factorial square \
     squared cube cubed power times plus minus negative divided modulo mod abs absolute floor ceiling \
     multiple multiples factor factors divisor divisors percent hundred dozen sqrt multiplied added \
-    subtracted less fewer more before after until above below";
+    subtracted less fewer more before after until above below over under binary octal hexadecimal exponent inverted halved";
 /// What a sentence may give the size of, as in `a total of 10`; other things `of 10` are not 10.
 pub(super) const MEASURES: &str = "\
     total maximum minimum value length width height depth area volume distance speed velocity rate cost \
@@ -31,3 +42,7 @@ pub(super) const MEASURES: &str = "\
     radius diameter weight mass age score answer result solution time temperature salary income balance \
     count population discount change remainder capacity slope angle measure size bill fee savings \
     revenue tip tax payment degree";
+/// Words of formulas.
+pub(super) const FORMULAS: &str = "\
+    plus minus negative times multiplied over divided squared cubed factorial raised power root twice double \
+    triple point out in to";

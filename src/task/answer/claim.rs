@@ -1,0 +1,201 @@
+//! The one number that a sentence states: `Therefore, 3 bolts are needed in total.`
+
+use super::numerals::{Piece, is_numeral, number, pieces};
+use super::vocabulary::{DENIALS, ENDINGS, MEASURES, OPERATIONS, among};
+
+/// Longest sentence whose only number is its answer, in words.
+const MAX_SENTENCE: usize = 30;
+
+/// A number that a sentence states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim<'a> {
+    /// The number with the words behind it that may be its unit.
+    pub(super) text: &'a str,
+    /// Whether it is the only number; else the others are only spoken of, as in `for the 16 glasses`.
+    pub(super) only: bool,
+}
+
+/// Whether a text compares, by another sign than an equals sign.
+pub(super) fn relates(text: &str) -> bool {
+    const COMMANDS: &[&str] =
+        &["ne", "neq", "le", "leq", "leqslant", "ge", "geq", "geqslant", "lt", "gt", "not"];
+    text.contains(['<', '>', '≤', '≥', '≠', '≦', '≧', '⩽', '⩾'])
+        || text.contains("!=")
+        || text.split('\\').skip(1).any(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+            COMMANDS.contains(&&rest[..end])
+        })
+}
+
+/// The words of a text in lower case.
+fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '\'' | '’')))
+        .map(|word| word.trim_matches(['\'', '’']).to_lowercase().replace('’', "'"))
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+/// Whether a text denies something, or doubts it.
+pub(super) fn denied(text: &str) -> bool {
+    words(text).iter().any(|word| among(word, DENIALS) || word.ends_with("n't"))
+}
+
+/// Whether the words before a number leave it as it is.
+fn plain_before(before: &str) -> bool {
+    let words = words(before);
+    let of = words.last().is_some_and(|word| word == "of")
+        && !words.iter().rev().nth(1).is_some_and(|noun| among(noun, MEASURES));
+    let limit = words.windows(2).any(|two| two == ["up", "to"]);
+    !of && !limit && !relates(before) && !words.iter().any(|word| among(word, OPERATIONS))
+}
+
+fn is_number(word: &str) -> bool {
+    is_numeral(word) || word.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Whether the words behind a number leave it as it is.
+fn plain_after(after: &str) -> bool {
+    let words = words(after);
+    let next = |place: usize| words.get(place + 1).map_or("", String::as_str);
+    !relates(after)
+        && !words.iter().enumerate().any(|(place, word)| match word.as_str() {
+            // `over the three months`, `before he starts`.
+            "over" | "under" => !among(next(place), "the a an his her its their"),
+            "before" | "after" | "until" => {
+                let number = words.get(place + 2).is_some_and(|word| is_number(word));
+                number || !among(next(place), "the a an his her its their he she it they we you")
+            }
+            // `7 is one of the answers`.
+            "and" | "times" | "one" => true,
+            // `10 to the 3`.
+            "to" => next(place) == "the" && words.get(place + 2).is_some_and(|word| is_number(word)),
+            word => among(word, OPERATIONS),
+        })
+}
+
+/// Digits as they stand in a text: where each run of them begins and ends.
+fn digits(text: &str, piece: &Piece, spans: &mut Vec<(usize, usize)>) {
+    let mut at = piece.start;
+    while let Some(place) = text[at..piece.end].find(|c: char| c.is_ascii_digit()) {
+        let start = at + place;
+        let length =
+            text[start..piece.end].find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',' | '/')));
+        at = length.map_or(piece.end, |length| start + length);
+        spans.push((start, at));
+    }
+}
+
+/// The places of all numbers in a sentence, and of those which it only speaks of; `None` if there are too many words.
+fn numbers(text: &str) -> Option<(Vec<(usize, usize)>, Vec<(usize, usize)>)> {
+    let pieces = pieces(text)?;
+    let (mut stated, mut known) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while let Some(piece) = pieces.get(at) {
+        let before = at.checked_sub(1).map_or("", |place| pieces[place].word.as_str());
+        let spans = if among(before, "the these those all both his her its their") {
+            &mut known
+        } else {
+            &mut stated
+        };
+        match number(&pieces, at, text) {
+            // `the correct one`, `one of them`.
+            Some(numeral)
+                if piece.is("one")
+                    && numeral.end == at + 1
+                    && (among(
+                        before,
+                        "the no any some every each this that which correct right last first only other another",
+                    ) || pieces.get(at + 1).is_some_and(|next| next.is("of"))) =>
+            {
+                at += 1;
+            }
+            Some(numeral) => {
+                spans.push((piece.start, pieces[numeral.end - 1].end));
+                at = numeral.end;
+            }
+            None if piece.word.is_empty() => {
+                digits(text, piece, spans);
+                at += 1;
+            }
+            // `hundreds`, `twenty fifth`.
+            None if is_numeral(&piece.word) && super::numerals::ordinal(&piece.word).is_none() => {
+                return None;
+            }
+            None => at += 1,
+        }
+    }
+    Some((stated, known))
+}
+
+/// The number that a sentence states, if there is one and the sentence says nothing else of it.
+pub(super) fn claim(text: &str) -> Option<Claim<'_>> {
+    if text.split_whitespace().count() > MAX_SENTENCE {
+        return None;
+    }
+    let (stated, known) = numbers(text)?;
+    let ((first, end), only) = match (stated.as_slice(), known.as_slice()) {
+        ([one], others) => (*one, others.is_empty()),
+        ([], [one]) => (*one, true),
+        _ => return None,
+    };
+    let mut before = text[..first].trim_end_matches(['-', '$', '\\', '€', '£']);
+    // A sign in words is the number's.
+    for sign in ["minus", "negative"] {
+        let lower = before.trim_end().to_ascii_lowercase();
+        if let Some(rest) = lower.strip_suffix(sign).filter(|rest| !rest.ends_with(char::is_alphanumeric)) {
+            before = &before[..rest.len()];
+        }
+    }
+    let start = before.len();
+    let glued = before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '^' | '_' | '{' | '('));
+    if glued || !plain_before(before) {
+        return None;
+    }
+    let after = &text[end..];
+    // A share of a number is another number.
+    if after.trim_start_matches('\\').starts_with('%') && !known.is_empty() {
+        return None;
+    }
+    let counted =
+        !text[first..end].contains(['/', '\\']) && !text[first..end].bytes().any(|b| b.is_ascii_alphabetic());
+    let ends = after.match_indices(' ').map(|(at, _)| at).find(|at| {
+        let mut words =
+            after[at + 1..].split(|c: char| !c.is_ascii_alphabetic()).map(str::to_ascii_lowercase);
+        let (word, next) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        among(&word, ENDINGS)
+            || counted && word == "of" && among(&next, "the these those all his her its their")
+    });
+    let unit = ends.map_or(text.len(), |at| end + at);
+    if !plain_after(&text[unit..]) {
+        return None;
+    }
+    Some(Claim { text: text[start..unit].trim_end_matches([',', '.']), only })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::claim;
+
+    #[test]
+    fn one_number_is_stated() {
+        for (text, expected) in [
+            ("Therefore, 3 bolts are needed in total", Some(("3 bolts", true))),
+            ("He spends five hours", Some(("five hours", true))),
+            ("Kylar needs to pay $64.00 for the 16 glasses", Some(("$64.00", false))),
+            (
+                "The program had 366 downloads total over the three months",
+                Some(("366 downloads total", false)),
+            ),
+            ("The correct one has 7 legs", Some(("7 legs", true))),
+            ("the temperature fell to minus 10 degrees", Some(("minus 10 degrees", true))),
+            ("He has 3 apples and 4 pears", None),
+            ("He has 3 apples and some pears", None),
+            ("hundreds of them, 3 in all", None),
+            ("a multiple of 7", None),
+            ("3 is less than it", None),
+            ("x^2", None),
+        ] {
+            assert_eq!(claim(text).map(|claim| (claim.text, claim.only)), expected, "{text}");
+        }
+    }
+}
