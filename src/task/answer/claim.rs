@@ -63,7 +63,9 @@ fn plain_after(after: &str) -> bool {
             "over" | "under" => !among(next(place), "the a an his her its their"),
             "before" | "after" | "until" => {
                 let number = words.get(place + 2).is_some_and(|word| is_number(word));
-                number || !among(next(place), "the a an his her its their he she it they we you")
+                let clause = next(place).ends_with("ing")
+                    || among(next(place), "the a an his her its their he she it they we you");
+                number || !clause
             }
             // `7 is one of the answers`.
             "and" | "times" | "one" => true,
@@ -73,56 +75,66 @@ fn plain_after(after: &str) -> bool {
         })
 }
 
-/// Digits as they stand in a text: where each run of them begins and ends.
-fn digits(text: &str, piece: &Piece, spans: &mut Vec<(usize, usize)>) {
+/// Where a number stands in a text, and whether it is written as no fraction.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    start: usize,
+    end: usize,
+    whole: bool,
+}
+
+/// Each run of digits in a piece of a text.
+fn digits(text: &str, piece: &Piece, places: &mut Vec<Place>) {
     let mut at = piece.start;
     while let Some(place) = text[at..piece.end].find(|c: char| c.is_ascii_digit()) {
         let start = at + place;
         let length =
             text[start..piece.end].find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',' | '/')));
         at = length.map_or(piece.end, |length| start + length);
-        spans.push((start, at));
+        places.push(Place { start, end: at, whole: !text[start..at].contains('/') });
     }
 }
 
+/// Whether a word for a number stands for a thing: `the correct one`, `one of them`.
+fn is_pronoun(pieces: &[Piece], at: usize) -> bool {
+    let word = |place: Option<usize>| {
+        place.and_then(|place| pieces.get(place)).map_or("", |piece| piece.word.as_str())
+    };
+    let (before, first) = (word(at.checked_sub(1)), word(at.checked_sub(2)));
+    pieces[at].is("one")
+        && (among(
+            before,
+            "the no any some every each this that which correct right last first other another",
+        ) || before == "only" && among(first, "the an")
+            || word(Some(at + 1)) == "of")
+}
+
 /// The places of all numbers in a sentence, and of those which it only speaks of; `None` if there are too many words.
-fn numbers(text: &str) -> Option<(Vec<(usize, usize)>, Vec<(usize, usize)>)> {
+fn numbers(text: &str) -> Option<(Vec<Place>, Vec<Place>)> {
     let pieces = pieces(text)?;
     let (mut stated, mut known) = (Vec::new(), Vec::new());
     let mut at = 0;
     while let Some(piece) = pieces.get(at) {
         let before = at.checked_sub(1).map_or("", |place| pieces[place].word.as_str());
-        let spans = if among(before, "the these those all both his her its their") {
-            &mut known
-        } else {
-            &mut stated
-        };
-        match number(&pieces, at, text) {
-            // `the correct one`, `one of them`.
-            Some(numeral)
-                if piece.is("one")
-                    && numeral.end == at + 1
-                    && (among(
-                        before,
-                        "the no any some every each this that which correct right last first only other another",
-                    ) || pieces.get(at + 1).is_some_and(|next| next.is("of"))) =>
-            {
-                at += 1;
-            }
-            Some(numeral) => {
-                spans.push((piece.start, pieces[numeral.end - 1].end));
-                at = numeral.end;
-            }
-            None if piece.word.is_empty() => {
-                digits(text, piece, spans);
-                at += 1;
-            }
+        let definite = among(before, "the these those all both his her its their");
+        let places = if definite { &mut known } else { &mut stated };
+        let numeral = number(&pieces, at, text);
+        let end = numeral.as_ref().map_or(at + 1, |numeral| numeral.end);
+        match numeral {
+            Some(_) if is_pronoun(&pieces, at) && end == at + 1 => {}
+            Some(numeral) => places.push(Place {
+                start: piece.start,
+                end: pieces[end - 1].end,
+                whole: !numeral.notation.contains('\\'),
+            }),
+            None if piece.word.is_empty() => digits(text, piece, places),
             // `hundreds`, `twenty fifth`.
             None if is_numeral(&piece.word) && super::numerals::ordinal(&piece.word).is_none() => {
                 return None;
             }
-            None => at += 1,
+            None => {}
         }
+        at = end;
     }
     Some((stated, known))
 }
@@ -133,7 +145,7 @@ pub(super) fn claim(text: &str) -> Option<Claim<'_>> {
         return None;
     }
     let (stated, known) = numbers(text)?;
-    let ((first, end), only) = match (stated.as_slice(), known.as_slice()) {
+    let (Place { start: first, end, whole }, only) = match (stated.as_slice(), known.as_slice()) {
         ([one], others) => (*one, others.is_empty()),
         ([], [one]) => (*one, true),
         _ => return None,
@@ -156,14 +168,14 @@ pub(super) fn claim(text: &str) -> Option<Claim<'_>> {
     if after.trim_start_matches('\\').starts_with('%') && !known.is_empty() {
         return None;
     }
-    let counted =
-        !text[first..end].contains(['/', '\\']) && !text[first..end].bytes().any(|b| b.is_ascii_alphabetic());
     let ends = after.match_indices(' ').map(|(at, _)| at).find(|at| {
         let mut words =
             after[at + 1..].split(|c: char| !c.is_ascii_alphabetic()).map(str::to_ascii_lowercase);
         let (word, next) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         among(&word, ENDINGS)
-            || counted && word == "of" && among(&next, "the these those all his her its their")
+            || whole
+                && word == "of"
+                && among(&next, "the these those all his her its their them us you which")
     });
     let unit = ends.map_or(text.len(), |at| end + at);
     if !plain_after(&text[unit..]) {
@@ -190,6 +202,9 @@ mod tests {
             ("the temperature fell to minus 10 degrees", Some(("minus 10 degrees", true))),
             ("He has 3 apples and 4 pears", None),
             ("He has 3 apples and some pears", None),
+            ("Two of them are red", Some(("Two", true))),
+            ("He has only one apple", Some(("one apple", true))),
+            ("The only one of them", None),
             ("hundreds of them, 3 in all", None),
             ("a multiple of 7", None),
             ("3 is less than it", None),

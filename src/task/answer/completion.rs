@@ -1,7 +1,7 @@
 //! Finding the answer in what a model wrote, or in a dataset's solution.
 
 use super::Answer;
-use super::sentence::{Narrow, contrasted, sentence, without_reason};
+use super::sentence::{Narrow, contrasted, sentence, without_lead, without_reason};
 use crate::task::text::{closing, last_tag};
 
 /// Boxes at the end that are looked at.
@@ -15,6 +15,10 @@ const MARKERS: &[&str] = &[
     "answer =",
     "answers are",
     "answer to this is",
+    "answer must be",
+    "answer should be",
+    "answer would be",
+    "answer will be",
     "answer**:",
     "answer:**",
     "option is",
@@ -79,12 +83,12 @@ pub(in crate::task) fn find(text: &str) -> Result<Found, &'static str> {
             let last =
                 whole.lines().rev().map(str::trim).find(|line| !matches!(*line, "" | "$$" | "\\]" | "```"));
             let last = last.unwrap_or("");
-            let last = contrasted(last).unwrap_or(last);
+            let last = without_lead(contrasted(last).unwrap_or(last));
             return found(last, &sentence(last));
         }
         return found(unwrapped, &[]);
     }
-    let whole = contrasted(whole).unwrap_or(whole);
+    let whole = without_lead(contrasted(whole).unwrap_or(whole));
     found(whole, &sentence(whole))
 }
 

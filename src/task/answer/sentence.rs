@@ -56,6 +56,14 @@ pub(super) fn contrasted(text: &str) -> Option<&str> {
     None
 }
 
+/// A text without the word and the comma at its start that lead over to it: `Therefore, x = 3`.
+pub(super) fn without_lead(text: &str) -> &str {
+    match text.trim().split_once(", ") {
+        Some((lead, rest)) if among(&lead.to_lowercase(), "so thus therefore hence then finally") => rest,
+        _ => text,
+    }
+}
+
 /// `Yes` or `No`, if a text begins with it and does not take it back.
 fn yes_or_no(text: &str) -> Option<&str> {
     let end = text.find([',', '.', ';', ':', '!'])?;
@@ -116,7 +124,18 @@ pub(super) fn sentence(text: &str) -> Vec<Narrow> {
         add(first, true);
     }
     let lower = rest.to_ascii_lowercase();
-    let verb = [" is ", " are ", " equals ", " was ", " were "].iter();
+    let verb = [
+        " is ",
+        " are ",
+        " equals ",
+        " was ",
+        " were ",
+        " must be ",
+        " should be ",
+        " would be ",
+        " will be ",
+    ]
+    .iter();
     let verb = verb.filter_map(|verb| lower.rfind(verb).map(|at| at + verb.len())).max();
     let colon = lower.rfind(": ").map(|at| at + 2);
     let verb = match (verb, colon) {
@@ -132,6 +151,10 @@ pub(super) fn sentence(text: &str) -> Vec<Narrow> {
             verb.map(|place| &rest[place..]).filter(|tail| super::words::yes_or_no(tail).is_some())
         {
             add(tail, true);
+        }
+        // `The probability is 3/4 or 0.75`.
+        if let Some(tail) = verb.map(|place| &rest[place..]).filter(|tail| tail.contains(" or ")) {
+            add(tail, false);
         }
         return out;
     }
