@@ -1,7 +1,7 @@
 //! Finding the answer in what a model wrote, or in a dataset's solution.
 
 use super::Answer;
-use super::sentence::{Narrow, contrasted, sentence, without_lead, without_reason};
+use super::sentence::{Narrow, contrasted, restated, sentence, without_lead, without_reason};
 use crate::task::text::{closing, last_tag};
 
 /// Boxes at the end that are looked at.
@@ -64,12 +64,11 @@ pub(in crate::task) fn find(text: &str) -> Result<Found, &'static str> {
     }
     let plain = without_stars(inside);
     if let Some(tail) = behind_hashes(&plain) {
-        return found(tail, &sentence(tail));
+        return said(tail);
     }
     if let Some(tail) = behind_marker(&plain) {
         let cut = without_reason(tail);
-        let cut = contrasted(cut).unwrap_or(cut);
-        let mut found = found(cut, &sentence(cut))?;
+        let mut found = said(cut)?;
         if let Some(stated) = exclaimed(cut).filter(|_| found.answers.len() == 1) {
             found.answers.push(Answer::read(stated));
         }
@@ -83,13 +82,21 @@ pub(in crate::task) fn find(text: &str) -> Result<Found, &'static str> {
             let last =
                 whole.lines().rev().map(str::trim).find(|line| !matches!(*line, "" | "$$" | "\\]" | "```"));
             let last = last.unwrap_or("");
-            let last = without_lead(contrasted(last).unwrap_or(last));
-            return found(last, &sentence(last));
+            return said(last);
         }
         return found(unwrapped, &[]);
     }
-    let whole = without_lead(contrasted(whole).unwrap_or(whole));
-    found(whole, &sentence(whole))
+    said(whole)
+}
+
+/// What an answer in a sentence, or alone, says.
+fn said(text: &str) -> Result<Found, &'static str> {
+    let text = without_lead(contrasted(text).unwrap_or(text));
+    let Some(twice) = restated(text) else { return found(text, &sentence(text)) };
+    let mut found = found(&twice, &sentence(&twice))?;
+    // Two numbers that differ are perhaps a number and its share.
+    found.answers.iter_mut().for_each(|answer| answer.only = false);
+    Ok(Found { text: text.trim().to_owned(), ..found })
 }
 
 fn found(text: &str, narrower: &[Narrow]) -> Result<Found, &'static str> {

@@ -1,11 +1,16 @@
 //! What a sentence says at its end: `So 48+24 = 72.` says 72.
 
 use super::claim::{claim, denied, relates};
+use super::numerals::{number, pieces};
 use super::vocabulary::{CHOOSING, CONNECTIVES, RETRACTIONS, among};
 
 /// Words behind an answer that begin a reason for it.
 const REASONS: &[&str] =
     &[" because ", " since ", " as we ", ", so ", ", which ", ", where ", " where ", ", as "];
+
+/// Words behind which a sentence says what something is.
+const VERBS: &[&str] =
+    &[" is ", " are ", " equals ", " was ", " were ", " must be ", " should be ", " would be ", " will be "];
 
 /// The answer without the sentences and reasons behind it.
 pub(super) fn without_reason(text: &str) -> &str {
@@ -54,6 +59,22 @@ pub(super) fn contrasted(text: &str) -> Option<&str> {
         }
     }
     None
+}
+
+/// `3/4 or 75%` for `3/4 (or 75%)`, `3/4 (75%)`, and `3 or three` for `3 (three)`.
+pub(super) fn restated(text: &str) -> Option<String> {
+    let (said, again) = text.trim().trim_end_matches('.').strip_suffix(')')?.rsplit_once(" (")?;
+    let digit = |c: char| c.is_ascii_digit() || matches!(c, '%' | '}' | '$');
+    let share = again.ends_with('%') && again.starts_with(|c: char| c.is_ascii_digit());
+    let words = || {
+        let pieces = pieces(again)?;
+        number(&pieces, 0, again).filter(|numeral| numeral.spoken && numeral.end == pieces.len())
+    };
+    let other = match again.strip_prefix("or ") {
+        Some(other) => Some(other),
+        None => (said.ends_with(digit) && (share || words().is_some())).then_some(again),
+    };
+    other.map(|other| format!("{said} or {other}"))
 }
 
 /// A text without the word and the comma at its start that lead over to it: `Therefore, x = 3`.
@@ -124,19 +145,8 @@ pub(super) fn sentence(text: &str) -> Vec<Narrow> {
         add(first, true);
     }
     let lower = rest.to_ascii_lowercase();
-    let verb = [
-        " is ",
-        " are ",
-        " equals ",
-        " was ",
-        " were ",
-        " must be ",
-        " should be ",
-        " would be ",
-        " will be ",
-    ]
-    .iter();
-    let verb = verb.filter_map(|verb| lower.rfind(verb).map(|at| at + verb.len())).max();
+    let spaced = format!(" {lower}");
+    let verb = VERBS.iter().filter_map(|verb| spaced.rfind(verb).map(|at| at + verb.len() - 1)).max();
     let colon = lower.rfind(": ").map(|at| at + 2);
     let verb = match (verb, colon) {
         // `x is 41: 42` says 41.
