@@ -1,7 +1,7 @@
 //! The one number that a sentence states: `Therefore, 3 bolts are needed in total.`
 
 use super::numerals::{Piece, is_numeral, number, pieces};
-use super::vocabulary::{DENIALS, ENDINGS, MEASURES, OPERATIONS, among};
+use super::vocabulary::{DENIALS, ENDINGS, MEASURES, NUMBERED, OPERATIONS, among};
 
 /// Longest sentence whose only number is its answer, in words.
 const MAX_SENTENCE: usize = 30;
@@ -45,8 +45,14 @@ fn plain_before(before: &str) -> bool {
     let words = words(before);
     let of = words.last().is_some_and(|word| word == "of")
         && !words.iter().rev().nth(1).is_some_and(|noun| among(noun, MEASURES));
-    let limit = words.windows(2).any(|two| two == ["up", "to"]);
-    !of && !limit && !relates(before) && !words.iter().any(|word| among(word, OPERATIONS))
+    let phrase = |two: &[String]| match [two[0].as_str(), two[1].as_str()] {
+        ["up" | "used", "to"] | ["different", "from"] => true,
+        [size, "as"] => among(size, "many few much little high low far long"),
+        _ => false,
+    };
+    let limit = words.windows(2).any(phrase);
+    let name = words.last().is_some_and(|word| among(word, NUMBERED));
+    !of && !limit && !name && !relates(before) && !words.iter().any(|word| among(word, OPERATIONS))
 }
 
 fn is_number(word: &str) -> bool {
@@ -177,6 +183,17 @@ pub(super) fn claim(text: &str) -> Option<Claim<'_>> {
                 && word == "of"
                 && among(&next, "the these those all his her its their them us you which")
     });
+    // `10 is excluded` speaks of the number.
+    let bare = ends.filter(|at| after[..*at].trim_matches([',', '$', '%', '\\']).is_empty());
+    if bare.is_some_and(|at| {
+        let word = after[at + 1..].split(' ').next().unwrap_or("");
+        among(
+            &word.to_ascii_lowercase(),
+            "is was can could may must should would will has had does did that which who with",
+        )
+    }) {
+        return None;
+    }
     let unit = ends.map_or(text.len(), |at| end + at);
     if !plain_after(&text[unit..]) {
         return None;

@@ -290,9 +290,26 @@ fn name(reader: &Reader<'_>, tokens: &[Token]) -> Option<String> {
     };
     let fits = tokens.iter().enumerate().all(|(place, token)| match &token.kind {
         // `the answer is x` is a sentence.
-        Kind::Word(word) => {
-            !matches!(word.as_str(), "is" | "are" | "was" | "were" | "has" | "have" | "get" | "gives")
-        }
+        Kind::Word(word) => !matches!(
+            word.as_str(),
+            "is" | "are"
+                | "was"
+                | "were"
+                | "has"
+                | "have"
+                | "get"
+                | "gives"
+                | "let"
+                | "Let"
+                | "suppose"
+                | "Suppose"
+                | "assume"
+                | "Assume"
+                | "try"
+                | "Try"
+                | "if"
+                | "If"
+        ),
         Kind::Number(_) => after_index(place) || argument(place) == Some(true),
         Kind::Symbol(c) => {
             matches!(c, '_' | '{' | '}' | '(' | ')' | '\'' | '+' | '-' | '/' | '*' | '|' | '°' | '∠')

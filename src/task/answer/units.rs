@@ -191,6 +191,12 @@ const NOT_UNITS: &[&str] = &[
     "binary",
     "octal",
     "hexadecimal",
+    "before",
+    "after",
+    "ish",
+    "fails",
+    "failed",
+    "excluded",
 ];
 /// Most words of a unit.
 const MAX_WORDS: usize = 6;

@@ -18,7 +18,9 @@ pub(super) const DENIALS: &str = "\
     mistakenly wrongly incorrectly maybe perhaps possibly might unless neither nor but unlikely impossible \
     guess step almost nearly barely hardly far close closer near too insufficient short exceed exceeds \
     exceeding beyond rather instead anything non unknown unsure uncertain doubt assume assuming suppose \
-    greater smaller larger bigger higher lower within";
+    greater smaller larger bigger higher lower within let try whether wonder consider imagine differ differs \
+    exclude excluded eliminate eliminated reject rejected fail fails failed invalid contradiction \
+    contradicts ruled bound";
 /// Words that take back what was said before them.
 pub(super) const RETRACTIONS: &str = "\
     but however wait actually sorry oops although though unless if maybe perhaps rather instead yet hmm";
@@ -34,7 +36,12 @@ pub(super) const OPERATIONS: &str = "\
     sec csc reciprocal inverse opposite negation sum product quotient difference factorial square \
     squared cube cubed power times plus minus negative divided modulo mod abs absolute floor ceiling \
     multiple multiples factor factors divisor divisors percent hundred dozen sqrt multiplied added \
-    subtracted less fewer more before after until above below over under binary octal hexadecimal exponent inverted halved";
+    subtracted less fewer more before after until above below over under binary octal hexadecimal exponent inverted halved \
+    add subtract multiply divide plug substitute";
+/// Words behind which a number is a name.
+pub(super) const NUMBERED: &str = "\
+    equation eq problem theorem lemma step case page chapter question figure table section example exercise part \
+    point option line round level room day";
 /// What a sentence may give the size of, as in `a total of 10`; other things `of 10` are not 10.
 pub(super) const MEASURES: &str = "\
     total maximum minimum value length width height depth area volume distance speed velocity rate cost \
