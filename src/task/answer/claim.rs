@@ -37,7 +37,9 @@ fn words(text: &str) -> Vec<String> {
 
 /// Whether a text denies something, or doubts it.
 pub(super) fn denied(text: &str) -> bool {
-    words(text).iter().any(|word| among(word, DENIALS) || word.ends_with("n't"))
+    let words = words(text);
+    let limit = |two: &[String]| two[0] == "at" && matches!(two[1].as_str(), "least" | "most");
+    words.windows(2).any(limit) || words.iter().any(|word| among(word, DENIALS) || word.ends_with("n't"))
 }
 
 /// Whether the words before a number leave it as it is.
@@ -145,8 +147,17 @@ fn numbers(text: &str) -> Option<(Vec<Place>, Vec<Place>)> {
     Some((stated, known))
 }
 
-/// The number that a sentence states, if there is one and the sentence says nothing else of it.
+/// The number that a sentence states, if there is one and the sentence says nothing else of it; at its end behind a clause without
+/// numbers, as in `After giving some away, he has 12 left`.
 pub(super) fn claim(text: &str) -> Option<Claim<'_>> {
+    clause(text).or_else(|| {
+        let (first, last) = text.rsplit_once(", ")?;
+        let (stated, known) = numbers(first)?;
+        if stated.is_empty() && known.is_empty() { clause(last) } else { None }
+    })
+}
+
+fn clause(text: &str) -> Option<Claim<'_>> {
     if text.split_whitespace().count() > MAX_SENTENCE {
         return None;
     }
@@ -222,6 +233,8 @@ mod tests {
             ("Two of them are red", Some(("Two", true))),
             ("He has only one apple", Some(("one apple", true))),
             ("The only one of them", None),
+            ("After giving some away, he has 12 left", Some(("12", true))),
+            ("The least such number is 12", Some(("12", true))),
             ("hundreds of them, 3 in all", None),
             ("a multiple of 7", None),
             ("3 is less than it", None),

@@ -115,10 +115,10 @@ impl Answer {
         !self.readings.is_empty()
     }
 
-    /// Whether it is nothing but words, or a list of them.
+    /// Whether it is nothing but words, or a list that begins with some, as `In total, 12`.
     fn is_words(&self) -> bool {
         let words = |value: &Value| match value {
-            Value::List { items, .. } => items.iter().all(|item| matches!(item, Value::Text(_))),
+            Value::List { open: ' ', items, .. } => matches!(items.first(), Some(Value::Text(_))),
             _ => false,
         };
         self.readings.iter().all(words)
@@ -170,6 +170,13 @@ fn unusual(text: &str) -> Vec<Value> {
     // An engineer's imaginary unit.
     if text.contains('j') && text.contains(|c: char| c.is_ascii_digit()) {
         return readings(&text.replace('j', "i"));
+    }
+    // `3 and 1/2` may be a mixed number.
+    if let Some((whole, fraction)) = text.split_once(" and ")
+        && whole.bytes().all(|b| b.is_ascii_digit())
+        && fraction.starts_with(|c: char| c.is_ascii_digit() || c == '\\')
+    {
+        return readings(&format!("{whole} {fraction}"));
     }
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     // `42!!` without words may be said loudly, by both marks or by one of them.

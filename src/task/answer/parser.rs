@@ -23,7 +23,7 @@ const ENGLISH: &[&str] = &[
     "nine", "six", "ten", "half", "more", "less", "over", "each", "left", "than", "from", "with", "into",
     "that", "this", "will", "have", "were", "when", "then", "only", "also", "same", "most", "used", "paid",
     "its", "his", "her", "our", "she", "they", "per", "day", "days", "here", "for", "out", "who", "how",
-    "why", "had", "did",
+    "why", "had", "did", "pick",
 ];
 
 /// An expression, and whether its notation can be read in another way.

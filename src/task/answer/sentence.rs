@@ -89,7 +89,7 @@ pub(super) fn without_lead(text: &str) -> &str {
 fn yes_or_no(text: &str) -> Option<&str> {
     let end = text.find([',', '.', ';', ':', '!'])?;
     let (first, rest) = (&text[..end], &text[end..]);
-    let yes = super::words::yes_or_no(first).filter(|_| matches!(first.len(), 2 | 3))?;
+    let yes = super::words::yes_or_no(first).filter(|_| among(&first.to_lowercase(), "yes no true false"))?;
     let lower = rest.to_lowercase();
     let mut words = lower.split(|c: char| !(c.is_alphanumeric() || matches!(c, '\'' | '’')));
     let kept = !words.any(|word| {

@@ -14,13 +14,12 @@ pub(super) const CHOOSING: &str = "\
     choose pick select with option choice answer";
 /// Words with which a sentence does not state its only number as the answer; so does any word in `n't`.
 pub(super) const DENIALS: &str = "\
-    not no none never cannot without or than least most if between except excluding wrong incorrect false untrue mistaken \
+    not no none never cannot without or than if between except excluding wrong incorrect false untrue mistaken \
     mistakenly wrongly incorrectly maybe perhaps possibly might unless neither nor but unlikely impossible \
     guess step almost nearly barely hardly far close closer near too insufficient short exceed exceeds \
     exceeding beyond rather instead anything non unknown unsure uncertain doubt assume assuming suppose \
-    greater smaller larger bigger higher lower within let try whether wonder consider imagine differ differs \
-    exclude excluded eliminate eliminated reject rejected fail fails failed invalid contradiction \
-    contradicts ruled bound";
+    within let try whether wonder consider imagine differ differs exclude excluded eliminate eliminated \
+    reject rejected fail fails failed invalid contradiction contradicts ruled bound";
 /// Words that take back what was said before them.
 pub(super) const RETRACTIONS: &str = "\
     but however wait actually sorry oops although though unless if maybe perhaps rather instead yet hmm";
