@@ -4,6 +4,8 @@ use super::claim::{claim, denied, relates};
 use super::numerals::{number, pieces};
 use super::vocabulary::{CHOOSING, CONNECTIVES, RETRACTIONS, among};
 
+/// Longest sentence that is looked at, in bytes.
+const MAX_SENTENCE: usize = 1_000;
 /// Words behind an answer that begin a reason for it.
 const REASONS: &[&str] =
     &[" because ", " since ", " as we ", ", so ", ", which ", ", where ", " where ", ", as "];
@@ -125,6 +127,9 @@ pub(super) fn sentence(text: &str) -> Vec<Narrow> {
     let whole = text;
     let last = text.rmatch_indices(". ").map(|(at, _)| &text[at + 2..]).next().unwrap_or(text);
     let last = last.rsplit_once(", so ").map_or(last, |(_, conclusion)| conclusion);
+    if last.len() > MAX_SENTENCE {
+        return Vec::new();
+    }
     let last = without_reason(last);
     let mut rest = last;
     for word in last.split_whitespace() {
@@ -141,7 +146,9 @@ pub(super) fn sentence(text: &str) -> Vec<Narrow> {
             out.push(Narrow { text: text.to_owned(), only });
         }
     };
-    if let Some(first) = yes_or_no(whole) {
+    if whole.len() <= MAX_SENTENCE
+        && let Some(first) = yes_or_no(whole)
+    {
         add(first, true);
     }
     let lower = rest.to_ascii_lowercase();
