@@ -8,7 +8,7 @@ use stepladder::task::{Problem, Task, Verdict, VerdictKind};
 const TIME_LIMIT: Duration = Duration::from_secs(3);
 
 /// The rows of a table of `N` fields with tabs between them; a line that begins with `# ` is a comment.
-pub fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
+pub(crate) fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
     table.lines().filter(|line| !line.starts_with("# ")).map(|line| {
         let fields: Vec<_> = line.split('\t').collect();
         fields.try_into().unwrap_or_else(|_| panic!("{N} fields: {line:?}"))
@@ -16,12 +16,12 @@ pub fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
 }
 
 /// A field with its line breaks, for which `⏎` stands.
-pub fn text(field: &str) -> String {
+pub(crate) fn text(field: &str) -> String {
     field.replace('⏎', "\n")
 }
 
 /// The verdict, which must not take long.
-pub fn verify(task: &dyn Task, problem: &Problem, completion: &str) -> Verdict {
+pub(crate) fn verify(task: &dyn Task, problem: &Problem, completion: &str) -> Verdict {
     let start = Instant::now();
     let verdict = task.verify(problem, completion);
     let shown = |text: &str| text.chars().take(80).collect::<String>();
@@ -39,7 +39,7 @@ pub fn verify(task: &dyn Task, problem: &Problem, completion: &str) -> Verdict {
 
 /// What a table says against what the verifier says.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     right: usize,
     wrong: usize,
     /// Wrong ones that were taken, right ones that were not, and those of them that were called wrong.
@@ -52,7 +52,7 @@ pub struct Tally {
 
 impl Tally {
     /// Counts a row, which `row` describes.
-    pub fn count(&mut self, expected: &str, verdict: &Verdict, row: &str) {
+    pub(crate) fn count(&mut self, expected: &str, verdict: &Verdict, row: &str) {
         let name = serde_json::to_value(verdict.verdict).unwrap();
         let correct = verdict.verdict == VerdictKind::Correct;
         if expected == "correct" {
@@ -70,7 +70,7 @@ impl Tally {
     }
 
     /// Prints the counts and fails if a row came out otherwise, or there are fewer than `least`.
-    pub fn finish(self, least: usize) {
+    pub(crate) fn finish(self, least: usize) {
         let Self { right, wrong, taken, lost, refused, unverifiable, failures } = self;
         let share = |part: usize, whole: usize| 100.0 * part as f64 / whole as f64;
         println!(

@@ -329,9 +329,21 @@ fn longest(pieces: &[Piece], at: usize, text: &str) -> Option<Numeral> {
     {
         return Some(found(format!("{whole}\\frac{{{above}}}{{{below}}}"), true, end));
     }
-    // `three (3)`.
-    let again = pieces.get(end).is_some_and(|next| text[next.start..next.end] == format!("({whole})"));
-    Some(found(whole, spoken, end + usize::from(again)))
+    // `three (3)`, `3 (three)`.
+    let again = pieces.get(end).is_some_and(|next| repeats(&whole, &text[next.start..next.end]));
+    Some(found(whole, spoken || again, end + usize::from(again)))
+}
+
+/// Whether a bracket says a number once more.
+fn repeats(whole: &str, bracket: &str) -> bool {
+    let inside = bracket.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    inside.is_some_and(|inside| {
+        inside == whole
+            || pieces(inside).is_some_and(|pieces| {
+                cardinal(&pieces, 0)
+                    .is_some_and(|(value, end, _)| end == pieces.len() && value.to_string() == whole)
+            })
+    })
 }
 
 #[cfg(test)]
@@ -356,6 +368,7 @@ mod tests {
             ("25 hundredths", Some("\\frac{25}{100}")),
             ("seven point two five", Some("7.25")),
             ("three (3)", Some("3")),
+            ("3 (three)", Some("3")),
             ("two three", None),
             ("twenty, three", None),
             ("twenty twelve", None),

@@ -24,7 +24,12 @@ pub(super) struct Spoken {
 /// A normalised text whose words say a number or a formula, in notation; `None` if they do not, or not clearly.
 pub(super) fn rewritten(text: &str) -> Option<Spoken> {
     let pieces = pieces(text)?;
-    if !pieces.iter().any(|piece| is_numeral(&piece.word) || among(&piece.word, FORMULAS)) {
+    let spoken = |piece: &Piece| {
+        is_numeral(&piece.word)
+            || among(&piece.word, FORMULAS)
+            || text[piece.start..].starts_with('(') && text[..piece.start].ends_with(' ')
+    };
+    if !pieces.iter().any(spoken) {
         return None;
     }
     let mut speech =

@@ -197,6 +197,9 @@ const NOT_UNITS: &[&str] = &[
     "fails",
     "failed",
     "excluded",
+    "short",
+    "shy",
+    "too",
 ];
 /// Most words of a unit.
 const MAX_WORDS: usize = 6;

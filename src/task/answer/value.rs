@@ -218,7 +218,7 @@ impl Reader<'_> {
                 Kind::Word(word) => {
                     let known = is_unit(word);
                     let ordinal = !token.spaced && matches!(word.as_str(), "st" | "nd" | "rd" | "th");
-                    !is_name(word) && (known || ordinal || word.chars().count() > 2 && token.spaced)
+                    ordinal || !is_name(word) && (known || word.chars().count() > 2 && token.spaced)
                 }
                 Kind::Symbol('°') => {
                     matches!(tokens.get(place + 1).and_then(Token::word), Some("C" | "F" | "c" | "f"))
