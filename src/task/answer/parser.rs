@@ -2,6 +2,7 @@
 
 use super::lexer::{Kind, Token};
 use super::term::Term;
+use super::vocabulary::{ENGLISH, among};
 use crate::task::expr::Function;
 
 /// Deepest nesting of brackets, powers and functions.
@@ -14,17 +15,6 @@ const LETTERS: &[&str] = &[
 ];
 /// Longest run of letters that is a product of variables, as `abc` is.
 const MAX_RUN: usize = 4;
-
-/// Short words that are no products of variables.
-const ENGLISH: &[&str] = &[
-    "is", "it", "in", "of", "to", "or", "no", "an", "at", "as", "on", "we", "so", "he", "do", "if", "by",
-    "my", "us", "up", "go", "be", "me", "am", "the", "and", "not", "all", "any", "one", "two", "yes", "you",
-    "are", "was", "has", "can", "for", "but", "mod", "none", "true", "odd", "even", "both", "four", "five",
-    "nine", "six", "ten", "half", "more", "less", "over", "each", "left", "than", "from", "with", "into",
-    "that", "this", "will", "have", "were", "when", "then", "only", "also", "same", "most", "used", "paid",
-    "its", "his", "her", "our", "she", "they", "per", "day", "days", "here", "for", "out", "who", "how",
-    "why", "had", "did", "pick",
-];
 
 /// An expression, and whether its notation can be read in another way.
 #[derive(Debug, Clone, PartialEq)]
@@ -361,7 +351,7 @@ impl Parser<'_> {
         // In `0.5at^2` it is glued to a factor.
         let glued = self.at > 1 && !self.tokens[self.at - 1].spaced;
         mixed
-            || !glued && ENGLISH.contains(&word)
+            || !glued && among(word, ENGLISH)
             || beside(before)
             || beside(self.tokens.get(self.at))
             || self.tokens.get(self.at).is_some_and(|token| token.is('\''))

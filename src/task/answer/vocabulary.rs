@@ -1,4 +1,4 @@
-//! English words that change what a sentence says, and words that do not.
+//! English words that change what an answer says, and words that do not.
 
 /// Whether a word in lower case is one of a list.
 pub(super) fn among(word: &str, list: &str) -> bool {
@@ -52,3 +52,17 @@ pub(super) const MEASURES: &str = "\
 pub(super) const FORMULAS: &str = "\
     plus minus negative times multiplied over divided squared cubed factorial raised power root twice double \
     triple point out in to";
+/// Words behind a number that change or deny it: what holds one of them is no quantity.
+pub(super) const NOT_UNITS: &str = "\
+    not or but no never than less least most fewer greater smaller over under plus minus times if is isn t \
+    wrong incorrect false remainder to and maybe except without nor instead mod r divided squared cubed \
+    percentage was are equals choose factorial log between above below at either neither half quarter third \
+    quarters thirds halves doubled tripled halved negated inverted root reciprocal negative factor factors \
+    multiplied rounded fold base binary octal hexadecimal before after ish fails failed excluded short shy \
+    too";
+/// Short words that are no products of variables.
+pub(super) const ENGLISH: &str = "\
+    is it in of to or no an at as on we so he do if by my us up go be me am the and not all any one two yes \
+    you are was has can for but mod none true odd even both four five nine six ten half more less over each \
+    left than from with into that this will have were when then only also same most used paid its his her \
+    our she they per day days here out who how why had did pick";
