@@ -1,7 +1,7 @@
 //! Finding the answer in what a model wrote, or in a dataset's solution.
 
-use super::Answer;
 use super::sentence::{Narrow, contrasted, restated, sentence, without_lead, without_reason};
+use super::{Answer, Same, compare};
 use crate::task::text::{closing, last_tag};
 
 /// Boxes at the end that are looked at.
@@ -95,7 +95,10 @@ fn said(text: &str) -> Result<Found, &'static str> {
     let Some(twice) = restated(text) else { return found(text, &sentence(text)) };
     let mut found = found(&twice, &sentence(&twice))?;
     // Two numbers that differ are perhaps a number and its share.
-    found.answers.iter_mut().for_each(|answer| answer.only = false);
+    let only = twice
+        .rsplit_once(" or ")
+        .is_some_and(|(first, again)| compare(&Answer::read(first), &Answer::read(again), 0.0) == Same::Yes);
+    found.answers.iter_mut().for_each(|answer| answer.only &= only);
     Ok(Found { text: text.trim().to_owned(), ..found })
 }
 
