@@ -206,7 +206,8 @@ fn clause(text: &str) -> Option<Claim<'_>> {
         return None;
     }
     let unit = ends.map_or(text.len(), |at| end + at);
-    if !plain_after(&text[unit..]) {
+    // `3 apples and some pears`.
+    if words(&text[end..unit]).iter().any(|word| word == "and") || !plain_after(&text[unit..]) {
         return None;
     }
     Some(Claim { text: text[start..unit].trim_end_matches([',', '.']), only })
