@@ -1,14 +1,12 @@
 //! How task `jsonl` compares answers: a truth table, hostile text, and lies by rule.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::{Duration, Instant};
+mod tables;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use stepladder::task::{Problem, Task, TaskOptions, Verdict, VerdictKind, create};
-
-/// No answer may take longer, on a slow and busy machine and without optimisation.
-const TIME_LIMIT: Duration = Duration::from_secs(3);
+use tables::{Tally, rows, text};
 
 fn jsonl() -> Box<dyn Task> {
     create("jsonl", &TaskOptions::new()).unwrap()
@@ -16,39 +14,17 @@ fn jsonl() -> Box<dyn Task> {
 
 fn verify(task: &dyn Task, known: &str, completion: &str) -> Verdict {
     let problem = Problem { problem: "?".into(), id: None, level: None, answer: Some(known.to_owned()) };
-    let start = Instant::now();
-    let verdict = task.verify(&problem, completion);
-    let shown = |text: &str| text.chars().take(80).collect::<String>();
-    assert!(start.elapsed() < TIME_LIMIT, "{:?}: {} | {}", start.elapsed(), shown(known), shown(completion));
-    verdict
+    tables::verify(task, &problem, completion)
 }
 
 #[test]
 fn truth_table() {
     let task = jsonl();
-    let [mut rows, mut right, mut taken, mut refused, mut lost, mut unverifiable] = [0usize; 6];
-    let mut failures = Vec::new();
-    for line in include_str!("data/answers.tsv").lines().filter(|line| !line.starts_with("# ")) {
-        let fields: Vec<_> = line.split('\t').collect();
-        let &[known, answer, expected] = fields.as_slice() else { panic!("three fields: {line:?}") };
-        let verdict = verify(&*task, &known.replace('⏎', "\n"), &answer.replace('⏎', "\n"));
-        let name = serde_json::to_value(verdict.verdict).unwrap();
-        rows += 1;
-        right += usize::from(expected == "correct");
-        taken += usize::from(expected != "correct" && name == "correct");
-        refused += usize::from(expected == "correct" && name == "wrong");
-        lost += usize::from(expected == "correct" && name != "correct");
-        unverifiable += usize::from(name == "unverifiable");
-        if name != expected {
-            failures.push(format!("{known} | {answer}: {expected} expected, {name}: {}", verdict.reason));
-        }
+    let mut tally = Tally::default();
+    for [known, answer, expected] in rows(include_str!("data/answers.tsv")) {
+        tally.count(expected, &verify(&*task, &text(known), &text(answer)), &format!("{known} | {answer}"));
     }
-    println!(
-        "answers: {rows} rows; false positives {taken}/{}, false negatives {lost}/{right} ({refused} of them called wrong); {unverifiable} unverifiable",
-        rows - right,
-    );
-    assert!(rows >= 600);
-    assert!(failures.is_empty(), "{} rows:\n{}", failures.len(), failures.join("\n"));
+    tally.finish(2000);
 }
 
 /// Long, deep and costly answers are bounded, and none of them is correct.
@@ -84,6 +60,19 @@ fn hostile_answers_end() {
         ("42", "((((10!)!)!)!)!".into()),
         ("42", "\\binom{10^9}{5*10^8}".into()),
         ("42", "\u{301}\0\u{202e}43".into()),
+        ("42", "twice ".repeat(1_300) + "43"),
+        ("42", "half of ".repeat(1_000) + "43"),
+        ("42", "the square root of ".repeat(50) + "43"),
+        ("42", "one hundred ".repeat(600)),
+        ("42", "43 to the power of ".repeat(50) + "43"),
+        ("42", "x squared plus ".repeat(500) + "1"),
+        ("42", vec!["forty-three"; 300].join(" or ")),
+        ("42", "forty-three, ".repeat(600)),
+        ("42", "43 (or ".repeat(1_000)),
+        ("42", "43, not ".repeat(1_000)),
+        ("42", "(43 ".repeat(2_000)),
+        ("42", format!("43{}", "!".repeat(8_000))),
+        ("42", format!("The answer is 43{}", "!".repeat(300))),
         ("x", (0..36).map(|n| format!("sin(cos(tan({n}*x)))")).collect::<Vec<_>>().join("+")),
         ("x+1", (1..25).map(|n| format!("(x+y+z+a+b+c)^{n}")).collect::<Vec<_>>().join("+")),
         ("x", "(x+1/97)^200*(x+1/7)^150*(x+1/11)^190".into()),
@@ -181,6 +170,22 @@ fn arbitrary_text_never_panics() {
         "am",
         "2024-10-03",
         "seven",
+        " half ",
+        " a third of ",
+        " hundred ",
+        " square root of ",
+        " squared",
+        " over ",
+        " plus ",
+        " to the power of ",
+        " times ",
+        "minus ",
+        " point ",
+        " out of ",
+        ", not ",
+        " (or ",
+        "Therefore, ",
+        " is the answer",
         "…",
         "é",
         "\u{200b}",

@@ -129,19 +129,15 @@ impl Comparison {
 
     /// A per cent sign on one side: `28 %` is 28 where per cents are asked for, and 0.28 by value.
     pub(super) fn percent(&self, a: &Number, b: &Number, known: bool, plain: Same) -> Same {
-        if plain == Same::Yes {
-            return Same::Yes;
-        }
         let hundredth = BigRational::new(1.into(), 100.into());
-        if known {
-            return match same(&a.times(&hundredth), b, self.tolerance) {
-                Same::No => plain,
-                _ => Same::Unknown,
-            };
-        }
-        match same(a, &b.times(&hundredth), self.tolerance) {
-            Same::No => plain,
-            verdict => verdict,
+        let by_value = if known {
+            same(&a.times(&hundredth), b, self.tolerance)
+        } else {
+            same(a, &b.times(&hundredth), self.tolerance)
+        };
+        match (plain, by_value) {
+            (Same::Yes, _) | (_, Same::No) => plain,
+            (_, verdict) => verdict,
         }
     }
 

@@ -7,7 +7,7 @@ use super::amounts::rounding;
 use super::identity::{Ratio, ratio};
 use super::special::{choices, clock, times};
 use super::term::Term;
-use super::value::Value;
+use super::value::{Junction, Value};
 use super::words;
 
 /// Parts of expressions that one comparison may evaluate at points. Lists of a dozen expressions need some thousands.
@@ -166,6 +166,17 @@ impl Comparison {
             (Value::Union(_), Value::List { open, items, .. })
             | (Value::List { open, items, .. }, Value::Union(_)) => {
                 if matches!(open, '(' | '[') && items.len() == 2 { Same::No } else { Same::Unknown }
+            }
+            // `0.5 or 1/2` says one thing in two ways.
+            (Value::List { items, junction: Some(Junction::Or), .. }, other)
+                if items.iter().all(|item| self.values(item, other) == Same::Yes) =>
+            {
+                Same::Yes
+            }
+            (other, Value::List { items, junction: Some(Junction::Or), .. })
+                if items.iter().all(|item| self.values(other, item) == Same::Yes) =>
+            {
+                Same::Yes
             }
             // One item is the item itself.
             (Value::List { items, .. }, other) if items.len() == 1 => self.values(&items[0], other),

@@ -6,19 +6,25 @@
 //! Lengths, depths, numbers of tokens and sizes of numbers are bounded.
 
 mod amounts;
+mod claim;
 mod collections;
 mod compare;
 mod completion;
 mod identity;
 mod lexer;
 mod normal;
+mod notation;
 mod number;
+mod numerals;
 mod parser;
+mod sentence;
 mod special;
+mod spoken;
 mod structure;
 mod term;
 mod units;
 mod value;
+mod vocabulary;
 mod words;
 
 pub(super) use completion::{Found, find};
@@ -55,6 +61,8 @@ pub(super) struct Answer {
     unusual: Vec<Value>,
     /// What stands behind the letter of a choice.
     content: Option<Box<Answer>>,
+    /// Whether it is all that was said, so that it is wrong if it is not the known answer.
+    only: bool,
 }
 
 impl Answer {
@@ -63,7 +71,7 @@ impl Answer {
         // Three dots go on; one ends a sentence.
         if text.len() > MAX_LENGTH {
             let text = text.trim().to_owned();
-            return Self { text, readings: Vec::new(), unusual: Vec::new(), content: None };
+            return Self { text, readings: Vec::new(), unusual: Vec::new(), content: None, only: true };
         }
         let text = normal::normalise(unwrap_math(&text.replace("...", "…")));
         let text = words::signs(&text);
@@ -71,8 +79,13 @@ impl Answer {
         for mark in ["*", "__", "_"] {
             text = text.strip_prefix(mark).and_then(|text| text.strip_suffix(mark)).unwrap_or(text).trim();
         }
-        let mut answer =
-            Self { text: text.to_owned(), readings: Vec::new(), unusual: Vec::new(), content: None };
+        let mut answer = Self {
+            text: text.to_owned(),
+            readings: Vec::new(),
+            unusual: Vec::new(),
+            content: None,
+            only: true,
+        };
         let (special, only) = special::read(text);
         answer.readings = special;
         if let [Value::Choice(_, Some(content))] = answer.readings.as_slice() {
@@ -82,6 +95,7 @@ impl Answer {
                 readings: readings(content),
                 unusual: Vec::new(),
                 content: None,
+                only: true,
             }));
         }
         if !only {
@@ -101,6 +115,15 @@ impl Answer {
         !self.readings.is_empty()
     }
 
+    /// Whether it is nothing but words, or a list that begins with some, as `In total, 12`.
+    fn is_words(&self) -> bool {
+        let words = |value: &Value| match value {
+            Value::List { open: ' ', items, .. } => matches!(items.first(), Some(Value::Text(_))),
+            _ => false,
+        };
+        self.readings.iter().all(words)
+    }
+
     /// Whether it is a number, perhaps with a unit.
     fn is_number(&self) -> bool {
         fn number(value: &Value) -> bool {
@@ -115,13 +138,16 @@ impl Answer {
     }
 }
 
-/// The values that a normalised text can be.
+/// The values that a normalised text can be, with its words as formulas.
 fn readings(text: &str) -> Vec<Value> {
+    let Some(spoken) = spoken::rewritten(text) else { return written(text) };
+    let readings = written(&spoken.text);
+    if spoken.doubtful { readings.into_iter().map(Value::doubted).collect() } else { readings }
+}
+
+/// The values that a normalised text in notation can be.
+fn written(text: &str) -> Vec<Value> {
     let mut readings = Vec::new();
-    if let Some(number) = words::number_in_words(text) {
-        let value = num_rational::BigRational::from_integer(number.into());
-        readings.push(Value::plain(term::Term::Literal(number::Literal { value, written: None })));
-    }
     for commas in [Commas::Group, Commas::Split] {
         let Some(tokens) = tokenize(text, commas) else { continue };
         for decimal in [false, true] {
@@ -145,12 +171,21 @@ fn unusual(text: &str) -> Vec<Value> {
     if text.contains('j') && text.contains(|c: char| c.is_ascii_digit()) {
         return readings(&text.replace('j', "i"));
     }
+    // `3 and 1/2` may be a mixed number.
+    if let Some((whole, fraction)) = text.split_once(" and ")
+        && whole.bytes().all(|b| b.is_ascii_digit())
+        && fraction.starts_with(|c: char| c.is_ascii_digit() || c == '\\')
+    {
+        return readings(&format!("{whole} {fraction}"));
+    }
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    match (text.split_once(','), text.strip_suffix('!')) {
+    // `42!!` without words may be said loudly, by both marks or by one of them.
+    let loud = text.strip_suffix('!').map(|stated| [stated, stated.trim_end_matches('!')]);
+    match (text.split_once(','), loud) {
         (Some((whole, fraction)), _) if digits(whole.trim_start_matches('-')) && digits(fraction) => {
             readings(&format!("{whole}.{fraction}"))
         }
-        (_, Some(stated)) => readings(stated),
+        (_, Some(stated)) => stated.into_iter().flat_map(readings).collect(),
         _ => Vec::new(),
     }
 }
@@ -220,7 +255,8 @@ pub(super) fn judge(known: &Found, answer: &Found, tolerance: f64) -> Same {
         for b in &answer.answers {
             match compare(a, b, tolerance) {
                 Same::Yes => return Same::Yes,
-                Same::No => verdict = Same::No,
+                Same::No if b.only => verdict = Same::No,
+                Same::No => {}
                 Same::Unknown if b.has_value() => verdict = Same::Unknown,
                 Same::Unknown => {}
             }

@@ -2,6 +2,7 @@
 
 use super::lexer::{Kind, Token};
 use super::term::Term;
+use super::vocabulary::{ENGLISH, among};
 use crate::task::expr::Function;
 
 /// Deepest nesting of brackets, powers and functions.
@@ -14,14 +15,6 @@ const LETTERS: &[&str] = &[
 ];
 /// Longest run of letters that is a product of variables, as `abc` is.
 const MAX_RUN: usize = 4;
-
-/// Short words that are no products of variables.
-const ENGLISH: &[&str] = &[
-    "is", "it", "in", "of", "to", "or", "no", "an", "at", "as", "on", "we", "so", "he", "do", "if", "by",
-    "my", "us", "up", "go", "be", "me", "am", "the", "and", "not", "all", "any", "one", "two", "yes", "you",
-    "are", "was", "has", "can", "for", "but", "mod", "none", "true", "odd", "even", "both", "four", "five",
-    "nine", "six", "ten", "half",
-];
 
 /// An expression, and whether its notation can be read in another way.
 #[derive(Debug, Clone, PartialEq)]
@@ -175,7 +168,15 @@ impl Parser<'_> {
         let mut term = self.primary()?;
         loop {
             term = match self.symbol() {
-                Some('!') => Term::Factorial(Box::new(term)),
+                Some('!') => {
+                    let marks = self.tokens[self.at..].iter().take_while(|token| token.is('!')).count();
+                    self.at += marks - 1;
+                    match marks {
+                        1 => Term::Factorial(Box::new(term)),
+                        2 => Term::DoubleFactorial(Box::new(term)),
+                        _ => return None,
+                    }
+                }
                 Some('%') => Term::Percent(Box::new(term)),
                 // `f ∘ g` is no product.
                 Some('°')
@@ -350,7 +351,7 @@ impl Parser<'_> {
         // In `0.5at^2` it is glued to a factor.
         let glued = self.at > 1 && !self.tokens[self.at - 1].spaced;
         mixed
-            || !glued && ENGLISH.contains(&word)
+            || !glued && among(word, ENGLISH)
             || beside(before)
             || beside(self.tokens.get(self.at))
             || self.tokens.get(self.at).is_some_and(|token| token.is('\''))

@@ -38,7 +38,9 @@ fn hexadecimal(text: &str) -> Option<Value> {
 /// The letter of a choice, from A to J, with what may stand behind it: `(A)`, `A.`, `option A`, `A. 42`.
 fn choice(text: &str) -> Option<Value> {
     let mut rest = text.trim();
-    for word in ["option ", "choice ", "answer ", "Option ", "Choice ", "Answer ", "OPTION ", "CHOICE "] {
+    for word in
+        ["option ", "choice ", "answer ", "Option ", "Choice ", "Answer ", "OPTION ", "CHOICE ", "letter "]
+    {
         rest = rest.strip_prefix(word).unwrap_or(rest).trim_start();
     }
     let open = rest.starts_with(['(', '[']);

@@ -280,9 +280,37 @@ fn bracketed(reader: &mut Reader<'_>, tokens: &[Token]) -> Option<Option<Value>>
 fn name(reader: &Reader<'_>, tokens: &[Token]) -> Option<String> {
     let words = tokens.iter().filter(|token| token.word().is_some()).count();
     let after_index = |place: usize| place > 0 && (tokens[place - 1].is('_') || tokens[place - 1].is('{'));
-    let fits = tokens.iter().enumerate().all(|(place, token)| match token.kind {
-        Kind::Word(_) => true,
-        Kind::Number(_) => after_index(place),
+    // `f(3)`, `P(-1)`; but `x(3)` is a product.
+    let argument = |place: usize| {
+        let open = tokens[..place].iter().rposition(|token| token.is('('))?;
+        let function = tokens.get(open.checked_sub(1)?)?.word()?;
+        let named = matches!(function, "f" | "g" | "h" | "p" | "q")
+            || function.len() == 1 && function.bytes().all(|b| b.is_ascii_uppercase());
+        Some(named && !tokens[open..place].iter().any(|token| token.is(')')))
+    };
+    let fits = tokens.iter().enumerate().all(|(place, token)| match &token.kind {
+        // `the answer is x` is a sentence.
+        Kind::Word(word) => !matches!(
+            word.as_str(),
+            "is" | "are"
+                | "was"
+                | "were"
+                | "has"
+                | "have"
+                | "get"
+                | "gives"
+                | "let"
+                | "Let"
+                | "suppose"
+                | "Suppose"
+                | "assume"
+                | "Assume"
+                | "try"
+                | "Try"
+                | "if"
+                | "If"
+        ),
+        Kind::Number(_) => after_index(place) || argument(place) == Some(true),
         Kind::Symbol(c) => {
             matches!(c, '_' | '{' | '}' | '(' | ')' | '\'' | '+' | '-' | '/' | '*' | '|' | '°' | '∠')
         }

@@ -30,6 +30,8 @@ pub(super) enum Term {
     /// Base and argument.
     Logarithm(Box<Term>, Box<Term>),
     Factorial(Box<Term>),
+    /// `n!!`: every other factor of the factorial.
+    DoubleFactorial(Box<Term>),
     Binomial(Box<Term>, Box<Term>),
     Floor(Box<Term>),
     Ceiling(Box<Term>),
@@ -51,6 +53,7 @@ impl Term {
             Self::Power(a, b) | Self::Root(a, b) | Self::Logarithm(a, b) | Self::Binomial(a, b) => vec![a, b],
             Self::Call(_, a)
             | Self::Factorial(a)
+            | Self::DoubleFactorial(a)
             | Self::Floor(a)
             | Self::Ceiling(a)
             | Self::Percent(a)
@@ -144,6 +147,9 @@ impl Term {
             Self::Factorial(argument) => whole(&of(argument))
                 .filter(|n| *n <= MAX_FACTORIAL)
                 .map_or_else(undefined, |n| exact((1..=n).map(BigInt::from).product())),
+            Self::DoubleFactorial(argument) => whole(&of(argument))
+                .filter(|n| *n <= MAX_FACTORIAL)
+                .map_or_else(undefined, |n| exact((1..=n).rev().step_by(2).map(BigInt::from).product())),
             Self::Binomial(n, k) => match (whole(&of(n)), whole(&of(k))) {
                 (Some(n), Some(k)) if n <= MAX_FACTORIAL => {
                     let value = (0..k.min(n)).fold(BigInt::one(), |value, i| value * (n - i) / (i + 1));

@@ -3,6 +3,8 @@
 use num_rational::BigRational;
 
 use super::lexer::{Kind, Token};
+use super::numerals::is_numeral;
+use super::vocabulary::{NOT_UNITS, among};
 
 /// What a unit measures: metres, seconds and so on with their powers. Units that are not known measure themselves.
 type Dimensions = Vec<(String, i32)>;
@@ -115,79 +117,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("units squared", "units"),
     ("units cubed", "units"),
 ];
-/// Words behind a number that change or deny it: what holds one of them is no quantity.
-const NOT_UNITS: &[&str] = &[
-    "not",
-    "or",
-    "but",
-    "no",
-    "never",
-    "than",
-    "more",
-    "less",
-    "least",
-    "most",
-    "fewer",
-    "greater",
-    "smaller",
-    "over",
-    "under",
-    "plus",
-    "minus",
-    "times",
-    "if",
-    "is",
-    "isn",
-    "t",
-    "wrong",
-    "incorrect",
-    "false",
-    "remainder",
-    "to",
-    "and",
-    "maybe",
-    "except",
-    "without",
-    "nor",
-    "instead",
-    "mod",
-    "r",
-    "divided",
-    "squared",
-    "cubed",
-    "percentage",
-    "was",
-    "are",
-    "equals",
-    "choose",
-    "factorial",
-    "log",
-    "between",
-    "above",
-    "below",
-    "at",
-    "either",
-    "neither",
-    "half",
-    "quarter",
-    "third",
-    "quarters",
-    "thirds",
-    "halves",
-    "doubled",
-    "tripled",
-    "halved",
-    "negated",
-    "inverted",
-    "root",
-    "reciprocal",
-    "negative",
-    "factor",
-    "factors",
-    "multiplied",
-    "rounded",
-    "fold",
-];
+
 /// Most words of a unit.
 const MAX_WORDS: usize = 6;
 
@@ -337,7 +267,11 @@ impl Unit {
                         "cubic" | "cu" => raise = 3,
                         "squared" if words > 1 => unit.raise_last(2),
                         "cubed" if words > 1 => unit.raise_last(3),
-                        _ if NOT_UNITS.contains(&lower.as_str()) => return None,
+                        // `It happened 3 times.`
+                        "times" if tokens.len() == 1 => unit.multiply(word, 1),
+                        _ if among(&lower, NOT_UNITS) => return None,
+                        // `3 sevenths`, `7 in base eight`.
+                        _ if is_numeral(&lower) && !is_unit(word) => return None,
                         _ => {
                             let power = exponent(tokens, &mut at)?.unwrap_or(raise);
                             unit.multiply(word, sign * power);

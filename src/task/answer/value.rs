@@ -2,9 +2,10 @@
 
 use num_traits::ToPrimitive;
 
-use super::lexer::{Kind, Token};
+use super::lexer::{Commas, Kind, Token, tokenize};
 use super::number::{Literal, same};
 use super::parser::{is_name, parse};
+use super::spoken::rewritten;
 use super::term::Term;
 use super::units::{Unit, is_unit};
 use super::{Same, structure};
@@ -79,6 +80,15 @@ impl Value {
     pub(super) fn plain(term: Term) -> Self {
         Self::Quantity { term, unit: None, doubtful: false }
     }
+
+    /// The same, with a notation that has other readings.
+    pub(super) fn doubted(self) -> Self {
+        match self {
+            Self::Quantity { term, unit, .. } => Self::Quantity { term, unit, doubtful: true },
+            Self::Either(readings) => Self::Either(readings.into_iter().map(Self::doubted).collect()),
+            other => other,
+        }
+    }
 }
 
 /// Reads parts of a text.
@@ -123,12 +133,19 @@ impl Reader<'_> {
 
     /// An item of a list: words if it has no value.
     pub(super) fn item(&mut self, tokens: &[Token]) -> Option<Value> {
-        self.value(tokens).or_else(|| {
+        self.value(tokens).or_else(|| self.spoken(tokens)).or_else(|| {
             let words = tokens.iter().all(|token| token.word().is_some_and(|word| !is_name(word)));
             let dots = matches!(tokens, [only] if only.is('…'));
             (words && !tokens.is_empty() && tokens.len() <= 2 || dots)
                 .then(|| Value::Text(self.source(tokens).to_owned()))
         })
+    }
+
+    /// Words that say a number or a formula.
+    fn spoken(&self, tokens: &[Token]) -> Option<Value> {
+        let spoken = rewritten(self.source(tokens)).filter(|spoken| !spoken.doubtful)?;
+        let tokens = tokenize(&spoken.text, Commas::Group)?;
+        Reader { text: &spoken.text, ..*self }.value(&tokens)
     }
 
     /// The tokens as one expression.
@@ -201,7 +218,7 @@ impl Reader<'_> {
                 Kind::Word(word) => {
                     let known = is_unit(word);
                     let ordinal = !token.spaced && matches!(word.as_str(), "st" | "nd" | "rd" | "th");
-                    !is_name(word) && (known || ordinal || word.chars().count() > 2 && token.spaced)
+                    ordinal || !is_name(word) && (known || word.chars().count() > 2 && token.spaced)
                 }
                 Kind::Symbol('°') => {
                     matches!(tokens.get(place + 1).and_then(Token::word), Some("C" | "F" | "c" | "f"))

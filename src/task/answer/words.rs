@@ -209,68 +209,6 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// The value of a whole number in English words, `one hundred and seventy-two`.
-pub(super) fn number_in_words(text: &str) -> Option<u64> {
-    const SMALL: &[&str] = &[
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-    const TENS: &[&str] = &["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-    let (mut total, mut current, mut some) = (0u64, 0u64, false);
-    // The last word's size: a smaller one may follow it only.
-    let mut below = u64::MAX;
-    for word in words(text)? {
-        let place = |list: &[&str]| list.iter().position(|known| *known == word).map(|place| place as u64);
-        if let Some(value) = place(SMALL) {
-            if below <= value || (value == 0 && some) {
-                return None;
-            }
-            current += value;
-            below = if value < 10 { 1 } else { 0 };
-        } else if let Some(ten) = place(TENS) {
-            if below <= 10 {
-                return None;
-            }
-            current += 10 * (ten + 2);
-            below = 10;
-        } else if word == "hundred" && (1..100).contains(&current) {
-            current *= 100;
-            below = 100;
-        } else if let Some(power) = ["thousand", "million", "billion"].iter().position(|name| *name == word) {
-            let scale = 1000u64.pow(u32::try_from(power).ok()? + 1);
-            if current == 0 || (total > 0 && total % (scale * 1000) != 0) {
-                return None;
-            }
-            total += std::mem::take(&mut current) * scale;
-            below = u64::MAX;
-        } else if word == "and" && some {
-            continue;
-        } else {
-            return None;
-        }
-        some = true;
-    }
-    some.then(|| total + current)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,22 +238,6 @@ mod tests {
             ("(1,2)", "(1, 2)", true),
         ] {
             assert_eq!(same_text(known, answer), expected, "{known} {answer}");
-        }
-    }
-
-    #[test]
-    fn numbers_in_words() {
-        for (text, value) in [
-            ("seventy-two", Some(72)),
-            ("One hundred and five", Some(105)),
-            ("twelve thousand three hundred", Some(12_300)),
-            ("zero", Some(0)),
-            ("two three", None),
-            ("twenty twelve", None),
-            ("seven days", None),
-            ("and", None),
-        ] {
-            assert_eq!(number_in_words(text), value, "{text}");
         }
     }
 }
