@@ -74,11 +74,24 @@ impl Expr {
                     let size = jet.value.abs();
                     size > KNOWN_SIGN * jet.value_error && size < LOST * most
                 });
-                lost || terms.iter().any(|term| term.expr.loses(limits))
+                let underflows = terms.len() > 1 && terms.iter().any(|term| term.expr.underflows());
+                lost || underflows || terms.iter().any(|term| term.expr.loses(limits))
             }
             Self::Product(factors) => factors.iter().any(|factor| factor.expr.loses(limits)),
             Self::Power(base, exponent) => base.loses(limits) || exponent.loses(limits),
             Self::Call(_, argument) => argument.loses(limits),
+        }
+    }
+
+    /// Whether a constant is zero in a double for an exponential or a power that is too small, which is never zero.
+    fn underflows(&self) -> bool {
+        match self {
+            _ if self.has_variable() => false,
+            Self::Call(Function::Exp, _) | Self::Power(..) => {
+                self.eval(0.0, Branch::Real).value.abs() < f64::MIN_POSITIVE
+            }
+            Self::Product(factors) => factors.iter().any(|factor| factor.expr.underflows()),
+            _ => false,
         }
     }
 

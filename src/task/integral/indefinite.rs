@@ -6,7 +6,7 @@
 //! continuous where the integrand is. What own algebra shows to be equal needs none of this but the last.
 
 use super::algebra::{self, Algebra};
-use super::check::{Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value};
+use super::check::{OPEN_END, Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value};
 use super::jumps::{self, Jumps};
 use super::quadrature;
 use crate::task::expr::{
@@ -23,8 +23,6 @@ const NEEDED_SHARE: usize = 4;
 /// Rounding error, relative to the integrand, below which a point is evidence; [`NEEDED_POINTS`] such points are needed, so that
 /// noise which an answer brings along hides nothing.
 const CLEAN_NOISE: f64 = 1e-10;
-/// The share of what a decimal's last digit may explain that it does: a whole unit is what no cutting takes away.
-const OPEN_END: f64 = 0.9975;
 /// Values below this are not compared: factors on the way to them may have underflowed.
 const TINY: f64 = 1e-100;
 /// Most points around breakpoints.

@@ -21,13 +21,14 @@ mod prompt;
 mod quadrature;
 mod solvable;
 mod variants;
+mod wording;
 mod worked;
 
 use check::Outcome;
 use problem::Question;
 use rand_pcg::Pcg64Mcg;
 
-use super::expr::{Grammar, parse, proportional};
+use super::expr::{Expr, Grammar, parse, proportional};
 use super::{
     Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict, VerdictKind,
     WorkedExample, WorkedVariants, check_options,
@@ -121,18 +122,20 @@ impl Task for Integral {
                 );
             }
         };
-        let answer = match answer::find(completion) {
+        let definite = question.bounds.is_some();
+        let answer = match answer::find(completion, definite) {
             Ok(answer) => answer,
             Err(reason) => return Verdict::new(VerdictKind::Malformed, reason, None),
         };
-        let text = Some(answer.to_string());
-        if question.bounds.is_some() && answer.has_variable() {
+        let text = Some(answer.value.to_string());
+        if definite && answer.equals.iter().chain([&answer.value]).any(Expr::has_variable) {
             return Verdict::new(VerdictKind::Malformed, "a definite integral is a number", text);
         }
-        match check::check(&question, &answer) {
-            Outcome::Correct(reason) => Verdict::new(VerdictKind::Correct, reason, text),
-            Outcome::Wrong(reason) => Verdict::new(VerdictKind::Wrong, reason, text),
-            Outcome::Unverifiable(reason) => Verdict::new(VerdictKind::Unverifiable, reason, text),
+        match check::check_all(&question, &answer) {
+            Some(Outcome::Correct(reason)) => Verdict::new(VerdictKind::Correct, reason, text),
+            Some(Outcome::Wrong(reason)) => Verdict::new(VerdictKind::Wrong, reason, text),
+            Some(Outcome::Unverifiable(reason)) => Verdict::new(VerdictKind::Unverifiable, reason, text),
+            None => Verdict::new(VerdictKind::Malformed, "an equation of different answers", text),
         }
     }
 }
