@@ -64,7 +64,6 @@ impl Expr {
                 let digits = number.text.split(['e', 'E']).next().unwrap_or_default();
                 number.unit == 0.0 && digits.trim_matches(['0', '.']).len() > DOUBLE_DIGITS
             }
-            Self::Variable | Self::E | Self::Pi => false,
             Self::Sum(terms) => {
                 let constants = terms.iter().filter(|term| !term.expr.has_variable());
                 let values: Vec<_> = constants.map(|term| term.expr.eval(0.0, Branch::Real)).collect();
@@ -75,11 +74,9 @@ impl Expr {
                     size > KNOWN_SIGN * jet.value_error && size < LOST * most
                 });
                 let underflows = terms.len() > 1 && terms.iter().any(|term| term.expr.underflows());
-                lost || underflows || terms.iter().any(|term| term.expr.loses(limits))
+                lost || underflows || self.parts().any(|part| part.loses(limits))
             }
-            Self::Product(factors) => factors.iter().any(|factor| factor.expr.loses(limits)),
-            Self::Power(base, exponent) => base.loses(limits) || exponent.loses(limits),
-            Self::Call(_, argument) => argument.loses(limits),
+            _ => self.parts().any(|part| part.loses(limits)),
         }
     }
 
@@ -90,7 +87,7 @@ impl Expr {
             Self::Call(Function::Exp, _) | Self::Power(..) => {
                 self.eval(0.0, Branch::Real).value.abs() < f64::MIN_POSITIVE
             }
-            Self::Product(factors) => factors.iter().any(|factor| factor.expr.underflows()),
+            Self::Product(_) => self.parts().any(Self::underflows),
             _ => false,
         }
     }

@@ -195,7 +195,8 @@ pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome 
         let x = place + 1e-3 * place.abs().max(1.0);
         integrand.overflows(x) || pair.answer.overflows(x)
     };
-    if let Some(place) = places.iter().find(|place| beyond(place)) {
+    let settled = equal && !has_hidden_steps(answer);
+    if !settled && let Some(place) = places.iter().find(|place| beyond(place)) {
         return Outcome::Unverifiable(format!(
             "at x = {} numbers are too large to judge the answer",
             shown(*place, 6)
@@ -206,6 +207,12 @@ pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome 
         Jumps::None => confirm(&pair, equal, false, &tally, &places),
         Jumps::Taken => confirm(&pair, equal, true, &tally, &places),
     }
+}
+
+/// Whether the answer may jump without a trace in its derivative: `sign(u)` does, and so does `acot(u)+atan(u)`, which is a constant on
+/// either side of a zero of `u`. Any other part that jumps leaves its pole in the derivative, and by that in an equal integrand.
+fn has_hidden_steps(answer: &Expr) -> bool {
+    answer.any(&|part| matches!(part, Expr::Call(Function::Sign | Function::Acot, _)))
 }
 
 /// All that points can show besides the first ones.
