@@ -136,7 +136,7 @@ impl Lexer<'_> {
             // A space of LaTeX, or a sign for "about" before a number.
             '~' => return Ok(true),
             // A constant of Maxima: `%e`, `%pi`. Behind an operand it is the remainder of Python.
-            '%' if !self.ends_operand() && self.rest.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+            '%' if !self.ends_operand() && self.rest.starts_with(['e', 'p', 'c', 'k']) => {
                 return Ok(true);
             }
             c if c.is_whitespace()

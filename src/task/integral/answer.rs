@@ -307,6 +307,13 @@ mod tests {
             (r"1\frac{1}{2}x", "(1+1/2)*x"),
             ("1\u{bd}x", "(1+1/2)*x"),
             (r"2\frac{x}{3}", "2*(x/3)"),
+            (r"x^{3} \over 3", "x^3/3"),
+            (r"\left.\frac{x^3}{3}\right. + C", "x^3/3"),
+            ("x~+~C", "x"),
+            ("%e^x + %c", "e^x"),
+            ("log1p(x)", "log(1+x)"),
+            ("expm1(2x)", "exp(2*x)-1"),
+            (r"\int 2x dx = x^2 = \frac{2x^2}{2}", "(2*x^2)/2"),
         ] {
             let found = find(completion, false).unwrap();
             assert_eq!(found.value.to_string(), answer, "{completion}");
@@ -327,6 +334,10 @@ mod tests {
             "x^2 + C, where C is a function of x",
             "x^2 + C, C \u{2208} x",
             "x^2 = x^2",
+            "x == x",
+            "x%e",
+            "F(x) = x^2 =",
+            r"x^2 \approx 0.5",
             "x = x^2",
             r"3\frac{5}{2}x",
             "1 1/2 x",
@@ -335,6 +346,61 @@ mod tests {
             r"{x \over}",
         ] {
             assert!(find(completion, false).is_err(), "{completion}");
+        }
+    }
+
+    #[test]
+    fn chains_are_read_side_by_side() {
+        for (completion, value, equals, rounded) in [
+            (r"e-1 \approx 1.718", "e-1", &[][..], &[1.718][..]),
+            ("e-1 (approximately 1.718)", "e-1", &[], &[1.718]),
+            ("1/3, or about 0.333", "1/3", &[], &[0.333]),
+            ("\u{2248}0.33333333", "0.33333333", &[], &[]),
+            ("1/3 = 0.333...", "1/3", &[], &[0.333]),
+            (r"1/3 \approx 3.3 \times 10^{-1} \approx 0.333", "1/3", &[], &[0.33, 0.333]),
+            (r"\left[\frac{x^3}{3}\right]_0^1 = \frac13", "1/3", &["1^3/3-0^3/3"], &[]),
+            (r"\left.x^2\right|_{x=-1}^{x=\pi} = \pi^2 - 1", "pi^2-1", &["pi^2-(-1)^2"], &[]),
+            (r"x\Big|^{2}_{1} = 2-1 = 1", "1", &["2-1", "2-1"], &[]),
+            ("I = F(1) - F(0) = 5 1/3", "5+1/3", &[], &[]),
+            ("-5 1/3", "-(5+1/3)", &[], &[]),
+        ] {
+            let found = find(completion, true).unwrap();
+            let texts: Vec<_> = found.equals.iter().map(ToString::to_string).collect();
+            let decimals: Vec<_> = found.rounded.iter().map(|decimal| decimal.value).collect();
+            assert_eq!(
+                (found.value.to_string().as_str(), texts, decimals.as_slice()),
+                (value, equals.iter().map(ToString::to_string).collect(), rounded),
+                "{completion}"
+            );
+        }
+        for completion in ["1/3 =", "1/3 = I", "[x]_0^1", r"1/4 \approx 1/3", "5 4/3", "1=1=1=1=1=1=1=1=1=1"]
+        {
+            assert!(find(completion, true).is_err(), "{completion}");
+        }
+    }
+
+    #[test]
+    fn decimals_have_the_digits_of_what_they_are_about() {
+        for (decimal, exact, about) in [
+            ("1.718", "e-1", true),
+            ("1.72", "e-1", true),
+            ("1.71", "e-1", true),
+            ("1.73", "e-1", false),
+            ("1.70", "e-1", false),
+            ("-1.718", "1-e", true),
+            ("1.718", "1-e", false),
+            ("0.24", "1/4", false),
+            ("0.3", "1/4", true),
+            ("0.000", "1/9999", true),
+            ("3.6e2", "exp(6)", false),
+            ("4.034e2", "exp(6)", true),
+            ("0.69314718055994530941", "log(2)", true),
+        ] {
+            let exact = expression(exact).unwrap();
+            assert_eq!(Decimal::read(decimal).unwrap().is_about(&exact), about, "{decimal} {exact}");
+        }
+        for text in ["", "1/3", ".", "x", "1.5.2", "1e999", "0x10", "inf", "--1"] {
+            assert!(Decimal::read(text).is_none(), "{text}");
         }
     }
 }

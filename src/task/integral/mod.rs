@@ -4,9 +4,10 @@
 //! integrand is ([`indefinite`], [`jumps`]). Nothing else is compared: no reference answer is needed, and `log|x|`, `log(x)` and
 //! `log(2*x)+C` are all antiderivatives of `1/x`. An antiderivative that holds only on part of the common domain, such as `x^2/2`
 //! for `|x|`, is wrong; one that is real on part of it only, such as `acosh(x)` for `1/sqrt(x^2-1)`, is right. A definite integral
-//! (`integrate(f,x,a,b)` with finite bounds) is answered by a number ([`definite`]). A decimal of eight or more digits may be a
-//! rounded number, as far as its last digit explains what differs. A verdict that rounding errors, poles or a bounded amount of work
-//! leave open is `unverifiable`.
+//! (`integrate(f,x,a,b)` with finite bounds) is answered by a number ([`definite`]). An answer told as a chain, `a = b` or
+//! `a \approx b`, is right if every side is ([`answer`]). A decimal of eight or more digits may be a rounded number, as far as its last
+//! digit explains what differs. `(-8)^(1/3)` is not real, as in computer algebra; `cbrt(-8)` is -2. A verdict that rounding errors,
+//! poles or a bounded amount of work leave open is `unverifiable`.
 
 mod algebra;
 mod answer;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::task::expr::{Grammar, parse};
-use crate::task::text::{closing, unwrap_math};
+use crate::task::text::unwrap_math;
 
 /// Environments that hold one formula.
 const ENVIRONMENTS: [&str; 8] =
@@ -264,5 +264,58 @@ fn without_separator(text: &str) -> &str {
         if text == before {
             return text;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_around_an_answer_are_taken_away() {
+        for text in [
+            "The antiderivative is x^2 + C.",
+            "An antiderivative of $2x$ is $x^2 + C$.",
+            r"Hence, the integral of 2x is \(x^2 + C\)",
+            "**Answer:** x^2 + C",
+            "Final answer: $x^2 + C$",
+            "Therefore, we get x^2 + C",
+            "The value of the integral is x^2 + C",
+            r"x^2 + C \quad \blacksquare",
+            r"x^2 + C $\square$",
+            r"$x^2 + C \qed$",
+            "x^2 + C \u{220e}",
+            "x^2 + C (C is an arbitrary constant)",
+            r"x^2 + C, \text{ where } C \text{ is a constant}",
+            "$x^2 + C$, where C is the constant of integration.",
+        ] {
+            assert_eq!(without_words(text), "x^2 + C", "{text}");
+        }
+        for text in
+            ["x^2 + constant of integration", "x^2 + an arbitrary constant", r"x^2 + \text{a constant}"]
+        {
+            assert_eq!(without_words(text), "x^2", "{text}");
+        }
+        for text in [
+            "The answer is not x^2",
+            "The x^2",
+            "a x^2",
+            "Not the answer: x^2",
+            "x^2 + C, where C depends on x",
+            "x^2 + x constant",
+            "The integral of what is x^2",
+        ] {
+            let left = without_words(text);
+            assert!(parse(left, Grammar::Antiderivative).is_err(), "{text}: {left}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_is_set_apart() {
+        assert_eq!(about("\\approx 1"), Some(7));
+        assert_eq!(about("1 approx"), None);
+        assert_eq!(opened("1/3 (\u{2248} 0.3)"), "1/3  \u{2248} 0.3");
+        assert_eq!(opened("1/3, or about 0.3"), "1/3 about 0.3");
+        assert_eq!(opened("sin(x)"), "sin(x)");
     }
 }
