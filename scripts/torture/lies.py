@@ -235,6 +235,7 @@ def definite(rows):
     c = rng.choice(["0.3", "0.123456", "1/3", "0.77"])
     width = 10 ** rng.randint(0, 7)
     r = n(2, 40)
+    level, periods = f"{4 * k + n(1, k)}/{4 * k}", int(b / mp.pi)
     f, low, high, value = rng.choice([
         lambda: (f"x^{2*k-1}", f"-{r}", f"{r}", "0"),
         lambda: (f"x^{2*k-1}+{a}", f"-{r}00", f"{r}00", f"{2*a*r*100}"),
@@ -246,6 +247,11 @@ def definite(rows):
         lambda: (f"1/(1+({width}*(x-{c}))^2)", "0", f"{b}", f"(atan({width}*({b}-{c}))+atan({width}*{c}))/{width}"),
         lambda: (f"abs(x-{c})", "0", f"{b}", f"(({b}-{c})^2+{c}^2)/2"),
         lambda: (f"sign(x-{c})", "0", "1", f"1-2*{c}"),
+        lambda: (f"x*abs(x-{c})", "0", "1", f"({c})^3/3-{c}/2+1/3"),
+        lambda: (f"{a}*sign({k}*x-1)-x", "0", "1", f"{a}-2*{a}/{k}-1/2"),
+        lambda: (f"abs(exp(x)-{level})", "0", "1", f"2*{level}*log({level})-3*{level}+1+e"),
+        lambda: (f"abs(sin(x))", "0", f"{b}", f"{2*periods}+1-cos({b}-{periods}*pi)"),
+        lambda: (f"abs(x^2-{level})", "0", "2", f"4*({level})^(3/2)/3-2*{level}+8/3"),
         lambda: (f"sin({a}*x)", "0", f"{k}*pi", f"(1-cos({a*k}*pi))/{a}"),
         lambda: (f"sin({a}*x)^2", "0", "2*pi", "pi"),
         lambda: (f"x*sin({a}*x)", "0", "pi", f"-pi*cos({a}*pi)/{a}"),

@@ -99,16 +99,7 @@ fn collect<'a>(expr: &'a Expr, watches: &mut Vec<Watch<'a>>, room: &mut usize) -
             }
         }
     }
-    complete
-        & match expr {
-            Expr::Number(_) | Expr::Variable | Expr::E | Expr::Pi => true,
-            Expr::Sum(terms) => terms.iter().fold(true, |all, term| all & collect(&term.expr, watches, room)),
-            Expr::Product(factors) => {
-                factors.iter().fold(true, |all, factor| all & collect(&factor.expr, watches, room))
-            }
-            Expr::Power(base, exponent) => collect(base, watches, room) & collect(exponent, watches, room),
-            Expr::Call(_, argument) => collect(argument, watches, room),
-        }
+    expr.parts().fold(complete, |all, part| all & collect(part, watches, room))
 }
 
 /// Points in order over forty decades of both signs, densest from 0.1 to 100; evenly in a finite interval besides.

@@ -33,14 +33,7 @@ impl Expr {
             return false;
         }
         let value = |expr: &Self| expr.eval(x, Branch::Real);
-        let parts: Vec<&Self> = match self {
-            Self::Number(_) | Self::Variable | Self::E | Self::Pi => Vec::new(),
-            Self::Sum(terms) => terms.iter().map(|term| &term.expr).collect(),
-            Self::Product(factors) => factors.iter().map(|factor| &factor.expr).collect(),
-            Self::Power(base, exponent) => vec![base, exponent],
-            Self::Call(_, argument) => vec![argument],
-        };
-        let undefined: Vec<_> = parts.iter().filter(|part| !value(part).is_defined()).collect();
+        let undefined: Vec<_> = self.parts().filter(|part| !value(part).is_defined()).collect();
         if !undefined.is_empty() {
             return undefined.iter().any(|part| part.overflows(x));
         }
@@ -75,18 +68,13 @@ impl Expr {
             return (!self.eval(0.0, Branch::Real).is_defined()).then_some(self);
         }
         match self {
-            Self::Number(_) | Self::Variable | Self::E | Self::Pi => None,
-            Self::Sum(terms) => terms.iter().find_map(|term| term.expr.undefined_constant()),
             Self::Product(factors) => factors.iter().find_map(|factor| {
                 let zero = factor.inverse
                     && !factor.expr.has_variable()
                     && factor.expr.eval(0.0, Branch::Real).value == 0.0;
                 if zero { Some(&factor.expr) } else { factor.expr.undefined_constant() }
             }),
-            Self::Power(base, exponent) => {
-                base.undefined_constant().or_else(|| exponent.undefined_constant())
-            }
-            Self::Call(_, argument) => argument.undefined_constant(),
+            _ => self.parts().find_map(Self::undefined_constant),
         }
     }
 }

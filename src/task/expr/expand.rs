@@ -64,7 +64,6 @@ impl Expr {
                 let digits = number.text.split(['e', 'E']).next().unwrap_or_default();
                 number.unit == 0.0 && digits.trim_matches(['0', '.']).len() > DOUBLE_DIGITS
             }
-            Self::Variable | Self::E | Self::Pi => false,
             Self::Sum(terms) => {
                 let constants = terms.iter().filter(|term| !term.expr.has_variable());
                 let values: Vec<_> = constants.map(|term| term.expr.eval(0.0, Branch::Real)).collect();
@@ -74,11 +73,22 @@ impl Expr {
                     let size = jet.value.abs();
                     size > KNOWN_SIGN * jet.value_error && size < LOST * most
                 });
-                lost || terms.iter().any(|term| term.expr.loses(limits))
+                let underflows = terms.len() > 1 && terms.iter().any(|term| term.expr.underflows());
+                lost || underflows || self.parts().any(|part| part.loses(limits))
             }
-            Self::Product(factors) => factors.iter().any(|factor| factor.expr.loses(limits)),
-            Self::Power(base, exponent) => base.loses(limits) || exponent.loses(limits),
-            Self::Call(_, argument) => argument.loses(limits),
+            _ => self.parts().any(|part| part.loses(limits)),
+        }
+    }
+
+    /// Whether a constant is zero in a double for an exponential or a power that is too small, which is never zero.
+    fn underflows(&self) -> bool {
+        match self {
+            _ if self.has_variable() => false,
+            Self::Call(Function::Exp, _) | Self::Power(..) => {
+                self.eval(0.0, Branch::Real).value.abs() < f64::MIN_POSITIVE
+            }
+            Self::Product(_) => self.parts().any(Self::underflows),
+            _ => false,
         }
     }
 

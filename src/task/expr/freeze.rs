@@ -10,25 +10,12 @@ impl Expr {
         if !self.varies() {
             return 0;
         }
-        usize::from(*self != Self::Variable)
-            + match self {
-                Self::Number(_) | Self::Variable | Self::E | Self::Pi => 0,
-                Self::Sum(terms) => terms.iter().map(|term| term.expr.moving_parts()).sum(),
-                Self::Product(factors) => factors.iter().map(|factor| factor.expr.moving_parts()).sum(),
-                Self::Power(base, exponent) => base.moving_parts() + exponent.moving_parts(),
-                Self::Call(_, argument) => argument.moving_parts(),
-            }
+        usize::from(*self != Self::Variable) + self.parts().map(Self::moving_parts).sum::<usize>()
     }
 
     /// Nodes of the tree.
     pub fn size(&self) -> usize {
-        1 + match self {
-            Self::Number(_) | Self::Variable | Self::E | Self::Pi => 0,
-            Self::Sum(terms) => terms.iter().map(|term| term.expr.size()).sum(),
-            Self::Product(factors) => factors.iter().map(|factor| factor.expr.size()).sum(),
-            Self::Power(base, exponent) => base.size() + exponent.size(),
-            Self::Call(_, argument) => argument.size(),
-        }
+        1 + self.parts().map(Self::size).sum::<usize>()
     }
 
     /// [`Expr::eval`] with the derivative of the part of that number (from 0 below [`Expr::moving_parts`], outer ones first) taken
@@ -42,12 +29,9 @@ impl Expr {
     /// Whether its derivative is other than zero by its form alone.
     fn varies(&self) -> bool {
         match self {
-            Self::Number(_) | Self::E | Self::Pi | Self::Call(Function::Sign, _) => false,
+            Self::Call(Function::Sign, _) => false,
             Self::Variable => true,
-            Self::Sum(terms) => terms.iter().any(|term| term.expr.varies()),
-            Self::Product(factors) => factors.iter().any(|factor| factor.expr.varies()),
-            Self::Power(base, exponent) => base.varies() || exponent.varies(),
-            Self::Call(_, argument) => argument.varies(),
+            _ => self.parts().any(Self::varies),
         }
     }
 }

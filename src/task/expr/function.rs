@@ -9,6 +9,8 @@ pub enum Branch {
     Real,
     /// The real part of `log` and `atanh`: off the real domain they differ from a real antiderivative by a constant.
     RealPart,
+    /// Real values, and bounds in place of a value where rounding errors leave open on which side of a kink or step an argument lies.
+    Enclosed,
 }
 
 /// A function of one argument.
@@ -230,8 +232,15 @@ impl Function {
             Abs if a.abs() > argument.value_error || argument == Jet::constant(0.0, 0.0) => {
                 argument.chain(a.abs(), a.signum(), 0.0)
             }
+            Abs if branch == Branch::Enclosed && argument.is_defined() => Jet {
+                value: a.abs(),
+                slope: 0.0,
+                slope_error: argument.slope.abs() + argument.slope_error,
+                ..argument
+            },
             Abs => Jet::UNDEFINED,
             Sign if a.abs() > argument.value_error => argument.chain(a.signum(), 0.0, 0.0),
+            Sign if branch == Branch::Enclosed && argument.is_defined() => Jet::constant(0.0, 1.0),
             Sign => Jet::UNDEFINED,
             Erf => {
                 let first = std::f64::consts::FRAC_2_SQRT_PI * (-a * a).exp();

@@ -46,6 +46,10 @@ pub(super) enum Special {
     Fraction,
     /// `erfc`.
     Erfc,
+    /// `log1p(u)`, the logarithm of `1+u`.
+    LogOnePlus,
+    /// `expm1(u)`, which is `exp(u)-1`.
+    ExpMinusOne,
     /// `Pow(a,b)`.
     Pow,
     /// `root(a,n)`.
@@ -129,6 +133,12 @@ impl Lexer<'_> {
                 self.after_break = true;
                 return Ok(true);
             }
+            // A space of LaTeX, or a sign for "about" before a number.
+            '~' => return Ok(true),
+            // A constant of Maxima: `%e`, `%pi`. Behind an operand it is the remainder of Python.
+            '%' if !self.ends_operand() && self.rest.starts_with(['e', 'p', 'c', 'k']) => {
+                return Ok(true);
+            }
             c if c.is_whitespace()
                 || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2062}' | '\u{feff}') =>
             {
@@ -162,6 +172,13 @@ impl Lexer<'_> {
         };
         self.push(token);
         Ok(true)
+    }
+
+    /// Whether what was read last is an operand, or the end of one.
+    fn ends_operand(&self) -> bool {
+        use Token::{Bar, Close, Constant, E, Number, Pi, Variable};
+        let last = self.tokens.last().map(|spanned| &spanned.token);
+        matches!(last, Some(Number(_) | Variable | E | Pi | Constant | Close(_) | Bar))
     }
 
     /// A run of raised characters: an exponent.
@@ -288,6 +305,10 @@ impl Lexer<'_> {
                 }
                 _ => return Err(ParseError::new("unexpected `\\`")),
             },
+            // The delimiter that is none.
+            "left" | "right" if self.rest.starts_with('.') => {
+                self.take(1);
+            }
             "left" | "right" | "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr"
             | "displaystyle" | "quad" | "qquad" | "limits" | "boxed" => {}
             "mathrm" | "operatorname" | "text" | "mathit" | "textrm" | "mathop" | "mathcal" | "mathbf" => {

@@ -109,15 +109,28 @@ impl Expr {
         ])
     }
 
+    /// Terms, factors, base and exponent, or argument, in the order in which they are written.
+    pub(in crate::task) fn parts(&self) -> impl Iterator<Item = &Self> {
+        let (mut terms, mut factors, mut others) = (&[][..], &[][..], [None, None]);
+        match self {
+            Self::Number(_) | Self::Variable | Self::E | Self::Pi => {}
+            Self::Sum(all) => terms = all,
+            Self::Product(all) => factors = all,
+            Self::Power(base, exponent) => others = [Some(&**base), Some(&**exponent)],
+            Self::Call(_, argument) => others[0] = Some(&**argument),
+        }
+        let terms = terms.iter().map(|Term { expr, .. }| expr);
+        let factors = factors.iter().map(|Factor { expr, .. }| expr);
+        terms.chain(factors).chain(others.into_iter().flatten())
+    }
+
+    /// Whether `test` holds for it, or for a part of it however deep.
+    pub(in crate::task) fn any(&self, test: &impl Fn(&Self) -> bool) -> bool {
+        test(self) || self.parts().any(|part| part.any(test))
+    }
+
     /// Whether `x` occurs.
     pub fn has_variable(&self) -> bool {
-        match self {
-            Self::Variable => true,
-            Self::Number(_) | Self::E | Self::Pi => false,
-            Self::Sum(terms) => terms.iter().any(|term| term.expr.has_variable()),
-            Self::Product(factors) => factors.iter().any(|factor| factor.expr.has_variable()),
-            Self::Power(base, exponent) => base.has_variable() || exponent.has_variable(),
-            Self::Call(_, argument) => argument.has_variable(),
-        }
+        self.any(&|part| matches!(part, Self::Variable))
     }
 }

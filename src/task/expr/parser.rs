@@ -51,7 +51,11 @@ pub fn parse(text: &str, grammar: Grammar) -> Result<Expr, ParseError> {
         return Err(ParseError::new("empty"));
     }
     let mut parser = Parser { tokens: &tokens, position: 0, depth: 0, bars: 0 };
-    let expr = parser.sum(grammar == Grammar::Antiderivative)?;
+    let mut expr = parser.sum(grammar == Grammar::Antiderivative)?;
+    // `a \over b` without braces takes all there is on both sides.
+    if parser.accept(&Token::Over) {
+        expr = Expr::quotient(expr, parser.sum(false)?);
+    }
     match parser.peek() {
         None => Ok(expr),
         Some(token) => Err(ParseError::new(format!("unexpected {}", describe(token)))),
@@ -338,13 +342,16 @@ impl Parser<'_> {
                 };
                 Ok(logarithm(*argument, Expr::integer(base)))
             }
-            Special::Erfc => {
-                let Expr::Call(function, argument) = self.call(Function::Erf)? else {
-                    return Err(ParseError::new("`erfc` takes one argument and no power"));
+            Special::Erfc => Ok(sum([(false, Expr::integer(1)), (true, self.plain_call(Function::Erf)?)])),
+            Special::ExpMinusOne => {
+                Ok(sum([(false, self.plain_call(Function::Exp)?), (true, Expr::integer(1))]))
+            }
+            Special::LogOnePlus => {
+                let Expr::Call(log, argument) = self.plain_call(Function::Log)? else {
+                    return Err(ParseError::new("a logarithm without an argument"));
                 };
-                let erf = Expr::Call(function, argument);
-                let term = |negative, expr| Term { negative, expr };
-                Ok(Expr::Sum(vec![term(false, Expr::integer(1)), term(true, erf)]))
+                let argument = sum([(false, Expr::integer(1)), (false, *argument)]);
+                Ok(Expr::Call(log, Box::new(argument)))
             }
             Special::Fraction => {
                 let numerator = self.fraction_part()?;
@@ -368,6 +375,14 @@ impl Parser<'_> {
         }
     }
 
+    /// A call without a power or a second argument, for names that stand for more than one function.
+    fn plain_call(&mut self, function: Function) -> Parsed {
+        match self.call(function)? {
+            call @ Expr::Call(..) => Ok(call),
+            _ => Err(ParseError::new("`erfc`, `log1p` and `expm1` take one argument and no power")),
+        }
+    }
+
     fn fraction_part(&mut self) -> Parsed {
         match self.peek() {
             Some(Token::Open(Bracket::Curly)) => {
@@ -380,6 +395,11 @@ impl Parser<'_> {
             _ => Err(ParseError::new("`\\frac` without its two arguments")),
         }
     }
+}
+
+/// A sum of terms with whether each is subtracted.
+fn sum(terms: [(bool, Expr); 2]) -> Expr {
+    Expr::Sum(terms.into_iter().map(|(negative, expr)| Term { negative, expr }).collect())
 }
 
 fn logarithm(argument: Expr, base: Expr) -> Expr {

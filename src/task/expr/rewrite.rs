@@ -8,26 +8,23 @@ const MAX_DECIMALS: usize = 24;
 impl Expr {
     /// With what `change` gives in place of a part, from the outermost on; parts that it leaves are looked into.
     pub(in crate::task) fn replaced(&self, change: &impl Fn(&Self) -> Option<Self>) -> Self {
-        if let Some(changed) = change(self) {
-            return changed;
-        }
-        let inner = |expr: &Self| Box::new(expr.replaced(change));
+        change(self).unwrap_or_else(|| self.with_parts(&|part| part.replaced(change)))
+    }
+
+    /// With what `change` gives in place of each of [`Expr::parts`].
+    fn with_parts(&self, change: &impl Fn(&Self) -> Self) -> Self {
         match self {
             Self::Number(_) | Self::Variable | Self::E | Self::Pi => self.clone(),
-            Self::Sum(terms) => Self::Sum(
-                terms
-                    .iter()
-                    .map(|term| Term { negative: term.negative, expr: term.expr.replaced(change) })
-                    .collect(),
-            ),
-            Self::Product(factors) => Self::Product(
-                factors
-                    .iter()
-                    .map(|factor| Factor { inverse: factor.inverse, expr: factor.expr.replaced(change) })
-                    .collect(),
-            ),
-            Self::Power(base, exponent) => Self::Power(inner(base), inner(exponent)),
-            Self::Call(function, argument) => Self::Call(*function, inner(argument)),
+            Self::Sum(terms) => {
+                let term = |term: &Term| Term { expr: change(&term.expr), ..*term };
+                Self::Sum(terms.iter().map(term).collect())
+            }
+            Self::Product(factors) => {
+                let factor = |factor: &Factor| Factor { expr: change(&factor.expr), ..*factor };
+                Self::Product(factors.iter().map(factor).collect())
+            }
+            Self::Power(base, exponent) => Self::Power(Box::new(change(base)), Box::new(change(exponent))),
+            Self::Call(function, argument) => Self::Call(*function, Box::new(change(argument))),
         }
     }
 
@@ -86,20 +83,13 @@ impl Expr {
     /// there, the imaginary part of the principal value is a constant wherever `u` has one sign, and so no part of the derivative.
     pub fn real_logarithms(&self) -> Self {
         match self {
-            Self::Sum(terms) => Self::Sum(
-                terms
-                    .iter()
-                    .map(|term| Term { negative: term.negative, expr: term.expr.real_logarithms() })
-                    .collect(),
-            ),
+            Self::Sum(_) => self.with_parts(&Self::real_logarithms),
             Self::Product(factors) => {
                 let mut varying = factors.iter().filter(|factor| factor.expr.has_variable());
                 if !matches!((varying.next(), varying.next()), (Some(Factor { inverse: false, .. }), None)) {
                     return self.clone();
                 }
-                let real =
-                    |factor: &Factor| Factor { inverse: factor.inverse, expr: factor.expr.real_logarithms() };
-                Self::Product(factors.iter().map(real).collect())
+                self.with_parts(&Self::real_logarithms)
             }
             Self::Call(Function::Log, argument) if argument.has_variable() => log_abs((**argument).clone()),
             // atanh(u) = log((1+u)/(1-u))/2, and acoth(u) differs from it by a constant.

@@ -38,6 +38,8 @@ pub(super) fn named(word: &str) -> Option<Token> {
         "Pow" | "pow" => Token::Special(Special::Pow),
         "root" => Token::Special(Special::Root),
         "erfc" => Token::Special(Special::Erfc),
+        "log1p" => Token::Special(Special::LogOnePlus),
+        "expm1" => Token::Special(Special::ExpMinusOne),
         "Rational" => Token::Special(Special::Rational),
         _ => Token::Function(Function::named(word)?),
     })

@@ -55,8 +55,18 @@ pub(super) fn compare_constants(value: &Expr, answer: &Expr) -> Algebra {
     }
     match left(answer) == Some(Expr::integer(0)) {
         true => Algebra::Equal,
+        // The digits of a rounded decimal are all that it tells.
+        false if is_rounded_decimal(answer) => Algebra::Unknown,
         false if answer.has_lost_part() || value.has_lost_part_or_limit() => Algebra::Differs(lost()),
         false => Algebra::Unknown,
+    }
+}
+
+fn is_rounded_decimal(answer: &Expr) -> bool {
+    match answer {
+        Expr::Number(number) => number.unit > 0.0,
+        Expr::Sum(terms) => matches!(terms.as_slice(), [Term { expr, .. }] if is_rounded_decimal(expr)),
+        _ => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Judging an answer: what comes out, and what both kinds of integral have in common.
 
+use super::answer::Answer;
 use super::definite::{definite, measure};
 use super::indefinite::{NEEDED_POINTS, domain, indefinite, telling};
 use super::problem::Question;
@@ -12,6 +13,8 @@ pub(super) const USABLE_NOISE: f64 = 1e-6;
 pub(super) const SAFETY: f64 = 8.0;
 /// Agreement that is granted beyond rounding bounds, relative to the integrand.
 pub(super) const SLACK: f64 = 1e-14;
+/// The share of what a decimal's last digit may explain that it does: a whole unit is what no cutting takes away.
+pub(super) const OPEN_END: f64 = 0.9975;
 /// Points that are tried for an interval in which quadrature converges.
 const MAX_INTERVALS: usize = 64;
 /// Half the width of such an interval, relative to its centre.
@@ -23,6 +26,31 @@ pub(super) enum Outcome {
     Correct(String),
     Wrong(String),
     Unverifiable(String),
+}
+
+/// Judges every side of an answer. Correct if all are and its decimals are those of its value; `None` if some sides are right and others
+/// wrong, which is no answer but several.
+pub(super) fn check_all(question: &Question, answer: &Answer) -> Option<Outcome> {
+    let mut outcome = check(question, &answer.value);
+    for side in &answer.equals {
+        let other = check(question, side);
+        match (&outcome, other) {
+            (Outcome::Correct(_), Outcome::Wrong(_)) | (Outcome::Wrong(_), Outcome::Correct(_)) => {
+                return None;
+            }
+            (Outcome::Correct(_), other) | (Outcome::Unverifiable(_), other @ Outcome::Wrong(_)) => {
+                outcome = other
+            }
+            _ => {}
+        }
+    }
+    if matches!(outcome, Outcome::Correct(_))
+        && let Some(decimal) = answer.rounded.iter().find(|decimal| !decimal.is_about(&answer.value))
+    {
+        let (value, about) = distinct(answer.value.eval(0.0, Branch::Real).value, decimal.value);
+        outcome = Outcome::Wrong(format!("the integral is {value}, not about {about}"));
+    }
+    Some(outcome)
 }
 
 /// Judges `answer` as the value of `question`. Some of the points are drawn by a hash of both.
@@ -93,9 +121,10 @@ pub(super) fn same(question: &Question, one: &Expr, other: &Expr) -> bool {
     common >= NEEDED_POINTS
 }
 
-/// The value at `x` with a bound on its rounding error and that of `x` itself, if it is real and finite.
+/// The value at `x` with a bound on its rounding error and that of `x` itself, if it is real and finite. At a kink or step that is no
+/// double the bound covers both sides.
 pub(super) fn value(expr: &Expr, x: f64) -> Option<(f64, f64)> {
-    let jet = expr.eval(x, Branch::Real);
+    let jet = expr.eval(x, Branch::Enclosed);
     let error = jet.value_error + f64::EPSILON * (x * jet.slope).abs();
     (jet.value.is_finite() && error.is_finite()).then_some((jet.value, error))
 }

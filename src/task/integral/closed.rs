@@ -16,7 +16,40 @@ pub(super) fn integral(question: &Question) -> Option<Expr> {
     let terms = question.integrand.products()?.iter().map(antiderivative).collect::<Option<Vec<_>>>()?;
     let sum = Expr::Sum(terms.into_iter().map(|expr| Term { negative: false, expr }).collect());
     let at = |bound: &Expr| sum.replaced(&|part| (*part == Expr::Variable).then(|| bound.clone()));
-    at(b).difference(&at(a))
+    Some(without_reciprocals(&at(b).difference(&at(a))?))
+}
+
+/// With `exp(-1000)` for `1/exp(1)^1000`, of which a part is too large for a double.
+fn without_reciprocals(expr: &Expr) -> Expr {
+    expr.replaced(&|part| {
+        let Expr::Product(factors) = part else { return None };
+        let flat = factors.iter().flat_map(|factor| match factor {
+            Factor { inverse: true, expr: Expr::Product(inner) } => {
+                inner.iter().map(|Factor { inverse, expr }| (!inverse, expr)).collect()
+            }
+            Factor { inverse, expr } => vec![(*inverse, expr)],
+        });
+        let upright = |(inverse, expr): (bool, &Expr)| {
+            let exponent = match expr {
+                Expr::Call(Function::Exp, exponent) => Some((**exponent).clone()),
+                Expr::Power(base, power) => match &**base {
+                    Expr::Call(Function::Exp, exponent) => {
+                        Some(product([(**exponent).clone(), (**power).clone()]))
+                    }
+                    _ => None,
+                },
+                _ => None,
+            };
+            match exponent {
+                Some(exponent) if inverse => {
+                    let expr = Expr::Call(Function::Exp, Box::new(Expr::negated(exponent)));
+                    Factor { inverse: false, expr }
+                }
+                _ => Factor { inverse, expr: expr.clone() },
+            }
+        };
+        Some(Expr::Product(flat.map(upright).collect()))
+    })
 }
 
 fn antiderivative(monomial: &Monomial) -> Option<Expr> {
@@ -133,6 +166,7 @@ mod tests {
             ("integrate(exp(x)*cos(x),x,0,9)", "exp(9)*(cos(9)+sin(9))/2-1/2"),
             ("integrate(exp(-4*x^2),x,0,6)", "sqrt(pi)/4*erf(12)"),
             ("integrate(sqrt(x)+1/x,x,1,4)", "14/3+log(4)"),
+            ("integrate(x*exp(-x),x,0,1000)", "1-1001*exp(-1000)"),
         ] {
             let found = integral(&Question::read(problem).unwrap());
             let value = parse(value, Grammar::Expression).unwrap();

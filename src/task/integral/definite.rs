@@ -24,9 +24,9 @@ const CONVERGED: f64 = 1e-7;
 /// Error relative to the integral of the absolute value beyond which another way is tried.
 const FINE: f64 = 1e-12;
 /// Error relative to the value up to which a value is known.
-const KNOWN: f64 = 1e-7;
+const KNOWN: f64 = 1e-9;
 /// Error up to which a value that may be zero is known.
-const KNOWN_ZERO: f64 = 1e-9;
+const KNOWN_ZERO: f64 = 1e-10;
 /// Growth over 64 times the distance from which on a pole is taken for one that is not integrable; at one of first order it is 64.
 const POLE: f64 = 40.0;
 

@@ -21,9 +21,14 @@ pub(super) fn integral(question: &Question) -> Option<Rational> {
     let (a, b) = question.bounds.as_ref()?;
     let (a, b) = (rational(a)?, rational(b)?);
     let mut sum = Rational::ZERO;
-    for (power, &coefficient) in polynomial(&question.integrand)?.iter().enumerate() {
+    let coefficients = polynomial(&question.integrand)?;
+    for (power, &coefficient) in
+        coefficients.iter().enumerate().filter(|(_, value)| **value != Rational::ZERO)
+    {
         let n = i128::try_from(power + 1).ok()?;
-        let difference = b.power(n)?.apply('-', a.power(n)?)?;
+        // Odd powers between mirrored bounds are zero, however large.
+        let mirrored = n % 2 == 0 && a.apply('+', b) == Some(Rational::ZERO);
+        let difference = if mirrored { Rational::ZERO } else { b.power(n)?.apply('-', a.power(n)?)? };
         let term = coefficient.apply('*', difference)?.apply('/', Rational::integer(n))?;
         sum = sum.apply('+', term)?;
     }
@@ -190,6 +195,7 @@ mod tests {
         for (problem, value) in [
             ("integrate(x^3,x,-1000,1000)", Some("0")),
             ("integrate(x^3+1,x,-1000,1000)", Some("2000")),
+            ("integrate(x^19+8,x,-1900,1900)", Some("30400")),
             ("integrate((x-1)^2/2,x,0,1)", Some("1/6")),
             ("integrate(0.25*x,x,1/2,2)", Some("15/32")),
             ("integrate(2^3*x-x*8,x,0,1)", Some("0")),

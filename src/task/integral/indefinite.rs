@@ -6,7 +6,7 @@
 //! continuous where the integrand is. What own algebra shows to be equal needs none of this but the last.
 
 use super::algebra::{self, Algebra};
-use super::check::{Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value};
+use super::check::{OPEN_END, Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value};
 use super::jumps::{self, Jumps};
 use super::quadrature;
 use crate::task::expr::{
@@ -23,8 +23,6 @@ const NEEDED_SHARE: usize = 4;
 /// Rounding error, relative to the integrand, below which a point is evidence; [`NEEDED_POINTS`] such points are needed, so that
 /// noise which an answer brings along hides nothing.
 const CLEAN_NOISE: f64 = 1e-10;
-/// The share of what a decimal's last digit may explain that it does: a whole unit is what no cutting takes away.
-const OPEN_END: f64 = 0.9975;
 /// Values below this are not compared: factors on the way to them may have underflowed.
 const TINY: f64 = 1e-100;
 /// Most points around breakpoints.
@@ -197,7 +195,8 @@ pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome 
         let x = place + 1e-3 * place.abs().max(1.0);
         integrand.overflows(x) || pair.answer.overflows(x)
     };
-    if let Some(place) = places.iter().find(|place| beyond(place)) {
+    let settled = equal && !has_hidden_steps(answer);
+    if !settled && let Some(place) = places.iter().find(|place| beyond(place)) {
         return Outcome::Unverifiable(format!(
             "at x = {} numbers are too large to judge the answer",
             shown(*place, 6)
@@ -208,6 +207,12 @@ pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome 
         Jumps::None => confirm(&pair, equal, false, &tally, &places),
         Jumps::Taken => confirm(&pair, equal, true, &tally, &places),
     }
+}
+
+/// Whether the answer may jump without a trace in its derivative: `sign(u)` does, and so does `acot(u)+atan(u)`, which is a constant on
+/// either side of a zero of `u`. Any other part that jumps leaves its pole in the derivative, and by that in an equal integrand.
+fn has_hidden_steps(answer: &Expr) -> bool {
+    answer.any(&|part| matches!(part, Expr::Call(Function::Sign | Function::Acot, _)))
 }
 
 /// All that points can show besides the first ones.

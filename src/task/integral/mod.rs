@@ -4,9 +4,10 @@
 //! integrand is ([`indefinite`], [`jumps`]). Nothing else is compared: no reference answer is needed, and `log|x|`, `log(x)` and
 //! `log(2*x)+C` are all antiderivatives of `1/x`. An antiderivative that holds only on part of the common domain, such as `x^2/2`
 //! for `|x|`, is wrong; one that is real on part of it only, such as `acosh(x)` for `1/sqrt(x^2-1)`, is right. A definite integral
-//! (`integrate(f,x,a,b)` with finite bounds) is answered by a number ([`definite`]). A decimal of eight or more digits may be a
-//! rounded number, as far as its last digit explains what differs. A verdict that rounding errors, poles or a bounded amount of work
-//! leave open is `unverifiable`.
+//! (`integrate(f,x,a,b)` with finite bounds) is answered by a number ([`definite`]). An answer told as a chain, `a = b` or
+//! `a \approx b`, is right if every side is ([`answer`]). A decimal of eight or more digits may be a rounded number, as far as its last
+//! digit explains what differs. `(-8)^(1/3)` is not real, as in computer algebra; `cbrt(-8)` is -2. A verdict that rounding errors,
+//! poles or a bounded amount of work leave open is `unverifiable`.
 
 mod algebra;
 mod answer;
@@ -21,13 +22,14 @@ mod prompt;
 mod quadrature;
 mod solvable;
 mod variants;
+mod wording;
 mod worked;
 
 use check::Outcome;
 use problem::Question;
 use rand_pcg::Pcg64Mcg;
 
-use super::expr::{Grammar, parse, proportional};
+use super::expr::{Expr, Grammar, parse, proportional};
 use super::{
     Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict, VerdictKind,
     WorkedExample, WorkedVariants, check_options,
@@ -121,18 +123,20 @@ impl Task for Integral {
                 );
             }
         };
-        let answer = match answer::find(completion) {
+        let definite = question.bounds.is_some();
+        let answer = match answer::find(completion, definite) {
             Ok(answer) => answer,
             Err(reason) => return Verdict::new(VerdictKind::Malformed, reason, None),
         };
-        let text = Some(answer.to_string());
-        if question.bounds.is_some() && answer.has_variable() {
+        let text = Some(answer.value.to_string());
+        if definite && answer.equals.iter().chain([&answer.value]).any(Expr::has_variable) {
             return Verdict::new(VerdictKind::Malformed, "a definite integral is a number", text);
         }
-        match check::check(&question, &answer) {
-            Outcome::Correct(reason) => Verdict::new(VerdictKind::Correct, reason, text),
-            Outcome::Wrong(reason) => Verdict::new(VerdictKind::Wrong, reason, text),
-            Outcome::Unverifiable(reason) => Verdict::new(VerdictKind::Unverifiable, reason, text),
+        match check::check_all(&question, &answer) {
+            Some(Outcome::Correct(reason)) => Verdict::new(VerdictKind::Correct, reason, text),
+            Some(Outcome::Wrong(reason)) => Verdict::new(VerdictKind::Wrong, reason, text),
+            Some(Outcome::Unverifiable(reason)) => Verdict::new(VerdictKind::Unverifiable, reason, text),
+            None => Verdict::new(VerdictKind::Malformed, "an equation of different answers", text),
         }
     }
 }
