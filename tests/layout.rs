@@ -5,6 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "layout/circles.rs"]
+mod circles;
+#[path = "layout/file_arrows.rs"]
+mod file_arrows;
 #[path = "layout/rust_tokens.rs"]
 mod rust_tokens;
 
