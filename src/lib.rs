@@ -4,7 +4,7 @@
 //! [`ladder`] (problem tree, curriculum, runs) uses [`task`] (problems and verifiers, CPU only) and
 //! [`train`] (losses, backward pass, LoRA, optimizer), which uses [`model`] (weights, forward pass,
 //! sampling), which uses [`kernel`] (one file per shader), which uses [`gpu`] (the only one that names wgpu).
-//! [`bench`] measures all but the first two.
+//! [`bench`] measures all but the first.
 
 #![cfg_attr(
     target_arch = "wasm32",

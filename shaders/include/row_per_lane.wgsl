@@ -1,4 +1,4 @@
-// Of LANES rows of a matrix with TN columns each lane loads its own, LOADS = 1, and the others get it by broadcast.
+// Each lane loads one of LANES rows of a matrix with TN columns, LOADS = 1, and the others get it by broadcast.
 fn row_of(load: u32, lane: u32) -> u32 { return lane; }
 
 // sum[r, c] += Σ_t own[t, r] · outer[t, c]

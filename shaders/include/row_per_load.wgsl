@@ -1,4 +1,4 @@
-// What row_per_lane.wgsl has, without subgroups: each thread loads all LANES rows, LOADS = LANES.
+// The functions of row_per_lane.wgsl without subgroups: each thread loads all LANES rows, LOADS = LANES.
 fn row_of(load: u32, lane: u32) -> u32 { return load; }
 
 // sum[r, c] += Σ_t own[t, r] · outer[t, c]

@@ -21,7 +21,7 @@ struct Params {
 
 fn columns() -> u32 { return p.rank0 + p.rank1 + p.rank2; }
 
-// Of a column: where its row of A begins (in vec4), where it begins in t, and the step to the next row of t.
+// Where the row of A of a column begins (in vec4), where the column begins in t, and the step to the next row of t.
 fn site(col: u32) -> vec3<u32> {
     if col < p.rank0 { return vec3<u32>((p.a0 + col * p.k) / 4u, p.t0 + col, p.rank0); }
     let second = col - p.rank0;

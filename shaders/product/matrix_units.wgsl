@@ -32,7 +32,7 @@ var<workgroup> most: array<u32, BM>;   // biased exponent of each row's largest 
 
 fn size(value: f32) -> u32 { return bitcast<u32>(value) & 0x7fffffffu; }
 fn largest(v: vec4<f32>) -> u32 { return max(max(size(v.x), size(v.y)), max(size(v.z), size(v.w))); }
-// As integers the sizes of numbers have the order of the numbers, with infinity and what is no number above all. Below 15 the
+// Sizes of numbers, read as integers, have the order of the numbers, with infinity and what is no number above all. Below 15 the
 // divisor would be no normal number.
 fn exponent(largest: u32) -> u32 { return max(largest >> 23u, 15u); }
 fn factor(row: u32) -> f32 { return bitcast<f32>((268u - most[row]) << 23u); }   // 2^(141 - exponent)

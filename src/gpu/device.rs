@@ -347,7 +347,7 @@ impl Gpu {
     /// Zeroed matrices `[rows, cols]` for each of `cols`, in one memory if a binding can see it as a whole.
     ///
     /// # Errors
-    /// As [`Gpu::buffer`].
+    /// What [`Gpu::buffer`] says.
     pub fn regions(&self, label: &str, rows: usize, cols: &[usize]) -> Result<Vec<Buffer>> {
         Buffer::regions(self, label, rows, cols)
     }

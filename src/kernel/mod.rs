@@ -73,7 +73,7 @@ pub const FEW_ROWS: usize = 8;
 /// Most matrices with one input that a kernel takes at once: queries, keys, values.
 const MAX_JOINED: usize = 3;
 
-/// The sizes of a subgroup that there are variants for: SwiftShader's and llvmpipe's.
+/// Sizes of a subgroup with variants of their own: SwiftShader's and llvmpipe's.
 const LANES: [usize; 2] = [4, 8];
 
 /// Threads of a subgroup of this adapter, if that is one of [`LANES`].

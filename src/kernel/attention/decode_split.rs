@@ -65,7 +65,7 @@ pub fn is_long(row_pages: usize) -> bool {
 
 /// Workgroups that share the positions of each (row, head); 1 where splitting does not help.
 ///
-/// It follows from what a plan knows, the room of the rows, and not from where the rows stand.
+/// The number follows from what a plan knows, the room of the rows, and not from where the rows stand.
 pub fn splits(heads: Heads, rows: usize, row_pages: usize) -> usize {
     // A thread holds one vec4 of a head.
     if !is_long(row_pages) || rows * heads.heads >= BUSY_PAIRS || heads.head_dim / 4 > GROUP as usize {

@@ -26,8 +26,7 @@ const MOST_THREADS: usize = 256;
 /// Fewer rows are too few for cooperative matrices to be of use.
 const LEAST_ROWS: usize = 9;
 
-/// Kinds of cooperative matrices that there are variants for in the tests of all shaders: llvmpipe's, Apple's, NVIDIA's,
-/// AMD's.
+/// Kinds of cooperative matrices whose variants the tests of all shaders compile: llvmpipe's, Apple's, NVIDIA's, AMD's.
 pub(in crate::kernel) const KINDS: [Coop; 4] = [
     Coop { side: 8, lanes: 8, vectors: true },
     Coop { side: 8, lanes: 32, vectors: false },
@@ -56,7 +55,7 @@ pub(super) fn candidates(product: Product, coop: Option<Coop>, m: usize) -> Vec<
     sizes.map(tile).into_iter().filter(|tile| tile.group <= MOST_THREADS).collect()
 }
 
-/// Every variant for the kinds of cooperative matrices in the list above.
+/// Every variant to compile.
 pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
     let mut variants = Vec::new();
     let products = [Product::Forward, Product::BackwardX];
