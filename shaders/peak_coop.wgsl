@@ -11,7 +11,7 @@ struct Params { groups: u32, rounds: u32 }
 const SUMS: u32 = SIDE * SIDE;
 const TILE_A: u32 = 4u * SUMS;
 const TILE_B: u32 = 2u * SUMS;
-var<workgroup> stage: array<f32, (SUBGROUPS + 1u) * SUMS>;   // the last place for surplus subgroups, as in matmul_coop.wgsl
+var<workgroup> stage: array<f32, (SUBGROUPS + 1u) * SUMS>;   // the last place for surplus subgroups, as in product/matrix_units.wgsl
 
 @compute @workgroup_size(WG)
 fn multiply(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,

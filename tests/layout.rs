@@ -5,6 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "layout/circles.rs"]
+mod circles;
+#[path = "layout/file_arrows.rs"]
+mod file_arrows;
 #[path = "layout/rust_tokens.rs"]
 mod rust_tokens;
 
@@ -125,7 +129,7 @@ fn arrows(files: &[File]) -> Vec<String> {
     out
 }
 
-/// One stem in three places: `shaders/x.wgsl`, `src/kernel/x.rs`, `tests/reference/x.rs`.
+/// One stem in three places: `shaders/x.wgsl`, `src/kernel/x.rs`, `tests/reference/x.rs`; `x` may lie in a folder.
 fn stems(files: &[File]) -> Vec<String> {
     let text = |path: &str| files.iter().find(|(p, _)| p == path).map(|(_, text)| text.as_str());
     let mut out = Vec::new();
@@ -137,7 +141,9 @@ fn stems(files: &[File]) -> Vec<String> {
                 }
             }
         }
-        if let Some(stem) = stem(path, "src/kernel/", ".rs").filter(|stem| *stem != "mod") {
+        if let Some(stem) =
+            stem(path, "src/kernel/", ".rs").filter(|stem| stem.rsplit('/').next() != Some("mod"))
+        {
             let shader = format!("shaders/{stem}.wgsl");
             let excused = head(text(path).unwrap_or("")).any(|line| line.contains("No shader of its own"));
             if text(&shader).is_none() && !excused {
@@ -150,9 +156,9 @@ fn stems(files: &[File]) -> Vec<String> {
     out
 }
 
-/// `x` of a path `{folder}x{extension}`, files of deeper folders left out.
+/// `x` of a path `{folder}x{extension}`; what shaders include has none.
 fn stem<'a>(path: &'a str, folder: &str, extension: &str) -> Option<&'a str> {
-    path.strip_prefix(folder)?.strip_suffix(extension).filter(|stem| !stem.contains('/'))
+    path.strip_prefix(folder)?.strip_suffix(extension).filter(|stem| !stem.starts_with("include/"))
 }
 
 /// The module documentation at the head of a file.
@@ -368,16 +374,21 @@ fn downward_arrows_and_mere_mentions_pass() {
 
 #[test]
 fn a_missing_twin_is_caught() {
-    let all = [("shaders/a.wgsl", ""), ("src/kernel/a.rs", "//! A."), ("tests/reference/a.rs", "")];
-    assert_none(&stems(&files(&all)));
-    for left_out in 0..2 {
-        let some: Vec<_> = all.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, f)| *f).collect();
-        assert_eq!(stems(&files(&some)).len(), 1, "without {}", all[left_out].0);
+    let flat = [("shaders/a.wgsl", ""), ("src/kernel/a.rs", "//! A."), ("tests/reference/a.rs", "")];
+    let folder = [("shaders/b/a.wgsl", ""), ("src/kernel/b/a.rs", "//! A."), ("tests/reference/b/a.rs", "")];
+    for all in [flat, folder] {
+        assert_none(&stems(&files(&all)));
+        for left_out in 0..2 {
+            let some: Vec<_> =
+                all.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, f)| *f).collect();
+            assert_eq!(stems(&files(&some)).len(), 1, "without {}", all[left_out].0);
+        }
+        assert_eq!(stems(&files(&all[..2])).len(), 1, "without a reference");
+        assert_eq!(stems(&files(&all[..1])).len(), 2, "a shader alone");
     }
-    assert_eq!(stems(&files(&all[..2])).len(), 1, "without a reference");
-    assert_eq!(stems(&files(&all[..1])).len(), 2, "a shader alone");
     let rest = [
         ("src/kernel/mod.rs", ""),
+        ("src/kernel/b/mod.rs", ""),
         ("shaders/include/b.wgsl", ""),
         ("src/kernel/c.rs", "//! No shader of its own."),
     ];

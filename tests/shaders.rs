@@ -234,7 +234,8 @@ fn every_variant_of_every_kernel_is_valid() {
         let label = kernel.label();
         let number = counts.entry(label.clone()).or_default();
         let folder = if uses_coop(&text) { folder.join("native") } else { folder.clone() };
-        let file = folder.join(format!("{}-{}-{number}.wgsl", kernel.stem, kernel.entry));
+        let name = format!("{}-{}-{number}.wgsl", kernel.stem, kernel.entry);
+        let file = folder.join(name.replace('/', "-"));
         *number += 1;
         let enable = if uses_subgroups(&text) { "enable subgroups;\n" } else { "" };
         std::fs::write(file, format!("// entry: {}\n{enable}{text}", kernel.entry)).unwrap();
@@ -261,15 +262,24 @@ fn every_entry_point_of_a_shader_has_a_kernel() {
         let declared: BTreeSet<String> = module.entry_points.into_iter().map(|entry| entry.name).collect();
         assert_eq!(listed[stem], declared, "{stem}");
     }
-    let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let files: BTreeSet<String> = std::fs::read_dir(shaders)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "wgsl"))
-        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
+    let files = shaders("");
     let stems: BTreeSet<String> = listed.keys().map(|stem| (*stem).to_string()).collect();
     assert_eq!(files, stems, "files of shaders/ and stems of kernel::all()");
+}
+
+/// The stems of the shaders in a folder of shaders/, but for those that others include.
+fn shaders(folder: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(folder);
+    let mut stems = BTreeSet::new();
+    for entry in std::fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{folder}{}", entry.file_name().to_string_lossy());
+        if entry.file_type().unwrap().is_dir() && name != "include" {
+            stems.extend(shaders(&format!("{name}/")));
+        }
+        stems.extend(name.strip_suffix(".wgsl").map(String::from));
+    }
+    stems
 }
 
 const GOOD: &str = "\

@@ -11,7 +11,7 @@ use fixture_models::{Expected, adapter_file, folder, load_on, trainer};
 use pollster::block_on;
 use stepladder::bench::tune::tune;
 use stepladder::gpu::{Gpu, GpuOptions};
-use stepladder::kernel::matmul::{Product, ROW_CLASSES, choice_key, choices};
+use stepladder::kernel::product::{Product, ROW_CLASSES, choice_key, choices};
 use stepladder::kernel::weight::Format;
 use stepladder::model::source::folder::Folder;
 use stepladder::train::loss::LossName;

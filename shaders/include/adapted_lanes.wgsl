@@ -1,4 +1,4 @@
-// adapted.wgsl's ends of products for matmul_lanes.wgsl: each lane loads one row of `low`, the others get it by broadcast.
+// adapted.wgsl's ends of products for product/per_lane.wgsl: each lane loads one row of `low`, the others get it by broadcast.
 @group(0) @binding(8) var<storage, read> low: array<f32>;   // what `low_at` counts in
 @group(0) @binding(9) var<storage, read> b: array<f32>;   // what `matrix_at` counts in
 @group(0) @binding(10) var<storage, read> a: array<vec4<f32>>;   // the same

@@ -1,4 +1,4 @@
-// matmul_few.wgsl's sums as results: TN neighbouring columns a tile.
+// The sums of product/few_rows.wgsl become results: TN neighbouring columns a tile.
 fn tiles() -> u32 { return (p.n + TN - 1u) / TN; }
 fn column(tile: u32, j: u32) -> u32 { return min(tile * TN + j, p.n - 1u); }
 

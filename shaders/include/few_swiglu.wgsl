@@ -1,4 +1,4 @@
-// matmul_few.wgsl's sums joined by SwiGLU (Shazeer, 2020): W holds the rows of gate before those of up, y is [m, n / 2].
+// The sums of product/few_rows.wgsl are joined by SwiGLU (Shazeer, 2020): W holds the rows of gate before those of up, y is [m, n / 2].
 //   y[i,j] = silu(gate[i,j]) · up[i,j],   silu(g) = g·σ(g)
 // A tile has TN / 2 columns of either.
 const HALF: u32 = TN / 2u;

@@ -12,7 +12,7 @@ fn taken(at: u32, col4: u32, i: u32) -> vec4<f32> {
     return value * norm[col4];
 }
 
-// The same, normalised: after `scaled`, when all squares are known.
+// An element of the normalised input: after `scaled`, when all squares are known.
 fn whole(at: u32, col4: u32, i: u32) -> vec4<f32> { return x[at] * norm[col4] * rstds[i]; }
 
 // The total of result `thread`, where there is one. Called by all threads.

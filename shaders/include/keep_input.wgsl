@@ -1,4 +1,4 @@
-// What a first half takes is written for those that read it next, by the workgroup of each row's first tile.
+// Store the transformed input; a later kernel reads it. The workgroup of the first tile of each row does so.
 @group(0) @binding(13) var<storage, read_write> kept: array<vec4<f32>>;   // [m, k / 4]
 
 fn keep(row: u32, thread: u32) {

@@ -1,2 +1,2 @@
-// Of the input of a first half nobody else needs what it takes.
+// The transformed input is used here only: do not store it.
 fn keep(row: u32, thread: u32) {}

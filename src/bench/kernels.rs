@@ -5,14 +5,15 @@ use super::shape::{Shape, format_name, random_values, random_weight};
 use super::{Options, What};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder};
-use crate::kernel::attention::{self, Gradients, Heads, Saved};
-use crate::kernel::matmul::{Input, Segment};
+use crate::kernel::attention::full::{Gradients, Saved};
+use crate::kernel::attention::{self, Heads};
+use crate::kernel::lora::site::{Group, Site};
+use crate::kernel::lora::{down, grad};
+use crate::kernel::product::{self, By, Segment};
+use crate::kernel::rms_norm::{self, Input};
 use crate::kernel::sample::{self, Settings, State};
 use crate::kernel::weight::Format;
-use crate::kernel::{
-    adamw, decode_attention, decode_attention_split, log_softmax, lora, lora_grad, matmul, matmul_coop,
-    rms_norm, swiglu,
-};
+use crate::kernel::{adamw, log_softmax, swiglu};
 
 /// LoRA's rank.
 const RANK: usize = 16;
@@ -20,6 +21,7 @@ const EPS: f32 = 1e-5;
 
 /// A kernel at one shape.
 pub(super) struct Case {
+    /// The name by which results of several versions are compared, whatever files the kernels lie in.
     pub(super) name: &'static str,
     pub(super) what: What,
     pub(super) shape: String,
@@ -84,11 +86,13 @@ impl Maker<'_> {
             let cost = Cost { flops: (2 * m * n * k) as f64, bytes: w.bytes() as f64 + bytes(&[&x, &y]) };
             let format = format_name(format);
             let shape = format!("{m} x {k} -> {n}, {format}");
-            self.add("matmul/forward", shape, cost, &y, |rec| matmul::forward(rec, &w, &x, &y, None, false))?;
+            self.add("matmul/forward", shape, cost, &y, |rec| {
+                product::forward(rec, &w, &x, &y, None, false)
+            })?;
             if backward {
                 let shape = format!("{m} x {n} -> {k}, {format}");
                 self.add("matmul/backward_x", shape, cost, &x, |rec| {
-                    matmul::backward_x(rec, &w, &y, &x, None, false)
+                    product::backward_x(rec, &w, &y, &x, None, false)
                 })?;
             }
         }
@@ -109,10 +113,10 @@ impl Maker<'_> {
             self.format = Some(format_name(format));
             let shape = format!("{n} x {n} -> {n}, {}", format_name(format));
             self.add("matmul_coop/forward", shape.clone(), cost, &y, |rec| {
-                matmul_coop::forward(rec, &w, &x, &[Segment::plain(&y)], false)
+                product::forward_by(rec, By::MatrixUnits, &w, &x, &[Segment::plain(&y)], false)
             })?;
             self.add("matmul_coop/backward_x", shape, cost, &x, |rec| {
-                matmul_coop::backward_x(rec, &w, &[Segment::plain(&y)], &x, false)
+                product::backward_x_by(rec, By::MatrixUnits, &w, &[Segment::plain(&y)], &x, false)
             })?;
         }
         self.format = None;
@@ -122,20 +126,11 @@ impl Maker<'_> {
     /// LoRA's products that are kernels of their own, for modules of `cols` outputs that read the same `k` numbers: the first
     /// half, and where `backward` the gradients.
     fn lora(&mut self, m: usize, k: usize, cols: &[usize], backward: bool) -> Result<()> {
-        let (mut sites, mut grads) = (Vec::new(), Vec::new());
+        let mut sites = Vec::new();
         let (mut values, mut lows, mut dys) = (0, 0, 0);
         for &cols in cols {
             let (a_start, b_start, low_start) = (values, values + RANK * k, lows);
-            sites.push(lora::Site { rank: RANK, a_start, t_start: low_start });
-            grads.push(lora_grad::Site {
-                rank: RANK,
-                scale: 2.0,
-                a_start,
-                b_start,
-                low_start,
-                cols,
-                dy_start: dys,
-            });
+            sites.push(Site { rank: RANK, scale: 2.0, a_start, b_start, low_start, cols, dy_start: dys });
             values = b_start + RANK * cols;
             lows += RANK * m;
             dys += m * cols;
@@ -149,26 +144,26 @@ impl Maker<'_> {
         let of_a = (4 * ranks * k) as f64;
         let cost = Cost { flops: (2 * m * ranks * k) as f64, bytes: bytes(&[&x, &low]) + of_a };
         self.add("lora/down", shape.clone(), cost, &low, |rec| {
-            lora::down(rec, Input::plain(&x), &adapter, &low, &sites)
+            down::down(rec, Input::plain(&x), &adapter, &low, &sites)
         })?;
         if !backward {
             return Ok(());
         }
-        let group = lora_grad::Group {
+        let group = Group {
             x: &x,
             dy: &dy,
             adapter: &adapter,
             low: &low,
             d_low: &d_low,
             gradient: &gradient,
-            sites: &grads,
+            sites: &sites,
         };
         let of_b = adapter.bytes() as f64 - of_a;
         let cost = Cost { flops: (2 * RANK * dys) as f64, bytes: bytes(&[&dy, &d_low]) + of_b };
-        self.add("lora_grad/back", shape.clone(), cost, &d_low, |rec| lora_grad::back(rec, &group))?;
+        self.add("lora_grad/back", shape.clone(), cost, &d_low, |rec| grad::back(rec, &group))?;
         let moved = bytes(&[&x, &dy, &low, &d_low, &gradient, &gradient]);
         let cost = Cost { flops: (2 * m * ranks * k + 2 * RANK * dys) as f64, bytes: moved };
-        self.add("lora_grad/gradients", shape, cost, &gradient, |rec| lora_grad::gradients(rec, &group))
+        self.add("lora_grad/gradients", shape, cost, &gradient, |rec| grad::gradients(rec, &group))
     }
 
     /// Causal attention over `count` sequences of `len` tokens.
@@ -198,13 +193,13 @@ impl Maker<'_> {
         let shape = format!("{count} x {len} tokens, {heads} heads of {head_dim}");
         let cost = Cost { flops: 2.0 * product, bytes: bytes(&[&q, &k, &v, &o, &stats]) };
         self.add("attention/forward", shape.clone(), cost, &o, |rec| {
-            attention::forward(rec, shape_heads, &span, saved)
+            attention::full::forward(rec, shape_heads, &span, saved)
         })?;
         let moved = bytes(&[&q, &k, &v, &o, &stats, &d_out, &dq, &dk, &dv]);
         let cost = Cost { flops: 7.0 * product, bytes: moved };
         self.add("attention/backward", shape, cost, &dv, |rec| {
             // Gradients need the statistics that forward leaves.
-            attention::backward(rec, shape_heads, &span, saved, &d_out, grads)
+            attention::full::backward(rec, shape_heads, &span, saved, &d_out, grads)
         })
     }
 
@@ -212,7 +207,7 @@ impl Maker<'_> {
     fn decode_attention(&mut self, rows: usize, len: usize) -> Result<()> {
         let shape_heads = self.model.heads;
         let Heads { heads, kv_heads, head_dim } = self.model.heads;
-        let row_pages = len / decode_attention::PAGE;
+        let row_pages = len / attention::PAGE;
         let all = |value: usize| vec![word(value); rows];
         let position = self.gpu.upload("bench.position", &[rows], &all(len - 1))?;
         let live = self.gpu.upload("bench.live", &[rows], &all(1))?;
@@ -223,13 +218,12 @@ impl Maker<'_> {
         let (k, v) = (self.random(&cache)?, self.random(&cache)?);
         let cost =
             Cost { flops: (4 * rows * len * heads * head_dim) as f64, bytes: bytes(&[&k, &v, &q, &o]) };
-        let parts = decode_attention_split::part_elements(shape_heads, rows, row_pages).max(1);
+        let parts = attention::decode_split::part_elements(shape_heads, rows, row_pages).max(1);
         let parts = self.gpu.buffer("bench.parts", &[parts])?;
-        let at =
-            decode_attention::Rows { position: &position, live: &live, pages: &pages, parts: Some(&parts) };
+        let at = attention::Rows { position: &position, live: &live, pages: &pages, parts: Some(&parts) };
         let shape = format!("{rows} rows of {len} tokens");
         self.add("decode_attention/forward", shape, cost, &o, |rec| {
-            decode_attention::forward(rec, shape_heads, at, &q, &k, &v, &o)
+            attention::decode::forward(rec, shape_heads, at, &q, &k, &v, &o)
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::measure::Work;
 use super::shape::{random_values, random_weight};
 use crate::gpu::{Buffer, Gpu, Recorder};
-use crate::kernel::matmul::{self, Product, ROW_CLASSES};
+use crate::kernel::product::{self, Product, ROW_CLASSES};
 use crate::kernel::weight::{Format, Weight};
 use crate::{Error, Result};
 
@@ -27,7 +27,7 @@ fn choices(gpu: &Gpu, formats: &[Format]) -> Vec<(String, Tuned)> {
     let products = [Product::Forward, Product::BackwardX];
     let rows = |(product, format)| ROW_CLASSES.map(|m| (product, format, m));
     let all = formats.iter().flat_map(|&format| products.map(|product| (product, format))).flat_map(rows);
-    all.map(|(product, format, m)| (matmul::choice_key(gpu, product, format, m), (product, format, m)))
+    all.map(|(product, format, m)| (product::choice_key(gpu, product, format, m), (product, format, m)))
         .collect()
 }
 
@@ -71,7 +71,7 @@ async fn fastest(gpu: &Gpu, product: Product, format: Format, m: usize, key: &st
     let x = gpu.upload("tune.x", &[m, side], &random_values(m * side, 1))?;
     let y = gpu.buffer("tune.y", &[m, side])?;
     let (mut works, mut want) = (Vec::new(), Vec::new());
-    for index in 0..matmul::choices(gpu, product, m) {
+    for index in 0..product::choices(gpu, product, m) {
         gpu.choose(key, index);
         match tried(gpu, product, &weight, &x, &y).await {
             Ok((work, got)) if index == 0 || agree(&got, &want) => {
@@ -118,8 +118,8 @@ async fn tried(
     gpu.write(y, 0, &vec![f32::NAN; y.len()])?;
     let mut rec = Recorder::new(gpu);
     match product {
-        Product::Forward => matmul::forward(&mut rec, weight, x, y, None, false)?,
-        Product::BackwardX => matmul::backward_x(&mut rec, weight, x, y, None, false)?,
+        Product::Forward => product::forward(&mut rec, weight, x, y, None, false)?,
+        Product::BackwardX => product::backward_x(&mut rec, weight, x, y, None, false)?,
     }
     let mut work = Work::new(rec, y)?;
     work.calibrate(gpu, 0.01).await?;

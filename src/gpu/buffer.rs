@@ -143,7 +143,7 @@ impl Buffer {
         self.len() as u64 * 4
     }
 
-    /// The same memory from element `start`, seen with another shape. `start` must be a multiple of [`VIEW_ALIGNMENT`].
+    /// A view of the memory from element `start` on, with another shape. `start` must be a multiple of [`VIEW_ALIGNMENT`].
     pub fn view(&self, start: usize, shape: &[usize]) -> Result<Self> {
         let len: usize = shape.iter().product();
         if !start.is_multiple_of(VIEW_ALIGNMENT) || start + len > self.len() {

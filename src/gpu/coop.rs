@@ -23,6 +23,12 @@ impl Coop {
         let lanes = if metal { 32 } else { info.subgroup_max_size as usize };
         Some(Self { side, lanes, vectors: !metal })
     }
+
+    /// What a kernel of these matrices imports.
+    pub fn imports(self) -> [&'static str; 2] {
+        let side = if self.side == 8 { "coop8" } else { "coop16" };
+        [side, if self.vectors { "tiles_f16x4" } else { "tiles_f16" }]
+    }
 }
 
 /// The side of the largest square f16 matrices with f32 sums.
@@ -45,7 +51,7 @@ pub(super) fn permission(features: wgpu::Features) -> wgpu::ExperimentalFeatures
     }
     // SAFETY: the only experimental feature that is asked for is cooperative matrices. Their loads and stores are not
     // checked against the bounds of what they point into, and they must be reached by whole subgroups. In all kernels that
-    // use them (shaders/matmul_coop.wgsl, shaders/peak_coop.wgsl) places in workgroup memory are bounded by constants and the
+    // use them (shaders/product/matrix_units.wgsl, shaders/peak_coop.wgsl) places in workgroup memory are bounded by constants and the
     // subgroup's number, which is cut to the number of places, and what surrounds them branches and loops on what is the same
     // for the whole workgroup. Shader text never comes from outside of this crate.
     unsafe { wgpu::ExperimentalFeatures::enabled() }

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use super::buffer::{Buffer, Memory};
-use super::choices::Choices;
 use super::coop::{Coop, permission};
 use super::pipeline::{Pipeline, Pipelines};
 use super::profile::Account;
 use super::readback::Staging;
 use super::shader::{Kernel, Variant, with_subgroups};
-use super::work::Work;
+use super::submit::Work;
+use super::tuned::Tuned;
 use crate::{Error, Result};
 
 /// How to choose and open a device.
@@ -97,7 +97,7 @@ pub struct Gpu {
     coop: Option<Coop>,
     faults: Arc<Faults>,
     pipelines: Pipelines,
-    pub(super) choices: Choices,
+    pub(super) tuned: Tuned,
     pub(super) staging: Staging,
     account: Account,
     pub(super) work: Work,
@@ -293,7 +293,7 @@ impl Gpu {
             coop: if coop { Coop::of(adapter) } else { None },
             faults,
             pipelines: Pipelines::default(),
-            choices: Choices::default(),
+            tuned: Tuned::default(),
             staging: Staging::default(),
             account: Account::default(),
             work: Work::default(),
@@ -347,7 +347,7 @@ impl Gpu {
     /// Zeroed matrices `[rows, cols]` for each of `cols`, in one memory if a binding can see it as a whole.
     ///
     /// # Errors
-    /// As [`Gpu::buffer`].
+    /// What [`Gpu::buffer`] says.
     pub fn regions(&self, label: &str, rows: usize, cols: &[usize]) -> Result<Vec<Buffer>> {
         Buffer::regions(self, label, rows, cols)
     }

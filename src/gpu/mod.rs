@@ -1,7 +1,6 @@
 //! Device, buffers, shader text, pipelines, recorded plans and readback: the only folder that names wgpu.
 
 mod buffer;
-mod choices;
 mod coop;
 mod device;
 mod pipeline;
@@ -9,7 +8,8 @@ mod plan;
 mod profile;
 mod readback;
 pub mod shader;
-mod work;
+mod submit;
+mod tuned;
 
 pub use buffer::{Buffer, Memory, VIEW_ALIGNMENT, region_elements};
 pub use coop::Coop;
@@ -18,4 +18,4 @@ pub use plan::{Plan, Recorder, groups_for};
 pub use profile::{Profile, ProfileRow};
 pub use readback::Pending;
 pub use shader::{Kernel, Variant};
-pub use work::Work;
+pub use submit::Work;

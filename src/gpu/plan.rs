@@ -111,8 +111,8 @@ impl<'g> Recorder<'g> {
 
     /// Adds a dispatch of `groups` workgroups (folded into two dimensions where there are more than 65,535).
     ///
-    /// `arguments` follow the kernel's binding list. Memory that is written must not be bound twice, but for parts of it
-    /// that are all written and have nothing in common (WebGPU's rule).
+    /// `arguments` follow the kernel's binding list. What is written must not also be read by another binding of the same
+    /// buffer. Two writable bindings may share a buffer only if their ranges are disjoint (WebGPU's rules).
     pub fn dispatch<P: bytemuck::NoUninit>(
         &mut self,
         kernel: &Kernel,

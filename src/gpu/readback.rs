@@ -133,7 +133,7 @@ async fn next_task() {
             _ => drop(resolve.call0(&wasm_bindgen::JsValue::UNDEFINED)),
         }
     });
-    // It is never rejected.
+    // The promise is never rejected.
     drop(wasm_bindgen_futures::JsFuture::from(promise).await);
 }
 

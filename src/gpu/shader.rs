@@ -46,7 +46,7 @@ impl Variant {
         Self { constants: constants.to_vec(), imports: Vec::new() }
     }
 
-    /// The same with one more import.
+    /// The variant with one more import.
     pub fn import(mut self, name: &'static str) -> Self {
         self.imports.push(name);
         self
@@ -68,8 +68,8 @@ includes![
     "segments",
     "share",
     "lora_sites",
-    "own_lanes",
-    "own_loads",
+    "row_per_lane",
+    "row_per_load",
     "weight_f32",
     "weight_f16",
     "weight_q8",
@@ -105,7 +105,7 @@ fn imports(source: &str) -> impl Iterator<Item = &str> {
     source.lines().filter_map(|line| line.strip_prefix("//! use ")).map(str::trim)
 }
 
-/// The same variant for a device with subgroups; `None` if the file has no use for them.
+/// The variant for a device with subgroups; `None` if the file has no use for them.
 pub fn with_subgroups(source: &str, variant: &Variant) -> Option<Variant> {
     imports(source).any(|import| import == REDUCE).then(|| variant.clone().import(REDUCE_SUBGROUPS))
 }

@@ -1,9 +1,9 @@
 //! One file per shader: its parameters, its bindings, the shape check and the dispatch.
 //!
 //! A new kernel is a shader `shaders/x.wgsl`, a file `x.rs` here, a reference `tests/reference/x.rs`, and one line in
-//! [`all`].
+//! [`all`]. Kernels of one idea share a folder of the same name in all three places.
 
-use crate::gpu::{Kernel, Variant, shader};
+use crate::gpu::{Gpu, Kernel, Variant};
 
 /// Declares a `Params` block once; a test compares it with the shader's own.
 macro_rules! params {
@@ -20,7 +20,7 @@ macro_rules! params {
 
 /// Four numbers of a `Params` block, `vec4<u32>` in the shader; such fields come before those of one number.
 type U32x4 = [u32; 4];
-/// Likewise `vec4<f32>`.
+/// WGSL `vec4<f32>`.
 type F32x4 = [f32; 4];
 
 /// Declares an entry point of `shaders/STEM.wgsl` with the bindings that it uses.
@@ -28,7 +28,7 @@ macro_rules! kernel {
     ($stem:literal, $entry:literal, $params:ty, [$($binding:literal),* $(,)?]) => {
         crate::gpu::Kernel {
             stem: $stem,
-            source: include_str!(concat!("../../shaders/", $stem, ".wgsl")),
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")),
             entry: $entry,
             bindings: &[$($binding),*],
             params: <$params>::FIELDS,
@@ -38,28 +38,22 @@ macro_rules! kernel {
 
 pub mod adamw;
 pub mod attention;
-pub mod decode_attention;
-pub mod decode_attention_split;
 pub mod embed;
 pub mod gather;
 pub mod kv_write;
+mod list;
 pub mod log_softmax;
 pub mod lora;
-pub mod lora_grad;
-pub mod lora_grad_lanes;
-pub mod matmul;
-pub mod matmul_coop;
-pub mod matmul_few;
-pub mod matmul_lanes;
-pub mod matmul_tiled;
 pub mod peak;
 pub mod peak_coop;
+pub mod product;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;
-pub mod segment;
 pub mod swiglu;
 pub mod weight;
+
+pub use list::all;
 
 /// An index that names no row, place or page.
 pub const NONE: u32 = u32::MAX;
@@ -73,34 +67,35 @@ const REDUCE_GROUP: u32 = 64;
 /// f32 numbers in the workgroup memory that every WebGPU device has.
 const SHARED_NUMBERS: usize = 4096;
 
-/// Every kernel in every variant that the program may ask for.
-pub fn all() -> Vec<(Kernel, Variant)> {
-    let plain = [
-        adamw::variants(),
-        attention::variants(),
-        decode_attention::variants(),
-        decode_attention_split::variants(),
-        embed::variants(),
-        gather::variants(),
-        kv_write::variants(),
-        log_softmax::variants(),
-        lora::variants(),
-        lora_grad::variants(),
-        matmul::variants(),
-        matmul_coop::variants(),
-        peak::variants(),
-        peak_coop::variants(),
-        rms_norm::variants(),
-        rope::variants(),
-        sample::variants(),
-        swiglu::variants(),
-    ]
-    .concat();
-    let with_subgroups = |(kernel, variant): &(Kernel, Variant)| {
-        shader::with_subgroups(kernel.source, variant).map(|variant| (*kernel, variant))
-    };
-    let more: Vec<_> = plain.iter().filter_map(with_subgroups).collect();
-    [plain, more].concat()
+/// The most rows that count as few: reading W is all that a product of them costs.
+pub const FEW_ROWS: usize = 8;
+
+/// Most matrices with one input that a kernel takes at once: queries, keys, values.
+const MAX_JOINED: usize = 3;
+
+/// Sizes of a subgroup with variants of their own: SwiftShader's and llvmpipe's.
+const LANES: [usize; 2] = [4, 8];
+
+/// Threads of a subgroup of this adapter, if that is one of [`LANES`].
+fn lanes(gpu: &Gpu) -> Option<usize> {
+    gpu.subgroup_size().filter(|lanes| LANES.contains(lanes))
+}
+
+/// The largest power of two that is at most `m` and `most`.
+fn power_of_two(m: usize, most: usize) -> usize {
+    1 << m.clamp(1, most).ilog2()
+}
+
+/// Each variant of each entry point once.
+fn distinct(all: impl IntoIterator<Item = (Kernel, Variant)>) -> Vec<(Kernel, Variant)> {
+    let mut found: Vec<(Kernel, Variant)> = Vec::new();
+    for (kernel, variant) in all {
+        let same = |k: &Kernel| (k.stem, k.entry) == (kernel.stem, kernel.entry);
+        if !found.iter().any(|(k, v)| same(k) && *v == variant) {
+            found.push((kernel, variant));
+        }
+    }
+    found
 }
 
 /// The variant of kernels that only need a workgroup size.
@@ -108,6 +103,7 @@ fn plain() -> Variant {
     Variant::constants(&[("WG", GROUP)])
 }
 
+/// The variant of kernels whose workgroups reduce rows.
 fn reducing() -> Variant {
     Variant::constants(&[("WG", REDUCE_GROUP)])
 }

@@ -1,7 +1,7 @@
 //! A micro-kernel for the peak of an adapter's cooperative matrices. Shader: shaders/peak_coop.wgsl.
 //! Reference: tests/reference/peak_coop.rs.
 
-use super::matmul_coop::{KINDS, imports};
+use super::product::matrix_units::KINDS;
 use super::word;
 use crate::gpu::{Buffer, Coop, Gpu, Kernel, Recorder, Variant};
 use crate::{Error, Result};
@@ -21,7 +21,8 @@ const MOST_THREADS: usize = 256;
 
 fn variant(coop: Coop) -> Variant {
     let group = word(SUBGROUPS * coop.lanes);
-    imports(coop, Variant::constants(&[("WG", group), ("SUBGROUPS", word(SUBGROUPS))]))
+    let constants = Variant::constants(&[("WG", group), ("SUBGROUPS", word(SUBGROUPS))]);
+    coop.imports().into_iter().fold(constants, |variant, import| variant.import(import))
 }
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {

@@ -22,6 +22,22 @@ pub struct Norm<'a> {
     pub eps: f32,
 }
 
+/// What a product or LoRA's first half reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// `[m, k]`
+    pub x: &'a Buffer,
+    /// Applied to x on the way.
+    pub norm: Option<Norm<'a>>,
+}
+
+impl<'a> Input<'a> {
+    /// x as it is.
+    pub fn plain(x: &'a Buffer) -> Self {
+        Self { x, norm: None }
+    }
+}
+
 /// y = x / rms(x) · w, row by row. The last axis has `w`'s length; all axes before it count as rows.
 pub fn forward(rec: &mut Recorder<'_>, x: &Buffer, w: &Buffer, y: &Buffer, eps: f32) -> Result<()> {
     let cols = w.len();

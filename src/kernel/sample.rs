@@ -1,6 +1,6 @@
 //! Sampling on the GPU. Shader: shaders/sample.wgsl. Reference: tests/reference/sample.rs.
 
-use super::decode_attention::PAGE;
+use super::attention::PAGE;
 use super::{REDUCE_GROUP, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};

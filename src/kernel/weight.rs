@@ -232,8 +232,8 @@ impl Weight {
         Ok(Self { rows, parts: self.parts.iter().filter_map(cut).collect(), ..self.clone() })
     }
 
-    /// Whether f16 represents all weights well. Known, and ever true, only where the device has cooperative matrices
-    /// ([`Gpu::coop`]), whose products take weights as f16 numbers.
+    /// Whether f16 represents all weights well. Always `false` on devices without cooperative matrices ([`Gpu::coop`]), where
+    /// nobody reads it: only their products take weights as f16 numbers.
     pub fn suits_f16(&self) -> bool {
         let largest = f32::from_bits(self.largest.load(Ordering::Relaxed));
         (SUIT_F16[0]..=SUIT_F16[1]).contains(&largest)

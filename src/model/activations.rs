@@ -3,7 +3,7 @@
 use super::config::ModelConfig;
 use super::module::Module;
 use crate::gpu::{Buffer, Gpu, VIEW_ALIGNMENT, region_elements};
-use crate::kernel::attention::Saved;
+use crate::kernel::attention::full::Saved;
 use crate::{Error, Result};
 
 /// The intermediate results of one block for some tokens.

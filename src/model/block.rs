@@ -15,15 +15,14 @@ use super::module::Module;
 use super::weights::{GATE_UP, LayerWeights, Linear, QKV};
 use crate::Result;
 use crate::gpu::{Buffer, Recorder};
-use crate::kernel::attention::Heads;
-use crate::kernel::lora::Made;
-use crate::kernel::matmul::{Adapter, Input, Segment};
-use crate::kernel::rms_norm::Norm;
+use crate::kernel::attention::{self, Heads};
+use crate::kernel::lora::down::{self, Made};
+use crate::kernel::lora::site::Site;
+use crate::kernel::lora::up::Adapter;
+use crate::kernel::product::{self, Segment};
+use crate::kernel::rms_norm::{Input, Norm};
 pub use crate::kernel::rope::Positions;
-use crate::kernel::weight::Weight;
-use crate::kernel::{
-    attention, decode_attention, kv_write, lora, matmul, matmul_few, rms_norm, rope, swiglu,
-};
+use crate::kernel::{kv_write, rms_norm, rope, swiglu};
 
 /// Keys and values of one layer in pages.
 #[derive(Debug, Clone)]
@@ -55,7 +54,7 @@ pub enum Attend<'a> {
     /// written before any row reads, and a row reads up to its own position.
     Cached {
         /// The rows.
-        rows: decode_attention::Rows<'a>,
+        rows: attention::Rows<'a>,
         /// `[pairs, 2]` of (row, place).
         pair: &'a Buffer,
         /// The layer's pages.
@@ -88,11 +87,11 @@ impl<'a> Block<'a> {
     }
 
     /// Where A and A·x of those of `modules` lie that have an adapter.
-    fn sites(&self, modules: &[Module], act: &Activations) -> Vec<lora::Site> {
+    fn sites(&self, modules: &[Module], act: &Activations) -> Vec<Site> {
         let site = |&module: &Module| {
             let pair = self.pair(module)?;
-            let t_start = act.low_start(module);
-            Some(lora::Site { rank: pair.rank, a_start: pair.a_start, t_start })
+            let low_start = act.low_start(module);
+            Some(Site { rank: pair.rank, a_start: pair.a_start, low_start, ..Site::default() })
         };
         modules.iter().filter_map(site).collect()
     }
@@ -107,7 +106,7 @@ impl<'a> Block<'a> {
     ) -> Result<()> {
         let sites = self.sites(modules, act);
         match (self.lora, &act.low) {
-            (Some(lora), Some(low)) if !sites.is_empty() => lora::down(rec, input, lora.flat(), low, &sites),
+            (Some(lora), Some(low)) if !sites.is_empty() => down::down(rec, input, lora.flat(), low, &sites),
             _ => Ok(()),
         }
     }
@@ -123,8 +122,8 @@ impl<'a> Block<'a> {
     ) -> Result<()> {
         let sites = self.sites(modules, act);
         match (self.lora, &act.low) {
-            (Some(lora), Some(low)) if !sites.is_empty() && lora::keeps(x.shape()[0]) => {
-                lora::down_keeping(rec, x, made, y, lora.flat(), low, &sites)
+            (Some(lora), Some(low)) if !sites.is_empty() && down::keeps(x.shape()[0]) => {
+                down::down_keeping(rec, x, made, y, lora.flat(), low, &sites)
             }
             _ => {
                 match made {
@@ -157,7 +156,7 @@ impl<'a> Block<'a> {
         act: &Activations,
     ) -> Result<()> {
         let Linear { weight, .. } = self.weights.linear(module);
-        matmul::forward_joined(rec, weight, x, &[self.segment(module, y, act)?], true)
+        product::forward_joined(rec, weight, Input::plain(x), &[self.segment(module, y, act)?], true)
     }
 
     /// The same for several modules that read the same x, as one product where their matrices are stored as one.
@@ -172,17 +171,18 @@ impl<'a> Block<'a> {
         let segments = modules.iter().zip(ys).map(|(&module, y)| self.segment(module, y, act));
         let segments = segments.collect::<Result<Vec<_>>>()?;
         if let Some(weight) = self.weights.joined(modules) {
-            return product(rec, weight, input, &segments);
+            return product::forward_joined(rec, weight, input, &segments, false);
         }
         let mut each = modules.iter().zip(&segments);
         each.try_for_each(|(&module, segment)| {
-            product(rec, &self.weights.linear(module).weight, input, std::slice::from_ref(segment))
+            let weight = &self.weights.linear(module).weight;
+            product::forward_joined(rec, weight, input, std::slice::from_ref(segment), false)
         })
     }
 
     /// Whether products normalise their inputs themselves: while decoding a few rows on a GPU, where each dispatch counts.
     fn fuses(&self, rec: &Recorder<'_>, h: &Buffer, attend: Attend<'_>) -> bool {
-        matches!(attend, Attend::Cached { .. }) && matmul_few::suits(rec.gpu(), h.shape()[0])
+        matches!(attend, Attend::Cached { .. }) && product::fuses(rec.gpu(), h.shape()[0])
     }
 
     /// RMSNorm of h, either into x or to be applied by the products that read it, and its A·x for `modules`.
@@ -229,17 +229,17 @@ impl<'a> Block<'a> {
         match attend {
             Attend::Packed { span } => {
                 rope::forward(rec, positions, &act.q, &act.k)?;
-                attention::forward(rec, self.heads(), span, act.saved())?;
+                attention::full::forward(rec, self.heads(), span, act.saved())?;
             }
             Attend::Prefill { span, pair, cache } => {
                 rope::forward(rec, positions, &act.q, &act.k)?;
                 kv_write::forward(rec, pair, &act.k, &act.v, &cache.k, &cache.v)?;
-                attention::forward(rec, self.heads(), span, act.saved())?;
+                attention::full::forward(rec, self.heads(), span, act.saved())?;
             }
             Attend::Cached { rows, pair, cache } => {
                 let pages = [&cache.k, &cache.v];
                 rope::forward_cached(rec, positions, [&act.q, &act.k, &act.v], pair, pages)?;
-                decode_attention::forward(rec, self.heads(), rows, &act.q, &cache.k, &cache.v, &act.o)?;
+                attention::decode::forward(rec, self.heads(), rows, &act.q, &cache.k, &cache.v, &act.o)?;
             }
         }
         self.low(rec, &[Module::O], Input::plain(&act.o), act)?;
@@ -258,14 +258,15 @@ impl<'a> Block<'a> {
         self.make(rec, &[Module::Down], [&act.gate, &act.act], Made::SwiGlu(&act.up), act)
     }
 
-    /// [`Block::mlp_inner`] in as few dispatches as there can be; gate, up and the normalised input are left in any state.
+    /// [`Block::mlp_inner`] in as few dispatches as there can be; the contents of gate, up and the normalised input are
+    /// undefined afterwards.
     fn mlp_inner_fused(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
         let input = self.normed(rec, GATE_UP, [h, &act.x_mlp], &self.weights.mlp_norm, act, true)?;
         let Some(weight) = self.weights.joined(GATE_UP) else {
             return self.mlp_apart(rec, input, act);
         };
         let segments = [self.segment(Module::Gate, &act.gate, act)?, self.segment(Module::Up, &act.up, act)?];
-        matmul_few::forward_swiglu(rec, weight, input, segments, &act.act)?;
+        product::forward_swiglu(rec, weight, input, segments, &act.act)?;
         self.low(rec, &[Module::Down], Input::plain(&act.act), act)
     }
 
@@ -288,14 +289,6 @@ impl<'a> Block<'a> {
             false => self.mlp_inner(rec, h, act)?,
         }
         self.add_linear(rec, Module::Down, &act.act, h, act)
-    }
-}
-
-/// The product of a few rows that are normalised on the way, or of any that are not.
-fn product(rec: &mut Recorder<'_>, weight: &Weight, input: Input<'_>, segments: &[Segment]) -> Result<()> {
-    match input.norm {
-        Some(_) => matmul_few::forward(rec, weight, input, segments, false),
-        None => matmul::forward_joined(rec, weight, input.x, segments, false),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod gguf;
 pub mod json;
 pub mod known;
 pub mod rope;
+pub mod tensors;
 
 use std::f64::consts::PI;
 use std::path::Path;
@@ -136,7 +137,7 @@ impl ModelConfig {
     /// Number of weights, each counted once where embedding and head are tied.
     pub fn parameters(&self) -> u64 {
         let count = |shape: &[usize]| shape.iter().map(|&n| n as u64).product::<u64>();
-        super::source::expected(self).iter().map(|(_, shape)| count(shape)).sum()
+        tensors::expected(self).iter().map(|(_, shape)| count(shape)).sum()
     }
 
     /// Adds end tokens that another file (`generation_config.json`) names; those known are kept.

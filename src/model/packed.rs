@@ -6,7 +6,7 @@ use super::block::{Attend, Positions};
 use super::config::ModelConfig;
 use super::lora::Lora;
 use crate::gpu::{Buffer, Gpu, Recorder};
-use crate::kernel::{NONE, embed, gather, log_softmax, matmul, rms_norm};
+use crate::kernel::{NONE, embed, gather, log_softmax, product, rms_norm};
 use crate::{Error, Result};
 
 use super::index32;
@@ -275,7 +275,7 @@ pub fn record_select(
 /// Records log-probability and entropy of every scored row, a chunk of logits at a time.
 pub fn record_logprobs(rec: &mut Recorder<'_>, model: &Model, buffers: &PackedBuffers) -> Result<()> {
     for (first, selected, logits) in buffers.chunks()? {
-        matmul::forward(rec, model.weights().head(), &selected, &logits, None, false)?;
+        product::forward(rec, model.weights().head(), &selected, &logits, None, false)?;
         log_softmax::forward(rec, first, &buffers.target, &logits, &buffers.logprob, &buffers.entropy)?;
     }
     Ok(())

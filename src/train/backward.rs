@@ -11,9 +11,11 @@
 
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder, region_elements};
-use crate::kernel::attention::{self, Gradients};
-use crate::kernel::matmul::{Adapter, Segment};
-use crate::kernel::{gather, log_softmax, lora_grad, matmul, rms_norm, rope, swiglu};
+use crate::kernel::attention::full::{self as attention, Gradients};
+use crate::kernel::lora::grad as lora_grad;
+use crate::kernel::lora::up::Adapter;
+use crate::kernel::product::{self as matmul, Segment};
+use crate::kernel::{gather, log_softmax, rms_norm, rope, swiglu};
 use crate::model::Model;
 use crate::model::activations::{low_elements, low_of, regions};
 use crate::model::block::{Attend, Block, Positions};

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use fixture_models::{FAMILIES, checks};
 use serde_json::json;
 use stepladder::gpu::{Buffer, Gpu, GpuOptions, Plan, Recorder};
-use stepladder::kernel::matmul;
+use stepladder::kernel::product;
 use stepladder::kernel::weight::Weight;
 use stepladder::model::Model;
 use table::{COOP, Outcome, TABLE};
@@ -136,7 +136,7 @@ impl Product {
         let w = Weight::from_f32(&gpu, "w", n, k, w)?;
         let (x, y) = (gpu.upload("x", &[m, k], x)?, gpu.buffer("y", &[m, n])?);
         let mut rec = Recorder::new(&gpu);
-        matmul::forward(&mut rec, &w, &x, &y, None, false)?;
+        product::forward(&mut rec, &w, &x, &y, None, false)?;
         let plan = rec.finish()?;
         Ok(Self { gpu, plan, y })
     }

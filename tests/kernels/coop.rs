@@ -7,10 +7,11 @@ use std::sync::OnceLock;
 use pollster::block_on;
 use stepladder::bench::tune::tune;
 use stepladder::gpu::{Buffer, Gpu, GpuOptions, Kernel, Recorder, Variant};
-use stepladder::kernel::matmul::Segment;
-use stepladder::kernel::matmul::{Product, ROW_CLASSES, choice_key, choices};
+use stepladder::kernel;
+use stepladder::kernel::product::{
+    self, By, Product, ROW_CLASSES, Segment, choice_key, choices, matrix_units,
+};
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{self, matmul_coop};
 
 use crate::common::{self, Policy, Random, close, read, run, wide};
 use crate::table::{COOP, matmul};
@@ -52,7 +53,7 @@ fn weights_of_several_parts_match_the_reference() {
     }
     let gpu = common::open(&GpuOptions { max_binding: Some(1_000), ..options() });
     assert!(Weight::new(&gpu, "w", Format::Q4, 53, 64).unwrap().parts.len() > 1);
-    run_table(&gpu, &[("matmul_coop in parts", matmul::coop_split)]);
+    run_table(&gpu, &[("product/matrix_units in parts", matmul::coop_split)]);
 }
 
 #[test]
@@ -61,12 +62,12 @@ fn every_tile_matches_the_reference() {
         return;
     }
     // The first one is what the table above runs.
-    let most = PRODUCTS.map(|product| matmul_coop::choices(&open(), product, 64)).into_iter().max().unwrap();
+    let most = PRODUCTS.map(|product| matrix_units::choices(&open(), product, 64)).into_iter().max().unwrap();
     for index in 1..most {
         let gpu = open();
         for product in PRODUCTS {
             for m in ROW_CLASSES.into_iter().filter(|&m| m > 8) {
-                let (all, own) = (choices(&gpu, product, m), matmul_coop::choices(&gpu, product, m));
+                let (all, own) = (choices(&gpu, product, m), matrix_units::choices(&gpu, product, m));
                 for format in Format::ALL {
                     gpu.choose(&choice_key(&gpu, product, format, m), all - own + index.min(own - 1));
                 }
@@ -83,7 +84,7 @@ fn cooperative_matrices_need_f16_and_more_than_default_limits() {
     {
         let gpu = common::open(&options);
         assert_eq!(gpu.coop(), None);
-        assert_eq!(PRODUCTS.map(|product| matmul_coop::choices(&gpu, product, 64)), [0, 0]);
+        assert_eq!(PRODUCTS.map(|product| matrix_units::choices(&gpu, product, 64)), [0, 0]);
     }
 }
 
@@ -92,7 +93,7 @@ fn tuning_takes_them_into_account_and_they_are_never_the_default() {
     let Some(shared) = gpu("tuning among tiles with cooperative matrices") else { return };
     let plain = common::open(&GpuOptions { as_software: Some(false), ..GpuOptions::default() });
     for (product, m) in PRODUCTS.into_iter().flat_map(|product| [9, 64].map(|m| (product, m))) {
-        let own = matmul_coop::choices(shared, product, m);
+        let own = matrix_units::choices(shared, product, m);
         assert!(own > 1, "{product:?} {m}");
         assert_eq!(choices(shared, product, m), choices(&plain, product, m) + own);
         assert_eq!(choices(shared, product, 8), choices(&plain, product, 8));
@@ -111,8 +112,10 @@ fn multiply(gpu: &Gpu, which: Product, n: usize, k: usize, w: &[f32], x: &[f32])
     let m = x.len() / from;
     let (x, y) = (gpu.upload("x", &[m, from], x).unwrap(), gpu.buffer("y", &[m, to]).unwrap());
     run(gpu, |rec: &mut Recorder<'_>| match which {
-        Product::Forward => matmul_coop::forward(rec, &w, &x, &[Segment::plain(&y)], false),
-        Product::BackwardX => matmul_coop::backward_x(rec, &w, &[Segment::plain(&x)], &y, false),
+        Product::Forward => product::forward_by(rec, By::MatrixUnits, &w, &x, &[Segment::plain(&y)], false),
+        Product::BackwardX => {
+            product::backward_x_by(rec, By::MatrixUnits, &w, &[Segment::plain(&x)], &y, false)
+        }
     })
     .unwrap();
     read(gpu, &y)
@@ -120,8 +123,8 @@ fn multiply(gpu: &Gpu, which: Product, n: usize, k: usize, w: &[f32], x: &[f32])
 
 fn expected(which: Product, m: usize, n: usize, k: usize, w: &[f32], x: &[f32]) -> Vec<f64> {
     match which {
-        Product::Forward => reference::matmul_coop::forward(m, n, k, &wide(w), &wide(x)),
-        Product::BackwardX => reference::matmul_coop::backward_x(m, n, k, &wide(w), &wide(x)),
+        Product::Forward => reference::product::matrix_units::forward(m, n, k, &wide(w), &wide(x)),
+        Product::BackwardX => reference::product::matrix_units::backward_x(m, n, k, &wide(w), &wide(x)),
     }
 }
 
@@ -217,7 +220,7 @@ fn mutant(
     let coop = gpu.coop().unwrap();
     let side = if coop.side == 8 { "coop8" } else { "coop16" };
     let wanted = |kernel: &Kernel, variant: &Variant| {
-        (kernel.stem, kernel.entry) == ("matmul_coop", entry)
+        (kernel.stem, kernel.entry) == ("product/matrix_units", entry)
             && ["weight_f32", "plain", side].iter().all(|import| variant.imports.contains(import))
     };
     let (kernel, mut variant) =

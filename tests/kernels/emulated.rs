@@ -1,4 +1,4 @@
-//! The products of shaders/matmul_coop.wgsl with cooperative matrices replaced by plain loops in f32, on any adapter with
+//! The products of shaders/product/matrix_units.wgsl with cooperative matrices replaced by plain loops in f32, on any adapter with
 //! subgroups: all but the matrices themselves, also for sides and sizes of subgroups that the adapter has not.
 
 use std::io::Write;
@@ -58,7 +58,7 @@ fn emulated(gpu: &Gpu, entry: &str, lanes: u32) -> Vec<(Kernel, Variant)> {
     let mut found: Vec<(Kernel, Variant)> = Vec::new();
     for (kernel, variant) in kernel::all() {
         let plain = ["weight_f32", "plain"].iter().all(|import| variant.imports.contains(import));
-        if (kernel.stem, kernel.entry) != ("matmul_coop", entry) || !plain {
+        if (kernel.stem, kernel.entry) != ("product/matrix_units", entry) || !plain {
             continue;
         }
         let side = if variant.imports.contains(&"coop8") { 8 } else { 16 };
@@ -110,8 +110,8 @@ fn products_with_loops_in_place_of_their_matrices_match_their_reference() {
         let [from, to] = if entry == "forward" { [k, n] } else { [n, k] };
         let x = random.normal(m * from);
         let want = match entry {
-            "forward" => reference::matmul_coop::forward(m, n, k, &wide(&w), &wide(&x)),
-            _ => reference::matmul_coop::backward_x(m, n, k, &wide(&w), &wide(&x)),
+            "forward" => reference::product::matrix_units::forward(m, n, k, &wide(&w), &wide(&x)),
+            _ => reference::product::matrix_units::backward_x(m, n, k, &wide(&w), &wide(&x)),
         };
         let kernels = emulated(gpu, entry, lanes as u32);
         let sides: Vec<u32> = kernels.iter().map(|(_, variant)| constant(variant, "SIDE")).collect();

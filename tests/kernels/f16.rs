@@ -1,7 +1,7 @@
 //! Products in 16-bit floats.
 
 use stepladder::gpu::{Gpu, GpuOptions};
-use stepladder::kernel::matmul as product;
+use stepladder::kernel::product;
 use stepladder::kernel::weight::{Format, Weight};
 
 use crate::common::{self, Random, read, read_words, run, words};

@@ -1,7 +1,9 @@
 //! The f64 references' backward functions against central differences of their forward functions.
 
 use crate::common::{Random, STEP, derivative_close, wide};
-use crate::reference::{attention, gather, log_softmax, matmul, rms_norm, rope, swiglu};
+use crate::reference::attention::full as attention;
+use crate::reference::product::direct;
+use crate::reference::{gather, log_softmax, rms_norm, rope, swiglu};
 
 /// Checks `gradient` = d(dy · forward(x)) / dx at every element of x.
 fn check(name: &str, x: &[f64], dy: &[f64], gradient: &[f64], forward: impl Fn(&[f64]) -> Vec<f64>) {
@@ -25,7 +27,7 @@ fn check(name: &str, x: &[f64], dy: &[f64], gradient: &[f64], forward: impl Fn(&
 fn matmul_backward_x() {
     let mut random = Random::new(20);
     let [x, w, dy] = [3 * 7, 5 * 7, 3 * 5].map(|count| wide(&random.normal(count)));
-    check("matmul", &x, &dy, &matmul::backward_x(3, 5, 7, &w, &dy), |x| matmul::forward(3, 5, 7, &w, x));
+    check("matmul", &x, &dy, &direct::backward_x(3, 5, 7, &w, &dy), |x| direct::forward(3, 5, 7, &w, x));
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn run_table(gpu: &Gpu, table: &[Row]) {
     println!("{} ({})", gpu.report().name, gpu.report().driver);
     for (stem, cases) in table {
         let Outcome { cases, worst, worst_at, failures: failed } = block_on(table::run(gpu, &cases()));
-        println!("{stem:20} {cases:4} cases, worst error / bound {worst:.3} {worst_at}");
+        println!("{stem:24} {cases:4} cases, worst error / bound {worst:.3} {worst_at}");
         failures.extend(failed.into_iter().map(|failure| format!("{stem}: {failure}")));
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
@@ -74,7 +74,7 @@ fn a_weight_larger_than_a_binding_is_split() {
         assert!(weight.parts.iter().all(|part| part.words.bytes() <= MAX && part.scales.bytes() <= MAX));
         assert_eq!(weight.parts.iter().map(|part| part.rows).sum::<usize>(), 53);
     }
-    let tables = [("matmul and embed", matmul::split as fn() -> _), ("matmul_few", few::cases)];
+    let tables = [("matmul and embed", matmul::split as fn() -> _), ("product/few_rows", few::cases)];
     run_table(&gpu, &tables);
     let options = GpuOptions { max_binding: Some(MAX), as_software: Some(false), ..GpuOptions::default() };
     run_table(&common::open(&options), &tables);

@@ -79,13 +79,13 @@ fn a_broken_product_is_rejected() {
     let (m, n, k) = (9, 13, 72);
     let mut random = Random::new(31);
     let (w, x) = (random.normal(n * k), random.normal(m * k));
-    let want = reference::matmul::forward(m, n, k, &wide(&w), &wide(&x));
+    let want = reference::product::direct::forward(m, n, k, &wide(&w), &wide(&x));
     let params = params([m, n, k]);
     let blank = vec![f32::NAN; m * n];
     let unused: (&[usize], &[f32]) = (&[2], &[0.0; 2]);
     let data: [(&[usize], &[f32]); 5] = [(&[n, k], &w), unused, (&[m, k], &x), (&[m, n], &blank), unused];
     let check = |name, from, to| {
-        let kernel = mutant("matmul", "forward", name, from, to);
+        let kernel = mutant("product/direct", "forward", name, from, to);
         close(&output(&kernel, &params, &data, 3, 1), &want, Policy::of(Dtype::F32, k))
     };
     check("same_product", "p.k / 8u", "p.k / 8u").unwrap();

@@ -2,9 +2,8 @@
 
 use stepladder::Error;
 use stepladder::gpu::{Gpu, GpuOptions};
-use stepladder::kernel::attention::Heads;
-use stepladder::kernel::decode_attention::{self, PAGE, Rows};
-use stepladder::kernel::decode_attention_split::{part_elements, splits};
+use stepladder::kernel::attention::decode_split::{part_elements, splits};
+use stepladder::kernel::attention::{Heads, PAGE, Rows, decode};
 
 use crate::common::{self, Random, read_words, run};
 
@@ -27,7 +26,7 @@ fn attention(gpu: &Gpu, position: usize, row_pages: usize) -> Vec<u32> {
     let o = gpu.buffer("o", q.shape()).unwrap();
     let parts = gpu.buffer("parts", &[part_elements(HEADS, 1, row_pages)]).unwrap();
     let rows = Rows { position: &position, live: &live, pages: &table, parts: Some(&parts) };
-    run(gpu, |rec| decode_attention::forward(rec, HEADS, rows, &q, &k, &v, &o)).unwrap();
+    run(gpu, |rec| decode::forward(rec, HEADS, rows, &q, &k, &v, &o)).unwrap();
     read_words(gpu, &o)
 }
 
@@ -38,7 +37,7 @@ fn parts_that_have_no_room_are_refused() {
     let (q, kv) = (b(&[1, HEADS.heads * HEADS.head_dim]), b(&[PAGE, HEADS.kv_heads * HEADS.head_dim]));
     let (word, pages, parts) = (b(&[1]), b(&[1, 40]), b(&[part_elements(HEADS, 1, 40) - 1]));
     let rows = Rows { position: &word, live: &word, pages: &pages, parts: Some(&parts) };
-    let refused = run(&gpu, |rec| decode_attention::forward(rec, HEADS, rows, &q, &kv, &kv, &q));
+    let refused = run(&gpu, |rec| decode::forward(rec, HEADS, rows, &q, &kv, &kv, &q));
     assert!(matches!(refused, Err(Error::Shape { arg: "parts", .. })), "{refused:?}");
 }
 

@@ -1,17 +1,17 @@
 //! Kernels refuse buffers of other shapes than they take, before anything runs.
 
 use stepladder::gpu::{Buffer, Gpu, Recorder};
-use stepladder::kernel::attention::{self, Heads, Saved};
-use stepladder::kernel::decode_attention::{self, Rows};
-use stepladder::kernel::lora::{self, Made};
-use stepladder::kernel::lora_grad::{self, Group, Site};
-use stepladder::kernel::matmul::{Adapter, Input, Segment};
-use stepladder::kernel::rms_norm::Norm;
+use stepladder::kernel::attention::full::{self, Saved};
+use stepladder::kernel::attention::{Heads, Rows, decode};
+use stepladder::kernel::lora::down::{self, Made};
+use stepladder::kernel::lora::grad;
+use stepladder::kernel::lora::site::{Group, Site};
+use stepladder::kernel::lora::up::Adapter;
+use stepladder::kernel::product::{self, Segment};
+use stepladder::kernel::rms_norm::{self, Input, Norm};
 use stepladder::kernel::sample::{self, State};
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{
-    adamw, embed, gather, kv_write, log_softmax, matmul, matmul_few, rms_norm, rope, swiglu,
-};
+use stepladder::kernel::{adamw, embed, gather, kv_write, log_softmax, rope, swiglu};
 use stepladder::{Error, Result};
 
 use crate::common;
@@ -72,8 +72,8 @@ fn gradients_of_lora_refuse_what_does_not_lie_in_its_buffer() {
     }
     let all = [&x, &dy, &values, &low];
     let mut both = |group: Group<'_>| {
-        refused("lora_grad", "sites", lora_grad::back(rec, &group));
-        refused("lora_grad", "sites", lora_grad::gradients(rec, &group));
+        refused("lora/grad", "sites", grad::back(rec, &group));
+        refused("lora/grad", "sites", grad::gradients(rec, &group));
     };
     both(group(all, &[]));
     both(group(all, &[site; 4]));
@@ -99,31 +99,30 @@ fn first_halves_of_lora_refuse_wrong_shapes() {
     let b = |shape: &[usize]| buffer(gpu, shape);
     let (x, a, t) = (b(&[3, 8]), b(&[80]), b(&[70]));
     // A has 16 elements, x·Aᵀ 6.
-    let site = lora::Site { rank: 2, a_start: 64, t_start: 64 };
+    let site = Site { rank: 2, a_start: 64, low_start: 64, ..Site::default() };
     let norm = |weight| Norm { weight, eps: 1.0 };
-    let down = |norm, sites: &[lora::Site]| {
-        lora::down(&mut Recorder::new(gpu), Input { x: &x, norm }, &a, &t, sites)
-    };
-    let keeping = |made, kept: &[usize], sites: &[lora::Site]| {
-        lora::down_keeping(&mut Recorder::new(gpu), &x, made, &b(kept), &a, &t, sites)
+    let down =
+        |norm, sites: &[Site]| down::down(&mut Recorder::new(gpu), Input { x: &x, norm }, &a, &t, sites);
+    let keeping = |made, kept: &[usize], sites: &[Site]| {
+        down::down_keeping(&mut Recorder::new(gpu), &x, made, &b(kept), &a, &t, sites)
     };
     let (eight, seven, narrow) = (b(&[8]), b(&[7]), b(&[3, 4]));
-    refused("lora", "norm", down(Some(norm(&seven)), &[site]));
-    refused("lora", "norm", keeping(Made::Norm(norm(&seven)), &[3, 8], &[site]));
-    refused("lora", "kept", keeping(Made::Norm(norm(&eight)), &[2, 8], &[site]));
-    refused("lora", "kept", keeping(Made::SwiGlu(&x), &[24], &[site]));
-    refused("lora", "up", keeping(Made::SwiGlu(&narrow), &[3, 8], &[site]));
+    refused("lora/down", "norm", down(Some(norm(&seven)), &[site]));
+    refused("lora/down", "norm", keeping(Made::Norm(norm(&seven)), &[3, 8], &[site]));
+    refused("lora/down", "kept", keeping(Made::Norm(norm(&eight)), &[2, 8], &[site]));
+    refused("lora/down", "kept", keeping(Made::SwiGlu(&x), &[24], &[site]));
+    refused("lora/down", "up", keeping(Made::SwiGlu(&narrow), &[3, 8], &[site]));
     for wrong in [
-        lora::Site { a_start: 65, ..site },
-        lora::Site { a_start: 68, ..site },
-        lora::Site { t_start: 65, ..site },
-        lora::Site { rank: 3, ..site },
+        Site { a_start: 65, ..site },
+        Site { a_start: 68, ..site },
+        Site { low_start: 65, ..site },
+        Site { rank: 3, ..site },
     ] {
-        refused("lora", "sites", down(None, &[site, wrong]));
-        refused("lora", "sites", keeping(Made::SwiGlu(&x), &[3, 8], &[wrong]));
+        refused("lora/down", "sites", down(None, &[site, wrong]));
+        refused("lora/down", "sites", keeping(Made::SwiGlu(&x), &[3, 8], &[wrong]));
     }
     for sites in [&[][..], &[site; 4]] {
-        refused("lora", "sites", down(Some(norm(&eight)), sites));
+        refused("lora/down", "sites", down(Some(norm(&eight)), sites));
     }
 }
 
@@ -133,9 +132,9 @@ fn weight_kernels_refuse_wrong_shapes() {
     let rec = &mut Recorder::new(gpu);
     let b = |shape: &[usize]| buffer(gpu, shape);
     let w = Weight::new(gpu, "w", Format::Q4, 5, 64).unwrap();
-    refused("matmul", "x", matmul::forward(rec, &w, &b(&[3, 32]), &b(&[3, 5]), None, false));
-    refused("matmul", "y", matmul::forward(rec, &w, &b(&[3, 64]), &b(&[3, 6]), None, false));
-    refused("matmul", "dy", matmul::backward_x(rec, &w, &b(&[2, 5]), &b(&[3, 64]), None, false));
+    refused("product", "x", product::forward(rec, &w, &b(&[3, 32]), &b(&[3, 5]), None, false));
+    refused("product", "y", product::forward(rec, &w, &b(&[3, 64]), &b(&[3, 6]), None, false));
+    refused("product", "dy", product::backward_x(rec, &w, &b(&[2, 5]), &b(&[3, 64]), None, false));
     let part = |width: usize| Segment::plain(&b(&[3, width]));
     let adapted = |low: &[usize], matrix: &[usize]| Segment {
         adapter: Some(Adapter { low: b(low), matrix: b(matrix), scale: 1.0 }),
@@ -151,10 +150,12 @@ fn weight_kernels_refuse_wrong_shapes() {
         ("adapter", vec![adapted(&[3, 4], &[4, 5])]),
         ("bias", vec![biased]),
     ] {
-        refused("matmul", arg, matmul::forward_joined(rec, &w, &b(&[3, 64]), &segments, false));
+        let x = b(&[3, 64]);
+        refused("product", arg, product::forward_joined(rec, &w, Input::plain(&x), &segments, false));
     }
-    let (many, y) = (b(&[9, 64]), [part(5)]);
-    refused("matmul_few", "x", matmul_few::forward(rec, &w, Input::plain(&many), &y, false));
+    let (many, y, weight) = (b(&[9, 64]), [part(5)], b(&[64]));
+    let normed = Input { x: &many, norm: Some(Norm { weight: &weight, eps: 1.0 }) };
+    refused("product/few_rows", "x", product::forward_joined(rec, &w, normed, &y, false));
     refused("weight", "rows", w.rows_from(3, 3).map(drop));
     refused("embed", "y", embed::forward(rec, &w, &b(&[3]), &b(&[3, 32])));
     for (format, rows, cols) in [(Format::F32, 5, 12), (Format::Q8, 5, 40), (Format::F16, 0, 8)] {
@@ -174,17 +175,17 @@ fn attention_kernels_refuse_wrong_shapes() {
     let b = |shape: &[usize]| buffer(gpu, shape);
     let (span, q, k, stats) = (b(&[5, 2]), b(&[5, 32]), b(&[5, 16]), b(&[5, 4, 2]));
     let saved = Saved { q: &q, k: &k, v: &k, o: &q, stats: &stats };
-    refused("attention", "k", attention::forward(rec, HEADS, &span, Saved { k: &q, ..saved }));
-    refused("attention", "stats", attention::forward(rec, HEADS, &span, Saved { stats: &q, ..saved }));
-    refused("attention", "q", attention::forward(rec, HEADS, &b(&[4, 2]), saved));
-    refused("attention", "heads", attention::forward(rec, Heads { kv_heads: 3, ..HEADS }, &span, saved));
+    refused("attention/full", "k", full::forward(rec, HEADS, &span, Saved { k: &q, ..saved }));
+    refused("attention/full", "stats", full::forward(rec, HEADS, &span, Saved { stats: &q, ..saved }));
+    refused("attention/full", "q", full::forward(rec, HEADS, &b(&[4, 2]), saved));
+    refused("attention/full", "heads", full::forward(rec, Heads { kv_heads: 3, ..HEADS }, &span, saved));
 
     let (column, pages, places) = (b(&[5]), b(&[5, 2]), b(&[160, 16]));
     let rows = Rows { position: &column, live: &column, pages: &pages, parts: None };
-    let mut decode = |rows, k: &Buffer, v: &Buffer| decode_attention::forward(rec, HEADS, rows, &q, k, v, &q);
-    refused("decode_attention", "live", decode(Rows { live: &pages, ..rows }, &places, &places));
-    refused("decode_attention", "k_pages", decode(rows, &q, &places));
-    refused("decode_attention", "v_pages", decode(rows, &places, &q));
+    let mut attend = |rows, k: &Buffer, v: &Buffer| decode::forward(rec, HEADS, rows, &q, k, v, &q);
+    refused("attention/decode", "live", attend(Rows { live: &pages, ..rows }, &places, &places));
+    refused("attention/decode", "k_pages", attend(rows, &q, &places));
+    refused("attention/decode", "v_pages", attend(rows, &places, &q));
     refused("kv_write", "k_pages", kv_write::forward(rec, &b(&[3, 2]), &k, &k, &q, &q));
     refused("kv_write", "v", kv_write::forward(rec, &b(&[3, 2]), &k, &q, &places, &places));
 

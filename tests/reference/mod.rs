@@ -4,22 +4,14 @@
 
 pub mod adamw;
 pub mod attention;
-pub mod decode_attention;
-pub mod decode_attention_split;
 pub mod embed;
 pub mod gather;
 pub mod kv_write;
 pub mod log_softmax;
 pub mod lora;
-pub mod lora_grad;
-pub mod lora_grad_lanes;
-pub mod matmul;
-pub mod matmul_coop;
-pub mod matmul_few;
-pub mod matmul_lanes;
-pub mod matmul_tiled;
 pub mod peak;
 pub mod peak_coop;
+pub mod product;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;

@@ -9,12 +9,12 @@ use super::super::lora::Lora;
 use super::super::{Model, index32};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Pending, Plan, Recorder};
-use crate::kernel::decode_attention::{PAGE, Rows};
-use crate::kernel::decode_attention_split::part_elements;
-use crate::kernel::matmul::{Input, Segment};
-use crate::kernel::rms_norm::Norm;
+use crate::kernel::attention::decode_split::part_elements;
+use crate::kernel::attention::{PAGE, Rows};
+use crate::kernel::product::{self, Segment};
+use crate::kernel::rms_norm::{self, Input, Norm};
 use crate::kernel::sample::{self, Settings, State};
-use crate::kernel::{embed, matmul, matmul_few, rms_norm};
+use crate::kernel::{NONE, embed};
 
 /// How a row begins, or goes on at another place.
 #[derive(Debug, Clone)]
@@ -108,7 +108,7 @@ impl Batch {
         let rows = self.rows();
         gpu.write(&self.state.live, 0, &vec![0u32; rows])?;
         gpu.write(&self.state.position, 0, &vec![0u32; rows])?;
-        gpu.write(&self.state.pair, 0, &vec![[0, crate::kernel::NONE]; rows])
+        gpu.write(&self.state.pair, 0, &vec![[0, NONE]; rows])
     }
 
     /// Starts a row; takes effect before the next block.
@@ -169,12 +169,12 @@ impl Batch {
             model.block(layer, lora).forward(&mut rec, &hidden, &act, positions, attend, None)?;
         }
         let eps = model.config().rms_norm_eps;
-        if matmul_few::suits(gpu, rows) {
+        if product::fuses(gpu, rows) {
             let input = Input { x: &hidden, norm: Some(Norm { weight: &weights.norm, eps }) };
-            matmul_few::forward(&mut rec, weights.head(), input, &[Segment::plain(&logits)], false)?;
+            product::forward_joined(&mut rec, weights.head(), input, &[Segment::plain(&logits)], false)?;
         } else {
             rms_norm::forward(&mut rec, &hidden, &weights.norm, &normed, eps)?;
-            matmul::forward(&mut rec, weights.head(), &normed, &logits, None, false)?;
+            product::forward(&mut rec, weights.head(), &normed, &logits, None, false)?;
         }
         sample::forward(&mut rec, &logits, &state)?;
         rec.finish()

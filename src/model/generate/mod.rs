@@ -28,8 +28,8 @@ use super::lora::Lora;
 use super::score::check_logprobs;
 use super::{Model, index32};
 use crate::gpu::{Gpu, Pending};
-use crate::kernel::decode_attention::PAGE;
-use crate::kernel::decode_attention_split::is_long;
+use crate::kernel::attention::PAGE;
+use crate::kernel::attention::decode_split::is_long;
 use crate::kernel::sample::{MAX_STOPS, Settings};
 use crate::{Error, Result};
 

@@ -1,7 +1,8 @@
 //! Which cache pages belong to whom. Full pages of a prompt are shared by its samples, those of a prefix that every
 //! prompt begins with by all.
 
-use crate::kernel::decode_attention::PAGE;
+use crate::kernel::attention::PAGE;
+use crate::model::index32;
 
 /// Where a page keeps what belongs to a position.
 pub(super) fn place(page: u32, position: usize) -> u32 {
@@ -46,7 +47,7 @@ impl Group {
 impl Pages {
     /// A pool of `total` free pages.
     pub(super) fn new(total: usize) -> Self {
-        Self { users: vec![0; total], free: (0..super::index32(total)).rev().collect(), prefix: Vec::new() }
+        Self { users: vec![0; total], free: (0..index32(total)).rev().collect(), prefix: Vec::new() }
     }
 
     pub(super) fn total(&self) -> usize {
@@ -89,13 +90,13 @@ impl Pages {
         let mut take = |count: usize, users: usize| {
             let pages = self.free.split_off(self.free.len() - count);
             for &page in &pages {
-                self.users[page as usize] = super::index32(users);
+                self.users[page as usize] = index32(users);
             }
             pages
         };
         let (shared, private) = (take(shared, samples), (0..samples).map(|_| take(own, 1)).collect());
         for &page in &self.prefix {
-            self.users[page as usize] += super::index32(samples);
+            self.users[page as usize] += index32(samples);
         }
         Some(Group { shared: [self.prefix.as_slice(), &shared].concat(), private })
     }

@@ -14,7 +14,7 @@ use super::super::packed::{Packed, bucket};
 use super::super::{Model, index32};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Recorder};
-use crate::kernel::decode_attention::Rows;
+use crate::kernel::attention::Rows;
 use crate::kernel::{NONE, embed};
 
 /// Tokens in one forward pass, unless a single prompt has more.

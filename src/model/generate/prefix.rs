@@ -1,6 +1,6 @@
 //! The tokens that several prompts begin with, whose keys and values are computed once.
 
-use crate::kernel::decode_attention::PAGE;
+use crate::kernel::attention::PAGE;
 
 /// The tokens that all of at least two prompts begin with, cut to whole cache pages. The last token of a prompt never
 /// belongs to it: the decode loop feeds it.

@@ -5,8 +5,8 @@ use super::super::block::heads;
 use super::super::config::ModelConfig;
 use super::super::packed::bucket;
 use super::prefill::PACK_TOKENS;
-use crate::kernel::decode_attention::PAGE;
-use crate::kernel::decode_attention_split::part_elements;
+use crate::kernel::attention::PAGE;
+use crate::kernel::attention::decode_split::part_elements;
 use crate::kernel::sample::Settings;
 
 /// The lengths of a request.

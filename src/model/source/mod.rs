@@ -14,8 +14,9 @@ pub mod names;
 pub mod quant;
 pub mod safetensors;
 
+pub use super::config::tensors::expected;
 pub use bytes::ReadAt;
-pub use expected::{check, check_finite, expected};
+pub use expected::{check, check_finite};
 pub use gguf_header::part_names;
 
 use std::path::Path;

@@ -1,10 +1,11 @@
 //! Attention in training and prefill.
 
-use stepladder::kernel::attention::{self, Gradients, Heads, Saved};
+use stepladder::kernel::attention::Heads;
+use stepladder::kernel::attention::full::{self, Gradients, Saved};
 
 use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide};
-use crate::reference::attention as reference;
+use crate::reference::attention::full as reference;
 
 /// (heads, kv_heads, head_dim), SmolLM2's among them.
 const HEADS: [(usize, usize, usize); 5] = [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (2, 1, 16)];
@@ -64,8 +65,8 @@ fn case(random: &mut Random, heads: Heads, lengths: &[usize]) -> Case {
     case.record(move |rec, b| {
         let saved = Saved { q: &b[q], k: &b[k], v: &b[v], o: &b[out], stats: &b[saved_stats] };
         let grads = Gradients { dq: &b[out_dq], dk: &b[out_dk], dv: &b[out_dv] };
-        attention::forward(rec, heads, &b[span], saved)?;
-        attention::backward(rec, heads, &b[span], saved, &b[d_out], grads)
+        full::forward(rec, heads, &b[span], saved)?;
+        full::backward(rec, heads, &b[span], saved, &b[d_out], grads)
     });
     let longest = lengths.iter().copied().max().unwrap_or(1);
     let share = heads.heads / heads.kv_heads;

@@ -1,8 +1,7 @@
 //! Kernels of the decode loop but sampling: the paged cache.
 
-use stepladder::kernel::attention::Heads;
-use stepladder::kernel::decode_attention::{self, PAGE, Rows};
-use stepladder::kernel::decode_attention_split::{part_elements, splits};
+use stepladder::kernel::attention::decode_split::{part_elements, splits};
+use stepladder::kernel::attention::{self, Heads, PAGE, Rows};
 use stepladder::kernel::{NONE, kv_write};
 
 use super::case::{Case, UNWRITTEN};
@@ -39,19 +38,19 @@ pub(crate) fn kv_write() -> Vec<Case> {
     cases
 }
 
-pub(crate) fn decode_attention() -> Vec<Case> {
+pub(crate) fn decode() -> Vec<Case> {
     let mut random = Random::new(14);
     let mut cases = Vec::new();
     for (heads, kv_heads, head_dim) in [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128)] {
         for rows in [1, 3, 9] {
-            cases.push(decode(&mut random, Heads { heads, kv_heads, head_dim }, rows, 3));
+            cases.push(case(&mut random, Heads { heads, kv_heads, head_dim }, rows, 3));
         }
     }
     cases
 }
 
 /// Rows with so much room that a GPU splits them, in more than one tile of positions a split too.
-pub(crate) fn decode_attention_split() -> Vec<Case> {
+pub(crate) fn decode_split() -> Vec<Case> {
     let mut random = Random::new(15);
     let mut cases = Vec::new();
     // The last two are served by two workgroups for each key head, and leave threads of a workgroup without a column.
@@ -61,16 +60,16 @@ pub(crate) fn decode_attention_split() -> Vec<Case> {
         let heads = Heads { heads, kv_heads, head_dim };
         for rows in [1, 3, 9] {
             assert!(splits(heads, rows, 36) > 1);
-            cases.push(decode(&mut random, heads, rows, 36));
+            cases.push(case(&mut random, heads, rows, 36));
         }
     }
     let (heads, tiles) = (Heads { heads: 4, kv_heads: 4, head_dim: 16 }, 200 * PAGE / 64);
     assert!(splits(heads, 7, 200) < tiles / 2);
-    cases.push(decode(&mut random, heads, 7, 200));
+    cases.push(case(&mut random, heads, 7, 200));
     cases
 }
 
-fn decode(random: &mut Random, heads: Heads, rows: usize, row_pages: usize) -> Case {
+fn case(random: &mut Random, heads: Heads, rows: usize, row_pages: usize) -> Case {
     let mut case = Case::new(format!("{heads:?}, {rows} rows of {row_pages} pages"));
     // Both sides of a page's end, the last place of all, the first token, somewhere; where there is room for it both sides of a
     // tile's end and of the end of two.
@@ -92,7 +91,7 @@ fn decode(random: &mut Random, heads: Heads, rows: usize, row_pages: usize) -> C
             }
         }
     }
-    let layout = reference::decode_attention::Layout {
+    let layout = reference::attention::decode::Layout {
         heads: heads.heads,
         kv_heads: heads.kv_heads,
         head_dim: heads.head_dim,
@@ -105,7 +104,7 @@ fn decode(random: &mut Random, heads: Heads, rows: usize, row_pages: usize) -> C
         let row_q = wide(&q[row * cols..][..cols]);
         let row_page = &pages[row * row_pages..][..row_pages];
         let position = position[row] as usize;
-        let o = reference::decode_attention_split::forward_row(
+        let o = reference::attention::decode_split::forward_row(
             layout, position, row_page, &row_q, &wide_k, &wide_v,
         );
         wants.push((row, o, position + 1));
@@ -119,7 +118,7 @@ fn decode(random: &mut Random, heads: Heads, rows: usize, row_pages: usize) -> C
     let parts = case.output(&[part_elements(heads, rows, row_pages).max(1)]);
     case.record(move |rec, b| {
         let rows = Rows { position: &b[position], live: &b[live], pages: &b[pages], parts: Some(&b[parts]) };
-        decode_attention::forward(rec, heads, rows, &b[q], &b[k], &b[v], &b[o])
+        attention::decode::forward(rec, heads, rows, &b[q], &b[k], &b[v], &b[o])
     });
     for (row, want, terms) in wants {
         case.near_from(o, row * cols, want, Policy::with_exp(Dtype::F32, heads.head_dim + terms));

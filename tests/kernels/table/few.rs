@@ -1,9 +1,9 @@
 //! Products of a few rows, with the norm before them and SwiGLU behind them.
 
 use stepladder::gpu::VIEW_ALIGNMENT;
-use stepladder::kernel::matmul::{Adapter, Input, Segment};
-use stepladder::kernel::matmul_few;
-use stepladder::kernel::rms_norm::Norm;
+use stepladder::kernel::lora::up::Adapter;
+use stepladder::kernel::product::{self, Segment};
+use stepladder::kernel::rms_norm::{Input, Norm};
 use stepladder::kernel::weight::Format;
 
 use super::case::Case;
@@ -61,7 +61,7 @@ fn one(
     let x: Vec<f32> = random.normal(m * k).into_iter().map(|x| if normed { 40.0 * x } else { x }).collect();
     let weight = random.normal(k);
     let read = match normed {
-        true => reference::matmul_few::normed(&wide(&x), &wide(&weight), f64::from(eps)),
+        true => reference::product::few_rows::normed(&wide(&x), &wide(&weight), f64::from(eps)),
         false => wide(&x),
     };
     let lows = [(); 2].map(|()| random.normal(m * rank));
@@ -69,9 +69,9 @@ fn one(
     let biases = [(); 2].map(|()| random.normal(width));
     let halves = [0, 1].map(|half: usize| {
         let rows = &w.values[half * width * k..(half + 1) * width * k];
-        let mut y = reference::matmul_few::forward(m, width, k, rows, &read);
+        let mut y = reference::product::few_rows::forward(m, width, k, rows, &read);
         let more =
-            reference::lora::up(m, width, rank, SCALE.into(), &wide(&others[half]), &wide(&lows[half]));
+            reference::lora::up::up(m, width, rank, SCALE.into(), &wide(&others[half]), &wide(&lows[half]));
         y.iter_mut().zip(more).for_each(|(y, more)| *y += more);
         for row in y.chunks_mut(width) {
             row.iter_mut().zip(&biases[half]).for_each(|(y, bias)| *y += f64::from(*bias));
@@ -90,7 +90,7 @@ fn one(
     if swiglu {
         // An error of gate or up counts by the size of the other.
         let [gate, up] = &halves;
-        let want = reference::matmul_few::joined(gate, up);
+        let want = reference::product::few_rows::joined(gate, up);
         case.near(joined, want, policy.at_least(size * size.max(1.0)));
     } else {
         for (half, want) in halves.into_iter().enumerate() {
@@ -116,8 +116,8 @@ fn one(
         let input = Input { x: &b[x], norm };
         let w = w.upload(rec.gpu())?;
         match swiglu {
-            true => matmul_few::forward_swiglu(rec, &w, input, segments, &b[joined]),
-            false => matmul_few::forward(rec, &w, input, &segments, false),
+            true => product::forward_swiglu(rec, &w, input, segments, &b[joined]),
+            false => product::forward_joined(rec, &w, input, &segments, false),
         }
     });
     case

@@ -1,9 +1,9 @@
 //! LoRA's first half, and its backward pass.
 
-use stepladder::kernel::lora::{self, Made, Site};
-use stepladder::kernel::lora_grad::{self, Group};
-use stepladder::kernel::matmul::Input;
-use stepladder::kernel::rms_norm::Norm;
+use stepladder::kernel::lora::down::{self, Made};
+use stepladder::kernel::lora::grad;
+use stepladder::kernel::lora::site::{Group, Site};
+use stepladder::kernel::rms_norm::{Input, Norm};
 
 use super::case::{Case, UNWRITTEN};
 use crate::common::{Dtype, Policy, Random, wide};
@@ -41,11 +41,11 @@ fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize, reads: Reads) -
     let (mut a_len, mut t_len) = (0, 0);
     let mut sites: Vec<Site> = Vec::new();
     for &rank in ranks {
-        sites.push(Site { rank, a_start: a_len, t_start: 0 });
+        sites.push(Site { rank, a_start: a_len, ..Site::default() });
         a_len += (rank * k).next_multiple_of(gap) + gap;
     }
     for site in sites.iter_mut().rev() {
-        site.t_start = t_len;
+        site.low_start = t_len;
         t_len += (m * site.rank).next_multiple_of(gap);
     }
     let (x, a, weight) = (random.normal(m * k), random.normal(a_len), random.normal(k));
@@ -55,23 +55,23 @@ fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize, reads: Reads) -
         Reads::Normed | Reads::NormedKept => {
             reference::rms_norm::forward(&wide(&x), &wide(&weight), f64::from(eps))
         }
-        Reads::SwiGluKept => reference::matmul_few::joined(&wide(&x), &wide(&up)),
+        Reads::SwiGluKept => reference::product::few_rows::joined(&wide(&x), &wide(&up)),
     };
     let wants: Vec<(usize, usize, Vec<f64>)> = sites
         .iter()
         .map(|site| {
             let a = wide(&a[site.a_start..][..site.rank * k]);
-            (site.t_start, site.rank, reference::lora::down(m, site.rank, k, &a, &read))
+            (site.low_start, site.rank, reference::lora::down::down(m, site.rank, k, &a, &read))
         })
         .collect();
     let (x, a, t) = (case.input(&[m, k], &x), case.input(&[a_len], &a), case.output(&[t_len]));
     let (weight, up, kept) = (case.input(&[k], &weight), case.input(&[m, k], &up), case.output(&[m, k]));
     case.record(move |rec, b| {
         let norm = Norm { weight: &b[weight], eps };
-        let keeping = |rec, made| lora::down_keeping(rec, &b[x], made, &b[kept], &b[a], &b[t], &sites);
+        let keeping = |rec, made| down::down_keeping(rec, &b[x], made, &b[kept], &b[a], &b[t], &sites);
         match reads {
-            Reads::Plain => lora::down(rec, Input::plain(&b[x]), &b[a], &b[t], &sites),
-            Reads::Normed => lora::down(rec, Input { x: &b[x], norm: Some(norm) }, &b[a], &b[t], &sites),
+            Reads::Plain => down::down(rec, Input::plain(&b[x]), &b[a], &b[t], &sites),
+            Reads::Normed => down::down(rec, Input { x: &b[x], norm: Some(norm) }, &b[a], &b[t], &sites),
             Reads::NormedKept => keeping(rec, Made::Norm(norm)),
             Reads::SwiGluKept => keeping(rec, Made::SwiGlu(&b[up])),
         }
@@ -94,7 +94,7 @@ pub(crate) fn gradients() -> Vec<Case> {
     for ranks in [&[16, 16, 16][..], &[4], &[3, 5], &[1, 2, 8], &[20]] {
         for (k, cols) in [(8, [4, 12, 4]), (72, [36, 8, 40]), (132, [200, 64, 64])] {
             for m in [1, 3, 8, 21, 67] {
-                cases.push(group(&mut random, reference::lora_grad::back, ranks, m, k, cols));
+                cases.push(group(&mut random, reference::lora::grad::back, ranks, m, k, cols));
             }
         }
     }
@@ -105,7 +105,7 @@ pub(crate) fn gradients() -> Vec<Case> {
 pub(crate) fn tall_gradients() -> Vec<Case> {
     let mut random = Random::new(33);
     let sizes = [(&[16, 16, 16][..], 130), (&[16, 8], 300), (&[2], 258), (&[5, 6, 7], 270)];
-    let case = |(ranks, m)| group(&mut random, reference::lora_grad_lanes::back, ranks, m, 40, [72, 28, 36]);
+    let case = |(ranks, m)| group(&mut random, reference::lora::grad_lanes::back, ranks, m, 40, [72, 28, 36]);
     sizes.into_iter().map(case).collect()
 }
 
@@ -122,12 +122,12 @@ fn group(random: &mut Random, back: Back, ranks: &[usize], m: usize, k: usize, c
         start
     };
     let (mut values, mut lows, mut dys) = (0, 0, 0);
-    let mut sites: Vec<lora_grad::Site> = Vec::new();
+    let mut sites: Vec<Site> = Vec::new();
     for ((&rank, cols), scale) in ranks.iter().zip(cols).zip([0.5, 2.0, 1.25]) {
         let a_start = take(&mut values, rank * k);
         let b_start = take(&mut values, rank * cols);
         let low_start = take(&mut lows, rank * m);
-        sites.push(lora_grad::Site { rank, scale, a_start, b_start, low_start, cols, dy_start: 0 });
+        sites.push(Site { rank, scale, a_start, b_start, low_start, cols, dy_start: 0 });
     }
     for site in sites.iter_mut().rev() {
         site.dy_start = take(&mut dys, m * site.cols);
@@ -150,7 +150,7 @@ fn group(random: &mut Random, back: Back, ranks: &[usize], m: usize, k: usize, c
     let wants: Vec<[Vec<f64>; 3]> = sites
         .iter()
         .map(|site| {
-            let lora_grad::Site { rank, scale, a_start, b_start, low_start, cols, dy_start } = *site;
+            let Site { rank, scale, a_start, b_start, low_start, cols, dy_start } = *site;
             let part = |all: &[f32], start: usize, len: usize| wide(&all[start..start + len]);
             let (scale, dy) = (f64::from(scale), part(&dy, dy_start, m * cols));
             let add = |start: usize, more: Vec<f64>| -> Vec<f64> {
@@ -158,7 +158,7 @@ fn group(random: &mut Random, back: Back, ranks: &[usize], m: usize, k: usize, c
                 old.iter().zip(more).map(|(old, more)| old + more).collect()
             };
             let d_low = back(m, cols, rank, scale, &part(&adapter, b_start, rank * cols), &dy);
-            let gradient = reference::lora_grad::gradient;
+            let gradient = reference::lora::grad::gradient;
             let da = add(a_start, gradient(m, rank, k, 1.0, &d_low, &wide(&x)));
             let low = part(&low, low_start, m * rank);
             let db = add(b_start, gradient(m, cols, rank, scale, &dy, &low));
@@ -179,8 +179,8 @@ fn group(random: &mut Random, back: Back, ranks: &[usize], m: usize, k: usize, c
             gradient: &b[gradient],
             sites: &all,
         };
-        lora_grad::back(rec, &group)?;
-        lora_grad::gradients(rec, &group)
+        grad::back(rec, &group)?;
+        grad::gradients(rec, &group)
     });
     for (site, [want_low, da, db]) in sites.iter().zip(wants) {
         let root = |terms: usize| (terms as f64).sqrt();

@@ -3,9 +3,11 @@
 use half::f16;
 use stepladder::Result;
 use stepladder::gpu::{Buffer, Gpu, Recorder};
-use stepladder::kernel::matmul::{Adapter, Segment};
+use stepladder::kernel::embed;
+use stepladder::kernel::lora::up::Adapter;
+use stepladder::kernel::product::{self, By, Segment};
+use stepladder::kernel::rms_norm::Input;
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{embed, matmul, matmul_coop, matmul_lanes, matmul_tiled};
 
 use super::case::Case;
 use super::segments::joined;
@@ -154,24 +156,38 @@ pub(super) struct Products {
 }
 
 const PLAIN: Products = Products {
-    forward: matmul::forward_joined,
-    backward_x: matmul::backward_x_joined,
-    reference: [reference::matmul::forward, reference::matmul::backward_x],
+    forward: |rec, w, x, segments, accumulate| {
+        product::forward_joined(rec, w, Input::plain(x), segments, accumulate)
+    },
+    backward_x: product::backward_x_joined,
+    reference: [reference::product::direct::forward, reference::product::direct::backward_x],
 };
 const TILED: Products = Products {
-    forward: matmul_tiled::forward,
-    backward_x: matmul_tiled::backward_x,
-    reference: [reference::matmul_tiled::forward, reference::matmul_tiled::backward_x],
+    forward: |rec, w, x, segments, accumulate| {
+        product::forward_by(rec, By::Tiled, w, x, segments, accumulate)
+    },
+    backward_x: |rec, w, segments, dx, accumulate| {
+        product::backward_x_by(rec, By::Tiled, w, segments, dx, accumulate)
+    },
+    reference: [reference::product::tiled::forward, reference::product::tiled::backward_x],
 };
 const COOP: Products = Products {
-    forward: matmul_coop::forward,
-    backward_x: matmul_coop::backward_x,
-    reference: [reference::matmul_coop::forward, reference::matmul_coop::backward_x],
+    forward: |rec, w, x, segments, accumulate| {
+        product::forward_by(rec, By::MatrixUnits, w, x, segments, accumulate)
+    },
+    backward_x: |rec, w, segments, dx, accumulate| {
+        product::backward_x_by(rec, By::MatrixUnits, w, segments, dx, accumulate)
+    },
+    reference: [reference::product::matrix_units::forward, reference::product::matrix_units::backward_x],
 };
 const LANES: Products = Products {
-    forward: matmul_lanes::forward,
-    backward_x: matmul_lanes::backward_x,
-    reference: [reference::matmul_lanes::forward, reference::matmul_lanes::backward_x],
+    forward: |rec, w, x, segments, accumulate| {
+        product::forward_by(rec, By::PerLane, w, x, segments, accumulate)
+    },
+    backward_x: |rec, w, segments, dx, accumulate| {
+        product::backward_x_by(rec, By::PerLane, w, segments, dx, accumulate)
+    },
+    reference: [reference::product::per_lane::forward, reference::product::per_lane::backward_x],
 };
 
 fn forward(random: &mut Random, w: &Packed, m: usize, rank: usize, accumulate: bool, dtype: Dtype) -> Case {
@@ -260,7 +276,7 @@ fn forward_by(
     let (x, old) = (random.normal(m * k), random.normal(m * n));
     let (low, b) = (random.normal(m * rank), random.normal(n * rank));
     let mut want = products.reference[0](m, n, k, &w.values, &wide(&x));
-    let more = reference::lora::up(m, n, rank, f64::from(SCALE), &wide(&b), &wide(&low));
+    let more = reference::lora::up::up(m, n, rank, f64::from(SCALE), &wide(&b), &wide(&low));
     want.iter_mut().zip(more).for_each(|(value, more)| *value += more);
     let x = case.input(&[m, k], &x);
     let y = if accumulate { case.input(&[m, n], &old) } else { case.output(&[m, n]) };
@@ -300,7 +316,7 @@ fn backward_x_by(
     let (dy, old) = (random.normal(m * n), random.normal(m * k));
     let (low, a) = (random.normal(m * rank), random.normal(rank * k));
     let mut want = products.reference[1](m, n, k, &w.values, &wide(&dy));
-    let more = reference::lora::up_x(m, rank, k, f64::from(SCALE), &wide(&a), &wide(&low));
+    let more = reference::lora::up::up_x(m, rank, k, f64::from(SCALE), &wide(&a), &wide(&low));
     want.iter_mut().zip(more).for_each(|(value, more)| *value += more);
     let dy = case.input(&[m, n], &dy);
     let dx = if accumulate { case.input(&[m, k], &old) } else { case.output(&[m, k]) };

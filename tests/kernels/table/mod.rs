@@ -21,21 +21,21 @@ pub(crate) type Row = (&'static str, fn() -> Vec<Case>);
 /// Every kernel that runs on any adapter.
 pub(crate) const TABLE: &[Row] = &[
     ("adamw", update::adamw),
-    ("attention", attention::cases),
-    ("decode_attention", decode::decode_attention),
-    ("decode_attention_split", decode::decode_attention_split),
+    ("attention/decode", decode::decode),
+    ("attention/decode_split", decode::decode_split),
+    ("attention/full", attention::cases),
     ("embed", matmul::embed),
     ("gather", rows::gather),
     ("kv_write", decode::kv_write),
     ("log_softmax", rows::log_softmax),
-    ("lora", lora::down),
-    ("lora_grad", lora::gradients),
-    ("lora_grad_lanes", lora::tall_gradients),
-    ("matmul", matmul::cases),
-    ("matmul_few", few::cases),
-    ("matmul_lanes", matmul::lanes),
-    ("matmul_tiled", matmul::tiled),
+    ("lora/down", lora::down),
+    ("lora/grad", lora::gradients),
+    ("lora/grad_lanes", lora::tall_gradients),
     ("peak", peak::cases),
+    ("product/direct", matmul::cases),
+    ("product/few_rows", few::cases),
+    ("product/per_lane", matmul::lanes),
+    ("product/tiled", matmul::tiled),
     ("rms_norm", rows::rms_norm),
     ("rope", rows::rope),
     ("sample", sample::cases),
@@ -43,7 +43,7 @@ pub(crate) const TABLE: &[Row] = &[
 ];
 
 /// The kernels with cooperative matrices, which only some native adapters have.
-pub(crate) const COOP: &[Row] = &[("matmul_coop", matmul::coop), ("peak_coop", peak::coop)];
+pub(crate) const COOP: &[Row] = &[("product/matrix_units", matmul::coop), ("peak_coop", peak::coop)];
 
 /// What came of some cases.
 pub(crate) struct Outcome {

@@ -1,7 +1,7 @@
 //! Sampling: what it chooses for certain, and how it moves the rows on.
 
 use stepladder::kernel::NONE;
-use stepladder::kernel::decode_attention::PAGE;
+use stepladder::kernel::attention::PAGE;
 use stepladder::kernel::sample::{self, MAX_STOPS, Settings, State};
 
 use super::case::Case;

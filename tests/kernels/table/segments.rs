@@ -2,7 +2,8 @@
 
 use stepladder::Result;
 use stepladder::gpu::{Buffer, VIEW_ALIGNMENT};
-use stepladder::kernel::matmul::{Adapter, Segment};
+use stepladder::kernel::lora::up::Adapter;
+use stepladder::kernel::product::Segment;
 use stepladder::kernel::weight::Format;
 
 use super::case::Case;
@@ -151,7 +152,7 @@ impl Shape {
             let mut want = products.reference[0](m, width, k, self.rows(w, index), &wide(&x));
             let scale = f64::from(SCALE + index as f32);
             let (b, low) = (wide(&operands.matrix[index]), wide(&operands.low[index]));
-            let more = reference::lora::up(m, width, rank, scale, &b, &low);
+            let more = reference::lora::up::up(m, width, rank, scale, &b, &low);
             want.iter_mut().zip(more).for_each(|(value, more)| *value += more);
             if biased {
                 want.chunks_mut(width).for_each(|row| add(row, &operands.bias[index]));
@@ -183,7 +184,7 @@ impl Shape {
             let product = products.reference[1](m, width, k, self.rows(w, index), &dy);
             let scale = f64::from(SCALE + index as f32);
             let (a, low) = (wide(&operands.matrix[index]), wide(&operands.low[index]));
-            let more = reference::lora::up_x(m, rank, k, scale, &a, &low);
+            let more = reference::lora::up::up_x(m, rank, k, scale, &a, &low);
             want.iter_mut().zip(product.iter().zip(more)).for_each(|(value, (a, b))| *value += a + b);
         }
         if accumulate {

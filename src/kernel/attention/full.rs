@@ -1,0 +1,145 @@
+//! Causal attention over packed sequences. Shader: shaders/attention/full.wgsl.
+//! Reference: tests/reference/attention/full.rs.
+
+use super::super::{GROUP, distinct, word};
+use super::{HEAD_DIMS, Heads};
+use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
+use crate::{Error, Result};
+
+params! { Params { tokens: u32, heads: u32, kv_heads: u32, scale: f32 } }
+
+const FORWARD: Kernel =
+    kernel!("attention/full", "forward", Params, ["span", "q", "k", "v", "o", "stats_out"]);
+const BACKWARD_DELTA: Kernel =
+    kernel!("attention/full", "backward_delta", Params, ["out", "d_out", "stats_out"]);
+const BACKWARD_Q: Kernel =
+    kernel!("attention/full", "backward_q", Params, ["span", "q", "k", "v", "d_out", "stats", "dq"]);
+const BACKWARD_KV: Kernel =
+    kernel!("attention/full", "backward_kv", Params, ["span", "q", "k", "v", "d_out", "stats", "dk", "dv"]);
+
+/// Tokens of one head that a thread owns, and the threads of a workgroup.
+///
+/// A software adapter pays for loads: each key that a thread loads should serve several queries (and the reverse), as far
+/// as their sums do not leave the first-level cache. A GPU's registers hold one token.
+#[derive(Debug, Clone, Copy)]
+struct Tile {
+    group: u32,
+    tokens: usize,
+}
+
+impl Tile {
+    fn new(kernel: &Kernel, software: bool, head_dim: usize) -> Self {
+        // Numbers of a head times tokens: backward_kv keeps four such tiles, the others two or three.
+        let most = if kernel.entry == BACKWARD_KV.entry { 128 } else { 256 };
+        match software && kernel.entry != BACKWARD_DELTA.entry {
+            true => Self { group: 8, tokens: (most / head_dim).clamp(1, 4) },
+            false => Self { group: GROUP, tokens: 1 },
+        }
+    }
+
+    fn variant(self, head_dim: usize) -> Variant {
+        let Self { group, tokens } = self;
+        Variant::constants(&[("WG", group), ("HEAD4", word(head_dim / 4)), ("TILE", word(tokens))])
+    }
+}
+
+/// Every variant to compile.
+pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
+    let kernels = [FORWARD, BACKWARD_DELTA, BACKWARD_Q, BACKWARD_KV];
+    let all = HEAD_DIMS.into_iter().flat_map(|dim| kernels.map(|kernel| (dim, kernel)));
+    distinct(all.flat_map(|(dim, kernel)| {
+        [true, false].map(|software| (kernel, Tile::new(&kernel, software, dim).variant(dim)))
+    }))
+}
+
+/// Dispatches an entry whose threads own tiles of `tokens` tokens in each of `heads` heads.
+fn dispatch(
+    rec: &mut Recorder<'_>,
+    kernel: &Kernel,
+    head_dim: usize,
+    params: &Params,
+    arguments: &[&Buffer],
+    [tokens, heads]: [usize; 2],
+) -> Result<()> {
+    let tile = Tile::new(kernel, rec.gpu().is_software(), head_dim);
+    let groups = groups_for(tokens.div_ceil(tile.tokens) * heads, tile.group as usize);
+    rec.dispatch(kernel, &tile.variant(head_dim), params, arguments, groups)
+}
+
+/// The parameters, if q, k and v have the shapes of so many tokens.
+fn check(sizes: Heads, tokens: usize, [q, k, v]: [&Buffer; 3]) -> Result<Params> {
+    let Heads { heads, kv_heads, head_dim } = sizes;
+    if !head_dim.is_multiple_of(4) || !heads.is_multiple_of(kv_heads.max(1)) {
+        return Err(Error::Shape {
+            kernel: "attention/full",
+            arg: "heads",
+            expected: vec![kv_heads, 4],
+            got: vec![heads, head_dim],
+        });
+    }
+    q.expect("attention/full", "q", &[tokens, heads * head_dim])?;
+    k.expect("attention/full", "k", &[tokens, kv_heads * head_dim])?;
+    v.expect("attention/full", "v", &[tokens, kv_heads * head_dim])?;
+    Ok(Params { tokens: word(tokens), heads: word(heads), kv_heads: word(kv_heads), scale: sizes.scale() })
+}
+
+/// What forward leaves for backward.
+#[derive(Debug, Clone, Copy)]
+pub struct Saved<'a> {
+    /// Queries `[tokens, heads·head_dim]`, rotated.
+    pub q: &'a Buffer,
+    /// Keys `[tokens, kv_heads·head_dim]`, rotated.
+    pub k: &'a Buffer,
+    /// Values `[tokens, kv_heads·head_dim]`.
+    pub v: &'a Buffer,
+    /// Output `[tokens, heads·head_dim]`.
+    pub o: &'a Buffer,
+    /// Log of the softmax's denominator and, in backward, do·o: `[tokens, heads, 2]`.
+    pub stats: &'a Buffer,
+}
+
+/// o and stats from q, k, v; span `[tokens, 2]` holds the first token and the end of each token's sequence.
+pub fn forward(rec: &mut Recorder<'_>, heads: Heads, span: &Buffer, saved: Saved<'_>) -> Result<()> {
+    let [tokens, _] = span.matrix("attention/full", "span")?;
+    let params = check(heads, tokens, [saved.q, saved.k, saved.v])?;
+    saved.o.expect("attention/full", "o", saved.q.shape())?;
+    saved.stats.expect("attention/full", "stats", &[tokens, heads.heads, 2])?;
+    let arguments = [span, saved.q, saved.k, saved.v, saved.o, saved.stats];
+    dispatch(rec, &FORWARD, heads.head_dim, &params, &arguments, [tokens, heads.heads])
+}
+
+/// Gradients of q, k and v.
+#[derive(Debug, Clone, Copy)]
+pub struct Gradients<'a> {
+    /// Like q.
+    pub dq: &'a Buffer,
+    /// Like k.
+    pub dk: &'a Buffer,
+    /// Like v.
+    pub dv: &'a Buffer,
+}
+
+/// dq, dk, dv from do.
+pub fn backward(
+    rec: &mut Recorder<'_>,
+    heads: Heads,
+    span: &Buffer,
+    saved: Saved<'_>,
+    d_out: &Buffer,
+    grads: Gradients<'_>,
+) -> Result<()> {
+    let [tokens, _] = span.matrix("attention/full", "span")?;
+    let params = check(heads, tokens, [saved.q, saved.k, saved.v])?;
+    d_out.expect("attention/full", "do", saved.q.shape())?;
+    grads.dq.expect("attention/full", "dq", saved.q.shape())?;
+    grads.dk.expect("attention/full", "dk", saved.k.shape())?;
+    grads.dv.expect("attention/full", "dv", saved.v.shape())?;
+    saved.stats.expect("attention/full", "stats", &[tokens, heads.heads, 2])?;
+    let (dim, rows) = (heads.head_dim, [tokens, heads.heads]);
+    let Saved { q, k, v, o, stats } = saved;
+    let Gradients { dq, dk, dv } = grads;
+    dispatch(rec, &BACKWARD_DELTA, dim, &params, &[o, d_out, stats], rows)?;
+    dispatch(rec, &BACKWARD_Q, dim, &params, &[span, q, k, v, d_out, stats, dq], rows)?;
+    let arguments = [span, q, k, v, d_out, stats, dk, dv];
+    dispatch(rec, &BACKWARD_KV, dim, &params, &arguments, [tokens, heads.kv_heads])
+}

@@ -1,0 +1,45 @@
+//! Attention: of packed sequences ([`full`]), and of one new token a row over a paged cache ([`decode`], which splits long
+//! rows by [`decode_split`]). Here is what they share.
+
+pub mod decode;
+pub mod decode_split;
+pub mod full;
+
+use crate::gpu::Buffer;
+
+/// Tokens of a cache page.
+pub const PAGE: usize = 16;
+
+/// Head sizes of the supported families, for the shader check.
+const HEAD_DIMS: [usize; 4] = [16, 32, 64, 128];
+
+/// Sizes of one attention layer.
+#[derive(Debug, Clone, Copy)]
+pub struct Heads {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; `heads` is a multiple.
+    pub kv_heads: usize,
+    /// Values of a head; a multiple of 4.
+    pub head_dim: usize,
+}
+
+impl Heads {
+    /// Scale of the scores, 1/√head_dim.
+    pub fn scale(&self) -> f32 {
+        1.0 / (self.head_dim as f32).sqrt()
+    }
+}
+
+/// Where the rows of a decode batch stand.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// Position of the new token `[rows]`.
+    pub position: &'a Buffer,
+    /// 0 for rows to skip `[rows]`.
+    pub live: &'a Buffer,
+    /// Page numbers `[rows, pages of a row]`.
+    pub pages: &'a Buffer,
+    /// With room for [`decode_split::part_elements`], a GPU may split the positions of a row over workgroups.
+    pub parts: Option<&'a Buffer>,
+}

@@ -1,0 +1,5 @@
+//! Attention.
+
+pub mod decode;
+pub mod decode_split;
+pub mod full;

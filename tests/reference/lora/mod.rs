@@ -1,0 +1,6 @@
+//! LoRA.
+
+pub mod down;
+pub mod grad;
+pub mod grad_lanes;
+pub mod up;
