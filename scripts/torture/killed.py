@@ -120,7 +120,7 @@ def replaced(torture, output, count, wholes, seconds):
         if status == 0 and output.end(at) != wholes[version]:
             torture.fail(f"{what}: done, but other bytes")
         kills += status != 0
-        faults.complain(torture, output, at, wholes, what)
+        faults.expect_whole(torture, output, at, wholes, what)
     status, messages = torture.call(output.make(at, 1))
     if status != 0 or output.end(at) != wholes[1]:
         torture.fail(f"{output.name}: leftovers are in the way: status {status}: {messages[-300:]}")
