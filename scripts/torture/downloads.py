@@ -55,9 +55,14 @@ class Hub(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """The program was killed between two requests."""
+
+
 def download():
     """A run that fetches a model: it goes on where it was stopped, and the cache ends with the hub's bytes."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server = Server(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"HF_ENDPOINT=http://127.0.0.1:{server.server_port}"
     fetch = lambda at: [endpoint, f"HF_HUB_CACHE={at}", "info", "--json", "-m", "hf:o/m"]

@@ -56,8 +56,8 @@ fn weights_that_do_not_come_are_an_error_and_leave_nothing_that_counts() {
         ("", |answer| Answer { status: 500, ..answer }, "HTTP status 500"),
         // Shorter than its description says, once as an honest length, once as a cut connection.
         ("1000", |answer| answer, "cannot resume"),
-        (&huge, |answer| Answer { length: Some(10 << 30), ..answer }, "connection"),
-        ("", |answer| Answer { length: Some(answer.body.len()), body: Vec::new(), ..answer }, "connection"),
+        (&huge, |answer| Answer { length: Some(10 << 30), ..answer }, "cannot resume"),
+        ("", |answer| Answer { length: Some(answer.body.len()), body: Vec::new(), ..answer }, "disconnected"),
         ("", |answer| answer.with("Content-Encoding: gzip"), "compressed"),
         ("", |answer| Answer { body: vec![0; answer.body.len()], ..answer }, "another checksum"),
     ];
