@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use super::hostile::{FILES, client, contents, refused, repo};
 use super::server::{Answer, Request, hub};
 
+/// Whether a request is one that is redirected.
+type IsAway = fn(&Request) -> bool;
+
 #[test]
 fn the_token_stays_with_its_own_server() {
     // The other server is the same host at another port, and the same port's host under another name.
@@ -64,7 +67,7 @@ fn secrets_of_addresses_are_not_said() {
 
 #[test]
 fn redirects_that_do_not_end_are_given_up() {
-    let kinds: [(fn(&Request) -> bool, &str); 3] = [
+    let kinds: [(IsAway, &str); 3] = [
         (Request::is_list, "/api/"),
         (|request| request.method == "HEAD", "config.json"),
         (|request| request.is_get("model.safetensors"), "model.safetensors"),
@@ -86,7 +89,7 @@ fn redirects_that_do_not_end_are_given_up() {
 fn an_address_glued_to_the_hubs_is_another_server() {
     let (other, seen) = hub(FILES, |_| None);
     let host = other.trim_start_matches("http://");
-    let requests: [fn(&Request) -> bool; 3] =
+    let requests: [IsAway; 3] =
         [Request::is_list, |request| request.method == "HEAD", |request| request.is_get(".safetensors")];
     for is_away in requests {
         // As text behind the hub's address, the first two name the hub as a user and the other server as the host.
