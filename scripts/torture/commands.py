@@ -137,8 +137,8 @@ def write_inputs(work):
     study = work / "small.toml"
     study.write_text(
         f'name = "small"\nquestion = "?"\nmodel = "tiny"\ntask = "integral"\nproblems = "{problems}"\n'
-        f'held_out = "{questions}"\npreset = "tiny"\nseeds = [1, 2]\ntoken_budget = 900\nsamples = 2\nhard_levels = [6]\n'
-        'easy_levels = [1]\nreference = "ladder"\n[settings]\nprompts_per_step = 4\ncheckpoint_every = 1\n'
+        f'held_out = "{questions}"\npreset = "tiny"\nseeds = [1, 2]\ntoken_budget = 900\nsamples = 2\nhard_levels = [5]\n'
+        'easy_levels = [3]\nreference = "ladder"\n[settings]\nprompts_per_step = 4\ncheckpoint_every = 1\n'
         '"variants.per_node" = 2\n"evaluation.samples" = 1\n'
         '[[arm]]\nname = "base"\nlabel = "base"\nkind = "evaluate"\n'
         '[[arm]]\nname = "ladder"\nlabel = "LADDER"\nkind = "train"\n'
