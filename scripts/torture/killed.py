@@ -178,15 +178,19 @@ def main():
     only = args.only.split(",")
     with tempfile.TemporaryDirectory(prefix="stepladder-torture-") as work:
         torture = Torture(str(args.program.resolve()), Path(work), args.seed)
-        for run in [download(), *runs(torture.work)]:
-            if run.name in only:
-                try_run(torture, run, args)
-        if "once" in only:
-            try_outputs(torture, args)
+        stopped = ""
+        try:
+            for run in [download(), *runs(torture.work)]:
+                if run.name in only:
+                    try_run(torture, run, args)
+            if "once" in only:
+                try_outputs(torture, args)
+        except KeyboardInterrupt:
+            stopped = "; stopped before the end"
     figures = ", ".join(f"{count} {what}" for what, count in torture.counts.items())
     left_out = f"; left out: {', '.join(sorted(set(torture.left_out)))}" if torture.left_out else ""
-    print(f"killed: {figures}; {len(torture.failures)} failures{left_out}")
-    sys.exit(bool(torture.failures))
+    print(f"killed: {figures}; {len(torture.failures)} failures{left_out}{stopped}")
+    sys.exit(bool(torture.failures or stopped))
 
 
 if __name__ == "__main__":
