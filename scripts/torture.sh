@@ -82,16 +82,36 @@ if [ ${#targets[@]} -gt 0 ]; then
     "$tool/bin/cargo-fuzz" build --sanitizer none --target-dir "$CARGO_TARGET_DIR" >"$out/fuzz-build.log" 2>&1 ||
         { tail -n 20 "$out/fuzz-build.log" >&2 && exit 1; }
 fi
+# Fuzzes a target for its minutes. Two seconds by the clock are less than that for the program on a busy machine, so what took
+# longer is tried again by itself, and counts if that is slow three times too.
+fuzz() {
+    local name=$1 end=$((SECONDS + 60 * minutes)) status=0 left late try
+    local found=$out/found/$name program=$CARGO_TARGET_DIR/$host/release/$name
+    while left=$((end - SECONDS)) && [ "$left" -gt 0 ]; do
+        status=0
+        # New inputs go into the first folder; what is committed is only read.
+        "$program" "$out/corpus/$name" "fuzz/corpus/$name" \
+            -artifact_prefix="$found/" -max_total_time="$left" -timeout=2 \
+            -rss_limit_mb=2048 -max_len=16384 -use_value_profile=1 -print_final_stats=1 || status=$?
+        [ "$status" -ne 0 ] || break
+        late=$found/$(ls -t "$found" | head -n 1)
+        [[ $late == */timeout-* ]] || break
+        for try in 1 2 3; do
+            "$program" -artifact_prefix="$found/" -timeout=2 "$late" || continue
+            rm "$late"
+            status=0
+            continue 2
+        done
+        break
+    done
+    return "$status"
+}
 for name in "${targets[@]}"; do
-    # New inputs go into the first folder; what is committed is only read.
     mkdir -p "$out/corpus/$name" "$out/found/$name"
     status=0
-    "$CARGO_TARGET_DIR/$host/release/$name" "$out/corpus/$name" "fuzz/corpus/$name" \
-        -artifact_prefix="$out/found/$name/" -max_total_time=$((60 * minutes)) -timeout=2 \
-        -rss_limit_mb=2048 -max_len=16384 -use_value_profile=1 -print_final_stats=1 \
-        >"$out/$name.log" 2>&1 </dev/null || status=$?
-    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$out/$name.log")
-    rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$out/$name.log")
+    fuzz "$name" >"$out/$name.log" 2>&1 </dev/null || status=$?
+    runs=$(awk '/^stat::number_of_executed_units:/ { sum += $2 } END { print sum + 0 }' "$out/$name.log")
+    rate=$((${runs:-0} / (60 * minutes)))
     cover=$(grep -o 'cov: [0-9]*' "$out/$name.log" | tail -n 1 || true)
     words="${runs:-0} inputs, ${rate:-0} a second, ${cover:-cov: 0}"
     [ "$status" -eq 0 ] || words="$words; see $out/$name.log and $out/found/$name"

@@ -1,8 +1,12 @@
 //! Downloads against a server on this machine that speaks the hub's paths.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "hub/bodies.rs"]
+mod bodies;
 #[path = "hub/hostile.rs"]
 mod hostile;
+#[path = "hub/redirects.rs"]
+mod redirects;
 #[path = "hub/server.rs"]
 mod server;
 

@@ -12,6 +12,7 @@ use super::tensor_file::Tensor;
 use crate::model::config::ModelConfig;
 use crate::model::source::TensorSource;
 use crate::model::source::bytes::read_bytes;
+use crate::model::source::durable::sync_folder;
 use crate::model::source::head::equals;
 use crate::model::source::names::{EMBEDDING, HEAD};
 use crate::{Error, Result};
@@ -306,20 +307,6 @@ fn clear_way(temporary: &Path) -> io::Result<()> {
         Ok(metadata) if !metadata.is_file() => fs::remove_file(temporary),
         _ => Ok(()),
     }
-}
-
-/// Makes the rename durable; only Unix lets a program open and sync a folder.
-#[cfg(unix)]
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
-}
-
-#[cfg(not(unix))]
-pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{PART, create_folder, sibling, sync_folder};
+use super::files::{PART, create_folder, sibling};
 use super::lock::{LOCK_FILE, Lock};
+use crate::model::source::durable::sync_folder;
 use crate::{Error, Result};
 
 /// Most files of one input that are compared with an output.

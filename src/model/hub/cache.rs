@@ -4,10 +4,13 @@
 //! What names a file here may come from a server, so each name is checked before it becomes a path. Files are replaced
 //! and never written through a link, which may lead anywhere.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{REQUIRED, Repo};
 use crate::model::source::bytes;
+use crate::model::source::durable::sync_folder;
 use crate::model::source::folder::{INDEX, SINGLE, shard_files};
 use crate::{Error, Result};
 
@@ -69,7 +72,14 @@ impl Cache {
             std::process::id()
         ));
         not_a_link(&part)?;
-        std::fs::write(&part, commit).and_then(|()| std::fs::rename(&part, &path)).map_err(written)
+        let write = || {
+            let mut file = File::create(&part)?;
+            file.write_all(commit.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&part, &path)?;
+            sync_folder(&path)
+        };
+        write().map_err(written)
     }
 
     fn reference(&self, revision: &str) -> PathBuf {
@@ -138,7 +148,13 @@ pub(super) fn place(blob: &Path, snapshot: &Path, name: &str) -> Result<()> {
     }
     let part = link.with_extension("incomplete");
     not_a_link(&part)?;
-    std::fs::copy(blob, &part).and_then(|_| std::fs::rename(&part, link)).map_err(written)
+    let copy = || {
+        std::fs::copy(blob, &part)?;
+        File::options().write(true).open(&part)?.sync_all()?;
+        std::fs::rename(&part, link)?;
+        sync_folder(link)
+    };
+    copy().map_err(written)
 }
 
 /// A small file of the cache, if it is there.

@@ -9,6 +9,7 @@ use super::cache::{Cache, blob_name, is_safe_path, not_a_link, place};
 use super::checksum::Tag;
 use super::request::{Client, Failure, TRIES, is_progress, pause, refuse, retry, strange};
 use super::{Downloading, Progress, Repo, is_weights};
+use crate::model::source::durable::sync_folder;
 use crate::{Error, Result};
 
 /// The longest file that is not weights: more than ten times the largest tokenizer.json known.
@@ -122,7 +123,7 @@ impl Transfer<'_> {
         match std::fs::rename(&part, blob) {
             // Another process that waited for the lock was faster.
             Err(_) if blob.is_file() => Ok(()),
-            done => done.map_err(|source| Error::write(blob, source)),
+            done => done.and_then(|()| sync_folder(blob)).map_err(|source| Error::write(blob, source)),
         }
     }
 

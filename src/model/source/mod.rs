@@ -4,6 +4,8 @@
 //! Formats parse their headers over [`ReadAt`], which a file, static bytes or a browser's blob can implement.
 
 pub mod bytes;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod durable;
 pub mod expected;
 pub mod folder;
 pub mod gguf;
