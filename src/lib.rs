@@ -18,6 +18,7 @@
 pub mod bench;
 pub mod error;
 pub mod gpu;
+mod json;
 pub mod kernel;
 pub mod ladder;
 pub mod model;

@@ -10,6 +10,7 @@ mod fit;
 mod learning;
 mod options;
 mod promise;
+mod resume;
 mod store;
 mod task;
 mod text;

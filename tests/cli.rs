@@ -48,6 +48,45 @@ fn each_command_has_help_with_the_shared_options() {
     }
 }
 
+/// What people copy from the help is accepted: problems by task, lines of files, levels.
+#[test]
+fn every_example_of_the_help_is_accepted() {
+    let helps: String = COMMANDS
+        .iter()
+        .chain(&["study"])
+        .map(|command| text(&stepladder(&[command, "--help"]).stdout).to_owned())
+        .chain([text(&stepladder(&["--help"]).stdout).to_owned()])
+        .collect();
+    // Lines are broken anywhere.
+    let help = helps.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (mut problems, mut lines, mut levels) = (0, 0, 0);
+    for name in task::names() {
+        for rest in help.split(&format!("for {name} '")).skip(1) {
+            let problem = rest.split('\'').next().unwrap();
+            let args = ["verify", "--json", "--task", name, "--problem", problem, "--answer", "1"];
+            let answer: Value = serde_json::from_slice(&stepladder(&args).stdout).unwrap();
+            assert!(answer["canonical"].is_string(), "{name}: `{problem}` is no problem of it: {answer}");
+            problems += 1;
+        }
+    }
+    for rest in help.split("{\"").skip(1) {
+        let line = format!("{{\"{}}}", rest.split('}').next().unwrap());
+        parse_problems("p.jsonl".as_ref(), &line).unwrap();
+        lines += 1;
+    }
+    for rest in help.split("Levels to make them of, such as ").skip(1) {
+        for list in rest.split(" [").next().unwrap().split(" or ") {
+            let folder = tempfile::tempdir().unwrap();
+            let out = folder.path().join("e.jsonl");
+            let out = out.to_str().unwrap();
+            let args = ["examples", "--task", "integral", "--levels", list, "--count", "1", "--output", out];
+            assert_eq!(stepladder(&args).status.code(), Some(0), "{list}");
+            levels += 1;
+        }
+    }
+    assert!(problems >= 2 && lines >= 1 && levels >= 2, "{problems} {lines} {levels}\n{help}");
+}
+
 #[test]
 fn help_shows_defaults_and_tells_the_two_adapters_apart() {
     let help = stepladder(&["train", "--help"]).stdout;
@@ -167,13 +206,19 @@ fn problems_that_nobody_can_judge_are_an_error() {
         let eval = ["eval", "-m", "tiny", "--task", task, "--problems", problems];
         let ladder =
             ["ladder", "-m", "tiny", "--task", task, "--problems", problems, "--preset", "tiny", "--output"];
-        for args in [&eval[..], &[&ladder[..], &[out.to_str().unwrap()]].concat()] {
+        let ttrl = ["ttrl", "-m", "tiny", "--task", task, "--problems", problems, "--preset", "tiny"];
+        for args in [&eval[..], &[&ladder[..], &[out.to_str().unwrap()]].concat(), &ttrl] {
             let output = stepladder(args);
             assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stderr));
             assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
             assert!(!out.exists());
         }
     }
+    // A single problem has no place for a known answer.
+    let ttrl = ["ttrl", "-m", "tiny", "--task", "jsonl", "--problem", "2+2", "--preset", "tiny"];
+    let output = stepladder(&ttrl);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("--problem: answers to none"), "{}", text(&output.stderr));
 }
 
 #[test]

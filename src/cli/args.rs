@@ -152,7 +152,7 @@ pub(super) struct TaskArgs {
 }
 
 impl TaskArgs {
-    /// The task's parameters; a later one of the same name wins.
+    /// The task's parameters.
     pub(super) fn options(&self) -> TaskOptions {
         self.task_option.iter().cloned().collect()
     }

@@ -1,7 +1,7 @@
 //! What every command gets beside its own options: how to answer, which GPU was asked for, where it may write, and whether
 //! to stop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,6 +63,7 @@ impl Context {
         let from_environment = || std::env::var("WGPU_ADAPTER_NAME").ok();
         let gpu = global.gpu.clone().or_else(from_environment).filter(|name| !name.is_empty());
         let (given, inputs) = matches.subcommand().map(|(_, of)| (given(of), inputs(of))).unwrap_or_default();
+        matches.subcommand().map_or(Ok(()), |(_, of)| check_pairs(of, &given))?;
         if global.overwrite && given.contains("resume") {
             let problem = "--resume goes on with what is there";
             return Err(Error::usage("--overwrite", problem, "leave one of them out"));
@@ -158,6 +159,47 @@ fn inputs(matches: &ArgMatches) -> Vec<(String, PathBuf)> {
     inputs
 }
 
+/// Options that are settings too, with their paths.
+const SETTINGS: &[(&str, &str)] = &[
+    ("steps", "steps"),
+    ("seed", "seed"),
+    ("learning_rate", "learning_rate"),
+    ("group_size", "group_size"),
+    ("prompts_per_step", "prompts_per_step"),
+    ("temperature", "sampling.temperature"),
+    ("kl_coef", "loss.kl.coef"),
+];
+
+/// Fails where a name gets two values by options that take NAME=VALUE, or one of `given` beside them: one of the two would
+/// be passed over in silence.
+fn check_pairs(matches: &ArgMatches, given: &BTreeSet<String>) -> Result<()> {
+    for id in ["task_option", "set"] {
+        let Ok(Some(pairs)) = matches.try_get_many::<(String, String)>(id) else { continue };
+        let mut known: BTreeMap<&str, (String, String)> = BTreeMap::new();
+        for (name, path) in SETTINGS.iter().filter(|(name, _)| id == "set" && given.contains(*name)) {
+            let raw = matches.try_get_raw(name).ok().flatten().and_then(|mut values| values.next());
+            let value = raw.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+            known.insert(path, (option(name), value));
+        }
+        for (name, value) in pairs {
+            let this = format!("{} {name}", option(id));
+            match known.get(name.as_str()) {
+                Some((other, old)) if !is_same(old, value) => {
+                    let problem = format!("is {value}, but {other} is {old} in the same call");
+                    return Err(Error::usage(this, problem, "give one of them"));
+                }
+                _ => _ = known.insert(name, (this, value.clone())),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether two texts give the same value, numbers in any notation.
+fn is_same(one: &str, other: &str) -> bool {
+    one == other || one.parse::<f64>().is_ok_and(|one| other.parse() == Ok(one))
+}
+
 /// An option as the user writes it.
 pub(super) fn option(name: &str) -> String {
     format!("--{}", name.replace('_', "-"))
@@ -165,8 +207,44 @@ pub(super) fn option(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use clap::builder::ValueParser;
+
+    #[test]
+    fn a_name_gets_one_value() {
+        let check = |line: &str| {
+            let words = std::iter::once("stepladder").chain(line.split(' '));
+            let matches = super::super::definition().try_get_matches_from(words).unwrap();
+            let (_, of) = matches.subcommand().unwrap();
+            check_pairs(of, &given(of)).map_err(|error| error.to_string())
+        };
+        let ladder = "ladder -m tiny --task integral --problems p --output r";
+        let verify = "verify --task countdown --problem x --answer y";
+        let ttrl = "ttrl -m tiny --task integral --problem x";
+        for (line, words) in [
+            (
+                format!("{verify} --task-option a=1 --task-option a=2"),
+                "--task-option a: is 2, but --task-option a is 1",
+            ),
+            (format!("{ladder} --set steps=1 --set steps=2"), "--set steps: is 2, but --set steps is 1"),
+            (format!("{ladder} --steps 1 --set steps=2"), "--set steps: is 2, but --steps is 1"),
+            (format!("{ladder} --set sampling.temperature=1 --temperature 0.5"), "but --temperature is 0.5"),
+            (format!("{ttrl} --seed 1 --set seed=2"), "--set seed: is 2, but --seed is 1"),
+        ] {
+            let error = check(&line).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        for line in [
+            format!("{verify} --task-option a=1 --task-option b=1 --task-option a=1"),
+            format!(
+                "{ladder} --learning-rate 1e-3 --set learning_rate=0.001 --set lora.rank=2 --set lora.alpha=3"
+            ),
+            format!("{ttrl} --set seed=2"),
+        ] {
+            assert_eq!(check(&line), Ok(()));
+        }
+    }
 
     #[test]
     fn every_path_is_an_input_or_an_output() {

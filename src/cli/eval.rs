@@ -9,7 +9,7 @@ use stepladder::ladder::learner::prompts;
 use stepladder::ladder::settings::EvaluationSettings;
 use stepladder::ladder::shots::{check_length, choose, solved_problems};
 use stepladder::model::generate::{Lengths, common_prefix};
-use stepladder::task::{Problem, Task, VerdictKind};
+use stepladder::task::{Origin, Problem, Task, VerdictKind};
 use stepladder::{Error, Result, task};
 
 use super::args::{DeviceArgs, ModelArgs, SamplingArgs, Style, TaskArgs};
@@ -54,11 +54,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = task::create(&args.task.task, &args.task.options())?;
     let problems = read_problems(&args.problems)?;
-    if problems.is_empty() {
-        return Err(Error::input(&args.problems, "line 1", "the file has no problems", "give at least one"));
-    }
     // Without a verdict a share of correct answers means nothing.
-    let unjudged = task::check_problems(&*task, &args.problems, &problems)?;
+    let unjudged = task::check_problems(&*task, Origin::File(&args.problems), &problems)?;
     task.try_out(&problems[0])?;
     let opened =
         Opened::new(context, &args.model.model, &args.device)?.worded(args.prompt_style.map(Into::into));

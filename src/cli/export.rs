@@ -10,7 +10,7 @@ use serde_json::json;
 use stepladder::model::files;
 use stepladder::model::open::OpenModel;
 use stepladder::model::source::folder::SINGLE;
-use stepladder::train::files::{read_adapter_for, write_adapter, write_atomic};
+use stepladder::train::files::{create_folder, read_adapter_for, write_adapter, write_atomic};
 use stepladder::train::gguf_export::{GgufBase, to_gguf};
 use stepladder::train::merge::write_merged;
 use stepladder::train::output::new_folder;
@@ -83,14 +83,16 @@ fn merge(
     adapter: &AdapterFile,
     folder: &Path,
     context: &Context,
-) -> Result<Vec<&'static str>> {
+) -> Result<Vec<String>> {
     let texts = match &opened.folder {
         Some(from) => files::copied(from, opened.config.tie_word_embeddings)?,
         None => files::made(&opened.config, &opened.tokenizer, opened.chat_template.as_ref())?,
     };
-    let mut names = vec![SINGLE];
+    let mut names = vec![SINGLE.to_owned()];
     for (name, bytes) in texts {
-        write_atomic(folder.join(name), &bytes)?;
+        let file = folder.join(&name);
+        file.parent().map_or(Ok(()), create_folder)?;
+        write_atomic(&file, &bytes)?;
         names.push(name);
     }
     let path = folder.join(SINGLE);

@@ -8,18 +8,21 @@ use serde::Serialize;
 use serde_json::Value;
 use stepladder::ladder::events::Event;
 use stepladder::ladder::policy::Policy;
+use stepladder::ladder::resume::{self, Change, expect_problems, expect_task};
 use stepladder::ladder::run::{self, RunCard};
 use stepladder::ladder::run_folder::RunFolder;
 use stepladder::ladder::settings::{Preset, Settings};
 use stepladder::ladder::state::{Host, Snapshot};
 use stepladder::model::tiny;
+use stepladder::task::{self, Origin};
 use stepladder::train::peft::AdapterFile;
-use stepladder::{Error, Result, task};
+use stepladder::train::resume::{Rule, differences, differs};
+use stepladder::{Error, Result};
 
 use super::args::{DeviceArgs, name_value, non_negative, positive};
 use super::context::Context;
 use super::ladder_view::View;
-use super::resume::{ADAPTER, RUN, Rule, before, differences, differs, reconcile};
+use super::resume::{ADAPTER, RUN, reconcile};
 use super::session::{Opened, open_gpu, read_problems};
 use super::signals::say;
 use super::tuning::choose_kernels;
@@ -91,19 +94,6 @@ pub(super) struct Args {
     pub(super) device: DeviceArgs,
 }
 
-/// Settings that a run that goes on may be given anew.
-const TAKEN: &[&str] = &[
-    "steps",
-    "token_budget",
-    "learning_rate",
-    "schedule",
-    "warmup_steps",
-    "checkpoint_every",
-    "evaluation.every",
-    "optimizer.weight_decay",
-    "optimizer.max_grad_norm",
-];
-
 /// Options on how numbers are computed, with their places in a run's base.
 const COMPUTED: &[(&str, &str, Rule)] =
     &[("weights", "/weights", Rule::Same), ("context", "/context", Rule::Same), ("f16", "/f16", Rule::Same)];
@@ -119,7 +109,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let task = task::create(&card.task, &card.task_options)?;
     for (file, problems) in [(&args.problems, &card.problems), (&args.eval_problems, &card.held_out)] {
         if let Some(file) = file.as_ref().filter(|_| !args.resume) {
-            task::check_problems(&*task, file, problems)?;
+            task::check_problems(&*task, Origin::File(file), problems)?;
         }
     }
     if let Some(problem) = card.problems.first() {
@@ -211,30 +201,13 @@ pub(super) fn default_preset(context: &Context, model: &str, device: &DeviceArgs
     })
 }
 
-/// A change of the settings, with the option that asks for it.
-type Change<'a> = (String, Box<dyn Fn(&mut Settings) -> Result<()> + 'a>);
-
 impl Args {
     /// The run to go on with, its last checkpoint, and its card with what the options change of it.
     fn resumed(&self, context: &Context) -> Result<(RunFolder, Option<Snapshot>, RunCard)> {
         let (folder, saved) = RunFolder::open(&self.output)?;
         let mut card = folder.card().clone();
-        for (option, change) in self.changes() {
-            let before = json(&card.settings)?;
-            change(&mut card.settings)?;
-            let changed = differences(&before, &json(&card.settings)?);
-            if let Some((path, old, new)) =
-                changed.into_iter().find(|(path, ..)| !TAKEN.contains(&path.as_str()))
-            {
-                let option = if option.contains("--set") { option } else { format!("{option} ({path})") };
-                return Err(differs(&option, RUN, &old, &new));
-            }
-        }
-        card.settings.check()?;
         let done = saved.as_ref().map_or(0, |saved| saved.progress.step);
-        if self.steps.is_some() && card.settings.steps < done {
-            return Err(before("--steps", card.settings.steps, done));
-        }
+        resume::change(&mut card.settings, &self.changes(), ("--steps", done), RUN)?;
         if let Some(model) = self.model.as_ref().filter(|model| **model != card.model) {
             // The same weights elsewhere are the same, which an older run cannot tell.
             if card.base.is_none() {
@@ -242,24 +215,17 @@ impl Args {
             }
             card.model.clone_from(model);
         }
-        if let Some(task) = self.task.as_ref().filter(|task| **task != card.task) {
-            return Err(differs("--task", RUN, &card.task.into(), &task.as_str().into()));
-        }
-        for (name, value) in &self.task_option {
-            if card.task_options.get(name) != Some(value) {
-                let old = json(&card.task_options.get(name))?;
-                return Err(differs(&format!("--task-option {name}"), RUN, &old, &value.as_str().into()));
-            }
-        }
-        for (option, file, kept) in [
+        let options = self.task_option.iter();
+        let options =
+            options.map(|(name, value)| (format!("--task-option {name}"), name.clone(), value.clone()));
+        let task = self.task.as_deref().map(|task| ("--task", task));
+        expect_task((&card.task, &card.task_options), task, options, RUN)?;
+        for (option, file, own) in [
             ("--problems", &self.problems, &card.problems),
             ("--eval-problems", &self.eval_problems, &card.held_out),
         ] {
-            if let Some(file) = file
-                && read_problems(file)? != *kept
-            {
-                let problem = format!("{} holds other problems than the run was begun with", file.display());
-                return Err(Error::usage(option, problem, RUN.hint));
+            if let Some(file) = file {
+                expect_problems(option, own, &read_problems(file)?, RUN)?;
             }
         }
         reconcile(context, RUN, COMPUTED, &json(&self.device.base(context))?, &mut json(&card.base)?)?;

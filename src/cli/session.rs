@@ -27,12 +27,12 @@ use stepladder::train::fingerprint::{self, Base};
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::AdapterFile;
+use stepladder::train::resume::{differences, words};
 use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
 use super::context::Context;
 use super::progress::Progress;
-use super::resume::{differences, words};
 
 /// A model whose files are open and sound, on a device that is open; the weights are still to be read.
 pub(super) struct Opened {

@@ -10,14 +10,15 @@ use stepladder::ladder::learner::Learner;
 use stepladder::ladder::policy::{Policy, PolicyInfo};
 use stepladder::ladder::settings::Settings;
 use stepladder::ladder::state::{Host, MemoryStore};
-use stepladder::ladder::study::plan::Study;
+use stepladder::ladder::study::plan::{Kind, Study};
 use stepladder::ladder::study::results::Results;
 use stepladder::ladder::study::run::{self, Lab, Progress};
 use stepladder::ladder::study::table;
 use stepladder::model::config::ModelConfig;
-use stepladder::task;
+use stepladder::task::{self, Origin};
 use stepladder::train::adapter;
 use stepladder::train::files::{read, read_adapter, write_atomic};
+use stepladder::train::fingerprint::Base;
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::output::{Gate, contents, expect_folder};
 use stepladder::train::peft::AdapterFile;
@@ -151,10 +152,14 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         ));
     }
     let task = task::create(&study.plan.task, &study.plan.task_options)?;
+    let training = study.plan.arms.iter().filter(|arm| arm.kind == Kind::Train);
+    for problems in training.map(|arm| study.problems(arm)).chain([&study.held_out[..]]) {
+        task::check_problems(&*task, Origin::File(&args.file), problems)?;
+    }
     if let Some(problem) = study.held_out.first() {
         task.try_out(problem)?;
     }
-    let opened = Opened::new(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?
+    let mut opened = Opened::new(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?
         .worded(study.prompt_style()?);
     for arm in &study.plan.arms {
         let settings = study.settings(arm, 0)?;
@@ -162,11 +167,16 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         let problems = [study.problems(arm), &study.held_out];
         opened.check_run(&format!("arm `{}`", arm.name), &settings, &*task, problems, &adapter)?;
     }
+    // A copy of the embedding that was saved with it is compared with the weights, which are at hand only here.
+    let adapter = opened.adapter(study.adapter.as_deref())?;
+    let given = study.adapter.clone().zip(adapter);
+    let mut base = None;
+    opened.tie(&mut base, &args.device, context, true)?;
     let config = opened.config.clone();
     context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;
-    let mut bench = Bench { context, session: &session, config, info: None };
+    let mut bench = Bench { context, session: &session, config, given, base, info: None };
     let mut view = View::quiet(context, "study");
     let began = Instant::now();
     let clock = move || began.elapsed().as_secs_f64();
@@ -211,6 +221,9 @@ struct Bench<'a> {
     context: &'a Context,
     session: &'a Session,
     config: ModelConfig,
+    /// The adapter of the study, and its folder.
+    given: Option<(PathBuf, AdapterFile)>,
+    base: Option<Base>,
     info: Option<PolicyInfo>,
 }
 
@@ -221,7 +234,10 @@ impl Lab for Bench<'_> {
         let dims = adapter::dims(&self.config);
         let file = match folder {
             Some(folder) => {
-                let file = read_adapter(folder, &dims)?;
+                let file = match &self.given {
+                    Some((given, file)) if given == folder => file.clone(),
+                    _ => read_adapter(folder, &dims)?,
+                };
                 file.expect_no_dropout(folder)?;
                 file
             }
@@ -238,5 +254,9 @@ impl Lab for Bench<'_> {
 
     fn info(&self) -> Option<PolicyInfo> {
         self.info.clone()
+    }
+
+    fn base(&self) -> Option<Base> {
+        self.base.clone()
     }
 }

@@ -18,6 +18,7 @@ use stepladder::train::files::{
 use stepladder::train::fit::Workload;
 use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::train::peft::AdapterFile;
+use stepladder::train::resume::before;
 use stepladder::train::sft::{Sft, SftStep, largest_pass};
 use stepladder::train::text::ModelText;
 use stepladder::train::trainer::Trainer;
@@ -153,6 +154,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         sft.restore(saved, &folder.path().join(STATE_FILE))?;
         expect_more(context, sft.done(), sft.steps())?;
     }
+    if let Some(note) = sft.schedule().note() {
+        eprintln!("--warmup-steps: {note}");
+    }
     let every = card.checkpoint_every.unwrap_or(args.checkpoint_every.into());
     let mut keeper = Keeper { card, folder: folder.path(), saved: saved.is_some() };
     // What was changed is kept from here on.
@@ -184,7 +188,7 @@ fn expect_more(context: &Context, done: u64, steps: u64) -> Result<()> {
         return Ok(());
     }
     let name = if context.is_given("epochs") { "--epochs" } else { "--steps" };
-    Err(super::resume::before(name, steps, done))
+    Err(before(name, steps, done))
 }
 
 /// Writes checkpoints.

@@ -10,12 +10,13 @@ use stepladder::train::files::{STATE_FILE, last_state};
 use stepladder::train::fingerprint::{Base, sha256};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::{AdapterFile, WEIGHTS_FILE};
+use stepladder::train::resume::{RULES, differs};
 use stepladder::train::sft::SftSettings;
 use stepladder::train::trainer::Optimizer;
 use stepladder::{Error, Result};
 
 use super::context::Context;
-use super::resume::{ADAPTER, RUN, Rule, reconcile};
+use super::resume::{ADAPTER, RUN, reconcile};
 use super::signals::say;
 use super::train::Args;
 
@@ -46,27 +47,6 @@ pub(super) struct Card {
 
 /// Where the card is in the JSON value of a checkpoint.
 const CARD: &str = "run";
-
-/// The options of a run, their places in the card, and whether a run that goes on may be given another value.
-const RULES: &[(&str, &str, Rule)] = &[
-    ("learning_rate", "/settings/learning_rate", Rule::Taken),
-    ("schedule", "/settings/schedule", Rule::Taken),
-    ("warmup_steps", "/settings/warmup_steps", Rule::Taken),
-    ("weight_decay", "/settings/optimizer/weight_decay", Rule::Taken),
-    ("max_grad_norm", "/settings/optimizer/max_grad_norm", Rule::Taken),
-    ("checkpoint_every", "/checkpoint_every", Rule::Taken),
-    ("batch_size", "/settings/batch_size", Rule::Same),
-    ("max_length", "/settings/max_length", Rule::Same),
-    ("no_shuffle", "/settings/shuffle", Rule::SameNot),
-    ("seed", "/settings/seed", Rule::Same),
-    ("rank", "/lora/rank", Rule::Same),
-    ("alpha", "/lora/alpha", Rule::Same),
-    ("rslora", "/lora/rslora", Rule::Same),
-    ("target_modules", "/lora/targets", Rule::Same),
-    ("weights", "/base/weights", Rule::Same),
-    ("context", "/base/context", Rule::Same),
-    ("f16", "/base/f16", Rule::Same),
-];
 
 impl Card {
     /// What defines the run that `args` ask for.
@@ -137,7 +117,7 @@ impl Card {
         if let Some(model) = &args.model {
             if card.base.is_none() && *model != card.model {
                 let (old, new) = (Value::from(card.model), Value::from(model.as_str()));
-                return Err(super::resume::differs("--model", RUN, &old, &new));
+                return Err(differs("--model", RUN, &old, &new));
             }
             card.model.clone_from(model);
         }

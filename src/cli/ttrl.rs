@@ -8,7 +8,7 @@ use serde_json::json;
 use stepladder::ladder::learner::Learner;
 use stepladder::ladder::settings::Preset;
 use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
-use stepladder::task::{Problem, Task, VerdictKind};
+use stepladder::task::{Origin, Problem, Task, VerdictKind};
 use stepladder::train::files::write_adapter;
 use stepladder::train::fingerprint::sha256;
 use stepladder::train::lora_config::LoraConfig;
@@ -91,6 +91,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     let settings = args.settings(preset)?;
     let problems = args.questions()?;
+    let origin = args.problems.as_deref().map_or(Origin::Option("--problem"), Origin::File);
+    task::check_problems(&*task, origin, &problems)?;
     if let Some((file, problem)) =
         args.problems.as_ref().zip(problems.iter().find(|p| task.canonical(&p.problem).is_err()))
     {
@@ -104,7 +106,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut opened =
         Opened::new(context, &args.model.model, &args.device)?.worded(settings.settings.prompt_style);
     let fresh: &LoraConfig = &settings.settings.lora;
-    let adapter = opened.trainable(args.model.adapter.as_deref(), fresh, args.seed)?;
+    let adapter = opened.trainable(args.model.adapter.as_deref(), fresh, settings.settings.seed)?;
     if args.model.adapter.is_some() {
         expect_lora(&args.set, &settings.settings, &adapter)?;
     }

@@ -9,9 +9,8 @@ use serde_json::Value;
 use stepladder::ladder::ttrl::TtrlOutcome;
 use stepladder::train::files::{read, write_atomic};
 use stepladder::train::output::Gate;
+use stepladder::train::resume::differences;
 use stepladder::{Error, Result};
-
-use super::resume::differences;
 
 /// How every line begins: a shorter last one is what a killed process left.
 const BEGINNING: &[u8] = b"{\"problem\":";

@@ -12,7 +12,7 @@ use super::context::Context;
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) task: TaskArgs,
-    /// The problem, in the task's notation: for integral 'x*exp(x)', for countdown '1 2 3 = 6'
+    /// The problem, in the task's notation: for integral 'x*exp(x)', for countdown '6: 1 2 3'
     #[arg(long, allow_hyphen_values = true, required_unless_present = "known")]
     pub(super) problem: Option<String>,
     /// The known answer, for task jsonl; a problem is not needed then

@@ -15,6 +15,7 @@ pub mod library;
 pub mod policy;
 pub mod presets;
 pub mod report;
+pub mod resume;
 pub mod reward;
 pub mod run;
 #[cfg(not(target_arch = "wasm32"))]

@@ -191,7 +191,13 @@ impl<P: Policy> Run<'_, '_, P> {
             roots: engine.tree.roots().count(),
             held_out: card.held_out.len(),
             resumed_from,
-        }))
+        }))?;
+        match engine.settings.schedule().note() {
+            Some(note) => {
+                engine.warn(engine.progress.step, WarningCode::Other, format!("warmup_steps: {note}"))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn finish(mut self) -> Result<Outcome> {

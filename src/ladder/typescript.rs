@@ -45,3 +45,25 @@ fn the_committed_types_are_those_of_rust() {
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(committed == text, "web/src/events.ts differs: UPDATE=1 cargo test --lib the_committed_types");
 }
+
+/// The codes stand in one place of `src/error.rs`, as text; `cancelled` becomes `aborted` on its way.
+#[test]
+fn every_code_of_an_error_has_a_type() {
+    let read = |file: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_default()
+    };
+    let (rust, script) = (read("src/error.rs"), read("web/src/errors.ts"));
+    let between = |text: &str, start: &str, end: &str| {
+        text.split_once(start)
+            .and_then(|(_, rest)| rest.split_once(end))
+            .map(|(inside, _)| inside.to_owned())
+            .unwrap_or_default()
+    };
+    let quoted = |text: String| text.split('"').skip(1).step_by(2).map(str::to_owned).collect::<HashSet<_>>();
+    let codes = quoted(between(&rust, "pub fn code(&self)", "pub fn hint(&self)"));
+    let types = quoted(between(&script, "export type ErrorCode =", ";\n"));
+    assert!(codes.len() > 10 && types.contains("aborted"), "{codes:?} {types:?}");
+    let missing: Vec<_> =
+        codes.iter().filter(|code| *code != "cancelled" && !types.contains(*code)).collect();
+    assert!(missing.is_empty(), "ErrorCode of web/src/errors.ts lacks {missing:?}");
+}

@@ -9,6 +9,8 @@ pub mod rope;
 use std::f64::consts::PI;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::family::Family;
 use crate::kernel::sample::MAX_STOPS;
 use crate::kernel::weight::Format;
@@ -44,6 +46,26 @@ pub enum RopeScaling {
     },
     /// A divisor for each frequency, as GGUF files carry it in `rope_freqs.weight`. `[head_dim / 2]`
     Divisors(Vec<f32>),
+}
+
+impl RopeScaling {
+    /// As `rope_scaling` of a `config.json` has it; `None` for what has no form there.
+    pub fn config_json(&self) -> Option<Value> {
+        Some(match self {
+            Self::None => Value::Null,
+            Self::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
+            Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
+                json!({
+                    "rope_type": "llama3",
+                    "factor": factor,
+                    "low_freq_factor": low_freq_factor,
+                    "high_freq_factor": high_freq_factor,
+                    "original_max_position_embeddings": original_max_position_embeddings,
+                })
+            }
+            Self::Divisors(_) => return None,
+        })
+    }
 }
 
 /// Rotary position embedding (Su et al. 2021), in the half-split layout of Hugging Face checkpoints.

@@ -5,11 +5,11 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::chat::ChatTemplate;
-use super::config::{ModelConfig, RopeScaling};
-use super::open::MAX_TEXT;
+use super::config::ModelConfig;
+use super::open::{ADDITIONAL_TEMPLATES, MAX_TEXT};
 use super::source::bytes::{read_bytes, read_text};
 use super::tokenizer::Tokenizer;
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 
 /// Files that are copied as they are, where a model has them.
 const COPIED: [&str; 9] = [
@@ -24,19 +24,32 @@ const COPIED: [&str; 9] = [
     "merges.txt",
 ];
 
-/// The names of all files that [`copied`] and [`made`] give.
+/// The names of all files that [`copied`] and [`made`] give, and of the folder that some are in.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    ["config.json"].into_iter().chain(COPIED)
+    ["config.json", ADDITIONAL_TEMPLATES].into_iter().chain(COPIED)
+}
+
+/// Names and texts of the templates in a model's folder that go by names, `additional_chat_templates/NAME.jinja`.
+pub(super) fn additional_templates(folder: &Path) -> Result<Vec<(String, String)>> {
+    let folder = folder.join(ADDITIONAL_TEMPLATES);
+    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(Vec::new()) };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|file| Some(file.strip_suffix(".jinja")?.to_string()))
+        .collect();
+    names.sort_unstable();
+    let text = |name: &String| read_text(&folder.join(format!("{name}.jinja")), MAX_TEXT);
+    names.into_iter().map(|name| text(&name).map(|text| (name, text))).collect()
 }
 
 /// The files of the model in `folder` as (name, contents), for weights that are F32 and have a head of their own unless `tied`.
 ///
 /// # Errors
 /// [`Error::Io`], and [`Error::Input`] if `config.json` is not JSON.
-pub fn copied(folder: &Path, tied: bool) -> Result<Vec<(&'static str, Vec<u8>)>> {
+pub fn copied(folder: &Path, tied: bool) -> Result<Vec<(String, Vec<u8>)>> {
     let path = folder.join("config.json");
     let text = read_text(&path, MAX_TEXT)?;
-    let mut config: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
+    let mut config: Map<String, Value> = json::from_str(&text).map_err(|error| {
         let field = format!("line {}", error.line());
         Error::input(&path, field, error.to_string(), "take the model's original file")
     })?;
@@ -46,12 +59,15 @@ pub fn copied(folder: &Path, tied: bool) -> Result<Vec<(&'static str, Vec<u8>)>>
         }
     }
     config.insert("tie_word_embeddings".into(), json!(tied));
-    let mut files = vec![("config.json", pretty(&config.into()))];
+    let mut files = vec![("config.json".to_owned(), pretty(&config.into()))];
     for name in COPIED {
         let path = folder.join(name);
         if path.exists() {
-            files.push((name, read_bytes(&path, MAX_TEXT)?));
+            files.push((name.to_owned(), read_bytes(&path, MAX_TEXT)?));
         }
+    }
+    for (name, text) in additional_templates(folder)? {
+        files.push((format!("{ADDITIONAL_TEMPLATES}/{name}.jinja"), text.into_bytes()));
     }
     Ok(files)
 }
@@ -64,7 +80,7 @@ pub fn made(
     config: &ModelConfig,
     tokenizer: &Tokenizer,
     chat: Option<&ChatTemplate>,
-) -> Result<Vec<(&'static str, Vec<u8>)>> {
+) -> Result<Vec<(String, Vec<u8>)>> {
     let ends = match config.eos_token_ids.as_slice() {
         [one] => json!(one),
         several => json!(several),
@@ -78,38 +94,23 @@ pub fn made(
         "clean_up_tokenization_spaces": false,
         "model_max_length": config.max_position_embeddings,
     });
-    Ok(vec![
+    let files = [
         ("config.json", pretty(&config_json(config, &ends)?)),
         ("generation_config.json", pretty(&json!({ "eos_token_id": ends }))),
         ("tokenizer.json", tokenizer.to_json()?.into_bytes()),
         ("tokenizer_config.json", pretty(&tokenizer_config)),
-    ])
+    ];
+    Ok(files.map(|(name, bytes)| (name.to_owned(), bytes)).into())
 }
 
 fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
-    let scaling = match &config.rope.scaling {
-        RopeScaling::None => Value::Null,
-        RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
-        RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_max_position_embeddings,
-        } => json!({
-            "rope_type": "llama3",
-            "factor": factor,
-            "low_freq_factor": low_freq_factor,
-            "high_freq_factor": high_freq_factor,
-            "original_max_position_embeddings": original_max_position_embeddings,
-        }),
-        RopeScaling::Divisors(_) => {
-            return Err(Error::usage(
-                "--model",
-                "its rope_freqs have no form in a config.json",
-                "export from the Hugging Face folder of the same model",
-            ));
-        }
-    };
+    let scaling = config.rope.scaling.config_json().ok_or_else(|| {
+        Error::usage(
+            "--model",
+            "its rope_freqs have no form in a config.json",
+            "export from the Hugging Face folder of the same model",
+        )
+    })?;
     Ok(json!({
         "architectures": &config.family.architectures[..1],
         "model_type": config.family.name,

@@ -246,7 +246,8 @@ mod native {
     use std::path::Path;
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    use super::{ADDITIONAL_TEMPLATES, MAX_TEXT, OpenModel, Texts, is_gguf};
+    use super::{MAX_TEXT, OpenModel, Texts, is_gguf};
+    use crate::model::files::additional_templates;
     use crate::model::hub::{self, Hub, Progress};
     use crate::model::source::bytes::{File, read_text};
     use crate::model::source::folder::Folder;
@@ -326,7 +327,7 @@ mod native {
         let special_tokens_map = optional(folder, "special_tokens_map.json")?;
         let added_tokens = optional(folder, "added_tokens.json")?;
         let chat_template = optional(folder, "chat_template.jinja")?;
-        let additional_chat_templates = additional_templates(&folder.join(ADDITIONAL_TEMPLATES))?;
+        let additional_chat_templates = additional_templates(folder)?;
         let texts = Texts {
             config: &config,
             tokenizer: tokenizer.as_bytes(),
@@ -339,17 +340,6 @@ mod native {
         };
         let model = OpenModel::from_parts(spec, folder, texts, Box::new(Folder::open(folder)?), now())?;
         Ok(OpenModel { folder: Some(folder.to_path_buf()), ..model })
-    }
-
-    /// Names and texts of the `.jinja` files in `folder`, if there is one.
-    fn additional_templates(folder: &Path) -> Result<Vec<(String, String)>> {
-        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter_map(|file| Some(file.strip_suffix(".jinja")?.to_string()))
-            .collect();
-        names.sort_unstable();
-        names.into_iter().map(|name| Ok((name.clone(), text(folder, &format!("{name}.jinja"))?))).collect()
     }
 
     fn text(folder: &Path, name: &str) -> Result<String> {

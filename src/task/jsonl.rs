@@ -225,7 +225,7 @@ mod tests {
             level: None,
             answer: answer.map(str::to_owned),
         };
-        let file = std::path::Path::new("p.jsonl");
+        let file = crate::task::Origin::File(std::path::Path::new("p.jsonl"));
         let some = [problem(None), problem(Some("4"))];
         assert_eq!(crate::task::check_problems(&auto, file, &some).unwrap().len(), 1);
         let error = crate::task::check_problems(&auto, file, &some[..1]).unwrap_err().to_string();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 
-pub use problems::{check_problems, parse_numbered_problems, parse_problems};
+pub use problems::{Origin, check_problems, parse_numbered_problems, parse_problems};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::{Problem, Task};
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 
 /// Longest problem in bytes; real ones have fewer than a hundred.
 const MAX_PROBLEM_BYTES: usize = 16 << 10;
@@ -45,7 +45,7 @@ const MEANINGFUL: [(&str, &str); 15] = [
     ("audio", "give problems of text alone"),
     ("video", "give problems of text alone"),
     ("system", "write it into `problem`"),
-    ("aliases", "give one `answer`"),
+    ("aliases", "give one `answer`; forms of the same value are compared by value"),
     ("tolerance", "give it as --task-option tolerance=NUMBER"),
     ("match", "give it as --task-option match=HOW"),
     ("weight", "leave it away, or give the problem on several lines"),
@@ -90,18 +90,33 @@ pub fn parse_numbered_problems(file: &Path, text: &str) -> Result<Vec<(usize, Pr
     Ok(problems)
 }
 
-/// Why `task` cannot judge answers to some of the `problems` of `file`, a reason for each that is so.
+/// Where problems come from, for messages.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin<'a> {
+    /// A file of them.
+    File(&'a Path),
+    /// An option that holds them.
+    Option(&'a str),
+}
+
+/// Why `task` cannot judge answers to some of the `problems`, a reason for each that is so.
 ///
 /// # Errors
-/// [`Error::Input`] if that is so of all: whatever is made of their verdicts would mean nothing.
-pub fn check_problems(task: &dyn Task, file: &Path, problems: &[Problem]) -> Result<Vec<String>> {
+/// [`Error::Input`] or [`Error::Usage`] if that is so of all, or there are none: whatever is made of their verdicts would mean
+/// nothing.
+pub fn check_problems(task: &dyn Task, origin: Origin<'_>, problems: &[Problem]) -> Result<Vec<String>> {
+    let fail = |problem: String, hint: &str| match origin {
+        Origin::File(file) => Error::input(file, "problems", problem, hint),
+        Origin::Option(option) => Error::usage(option, problem, hint),
+    };
+    if problems.is_empty() {
+        return Err(fail("there are none".into(), "give at least one problem of the task"));
+    }
     let reasons: Vec<String> = problems.iter().filter_map(|problem| task.judgeable(problem).err()).collect();
     match reasons.first() {
-        Some(reason) if reasons.len() == problems.len() => Err(Error::input(
-            file,
-            "problems",
+        Some(reason) if reasons.len() == problems.len() => Err(fail(
             format!("answers to none of them can be judged by task `{}`: {reason}", task.name()),
-            "give problems of the task, for task `jsonl` with their `answer`",
+            "give problems of the task, for task `jsonl` as objects with their `answer`",
         )),
         _ => Ok(reasons),
     }
@@ -109,16 +124,10 @@ pub fn check_problems(task: &dyn Task, file: &Path, problems: &[Problem]) -> Res
 
 /// One line. Errors name the field.
 fn read(line: &str) -> std::result::Result<Problem, String> {
-    // The line is one of many: the place that the parser names counts from its own line 1.
-    let place = |error: &serde_json::Error| {
-        let text = error.to_string();
-        text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
-    };
-    let value: Value = serde_json::from_str(line)
-        .map_err(|error| format!("is not JSON: {} at column {}", place(&error), error.column()))?;
+    let value = json::line(line)?;
     let object = value.as_object().ok_or("is not a JSON object")?;
     check_names(object)?;
-    serde_json::from_value(value).map_err(|error| place(&error))
+    serde_json::from_value(value).map_err(|error| json::what(&error))
 }
 
 /// Fails where a field that is missing is there under another name.
@@ -187,6 +196,11 @@ pub(super) fn text_like<'de, D: Deserializer<'de>>(
             "a number of too many digits; write it in quotes"
         }
         value @ (Value::Number(_) | Value::Bool(_)) => return Ok(Some(value.to_string())),
+        // Of one data set's lists any entry is right, of another's all of them together.
+        Value::Array(_) if field == "answer" => {
+            "a list, of which any entry may be meant or all together; give one text: one of several forms of a value, which are \
+             compared by value, or a set such as {1, 2}"
+        }
         Value::Array(_) => "a list; give one text or number",
         Value::Object(_) => "an object; give a text or a number",
     };
@@ -294,9 +308,14 @@ mod tests {
             ("\n \n", "contents"),
             ("{\"problem\": \"x\"}\nnot json\n", "line 2"),
             ("{\"problem\": 3}", "line 1: `problem` is not a text"),
+            (
+                "{\"problem\": \"x\", \"answer\": \"1\", \"answer\": \"2\"}",
+                "line 1: has the key `answer` twice",
+            ),
             ("{\"problem\": null}", "line 1: `problem` is not a text"),
             ("{\"problem\": \"x\"}\n{\"problem\": \"x\", \"answer\": {}}", "line 2: `answer` is an object"),
             ("{\"problem\": \"x\", \"answer\": [1]}", "line 1: `answer` is a list"),
+            ("{\"problem\": \"x\", \"answer\": [\"1/2\", \"0.5\"]}", "or a set such as {1, 2}"),
             (
                 "{\"problem\": \"x\", \"answer\": 123456789012345678901234567890}",
                 "`answer` is a number of too many digits",

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{Verdict, VerdictKind};
 use crate::error::Plain;
+use crate::json;
 
 /// Most named rewards of one reply.
 const MAX_REWARDS: usize = 32;
@@ -134,7 +135,7 @@ fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<Number>>, 
 impl Reply {
     /// A reply from its JSON text; the error says what is wrong with it.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(text).map_err(|error| {
+        json::from_slice(text).map_err(|error| {
             let words = String::from_utf8_lossy(&text[..text.len().min(200)]);
             let hint = match words.contains("NaN") || words.contains("Infinity") {
                 true => "; JSON has no NaN and no Infinity: a reward that cannot be given is null",
@@ -258,7 +259,8 @@ mod tests {
             (r#"{"reward": 1e400}"#, "number out of range"),
             (r#"{"reward": NaN}"#, "JSON has no NaN"),
             (r#"{"rewards": {"": 1}}"#, "cannot be the name"),
-            (r#"{"reward": 1, "reward": 2}"#, "duplicate field"),
+            (r#"{"reward": 1, "reward": 2}"#, "has the key `reward` twice"),
+            (r#"{"rewards": {"a": 1, "a": 0}}"#, "has the key `a` twice"),
             (&many, "40 named rewards"),
         ] {
             let error = judge(text).unwrap_err();

@@ -35,21 +35,8 @@ pub struct Base {
 /// What a model computes with its weights: all that `config` says and the shapes of the weights do not.
 pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
     let scaling = match &config.rope.scaling {
-        RopeScaling::None => Value::Null,
-        RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
-        RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_max_position_embeddings,
-        } => json!({
-            "rope_type": "llama3",
-            "factor": factor,
-            "low_freq_factor": low_freq_factor,
-            "high_freq_factor": high_freq_factor,
-            "original_max_position_embeddings": original_max_position_embeddings,
-        }),
         RopeScaling::Divisors(divisors) => json!({ "rope_freqs.weight": divisors }),
+        other => other.config_json().unwrap_or_default(),
     };
     let numbers = [
         ("model_type", json!(config.family.name)),

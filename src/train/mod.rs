@@ -20,6 +20,7 @@ pub mod merge;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod output;
 pub mod peft;
+pub mod resume;
 pub mod rng;
 pub mod schedule;
 pub mod sft;

@@ -56,6 +56,16 @@ impl Schedule {
         Self { kind: ScheduleKind::Constant, learning_rate, warmup_steps: 0, total_steps: 0 }
     }
 
+    /// What the user should know of it: that it never gets to its learning rate.
+    pub fn note(&self) -> Option<String> {
+        let Self { warmup_steps, total_steps, .. } = self;
+        (warmup_steps > total_steps).then(|| {
+            format!(
+                "the warm-up has {warmup_steps} steps and the run {total_steps}: it ends before the learning rate is at its full value"
+            )
+        })
+    }
+
     /// The learning rate of `step`, the first of which is 0.
     ///
     /// Warm-up is (step + 1) / (warm-up + 1): unlike in `transformers`, whose first step has learning rate 0, no step
@@ -98,6 +108,15 @@ mod tests {
         let half = std::f64::consts::FRAC_1_SQRT_2;
         assert_close(&course(ScheduleKind::Cosine, 0, 4), &[2.0, 1.0 + half, 1.0, 1.0 - half, 0.0, 0.0]);
         assert_eq!(Schedule::constant(1e-4).at(u64::MAX), 1e-4);
+    }
+
+    #[test]
+    fn a_warm_up_without_an_end_is_told() {
+        let note = |warmup_steps, total_steps| {
+            Schedule { warmup_steps, total_steps, ..Schedule::constant(1.0) }.note()
+        };
+        assert!(note(5, 3).is_some_and(|note| note.contains("has 5 steps and the run 3")));
+        assert_eq!((note(3, 3), note(0, 1)), (None, None));
     }
 
     #[test]

@@ -115,6 +115,11 @@ impl Sft {
         self.schedule.total_steps
     }
 
+    /// The learning rate of every step.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
     /// Steps done.
     pub fn done(&self) -> u64 {
         self.done

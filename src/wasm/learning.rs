@@ -11,7 +11,7 @@ use super::convert::{Answer, from_json, thrown_text, to_json};
 use super::engine::Engine;
 use super::options::{Evaluate, Ladder, Paths, Ttrl};
 use super::store::{JsLog, JsStore};
-use super::task::{check_problems, choose};
+use super::task::choose;
 use super::text::seconds;
 use crate::ladder::eval::{Questions, evaluate};
 use crate::ladder::events::Event;
@@ -21,7 +21,7 @@ use crate::ladder::settings::{EvaluationSettings, Settings};
 use crate::ladder::state::{Host, MemoryStore, Snapshot};
 use crate::ladder::ttrl::{TtrlSettings, ttrl_with_checkpoints};
 use crate::model::generate::Sampling;
-use crate::task::{Problem, Task, TaskOptions};
+use crate::task::{Origin, Problem, Task, TaskOptions, check_problems};
 use crate::train::adapter;
 use crate::train::checkpoint::State;
 use crate::train::lora_config::LoraConfig;
@@ -36,10 +36,13 @@ impl Engine {
     /// All that a run finds wrong with what it was given: `usage` that names the setting at fault, `context`, `out_of_memory`.
     pub fn ladder_card(&self, options: &str, task: &JsValue) -> Answer<String> {
         let options: Ladder = from_json("options", options)?;
-        check_problems(&options.problems)?;
         let mut settings = options.settings(self.preset())?;
         self.go_on_from_adapter(&mut settings.lora, &options.settings)?;
         let task = choose(&options.task, &options.task_options, task)?;
+        check_problems(&*task, Origin::Option("problems"), &options.problems)?;
+        if !options.held_out.is_empty() {
+            check_problems(&*task, Origin::Option("heldOut"), &options.held_out)?;
+        }
         self.check_run((&settings, &*task, [&options.problems, &options.held_out]))?;
         to_json(&RunCard {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -99,6 +102,7 @@ impl Engine {
         };
         self.go_on_from_adapter(&mut settings.settings.lora, &options.settings)?;
         let task = choose(&options.task, &options.task_options, task)?;
+        check_problems(&*task, Origin::Option("problem"), std::slice::from_ref(&problem))?;
         self.check_run((&settings.settings, &*task, [std::slice::from_ref(&problem), &[]]))?;
         to_json(&TtrlCard {
             kind: "ttrl".into(),
@@ -153,8 +157,8 @@ impl Engine {
         self.begin();
         self.generator.replace(None);
         let options: Evaluate = from_json("options", &options)?;
-        check_problems(&options.problems)?;
         let task = choose(&options.task, &options.task_options, &task)?;
+        check_problems(&*task, Origin::Option("problems"), &options.problems)?;
         let adapter = self.adapter.borrow().clone().filter(|_| options.adapter);
         let mut learner = match &adapter {
             Some(adapter) => self.learner(adapter, None)?,
@@ -188,15 +192,15 @@ impl Engine {
 
 /// Everything that defines test-time learning.
 #[derive(Debug, Serialize, Deserialize)]
-struct TtrlCard {
+pub(super) struct TtrlCard {
     /// Tells the run from those of other commands.
     kind: String,
     version: String,
     model: String,
-    task: String,
-    task_options: TaskOptions,
-    problem: Problem,
-    settings: TtrlSettings,
+    pub(super) task: String,
+    pub(super) task_options: TaskOptions,
+    pub(super) problem: Problem,
+    pub(super) settings: TtrlSettings,
 }
 
 /// The checkpoint in the bytes that a store kept.

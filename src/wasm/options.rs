@@ -75,8 +75,8 @@ impl Default for FitOptions {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Train {
-    steps: Option<u64>,
-    epochs: u64,
+    pub(super) steps: Option<u64>,
+    pub(super) epochs: u64,
     batch_size: usize,
     learning_rate: f64,
     weight_decay: f64,
@@ -180,10 +180,10 @@ pub(super) struct Ladder {
     pub(super) task_options: TaskOptions,
     pub(super) problems: Vec<Problem>,
     pub(super) held_out: Vec<Problem>,
-    preset: Option<String>,
+    pub(super) preset: Option<String>,
     pub(super) settings: Paths,
-    steps: Option<u64>,
-    seed: Option<u64>,
+    pub(super) steps: Option<u64>,
+    pub(super) seed: Option<u64>,
 }
 
 /// Of `ttrl`.
@@ -198,7 +198,7 @@ pub(super) struct Ttrl {
     pub(super) steps: Option<u64>,
     pub(super) seed: Option<u64>,
     pub(super) votes: Option<usize>,
-    pub(super) keep: bool,
+    pub(super) keep: Option<bool>,
 }
 
 /// Of `evaluate`.
@@ -239,6 +239,14 @@ fn changed(
     seed: Option<u64>,
 ) -> Result<Settings> {
     let mut settings = Settings::preset(preset.map_or(Ok(suits), str::parse)?);
+    for (option, value) in [("steps", steps), ("seed", seed)] {
+        if let (Some(value), Some(other)) = (value, paths.get(option))
+            && other.as_u64() != Some(value)
+        {
+            let problem = format!("is {value}, but settings.{option} is {other} in the same call");
+            return Err(Error::usage(option, problem, "give one of them"));
+        }
+    }
     settings.steps = steps.unwrap_or(settings.steps);
     settings.seed = seed.unwrap_or(settings.seed);
     for (path, value) in paths {
@@ -271,7 +279,7 @@ impl Ttrl {
         if !self.settings.contains_key("checkpoint_every") {
             settings.checkpoint_every = 1;
         }
-        let settings = TtrlSettings { settings, votes, sampling, keep: self.keep, ..base };
+        let settings = TtrlSettings { settings, votes, sampling, keep: self.keep.unwrap_or(false), ..base };
         settings.check()?;
         Ok(settings)
     }

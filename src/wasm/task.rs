@@ -287,11 +287,3 @@ impl Task for JsTask {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
-
-/// A task given by name must be there; errors name the option of the package.
-pub(super) fn check_problems(problems: &[Problem]) -> Result<()> {
-    match problems.is_empty() {
-        true => Err(Error::usage("problems", "there are none", "give at least one problem of the task")),
-        false => Ok(()),
-    }
-}

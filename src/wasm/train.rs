@@ -22,6 +22,7 @@ use crate::train::data::{Cursor, Dataset, Order};
 use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::AdapterFile;
+use crate::train::resume::before;
 use crate::train::sft::{Sft, SftSettings, SftStep, largest_pass};
 use crate::train::text::ModelText;
 use crate::train::trainer::Trainer;
@@ -29,16 +30,16 @@ use crate::{Error, Result};
 
 /// Everything that defines a run.
 #[derive(Debug, Serialize, Deserialize)]
-struct TrainCard {
+pub(super) struct TrainCard {
     /// Tells the run from those of other commands.
     kind: String,
     version: String,
     model: String,
     lora: LoraConfig,
-    settings: SftSettings,
+    pub(super) settings: SftSettings,
     checkpoint_every: u64,
     /// JSON lines.
-    examples: String,
+    pub(super) examples: String,
 }
 
 /// Where a checkpoint stands.
@@ -130,6 +131,9 @@ impl Engine {
         let mut sft = Sft::new(trainer, adapter.config.clone(), &data, settings)?;
         if let Some(saved) = &saved {
             sft.restore(saved, file)?;
+            if sft.steps() < sft.done() {
+                return Err(before("epochs", sft.steps(), sft.done()).into());
+            }
         }
         let log = JsLog::new(store)?;
         let outcome = self.steps(&mut sft, card.checkpoint_every, &log, &on_step).await;

@@ -85,7 +85,7 @@ fn a_ladder_run_is_held_to_its_card() {
     for (option, value, words) in [
         ("--task", "countdown", ["--task: is countdown", "has integral"]),
         ("--group-size", "8", ["--group-size (group_size): is 8", "has 2"]),
-        ("--seed", "7", ["--seed (seed): is 7", "the run has"]),
+        ("--seed", "7", ["--seed: is 7", "the run has"]),
         ("--loss", "cispo", ["--loss (loss.", "the run has"]),
         ("--kl-coef", "5", ["--kl-coef", "5"]),
         ("--temperature", "0.5", ["--temperature (sampling.temperature)", "0.5"]),

@@ -42,6 +42,23 @@ fn a_template_matters_only_where_it_is_used() {
     assert!(warning.contains("[end]") && warning.contains("eos_token_id"), "{warning}");
 }
 
+/// Templates that go by names are part of the model, as transformers keeps them.
+#[test]
+fn an_export_keeps_named_templates() {
+    let files = Files::new();
+    let path = with_template(&files, TURNS);
+    std::fs::create_dir(files.path("model/additional_chat_templates")).unwrap();
+    files.write("model/additional_chat_templates/tool_use.jinja", "{{ messages[0].content }}");
+    let (adapter, output) = (model("qwen2") + "/adapter", files.path("merged"));
+    let export = ["export", "-m", &path, "--adapter", &adapter, "--output", &output, "--json"];
+    for more in [&[][..], &["--overwrite"]] {
+        let answer: Value = serde_json::from_slice(&run(&[&export[..], more].concat()).stdout).unwrap();
+        let copied = files.path("merged/additional_chat_templates/tool_use.jinja");
+        assert!(answer["files"].as_array().unwrap().contains(&json!(copied)), "{answer}");
+        assert_eq!(std::fs::read_to_string(&copied).unwrap(), "{{ messages[0].content }}");
+    }
+}
+
 #[test]
 fn conversations_are_learnt_as_the_template_writes_them() {
     let files = Files::new();

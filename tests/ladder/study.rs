@@ -13,6 +13,7 @@ use stepladder::ladder::study::plan::Study;
 use stepladder::ladder::study::results::{Results, advantage};
 use stepladder::ladder::study::run::{Lab, run, write};
 use stepladder::ladder::study::table;
+use stepladder::train::fingerprint::Base;
 
 use crate::mock::{Fault, Mock, Pairs};
 
@@ -21,11 +22,12 @@ struct Mocks {
     fault: Fault,
     made: usize,
     cancel: &'static AtomicBool,
+    base: Option<Base>,
 }
 
 impl Mocks {
     fn with(fault: Fault) -> Self {
-        Self { fault, made: 0, cancel: Mock::new().cancel }
+        Self { fault, made: 0, cancel: Mock::new().cancel, base: None }
     }
 }
 
@@ -45,6 +47,10 @@ impl Lab for Mocks {
 
     fn info(&self) -> Option<PolicyInfo> {
         Some(PolicyInfo { model: "mock".into(), device: "none".into(), ..PolicyInfo::default() })
+    }
+
+    fn base(&self) -> Option<Base> {
+        self.base.clone()
     }
 }
 
@@ -221,6 +227,51 @@ fn a_killed_study_comes_to_the_same_numbers() {
         study_in(folder.path(), |plan| plan.replace("token_budget = 4000", "token_budget = 5000")).unwrap();
     let error = go(&other, &mut Mocks::with(Fault::None), &output).unwrap_err().to_string();
     assert!(error.contains("other settings") && error.contains("sample-seed1"), "{error}");
+}
+
+/// Other weights, another tokenizer or other known answers make other numbers, whatever the files are called.
+#[test]
+fn a_study_that_goes_on_is_held_to_its_model_and_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = study_in(folder.path(), str::to_owned).unwrap();
+    let output = folder.path().join("out");
+    let base = |sha256: &str, tokenizer: &str| {
+        let model = [("tokenizer".to_owned(), tokenizer.into())].into_iter().collect();
+        Some(Base { sha256: sha256.into(), model, ..Base::default() })
+    };
+    let on = |base: Option<Base>| {
+        let result = go(&study, &mut Mocks { base, ..Mocks::with(Fault::None) }, &output);
+        result.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(on(base("aa", "t")), Ok(()));
+    for (base, words) in [
+        (base("bb", "t"), "`base.sha256` was aa, and is bb"),
+        (base("aa", "u"), "`base.model.tokenizer` was t, and is u"),
+        (None, "`base` was "),
+    ] {
+        let error = on(base).unwrap_err();
+        assert!(error.contains("base-seed1") && error.contains(words), "{error}");
+    }
+    let problems = fs::read_to_string(folder.path().join("held_out.jsonl")).unwrap();
+    fs::write(
+        folder.path().join("held_out.jsonl"),
+        problems.replacen("\"level\"", "\"answer\": 1, \"level\"", 1),
+    )
+    .unwrap();
+    let other = Study::read(&folder.path().join("study.toml")).unwrap();
+    let mut lab = Mocks { base: base("aa", "t"), ..Mocks::with(Fault::None) };
+    let error = go(&other, &mut lab, &output).unwrap_err().to_string();
+    assert!(error.contains("`held_out_answers` was "), "{error}");
+    // Jobs of an older version do not tell what they stand on.
+    for entry in fs::read_dir(&output).unwrap() {
+        let file = entry.unwrap().path().join("outcome.json");
+        let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        for name in ["base", "answers", "held_out_answers"] {
+            record["spec"].as_object_mut().unwrap().remove(name);
+        }
+        fs::write(&file, record.to_string()).unwrap();
+    }
+    assert_eq!(on(base("bb", "t")), Ok(()));
 }
 
 #[test]

@@ -16,16 +16,20 @@ interface Place {
   run?: string;
   resume?: boolean;
   overwrite?: boolean;
-  steps?: number;
+}
+
+/** How the card of a run comes about: `make` makes a new one, `goOn` takes that of a kept run that stands at `step`. */
+interface Cards {
+  make(): string;
+  goOn(card: string, step: number): string;
 }
 
 /**
- * The store of a run, with the card that `make` makes, or the one that is there if the run goes on. `make` checks all that the run
- * was given, and fails before anything that is kept is touched.
+ * The store of a run with its card. `cards` checks all that the run was given, and fails before anything that is kept is touched.
  */
-export async function openKept(context: Context, kind: RunKind, place: Place, make: () => string): Promise<RunStore> {
+export async function openKept(context: Context, kind: RunKind, place: Place, cards: Cards): Promise<RunStore> {
   try {
-    return await opened(context, kind, place, make);
+    return await opened(context, kind, place, cards);
   } catch (cause) {
     if (!isFull(cause) && !isFull((cause as Error | undefined)?.cause)) throw cause;
     throw noSpace(place.run ?? "", cause);
@@ -36,7 +40,7 @@ function isFull(error: unknown): boolean {
   return error instanceof DOMException && error.name === "QuotaExceededError";
 }
 
-async function opened(context: Context, kind: RunKind, place: Place, make: () => string): Promise<RunStore> {
+async function opened(context: Context, kind: RunKind, place: Place, cards: Cards): Promise<RunStore> {
   const { run, resume = false, overwrite = false } = place;
   if (run === "") throw new StepladderError("usage", "run is an empty name", "give the run a name, or leave `run` out");
   if (resume && overwrite) {
@@ -45,13 +49,16 @@ async function opened(context: Context, kind: RunKind, place: Place, make: () =>
   const held = run === undefined ? undefined : await RunPlace.hold(run);
   if (run === undefined || held === undefined) {
     const store = new MemoryRunStore();
-    store.card = make();
+    store.card = cards.make();
     return store;
   }
   try {
     const { kept } = held;
-    if (resume && kept !== undefined) return await held.goOn(goingOn(context, kind, run, kept, place.steps));
-    const card = make();
+    if (resume && kept !== undefined) {
+      expectSame(context, kind, run, kept);
+      return await held.goOn(cards.goOn(kept.card, kept.at.step));
+    }
+    const card = cards.make();
     if (kept?.finished === true && !overwrite) {
       const problem = `there is a run \`${run}\`, finished at step ${kept.at.step}`;
       throw new StepladderError("exists", problem, "choose another name, or give overwrite: true to replace it");
@@ -63,8 +70,8 @@ async function opened(context: Context, kind: RunKind, place: Place, make: () =>
   }
 }
 
-/** The card of a run that goes on. */
-function goingOn(context: Context, kind: RunKind, run: string, kept: Kept, steps: number | undefined): string {
+/** A run goes on by the call that began it, on its own model. */
+function expectSame(context: Context, kind: RunKind, run: string, kept: Kept): void {
   const known = parseCard(kept.card);
   const { name } = JSON.parse(engineOf(context).info()) as { name: string };
   if (known.kind !== kind) {
@@ -73,13 +80,6 @@ function goingOn(context: Context, kind: RunKind, run: string, kept: Kept, steps
   if (known.model !== name) {
     throw new StepladderError("usage", `the run \`${run}\` is of the model ${known.model}, and ${name} is loaded`, `load ${known.model} to go on`);
   }
-  if (steps === undefined) return kept.card;
-  if (!Number.isSafeInteger(steps) || steps < kept.at.step) {
-    throw new StepladderError("usage", `steps is ${steps}, and the run \`${run}\` stands at step ${kept.at.step}`, "give a whole number from there on");
-  }
-  const card = JSON.parse(kept.card) as { settings: { steps?: number; settings?: { steps: number } } };
-  (card.settings.settings ?? card.settings).steps = steps;
-  return JSON.stringify(card);
 }
 
 /** Does `work` until it ends: after a pause or on a new device it is done again from the last checkpoint. */

@@ -27,6 +27,8 @@ export type ErrorCode =
   | "no_webgpu"
   /** A place of the browser in which no worker can be started. */
   | "no_worker"
+  /** Weights, or what a model computes with them, are no finite numbers. */
+  | "not_finite"
   | "offline"
   | "out_of_memory"
   | "quota"

@@ -65,9 +65,10 @@ export async function ladder(context: Context, asks: Plain<LadderOptions>, hooks
   const { task: choice, problems, heldOut = [], run, resume, overwrite, ...rest } = asks;
   const { object, ...task } = await resolve(choice);
   await ready(context, hooks.signal);
-  const store = await openKept(context, "ladder", asks, () => {
-    const options = { ...rest, ...task, problems: problems.map(problemOf), heldOut: heldOut.map(problemOf) };
-    return engineOf(context).ladder_card(JSON.stringify(options), object);
+  const options = JSON.stringify({ ...rest, ...task, problems: problems.map(problemOf), heldOut: heldOut.map(problemOf) });
+  const store = await openKept(context, "ladder", asks, {
+    make: () => engineOf(context).ladder_card(options, object),
+    goOn: (card, step) => engineOf(context).ladder_goes_on(card, options, step),
   });
   let last: Finished | undefined;
   const news = (text: string): void => {
@@ -100,9 +101,10 @@ export async function ttrl(context: Context, asks: Plain<TtrlOptions>, hooks: Ho
   const { task: choice, problem, run, resume, overwrite, ...rest } = asks;
   const { object, ...task } = await resolve(choice);
   await ready(context, hooks.signal);
-  const store = await openKept(context, "ttrl", asks, () => {
-    const options = { ...rest, ...task, problem: problemOf(problem) };
-    return engineOf(context).ttrl_card(JSON.stringify(options), object);
+  const options = JSON.stringify({ ...rest, ...task, problem: problemOf(problem) });
+  const store = await openKept(context, "ttrl", asks, {
+    make: () => engineOf(context).ttrl_card(options, object),
+    goOn: (card, step) => engineOf(context).ttrl_goes_on(card, options, step),
   });
   store.warn = (message) => hooks.news(warning(message));
   const news = (text: string): void => hooks.news(JSON.parse(text));
@@ -124,10 +126,13 @@ export async function ttrl(context: Context, asks: Plain<TtrlOptions>, hooks: Ho
 export async function train(context: Context, examples: readonly Example[], options: Plain<TrainOptions>, hooks: Hooks): Promise<null> {
   const { run, resume, overwrite, ...rest } = options;
   await ready(context, hooks.signal);
-  const store = await openKept(context, "train", options, () => {
-    if (examples.length === 0) throw new StepladderError("usage", "there are no examples", "give at least one");
-    const lines = examples.map((example) => JSON.stringify(example)).join("\n");
-    return engineOf(context).train_card(lines, JSON.stringify(rest));
+  const lines = examples.map((example) => JSON.stringify(example)).join("\n");
+  const store = await openKept(context, "train", options, {
+    make: () => {
+      if (examples.length === 0) throw new StepladderError("usage", "there are no examples", "give at least one");
+      return engineOf(context).train_card(lines, JSON.stringify(rest));
+    },
+    goOn: (card, step) => engineOf(context).train_goes_on(card, lines, JSON.stringify(rest), step),
   });
   let warning: string | undefined;
   store.warn = (message) => (warning = message);

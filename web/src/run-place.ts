@@ -22,17 +22,22 @@ export interface Card {
   /** Steps of the whole run; undefined where the examples decide. */
   steps: number | undefined;
   problem: string | undefined;
+  /** The task's name and options; undefined for supervised steps. */
+  task: { name: string; options: Record<string, string> } | undefined;
 }
 
 export function parseCard(text: string): Card {
   interface Parts {
     kind?: RunKind;
     model: string;
+    task?: string;
+    task_options?: Record<string, string>;
     problem?: { problem: string };
     settings: { steps?: number | null; settings?: { steps: number } };
   }
-  const { kind = "ladder", model, problem, settings } = JSON.parse(text) as Parts;
-  return { kind, model, steps: settings.settings?.steps ?? settings.steps ?? undefined, problem: problem?.problem };
+  const { kind = "ladder", model, problem, settings, task, task_options: options = {} } = JSON.parse(text) as Parts;
+  const steps = settings.settings?.steps ?? settings.steps ?? undefined;
+  return { kind, model, steps, problem: problem?.problem, task: task === undefined ? undefined : { name: task, options } };
 }
 
 interface Checkpoint {

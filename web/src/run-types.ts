@@ -108,6 +108,8 @@ export interface StoredRun {
   finished: boolean;
   /** The one problem of test-time learning. */
   problem?: string;
+  /** The task of LADDER and of test-time learning: give it again to go on. */
+  task?: { name: string; options: Record<string, string> };
 }
 
 /** What a stored run has told up to its last checkpoint: where it goes on. */

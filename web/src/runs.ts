@@ -23,9 +23,10 @@ export async function listRuns(): Promise<StoredRun[]> {
     const kept = await current(found, folders);
     if (kept === undefined) continue;
     const { card, at, bytes, finished } = kept;
-    const { kind, model, steps, problem } = parseCard(card);
+    const { kind, model, steps, problem, task } = parseCard(card);
     const whole = steps ?? at.steps ?? 0;
-    runs.push({ name, kind, step: at.step, steps: whole, model, bytes, finished, ...(problem !== undefined && { problem }) });
+    const asks = { ...(problem !== undefined && { problem }), ...(task !== undefined && { task }) };
+    runs.push({ name, kind, step: at.step, steps: whole, model, bytes, finished, ...asks });
   }
   return runs;
 }

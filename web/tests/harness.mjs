@@ -18,6 +18,18 @@ export function test(name, body, { seconds = 300 } = {}) {
   declared.push({ name, body, seconds });
 }
 
+/** Settings of a run that is over in a minute on a CPU. */
+export const SHORT = {
+  group_size: 4,
+  prompts_per_step: 2,
+  "variants.per_node": 4,
+  "sampling.max_tokens": 16,
+  "variants.sampling.max_tokens": 24,
+  "evaluation.sampling.max_tokens": 16,
+  "curriculum.refill_rounds": 0,
+  checkpoint_every: 1,
+};
+
 const TYPES = {
   ".css": "text/css",
   ".html": "text/html",

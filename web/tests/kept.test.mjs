@@ -1,20 +1,9 @@
 // What was kept or learnt is never lost: bad arguments, a name that is taken, cleared site data, a GPU that does not come back at once.
 import assert from "node:assert/strict";
-import { openPage, test } from "./harness.mjs";
+import { SHORT, openPage, test } from "./harness.mjs";
 
 const LESSON = Array.from({ length: 8 }, (_, i) => ({ prompt: `?${i + 2}*x=`, completion: "x+x+x" }));
 const QUICK = { batchSize: 4, learningRate: 5e-3, rank: 4, seed: 3 };
-/** Settings of a run that is over in a minute on a CPU. */
-const SHORT = {
-  group_size: 4,
-  prompts_per_step: 2,
-  "variants.per_node": 4,
-  "sampling.max_tokens": 16,
-  "variants.sampling.max_tokens": 24,
-  "evaluation.sampling.max_tokens": 16,
-  "curriculum.refill_rounds": 0,
-  checkpoint_every: 1,
-};
 
 /** Loads the tiny model as `window.model`, with helpers: all of a stream, and an error as plain data. */
 async function withModel(page) {
@@ -71,14 +60,19 @@ test("a call that fails on its own arguments leaves the kept run of its name as 
         "no votes": () => model.ttrl({ task, problem: "2*x", votes: 0, run: "a" }).result,
         "resume of another kind": () => model.ladder({ task, problems, run: "a", resume: true }).result,
         "fewer steps than there were": () => all(model.train([], { run: "a", resume: true, steps: 1 })),
+        "resume with another batch": () => all(model.train([], { run: "a", resume: true, batchSize: 2 })),
+        "resume with another seed": () => all(model.train([], { run: "a", resume: true, seed: 9 })),
+        "resume with another rank": () => all(model.train(examples, { run: "a", resume: true, rank: 2 })),
+        "resume on other examples": () => all(model.train(examples.slice(1), { run: "a", resume: true })),
         "resume and overwrite": () => all(model.train(examples, { run: "a", resume: true, overwrite: true })),
         "an empty name": () => all(model.train(examples, { run: "" })),
       };
       const errors = {};
       for (const [what, call] of Object.entries(calls)) errors[what] = await caught(call());
       const after = await listRuns();
-      const rest = await all(model.train([], { run: "a", resume: true }));
-      return { before, after, errors, rest: rest.map(({ step }) => step) };
+      const rest = await all(model.train(examples, { ...quick, run: "a", resume: true, learningRate: 1e-3 }));
+      const rates = new Set(rest.map(({ learningRate }) => learningRate));
+      return { before, after, errors, rest: rest.map(({ step }) => step), rates: [...rates] };
     },
     { examples: LESSON, quick: QUICK, settings: SHORT },
   );
@@ -87,7 +81,12 @@ test("a call that fails on its own arguments leaves the kept run of its name as 
     assert.ok(["usage", "input", "context", "out_of_memory"].includes(error.code), `${what}: ${JSON.stringify(error)}`);
     assert.ok(error.hint.length > 5, `${what}: ${JSON.stringify(error)}`);
   }
+  for (const [what, words] of Object.entries({ batch: /^batchSize: is 2, but the run has 4/, seed: /^seed: is 9/, rank: /^rank: is 2/ })) {
+    assert.match(seen.errors[`resume with another ${what}`].message, words);
+  }
+  assert.match(seen.errors["resume on other examples"].message, /^examples: are others/);
   assert.deepEqual(seen.after, seen.before);
+  assert.deepEqual(seen.rates, [1e-3]);
   assert.ok(seen.before[0].step >= 2 && seen.rest.at(-1) === 6 && seen.rest.length < 6, JSON.stringify(seen));
   await close();
 });

@@ -1,18 +1,6 @@
 // Training, LADDER, test-time learning and the evaluation on the tiny model in a real browser, with few tokens.
 
-import { check, openPage, test } from "./harness.mjs";
-
-/** Settings of a run that is over in a minute on a CPU. */
-const SHORT = {
-  group_size: 4,
-  prompts_per_step: 2,
-  "variants.per_node": 4,
-  "sampling.max_tokens": 16,
-  "variants.sampling.max_tokens": 24,
-  "evaluation.sampling.max_tokens": 16,
-  "curriculum.refill_rounds": 0,
-  checkpoint_every: 1,
-};
+import { SHORT, check, openPage, test } from "./harness.mjs";
 
 test("training lowers the loss, and the adapter is kept, saved, loaded and cleared", async () => {
   const { page, close, errors } = await openPage();

@@ -1,19 +1,7 @@
 // Runs that are cut off: by a closed tab, a pause, a full store, a lost device. Each goes on from its last checkpoint.
 
 import assert from "node:assert/strict";
-import { openPage, test } from "./harness.mjs";
-
-/** Settings of a run that is over in a minute on a CPU. */
-const SHORT = {
-  group_size: 4,
-  prompts_per_step: 2,
-  "variants.per_node": 4,
-  "sampling.max_tokens": 16,
-  "variants.sampling.max_tokens": 24,
-  "evaluation.sampling.max_tokens": 16,
-  "curriculum.refill_rounds": 0,
-  checkpoint_every: 1,
-};
+import { SHORT, openPage, test } from "./harness.mjs";
 
 /** Another tab of the same browser, after the first was closed. */
 async function nextTab({ page, context, server }) {
@@ -102,16 +90,32 @@ test("test-time learning pauses, and goes on after its tab was closed to the sam
     const before = (await listRuns())[0];
     const log = await runLog("question");
     const model = await load("tiny");
+    const others = {
+      votes: { votes: 5 },
+      seed: { seed: 2 },
+      "settings.group_size": { settings: { group_size: 3 } },
+      problem: { problem: "4*x^3" },
+      task: { task: "countdown" },
+      keep: { keep: true },
+      preset: { preset: "small" },
+    };
+    const refused = {};
+    for (const [name, other] of Object.entries(others)) {
+      const call = model.ttrl({ ...options, ...other, run: "question", resume: true }).result;
+      refused[name] = await call.then(() => "taken", ({ code, message }) => `${code}: ${message}`);
+    }
     const run = model.ttrl({ ...options, run: "question", resume: true });
     const events = [];
     for await (const event of run) events.push(event);
     const result = await run.result;
     const { trainableParameters } = model.info;
     await model.dispose();
-    return { before, log, events, result, trainableParameters, after: (await listRuns())[0] };
+    return { before, log, refused, events, result, trainableParameters, after: (await listRuns())[0] };
   }, options);
   assert.deepEqual([seen.before.kind, seen.before.steps, seen.before.problem, seen.before.finished], ["ttrl", 3, "3*x^2", false]);
   assert.ok(seen.before.step >= 1, JSON.stringify(seen.before));
+  for (const [name, words] of Object.entries(seen.refused)) assert.ok(words.startsWith(`usage: ${name}`), words);
+  assert.deepEqual(seen.before.task, { name: "integral", options: {} });
   assert.equal(seen.events[0].resumed_from, seen.before.step);
   const steps = [...seen.log.events, ...seen.events].filter(({ type }) => type === "step").map(({ step }) => step);
   assert.deepEqual(steps, [1, 2, 3]);
@@ -165,10 +169,17 @@ test("a store that gets full while a run goes on: a warning, the run ends, the l
   const after = await second.evaluate(async (options) => {
     const { load, listRuns } = await import("/dist/index.js");
     const model = await load("tiny");
+    const others = { problems: { problems: ["2*x"] }, heldOut: { heldOut: ["x^5"] }, seed: { seed: 2 }, steps: { steps: 0 } };
+    const refused = {};
+    for (const [name, other] of Object.entries(others)) {
+      const call = model.ladder({ ...options, ...other, resume: true }).result;
+      refused[name] = await call.then(() => "taken", ({ code, message }) => `${code}: ${message}`);
+    }
     const result = await model.ladder({ ...options, resume: true }).result;
     await model.dispose();
-    return { result, runs: await listRuns() };
+    return { result, refused, runs: await listRuns() };
   }, options);
+  for (const [name, words] of Object.entries(after.refused)) assert.ok(/^usage: (--)?/.test(words) && words.includes(name), words);
   assert.deepEqual(after.result, seen.result);
   assert.ok(after.runs.find(({ name }) => name === "full").finished, JSON.stringify(after.runs));
   await first.close();

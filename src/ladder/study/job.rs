@@ -9,7 +9,7 @@ use super::results::{ACCEPTED, Outcome, rejection_key};
 use super::run::Lab;
 use crate::ladder::eval::{Evaluation, Questions, evaluate};
 use crate::ladder::events::{Event, VerdictCounts};
-use crate::ladder::policy::Policy;
+use crate::ladder::policy::{Policy, PolicyInfo};
 use crate::ladder::run::{self, RunCard};
 use crate::ladder::run_folder::{RunFolder, begun, read_events};
 use crate::ladder::settings::{EvaluationSettings, Settings};
@@ -17,6 +17,7 @@ use crate::ladder::shots::{self, Cost};
 use crate::ladder::state::{Host, MemoryStore};
 use crate::ladder::ttrl::{TtrlSettings, ttrl};
 use crate::task::{Problem, Task, VerdictKind};
+use crate::train::fingerprint::Base;
 use crate::{Error, Result};
 
 /// What a job works with.
@@ -111,7 +112,7 @@ impl Job<'_> {
     /// A run in a folder of its own, which goes on if it was stopped, then the evaluation of its adapter.
     async fn train<L: Lab>(&self, lab: &mut L, settings: &Settings, host: &mut Host<'_>) -> Result<Outcome> {
         let path = self.folder.join("run");
-        let card = self.card(settings, lab.info());
+        let card = self.card(settings, lab.base(), lab.info());
         let (mut folder, saved) = match path.join("run.json").exists() || begun(&path) {
             true => RunFolder::open(&path)?,
             false => (RunFolder::create(&path, card.clone())?, None),
@@ -143,7 +144,7 @@ impl Job<'_> {
         Ok(result)
     }
 
-    fn card(&self, settings: &Settings, policy: Option<crate::ladder::policy::PolicyInfo>) -> RunCard {
+    fn card(&self, settings: &Settings, base: Option<Base>, policy: Option<PolicyInfo>) -> RunCard {
         let plan = &self.study.plan;
         RunCard {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -154,7 +155,7 @@ impl Job<'_> {
             settings: settings.clone(),
             problems: self.study.problems(self.arm).to_vec(),
             held_out: self.study.held_out.clone(),
-            base: None,
+            base,
             policy,
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::job::{Job, adapter_of};
 use super::plan::{Arm, Kind, Study};
@@ -11,9 +12,12 @@ use super::results::{ArmResult, Hit, Outcome, Results, groups};
 use crate::ladder::policy::{Policy, PolicyInfo};
 use crate::ladder::settings::Settings;
 use crate::ladder::state::Host;
-use crate::task::{Task, overlaps};
+use crate::task::{Problem, Task, overlaps};
 use crate::train::files::{create_folder, read, write_atomic};
+use crate::train::fingerprint::{Base, sha256};
 use crate::train::lock::Lock;
+use crate::train::peft::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::train::resume::{differences, words};
 use crate::{Error, Result};
 
 /// Makes the policies of a study.
@@ -29,6 +33,9 @@ pub trait Lab {
 
     /// Model and device.
     fn info(&self) -> Option<PolicyInfo>;
+
+    /// What the numbers of its policies depend on besides settings and problems; `None` where that cannot be told.
+    fn base(&self) -> Option<Base>;
 }
 
 /// What happens in a study, for whoever watches.
@@ -59,7 +66,7 @@ pub enum Progress<'a> {
 /// A finished job as it is kept, with what defines it, so that a changed study does not take it for its own.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
-    spec: serde_json::Value,
+    spec: Value,
     seconds: f64,
     policy: PolicyInfo,
     outcome: Outcome,
@@ -96,11 +103,9 @@ pub async fn run<L: Lab>(
             let round = base.outcome.answer_tokens as f64 / base.outcome.samples.max(1) as f64;
             ((plan.token_budget as f64 / round.max(1.0)) as usize).max(1)
         });
-        let spec = spec(study, arm, seed, attempts)?;
+        let spec = spec(study, arm, seed, attempts, lab.base())?;
         if let Some(record) = read_json::<Record>(&file)? {
-            if record.spec != spec {
-                return Err(changed(&folder));
-            }
+            expect_same(&record.spec, &spec, &folder)?;
             watch(Progress::Done { arm, outcome: &record.outcome, before: true });
             done.push((arm, record));
             continue;
@@ -118,9 +123,8 @@ pub async fn run<L: Lab>(
         let _lock = Lock::folder(&folder)?;
         // What is half done belongs to what it was begun with.
         let begun = folder.join("spec.json");
-        match read_json::<serde_json::Value>(&begun)? {
-            Some(old) if old != spec => return Err(changed(&folder)),
-            Some(_) => {}
+        match read_json::<Value>(&begun)? {
+            Some(old) => expect_same(&old, &spec, &folder)?,
             None => write_json(&begun, &spec)?,
         }
         let adapter = match &arm.from {
@@ -145,14 +149,17 @@ fn is_base(arm: &Arm) -> bool {
 }
 
 /// Everything that a job's numbers depend on, besides the program and the device.
-fn spec(study: &Study, arm: &Arm, seed: u64, attempts: usize) -> Result<serde_json::Value> {
+fn spec(study: &Study, arm: &Arm, seed: u64, attempts: usize, base: Option<Base>) -> Result<Value> {
     let plan = &study.plan;
-    let forms =
-        |problems: &[crate::task::Problem]| problems.iter().map(|p| p.problem.clone()).collect::<Vec<_>>();
+    let forms = |problems: &[Problem]| problems.iter().map(|p| p.problem.clone()).collect::<Vec<_>>();
+    let answers = |problems: &[Problem]| problems.iter().map(|p| p.answer.clone()).collect::<Vec<_>>();
+    let hash = |file: &str| study.adapter.as_deref().map(|folder| Ok(sha256(&read(folder.join(file))?)));
     let sampled = arm.kind == Kind::Sample;
     let value = serde_json::json!({
         "model": plan.model,
-        "adapter": study.adapter.as_deref().map(fingerprint).transpose()?,
+        "base": base,
+        "adapter": hash(WEIGHTS_FILE).transpose()?,
+        "adapter_config": hash(CONFIG_FILE).transpose()?,
         "task": plan.task,
         "task_options": plan.task_options,
         "settings": study.settings(arm, seed)?,
@@ -163,17 +170,12 @@ fn spec(study: &Study, arm: &Arm, seed: u64, attempts: usize) -> Result<serde_js
         "questions": (arm.kind == Kind::Ttrl).then(|| study.questions(arm)),
         "problems": forms(study.problems(arm)),
         "held_out": forms(&study.held_out),
+        "answers": answers(study.problems(arm)),
+        "held_out_answers": answers(&study.held_out),
         "samples": if sampled { attempts } else { plan.samples },
         "texts": study.texts,
     });
     Ok(value)
-}
-
-/// The SHA-256 of an adapter's weights: what it is, wherever it lies.
-fn fingerprint(folder: &Path) -> Result<String> {
-    use sha2::Digest;
-    let digest = sha2::Sha256::digest(read(folder.join(crate::train::peft::WEIGHTS_FILE))?);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn results(study: &Study, task: &dyn Task, done: Vec<(&Arm, Record)>) -> Results {
@@ -181,8 +183,7 @@ fn results(study: &Study, task: &dyn Task, done: Vec<(&Arm, Record)>) -> Results
     let found = done.iter().map(|(_, record)| record.policy.clone()).next_back().unwrap_or_default();
     // The name, not the place where somebody keeps the file.
     let policy = PolicyInfo { model: plan.model.clone(), ..found };
-    let texts =
-        |problems: &'_ [crate::task::Problem]| problems.iter().map(|p| p.problem.clone()).collect::<Vec<_>>();
+    let texts = |problems: &'_ [Problem]| problems.iter().map(|p| p.problem.clone()).collect::<Vec<_>>();
     let (training, held_out) = (texts(&study.problems), texts(&study.held_out));
     let hits = overlaps(task, training.iter().map(String::as_str), held_out.iter().map(String::as_str));
     let contamination = hits
@@ -230,12 +231,20 @@ fn results(study: &Study, task: &dyn Task, done: Vec<(&Arm, Record)>) -> Results
     }
 }
 
-fn changed(folder: &Path) -> Error {
-    Error::usage(
+/// Longest part of a value in a message.
+const SHOWN: usize = 60;
+
+/// Holds a job that goes on to what it was begun with. What its file lacks, being of an older version, it is not held to.
+fn expect_same(old: &Value, new: &Value, folder: &Path) -> Result<()> {
+    let told = |path: &str| old.pointer(&format!("/{}", path.replace('.', "/"))).is_some();
+    let changed = differences(old, new).into_iter().find(|(path, was, _)| !was.is_null() || told(path));
+    let Some((path, was, is)) = changed else { return Ok(()) };
+    let [was, is] = [was, is].map(|value| words(&value).chars().take(SHOWN).collect::<String>());
+    Err(Error::usage(
         "--output",
-        format!("{} was made with other settings than the study has now", folder.display()),
+        format!("{} was begun with other settings: `{path}` was {was}, and is {is}", folder.display()),
         "remove that folder, or choose another --output",
-    )
+    ))
 }
 
 /// The value in `file`; `None` if there is no such file.

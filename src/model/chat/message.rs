@@ -64,6 +64,7 @@ impl TryFrom<Map<String, Value>> for Message {
 
     /// Fields that are null are left out, as transformers does: many templates write `None` for them.
     fn try_from(fields: Map<String, Value>) -> Result<Self, String> {
+        let has_null_content = fields.get("content").is_some_and(Value::is_null);
         let fields: Map<String, Value> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
         match fields.get("role") {
             Some(Value::String(role)) if !role.is_empty() => {}
@@ -76,6 +77,7 @@ impl TryFrom<Map<String, Value>> for Message {
             Some(_) => return Err("`content` is neither a text nor a list of parts".into()),
             // A turn may be nothing but calls of tools or reasoning.
             None if REPLACE_CONTENT.iter().any(|field| fields.contains_key(*field)) => {}
+            None if has_null_content => return Err("`content` is null".into()),
             None => return Err("missing field `content`".into()),
         }
         Ok(Self(fields))

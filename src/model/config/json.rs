@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::fields::{Fields, is_off};
 use super::{ModelConfig, known, rope};
 use crate::model::family;
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 
 /// Reads and checks the text of a `config.json`; `file` is for messages.
 ///
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// # Errors
 /// `Input` for anything missing, contradictory or unsupported.
 pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
-    let map: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
+    let map: Map<String, Value> = json::from_str(text).map_err(|error| {
         Error::input(
             file,
             format!("line {}", error.line()),
@@ -69,7 +69,7 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
 /// # Errors
 /// `Input` if the text is not JSON or the field is not token ids.
 pub fn generation(file: &Path, text: &str) -> Result<(Vec<u32>, Vec<String>)> {
-    let map: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
+    let map: Map<String, Value> = json::from_str(text).map_err(|error| {
         Error::input(file, format!("line {}", error.line()), error.to_string(), "take the original file")
     })?;
     let fields = Fields::new(file, "", &map);

@@ -142,28 +142,38 @@ impl Client {
 
     /// The text of an answer of at most `limit` bytes.
     pub(super) fn text(&self, url: &str, response: Response<Body>, limit: u64) -> Result<String, Failure> {
-        let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
+        let body = response.into_body().into_with_config().limit(u64::MAX).reader();
+        let mut out = Vec::new();
+        self.read(url, body, 1 << 16, |bytes| {
+            if out.len() as u64 + bytes.len() as u64 > limit {
+                return Err(Failure::Refused(strange(url, format!("sends more than {limit} bytes"))));
+            }
+            out.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        String::from_utf8(out).map_err(|_| Failure::Refused(strange(url, "the answer is not text".into())))
+    }
+
+    /// Hands the bytes of an answer on, at most `size` at a time, until it ends or they come too slowly.
+    pub(super) fn read(
+        &self,
+        url: &str,
+        mut body: impl Read,
+        size: usize,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut pace = Pace::new(self.patience);
-        let (mut out, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+        let mut buffer = vec![0; size];
         loop {
             let count = body
                 .read(&mut buffer)
                 .map_err(|error| Failure::Unreachable(unreachable(url, &error.into())))?;
             if count == 0 {
-                break;
+                return Ok(());
             }
-            if out.len() as u64 + count as u64 > limit {
-                return Err(Failure::Refused(strange(url, format!("sends more than {limit} bytes"))));
-            }
-            out.extend_from_slice(&buffer[..count]);
+            take(&buffer[..count])?;
             pace.gained(url, count)?;
         }
-        String::from_utf8(out).map_err(|_| Failure::Refused(strange(url, "the answer is not text".into())))
-    }
-
-    /// A measure of how fast bytes come.
-    pub(super) fn pace(&self) -> Pace {
-        Pace::new(self.patience)
     }
 
     fn parse(&self, url: &str) -> Result<Uri, Failure> {
@@ -218,7 +228,7 @@ impl Client {
 }
 
 /// Whether bytes come fast enough to go on waiting for them.
-pub(super) struct Pace {
+struct Pace {
     window: Duration,
     begin: Instant,
     bytes: u64,
@@ -230,7 +240,7 @@ impl Pace {
     }
 
     /// Notes that `count` bytes have come; a failure if they were too few for the time since the last look.
-    pub(super) fn gained(&mut self, url: &str, count: usize) -> Result<(), Failure> {
+    fn gained(&mut self, url: &str, count: usize) -> Result<(), Failure> {
         self.bytes += count as u64;
         let elapsed = self.begin.elapsed();
         if elapsed < self.window {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::cache::{Cache, blob_name, is_safe_path, not_a_link, place};
 use super::checksum::Tag;
-use super::request::{Client, Failure, TRIES, is_progress, pause, refuse, retry, strange, unreachable};
+use super::request::{Client, Failure, TRIES, is_progress, pause, refuse, retry, strange};
 use super::{Downloading, Progress, Repo, is_weights};
 use crate::{Error, Result};
 
@@ -158,27 +158,19 @@ impl Transfer<'_> {
         } else {
             refuse(url, status, &[200])?;
         }
-        let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
-        let mut pace = self.client.pace();
-        let mut buffer = vec![0; 1 << 18];
-        loop {
-            let count = body
-                .read(&mut buffer)
-                .map_err(|error| Failure::Unreachable(unreachable(url, &error.into())))?;
-            if count == 0 {
-                break;
-            }
-            done += count as u64;
+        let body = response.body_mut().with_config().limit(u64::MAX).reader();
+        self.client.read(url, body, 1 << 18, |bytes| {
+            done += bytes.len() as u64;
             if done > total {
                 let problem = format!("sends more than the {total} bytes announced");
                 return Err(Failure::Refused(strange(url, problem)));
             }
-            file.write_all(&buffer[..count]).map_err(written)?;
-            if !progress(Downloading { file: name, done, total }) {
-                return Err(Failure::Refused(Error::Cancelled));
+            file.write_all(bytes).map_err(written)?;
+            match progress(Downloading { file: name, done, total }) {
+                true => Ok(()),
+                false => Err(Failure::Refused(Error::Cancelled)),
             }
-            pace.gained(url, count)?;
-        }
+        })?;
         if done < total {
             let problem = format!("the connection ended after {done} of {total} bytes");
             let hint = "run again; the download goes on where it stopped";

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::names::is_buffer;
 use super::safetensors::SafeTensors;
 use super::{ReadAt, TensorInfo, TensorSource};
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 
 /// Name of the single file.
 pub const SINGLE: &str = "model.safetensors";
@@ -44,7 +44,7 @@ pub fn shard_files(file: &Path, text: &str) -> Result<Vec<String>> {
 
 fn parse_index(file: &Path, text: &str) -> Result<(Vec<String>, HashMap<String, String>)> {
     let hint = "download the file again";
-    let Index { weight_map } = serde_json::from_str(text)
+    let Index { weight_map } = json::from_str(text)
         .map_err(|error| Error::input(file, format!("line {}", error.line()), error.to_string(), hint))?;
     let mut names: Vec<String> = weight_map.values().cloned().collect();
     names.sort_unstable();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 
 /// The special tokens that have a name, in the order in which transformers adds those that are missing.
 const NAMED: [&str; 7] =
@@ -277,7 +277,7 @@ impl TokenizerConfig {
 /// The JSON object in the text of a file; empty where there is none.
 fn object(file: &Path, text: Option<&str>) -> Result<Map<String, Value>> {
     let Some(text) = text else { return Ok(Map::new()) };
-    serde_json::from_str(text).map_err(|error| {
+    json::from_str(text).map_err(|error| {
         let hint = "take the model's original file";
         Error::input(file, format!("line {}", error.line()), error.to_string(), hint)
     })

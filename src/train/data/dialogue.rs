@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::fields;
+use crate::json;
 use crate::model::chat::{Conversation, Message};
 
 /// Fields beside the messages that the template is given.
@@ -71,11 +72,11 @@ fn beside(row: &Map<String, Value>) -> Result<Dialogue, String> {
         // Files of tables cannot hold lists of different objects, so they hold their text.
         Some(Value::String(text)) if text.is_empty() => Ok(None),
         Some(value) => {
-            let parsed = value.as_str().map(serde_json::from_str::<Value>).transpose();
-            let list = parsed.ok().map(|parsed| parsed.unwrap_or_else(|| value.clone()));
-            match list {
-                Some(Value::Array(list)) if list.iter().all(Value::is_object) => Ok(Some(Value::Array(list))),
-                Some(Value::Null) => Ok(None),
+            let parsed = value.as_str().map(json::from_str::<Value>).transpose();
+            match parsed.map(|parsed| parsed.unwrap_or_else(|| value.clone())) {
+                Ok(Value::Array(list)) if list.iter().all(Value::is_object) => Ok(Some(Value::Array(list))),
+                Ok(Value::Null) => Ok(None),
+                Err(error) if error.is_data() => Err(format!("`{field}` {}", json::what(&error))),
                 _ => Err(format!("`{field}` is not a list of objects")),
             }
         }
@@ -213,6 +214,16 @@ mod tests {
             (messages(""), "no turn with role `assistant`"),
             (messages(r#"{"role": "assistant", "content": "a"}"#), "begins with the assistant"),
             (messages(r#"{"role": "user"}"#), "missing field `content`"),
+            (messages(r#"{"role": "user", "content": null}"#), "message 1: `content` is null"),
+            (
+                r#"{"conversations": [{"from": "human", "value": null}]}"#.into(),
+                "message 1: `content` is null",
+            ),
+            (messages(r#"{"role": "user", "content": "a", "content": "b"}"#), "has the key `content` twice"),
+            (
+                CALL.replacen("[{\"type\"", r#""[{\"a\": 1, \"a\": 2}]", "meta": [{"type""#, 1),
+                "`tools` has the key `a` twice",
+            ),
             (r#"{"messages": "hello"}"#.into(), "not a list"),
             (
                 messages(&format!(r#"{user}, {{"role": "assistant", "content": "a", "weight": 0}}"#)),

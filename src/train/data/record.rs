@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::dialogue::{self, Dialogue};
 use super::fields;
+use crate::json;
 
 /// One line of a training file, by the fields it has: `text`, `prompt` and `completion`, or `messages`. Every other field is
 /// known to be harmless, or refused by name.
@@ -28,13 +29,12 @@ const FORMS: [&str; 5] = ["text", "prompt", "completion", "messages", "conversat
 impl Record {
     /// Reads one line. Errors say what is wrong with it, in words.
     pub fn parse(line: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(line).map_err(|e| {
-            // The line is one of many: its own "line 1" would mislead.
-            let text = e.to_string();
-            let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-            format!("is not JSON: {what} at column {}", e.column())
-        })?;
-        let Value::Object(mut row) = value else { return Err("is not a JSON object".into()) };
+        let Value::Object(mut row) = json::line(line)? else { return Err("is not a JSON object".into()) };
+        let null = FORMS.into_iter().find(|&field| row.get(field).is_some_and(Value::is_null));
+        let lacks = |problem: &str| match null {
+            Some(field) => Err(format!("{problem}: `{field}` is null")),
+            None => Err(problem.to_owned()),
+        };
         row.retain(|_, value| !value.is_null());
         fields::check_row(&row)?;
         let has = |field: &str| row.contains_key(field);
@@ -49,14 +49,12 @@ impl Record {
                 let (prompt, completion) = (text(&row, "prompt", false)?, text(&row, "completion", true)?);
                 Ok(Self::Completion { prompt, completion })
             }
-            (false, true, false, None) => Err("has a `prompt` but no `completion`".into()),
-            (false, false, true, None) => Err("has a `completion` but no `prompt`".into()),
+            (false, true, false, None) => lacks("has a `prompt` but no `completion`"),
+            (false, false, true, None) => lacks("has a `completion` but no `prompt`"),
             (false, prompt, false, Some(field)) if !twice && (!prompt || repeats_prompt(&row, field)) => {
                 dialogue::of_turns(&row, field).map(|dialogue| Self::Messages(Box::new(dialogue)))
             }
-            (false, false, false, None) => {
-                Err("has none of `text`, `prompt` and `completion`, `messages`".into())
-            }
+            (false, false, false, None) => lacks("has none of `text`, `prompt` and `completion`, `messages`"),
             _ => Err("has more than one of `text`, `prompt` and `completion`, `messages`".into()),
         }
         .and_then(|record| {
@@ -115,6 +113,10 @@ mod tests {
             ("[]", "not a JSON object"),
             ("{}", "has none of"),
             (r#"{"text": ""}"#, "`text` is empty"),
+            (r#"{"text": null}"#, "`messages`: `text` is null"),
+            (r#"{"messages": null, "id": 1}"#, "`messages` is null"),
+            (r#"{"prompt": null, "completion": "a"}"#, "no `prompt`: `prompt` is null"),
+            (r#"{"text": "a", "text": "b"}"#, "has the key `text` twice"),
             (r#"{"text": 1}"#, "`text` is not a string"),
             (r#"{"prompt": "a"}"#, "no `completion`"),
             (r#"{"completion": "a"}"#, "no `prompt`"),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::pattern::{Patterns, Selection, is_all};
 use crate::model::config::fields::{Harmless, is_harmless, is_off, shown};
 use crate::train::lora_config::{LoraConfig, Module};
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 
 /// The file as PEFT writes it.
 #[derive(Deserialize)]
@@ -120,7 +120,7 @@ pub(super) struct Parsed {
 impl Parsed {
     /// Reads `bytes`; `path` is named in errors.
     pub(super) fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
-        let file: File = serde_json::from_slice(bytes).map_err(|e| {
+        let file: File = json::from_slice(bytes).map_err(|e| {
             Error::input(path, "contents", e.to_string(), "use the adapter_config.json that PEFT writes")
         })?;
         file.refuse_other_methods(path)?;

@@ -13,6 +13,7 @@ use std::path::Path;
 use super::lora_config::{LoraConfig, Module};
 use super::rng;
 use super::tensor_file::{self, Tensor, TensorFile};
+use crate::model::source::names::{EMBEDDING, HEAD};
 use crate::{Error, Result};
 
 /// The settings' file name in an adapter folder.
@@ -44,8 +45,10 @@ pub enum Copy {
     Equal,
     /// Others.
     Different,
-    /// The base model has none of that name, or its weights are not at hand.
+    /// The base model has none of that name.
     Unknown,
+    /// The base model's weights are not at hand.
+    NotCompared,
 }
 
 /// Compares a tensor with the base model's of a name such as `lm_head.weight`.
@@ -93,7 +96,11 @@ impl AdapterFile {
     ///
     /// Errors: [`Error::Input`] if a file is damaged, is not a plain LoRA adapter, or does not fit the model.
     pub fn from_bytes(config: &[u8], weights: &[u8], folder: &Path, dims: &Dims<'_>) -> Result<Self> {
-        Self::from_bytes_over(config, weights, folder, dims, &mut |_, _| Ok(Copy::Unknown))
+        let mut compare = |name: &str, _: &Tensor| match [EMBEDDING, HEAD].contains(&name) {
+            true => Ok(Copy::NotCompared),
+            false => Ok(Copy::Unknown),
+        };
+        Self::from_bytes_over(config, weights, folder, dims, &mut compare)
     }
 
     /// [`AdapterFile::from_bytes`] where `compare` can tell whether a tensor that PEFT saved along, such as the embedding of a
@@ -239,16 +246,23 @@ fn sort(
     path: &Path,
     compare: &mut Compare<'_>,
 ) -> Result<BTreeMap<(usize, Module, Part), Tensor>> {
-    let hint = "adapters of q, k, v, o, gate, up and down projections are supported; merge others with PEFT";
+    let supported =
+        "adapters of q, k, v, o, gate, up and down projections are supported; merge others with PEFT";
     let mut sorted = BTreeMap::new();
     for (name, tensor) in file.tensors {
         let Some(key) = parse_name(&name) else {
-            let problem = match compare(&base_name(&name), &tensor)? {
+            let (problem, hint) = match compare(&base_name(&name), &tensor)? {
                 Copy::Equal => continue,
-                Copy::Different => {
-                    "differs from the base model's, and adapters that change it are not supported"
-                }
-                Copy::Unknown => "is not a LoRA matrix of a known module",
+                Copy::Different => (
+                    "differs from the base model's, and adapters that change it are not supported",
+                    supported,
+                ),
+                Copy::Unknown => ("is not a LoRA matrix of a known module", supported),
+                Copy::NotCompared => (
+                    "was saved along (`modules_to_save`), and the base model's weights are not at hand here to compare it with",
+                    "leave it out: `stepladder export -m MODEL --adapter DIR --adapter-only --output NEW` compares it and writes \
+                     the adapter alone",
+                ),
             };
             return Err(Error::input(path, &name, problem, hint));
         };

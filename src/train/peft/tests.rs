@@ -220,7 +220,8 @@ fn saved_copies_of_the_base_are_compared() {
             let error = read(answer).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(words), "{error}");
         }
-        assert!(self::read(config.to_string().as_bytes(), &weights).is_err());
+        let error = self::read(config.to_string().as_bytes(), &weights).unwrap_err().to_string();
+        assert!(error.contains("`modules_to_save`") && error.contains("export -m MODEL"), "{error}");
     }
 }
 

@@ -37,7 +37,7 @@ export class LadderTab {
     tasks: Promise<TaskInfo[]>,
   ) {
     this.#form = new LadderForm(tasks, h("div", { class: "buttons" }, this.#start, this.#control.pause, this.#control.stop), this.#alert);
-    this.#stored = new StoredRuns(session, "ladder", this.#alert, (run) => void this.start({ run: run.name, resume: true, steps: run.steps }), "Use again");
+    this.#stored = new StoredRuns(session, "ladder", this.#alert, (run) => void this.start({ run: run.name, resume: true, steps: run.steps, ...(run.task && { task: run.task }) }), "Use again");
     this.#downloads.hidden = true;
     this.panel = h(
       "section",

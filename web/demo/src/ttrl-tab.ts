@@ -117,7 +117,7 @@ export class TtrlTab {
     const problem = kept.problem ?? "";
     this.#problem.value = problem;
     this.#show();
-    return { task: this.#task.choice, problem, run: kept.name, resume: true };
+    return { task: kept.task ?? this.#task.choice, problem, run: kept.name, resume: true };
   }
 
   #showAnswer(task: string, problem: string, result: TtrlResult): void {

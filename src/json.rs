@@ -1,0 +1,140 @@
+//! JSON in which no object has a key twice. `serde_json` takes the last of several, so that what a file says first would be passed
+//! over in silence.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+/// A value from JSON text.
+///
+/// # Errors
+/// Those of `serde_json`; one of [`serde_json::error::Category::Data`] that names the key, for a key that an object has twice.
+pub(crate) fn from_slice<'a, T: Deserialize<'a>>(text: &'a [u8]) -> serde_json::Result<T> {
+    serde_json::from_slice::<Unique>(text)?;
+    serde_json::from_slice(text)
+}
+
+/// [`from_slice`] of a text.
+///
+/// # Errors
+/// The same.
+pub(crate) fn from_str<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
+    from_slice(text.as_bytes())
+}
+
+/// A line of a file of JSON objects, one a line. Errors say what is wrong with it, in words that go on from the line's number.
+///
+/// # Errors
+/// If it is no JSON, or an object has a key twice.
+pub(crate) fn line(line: &str) -> Result<Value, String> {
+    from_str(line).map_err(|error| {
+        // The line is one of many: the place that the parser names counts from its own line 1.
+        let what = what(&error);
+        match error.is_data() {
+            true => what,
+            false => format!("is not JSON: {what} at column {}", error.column()),
+        }
+    })
+}
+
+/// What `serde_json` found, without its place.
+pub(crate) fn what(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
+}
+
+/// Any value; reading it fails at a key that an object has twice.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+/// Longest part of a key in a message.
+const SHOWN: usize = 60;
+
+impl<'de> Visitor<'de> for Unique {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let mut keys = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if keys.contains(&key) {
+                let start: String = key.chars().take(SHOWN).collect();
+                return Err(A::Error::custom(format!("has the key `{start}` twice")));
+            }
+            keys.insert(key);
+            map.next_value::<Self>()?;
+        }
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
+        while list.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_there_twice_is_named() {
+        for (text, key) in [
+            (r#"{"a": 1, "a": 1}"#, "a"),
+            (r#"{"a": {"b": [1, {"c": null, "d": "", "c": 2.5}]}}"#, "c"),
+            (r#"[true, {"é": -1, "\u00e9": 1e300}]"#, "é"),
+        ] {
+            let error = from_str::<Value>(text).unwrap_err();
+            assert!(error.is_data() && what(&error) == format!("has the key `{key}` twice"), "{error}");
+            assert_eq!(line(text).unwrap_err(), format!("has the key `{key}` twice"));
+        }
+        for text in
+            [r#"{"a": {"a": {"b": 1}}, "b": [{"a": 1}, {"a": 2}], "A": 18446744073709551615}"#, "3", "null"]
+        {
+            assert_eq!(from_str::<Value>(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_with_its_column() {
+        let error = line("{\"a\": ").unwrap_err();
+        assert_eq!(error, "is not JSON: EOF while parsing a value at column 6");
+        let deep = "[".repeat(100_000);
+        assert!(line(&deep).unwrap_err().contains("recursion limit"));
+    }
+}

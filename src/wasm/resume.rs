@@ -1,0 +1,201 @@
+//! Kept runs that go on: what is asked for beside them is held to what they were begun with, by the rules of the command line.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use wasm_bindgen::prelude::*;
+
+use super::convert::{Answer, from_json, to_json};
+use super::engine::Engine;
+use super::learning::TtrlCard;
+use super::options::{Ladder, Paths, Train, Ttrl};
+use super::train::TrainCard;
+use crate::ladder::resume::{Change, change, expect_problems, expect_task, with_own};
+use crate::ladder::run::RunCard;
+use crate::ladder::settings::Settings;
+use crate::task::TaskOptions;
+use crate::train::resume::{Owner, RULES, before, differs, reconcile};
+use crate::{Error, Result};
+
+/// A run that goes on.
+const RUN: Owner<'static> =
+    Owner { name: "the run", hint: "leave it out to go on, or choose another name for a new run" };
+
+#[wasm_bindgen]
+impl Engine {
+    /// The card of a kept LADDER run, with what `options` change of it; `done` is its last step.
+    ///
+    /// # Errors
+    /// `usage` that names what differs from the run's own and may not change.
+    pub fn ladder_goes_on(&self, card: &str, options: &str, done: f64) -> Answer<String> {
+        let (mut card, options): (RunCard, Ladder) =
+            (from_json("card", card)?, from_json("options", options)?);
+        expect_asked((&card.task, &card.task_options), &options.task, &options.task_options)?;
+        for (option, own, given) in
+            [("problems", &card.problems, &options.problems), ("heldOut", &card.held_out, &options.held_out)]
+        {
+            if !given.is_empty() {
+                expect_problems(option, own, given, RUN)?;
+            }
+        }
+        let asked = Asked {
+            preset: options.preset.as_deref(),
+            paths: &options.settings,
+            steps: options.steps,
+            seed: options.seed,
+            few_probes: false,
+        };
+        change(&mut card.settings, &asked.changes(), ("steps", done as u64), RUN)?;
+        to_json(&card)
+    }
+
+    /// The same for a kept run of test-time learning.
+    ///
+    /// # Errors
+    /// As [`Engine::ladder_goes_on`].
+    pub fn ttrl_goes_on(&self, card: &str, options: &str, done: f64) -> Answer<String> {
+        let (mut card, options): (TtrlCard, Ttrl) =
+            (from_json("card", card)?, from_json("options", options)?);
+        expect_asked((&card.task, &card.task_options), &options.task, &options.task_options)?;
+        if let Some(problem) = options.problem {
+            expect_problems("problem", std::slice::from_ref(&card.problem), &[problem], RUN)?;
+        }
+        let own = &mut card.settings;
+        expect_equal("votes", options.votes, own.votes)?;
+        expect_equal("keep", options.keep, own.keep)?;
+        let asked = Asked {
+            preset: options.preset.as_deref(),
+            paths: &options.settings,
+            steps: options.steps,
+            seed: options.seed,
+            few_probes: true,
+        };
+        change(&mut own.settings, &asked.changes(), ("steps", done as u64), RUN)?;
+        to_json(&card)
+    }
+
+    /// The same for a kept run of supervised steps; without `examples` (JSON lines) they are its own.
+    ///
+    /// # Errors
+    /// As [`Engine::ladder_goes_on`].
+    pub fn train_goes_on(&self, card: &str, examples: &str, options: &str, done: f64) -> Answer<String> {
+        let card: TrainCard = from_json("card", card)?;
+        let given: Paths = from_json("options", options)?;
+        let options: Train = from_json("options", options)?;
+        options.check()?;
+        if !examples.is_empty() && lines(examples)? != lines(&card.examples)? {
+            let hint = "give none to go on with the run's own, or choose another name for a new run";
+            let problem = "are others than the run was begun with";
+            return Err(Error::usage("examples", problem, hint).into());
+        }
+        let asked = json!({
+            "settings": value(&options.settings(self.model.context()))?,
+            "lora": value(&options.lora())?,
+            "checkpoint_every": options.checkpoint_every,
+        });
+        let is_given =
+            |name: &str| Some(camel_case(name)).filter(|name| given.get(name).is_some_and(|v| !v.is_null()));
+        let mut has = value(&card)?;
+        reconcile(RUN, RULES, is_given, &asked, &mut has)?;
+        let mut card: TrainCard = from_json("card", &to_json(&has)?)?;
+        if let Some(steps) = options.steps {
+            if steps < done as u64 {
+                return Err(before("steps", steps, done as u64).into());
+            }
+            card.settings.steps = Some(steps);
+        } else if is_given("epochs").is_some() {
+            (card.settings.steps, card.settings.epochs) = (None, options.epochs);
+        }
+        to_json(&card)
+    }
+}
+
+/// What a call says of a run's settings.
+struct Asked<'a> {
+    preset: Option<&'a str>,
+    paths: &'a Paths,
+    steps: Option<u64>,
+    seed: Option<u64>,
+    /// Probes are at most as many as a group has, as test-time learning has it.
+    few_probes: bool,
+}
+
+impl Asked<'_> {
+    fn changes(&self) -> Vec<Change<'_>> {
+        let mut changes: Vec<Change<'_>> = Vec::new();
+        match self.preset {
+            // A preset is what the run was begun with only together with what is given beside it.
+            Some(name) => changes.push((
+                "preset".into(),
+                Box::new(move |settings| {
+                    let mut new = with_own(&Settings::preset(name.parse()?), settings)?;
+                    for (path, value) in self.paths {
+                        new.set_value(path, value.clone())?;
+                    }
+                    if self.few_probes {
+                        new.curriculum.probe_samples = new.curriculum.probe_samples.min(new.group_size);
+                    }
+                    *settings = new;
+                    Ok(())
+                }),
+            )),
+            None => changes.extend(self.paths.iter().map(|(path, value)| -> Change<'_> {
+                (
+                    format!("settings.{path}"),
+                    Box::new(move |settings| settings.set_value(path, value.clone())),
+                )
+            })),
+        }
+        if let Some(steps) = self.steps {
+            changes.push((
+                "steps".into(),
+                Box::new(move |settings| {
+                    settings.steps = steps;
+                    Ok(())
+                }),
+            ));
+        }
+        if let Some(seed) = self.seed {
+            changes.push((
+                "seed".into(),
+                Box::new(move |settings| {
+                    settings.seed = seed;
+                    Ok(())
+                }),
+            ));
+        }
+        changes
+    }
+}
+
+fn expect_asked(own: (&str, &TaskOptions), task: &str, options: &TaskOptions) -> Result<()> {
+    let options =
+        options.iter().map(|(name, value)| (format!("task.options.{name}"), name.clone(), value.clone()));
+    expect_task(own, Some(("task", task)).filter(|(_, name)| !name.is_empty()), options, RUN)
+}
+
+fn expect_equal<T: PartialEq + Serialize>(option: &str, asked: Option<T>, own: T) -> Result<()> {
+    match asked {
+        Some(asked) if asked != own => Err(differs(option, RUN, &value(&own)?, &value(&asked)?)),
+        _ => Ok(()),
+    }
+}
+
+fn value(of: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(of).map_err(|error| Error::usage("options", error.to_string(), "use plain values"))
+}
+
+/// The values of JSON lines.
+fn lines(text: &str) -> Result<Vec<Value>> {
+    let failed = |error: serde_json::Error| Error::usage("examples", error.to_string(), "give objects");
+    text.lines().map(|line| serde_json::from_str(line).map_err(failed)).collect()
+}
+
+/// An option's name in JavaScript.
+fn camel_case(name: &str) -> String {
+    let mut parts = name.split('_');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |name, part| {
+        let (head, tail) = part.split_at(part.len().min(1));
+        name + &head.to_uppercase() + tail
+    })
+}
