@@ -14,10 +14,13 @@ use crate::{Error, Result};
 pub enum Place {
     /// At the beginning; the tokenizer adds its special tokens (such as a begin-of-text token).
     Start,
+    /// At the beginning, with more to follow: no token that the tokenizer puts behind a text.
+    Prompt,
     /// At the beginning of a rendered chat, which has its special tokens written out.
     Rendered,
-    /// After earlier tokens: nothing is added, not even the leading space that some tokenizers put before a text.
-    Continuation,
+    /// After earlier tokens, of which this is the last: the tokens that the text has there, without the leading space that some
+    /// tokenizers put before a text.
+    Continuation(Option<u32>),
 }
 
 /// What a model brings along to turn text into tokens.
@@ -35,6 +38,11 @@ pub trait TextEncoder {
     /// Whether `token` ends a turn or text.
     fn is_end(&self, token: u32) -> bool {
         self.end_token() == Some(token)
+    }
+
+    /// How a token is written in a text, if texts on its two sides do not touch.
+    fn written(&self, _token: u32) -> Option<String> {
+        None
     }
 
     /// Adds to `lacking` what the vocabulary lacks of a text whose tokens are `tokens`.
@@ -166,7 +174,9 @@ impl Dataset {
             Record::Messages(dialogue) => return self.encode_messages(dialogue, encoder),
             Record::Text(text) => Example::completion(&[], &tokens(text, Place::Start)?),
             Record::Completion { prompt, completion } => {
-                Example::completion(&tokens(prompt, Place::Start)?, &tokens(completion, Place::Continuation)?)
+                let prompt = tokens(prompt, Place::Prompt)?;
+                let place = Place::Continuation(prompt.last().copied());
+                Example::completion(&prompt, &tokens(completion, place)?)
             }
         };
         match encoder.end_token() {
@@ -249,7 +259,7 @@ mod tests {
 
     impl TextEncoder for Characters {
         fn encode(&self, text: &str, place: Place) -> Result<Vec<u32>> {
-            let begin = (place == Place::Start).then_some(BEGIN);
+            let begin = matches!(place, Place::Start | Place::Prompt).then_some(BEGIN);
             if text.contains('#') {
                 return Err(Error::usage("tokenizer", "cannot encode #", "remove it"));
             }

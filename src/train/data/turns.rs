@@ -32,7 +32,8 @@ impl AddAssign for Turns {
 /// The tokens and the text of a conversation, and what became of its turns.
 ///
 /// The model continues the text up to a turn's generation prompt. A turn is scored if the whole conversation's text
-/// begins with that prompt and with the turn after it; the text is tokenised in pieces that meet at these borders.
+/// begins with that prompt and with the turn after it; the text is tokenised in pieces that meet where a turn begins and where
+/// its end token has been written.
 pub(super) fn encode_chat(
     dialogue: &Dialogue,
     encoder: &dyn TextEncoder,
@@ -48,15 +49,12 @@ pub(super) fn encode_chat(
     }
     let mut example = Example { tokens: Vec::new(), scored: Vec::new() };
     let mut done = 0;
-    let mut piece = |range: Range<usize>, scored: bool| -> Result<bool, String> {
-        let place = if range.start == 0 { Place::Rendered } else { Place::Continuation };
-        let tokens = encoder.encode(&whole[range], place).map_err(|e| e.to_string())?;
-        // What the template puts after the turn's end token, the model never has to write.
-        let end = tokens.iter().rposition(|&token| encoder.is_end(token)).map(|end| end + 1);
-        let learnt = end.unwrap_or(tokens.len());
-        example.extend(&tokens[..learnt], scored);
-        example.extend(&tokens[learnt..], false);
-        Ok(end.is_some())
+    let encode = |range: Range<usize>, before: &Example| {
+        let place = match range.start {
+            0 => Place::Rendered,
+            _ => Place::Continuation(before.tokens.last().copied()),
+        };
+        encoder.encode(&whole[range], place).map_err(|e| e.to_string())
     };
     for turn in (0..messages.len()).filter(|&turn| dialogue.learnt[turn]) {
         let prompt = render(turn, true)?;
@@ -71,16 +69,33 @@ pub(super) fn encode_chat(
         };
         turns.from_header += usize::from(begin < prompt.len());
         if done < begin {
-            piece(done..begin, false)?;
+            let given = encode(done..begin, &example)?;
+            example.extend(&given, false);
         }
-        turns.unended += usize::from(!piece(begin..after.len(), true)?);
-        done = after.len();
+        let tokens = encode(begin..after.len(), &example)?;
+        let end = tokens.iter().rposition(|&token| encoder.is_end(token));
+        turns.unended += usize::from(end.is_none());
+        // What the template puts after the turn's end token, the model never has to write; it is one with what follows.
+        let place = end.and_then(|end| after[begin..].rfind(&encoder.written(tokens[end])?));
+        match (end, place) {
+            (Some(end), Some(place)) => {
+                example.extend(&tokens[..=end], true);
+                done = begin + place + encoder.written(tokens[end]).map_or(0, |text| text.len());
+            }
+            (end, _) => {
+                let learnt = end.map_or(tokens.len(), |end| end + 1);
+                example.extend(&tokens[..learnt], true);
+                example.extend(&tokens[learnt..], false);
+                done = after.len();
+            }
+        }
     }
     if done == 0 {
         return Err("the chat template rewrites every assistant turn, so none can be learnt".into());
     }
     if done < whole.len() {
-        piece(done..whole.len(), false)?;
+        let given = encode(done..whole.len(), &example)?;
+        example.extend(&given, false);
     }
     Ok((example, whole, turns))
 }
