@@ -210,6 +210,10 @@ impl Dataset {
         let turns = &self.turns;
         note(turns.unscored, "assistant turns are reworded by the chat template and are context only".into());
         note(
+            turns.opening,
+            "conversations begin with the assistant; that turn is context only, since the chat template has no header for it".into(),
+        );
+        note(
             turns.from_header,
             "assistant turns do not begin as the template's generation prompt does, which goes on (such as with <think>); \
              they are learnt from the header on"
@@ -274,7 +278,8 @@ mod tests {
                     Some((_, kept)) if self.forgets_reasoning && index + 1 < messages.len() => kept,
                     _ => message.text(),
                 };
-                text += &format!("{}:{content}$_", &message.role()[..1]);
+                let seen = message.get("seen").and_then(|seen| seen.as_str()).unwrap_or_default();
+                text += &format!("{}:{content}{seen}$_", &message.role()[..1]);
             }
             Ok(text + if add_generation_prompt { self.prompt.unwrap_or("a:") } else { "" })
         }
@@ -355,6 +360,23 @@ mod tests {
     }
 
     #[test]
+    fn a_conversation_may_begin_with_the_assistant() {
+        let line = r#"{"messages": [{"role":"assistant","content":"x"},{"role":"user","content":"r"},
+            {"role":"assistant","content":"y"}]}"#
+            .replace('\n', " ");
+        assert_eq!(shown(&line), ("^a:x$_u:r$_a:y$_".into(), "...x$........y$.".into()));
+        // A template without a header, which says nothing where there are no messages.
+        let encoder = Characters { prompt: Some(""), ..Characters::default() };
+        let dataset = Dataset::from_jsonl(line.as_bytes(), Path::new("d"), &encoder, 100).unwrap();
+        assert_eq!(dataset.turns.opening, 1);
+        assert_eq!(show(&dataset.examples[0]).1, "..........a:y$.");
+        assert!(dataset.notes("")[0].contains("begin with the assistant"), "{:?}", dataset.notes(""));
+        let alone = r#"{"messages": [{"role":"assistant","content":"x"}]}"#;
+        let error = Dataset::from_jsonl(alone.as_bytes(), Path::new("d"), &encoder, 100).unwrap_err();
+        assert!(error.to_string().contains("put a user turn before it"), "{error}");
+    }
+
+    #[test]
     fn turns_of_weight_0_are_context() {
         let line =
             r#"{"messages": [{"role":"user","content":"q"},{"role":"assistant","content":"x","weight":0},
@@ -373,6 +395,27 @@ mod tests {
         ] {
             let error = read(&line, 100).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("line 1"), "{error}");
+        }
+        for field in [
+            r#""loss_mask":[0,1]"#,
+            r#""train_detail":[{"begin_offset":0}]"#,
+            r#""is_masked":1"#,
+            r#""has_loss":false"#,
+            r#""n_loss":0"#,
+            r#""train_type":"no""#,
+            r#""tool_call":{"name":"f"}"#,
+            r#""attachments":["f"]"#,
+            r#""context":"c""#,
+            r#""thoughts":"t""#,
+            r#""reasoning_details":[{"text":"t"}]"#,
+            r#""prefix":true"#,
+        ] {
+            let name = field.split('"').nth(1).unwrap();
+            let error = read(&format!(r#"{{{rest}, {field}}}]}}"#), 100).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{name}`")) && error.contains("line 1"), "{error}");
+        }
+        for field in [r#""seen":"y""#, r#""attachments":[]"#, r#""id":7"#, r#""meta":{"loss":0}"#] {
+            assert!(read(&format!(r#"{{{rest}, {field}}}]}}"#), 100).is_ok(), "{field}");
         }
         let reasoning = format!(r#"{{{rest}, "reasoning_content": "hm"}}]}}"#);
         assert_eq!(read(&reasoning, 100).unwrap().turns.without_reasoning, 1);
