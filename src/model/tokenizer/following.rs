@@ -4,6 +4,7 @@ use serde_json::Value;
 use tokenizers::{AddedToken, Encoding, Token};
 
 use super::Tokenizer;
+use super::config::TokenizerConfig;
 use super::guarded::guarded;
 use crate::Result;
 
@@ -57,6 +58,18 @@ impl Tokenizer {
             tokens.extend(self.encode(rest, false)?);
         }
         Ok(tokens)
+    }
+
+    /// What of `config` the tokenizer does otherwise than transformers may, in words.
+    pub fn contradicts(&self, config: &TokenizerConfig) -> Option<String> {
+        let steps = serde_json::to_value(self.inner.get_pre_tokenizer()).ok()?;
+        let (here, there) = (steps["add_prefix_space"].as_bool()?, config.add_prefix_space?);
+        (here != there).then(|| {
+            format!(
+                "add_prefix_space is {there}, which transformers follows, and {here} in tokenizer.json, which decides here: set both \
+                 alike"
+            )
+        })
     }
 
     /// How the token `id` is written in a text, if it is an added one that is found before the text is normalised.
