@@ -34,9 +34,30 @@ pub(crate) fn line(line: &str) -> Result<Value, String> {
         let what = what(&error);
         match error.is_data() {
             true => what,
-            false => format!("is not JSON: {what} at column {}", error.column()),
+            false => {
+                let what = hint(line, error.column()).map_or(what, str::to_owned);
+                format!("is not JSON: {what} at column {}", error.column())
+            }
         }
     })
+}
+
+/// Better words for what stands in `line` about `column`, where programs write what is no JSON.
+fn hint(line: &str, column: usize) -> Option<&'static str> {
+    let before = line.get(..column.saturating_sub(1))?;
+    let word = before.rfind(|character: char| !character.is_ascii_alphabetic() && character != '-');
+    let rest =
+        &line[word.map_or(0, |place| place + before[place..].chars().next().map_or(1, char::len_utf8))..];
+    if ["NaN", "Infinity", "-Infinity"].iter().any(|name| rest.starts_with(name)) {
+        return Some("NaN and Infinity are no numbers of JSON: write null, or leave the field out");
+    }
+    // The parser stops within or behind the escape.
+    let start = before.char_indices().rev().nth(12).map_or(0, |(place, _)| place);
+    let escapes = line[start..].to_ascii_lowercase();
+    ["\\ud8", "\\ud9", "\\uda", "\\udb", "\\udc", "\\udd", "\\ude", "\\udf"]
+        .iter()
+        .any(|escape| escapes.find(escape).is_some_and(|place| start + place < column))
+        .then_some("half of a character (a lone surrogate such as \\ud83d): write the whole character, or leave it out")
 }
 
 /// What `serde_json` found, without its place.
@@ -134,6 +155,17 @@ mod tests {
     fn what_is_no_json_is_told_with_its_column() {
         let error = line("{\"a\": ").unwrap_err();
         assert_eq!(error, "is not JSON: EOF while parsing a value at column 6");
+        for (text, word) in [
+            (r#"{"text": "a", "score": NaN}"#, "NaN"),
+            (r#"{"text": "a", "score": -Infinity}"#, "Infinity"),
+            ("[Infinity]", "Infinity"),
+            (r#"{"text": "é \ud83d b"}"#, "lone surrogate"),
+            (r#"{"text": "a \uDE00"}"#, "lone surrogate"),
+        ] {
+            let error = line(text).unwrap_err();
+            assert!(error.starts_with("is not JSON: ") && error.contains(word), "{text}: {error}");
+        }
+        assert!(!line(r#"{"text": "NaN" x}"#).unwrap_err().contains("NaN"));
         let deep = "[".repeat(100_000);
         assert!(line(&deep).unwrap_err().contains("recursion limit"));
     }

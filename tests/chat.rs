@@ -212,3 +212,30 @@ fn hostile_templates_are_stopped() {
     };
     stack.spawn(work).unwrap().join().unwrap();
 }
+
+/// Parts of texts on templates that want a text, and on those that know parts.
+#[test]
+fn parts_become_texts_where_the_template_wants_texts() {
+    let parts = |parts: Value| -> Vec<Message> {
+        serde_json::from_value(
+            json!([{"role": "user", "content": parts}, {"role": "assistant", "content": "a"}]),
+        )
+        .unwrap()
+    };
+    let two = json!([{"type": "text", "text": "it's"}, {"type": "text", "text": "b"}]);
+    for text in [
+        "{% for m in messages %}<{{ m.content }}>{% endfor %}",
+        "{% for m in messages %}{{ '<' + m.content + '>' }}{% endfor %}",
+        "{% for m in messages %}<{{ m.content | trim }}>{% endfor %}",
+        "{% for m in messages %}<{% if m.content is string %}{{ m.content }}{% endif %}>{% endfor %}",
+    ] {
+        let rendered = template(text).render(&parts(two.clone()), false).unwrap();
+        assert_eq!(rendered, "<it's\nb><a>", "{text}");
+    }
+    let knows = "{% for m in messages %}<{% if m.content is string %}{{ m.content }}{% else %}\
+        {% for p in m.content %}[{{ p.text }}]{% endfor %}{% endif %}>{% endfor %}";
+    assert_eq!(template(knows).render(&parts(two), false).unwrap(), "<[it's][b]><a>");
+    for text in [knows, "{% for m in messages %}<{{ m.content }}>{% endfor %}"] {
+        assert_eq!(template(text).render(&parts(json!([])), false).unwrap(), "<><a>");
+    }
+}

@@ -60,10 +60,81 @@ fn a_folder_is_opened() {
     let render = |model: &OpenModel| {
         model.chat_template.as_ref().unwrap().render(&[Message::user("w5")], true).unwrap()
     };
-    assert_eq!(render(&model), "w1w5");
+    // config.json has a begin token; the tokenizer's own file does not name one, and then it is none.
+    assert_eq!(render(&model), "w5");
     // A file of its own comes first.
-    std::fs::write(folder.path().join("chat_template.jinja"), "[{{ eos_token }}]").unwrap();
-    assert_eq!(render(&open_folder(&folder).unwrap()), "[w2]");
+    std::fs::write(folder.path().join("chat_template.jinja"), "[{{ bos_token is defined }}]").unwrap();
+    assert_eq!(render(&open_folder(&folder).unwrap()), "[False]");
+    std::fs::remove_file(folder.path().join("tokenizer_config.json")).unwrap();
+    std::fs::write(folder.path().join("chat_template.jinja"), "[{{ bos_token }}{{ eos_token }}]").unwrap();
+    assert_eq!(render(&open_folder(&folder).unwrap()), "[w1w2]");
+}
+
+/// A text ends with the tokenizer's end token, as in TRL, whatever else ends one.
+#[test]
+fn the_tokenizers_end_token_is_the_one_that_is_learnt() {
+    let folder = folder();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let told = |model: &OpenModel| model.warnings.iter().any(|warning| warning.contains("eos_token"));
+    for (end, ends, warned) in
+        [("w7", vec![7, 2, 3], true), ("w3", vec![3, 2], false), ("w2", vec![2, 3], false)]
+    {
+        write("tokenizer_config.json", &json!({ "eos_token": end }).to_string());
+        let model = open_folder(&folder).unwrap();
+        assert_eq!((&model.config.eos_token_ids, told(&model)), (&ends, warned), "{:?}", model.warnings);
+    }
+    // A token without a row is none.
+    write("tokenizer_config.json", r#"{"eos_token": "<new>"}"#);
+    let model = open_folder(&folder).unwrap();
+    assert_eq!((model.config.eos_token_ids.as_slice(), told(&model)), ([2, 3].as_slice(), false));
+    // Classes have a token of their own where the file names none.
+    let tokenizer = std::fs::read_to_string(folder.path().join("tokenizer.json")).unwrap();
+    write("tokenizer.json", &tokenizer.replace("\"w9\"", "\"</s>\""));
+    for (config, end) in [
+        ("{}", 9),
+        (r#"{"tokenizer_class": "LlamaTokenizerFast"}"#, 9),
+        (r#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#, 2),
+        (r#"{"eos_token": null}"#, 2),
+    ] {
+        write("tokenizer_config.json", config);
+        assert_eq!(open_folder(&folder).unwrap().config.eos_token_ids[0], end, "{config}");
+    }
+}
+
+/// transformers puts a space before a text where `tokenizer_config.json` says so; here the pre-tokenizer decides.
+#[test]
+fn a_contradicted_prefix_space_is_told() {
+    let folder = folder();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let tokenizer = std::fs::read_to_string(folder.path().join("tokenizer.json")).unwrap();
+    let bytes = r#"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"#;
+    write("tokenizer.json", &tokenizer.replace(r#"{"type":"Whitespace"}"#, bytes));
+    for (said, warned) in [("true", true), ("false", false), ("null", false)] {
+        write("tokenizer_config.json", &format!(r#"{{"add_prefix_space": {said}}}"#));
+        let warnings = open_folder(&folder).unwrap().warnings;
+        assert_eq!(
+            warnings.iter().any(|warning| warning.contains("add_prefix_space")),
+            warned,
+            "{warnings:?}"
+        );
+    }
+}
+
+/// The sizes that transformers takes where the keys are missing.
+#[test]
+fn missing_sizes_are_those_of_the_family() {
+    let config = |architecture: &str, more: Value| {
+        let mut config = json!({"architectures": [architecture], "vocab_size": 12, "hidden_size": 8192,
+            "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 64, "max_position_embeddings": 32});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let config = ModelConfig::from_json(Path::new("c"), &config.to_string()).unwrap();
+        (config.num_kv_heads, config.head_dim)
+    };
+    assert_eq!(config("LlamaForCausalLM", json!({})), (64, 128));
+    assert_eq!(config("Qwen2ForCausalLM", json!({})), (32, 128));
+    assert_eq!(config("Qwen2ForCausalLM", json!({"num_key_value_heads": null})), (64, 128));
+    assert_eq!(config("Qwen3ForCausalLM", json!({"hidden_size": 4096})), (32, 128));
+    assert_eq!(config("Qwen3ForCausalLM", json!({"hidden_size": 4096, "head_dim": 64})), (32, 64));
 }
 
 /// A template that cannot be compiled is an error of what renders, and of nothing else.
@@ -267,6 +338,20 @@ fn no_key_of_a_tokenizer_is_passed_over() {
     .unwrap();
     let error = opened(&|w| w.raw("tokenizer.ggml.lowercase", 7, &[1])).unwrap_err().to_string();
     assert!(error.starts_with("m.gguf: tokenizer.ggml.lowercase: "), "{error}");
+}
+
+/// Templates that go by names become files of a folder, as transformers reads them.
+#[test]
+fn a_gguf_files_named_templates_are_written() {
+    let mut writer = gguf_writer::llama();
+    writer.text("tokenizer.chat_template", "d");
+    writer.text("tokenizer.chat_template.tool_use", "t");
+    let file = stepladder::model::source::bytes::Memory::new("m.gguf", writer.bytes());
+    let model = OpenModel::from_gguf("m.gguf", vec![file], 0).unwrap();
+    let made = stepladder::model::files::made(&model.config, &model.tokenizer, model.chat_template.as_ref());
+    let made = made.unwrap();
+    let template = made.iter().find(|(name, _)| name == "additional_chat_templates/tool_use.jinja").unwrap();
+    assert_eq!(template.1, b"t");
 }
 
 #[test]

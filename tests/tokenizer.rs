@@ -68,7 +68,7 @@ fn smollm2_gives_the_reference_ids_and_text() {
             assert_eq!(tokenizer().decode(&got).unwrap(), text);
         }
     }
-    assert_eq!(tokenizer().encode_continuation("Hello").unwrap(), [19556]);
+    assert_eq!(tokenizer().encode_continuation(None, "Hello").unwrap(), [19556]);
     assert_eq!(tokenizer().decode(&[1, 19556, 2]).unwrap(), "Hello");
     assert_eq!((tokenizer().token_id("<|im_end|>"), tokenizer().vocab_size()), (Some(2), 49152));
 }
@@ -133,7 +133,7 @@ fn sentence_piece_joins_by_score_and_falls_back_to_bytes() {
     let ids = |names: &[&str]| names.iter().map(|name| tokenizer.token_id(name).unwrap()).collect::<Vec<_>>();
     assert_eq!(tokenizer.encode("abc", true).unwrap(), ids(&["<s>", "▁ab", "c"]));
     assert_eq!(tokenizer.encode("bc é", false).unwrap(), ids(&["▁", "bc", "▁", "<0xC3>", "<0xA9>"]));
-    assert_eq!(tokenizer.encode_continuation("bc a").unwrap(), ids(&["bc", "▁a"]));
+    assert_eq!(tokenizer.encode_continuation(None, "bc a").unwrap(), ids(&["bc", "▁a"]));
     for text in ["abc", "bc é", " a", "日本 b"] {
         assert_eq!(tokenizer.decode(&tokenizer.encode(text, true).unwrap()).unwrap(), text);
     }

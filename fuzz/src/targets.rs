@@ -162,7 +162,7 @@ fn use_tokenizer(tokenizer: &Tokenizer) {
             }
             drop(stream.finish());
         }
-        drop(tokenizer.encode_continuation(text));
+        drop(tokenizer.encode_continuation(None, text));
     }
     drop(tokenizer.decode(&[0, 1, 2, u32::MAX]));
     drop(tokenizer.to_json());

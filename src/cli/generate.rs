@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         opened.tell_unended();
         chat_prompt(&opened.language, &args.model.model, &[Message::user(&args.prompt)])?
     } else {
-        opened.language.tokenizer.encode(&args.prompt, true)?
+        opened.language.tokenizer.encode_prompt(&args.prompt)?
     };
     let request = Request {
         prompt,

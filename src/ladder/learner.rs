@@ -178,11 +178,11 @@ impl Language {
                     "add eos_token_id to its config.json, or leave --shots out",
                 )
             })?;
-            tokens.extend(self.tokenizer.encode(asked, true)?);
-            tokens.extend(self.tokenizer.encode_continuation(answer)?);
+            tokens.extend(self.tokenizer.encode_prompt(asked)?);
+            tokens.extend(self.tokenizer.encode_continuation(tokens.last().copied(), answer)?);
             tokens.push(end);
         }
-        tokens.extend(self.tokenizer.encode(text, true)?);
+        tokens.extend(self.tokenizer.encode_prompt(text)?);
         Ok(tokens)
     }
 }

@@ -7,11 +7,13 @@ mod bounds;
 mod environment;
 mod message;
 mod methods;
+mod parts;
 mod python;
 mod source;
 mod strftime;
 mod turn_end;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -85,8 +87,12 @@ impl ChatTemplate {
         if let Some(text) = metadata.text(KEY)? {
             templates.push((DEFAULT.to_string(), metadata.file.clone(), text.to_string()));
         }
-        if let Some(text) = metadata.text(&format!("{KEY}.{TOOL_USE}"))? {
-            templates.push((TOOL_USE.to_string(), metadata.file.clone(), text.to_string()));
+        let names = metadata.texts("tokenizer.chat_templates")?.unwrap_or_default();
+        let names: BTreeSet<&str> = names.iter().map(String::as_str).chain([TOOL_USE]).collect();
+        for name in names.into_iter().filter(|&name| name != DEFAULT) {
+            if let Some(text) = metadata.text(&format!("{KEY}.{name}"))? {
+                templates.push((name.to_string(), metadata.file.clone(), text.to_string()));
+            }
         }
         let tokens = [("bos_token", bos_token), ("eos_token", eos_token)];
         let tokens = tokens.map(|(name, token)| (name.to_string(), Value::from(token)));
@@ -96,6 +102,12 @@ impl ChatTemplate {
     /// The default template's own text.
     pub fn text(&self) -> Option<String> {
         self.templates.iter().find(|template| template.name == DEFAULT).map(|template| template.text.clone())
+    }
+
+    /// Names and texts of the other templates.
+    pub fn named_texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let others = self.templates.iter().filter(|template| template.name != DEFAULT);
+        others.map(|template| (template.name.as_str(), template.text.as_str()))
     }
 
     /// Gives templates a variable of their own, such as Qwen3's `enable_thinking`.
@@ -113,7 +125,7 @@ impl ChatTemplate {
     }
 
     /// [`ChatTemplate::render`] of a conversation with tools, documents and variables, as transformers'
-    /// `apply_chat_template` renders it.
+    /// `apply_chat_template` renders it; but where the template wants texts, contents that are lists of text parts become texts.
     ///
     /// # Errors
     /// `Input` if the template is not Jinja, refuses the conversation (with its own words) or fails.
@@ -124,8 +136,15 @@ impl ChatTemplate {
     ) -> Result<String> {
         let template = self.choose(conversation.tools.is_some())?;
         let environment = template.compiled()?;
-        let context = conversation.context(&self.variables, add_generation_prompt);
-        environment::render(environment, &context).map_err(|(problem, hint)| template.error(problem, hint))
+        let render = |conversation: &Conversation<'_>| {
+            environment::render(environment, &conversation.context(&self.variables, add_generation_prompt))
+        };
+        let mut rendered = render(conversation);
+        let text = rendered.as_ref().ok().map(String::as_str);
+        if let Some(messages) = parts::joined(conversation.messages, text) {
+            rendered = render(&Conversation { messages: &messages, ..*conversation });
+        }
+        rendered.map_err(|(problem, hint)| template.error(problem, hint))
     }
 
     /// The template for conversations with or without tools.

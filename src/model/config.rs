@@ -154,6 +154,19 @@ impl ModelConfig {
         self.check_stops(file)
     }
 
+    /// Puts `id` before the other end tokens: it is the one that is learnt. Says whether it was none of them.
+    ///
+    /// # Errors
+    /// `Input` naming `file` if there are too many.
+    pub fn lead_eos(&mut self, file: &Path, id: u32) -> Result<bool> {
+        let count = self.eos_token_ids.len();
+        self.eos_token_ids.retain(|&other| other != id);
+        let is_new = self.eos_token_ids.len() == count;
+        self.eos_token_ids.insert(0, id);
+        self.check_stops(file)?;
+        Ok(is_new)
+    }
+
     /// RoPE's angular frequencies per position, `[head_dim / 2]`: `theta^(-2i / head_dim)`, stretched as `rope.scaling`
     /// says. Computed in f64 and rounded once.
     pub fn inv_freq(&self) -> Vec<f32> {

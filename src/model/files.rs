@@ -100,7 +100,19 @@ pub fn made(
         ("tokenizer.json", tokenizer.to_json()?.into_bytes()),
         ("tokenizer_config.json", pretty(&tokenizer_config)),
     ];
-    Ok(files.map(|(name, bytes)| (name.to_owned(), bytes)).into())
+    let mut files: Vec<(String, Vec<u8>)> = files.map(|(name, bytes)| (name.to_owned(), bytes)).into();
+    for (name, text) in chat.into_iter().flat_map(ChatTemplate::named_texts) {
+        let plain = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(Error::usage(
+                "--model",
+                format!("its chat template {name:?} has a name that is none of a file"),
+                "export from the Hugging Face folder of the same model",
+            ));
+        }
+        files.push((format!("{ADDITIONAL_TEMPLATES}/{name}.jinja"), text.as_bytes().to_vec()));
+    }
+    Ok(files)
 }
 
 fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {

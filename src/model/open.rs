@@ -9,7 +9,7 @@ pub use native::{open, open_with_progress};
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::chat::{ChatTemplate, DEFAULT};
 use super::config::gguf::HARMLESS_TOKENIZER_KEYS;
@@ -120,8 +120,23 @@ impl OpenModel {
         let mut tokenizer = Tokenizer::from_bytes(&folder.join("tokenizer.json"), texts.tokenizer)?;
         tokenizer.add(&beside)?;
         tokenizer.fit(&config)?;
-        let chat_template = templates(folder, texts, &beside, special_texts(&config, &tokenizer), now);
-        tell(&folder.join("tokenizer_config.json"), &beside.unknown_keys);
+        let file = folder.join("tokenizer_config.json");
+        tell(&file, &beside.unknown_keys);
+        let tokens = named_tokens(&config, &tokenizer, &beside);
+        let chat_template = templates(folder, texts, &beside, &tokens, now);
+        warnings
+            .extend(tokenizer.contradicts(&beside).map(|problem| format!("{}: {problem}", file.display())));
+        let end = tokens.get("eos_token").and_then(Value::as_str).and_then(|end| tokenizer.token_id(end));
+        // A token that was added may have no row.
+        if let Some(id) = end.filter(|&id| (id as usize) < config.vocab_size)
+            && config.lead_eos(&file, id)?
+        {
+            warnings.push(format!(
+                "{}: eos_token is token {id}, which is not in eos_token_id of config.json or generation_config.json: texts end there \
+                 too, and are learnt with it; for other programs, add it to eos_token_id",
+                file.display()
+            ));
+        }
         Ok(Self { config, source, tokenizer, chat_template, name: name.to_string(), folder: None, warnings })
     }
 }
@@ -131,7 +146,7 @@ fn templates(
     folder: &Path,
     texts: Texts<'_>,
     beside: &TokenizerConfig,
-    [bos, eos]: [String; 2],
+    tokens: &Map<String, Value>,
     now: i64,
 ) -> Option<ChatTemplate> {
     let file = folder.join(ADDITIONAL_TEMPLATES);
@@ -150,13 +165,24 @@ fn templates(
     if templates.is_empty() {
         return None;
     }
-    let mut tokens = beside.named_tokens.clone();
-    for (name, token) in [("bos_token", bos), ("eos_token", eos)] {
-        tokens.entry(name).or_insert(token.into());
-    }
     // What is null is left out: templates ask whether a token is defined.
-    let tokens = tokens.into_iter().filter(|(_, token)| !Value::is_null(token));
-    Some(ChatTemplate::named(templates, tokens, now))
+    let tokens = tokens.iter().filter(|(_, token)| !token.is_null());
+    Some(ChatTemplate::named(templates, tokens.map(|(name, token)| (name.clone(), token.clone())), now))
+}
+
+/// Special tokens with a name as text, null for those that the model has not. Only where there is no `tokenizer_config.json`,
+/// those of `config.json` stand in for the begin and end tokens.
+fn named_tokens(config: &ModelConfig, tokenizer: &Tokenizer, beside: &TokenizerConfig) -> Map<String, Value> {
+    let mut tokens = beside.named_tokens.clone();
+    let special = special_texts(config, tokenizer);
+    for ((name, token), special) in beside.begin_and_end(config.family.name).into_iter().zip(special) {
+        if !beside.is_given() {
+            tokens.entry(name).or_insert(special.into());
+        } else if token.as_str().is_some_and(|token| tokenizer.token_id(token).is_some()) {
+            tokens.entry(name).or_insert(token);
+        }
+    }
+    tokens
 }
 
 /// The longest text file read: more than ten times the largest tokenizer.json known.

@@ -4,6 +4,7 @@ mod added;
 mod charsmap;
 mod check;
 pub mod config;
+mod following;
 pub mod gguf;
 mod guarded;
 mod lacking;
@@ -11,9 +12,9 @@ mod stream;
 
 use std::path::{Path, PathBuf};
 
+use following::without_prefix;
 use guarded::guarded;
 pub use lacking::Lacking;
-use serde_json::Value;
 pub use stream::StreamDecoder;
 
 use super::config::ModelConfig;
@@ -64,15 +65,6 @@ impl Tokenizer {
         self.encode_by(&self.inner, text, add_special)
     }
 
-    /// Token ids of a text that goes on after other tokens: nothing is added, not even the space that SentencePiece
-    /// tokenizers put before a text.
-    ///
-    /// # Errors
-    /// `Input` if the tokenizer cannot encode the text.
-    pub fn encode_continuation(&self, text: &str) -> Result<Vec<u32>> {
-        self.encode_by(self.continuing.as_deref().unwrap_or(&self.inner), text, false)
-    }
-
     fn encode_by(
         &self,
         tokenizer: &tokenizers::Tokenizer,
@@ -81,8 +73,14 @@ impl Tokenizer {
     ) -> Result<Vec<u32>> {
         let tokens = guarded(|| Ok(tokenizer.encode_fast(text, add_special)?.get_ids().to_vec()));
         let tokens = tokens.map_err(|problem| self.failed("cannot encode the text", &problem))?;
+        self.check_rows(&tokens)?;
+        Ok(tokens)
+    }
+
+    /// Refuses tokens that the model's embedding has no row for.
+    fn check_rows(&self, tokens: &[u32]) -> Result<()> {
         match self.rows.and_then(|rows| tokens.iter().find(|&&token| token as usize >= rows)) {
-            None => Ok(tokens),
+            None => Ok(()),
             Some(&token) => {
                 let (name, rows) = (self.token(token).unwrap_or_default(), self.rows.unwrap_or(0));
                 Err(Error::usage(
@@ -173,46 +171,4 @@ impl Tokenizer {
             "take the model's original tokenizer",
         )
     }
-}
-
-/// `tokenizer` without the steps that put a space before a text; `None` if it has none.
-fn without_prefix(tokenizer: &tokenizers::Tokenizer) -> Option<tokenizers::Tokenizer> {
-    let mut normalizer = serde_json::to_value(tokenizer.get_normalizer()).ok()?;
-    let mut pre_tokenizer = serde_json::to_value(tokenizer.get_pre_tokenizer()).ok()?;
-    if !(drop_prefix(&mut normalizer) | drop_prefix(&mut pre_tokenizer)) {
-        return None;
-    }
-    let normalizer: Option<tokenizers::NormalizerWrapper> = serde_json::from_value(normalizer).ok()?;
-    let pre_tokenizer: Option<tokenizers::PreTokenizerWrapper> =
-        serde_json::from_value(pre_tokenizer).ok()?;
-    let mut changed = tokenizer.clone();
-    changed.with_normalizer(normalizer).ok()?;
-    changed.with_pre_tokenizer(pre_tokenizer);
-    Some(changed)
-}
-
-/// Removes `Prepend`, and the prefixes of `Metaspace` and `ByteLevel`, from a step or a sequence of steps in the notation
-/// of `tokenizer.json`. Says whether there was any.
-fn drop_prefix(step: &mut Value) -> bool {
-    if step["type"] == "Prepend" {
-        *step = Value::Null;
-        return true;
-    }
-    let mut changed = false;
-    for list in ["normalizers", "pretokenizers"] {
-        if let Some(steps) = step.get_mut(list).and_then(Value::as_array_mut) {
-            for step in steps.iter_mut() {
-                changed |= drop_prefix(step);
-            }
-            steps.retain(|step| !step.is_null());
-        }
-    }
-    for (field, none) in [("prepend_scheme", Value::from("never")), ("add_prefix_space", Value::from(false))]
-    {
-        if let Some(value) = step.get_mut(field).filter(|value| **value != none) {
-            *value = none;
-            changed = true;
-        }
-    }
-    changed
 }

@@ -45,7 +45,7 @@ impl Engine {
     /// # Errors
     /// `context`, `usage`, `cancelled`, GPU errors.
     pub async fn generate(&self, prompt: String, options: String, on_text: Function) -> Answer<String> {
-        let tokens = self.language.tokenizer.encode(&prompt, true)?;
+        let tokens = self.language.tokenizer.encode_prompt(&prompt)?;
         self.tell_lacking([prompt.as_str()]);
         self.complete(tokens, &options, &on_text).await
     }

@@ -47,6 +47,13 @@ impl Message {
         Self(fields)
     }
 
+    /// The same with a text as its content.
+    pub(super) fn with_content(&self, content: &str) -> Self {
+        let mut fields = self.0.clone();
+        fields.insert("content".into(), content.into());
+        Self(fields)
+    }
+
     /// Whether the model wrote it, or is to learn it.
     pub fn is_assistant(&self) -> bool {
         self.role() == "assistant"

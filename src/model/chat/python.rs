@@ -14,9 +14,7 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
             return Ok(value);
         }
         bounds::check(state, &value)?;
-        let mut text = String::new();
-        write(&mut text, &value, false)?;
-        Ok(Value::from(text))
+        Ok(Value::from(text(&value)?))
     });
     for name in ["default", "d"] {
         environment.add_filter(name, default);
@@ -50,6 +48,13 @@ pub(super) fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Val
     }
     bounds::check(state, value)?;
     write(out, value, false)
+}
+
+/// Python's `str(value)`.
+pub(super) fn text(value: &Value) -> Result<String, Error> {
+    let mut text = String::new();
+    write(&mut text, value, false)?;
+    Ok(text)
 }
 
 /// Python's `str(value)`, or `repr(value)` where `quoted`.

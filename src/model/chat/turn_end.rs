@@ -10,6 +10,6 @@ pub fn unended_turn(template: &ChatTemplate, tokenizer: &Tokenizer, ends: &[u32]
     let messages = [Message::user("question"), Message::new("assistant", ANSWER)];
     let text = template.render(&messages, false).ok()?;
     let (_, end) = text.rsplit_once(ANSWER)?;
-    let tokens = tokenizer.encode_continuation(end).ok()?;
+    let tokens = tokenizer.encode_continuation(None, end).ok()?;
     (!tokens.iter().any(|token| ends.contains(token))).then(|| end.trim().to_string())
 }

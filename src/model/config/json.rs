@@ -31,7 +31,9 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
 
     let hidden_size = fields.required_count("hidden_size")?;
     let num_heads = fields.required_count("num_attention_heads")?;
-    let head_dim = match fields.count("head_dim")? {
+    // A key that is null is not one that is missing: then the sizes follow from the others.
+    let absent = |name: &str, default: Option<usize>| default.filter(|_| !map.contains_key(name));
+    let head_dim = match fields.count("head_dim")?.or(absent("head_dim", family.head_dim)) {
         Some(head_dim) => head_dim,
         None if num_heads > 0 && hidden_size.is_multiple_of(num_heads) => hidden_size / num_heads,
         None => {
@@ -47,7 +49,10 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         intermediate_size: fields.required_count("intermediate_size")?,
         num_layers: fields.required_count("num_hidden_layers")?,
         num_heads,
-        num_kv_heads: fields.count("num_key_value_heads")?.unwrap_or(num_heads),
+        num_kv_heads: fields
+            .count("num_key_value_heads")?
+            .or(absent("num_key_value_heads", family.num_kv_heads))
+            .unwrap_or(num_heads),
         head_dim,
         rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
         max_position_embeddings: fields.required_count("max_position_embeddings")?,

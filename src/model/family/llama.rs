@@ -11,6 +11,8 @@ pub const FAMILY: Family = Family {
     attention_bias: false,
     qk_norm: false,
     gguf_interleaves_qk: true,
+    num_kv_heads: None,
+    head_dim: None,
     check,
 };
 

@@ -30,6 +30,10 @@ pub struct Family {
     pub qk_norm: bool,
     /// The GGUF converter interleaves the two RoPE halves of each head's q and k rows.
     pub gguf_interleaves_qk: bool,
+    /// transformers' `num_key_value_heads` where a `config.json` has no such key, if that is not the number of heads.
+    pub num_kv_heads: Option<usize>,
+    /// transformers' `head_dim` where a `config.json` has no such key, if that is not the hidden size by the heads.
+    pub head_dim: Option<usize>,
     /// Rejects a `config.json` that asks for something this family's forward pass does not do.
     pub check: fn(&Fields<'_>) -> Result<()>,
 }

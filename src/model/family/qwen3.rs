@@ -11,6 +11,8 @@ pub const FAMILY: Family = Family {
     attention_bias: false,
     qk_norm: true,
     gguf_interleaves_qk: false,
+    num_kv_heads: Some(32),
+    head_dim: Some(128),
     check,
 };
 

@@ -2,9 +2,10 @@
 
 use tokenizers::AddedToken;
 
+use super::Tokenizer;
 use super::config::{TokenizerConfig, WantedToken};
+use super::following::without_prefix;
 use super::guarded::guarded;
-use super::{Tokenizer, without_prefix};
 use crate::{Error, Result};
 
 impl Tokenizer {

@@ -14,8 +14,17 @@ const NAMED: [&str; 7] =
 /// Lists of further special tokens.
 const LISTS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
 
+/// Beginnings of class names in transformers with the begin and end tokens that the class has where a file names none.
+const CLASS_TOKENS: [(&str, [Option<&str>; 2]); 5] = [
+    ("llama", [Some("<s>"), Some("</s>")]),
+    ("codellama", [Some("<s>"), Some("</s>")]),
+    ("gpt2", [Some("<|endoftext|>"), Some("<|endoftext|>")]),
+    ("qwen2", [None, Some("<|endoftext|>")]),
+    ("qwen3", [None, Some("<|endoftext|>")]),
+];
+
 /// Keys that are read elsewhere.
-const USED: [&str; 3] = ["chat_template", "added_tokens_decoder", "split_special_tokens"];
+const USED: [&str; 4] = ["add_prefix_space", "chat_template", "added_tokens_decoder", "split_special_tokens"];
 
 /// Keys without effect on tokens here, each with the reason.
 const HARMLESS: &[(&str, &[&str])] = &[
@@ -26,7 +35,6 @@ const HARMLESS: &[(&str, &[&str])] = &[
     (
         "tokenizer.json has the steps whole, as in transformers",
         &[
-            "add_prefix_space",
             "clean_text",
             "do_lower_case",
             "fix_mistral_regex",
@@ -112,6 +120,12 @@ pub struct TokenizerConfig {
     pub templates: Vec<(String, String)>,
     /// Special tokens with a name as text; null for those that the model says it has not.
     pub named_tokens: Map<String, Value>,
+    /// The class that transformers takes, if the file says.
+    class: Option<String>,
+    /// Whether there is a `tokenizer_config.json`.
+    given: bool,
+    /// Whether a space is put before a text, if the file says.
+    pub(super) add_prefix_space: Option<bool>,
     /// Keys that are not known here.
     pub unknown_keys: Vec<String>,
 }
@@ -142,6 +156,9 @@ impl TokenizerConfig {
         let mut fields = object(&file, tokenizer_config)?;
         let mut config = Self { file: file.clone(), ..Self::default() };
         config.read_templates(fields.get("chat_template"))?;
+        config.given = tokenizer_config.is_some();
+        config.class = fields.get("tokenizer_class").and_then(Value::as_str).map(String::from);
+        config.add_prefix_space = fields.get("add_prefix_space").and_then(Value::as_bool);
         config.split_special_tokens = fields.get("split_special_tokens") == Some(&Value::Bool(true));
         let decoder = fields.remove("added_tokens_decoder").filter(|value| !value.is_null());
         if let Some(decoder) = &decoder {
@@ -165,6 +182,21 @@ impl TokenizerConfig {
         config.read_special(&fields)?;
         config.unknown_keys = fields.keys().filter(|key| !is_known(key)).cloned().collect();
         Ok(config)
+    }
+
+    /// Whether there is a `tokenizer_config.json`.
+    pub fn is_given(&self) -> bool {
+        self.given
+    }
+
+    /// The begin and end tokens as text by their names, null for those that the model has not: as the file says, or else as the
+    /// tokenizer's class of transformers has them, which for a model of `family` is the family's own.
+    pub fn begin_and_end(&self, family: &str) -> [(&'static str, Value); 2] {
+        let class = self.class.as_deref().unwrap_or(family).to_lowercase();
+        let defaults = CLASS_TOKENS.iter().find(|(start, _)| class.starts_with(start));
+        let defaults = defaults.map_or([None, None], |(_, tokens)| *tokens);
+        [("bos_token", defaults[0]), ("eos_token", defaults[1])]
+            .map(|(name, default)| (name, self.named_tokens.get(name).cloned().unwrap_or(default.into())))
     }
 
     fn error(&self, field: &str, problem: impl Into<String>) -> Error {

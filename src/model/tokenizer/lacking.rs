@@ -74,7 +74,7 @@ impl fmt::Display for Lacking {
 
 impl Tokenizer {
     /// The token that stands for what the vocabulary lacks.
-    fn unknown_token(&self) -> Option<u32> {
+    pub(super) fn unknown_token(&self) -> Option<u32> {
         use tokenizers::ModelWrapper::{BPE, Unigram, WordLevel, WordPiece};
         match self.inner.get_model() {
             BPE(model) => self.token_id(model.unk_token.as_deref()?),
@@ -87,7 +87,7 @@ impl Tokenizer {
     /// The characters of `piece` that are unknown alone, or all of it if that is none.
     fn unknown_characters(&self, piece: &str, unknown: u32) -> BTreeSet<String> {
         let alone = |character: &String| {
-            self.encode_continuation(character).is_ok_and(|tokens| tokens.contains(&unknown))
+            self.encode_continuation(None, character).is_ok_and(|tokens| tokens.contains(&unknown))
         };
         let characters: BTreeSet<String> = piece.chars().map(String::from).filter(alone).collect();
         if characters.is_empty() { BTreeSet::from([piece.to_string()]) } else { characters }

@@ -2,12 +2,15 @@
 
 use serde_json::{Map, Value};
 
-use super::fields;
+use super::message_fields;
 use crate::json;
 use crate::model::chat::{Conversation, Message};
 
 /// Fields beside the messages that the template is given.
 pub(super) const FIELDS: [&str; 3] = ["tools", "documents", "chat_template_kwargs"];
+
+/// Names that conversations give the assistant.
+pub(super) const ASSISTANT: [&str; 5] = ["gpt", "assistant", "chatgpt", "model", "bot"];
 
 /// A conversation to be learnt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -106,8 +109,8 @@ impl Dialogue {
             };
             let Value::Object(turn) = turn else { return Err(wrong("is not an object".into())) };
             let mut turn = from_sharegpt(turn.clone()).map_err(wrong)?;
-            let weight = fields::take_weight(&mut turn).map_err(wrong)?;
-            fields::check_message(&turn).map_err(wrong)?;
+            let weight = message_fields::take_weight(&mut turn).map_err(wrong)?;
+            message_fields::check(&turn).map_err(wrong)?;
             let message = Message::try_from(turn).map_err(wrong)?;
             if weight == Some(true) && !message.is_assistant() {
                 let role = message.role();
@@ -124,7 +127,6 @@ impl Dialogue {
     fn checked(self, field: &str) -> Result<Self, String> {
         match self.messages.iter().position(Message::is_assistant) {
             None => Err(format!("`{field}` has no turn with role `assistant` to learn")),
-            Some(0) => Err(format!("`{field}` begins with the assistant; put a user turn before it")),
             Some(_) if !self.learnt.contains(&true) => {
                 Err(format!("`{field}` has no turn to learn: each of the assistant's has weight 0"))
             }
@@ -140,9 +142,7 @@ fn from_sharegpt(turn: Map<String, Value>) -> Result<Map<String, Value>, String>
     }
     let rename = |(name, value): (String, Value)| match (name.as_str(), value.as_str()) {
         ("from", Some("human" | "user")) => Ok(("role".to_string(), "user".into())),
-        ("from", Some("gpt" | "assistant" | "chatgpt" | "model" | "bot")) => {
-            Ok(("role".to_string(), "assistant".into()))
-        }
+        ("from", Some(name)) if ASSISTANT.contains(&name) => Ok(("role".to_string(), "assistant".into())),
         ("from", Some("system")) => Ok(("role".to_string(), "system".into())),
         ("from", Some("tool")) => Ok(("role".to_string(), "tool".into())),
         ("from", _) => Err(format!("is from {value}, which is none of human, gpt, system and tool")),
@@ -212,7 +212,6 @@ mod tests {
         let user = r#"{"role": "user", "content": "q"}"#;
         let cases = [
             (messages(""), "no turn with role `assistant`"),
-            (messages(r#"{"role": "assistant", "content": "a"}"#), "begins with the assistant"),
             (messages(r#"{"role": "user"}"#), "missing field `content`"),
             (messages(r#"{"role": "user", "content": null}"#), "message 1: `content` is null"),
             (

@@ -14,10 +14,13 @@ use crate::{Error, Result};
 pub enum Place {
     /// At the beginning; the tokenizer adds its special tokens (such as a begin-of-text token).
     Start,
+    /// At the beginning, with more to follow: no token that the tokenizer puts behind a text.
+    Prompt,
     /// At the beginning of a rendered chat, which has its special tokens written out.
     Rendered,
-    /// After earlier tokens: nothing is added, not even the leading space that some tokenizers put before a text.
-    Continuation,
+    /// After earlier tokens, of which this is the last: the tokens that the text has there, without the leading space that some
+    /// tokenizers put before a text.
+    Continuation(Option<u32>),
 }
 
 /// What a model brings along to turn text into tokens.
@@ -35,6 +38,11 @@ pub trait TextEncoder {
     /// Whether `token` ends a turn or text.
     fn is_end(&self, token: u32) -> bool {
         self.end_token() == Some(token)
+    }
+
+    /// How a token is written in a text, if texts on its two sides do not touch.
+    fn written(&self, _token: u32) -> Option<String> {
+        None
     }
 
     /// Adds to `lacking` what the vocabulary lacks of a text whose tokens are `tokens`.
@@ -166,7 +174,9 @@ impl Dataset {
             Record::Messages(dialogue) => return self.encode_messages(dialogue, encoder),
             Record::Text(text) => Example::completion(&[], &tokens(text, Place::Start)?),
             Record::Completion { prompt, completion } => {
-                Example::completion(&tokens(prompt, Place::Start)?, &tokens(completion, Place::Continuation)?)
+                let prompt = tokens(prompt, Place::Prompt)?;
+                let place = Place::Continuation(prompt.last().copied());
+                Example::completion(&prompt, &tokens(completion, place)?)
             }
         };
         match encoder.end_token() {
@@ -199,6 +209,10 @@ impl Dataset {
         note(self.dropped, format!("examples have nothing to learn within {limit} and were left out"));
         let turns = &self.turns;
         note(turns.unscored, "assistant turns are reworded by the chat template and are context only".into());
+        note(
+            turns.opening,
+            "conversations begin with the assistant; that turn is context only, since the chat template has no header for it".into(),
+        );
         note(
             turns.from_header,
             "assistant turns do not begin as the template's generation prompt does, which goes on (such as with <think>); \
@@ -249,7 +263,7 @@ mod tests {
 
     impl TextEncoder for Characters {
         fn encode(&self, text: &str, place: Place) -> Result<Vec<u32>> {
-            let begin = (place == Place::Start).then_some(BEGIN);
+            let begin = matches!(place, Place::Start | Place::Prompt).then_some(BEGIN);
             if text.contains('#') {
                 return Err(Error::usage("tokenizer", "cannot encode #", "remove it"));
             }
@@ -264,7 +278,8 @@ mod tests {
                     Some((_, kept)) if self.forgets_reasoning && index + 1 < messages.len() => kept,
                     _ => message.text(),
                 };
-                text += &format!("{}:{content}$_", &message.role()[..1]);
+                let seen = message.get("seen").and_then(|seen| seen.as_str()).unwrap_or_default();
+                text += &format!("{}:{content}{seen}$_", &message.role()[..1]);
             }
             Ok(text + if add_generation_prompt { self.prompt.unwrap_or("a:") } else { "" })
         }
@@ -345,6 +360,23 @@ mod tests {
     }
 
     #[test]
+    fn a_conversation_may_begin_with_the_assistant() {
+        let line = r#"{"messages": [{"role":"assistant","content":"x"},{"role":"user","content":"r"},
+            {"role":"assistant","content":"y"}]}"#
+            .replace('\n', " ");
+        assert_eq!(shown(&line), ("^a:x$_u:r$_a:y$_".into(), "...x$........y$.".into()));
+        // A template without a header, which says nothing where there are no messages.
+        let encoder = Characters { prompt: Some(""), ..Characters::default() };
+        let dataset = Dataset::from_jsonl(line.as_bytes(), Path::new("d"), &encoder, 100).unwrap();
+        assert_eq!(dataset.turns.opening, 1);
+        assert_eq!(show(&dataset.examples[0]).1, "..........a:y$.");
+        assert!(dataset.notes("")[0].contains("begin with the assistant"), "{:?}", dataset.notes(""));
+        let alone = r#"{"messages": [{"role":"assistant","content":"x"}]}"#;
+        let error = Dataset::from_jsonl(alone.as_bytes(), Path::new("d"), &encoder, 100).unwrap_err();
+        assert!(error.to_string().contains("put a user turn before it"), "{error}");
+    }
+
+    #[test]
     fn turns_of_weight_0_are_context() {
         let line =
             r#"{"messages": [{"role":"user","content":"q"},{"role":"assistant","content":"x","weight":0},
@@ -363,6 +395,27 @@ mod tests {
         ] {
             let error = read(&line, 100).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("line 1"), "{error}");
+        }
+        for field in [
+            r#""loss_mask":[0,1]"#,
+            r#""train_detail":[{"begin_offset":0}]"#,
+            r#""is_masked":1"#,
+            r#""has_loss":false"#,
+            r#""n_loss":0"#,
+            r#""train_type":"no""#,
+            r#""tool_call":{"name":"f"}"#,
+            r#""attachments":["f"]"#,
+            r#""context":"c""#,
+            r#""thoughts":"t""#,
+            r#""reasoning_details":[{"text":"t"}]"#,
+            r#""prefix":true"#,
+        ] {
+            let name = field.split('"').nth(1).unwrap();
+            let error = read(&format!(r#"{{{rest}, {field}}}]}}"#), 100).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{name}`")) && error.contains("line 1"), "{error}");
+        }
+        for field in [r#""seen":"y""#, r#""attachments":[]"#, r#""id":7"#, r#""meta":{"loss":0}"#] {
+            assert!(read(&format!(r#"{{{rest}, {field}}}]}}"#), 100).is_ok(), "{field}");
         }
         let reasoning = format!(r#"{{{rest}, "reasoning_content": "hm"}}]}}"#);
         assert_eq!(read(&reasoning, 100).unwrap().turns.without_reasoning, 1);

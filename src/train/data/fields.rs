@@ -1,8 +1,8 @@
-//! The fields of training rows and messages: used, known to be harmless, or refused by name.
+//! The fields of training rows: used, known to be harmless, or refused by name.
 
 use serde_json::{Map, Value};
 
-use super::dialogue::FIELDS;
+use super::dialogue::{ASSISTANT, FIELDS};
 use super::record::Record;
 
 /// Fields of a row without effect on what is learnt, each with the reason.
@@ -216,7 +216,7 @@ const REFUSED: &[(&str, &str)] = &[
         "rejected",
         "pairs of preference are not trained on; write the better one as `completion` or as the last message",
     ),
-    ("label", "rows are learnt whole; leave out those with a false label"),
+    ("label", "rows are learnt whole; leave out those with a false label, and the field from the others"),
     ("functions", "it is an old form; write `tools`, and `tool_calls` in the messages"),
     ("function_call", "it is an old form; write `tools`, and `tool_calls` in the messages"),
     ("weight", "rows are learnt alike; leave out those of weight 0"),
@@ -238,13 +238,14 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
     let has_form = row.keys().any(|name| Record::is_form(name));
     for (name, value) in row {
         let name = name.as_str();
-        let harmless =
-            Record::is_form(name) || FIELDS.contains(&name) || is_empty(value) || is_repeated(row, value);
+        let harmless = Record::is_form(name)
+            || FIELDS.contains(&name)
+            || is_empty(value)
+            || is_repeated(row, name, value);
         if let Some((_, remedy)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
             let means_nothing = match name {
                 "weight" => value.as_f64() == Some(1.0),
-                // Classes have labels too; only judgements are true or false.
-                "label" => !value.is_boolean(),
+                "label" => !is_judgement(value, row.contains_key("completion")),
                 _ => false,
             };
             if !harmless && !means_nothing {
@@ -264,6 +265,20 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a `label` says if the row is right. Classes of texts have numbers too; an answer has none but 0 and 1.
+fn is_judgement(value: &Value, answer: bool) -> bool {
+    match value {
+        Value::Bool(_) => true,
+        Value::Number(number) => answer && matches!(number.as_f64(), Some(0.0 | 1.0)),
+        Value::String(text) => {
+            let text = text.trim().to_lowercase();
+            ["true", "false"].contains(&text.as_str())
+                || answer && ["0", "1", "yes", "no"].contains(&text.as_str())
+        }
+        _ => false,
+    }
+}
+
 fn is_harmless(name: &str) -> bool {
     let lower = name.to_lowercase();
     HARMLESS.iter().any(|(_, names)| names.contains(&lower.as_str()))
@@ -271,104 +286,58 @@ fn is_harmless(name: &str) -> bool {
         || HARMLESS_PARTS.1.iter().any(|end| lower.ends_with(end))
 }
 
-/// Whether the record says the same: data sets often carry a text and what it was made of.
-fn is_repeated(row: &Map<String, Value>, value: &Value) -> bool {
+/// Whether the record says the same: data sets often carry a text and what it was made of. What is given counts where the record
+/// gives it, and an answer where it learns it; a part of a longer line may be there by chance.
+fn is_repeated(row: &Map<String, Value>, name: &str, value: &Value) -> bool {
     let Some(part) = value.as_str().map(str::trim) else { return false };
-    let holds =
-        |whole: Option<&Value>| whole.and_then(Value::as_str).is_some_and(|whole| whole.contains(part));
-    let turns =
-        ["messages", "conversations"].into_iter().filter_map(|field| row.get(field)?.as_array()).flatten();
-    ["text", "prompt", "completion"].into_iter().any(|field| holds(row.get(field)))
-        || turns.into_iter().any(|turn| holds(turn.get("content")) || holds(turn.get("value")))
+    let (given, answers) = (GIVEN.contains(&name), ANSWERS.contains(&name));
+    let label = given && !name.starts_with("system");
+    let holds = |whole: Option<&Value>| {
+        whole.and_then(Value::as_str).is_some_and(|whole| has_lines(whole, part, label))
+    };
+    let fields = [("text", true), ("prompt", !answers), ("completion", !given)];
+    if fields.into_iter().any(|(field, counts)| counts && holds(row.get(field))) {
+        return true;
+    }
+    let mut turns = ["messages", "conversations", "prompt", "completion"]
+        .into_iter()
+        .filter_map(|field| Some((field, row.get(field)?.as_array()?)))
+        .flat_map(|(field, turns)| turns.iter().map(move |turn| (field, turn)));
+    turns.any(|(field, turn)| {
+        let role = turn.get("role").or_else(|| turn.get("from")).and_then(Value::as_str).unwrap_or_default();
+        let answer = field != "prompt" && ASSISTANT.contains(&role);
+        let counts = !given && !answers || answer == answers;
+        counts && (holds(turn.get("content")) || holds(turn.get("value")))
+    })
+}
+
+/// Names of what a record is given.
+const GIVEN: [&str; 7] = ["context", "input", "instruction", "query", "question", "system", "system_prompt"];
+/// Names of what a record is to answer.
+const ANSWERS: [&str; 4] = ["chosen", "output", "rejected", "response"];
+
+/// Whether `part` is `whole`, or whole lines of it; with `label`, lines may begin with one that ends with a colon.
+fn has_lines(whole: &str, part: &str, label: bool) -> bool {
+    let blank = |character: char| character != '\n' && character.is_whitespace();
+    let begins = |before: &str| {
+        let before = before.trim_end_matches(blank);
+        before.is_empty() || before.ends_with('\n') || label && before.ends_with(':')
+    };
+    let ends = |after: &str| {
+        let after = after.trim_start_matches(blank);
+        after.is_empty() || after.starts_with('\n')
+    };
+    whole.match_indices(part).any(|(place, _)| begins(&whole[..place]) && ends(&whole[place + part.len()..]))
 }
 
 /// Nothing, so that it cannot change anything.
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.is_empty(),
         Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-/// Fields of messages that templates read.
-const READ: [&str; 10] = [
-    "content",
-    "documents",
-    "name",
-    "reasoning",
-    "reasoning_content",
-    "role",
-    "thinking",
-    "tool_call_id",
-    "tool_calls",
-    "tools",
-];
-
-/// Fields of messages that no template reads: they name and date.
-const HARMLESS_IN_MESSAGES: [&str; 20] = [
-    "annotations",
-    "created",
-    "created_at",
-    "date",
-    "finish_reason",
-    "id",
-    "index",
-    "language",
-    "metadata",
-    "meta",
-    "model",
-    "object",
-    "redacted",
-    "refusal",
-    "source",
-    "status",
-    "timestamp",
-    "tokens",
-    "toxic",
-    "usage",
-];
-
-/// Fields by which other programs leave a message out of what is learnt, and old forms.
-const REFUSED_IN_MESSAGES: &[(&str, &str)] = &[
-    ("function_call", "it is an old form; write `tool_calls`"),
-    ("train", "write `weight` 0 or 1"),
-    ("training", "write `weight` 0 or 1"),
-    ("trainable", "write `weight` 0 or 1"),
-    ("loss", "write `weight` 0 or 1"),
-    ("learn", "write `weight` 0 or 1"),
-    ("mask", "write `weight` 0 or 1"),
-    ("images", "only text is learnt"),
-    ("audio", "only text is learnt"),
-];
-
-/// Checks the names of a message's fields.
-pub(super) fn check_message(message: &Map<String, Value>) -> Result<(), String> {
-    for (name, value) in message.iter().filter(|(_, value)| !is_empty(value)) {
-        let name = name.as_str();
-        if let Some((_, remedy)) = REFUSED_IN_MESSAGES.iter().find(|(refused, _)| *refused == name) {
-            return Err(format!("has `{name}`: {remedy}"));
-        }
-        // Flags and numbers nobody knows may say what is learnt; texts are for the template, which gets all.
-        let may_weigh = value.is_boolean() || value.is_number();
-        if may_weigh && !READ.contains(&name) && !HARMLESS_IN_MESSAGES.contains(&name) && !is_harmless(name) {
-            return Err(format!("has `{name}`, of which it is not known whether it matters: leave it out"));
-        }
-    }
-    Ok(())
-}
-
-/// Takes a message's `weight`: true for 1, false for 0.
-pub(super) fn take_weight(message: &mut Map<String, Value>) -> Result<Option<bool>, String> {
-    match message.shift_remove("weight") {
-        None | Some(Value::Null) => Ok(None),
-        Some(weight) => match weight.as_f64() {
-            Some(0.0) => Ok(Some(false)),
-            Some(1.0) => Ok(Some(true)),
-            _ => Err(format!("`weight` is {weight}; it must be 0 or 1")),
-        },
     }
 }
 
@@ -397,9 +366,44 @@ mod tests {
             (r#"{"text": "a", "weight": 0.5}"#, "`weight`"),
             (r#"{"text": "a", "frobnicate": true}"#, "`frobnicate`"),
             (r#"{"prompt": "a", "completion": "b", "system": "be brief"}"#, "`system`"),
+            (r#"{"prompt": "Q", "completion": "A", "label": 0}"#, "`label`"),
+            (r#"{"prompt": "Q", "completion": "A", "label": "False"}"#, "`label`"),
+            (r#"{"text": "Q", "label": "false"}"#, "`label`"),
         ] {
             let problem = Record::parse(line).err().unwrap_or_default();
             assert!(problem.contains(words), "{line}: {problem}");
+        }
+    }
+
+    /// What a row was made of may stand beside it, if the row says it where it belongs and not by chance within a word.
+    #[test]
+    fn only_whole_repetitions_are_left_out() {
+        for line in [
+            r#"{"prompt": "Translate:\n\nchat \n", "input": "chat", "completion": "cat"}"#,
+            r#"{"prompt": "Q", "query": " Q\n", "completion": "A", "response": "A"}"#,
+            r#"{"prompt": "Question: 2+2?\nAnswer:", "question": "2+2?", "completion": "4"}"#,
+            r#"{"text": "Below.\n### Instruction:\nadd\n\n### Input:\n1\n2\n\n### Response:\n3", "instruction": "add", "input": "1\n2", "output": "3"}"#,
+            r#"{"messages": [{"role": "system", "content": "be"}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "system": "be", "response": "a"}"#,
+        ] {
+            assert!(Record::parse(line).is_ok(), "{line}: {:?}", Record::parse(line));
+        }
+        for (line, field) in [
+            (r#"{"prompt": "Translate to French:", "input": "chat", "completion": "chatte"}"#, "`input`"),
+            (r#"{"prompt": "Translate", "input": "chat", "completion": "chat"}"#, "`input`"),
+            (r#"{"prompt": "Is it even?", "input": "4", "completion": "4\nis even"}"#, "`input`"),
+            (r#"{"prompt": "Who?", "context": "Tolstoy", "completion": "Tolstoy wrote it."}"#, "`context`"),
+            (r#"{"prompt": "Answer.", "system": "be", "completion": "maybe"}"#, "`system`"),
+            (r#"{"prompt": "number", "system": "be", "completion": "x"}"#, "`system`"),
+            (r#"{"prompt": "Say hi", "response": "hi", "completion": "hi there"}"#, "`response`"),
+            (r#"{"prompt": "hi", "response": "hi", "completion": "ho"}"#, "`response`"),
+            (r#"{"text": "a word", "frobnicate": "or"}"#, "`frobnicate`"),
+            (
+                r#"{"conversations": [{"from": "human", "value": "You are X. q"}, {"from": "gpt", "value": "You are X"}], "system": "You are X"}"#,
+                "`system`",
+            ),
+        ] {
+            let problem = Record::parse(line).err().unwrap_or_default();
+            assert!(problem.contains(field), "{line}: {problem}");
         }
     }
 }

@@ -3,6 +3,7 @@
 mod dialogue;
 mod encode;
 mod fields;
+mod message_fields;
 mod order;
 mod pack;
 mod record;

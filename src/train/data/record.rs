@@ -29,7 +29,15 @@ const FORMS: [&str; 5] = ["text", "prompt", "completion", "messages", "conversat
 impl Record {
     /// Reads one line. Errors say what is wrong with it, in words.
     pub fn parse(line: &str) -> Result<Self, String> {
-        let Value::Object(mut row) = json::line(line)? else { return Err("is not a JSON object".into()) };
+        const LIST: &str = "begins a list, and the file is read line by line: write one object a line, without the list around them";
+        if line.trim() == "[" {
+            return Err(LIST.into());
+        }
+        let mut row = match json::line(line)? {
+            Value::Object(row) => row,
+            Value::Array(_) => return Err(LIST.into()),
+            _ => return Err("is not a JSON object".into()),
+        };
         let null = FORMS.into_iter().find(|&field| row.get(field).is_some_and(Value::is_null));
         let lacks = |problem: &str| match null {
             Some(field) => Err(format!("{problem}: `{field}` is null")),
@@ -110,7 +118,9 @@ mod tests {
     fn what_is_wrong_is_said() {
         let cases = [
             ("{", "is not JSON: EOF while parsing an object at column 1"),
-            ("[]", "not a JSON object"),
+            ("[]", "one object a line"),
+            ("[", "one object a line"),
+            ("3", "not a JSON object"),
             ("{}", "has none of"),
             (r#"{"text": ""}"#, "`text` is empty"),
             (r#"{"text": null}"#, "`messages`: `text` is null"),

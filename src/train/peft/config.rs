@@ -197,6 +197,28 @@ impl Parsed {
         if config.targets.is_empty() {
             return Err(unreadable(path, "target_modules", "match no module of the model".into()));
         }
+        let refuse = |field: &str, problem: String| {
+            Err(Error::input(path, field, problem, "merge the adapter into its model with PEFT"))
+        };
+        let usable = |alpha: f64| alpha.is_finite() && alpha > 0.0;
+        if !usable(config.alpha) {
+            return refuse("lora_alpha", format!("is {}; only numbers above 0 are supported", config.alpha));
+        }
+        if let Some((name, alpha)) = config.alpha_pattern.iter().find(|(_, alpha)| !usable(**alpha)) {
+            return refuse(
+                "alpha_pattern",
+                format!("is {alpha} for {name}; only numbers above 0 are supported"),
+            );
+        }
+        if config.rank == 0 {
+            return refuse("r", "is 0; only numbers above 0 are supported".into());
+        }
+        if !(0.0..1.0).contains(&config.dropout) {
+            return refuse(
+                "lora_dropout",
+                format!("is {}; only numbers in [0, 1) are supported", config.dropout),
+            );
+        }
         config.validate().map_err(|error| unreadable(path, "contents", error.to_string()))?;
         Ok(config)
     }

@@ -176,6 +176,9 @@ fn other_methods_are_refused_by_name() {
         json!({"target_modules": null}),
         json!({"rank_pattern": {"q_proj": -1}}),
         json!({"alpha_pattern": {"q_proj": "x"}}),
+        json!({"alpha_pattern": {"q_proj": -1}}),
+        json!({"lora_alpha": -8}),
+        json!({"lora_alpha": 0}),
     ];
     for changes in cases {
         let field = changes.as_object().unwrap().keys().next().unwrap().clone();

@@ -1,0 +1,150 @@
+//! The fields of a conversation's messages: read by every template, known to be harmless, refused by name, or to be looked for in
+//! what the template writes.
+
+use serde_json::{Map, Value};
+
+use super::fields::is_empty;
+
+/// Fields that templates read or may leave out.
+const READ: [&str; 8] =
+    ["content", "name", "reasoning", "reasoning_content", "role", "thinking", "tool_call_id", "tool_calls"];
+
+/// Fields without effect on what is learnt, each with the reason.
+const HARMLESS: &[(&str, &[&str])] = &[
+    (
+        "they name the message",
+        &[
+            "conversation_id",
+            "hash",
+            "id",
+            "idx",
+            "index",
+            "message_id",
+            "message_tree_id",
+            "parent_id",
+            "parent_message_id",
+            "sha256",
+            "turn",
+            "turn_id",
+            "turn_identifier",
+            "turn_idx",
+            "turn_index",
+            "uid",
+            "uuid",
+        ],
+    ),
+    (
+        "they say where it is from",
+        &[
+            "country",
+            "created",
+            "created_at",
+            "created_date",
+            "date",
+            "hashed_ip",
+            "header",
+            "model",
+            "model_name",
+            "object",
+            "service_tier",
+            "source",
+            "state",
+            "system_fingerprint",
+            "synthetic",
+            "time",
+            "timestamp",
+            "updated_at",
+            "user_id",
+            "username",
+        ],
+    ),
+    (
+        "they describe it",
+        &[
+            "annotations",
+            "category",
+            "comment",
+            "comments",
+            "domain",
+            "intent",
+            "lang",
+            "language",
+            "meta",
+            "metadata",
+            "tags",
+            "topic",
+        ],
+    ),
+    (
+        "they measure it",
+        &[
+            "detoxify",
+            "detoxify_moderation",
+            "emojis",
+            "finish_reason",
+            "length",
+            "moderation",
+            "n_tokens",
+            "num_tokens",
+            "openai_moderation",
+            "quality",
+            "rank",
+            "rating",
+            "redacted",
+            "refusal",
+            "review_count",
+            "review_result",
+            "score",
+            "status",
+            "token_count",
+            "tokens",
+            "toxic",
+            "toxicity",
+            "usage",
+        ],
+    ),
+];
+
+/// Fields by which other programs leave a message out of what is learnt, and old forms.
+const REFUSED: &[(&str, &str)] = &[
+    ("function_call", "it is an old form; write `tool_calls`"),
+    ("tool_call", "write `tool_calls`, a list"),
+    ("train", "write `weight` 0 or 1"),
+    ("train_detail", "write `weight` 0 or 1; a turn is learnt whole"),
+    ("training", "write `weight` 0 or 1"),
+    ("trainable", "write `weight` 0 or 1"),
+    ("loss", "write `weight` 0 or 1"),
+    ("loss_mask", "write `weight` 0 or 1; a turn is learnt whole"),
+    ("learn", "write `weight` 0 or 1"),
+    ("mask", "write `weight` 0 or 1"),
+    ("is_masked", "write `weight` 0 or 1"),
+    ("images", "only text is learnt"),
+    ("audio", "only text is learnt"),
+];
+
+/// Refuses fields of a message that other programs read and this one does not.
+pub(super) fn check(message: &Map<String, Value>) -> Result<(), String> {
+    for (name, _) in message.iter().filter(|(_, value)| !is_empty(value)) {
+        if let Some((_, remedy)) = REFUSED.iter().find(|(refused, _)| refused == name) {
+            return Err(format!("has `{name}`: {remedy}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether nothing is known of a field: it matters where the template writes it, and may matter elsewhere where not.
+pub(super) fn is_unknown(name: &str) -> bool {
+    !READ.contains(&name) && !HARMLESS.iter().any(|(_, names)| names.contains(&name))
+}
+
+/// Takes a message's `weight`: true for 1, false for 0.
+pub(super) fn take_weight(message: &mut Map<String, Value>) -> Result<Option<bool>, String> {
+    match message.shift_remove("weight") {
+        None | Some(Value::Null) => Ok(None),
+        Some(weight) => match weight.as_f64() {
+            Some(0.0) => Ok(Some(false)),
+            Some(1.0) => Ok(Some(true)),
+            _ => Err(format!("`weight` is {weight}; it must be 0 or 1")),
+        },
+    }
+}
