@@ -119,7 +119,7 @@ class Output:
 
     def end(self, at):
         """What is there, by name; the folder under which a killed process left the old one counts."""
-        old = at.with_name(f".{at.name}.old")
+        old = at.with_name(f".{at.name}.stepladder-old")
         top = old if not at.exists() and old.is_dir() else at
         return {name: digest(top / name if name else top) for name in self.files}
 
