@@ -342,7 +342,9 @@ mod tests {
             ("{\"problem\": \"x\", \"answer\": \"1\", \"tolerance\": 0.1}", "has a field `tolerance`"),
             ("{\"problem\": \"x\", \"weight\": 2}", "has a field `weight`"),
             ("{}", "line 1: has no `problem`"),
-            ("[]", "line 1: is not a JSON object"),
+            ("[]", "line 1: is a list"),
+            ("{\n \"problem\": \"x\"\n}", "line 1: is an object on several lines"),
+            ("3", "line 1: is not a JSON object"),
             (
                 "{\"problem\": \"x\"}\n{\"problem\": ",
                 "line 2: is not JSON: EOF while parsing a value at column",

@@ -290,7 +290,7 @@ fn what_is_wrong_with_a_study_is_said() {
         ("hard_levels = [4]", "hard_levels = [9]", "hard_levels"),
         ("preset = \"tiny\"", "preset = \"tiny\"\nproblem_levels = [9]", "problem_levels"),
         ("\"variants.enabled\" = false", "\"variants.enable\" = false", "variants.enable"),
-        ("steps = 1000", "steps = 0", "--steps"),
+        ("steps = 1000", "steps = 0", "steps: is 0"),
         ("label = \"RL\"", "label = \"RL\"\ncolour = 3", "colour"),
         ("label = \"RL\"", "label = \"RL\"\nshots = 3", "shots"),
         ("problems = \"roots.jsonl\"", "problems = \"absent.jsonl\"", "absent.jsonl"),

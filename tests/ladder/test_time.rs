@@ -131,7 +131,7 @@ fn a_confident_vote_is_taken_as_it_is() {
     policy.set_logit(1, 0.0);
     let outcome = sure(0.9, &mut policy).unwrap();
     assert!(outcome.steps > 0 && outcome.rollout_tokens > 0);
-    assert!(sure(1.5, &mut policy).unwrap_err().to_string().starts_with("--confident"));
+    assert!(sure(1.5, &mut policy).unwrap_err().to_string().starts_with("confident"));
 }
 
 /// Test-time learning with checkpoints, from the one that `store` holds if it holds one. What was logged after it goes, as a

@@ -536,6 +536,11 @@ trainable_parameters: number,
 context_length: number, };
 
 /**
+ * A named set of settings.
+ */
+export type Preset = "paper" | "small" | "software" | "tiny";
+
+/**
  * How a prompt is worded.
  */
 export type PromptStyle = "instruct" | "terse";
