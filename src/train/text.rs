@@ -34,7 +34,7 @@ impl TextEncoder for ModelText<'_> {
                 "use lines with `prompt` and `completion`, or an instruction-tuned model",
             )
         })?;
-        template.render_conversation(conversation, add_generation_prompt)
+        template.render_texts(conversation, add_generation_prompt)
     }
 
     fn end_token(&self) -> Option<u32> {
