@@ -69,8 +69,7 @@ mod tests {
     const BEGIN: u32 = 1;
     const END: u32 = 2;
 
-    /// A SentencePiece BPE as Llama 2 has it: characters, and merges of `▁` with each of `words`. `parts` replace those of the
-    /// `tokenizer.json`.
+    /// A SentencePiece BPE as Llama 2 has it: characters and a few merges. `parts` replace those of the `tokenizer.json`.
     fn sentence_piece(parts: Value) -> Tokenizer {
         let characters = "▁\n<|>userasitn[INST]/QAopqrk:".chars().map(String::from);
         let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).to_vec();
