@@ -34,10 +34,10 @@ pub(crate) fn line(line: &str) -> Result<Value, String> {
         let what = what(&error);
         match error.is_data() {
             true => what,
-            false => {
-                let what = hint(line, error.column()).map_or(what, str::to_owned);
-                format!("is not JSON: {what} at column {}", error.column())
-            }
+            false => match hint(line, error.column()) {
+                Some(hint) => format!("is not JSON at column {}: {hint}", error.column()),
+                None => format!("is not JSON: {what} at column {}", error.column()),
+            },
         }
     })
 }
@@ -163,7 +163,7 @@ mod tests {
             (r#"{"text": "a \uDE00"}"#, "lone surrogate"),
         ] {
             let error = line(text).unwrap_err();
-            assert!(error.starts_with("is not JSON: ") && error.contains(word), "{text}: {error}");
+            assert!(error.starts_with("is not JSON at column ") && error.contains(word), "{text}: {error}");
         }
         assert!(!line(r#"{"text": "NaN" x}"#).unwrap_err().contains("NaN"));
         let deep = "[".repeat(100_000);

@@ -213,6 +213,16 @@ fn hostile_templates_are_stopped() {
     stack.spawn(work).unwrap().join().unwrap();
 }
 
+#[test]
+fn what_is_not_supported_is_said_so() {
+    let render = |text: &str| template(text).render(&[Message::user("x")], false);
+    assert_eq!(render("{{ 'a_b, c-d é'|wordcount }}").unwrap(), "4");
+    for text in ["{{ 'a b'|urlencode }}", "{{ {'a': 1}|xmlattr }}"] {
+        let error = render(text).unwrap_err().to_string();
+        assert!(error.contains("not supported here"), "{error}");
+    }
+}
+
 /// Parts of texts on templates that want a text, and on those that know parts.
 #[test]
 fn parts_become_texts_where_the_template_wants_texts() {
@@ -225,12 +235,17 @@ fn parts_become_texts_where_the_template_wants_texts() {
     let two = json!([{"type": "text", "text": "it's"}, {"type": "text", "text": "b"}]);
     for text in [
         "{% for m in messages %}<{{ m.content }}>{% endfor %}",
-        "{% for m in messages %}{{ '<' + m.content + '>' }}{% endfor %}",
-        "{% for m in messages %}<{{ m.content | trim }}>{% endfor %}",
+        "{% for m in messages %}{{ '<' ~ m.content ~ '>' }}{% endfor %}",
         "{% for m in messages %}<{% if m.content is string %}{{ m.content }}{% endif %}>{% endfor %}",
     ] {
         let rendered = template(text).render(&parts(two.clone()), false).unwrap();
         assert_eq!(rendered, "<it's\nb><a>", "{text}");
+    }
+    for text in
+        ["{% for m in messages %}{{ '<' + m.content }}{% endfor %}", "{{ messages[0].content | trim }}"]
+    {
+        let rendered = template(text).render(&parts(two.clone()), false);
+        assert!(rendered.as_ref().map_or(true, |text| text == "it's\nb"), "{rendered:?}");
     }
     let knows = "{% for m in messages %}<{% if m.content is string %}{{ m.content }}{% else %}\
         {% for p in m.content %}[{{ p.text }}]{% endfor %}{% endif %}>{% endfor %}";

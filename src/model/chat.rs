@@ -119,13 +119,13 @@ impl ChatTemplate {
     /// the text ends where the assistant's answer begins.
     ///
     /// # Errors
-    /// As [`ChatTemplate::render_conversation`].
+    /// As [`ChatTemplate::render_texts`].
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        self.render_conversation(&Conversation::new(messages), add_generation_prompt)
+        self.render_texts(&Conversation::new(messages), add_generation_prompt)
     }
 
-    /// [`ChatTemplate::render`] of a conversation with tools, documents and variables, as transformers'
-    /// `apply_chat_template` renders it; but where the template wants texts, contents that are lists of text parts become texts.
+    /// The text of a conversation with tools, documents and variables, as transformers'
+    /// `apply_chat_template` renders it.
     ///
     /// # Errors
     /// `Input` if the template is not Jinja, refuses the conversation (with its own words) or fails.
@@ -136,15 +136,28 @@ impl ChatTemplate {
     ) -> Result<String> {
         let template = self.choose(conversation.tools.is_some())?;
         let environment = template.compiled()?;
-        let render = |conversation: &Conversation<'_>| {
-            environment::render(environment, &conversation.context(&self.variables, add_generation_prompt))
-        };
-        let mut rendered = render(conversation);
-        let text = rendered.as_ref().ok().map(String::as_str);
-        if let Some(messages) = parts::joined(conversation.messages, text) {
-            rendered = render(&Conversation { messages: &messages, ..*conversation });
+        let context = conversation.context(&self.variables, add_generation_prompt);
+        environment::render(environment, &context).map_err(|(problem, hint)| template.error(problem, hint))
+    }
+
+    /// [`ChatTemplate::render_conversation`] for a model to read: where the template would print contents that are lists of text
+    /// parts as Python does, or leave them out, they become texts. A template that fails on parts refuses them.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render_conversation`].
+    pub fn render_texts(
+        &self,
+        conversation: &Conversation<'_>,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        let rendered = self.render_conversation(conversation, add_generation_prompt)?;
+        match parts::joined(conversation.messages, &rendered) {
+            Some(messages) => {
+                let texts = Conversation { messages: &messages, ..*conversation };
+                self.render_conversation(&texts, add_generation_prompt)
+            }
+            None => Ok(rendered),
         }
-        rendered.map_err(|(problem, hint)| template.error(problem, hint))
     }
 
     /// The template for conversations with or without tools.

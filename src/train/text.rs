@@ -34,7 +34,7 @@ impl TextEncoder for ModelText<'_> {
                 "use lines with `prompt` and `completion`, or an instruction-tuned model",
             )
         })?;
-        template.render_conversation(conversation, add_generation_prompt)
+        template.render_texts(conversation, add_generation_prompt)
     }
 
     fn end_token(&self) -> Option<u32> {
@@ -69,8 +69,7 @@ mod tests {
     const BEGIN: u32 = 1;
     const END: u32 = 2;
 
-    /// A SentencePiece BPE as Llama 2 has it: characters, and merges of `▁` with each of `words`. `parts` replace those of the
-    /// `tokenizer.json`.
+    /// A SentencePiece BPE as Llama 2 has it: characters and a few merges. `parts` replace those of the `tokenizer.json`.
     fn sentence_piece(parts: Value) -> Tokenizer {
         let characters = "▁\n<|>userasitn[INST]/QAopqrk:".chars().map(String::from);
         let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).to_vec();

@@ -89,7 +89,7 @@ fn hint(error: &Error) -> &'static str {
         | ErrorKind::UnknownTest
         | ErrorKind::UnknownFunction
         | ErrorKind::UnknownMethod => {
-            "the template uses what transformers' templates do not have; take the model's original chat template"
+            "it is not supported here: write the template without it, or take the model's original chat template"
         }
         _ => {
             "the template fails on these messages; give the fields that it reads, or take the model's original one"

@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::{Message, python};
 
 /// The messages with each content of parts as one text, its parts a line each as llama.cpp and vLLM join them; `None` where
-/// `rendered` has all the parts, as texts. `rendered` is what the template made of the messages as they are, if it could.
-pub(super) fn joined(messages: &[Message], rendered: Option<&str>) -> Option<Vec<Message>> {
+/// `rendered`, what the template made of the messages as they are, has all the parts as texts.
+pub(super) fn joined(messages: &[Message], rendered: &str) -> Option<Vec<Message>> {
     let lists = || messages.iter().filter_map(|message| message.get("content")?.as_array());
-    if lists().all(|parts| rendered.is_some_and(|text| is_written(parts, text))) {
+    if lists().all(|parts| is_written(parts, rendered)) {
         return None;
     }
     let join = |message: &Message| match message.get("content").and_then(Value::as_array) {

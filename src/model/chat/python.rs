@@ -16,6 +16,11 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
         bounds::check(state, &value)?;
         Ok(Value::from(text(&value)?))
     });
+    // Jinja counts runs of letters, digits and underscores.
+    environment.add_filter("wordcount", |text: String| {
+        let in_word = |character: char| character.is_alphanumeric() || character == '_';
+        text.split(|character| !in_word(character)).filter(|word| !word.is_empty()).count()
+    });
     for name in ["default", "d"] {
         environment.add_filter(name, default);
     }

@@ -369,7 +369,7 @@ mod tests {
         let encoder = Characters { prompt: Some(""), ..Characters::default() };
         let dataset = Dataset::from_jsonl(line.as_bytes(), Path::new("d"), &encoder, 100).unwrap();
         assert_eq!(dataset.turns.opening, 1);
-        assert_eq!(show(&dataset.examples[0]).1, "..........a:y$.");
+        assert_eq!(show(&dataset.examples[0]).1, "...........a:y$.");
         assert!(dataset.notes("")[0].contains("begin with the assistant"), "{:?}", dataset.notes(""));
         let alone = r#"{"messages": [{"role":"assistant","content":"x"}]}"#;
         let error = Dataset::from_jsonl(alone.as_bytes(), Path::new("d"), &encoder, 100).unwrap_err();
