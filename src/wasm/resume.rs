@@ -50,7 +50,12 @@ impl Engine {
             (from_json("card", card)?, from_json("options", options)?);
         expect_asked((&card.task, &card.task_options), &options.task, &options.task_options)?;
         if let Some(problem) = &options.problem {
-            expect_problems("problem", std::slice::from_ref(&card.problem), std::slice::from_ref(problem), RUN)?;
+            expect_problems(
+                "problem",
+                std::slice::from_ref(&card.problem),
+                std::slice::from_ref(problem),
+                RUN,
+            )?;
         }
         let own = &mut card.settings;
         expect_equal("votes", options.votes, own.votes)?;
