@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde::Serialize;
 use stepladder::ladder::changes::{Asked, Change};
 use stepladder::ladder::presets::Preset;
-use stepladder::settings::{self, Setting, TABLE};
+use stepladder::settings::{self, Setting, TABLE, Takes};
 use stepladder::{Error, Result};
 
 use super::args::name_value;
@@ -77,10 +77,14 @@ pub(super) fn worded(error: Error) -> Error {
 fn option_of(setting: &'static Setting, name: &'static str) -> Arg {
     let mut letters = setting.doc.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let names = match setting.takes {
+        Takes::Word(_) => format!(": {}", setting.takes.words()),
+        _ => String::new(),
+    };
     Arg::new(name)
         .long(name)
         .value_name(setting.takes.value_name())
-        .help(first + letters.as_str())
+        .help(first + letters.as_str() + &names)
         .value_parser(move |text: &str| match setting.takes.fits(&setting.read(text)) {
             true => Ok(text.to_owned()),
             false => Err(format!("expected {}", setting.takes.words())),
@@ -156,8 +160,8 @@ mod tests {
         for setting in TABLE {
             let Some(option) = setting.option else { continue };
             let value = match setting.takes {
-                settings::Takes::Word(words) => words[2],
-                settings::Takes::Whole(..) => "3",
+                Takes::Word(words) => words[2],
+                Takes::Whole(..) => "3",
                 _ => ".25",
             };
             args.extend([format!("--{option}"), value.to_owned()]);

@@ -43,9 +43,12 @@ impl Change {
         })
     }
 
-    /// Whether it sets what is at `path`.
+    /// Whether it sets what is at `path`, or a part of it.
     pub fn touches(&self, path: &str) -> bool {
-        path.strip_prefix(&self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        let within = |outer: &str, inner: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        within(&self.path, path) || within(path, &self.path)
     }
 }
 

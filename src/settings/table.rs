@@ -46,7 +46,7 @@ pub const TABLE: &[Setting] = &[
     Setting::new("optimizer.weight_decay", Takes::NON_NEGATIVE, SCRIPTS, "decoupled weight decay").anew(),
     Setting::new("optimizer.max_grad_norm", Takes::NON_NEGATIVE, SCRIPTS, "bound of the gradient norm; 0 is none").anew(),
     Setting::new("lora", Takes::Json, LORA, "a new adapter: rank, alpha, targets and so on, as one JSON object"),
-    Setting::new("loss", Takes::Word(&["grpo", "dapo", "dr_grpo", "gspo", "cispo"]), PAPER_RL, "loss of the GRPO family, by its name: sets all of the following but the KL term").option("loss").shorthand(),
+    Setting::new("loss", Takes::Word(&["grpo", "dapo", "dr_grpo", "gspo", "cispo"]), PAPER_RL, "loss of the GRPO family; sets objective, advantage, aggregation and mask_truncated at once").option("loss").shorthand(),
     Setting::new("loss.objective", Takes::Json, PAPER_RL, "what a token contributes, as JSON"),
     Setting::new("loss.advantage", Takes::Json, PAPER_RL, "how rewards become advantages"),
     Setting::new("loss.aggregation", Takes::Json, SCRIPTS, "how tokens are averaged"),

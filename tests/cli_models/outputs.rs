@@ -140,7 +140,7 @@ fn numbers_beyond_all_bounds_are_refused() {
     let output = files.path("out");
     let ladder = ["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--output", &output];
     for (option, value, word) in [
-        ("--set", "prompts_per_step=9223372036854775807", "--prompts-per-step"),
+        ("--set", "prompts_per_step=9223372036854775807", "prompts_per_step"),
         ("--prompts-per-step", "4294967295", "--prompts-per-step"),
         ("--group-size", "4294967295", "--group-size"),
         ("--max-tokens", "4294967295", "--max-tokens"),
