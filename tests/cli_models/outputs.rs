@@ -141,15 +141,20 @@ fn numbers_beyond_all_bounds_are_refused() {
     let ladder = ["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--output", &output];
     for (option, value, word) in [
         ("--set", "prompts_per_step=9223372036854775807", "prompts_per_step"),
-        ("--prompts-per-step", "4294967295", "--prompts-per-step"),
-        ("--group-size", "4294967295", "--group-size"),
-        ("--max-tokens", "4294967295", "--max-tokens"),
+        ("--set", "group_size=4294967295", "group_size"),
+        ("--set", "sampling.max_tokens=4294967295", "sampling.max_tokens"),
         ("--set", "evaluation.samples=18446744073709551615", "evaluation.samples"),
         ("--set", "variants.per_node=1000000000000", "variants.per_node"),
         ("--set", "lora.rank=4294967295", "--rank"),
         ("--set", "reward.correct=1e300", "reward.correct"),
     ] {
         fails(&[&ladder[..], &[option, value]].concat(), 2, &[word]);
+    }
+    for option in ["--prompts-per-step", "--group-size", "--max-tokens"] {
+        let output = run(&[&ladder[..], &[option, "4294967295"]].concat());
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(option) && message.contains("to 1048576"), "{message}");
     }
     let train = ["train", "-m", "tiny", "--data", &data, "--output", &output, "--rank", "4294967295"];
     fails(&train, 2, &["--rank", "4294967295"]);
