@@ -18,7 +18,12 @@ skip() {
 
 # fetch FOLDER: lavapipe, the Vulkan loader and all that they need, as a tree of files.
 fetch() {
-    local work=$1 source="deb [signed-by=$keys] http://deb.debian.org/debian"
+    local work=$1 place source
+    # From where this machine's own packages come.
+    place=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
+        sed -n 's|^\(.*/debian/\{0,1\}\) main$|\1|p' | head -n 1)
+    [ -n "$place" ] || { echo "apt knows no place of Debian's packages" && return 1; }
+    source="deb [signed-by=$keys] $place"
     mkdir -p "$work"/apt/{lists/partial,archives/partial} "$work/tree"
     printf '%s\n' "$source $release main" "$source $release-backports main" >"$work/apt/sources.list"
     : >"$work/apt/status" # as if nothing were installed, so that the whole closure comes
