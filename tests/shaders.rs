@@ -235,7 +235,7 @@ fn every_variant_of_every_kernel_is_valid() {
         let number = counts.entry(label.clone()).or_default();
         let folder = if uses_coop(&text) { folder.join("native") } else { folder.clone() };
         let name = format!("{}-{}-{number}.wgsl", kernel.stem, kernel.entry);
-        let file = folder.join(name.replace('/', "-"));
+        let file = folder.join(name.replace('/', "_"));
         *number += 1;
         let enable = if uses_subgroups(&text) { "enable subgroups;\n" } else { "" };
         std::fs::write(file, format!("// entry: {}\n{enable}{text}", kernel.entry)).unwrap();
