@@ -13,8 +13,8 @@ use stepladder::model::source::folder::SINGLE;
 use stepladder::train::files::{create_folder, read_adapter_for, write_adapter, write_atomic};
 use stepladder::train::gguf_export::{GgufBase, to_gguf};
 use stepladder::train::merge::write_merged;
-use stepladder::train::output::new_folder;
 use stepladder::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
+use stepladder::train::staged::new_folder;
 use stepladder::{Error, Result};
 
 use super::context::Context;

@@ -25,8 +25,9 @@ use crate::train::files::{
 };
 use crate::train::fingerprint::sha256;
 use crate::train::lock::Lock;
-use crate::train::output::{Gate, StagedFolder, contents, expect_folder, restore};
+use crate::train::output::{Gate, contents, expect_folder};
 use crate::train::peft::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::train::staged::{StagedFolder, restore};
 use crate::{Error, Result};
 
 /// The card's file name, also of one that was damaged and set aside.

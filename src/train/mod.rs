@@ -24,6 +24,8 @@ pub mod resume;
 pub mod rng;
 pub mod schedule;
 pub mod sft;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod staged;
 pub mod tensor_file;
 pub mod text;
 pub mod trainer;
