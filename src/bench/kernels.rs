@@ -19,6 +19,9 @@ use crate::kernel::{adamw, log_softmax, swiglu};
 const RANK: usize = 16;
 const EPS: f32 = 1e-5;
 
+/// Rows and columns of a product that keeps every core of a GPU busy.
+const LARGE: usize = 4_096;
+
 /// A kernel at one shape.
 pub(super) struct Case {
     /// The name by which results of several versions are compared, whatever files the kernels lie in.
@@ -100,12 +103,20 @@ impl Maker<'_> {
         Ok(())
     }
 
+    /// A product that is large enough for the arithmetic peak of a GPU to matter.
+    fn matmul_large(&mut self) -> Result<()> {
+        if self.gpu.is_software() {
+            return Ok(());
+        }
+        self.matmul(Format::F32, &[LARGE], LARGE, LARGE, true)
+    }
+
     /// Products by cooperative matrices, large enough for their peak to matter, where the device has them.
     fn matmul_coop(&mut self) -> Result<()> {
         if self.gpu.coop().is_none() {
             return Ok(());
         }
-        let n = if self.gpu.is_software() { 256 } else { 4_096 };
+        let n = if self.gpu.is_software() { 256 } else { LARGE };
         for format in [Format::F16, Format::Q4] {
             let w = random_weight(self.gpu, "bench.w", format, n, n)?;
             let (x, y) = (self.random(&[n, n])?, self.random(&[n, n])?);
@@ -332,6 +343,9 @@ pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Ca
         maker.matmul(format, &[1, 8], hidden, mlp, false)?;
         maker.matmul(format, &[512], hidden, hidden, true)?;
         maker.matmul(format, &[1, 8], vocab, hidden, false)?;
+    }
+    if options.formats.is_empty() || options.formats.contains(&Format::F32) {
+        maker.matmul_large()?;
     }
     maker.matmul_coop()?;
     maker.lora(1, hidden, &[q, kv, kv], false)?;

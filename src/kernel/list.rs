@@ -11,6 +11,7 @@ pub fn all() -> Vec<(Kernel, Variant)> {
     let plain = [
         adamw::variants(),
         attention::full::variants(),
+        attention::tiled::variants(),
         attention::decode::variants(),
         attention::decode_split::variants(),
         embed::variants(),

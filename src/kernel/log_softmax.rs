@@ -1,7 +1,7 @@
 //! Log-probabilities of chosen tokens and the gradient that starts the backward pass.
 //! Shader: shaders/log_softmax.wgsl. Reference: tests/reference/log_softmax.rs.
 
-use super::{reducing, word};
+use super::{long_reduce_group, word};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};
 use crate::{Error, Result};
 
@@ -11,8 +11,13 @@ const FORWARD: Kernel =
     kernel!("log_softmax", "forward", Params, ["target_token", "z", "logprob", "entropy"]);
 const BACKWARD: Kernel = kernel!("log_softmax", "backward", Params, ["target_token", "coefficient", "dz"]);
 
+fn variant(software: bool) -> Variant {
+    Variant::constants(&[("WG", long_reduce_group(software))])
+}
+
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    vec![(FORWARD, reducing()), (BACKWARD, reducing())]
+    let kinds = [true, false].map(variant);
+    [FORWARD, BACKWARD].into_iter().flat_map(|kernel| kinds.clone().map(|kind| (kernel, kind))).collect()
 }
 
 /// Rows `row0 .. row0 + rows` must be among the targets.
@@ -42,7 +47,8 @@ pub fn forward(
     logprob.expect("log_softmax", "logprob", target.shape())?;
     entropy.expect("log_softmax", "entropy", target.shape())?;
     let params = Params { rows: word(rows), cols: word(cols), row0: word(row0) };
-    rec.dispatch(&FORWARD, &reducing(), &params, &[target, z, logprob, entropy], word(rows))
+    let variant = variant(rec.gpu().is_software());
+    rec.dispatch(&FORWARD, &variant, &params, &[target, z, logprob, entropy], word(rows))
 }
 
 /// Turns logits dz `[rows, vocab]` into dLoss/dlogits in place, given coefficient = dLoss/dlogprob.
@@ -57,5 +63,6 @@ pub fn backward(
     check_rows(row0, rows, target)?;
     coefficient.expect("log_softmax", "coefficient", target.shape())?;
     let params = Params { rows: word(rows), cols: word(cols), row0: word(row0) };
-    rec.dispatch(&BACKWARD, &reducing(), &params, &[target, coefficient, dz], word(rows))
+    let variant = variant(rec.gpu().is_software());
+    rec.dispatch(&BACKWARD, &variant, &params, &[target, coefficient, dz], word(rows))
 }

@@ -64,6 +64,9 @@ const GROUP: u32 = 64;
 /// Threads of a workgroup that reduces a row together.
 const REDUCE_GROUP: u32 = 64;
 
+/// The same for rows as long as a vocabulary on a GPU: as many as every WebGPU device has, because a row has one workgroup.
+const LONG_REDUCE_GROUP: u32 = 256;
+
 /// f32 numbers in the workgroup memory that every WebGPU device has.
 const SHARED_NUMBERS: usize = 4096;
 
@@ -106,6 +109,11 @@ fn plain() -> Variant {
 /// The variant of kernels whose workgroups reduce rows.
 fn reducing() -> Variant {
     Variant::constants(&[("WG", REDUCE_GROUP)])
+}
+
+/// Threads of a workgroup that reduces a row of a vocabulary's length.
+fn long_reduce_group(software: bool) -> u32 {
+    if software { REDUCE_GROUP } else { LONG_REDUCE_GROUP }
 }
 
 /// A size as the shaders take it. Sizes are below 2³² because a buffer holds at most 2³² elements.

@@ -1,7 +1,7 @@
 //! Sampling on the GPU. Shader: shaders/sample.wgsl. Reference: tests/reference/sample.rs.
 
 use super::attention::PAGE;
-use super::{REDUCE_GROUP, word};
+use super::{long_reduce_group, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};
 
@@ -14,12 +14,12 @@ const FORWARD: Kernel = kernel!(
     ["z", "settings", "pages", "token", "position", "live", "pair", "out"]
 );
 
-fn variant() -> Variant {
-    Variant::constants(&[("WG", REDUCE_GROUP), ("PAGE", word(PAGE))])
+fn variant(software: bool) -> Variant {
+    Variant::constants(&[("WG", long_reduce_group(software)), ("PAGE", word(PAGE))])
 }
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    vec![(FORWARD, variant())]
+    [true, false].map(|software| (FORWARD, variant(software))).to_vec()
 }
 
 /// Stop tokens that a row can have.
@@ -88,9 +88,10 @@ pub fn forward(rec: &mut Recorder<'_>, z: &Buffer, state: &State) -> Result<()> 
     let params =
         Params { rows: word(rows), vocab: word(vocab), row_pages: word(row_pages), capacity: word(capacity) };
     let State { settings, pages, token, position, live, pair, out } = state;
+    let variant = variant(rec.gpu().is_software());
     rec.dispatch(
         &FORWARD,
-        &variant(),
+        &variant,
         &params,
         &[z, settings, pages, token, position, live, pair, out],
         word(rows),

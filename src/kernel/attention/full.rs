@@ -1,12 +1,12 @@
-//! Causal attention over packed sequences. Shader: shaders/attention/full.wgsl.
-//! Reference: tests/reference/attention/full.rs.
+//! Causal attention over packed sequences: each thread by itself, or on a GPU in tiles ([`tiled`]).
+//! Shader: shaders/attention/full.wgsl. Reference: tests/reference/attention/full.rs.
 
 use super::super::{GROUP, distinct, word};
-use super::{HEAD_DIMS, Heads};
+use super::{HEAD_DIMS, Heads, tiled};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 use crate::{Error, Result};
 
-params! { Params { tokens: u32, heads: u32, kv_heads: u32, scale: f32 } }
+params! { pub(super) Params { tokens: u32, heads: u32, kv_heads: u32, scale: f32 } }
 
 const FORWARD: Kernel =
     kernel!("attention/full", "forward", Params, ["span", "q", "k", "v", "o", "stats_out"]);
@@ -20,7 +20,8 @@ const BACKWARD_KV: Kernel =
 /// Tokens of one head that a thread owns, and the threads of a workgroup.
 ///
 /// A software adapter pays for loads: each key that a thread loads should serve several queries (and the reverse), as far
-/// as their sums do not leave the first-level cache. A GPU's registers hold one token.
+/// as their sums do not leave the first-level cache. A GPU's registers hold one token, for
+/// heads of a size that [`tiled`] does not take.
 #[derive(Debug, Clone, Copy)]
 struct Tile {
     group: u32,
@@ -48,22 +49,29 @@ pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
     let kernels = [FORWARD, BACKWARD_DELTA, BACKWARD_Q, BACKWARD_KV];
     let all = HEAD_DIMS.into_iter().flat_map(|dim| kernels.map(|kernel| (dim, kernel)));
     distinct(all.flat_map(|(dim, kernel)| {
-        [true, false].map(|software| (kernel, Tile::new(&kernel, software, dim).variant(dim)))
+        let kinds = [true, false].into_iter().filter(move |&software| software || !tiled::suits(dim));
+        kinds.map(move |software| (kernel, Tile::new(&kernel, software, dim).variant(dim)))
     }))
 }
 
-/// Dispatches an entry whose threads own tiles of `tokens` tokens in each of `heads` heads.
+/// Dispatches an entry whose threads own tiles of tokens in each of the query heads, or of the key and value heads.
 fn dispatch(
     rec: &mut Recorder<'_>,
     kernel: &Kernel,
-    head_dim: usize,
+    sizes: Heads,
     params: &Params,
     arguments: &[&Buffer],
-    [tokens, heads]: [usize; 2],
 ) -> Result<()> {
-    let tile = Tile::new(kernel, rec.gpu().is_software(), head_dim);
+    let tile = Tile::new(kernel, rec.gpu().is_software(), sizes.head_dim);
+    let heads = if kernel.entry == BACKWARD_KV.entry { sizes.kv_heads } else { sizes.heads };
+    let tokens = params.tokens as usize;
     let groups = groups_for(tokens.div_ceil(tile.tokens) * heads, tile.group as usize);
-    rec.dispatch(kernel, &tile.variant(head_dim), params, arguments, groups)
+    rec.dispatch(kernel, &tile.variant(sizes.head_dim), params, arguments, groups)
+}
+
+/// Whether workgroups share tiles: on a GPU, for heads whose size suits them.
+fn in_tiles(rec: &Recorder<'_>, heads: Heads) -> bool {
+    !rec.gpu().is_software() && tiled::suits(heads.head_dim)
 }
 
 /// The parameters, if q, k and v have the shapes of so many tokens.
@@ -105,7 +113,10 @@ pub fn forward(rec: &mut Recorder<'_>, heads: Heads, span: &Buffer, saved: Saved
     saved.o.expect("attention/full", "o", saved.q.shape())?;
     saved.stats.expect("attention/full", "stats", &[tokens, heads.heads, 2])?;
     let arguments = [span, saved.q, saved.k, saved.v, saved.o, saved.stats];
-    dispatch(rec, &FORWARD, heads.head_dim, &params, &arguments, [tokens, heads.heads])
+    match in_tiles(rec, heads) {
+        true => tiled::dispatch(rec, &tiled::FORWARD, heads, &params, &arguments),
+        false => dispatch(rec, &FORWARD, heads, &params, &arguments),
+    }
 }
 
 /// Gradients of q, k and v.
@@ -135,11 +146,15 @@ pub fn backward(
     grads.dk.expect("attention/full", "dk", saved.k.shape())?;
     grads.dv.expect("attention/full", "dv", saved.v.shape())?;
     saved.stats.expect("attention/full", "stats", &[tokens, heads.heads, 2])?;
-    let (dim, rows) = (heads.head_dim, [tokens, heads.heads]);
     let Saved { q, k, v, o, stats } = saved;
     let Gradients { dq, dk, dv } = grads;
-    dispatch(rec, &BACKWARD_DELTA, dim, &params, &[o, d_out, stats], rows)?;
-    dispatch(rec, &BACKWARD_Q, dim, &params, &[span, q, k, v, d_out, stats, dq], rows)?;
-    let arguments = [span, q, k, v, d_out, stats, dk, dv];
-    dispatch(rec, &BACKWARD_KV, dim, &params, &arguments, [tokens, heads.kv_heads])
+    dispatch(rec, &BACKWARD_DELTA, heads, &params, &[o, d_out, stats])?;
+    let for_q = [span, q, k, v, d_out, stats, dq];
+    let for_kv = [span, q, k, v, d_out, stats, dk, dv];
+    if in_tiles(rec, heads) {
+        tiled::dispatch(rec, &tiled::BACKWARD_Q, heads, &params, &for_q)?;
+        return tiled::dispatch(rec, &tiled::BACKWARD_KV, heads, &params, &for_kv);
+    }
+    dispatch(rec, &BACKWARD_Q, heads, &params, &for_q)?;
+    dispatch(rec, &BACKWARD_KV, heads, &params, &for_kv)
 }

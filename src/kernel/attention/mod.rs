@@ -1,17 +1,18 @@
-//! Attention: of packed sequences ([`full`]), and of one new token a row over a paged cache ([`decode`], which splits long
+//! Attention: of packed sequences ([`full`], on a GPU by [`tiled`]), and of one new token a row over a paged cache ([`decode`], which splits long
 //! rows by [`decode_split`]). Here is what they share.
 
 pub mod decode;
 pub mod decode_split;
 pub mod full;
+pub(super) mod tiled;
 
 use crate::gpu::Buffer;
 
 /// Tokens of a cache page.
 pub const PAGE: usize = 16;
 
-/// Head sizes of the supported families, for the shader check.
-const HEAD_DIMS: [usize; 4] = [16, 32, 64, 128];
+/// Head sizes of the supported families and one that is no multiple of 16, for the shader check.
+const HEAD_DIMS: [usize; 5] = [16, 20, 32, 64, 128];
 
 /// Sizes of one attention layer.
 #[derive(Debug, Clone, Copy)]

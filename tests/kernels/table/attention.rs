@@ -8,10 +8,14 @@ use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference::attention::full as reference;
 
 /// (heads, kv_heads, head_dim), SmolLM2's among them.
-const HEADS: [(usize, usize, usize); 5] = [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (2, 1, 16)];
+const HEADS: [(usize, usize, usize); 6] =
+    [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (2, 1, 16), (2, 1, 20)];
 
 /// Lengths of packed sequences: one token, several of one, unequal, longer than a workgroup.
 const LENGTHS: [&[usize]; 5] = [&[1], &[1, 1, 1], &[5, 1, 9], &[67], &[3, 17, 2]];
+
+/// Lengths of several of the blocks in which a GPU goes through them, on their borders and beside them.
+const BLOCKS: [&[usize]; 4] = [&[32, 64], &[31, 33, 1], &[70, 40], &[5, 130, 3]];
 
 fn spans(lengths: &[usize]) -> Vec<[u32; 2]> {
     let mut first = 0;
@@ -28,6 +32,18 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (heads, kv_heads, head_dim) in HEADS {
         for lengths in LENGTHS {
+            cases.push(case(&mut random, Heads { heads, kv_heads, head_dim }, lengths));
+        }
+    }
+    cases
+}
+
+/// The same in several blocks.
+pub(crate) fn tiled() -> Vec<Case> {
+    let mut random = Random::new(3);
+    let mut cases = Vec::new();
+    for (heads, kv_heads, head_dim) in [(3, 1, 64), (2, 2, 16), (2, 1, 128), (1, 1, 96)] {
+        for lengths in BLOCKS {
             cases.push(case(&mut random, Heads { heads, kv_heads, head_dim }, lengths));
         }
     }

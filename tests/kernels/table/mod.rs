@@ -24,6 +24,7 @@ pub(crate) const TABLE: &[Row] = &[
     ("attention/decode", decode::decode),
     ("attention/decode_split", decode::decode_split),
     ("attention/full", attention::cases),
+    ("attention/tiled", attention::tiled),
     ("embed", matmul::embed),
     ("gather", rows::gather),
     ("kv_write", decode::kv_write),

@@ -1,0 +1,65 @@
+//! Attention over packed sequences on a GPU, in tiles that workgroups share.
+//! Shader: shaders/attention/tiled.wgsl. Reference: tests/reference/attention/full.rs.
+
+use super::super::word;
+use super::full::Params;
+use super::{HEAD_DIMS, Heads};
+use crate::Result;
+use crate::gpu::{Buffer, Kernel, Recorder, Variant};
+
+pub(super) const FORWARD: Kernel =
+    kernel!("attention/tiled", "forward", Params, ["span", "q", "k", "v", "o", "stats_out"]);
+pub(super) const BACKWARD_Q: Kernel =
+    kernel!("attention/tiled", "backward_q", Params, ["span", "q", "k", "v", "d_out", "stats", "dq"]);
+pub(super) const BACKWARD_KV: Kernel =
+    kernel!("attention/tiled", "backward_kv", Params, ["span", "q", "k", "v", "d_out", "stats", "dk", "dv"]);
+
+/// Tokens of a block.
+const BLOCK: usize = 32;
+
+/// Threads of a workgroup, and how many of them lie across a block.
+const GROUP: usize = 128;
+const ACROSS: usize = 8;
+
+/// Groups of four numbers of a head that pass through workgroup memory at once; `None` for heads that have no such number.
+fn slice(head_dim: usize) -> Option<usize> {
+    [8, 4].into_iter().find(|slice| head_dim.is_multiple_of(4 * slice))
+}
+
+/// Whether heads of this size are computed in tiles on a GPU.
+pub(super) fn suits(head_dim: usize) -> bool {
+    slice(head_dim).is_some()
+}
+
+fn variant(head_dim: usize) -> Variant {
+    let slice = slice(head_dim).unwrap_or(1);
+    Variant::constants(&[
+        ("WG", word(GROUP)),
+        ("ROWS", word(BLOCK * ACROSS / GROUP)),
+        ("COLS", word(BLOCK / ACROSS)),
+        ("HEAD4", word(head_dim / 4)),
+        ("SLICE", word(slice)),
+        ("SLICES", word(head_dim / 4 / slice)),
+    ])
+}
+
+/// Every variant to compile.
+pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
+    let kernels = [FORWARD, BACKWARD_Q, BACKWARD_KV];
+    let dims = HEAD_DIMS.into_iter().filter(|&dim| suits(dim));
+    dims.flat_map(|dim| kernels.map(|kernel| (kernel, variant(dim)))).collect()
+}
+
+/// Dispatches an entry over the blocks of `tokens` tokens: a workgroup for each in each of the query heads, or of the key and
+/// value heads.
+pub(super) fn dispatch(
+    rec: &mut Recorder<'_>,
+    kernel: &Kernel,
+    sizes: Heads,
+    params: &Params,
+    arguments: &[&Buffer],
+) -> Result<()> {
+    let heads = if kernel.entry == BACKWARD_KV.entry { sizes.kv_heads } else { sizes.heads };
+    let groups = word((params.tokens as usize).div_ceil(BLOCK) * heads);
+    rec.dispatch(kernel, &variant(sizes.head_dim), params, arguments, groups)
+}
