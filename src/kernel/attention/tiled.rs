@@ -17,8 +17,7 @@ pub(super) const BACKWARD_KV: Kernel =
 /// Tokens of a block.
 const BLOCK: usize = 32;
 
-/// Threads of a workgroup, and how many of them lie across a block.
-const GROUP: usize = 128;
+/// Threads that lie across a block.
 const ACROSS: usize = 8;
 
 /// Groups of four numbers of a head that pass through workgroup memory at once; `None` for heads that have no such number.
@@ -31,11 +30,16 @@ pub(super) fn suits(head_dim: usize) -> bool {
     slice(head_dim).is_some()
 }
 
-fn variant(head_dim: usize) -> Variant {
-    let slice = slice(head_dim).unwrap_or(1);
+/// Rows of a block that a thread owns: two serve each number that it loads twice, as far as its registers hold them.
+fn rows(kernel: &Kernel, head_dim: usize) -> usize {
+    if kernel.entry == FORWARD.entry && head_dim <= 64 { 2 } else { 1 }
+}
+
+fn variant(kernel: &Kernel, head_dim: usize) -> Variant {
+    let (slice, rows) = (slice(head_dim).unwrap_or(1), rows(kernel, head_dim));
     Variant::constants(&[
-        ("WG", word(GROUP)),
-        ("ROWS", word(BLOCK * ACROSS / GROUP)),
+        ("WG", word(BLOCK / rows * ACROSS)),
+        ("ROWS", word(rows)),
         ("COLS", word(BLOCK / ACROSS)),
         ("HEAD4", word(head_dim / 4)),
         ("SLICE", word(slice)),
@@ -47,7 +51,7 @@ fn variant(head_dim: usize) -> Variant {
 pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
     let kernels = [FORWARD, BACKWARD_Q, BACKWARD_KV];
     let dims = HEAD_DIMS.into_iter().filter(|&dim| suits(dim));
-    dims.flat_map(|dim| kernels.map(|kernel| (kernel, variant(dim)))).collect()
+    dims.flat_map(|dim| kernels.map(|kernel| (kernel, variant(&kernel, dim)))).collect()
 }
 
 /// Dispatches an entry over the blocks of `tokens` tokens: a workgroup for each in each of the query heads, or of the key and
@@ -61,5 +65,5 @@ pub(super) fn dispatch(
 ) -> Result<()> {
     let heads = if kernel.entry == BACKWARD_KV.entry { sizes.kv_heads } else { sizes.heads };
     let groups = word((params.tokens as usize).div_ceil(BLOCK) * heads);
-    rec.dispatch(kernel, &variant(sizes.head_dim), params, arguments, groups)
+    rec.dispatch(kernel, &variant(kernel, sizes.head_dim), params, arguments, groups)
 }
