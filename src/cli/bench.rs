@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use stepladder::Result;
 use stepladder::bench::{self, Options, Shape, Suite};
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
+use stepladder::{Error, Result};
 
 use super::context::Context;
+use super::session::print_profile;
 use super::signals::say;
 
 /// Options of `bench`.
@@ -71,10 +72,15 @@ impl Args {
 /// Measures the GPU and prints the table.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let options = GpuOptions { name: context.gpu.clone(), f16: context.f16, ..GpuOptions::default() };
-    let report = pollster::block_on(async {
+    let (gpu, report) = pollster::block_on(async {
         let gpu = Arc::new(Gpu::open(&options).await?);
+        if context.profile {
+            gpu.start_profiling()?;
+        }
         let mut progress = say;
-        bench::run(&gpu, &args.options(), context.cancelled(), &mut progress).await
+        let report = bench::run(&gpu, &args.options(), context.cancelled(), &mut progress).await?;
+        Ok::<_, Error>((gpu, report))
     })?;
-    context.answer(&report, || report.to_string())
+    context.answer(&report, || report.to_string())?;
+    print_profile(context, &gpu)
 }

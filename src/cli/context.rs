@@ -36,8 +36,8 @@ const INPUTS: &[&str] = &[
 #[cfg(test)]
 const OUTPUTS: &[&str] = &["output", "keep", "publish", "page", "trace"];
 
-/// Commands that time no kernels, or do so by themselves.
-const UNTIMED: &[&str] = &["info", "examples", "verify", "export", "bench"];
+/// Commands that run no kernels whose time is kept.
+const UNTIMED: &[&str] = &["info", "examples", "verify", "export"];
 
 /// Settings of this call of the program.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Context {
         {
             return Err(Error::usage(
                 option,
-                format!("`{name}` runs no kernels that it times"),
+                format!("`{name}` runs no kernels whose time is kept"),
                 "leave it out",
             ));
         }

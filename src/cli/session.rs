@@ -307,32 +307,34 @@ impl Session {
 
     /// Prints the time of every kernel on standard error and writes the trace, if they were asked for.
     pub(super) fn print_profile(&self, context: &Context) -> Result<()> {
-        if !context.profile {
-            return Ok(());
-        }
-        let profile = block_on(self.model.gpu().profile())?;
-        if let Some(file) = &context.trace {
-            write_atomic(file, profile.trace().as_bytes())?;
-        }
-        let rows = profile.rows();
-        let total: f64 = rows.iter().map(|row| row.seconds).sum();
-        say(&format!(
-            "{:<32} {:>8} {:>11} {:>6} {:>9} {:>9}",
-            "kernel", "calls", "ms", "%", "GB/s", "GFLOP/s"
-        ));
-        for row in rows {
-            say(&format!(
-                "{:<32} {:>8} {:>11.2} {:>6.1} {:>9.2} {:>9.2}",
-                row.kernel,
-                row.calls,
-                1e3 * row.seconds,
-                100.0 * row.seconds / total.max(1e-12),
-                row.gigabytes_per_second,
-                row.gigaflops
-            ));
-        }
-        Ok(())
+        print_profile(context, self.model.gpu())
     }
+}
+
+/// Prints the time of every kernel of a device on standard error and writes the trace, if they were asked for.
+pub(super) fn print_profile(context: &Context, gpu: &Gpu) -> Result<()> {
+    if !context.profile {
+        return Ok(());
+    }
+    let profile = block_on(gpu.profile())?;
+    if let Some(file) = &context.trace {
+        write_atomic(file, profile.trace().as_bytes())?;
+    }
+    let rows = profile.rows();
+    let total: f64 = rows.iter().map(|row| row.seconds).sum();
+    say(&format!("{:<32} {:>8} {:>11} {:>6} {:>9} {:>9}", "kernel", "calls", "ms", "%", "GB/s", "GFLOP/s"));
+    for row in rows {
+        say(&format!(
+            "{:<32} {:>8} {:>11.2} {:>6.1} {:>9.2} {:>9.2}",
+            row.kernel,
+            row.calls,
+            1e3 * row.seconds,
+            100.0 * row.seconds / total.max(1e-12),
+            row.gigabytes_per_second,
+            row.gigaflops
+        ));
+    }
+    Ok(())
 }
 
 /// Longest sequence unless `--context` says otherwise: enough for the presets, small enough for any GPU.
