@@ -14,6 +14,10 @@ use super::index32;
 /// Elements of logits that exist at a time (16 MiB).
 const LOGITS_ELEMENTS: usize = 4 << 20;
 
+/// The same on a GPU without a memory limit (128 MiB, which every WebGPU device binds): few rows leave most of its cores idle
+/// in the largest product of all.
+const GPU_LOGITS_ELEMENTS: usize = 32 << 20;
+
 /// Sequences as the GPU gets them, padded at the end to the sizes of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packed {
@@ -69,9 +73,18 @@ pub fn bucket(size: usize) -> usize {
     size.next_multiple_of(step)
 }
 
-/// Rows of logits that exist at a time.
-fn logits_rows(config: &ModelConfig, rows: usize) -> usize {
-    (LOGITS_ELEMENTS / config.vocab_size).clamp(1, rows.max(1))
+/// Rows of logits that exist at a time, if so many elements may.
+fn logits_rows(config: &ModelConfig, elements: usize, rows: usize) -> usize {
+    (elements / config.vocab_size).clamp(1, rows.max(1))
+}
+
+/// Elements of logits that exist at a time on this device.
+fn logits_elements(gpu: &Gpu) -> usize {
+    let most = usize::try_from(gpu.max_binding_bytes() / 4).unwrap_or(usize::MAX);
+    match !gpu.is_software() && gpu.available_bytes().is_none() {
+        true => GPU_LOGITS_ELEMENTS.min(most).max(LOGITS_ELEMENTS),
+        false => LOGITS_ELEMENTS,
+    }
 }
 
 /// Inputs and outputs of a packed forward pass of one bucket.
@@ -103,7 +116,7 @@ impl PackedBuffers {
     /// Buffers for `tokens` tokens and `rows` scored rows.
     pub fn new(gpu: &Gpu, model: &Model, tokens: usize, rows: usize) -> Result<Self> {
         let config = model.config();
-        let chunk = logits_rows(config, rows);
+        let chunk = logits_rows(config, logits_elements(gpu), rows);
         Ok(Self {
             token: gpu.buffer("token", &[tokens])?,
             position: gpu.buffer("position", &[tokens])?,
@@ -118,10 +131,10 @@ impl PackedBuffers {
         })
     }
 
-    /// Bytes that [`PackedBuffers::new`] takes.
+    /// Bytes that [`PackedBuffers::new`] takes at least, and at most where memory is limited.
     pub fn bytes(config: &ModelConfig, tokens: usize, rows: usize) -> u64 {
         let hidden = config.hidden_size as u64;
-        let logits = (logits_rows(config, rows) * config.vocab_size) as u64;
+        let logits = (logits_rows(config, LOGITS_ELEMENTS, rows) * config.vocab_size) as u64;
         4 * (tokens as u64 * (4 + hidden) + rows as u64 * (4 + hidden) + logits)
     }
 
