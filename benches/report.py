@@ -2,15 +2,20 @@
 """Benchmark results: record them, put them into a page, compare two of them.
 
     benches/report.py record NAME [arguments of `stepladder bench`]   runs it and writes benches/results/NAME.json
+    benches/report.py take NAME FILE... --commit COMMIT [--date DATE]
+                                                                      the same file from what `stepladder bench --json` printed elsewhere
     benches/report.py render                                          writes the tables of benches/README.md
     benches/report.py compare OLD.json NEW.json                       ratio of every row that both have
 
-The program is target/release/stepladder, or what STEPLADDER names.
+`take` merges files of one adapter; a row takes the place of one with its name and shape in an earlier file. Without --date it is
+the day on which the newest file was last changed. The program is target/release/stepladder, or what STEPLADDER names.
 """
+import argparse
 import datetime
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 
@@ -34,10 +39,53 @@ def bench(*arguments):
 def record(name, arguments):
     result = {"commit": commit(), "date": datetime.date.today().isoformat(), "arguments": arguments}
     result["report"] = bench(*arguments)
+    write(name, result)
+
+
+def write(name, result):
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(path)
+
+
+def middle(reports):
+    """Peaks of several runs: of each the median over the runs that measured it."""
+    measured = [report["peaks"] for report in reports]
+    peaks = {}
+    for key in ("gigaflops", "matrix_gigaflops"):
+        values = [peak[key] for peak in measured if peak.get(key) is not None]
+        if values:
+            peaks[key] = statistics.median(values)
+    moved = {}
+    for size in (size for peak in measured for size in peak["bandwidth"]):
+        moved.setdefault(size["bytes"], []).append(size["gigabytes_per_second"])
+    peaks["bandwidth"] = [{"bytes": size, "gigabytes_per_second": statistics.median(moved[size])} for size in sorted(moved)]
+    return peaks
+
+
+def take(arguments):
+    parser = argparse.ArgumentParser(prog="report.py take")
+    parser.add_argument("name")
+    parser.add_argument("files", nargs="+", type=pathlib.Path)
+    parser.add_argument("--commit", required=True)
+    parser.add_argument("--date")
+    options = parser.parse_args(arguments)
+    reports = [load(path) for path in options.files]
+    first = reports[0]
+    rows = {}
+    for path, report in zip(options.files, reports):
+        if report["adapter"] != first["adapter"]:
+            theirs, ours = report["adapter"], first["adapter"]
+            different = [f"{key} {theirs.get(key)} instead of {ours[key]}" for key in ours if theirs.get(key) != ours[key]]
+            sys.exit(f"{path} is of another adapter than {options.files[0]}: {', '.join(different)}")
+        if report["quick"]:
+            sys.exit(f"{path} is a quick run, which says nothing about speed")
+        rows.update({(row["name"], row["shape"]): row for row in report["rows"]})
+    newest = max(path.stat().st_mtime for path in options.files)
+    date = options.date or datetime.date.fromtimestamp(newest).isoformat()
+    merged = {"adapter": first["adapter"], "version": first["version"], "quick": False, "peaks": middle(reports), "rows": list(rows.values())}
+    write(options.name, {"commit": options.commit, "date": date, "taken": [path.name for path in options.files], "report": merged})
 
 
 def load(path):
@@ -55,6 +103,13 @@ def number(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def share(fraction):
+    """Percent; small ones with a figure behind the point, so that they do not all look alike."""
+    if fraction is None:
+        return ""
+    return f"{fraction:.0%}" if fraction >= 0.1 else f"{fraction:.2g}%".replace(f"{fraction:.2g}", f"{100 * fraction:.2g}")
+
+
 def small(ratio):
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
@@ -67,7 +122,9 @@ def source(result):
 def peaks(result):
     measured = result["report"]["peaks"]
     moved = ", ".join(f"{b['gigabytes_per_second']:.1f} GB/s at {b['bytes'] / 2**20:g} MiB" for b in measured["bandwidth"])
-    return f"Peaks of this run: {measured['gigaflops']:.1f} GFLOP/s, {moved}."
+    matrix = f" ({measured['matrix_gigaflops']:,.0f} by matrix units in f16)" if measured.get("matrix_gigaflops") is not None else ""
+    runs = "of this run" if len(result.get("taken", [1])) == 1 else "(medians of the runs)"
+    return f"Peaks {runs}: {measured['gigaflops']:.1f} GFLOP/s{matrix}, {moved}."
 
 
 def passes(result):
@@ -82,9 +139,11 @@ def passes(result):
 
 def kernels(result):
     rows = [row for row in result["report"]["rows"] if row.get("dispatches") is None]
-    head = ["kernel", "shape", "speed", "", "of peak"]
-    return table(head, [[
-        row["name"], row["shape"], number(row["value"]), row["unit"], f"{row['fraction_of_peak']:.0%}",
+    of_peaks = {"of peak": "fraction_of_peak", "of matrix peak": "fraction_of_matrix_peak"}
+    if not any(row.get("fraction_of_matrix_peak") is not None for row in rows):
+        del of_peaks["of matrix peak"]
+    return table(["kernel", "shape", "speed", "", *of_peaks], [[
+        row["name"], row["shape"], number(row["value"]), row["unit"], *(share(row.get(key)) for key in of_peaks.values()),
     ] for row in rows]) if rows else []
 
 
@@ -151,6 +210,8 @@ if __name__ == "__main__":
     command, *rest = sys.argv[1:] or ["help"]
     if command == "record" and rest:
         record(rest[0], rest[1:])
+    elif command == "take":
+        take(rest)
     elif command == "render":
         render()
     elif command == "compare" and len(rest) == 2:

@@ -3,7 +3,7 @@
 //             entropy[r] = lse[r] − Σ_j softmax_j·z[r,j]
 //   backward  z[r,j] ← coefficient[r]·(1[j = target[r]] − exp(z[r,j] − lse[r])), in place
 // coefficient[r] = dLoss/dlogprob[r]. Rows are `row0 ..` of the per-row arrays: logits come in chunks.
-// Grid: one workgroup per row. Reads z twice. Reference: tests/reference/log_softmax.rs
+// Grid: one workgroup per row, whose threads take AHEAD of its numbers at a time. Reads z twice. Reference: tests/reference/log_softmax.rs
 //! use grid
 //! use reduce
 struct Params { rows: u32, cols: u32, row0: u32 }
@@ -22,14 +22,24 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     if row >= p.rows { return; } // guard, the same for the whole workgroup
     let base = row * p.cols;
     var largest = -3.0e38;
-    for (var c = thread; c < p.cols; c += WG) { largest = max(largest, z[base + c]); }
+    for (var c = thread; c < p.cols; c += AHEAD * WG) {
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            largest = max(largest, z[base + min(c + a * WG, p.cols - 1u)]);
+        }
+    }
     largest = reduce_max(largest, thread);
     var total = 0.0;
     var weighted = 0.0;
-    for (var c = thread; c < p.cols; c += WG) {
-        let e = exp(z[base + c] - largest);
-        total += e;
-        weighted += e * (z[base + c] - largest);
+    for (var c = thread; c < p.cols; c += AHEAD * WG) {
+        var s = array<f32, AHEAD>();
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            s[a] = z[base + min(c + a * WG, p.cols - 1u)] - largest;
+        }
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            let e = select(0.0, exp(s[a]), c + a * WG < p.cols);
+            total += e;
+            weighted += e * s[a];
+        }
     }
     total = reduce_sum(total, thread);
     weighted = reduce_sum(weighted, thread);
@@ -47,10 +57,22 @@ fn backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
     if row >= p.rows { return; } // guard, the same for the whole workgroup
     let base = row * p.cols;
     var largest = -3.0e38;
-    for (var c = thread; c < p.cols; c += WG) { largest = max(largest, dz[base + c]); }
+    for (var c = thread; c < p.cols; c += AHEAD * WG) {
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            largest = max(largest, dz[base + min(c + a * WG, p.cols - 1u)]);
+        }
+    }
     largest = reduce_max(largest, thread);
     var total = 0.0;
-    for (var c = thread; c < p.cols; c += WG) { total += exp(dz[base + c] - largest); }
+    for (var c = thread; c < p.cols; c += AHEAD * WG) {
+        var s = array<f32, AHEAD>();
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            s[a] = dz[base + min(c + a * WG, p.cols - 1u)] - largest;
+        }
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            total += select(0.0, exp(s[a]), c + a * WG < p.cols);
+        }
+    }
     total = reduce_sum(total, thread);
     let c0 = coefficient[p.row0 + row];
     let chosen = target_token[p.row0 + row];

@@ -2,7 +2,7 @@
 //   forward     y[r,c]   = x[r,c] · rstd[r] · w[c],   rstd[r] = 1/√(mean_c x² + eps)
 //   backward_x  dx[r,c]  = rstd·(dy·w − x·rstd²·mean_c(dy·w·x))     (+ what dx held, if `accumulate`)
 // w is frozen and has no gradient.
-// Grid: one workgroup per row. Reads x twice. Reference: tests/reference/rms_norm.rs
+// Grid: one workgroup per row, whose threads take AHEAD of its numbers at a time. Reads x twice. Reference: tests/reference/rms_norm.rs
 //! use grid
 //! use reduce
 struct Params { rows: u32, cols: u32, eps: f32, accumulate: u32 }
@@ -20,7 +20,15 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     if row >= p.rows { return; } // guard, the same for the whole workgroup
     let base = row * p.cols;
     var squares = 0.0;
-    for (var c = thread; c < p.cols; c += WG) { squares += x[base + c] * x[base + c]; }
+    for (var c = thread; c < p.cols; c += AHEAD * WG) {
+        var value = array<f32, AHEAD>();
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            value[a] = x[base + min(c + a * WG, p.cols - 1u)];
+        }
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            squares += select(0.0, value[a] * value[a], c + a * WG < p.cols);
+        }
+    }
     let rstd = 1.0 / sqrt(reduce_sum(squares, thread) / f32(p.cols) + p.eps);
     for (var c = thread; c < p.cols; c += WG) { y[base + c] = x[base + c] * rstd * w[c]; }
 }
@@ -33,9 +41,19 @@ fn backward_x(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     let base = row * p.cols;
     var squares = 0.0;
     var products = 0.0;
-    for (var c = thread; c < p.cols; c += WG) {
-        squares += x[base + c] * x[base + c];
-        products += dy[base + c] * w[c] * x[base + c];
+    for (var c = thread; c < p.cols; c += AHEAD * WG) {
+        var value = array<f32, AHEAD>();
+        var product = array<f32, AHEAD>();
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            let at = min(c + a * WG, p.cols - 1u);
+            value[a] = x[base + at];
+            product[a] = dy[base + at] * w[at];
+        }
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            let inside = c + a * WG < p.cols;
+            squares += select(0.0, value[a] * value[a], inside);
+            products += select(0.0, value[a] * product[a], inside);
+        }
     }
     let rstd = 1.0 / sqrt(reduce_sum(squares, thread) / f32(p.cols) + p.eps);
     let mean = reduce_sum(products, thread) / f32(p.cols);

@@ -6,7 +6,7 @@
 // Thresholds are found over the bits of −s (non-negative floats order as integers), three bits in each pass: no sort.
 // Gumbel noise comes from (seed, position, token), so that a row's text does not depend on its neighbours.
 // Then: out, token, position, the place of the next key and value; a stop token, the limit or the end of its pages ends the row.
-// Grid: one workgroup per row. Reference: tests/reference/sample.rs
+// Grid: one workgroup per row, whose threads take AHEAD of its numbers at a time. Reference: tests/reference/sample.rs
 //! use grid
 //! use reduce
 //! use random
@@ -40,9 +40,14 @@ fn depth(base: u32, c: u32, largest: f32, temperature: f32) -> f32 {
 // How much mass (or how many tokens, if `count`) lies at a depth of at most the one with these bits.
 fn mass_within(base: u32, bits: u32, largest: f32, temperature: f32, count: bool, thread: u32) -> f32 {
     var sum = 0.0;
-    for (var c = thread; c < p.vocab; c += WG) {
-        let d = depth(base, c, largest, temperature);
-        if bitcast<u32>(d) <= bits { sum += select(exp(-d), 1.0, count); }
+    for (var c = thread; c < p.vocab; c += AHEAD * WG) {
+        var d = array<f32, AHEAD>();
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            d[a] = depth(base, min(c + a * WG, p.vocab - 1u), largest, temperature);
+        }
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            if bitcast<u32>(d[a]) <= bits && c + a * WG < p.vocab { sum += select(exp(-d[a]), 1.0, count); }
+        }
     }
     return reduce_sum(sum, thread);
 }
@@ -58,12 +63,17 @@ fn masses_within(base: u32, bits: u32, step: u32, largest: f32, temperature: f32
     let far = vec4<u32>(lowered(bits, step, 4u), lowered(bits, step, 5u), lowered(bits, step, 6u), lowered(bits, step, 7u));
     let none = vec4<f32>();
     var sum = mat2x4<f32>();
-    for (var c = thread; c < p.vocab; c += WG) {
-        let d = depth(base, c, largest, temperature);
-        let value = vec4<f32>(select(exp(-d), 1.0, count));
-        let at = vec4<u32>(bitcast<u32>(d));
-        sum[0] += select(none, value, at <= near);
-        sum[1] += select(none, value, at <= far);
+    for (var c = thread; c < p.vocab; c += AHEAD * WG) {
+        var d = array<f32, AHEAD>();
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            d[a] = depth(base, min(c + a * WG, p.vocab - 1u), largest, temperature);
+        }
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            let value = vec4<f32>(select(0.0, select(exp(-d[a]), 1.0, count), c + a * WG < p.vocab));
+            let at = vec4<u32>(bitcast<u32>(d[a]));
+            sum[0] += select(none, value, at <= near);
+            sum[1] += select(none, value, at <= far);
+        }
     }
     masses[thread] = sum;
     workgroupBarrier();
@@ -106,10 +116,22 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     let base = row * p.vocab;
 
     var largest = -3.0e38;
-    for (var c = thread; c < p.vocab; c += WG) { largest = max(largest, z[base + c]); }
+    for (var c = thread; c < p.vocab; c += AHEAD * WG) {
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            largest = max(largest, z[base + min(c + a * WG, p.vocab - 1u)]);
+        }
+    }
     largest = reduce_max(largest, thread);
     var total = 0.0;
-    for (var c = thread; c < p.vocab; c += WG) { total += exp(z[base + c] - largest); }
+    for (var c = thread; c < p.vocab; c += AHEAD * WG) {
+        var s = array<f32, AHEAD>();
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            s[a] = z[base + min(c + a * WG, p.vocab - 1u)] - largest;
+        }
+        for (var a = 0u; a < AHEAD; a++) { // unroll
+            total += select(0.0, exp(s[a]), c + a * WG < p.vocab);
+        }
+    }
     total = reduce_sum(total, thread);
 
     let greedy = chosen.temperature <= 0.0;

@@ -1,7 +1,7 @@
 //! Log-probabilities of chosen tokens and the gradient that starts the backward pass.
 //! Shader: shaders/log_softmax.wgsl. Reference: tests/reference/log_softmax.rs.
 
-use super::{long_reduce_group, word};
+use super::{reducing_long, word};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};
 use crate::{Error, Result};
 
@@ -11,12 +11,8 @@ const FORWARD: Kernel =
     kernel!("log_softmax", "forward", Params, ["target_token", "z", "logprob", "entropy"]);
 const BACKWARD: Kernel = kernel!("log_softmax", "backward", Params, ["target_token", "coefficient", "dz"]);
 
-fn variant(software: bool) -> Variant {
-    Variant::constants(&[("WG", long_reduce_group(software))])
-}
-
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    let kinds = [true, false].map(variant);
+    let kinds = [true, false].map(reducing_long);
     [FORWARD, BACKWARD].into_iter().flat_map(|kernel| kinds.clone().map(|kind| (kernel, kind))).collect()
 }
 
@@ -47,7 +43,7 @@ pub fn forward(
     logprob.expect("log_softmax", "logprob", target.shape())?;
     entropy.expect("log_softmax", "entropy", target.shape())?;
     let params = Params { rows: word(rows), cols: word(cols), row0: word(row0) };
-    let variant = variant(rec.gpu().is_software());
+    let variant = reducing_long(rec.gpu().is_software());
     rec.dispatch(&FORWARD, &variant, &params, &[target, z, logprob, entropy], word(rows))
 }
 
@@ -63,6 +59,6 @@ pub fn backward(
     check_rows(row0, rows, target)?;
     coefficient.expect("log_softmax", "coefficient", target.shape())?;
     let params = Params { rows: word(rows), cols: word(cols), row0: word(row0) };
-    let variant = variant(rec.gpu().is_software());
+    let variant = reducing_long(rec.gpu().is_software());
     rec.dispatch(&BACKWARD, &variant, &params, &[target, coefficient, dz], word(rows))
 }

@@ -67,6 +67,10 @@ const REDUCE_GROUP: u32 = 64;
 /// The same for rows as long as a vocabulary on a GPU: as many as every WebGPU device has, because a row has one workgroup.
 const LONG_REDUCE_GROUP: u32 = 256;
 
+/// Numbers of a row that a thread of a GPU loads before it uses the first: loads that wait for each other take most of the time
+/// of a row. A software adapter's do not wait.
+const AHEAD: u32 = 8;
+
 /// f32 numbers in the workgroup memory that every WebGPU device has.
 const SHARED_NUMBERS: usize = 4096;
 
@@ -111,9 +115,17 @@ fn reducing() -> Variant {
     Variant::constants(&[("WG", REDUCE_GROUP)])
 }
 
-/// Threads of a workgroup that reduces a row of a vocabulary's length.
-fn long_reduce_group(software: bool) -> u32 {
-    if software { REDUCE_GROUP } else { LONG_REDUCE_GROUP }
+/// The same with loads ahead.
+fn reducing_ahead(software: bool) -> Variant {
+    Variant::constants(&[("WG", REDUCE_GROUP), ("AHEAD", if software { 1 } else { AHEAD })])
+}
+
+/// The same for rows of a vocabulary's length.
+fn reducing_long(software: bool) -> Variant {
+    match software {
+        true => reducing_ahead(true),
+        false => Variant::constants(&[("WG", LONG_REDUCE_GROUP), ("AHEAD", AHEAD)]),
+    }
 }
 
 /// A size as the shaders take it. Sizes are below 2³² because a buffer holds at most 2³² elements.

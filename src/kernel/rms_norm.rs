@@ -1,6 +1,6 @@
 //! RMSNorm. Shader: shaders/rms_norm.wgsl. Reference: tests/reference/rms_norm.rs.
 
-use super::{reducing, word};
+use super::{reducing_ahead, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};
 
@@ -10,7 +10,8 @@ const FORWARD: Kernel = kernel!("rms_norm", "forward", Params, ["x", "w", "y"]);
 const BACKWARD_X: Kernel = kernel!("rms_norm", "backward_x", Params, ["x", "w", "dy", "dx"]);
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    vec![(FORWARD, reducing()), (BACKWARD_X, reducing())]
+    let kinds = [true, false].map(reducing_ahead);
+    [FORWARD, BACKWARD_X].into_iter().flat_map(|kernel| kinds.clone().map(|kind| (kernel, kind))).collect()
 }
 
 /// What normalises a row.
@@ -45,7 +46,8 @@ pub fn forward(rec: &mut Recorder<'_>, x: &Buffer, w: &Buffer, y: &Buffer, eps: 
     y.expect("rms_norm", "y", x.shape())?;
     w.expect("rms_norm", "w", &[cols])?;
     let params = Params { rows: word(rows), cols: word(cols), eps, accumulate: 0 };
-    rec.dispatch(&FORWARD, &reducing(), &params, &[x, w, y], word(rows))
+    let variant = reducing_ahead(rec.gpu().is_software());
+    rec.dispatch(&FORWARD, &variant, &params, &[x, w, y], word(rows))
 }
 
 /// dx from dy, added to dx if `accumulate` (the residual stream's gradient).
@@ -63,5 +65,6 @@ pub fn backward_x(
     dy.expect("rms_norm", "dy", x.shape())?;
     dx.expect("rms_norm", "dx", x.shape())?;
     let params = Params { rows: word(rows), cols: word(cols), eps, accumulate: accumulate.into() };
-    rec.dispatch(&BACKWARD_X, &reducing(), &params, &[x, w, dy, dx], word(rows))
+    let variant = reducing_ahead(rec.gpu().is_software());
+    rec.dispatch(&BACKWARD_X, &variant, &params, &[x, w, dy, dx], word(rows))
 }

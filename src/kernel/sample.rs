@@ -1,7 +1,7 @@
 //! Sampling on the GPU. Shader: shaders/sample.wgsl. Reference: tests/reference/sample.rs.
 
 use super::attention::PAGE;
-use super::{long_reduce_group, word};
+use super::{reducing_long, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};
 
@@ -15,7 +15,9 @@ const FORWARD: Kernel = kernel!(
 );
 
 fn variant(software: bool) -> Variant {
-    Variant::constants(&[("WG", long_reduce_group(software)), ("PAGE", word(PAGE))])
+    let mut variant = reducing_long(software);
+    variant.constants.push(("PAGE", word(PAGE)));
+    variant
 }
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {

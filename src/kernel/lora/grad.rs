@@ -32,6 +32,7 @@ fn shared(pass: Pass, rank: usize) -> Tile {
         ("WG", group),
         ("TM", word(rows)),
         ("TN", word(ranks)),
+        ("LOADS", word(4 * ranks)),
         ("HALF", word(ranks / 2)),
         ("BLOCK4", word(block4)),
     ]);
