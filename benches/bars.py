@@ -2,20 +2,26 @@
 """Measures stepladder's bars, in turns with the systems that they name, and writes benches/results/bars-NAME.json.
 
     benches/bars.py NAME [--rounds 5] [--burn PROGRAM] [--only TEXT] [--browser] [--own]
+    benches/bars.py NAME --discrete [--peers FILE...]
 
 --burn takes the program that benches/peers/burn builds, --only limits it to bars that hold a text; --browser measures jax-js in Chromium (benches/peers/browser);
 --own the bars that need no other system. What is not asked for keeps its place in an existing file.
+
+--discrete measures nothing: it works the bars of a discrete GPU out of results/NAME.json (`report.py take` or `record`) and of what
+benches/peers/torch/peer.py printed on the same GPU, JSON lines in FILE, and writes the file anew.
 """
 import argparse
 import json
 import os
+import pathlib
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 import datetime
 
-from report import HERE, PROGRAM, RESULTS, bench, commit
+from report import HERE, PROGRAM, RESULTS, bench, commit, load, number
 
 SOFTWARE = "software Vulkan (lavapipe)"
 DISCRETE = "discrete GPU"
@@ -27,6 +33,12 @@ NOT_HERE = [
     ("GRPO step, 8 prompts x 8 samples x 256 tokens", "TRL with transformers' generate", "at least 5x"),
     ("decode batch 64 against batch 1, SmolLM2", "itself", "at least 30x"),
 ]
+
+
+# The models of the discrete GPU's bars, and the layers that a whole one has.
+MODELS = {"smollm2-135m": ("SmolLM2-135M", 30), "qwen2.5-0.5b": ("Qwen2.5-0.5B", 24)}
+# The peers' weights are bf16: f16 weights are as large, f32 weights the harder case for stepladder.
+LIKE_BF16 = ("f16", "f32")
 
 
 def run(command):
@@ -133,6 +145,94 @@ def own_bars(rounds):
     return bars
 
 
+def of_peak(on, what, row, key, text, least):
+    """A bar of one row against its own peak, each round by its sample."""
+    ratios = [row[key] * row["seconds"] / sample for sample in row["samples"]]
+    ours, peak = (f"{number(value)} {row['unit']}" for value in (row["value"], row["value"] / row[key]))
+    return bar(on, what, "its own peak", text, ratios, least, ours, peak)
+
+
+def discrete_bars(on, rows, peers):
+    """The bars of NOT_HERE in their order; those for which something is missing have no ratio."""
+    decode_peak, product, coop, train, grpo, many = NOT_HERE
+    bars = []
+
+    def missing(entry, what=None, against=None, **known):
+        bars.append({"on": on, "what": what or entry[0], "against": against or entry[1], "bar": entry[2], **known})
+
+    def find(name, model="smollm2-135m", **sizes):
+        """The row of a whole model with such sizes; `format` is one or those that will do, best first."""
+        formats = sizes.pop("format")
+        for weights in [formats] if isinstance(formats, str) else formats:
+            want = {"name": name, "model": model, "layers": MODELS[model][1], "format": weights, **sizes}
+            for row in rows:
+                if all(row.get(key) == value for key, value in want.items()):
+                    return row
+        return None
+
+    def against_peer(entry, what, least, row, peer):
+        against = f"PyTorch {peer['torch'].split('+')[0]} + peft, bf16" if peer else entry[1]
+        if peer and peer["what"] == "grpo":
+            against = f"transformers' generate, then {against}"
+        if row:
+            what += f", {row['format']}"
+        times = [milliseconds(side["samples"]) if side else "" for side in (row, peer)]
+        if row and peer:
+            bars.append(bar(on, what, against, entry[2], [peer["seconds"] / row["seconds"]], least, *times))
+        else:
+            missing(entry, what, against, ours=times[0], theirs=times[1])
+
+    for weights in ("f16", "q4"):
+        row = find("decode", format=weights, batch=1, length=1, rank=None)
+        what = f"decode batch 1, SmolLM2-135M shape, {weights}, over what the weights' bytes and the measured bandwidth allow"
+        bars.append(of_peak(on, what, row, "fraction_of_peak", decode_peak[2], 0.6)) if row else missing(decode_peak, what)
+
+    row = next((row for row in rows if (row["name"], row["shape"]) == ("matmul/forward", "4096 x 4096 -> 4096, f32")), None)
+    bars.append(of_peak(on, product[0], row, "fraction_of_peak", product[2], 0.6)) if row else missing(product)
+
+    by_matrix = [row for row in rows if row["name"].startswith("matmul_coop/") and row.get("fraction_of_matrix_peak") is not None]
+    for row in by_matrix:
+        what = f"product with cooperative matrices ({row['name'].split('/')[1]}, {row['shape']}) over the measured f16 matrix peak"
+        bars.append(of_peak(on, what, row, "fraction_of_matrix_peak", coop[2], 0.4))
+    if not by_matrix:
+        missing(coop)
+
+    for model, (name, _) in MODELS.items():
+        theirs = [peer for peer in peers if peer["what"] == "train" and peer["model"] == model]
+        for peer in theirs:
+            count, length = peer["sizes"]
+            row = find("train", model, format=LIKE_BF16, batch=count, length=length, rank=16)
+            against_peer(train, f"LoRA step, {name} shape, {count} x {length} tokens", 1, row, peer)
+        if not theirs:
+            missing(train, f"LoRA step, {name} shape")
+
+    row = find("grpo", format=LIKE_BF16, batch=64, length=256, rank=16)
+    sizes = ["grpo", "smollm2-135m", [8, 8, 256]]
+    peer = next((peer for peer in peers if [peer["what"], peer["model"], peer["sizes"]] == sizes), None)
+    against_peer(grpo, "GRPO step, SmolLM2-135M shape, 8 prompts x 8 samples x 256 tokens", 5, row, peer)
+
+    for weights in ("f32", "f16", "q4"):
+        one, most = (find("decode", format=weights, batch=batch, length=1, rank=None) for batch in (1, 64))
+        what = f"decode batch 64 against batch 1, SmolLM2-135M shape, {weights}, tokens/s"
+        if one and most:
+            ratios = [64 * a / b for a, b in zip(one["samples"], most["samples"])]
+            bars.append(bar(on, what, "itself", many[2], ratios, 30, *(f"{number(row['value'])} tokens/s" for row in (most, one))))
+        else:
+            missing(many, what)
+    return bars
+
+
+def discrete(name, files):
+    result = load(RESULTS / f"{name}.json")
+    on = result["report"]["adapter"]["name"]
+    lines = [line for path in files for line in pathlib.Path(path).read_text().splitlines()]
+    peers = [json.loads(line) for line in lines if line.strip()]
+    for peer in peers:
+        if peer["device"] not in on:
+            sys.exit(f"the peer ran on {peer['device']}, stepladder on {on}")
+    return {"commit": result["commit"], "date": result["date"], "bars": discrete_bars(on, result["report"]["rows"], peers)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
@@ -141,6 +241,8 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--browser", action="store_true")
     parser.add_argument("--own", action="store_true")
+    parser.add_argument("--discrete", action="store_true")
+    parser.add_argument("--peers", nargs="+", default=[])
     options = parser.parse_args()
     path = RESULTS / f"bars-{options.name}.json"
     RESULTS.mkdir(exist_ok=True)
@@ -154,6 +256,8 @@ def main():
         result = {"commit": commit(), "date": datetime.date.today().isoformat(), "bars": bars}
         path.write_text(json.dumps(result, indent=1) + "\n")
 
+    if options.discrete:
+        path.write_text(json.dumps(discrete(options.name, options.peers), indent=1) + "\n")
     if options.burn:
         against_burn(options.burn, options.rounds, options.only, save)
     if options.browser:

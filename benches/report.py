@@ -2,8 +2,7 @@
 """Benchmark results: record them, put them into a page, compare two of them.
 
     benches/report.py record NAME [arguments of `stepladder bench`]   runs it and writes benches/results/NAME.json
-    benches/report.py take NAME FILE... --commit COMMIT [--date DATE]
-                                                                      the same file from what `stepladder bench --json` printed elsewhere
+    benches/report.py take NAME FILE... --commit C [--date DATE]      writes it from what `stepladder bench --json` printed elsewhere
     benches/report.py render                                          writes the tables of benches/README.md
     benches/report.py compare OLD.json NEW.json                       ratio of every row that both have
 
@@ -84,8 +83,10 @@ def take(arguments):
         rows.update({(row["name"], row["shape"]): row for row in report["rows"]})
     newest = max(path.stat().st_mtime for path in options.files)
     date = options.date or datetime.date.fromtimestamp(newest).isoformat()
-    merged = {"adapter": first["adapter"], "version": first["version"], "quick": False, "peaks": middle(reports), "rows": list(rows.values())}
-    write(options.name, {"commit": options.commit, "date": date, "taken": [path.name for path in options.files], "report": merged})
+    report = {"adapter": first["adapter"], "version": first["version"], "quick": False}
+    report |= {"peaks": middle(reports), "rows": list(rows.values())}
+    taken = [path.name for path in options.files]
+    write(options.name, {"commit": options.commit, "date": date, "taken": taken, "report": report})
 
 
 def load(path):
@@ -107,7 +108,7 @@ def share(fraction):
     """Percent; small ones with a figure behind the point, so that they do not all look alike."""
     if fraction is None:
         return ""
-    return f"{fraction:.0%}" if fraction >= 0.1 else f"{fraction:.2g}%".replace(f"{fraction:.2g}", f"{100 * fraction:.2g}")
+    return f"{fraction:.0%}" if fraction >= 0.1 else f"{100 * fraction:.2g}%"
 
 
 def small(ratio):
@@ -121,10 +122,11 @@ def source(result):
 
 def peaks(result):
     measured = result["report"]["peaks"]
-    moved = ", ".join(f"{b['gigabytes_per_second']:.1f} GB/s at {b['bytes'] / 2**20:g} MiB" for b in measured["bandwidth"])
-    matrix = f" ({measured['matrix_gigaflops']:,.0f} by matrix units in f16)" if measured.get("matrix_gigaflops") is not None else ""
+    moved = ", ".join(f"{b['gigabytes_per_second']:,.1f} GB/s at {b['bytes'] / 2**20:g} MiB" for b in measured["bandwidth"])
+    matrix = measured.get("matrix_gigaflops")
+    matrix = f" ({matrix:,.0f} by matrix units in f16)" if matrix is not None else ""
     runs = "of this run" if len(result.get("taken", [1])) == 1 else "(medians of the runs)"
-    return f"Peaks {runs}: {measured['gigaflops']:.1f} GFLOP/s{matrix}, {moved}."
+    return f"Peaks {runs}: {measured['gigaflops']:,.1f} GFLOP/s{matrix}, {moved}."
 
 
 def passes(result):
@@ -133,7 +135,7 @@ def passes(result):
     head = ["pass", "shape", "tokens/s", "ms a step", "of peak", "dispatches", "host µs", "device idle", "MiB on the GPU"]
     return table(head, [[
         row["name"], row["shape"], number(row["value"]), number(1e3 * row["seconds"]),
-        "" if "," in row["name"] else f"{row['fraction_of_peak']:.0%}", number(row["dispatches"]), number(row["host_microseconds"]), f"{row['idle_share']:.1%}", number(row["bytes"] / 2**20),
+        "" if "," in row["name"] else share(row["fraction_of_peak"]), number(row["dispatches"]), number(row["host_microseconds"]), f"{row['idle_share']:.1%}", number(row["bytes"] / 2**20),
     ] for row in rows]) if rows else []
 
 

@@ -33,15 +33,17 @@ fn back(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var sum: array<f32, TM * TN>;
     for (var start = 0u; start < cols4; start += WG) {
         workgroupBarrier(); // the rows before are done with
-        // All of a thread's loads before the first of them is used: otherwise each would wait for the one before.
-        var values = array<f32, LOADS>();
-        for (var u = 0u; u < LOADS; u++) { // unroll
-            let e = thread + u * WG;
-            values[u] = adapter[s.b + min(start * 4u + e / TN, s.cols - 1u) * s.rank + min(tile.y + e % TN, s.rank - 1u)];
-        }
-        for (var u = 0u; u < LOADS; u++) { // unroll
-            let j = (thread + u * WG) / TN;
-            rows[j % 4u * APART + j / 4u * (TN + 1u) + (thread + u * WG) % TN] = values[u];
+        // Several loads before the first of them is used: otherwise each would wait for the one before.
+        for (var first = thread; first < 4u * WG * TN; first += AHEAD * WG) {
+            var values = array<f32, AHEAD>();
+            for (var a = 0u; a < AHEAD; a++) { // unroll
+                let e = first + a * WG;
+                values[a] = adapter[s.b + min(start * 4u + e / TN, s.cols - 1u) * s.rank + min(tile.y + e % TN, s.rank - 1u)];
+            }
+            for (var a = 0u; a < AHEAD; a++) { // unroll
+                let j = (first + a * WG) / TN;
+                rows[j % 4u * APART + j / 4u * (TN + 1u) + (first + a * WG) % TN] = values[a];
+            }
         }
         workgroupBarrier();
         let j4 = start + thread;

@@ -1,7 +1,7 @@
 //! The backward pass of LoRA for all modules that read the same input: two dispatches. Shader: shaders/lora/grad.wgsl.
 //! Reference: tests/reference/lora/grad.rs.
 
-use super::super::{distinct, lanes, word};
+use super::super::{AHEAD, distinct, lanes, word};
 use super::grad_lanes;
 use super::site::Params;
 pub use super::site::{Group, Site};
@@ -32,7 +32,7 @@ fn shared(pass: Pass, rank: usize) -> Tile {
         ("WG", group),
         ("TM", word(rows)),
         ("TN", word(ranks)),
-        ("LOADS", word(4 * ranks)),
+        ("AHEAD", AHEAD),
         ("HALF", word(ranks / 2)),
         ("BLOCK4", word(block4)),
     ]);
