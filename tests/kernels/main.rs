@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 
 use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::kernel::product::{Product, ROW_CLASSES, choice_key, choices};
 use stepladder::kernel::weight::{Format, Weight};
 use table::{COOP, Outcome, Row, TABLE, few, matmul};
 
@@ -52,6 +53,25 @@ fn every_kernel_matches_its_reference_in_the_other_kind_of_adapters_variants() {
     let other = !common::gpu().is_software();
     let options = GpuOptions { as_software: Some(other), ..GpuOptions::default() };
     run_table(&common::open(&options), TABLE);
+}
+
+#[test]
+fn every_tile_of_a_gpu_matches_its_reference() {
+    let open = || common::open(&GpuOptions { as_software: Some(false), ..GpuOptions::default() });
+    let products = [Product::Forward, Product::BackwardX];
+    let most = products.map(|product| choices(&open(), product, 64)).into_iter().max().unwrap();
+    // The first one is what the tables run.
+    for index in 1..most {
+        let gpu = open();
+        for product in products {
+            for m in ROW_CLASSES {
+                for format in Format::ALL {
+                    gpu.choose(&choice_key(&gpu, product, format, m), index);
+                }
+            }
+        }
+        run_table(&gpu, &[("product by the chosen tile", matmul::chosen_f32)]);
+    }
 }
 
 #[test]

@@ -27,16 +27,17 @@ impl Kind {
         }
     }
 
-    /// The tiles for `m` rows, the default first. All of them add the products of an output in an order that does not depend
-    /// on the tile, with one exception: products of a few rows on a GPU, where it depends on the workgroup's size.
-    fn candidates(self, product: Product, m: usize) -> Vec<Tile> {
+    /// The tiles for `m` rows of `n` columns of the output, the default first; how many there are, and all but the default, is
+    /// the same for every `n`. The order in which they add the products of an output depends on the tile only on a GPU: for a
+    /// few rows on the workgroup's size, for more on the number of slices.
+    fn candidates(self, product: Product, m: usize, n: usize) -> Vec<Tile> {
         let software = matches!(self, Self::Software(_));
         match (self, product) {
             (Self::Software(Some(lanes)), _) => {
                 [per_lane::candidates(product, lanes, m), direct::candidates(product, software, m)].concat()
             }
             (Self::Gpu(coop), _) if m > FEW_ROWS => [
-                tiled::candidates(product, m),
+                tiled::candidates(product, m, n),
                 direct::candidates(product, software, m),
                 matrix_units::candidates(product, coop, m),
             ]
@@ -63,7 +64,8 @@ pub fn choice_key(gpu: &Gpu, product: Product, format: Format, m: usize) -> Stri
 
 /// Number of tiles to choose from.
 pub fn choices(gpu: &Gpu, product: Product, m: usize) -> usize {
-    Kind::of(gpu).candidates(product, m).len()
+    // The number is the same for every number of columns.
+    Kind::of(gpu).candidates(product, m, MANY).len()
 }
 
 /// Whether products of `m` rows on this adapter should normalise their input, and SwiGLU join their sums.
@@ -71,9 +73,17 @@ pub fn fuses(gpu: &Gpu, m: usize) -> bool {
     !gpu.is_software() && m <= FEW_ROWS
 }
 
+/// Columns of the output.
+fn outputs(product: Product, w: &Weight) -> usize {
+    match product {
+        Product::Forward => w.rows,
+        Product::BackwardX => w.cols,
+    }
+}
+
 /// The tile that was found fastest on this adapter, or the default; the default too where the weights do not suit it.
 pub(super) fn tile(gpu: &Gpu, product: Product, w: &Weight, m: usize) -> Tile {
-    let candidates = Kind::of(gpu).candidates(product, m);
+    let candidates = Kind::of(gpu).candidates(product, m, outputs(product, w));
     let index = gpu.choice(&choice_key(gpu, product, w.format, m));
     let tile = candidates[index.min(candidates.len() - 1)];
     if tile.takes_f16() && !w.suits_f16() { candidates[0] } else { tile }
@@ -122,7 +132,7 @@ pub enum By {
 pub(super) fn tile_by(gpu: &Gpu, by: By, product: Product, w: &Weight, m: usize) -> Tile {
     let candidates = match by {
         By::PerLane => lanes(gpu).map_or(Vec::new(), |lanes| per_lane::candidates(product, lanes, m)),
-        By::Tiled => tiled::candidates(product, m),
+        By::Tiled => tiled::candidates(product, m, outputs(product, w)),
         By::MatrixUnits => matrix_units::candidates(product, gpu.coop().filter(|_| w.suits_f16()), m),
     };
     candidates.first().copied().unwrap_or_else(|| tile(gpu, product, w, m))
@@ -135,7 +145,7 @@ pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
     let mut tiles = Vec::new();
     for (kind, m) in kinds.into_iter().flat_map(|kind| [1, 2, 4, 8, 16, 64].map(|m| (kind, m))) {
         for product in [Product::Forward, Product::BackwardX] {
-            tiles.extend(kind.candidates(product, m).into_iter().flat_map(Tile::forms));
+            tiles.extend(kind.candidates(product, m, MANY).into_iter().flat_map(Tile::forms));
         }
     }
     let variants = |(tile, format): (Tile, Format)| {

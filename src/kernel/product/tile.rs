@@ -38,6 +38,10 @@ pub(super) enum Strategy {
     Tiled {
         /// What the workgroup owns.
         block: [usize; 2],
+        /// Equal parts of the threads, each with a share of the sums.
+        slices: usize,
+        /// Numbers of a sum between two barriers.
+        step: usize,
     },
     /// The subgroups of a workgroup share operands; each makes its tile of the block by cooperative matrices.
     MatrixUnits {
@@ -152,9 +156,23 @@ impl Tile {
         if self.strategy == Strategy::PerLane {
             constants.extend([("LANES", group), ("TB", rows / group)]);
         }
+        if let Strategy::Tiled { block: [block_rows, block_cols], slices, step } = self.strategy {
+            // Numbers of a sum in a load of x or dy, in one of W, and multiplied together.
+            let [of_x, of_w, together] = if product == Product::Forward { [8, 8, 8] } else { [4, 1, 2] };
+            constants.extend([
+                ("SLICES", slices),
+                ("STEP", step),
+                ("SHARE", step / together / slices),
+                // Loads of a thread for a step.
+                ("LOADS", (block_rows * step / of_x).div_ceil(group)),
+                ("LOADS_W", (block_cols / product.unit() * step / of_w).div_ceil(group)),
+                // Sums of a thread in forward, in fours.
+                ("QUADS", rows * cols / 4),
+            ]);
+        }
         // How far apart the rows and columns of a thread lie.
         let [down, across] = match (self.strategy, product) {
-            (Strategy::Tiled { block: [block_rows, block_cols] }, Product::Forward) => {
+            (Strategy::Tiled { block: [block_rows, block_cols], .. }, Product::Forward) => {
                 [block_rows / rows, block_cols / cols]
             }
             _ => [1, 1],
@@ -207,7 +225,7 @@ impl Tile {
         match self.strategy {
             Strategy::Direct | Strategy::FewRows(_) => None,
             Strategy::PerLane => Some([self.rows, self.group * self.cols * self.product.unit()]),
-            Strategy::Tiled { block } | Strategy::MatrixUnits { block, .. } => Some(block),
+            Strategy::Tiled { block, .. } | Strategy::MatrixUnits { block, .. } => Some(block),
         }
     }
 

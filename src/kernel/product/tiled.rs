@@ -8,22 +8,43 @@ use crate::gpu::Kernel;
 const FORWARD: Kernel = kernel!("product/tiled", "forward", Params, ["w", "w_scale", "x", "y", "bias"]);
 const BACKWARD_X: Kernel = kernel!("product/tiled", "backward_x", Params, ["w", "w_scale", "dy", "dx"]);
 
-/// The tiles for `m` rows, the default first.
-pub(super) fn candidates(product: Product, m: usize) -> Vec<Tile> {
-    // Rows and columns of a workgroup, then of a thread.
+/// Workgroups that a large GPU wants at least, about one for each of its cores.
+const ENOUGH: u32 = 128;
+
+/// The tiles for `m` rows of `n` columns of the output. The first is the default: the one of the others, which are the same
+/// for every `n`, that has the largest block of those that give enough workgroups, or the smallest block if none does.
+pub(super) fn candidates(product: Product, m: usize, n: usize) -> Vec<Tile> {
+    // Rows and columns of a workgroup, then of a thread; slices, step.
     let (kernel, sizes) = match (product, m > 32) {
-        (Product::Forward, true) => (FORWARD, [[64, 64, 4, 4], [64, 64, 8, 4], [32, 64, 4, 4]]),
-        (Product::Forward, false) => (FORWARD, [[32, 64, 4, 4], [16, 64, 2, 4], [32, 32, 4, 2]]),
-        (Product::BackwardX, true) => (BACKWARD_X, [[64, 64, 4, 1], [64, 64, 8, 1], [64, 128, 4, 1]]),
-        (Product::BackwardX, false) => (BACKWARD_X, [[32, 64, 2, 1], [32, 64, 4, 1], [16, 128, 2, 1]]),
+        (Product::Forward, true) => (
+            FORWARD,
+            [[64, 64, 4, 8, 1, 16], [32, 64, 4, 4, 2, 32], [32, 32, 4, 4, 2, 32], [16, 32, 2, 4, 4, 64]],
+        ),
+        (Product::Forward, false) => (
+            FORWARD,
+            [[32, 64, 4, 4, 2, 32], [16, 64, 2, 8, 2, 32], [32, 32, 4, 4, 2, 32], [16, 32, 2, 4, 4, 64]],
+        ),
+        (Product::BackwardX, true) => (
+            BACKWARD_X,
+            [[64, 64, 4, 1, 1, 16], [32, 64, 4, 1, 4, 32], [32, 32, 4, 1, 8, 32], [16, 32, 2, 1, 8, 64]],
+        ),
+        (Product::BackwardX, false) => (
+            BACKWARD_X,
+            [[32, 64, 4, 1, 4, 32], [16, 64, 2, 1, 4, 32], [32, 32, 4, 1, 8, 32], [16, 32, 2, 1, 8, 64]],
+        ),
     };
-    let tile = |[block_rows, block_cols, rows, cols]: [usize; 4]| Tile {
+    let tile = |[block_rows, block_cols, rows, cols, slices, step]: [usize; 6]| Tile {
         product,
-        strategy: Strategy::Tiled { block: [block_rows, block_cols] },
+        strategy: Strategy::Tiled { block: [block_rows, block_cols], slices, step },
         kernel,
-        group: block_rows / rows * (block_cols / product.unit() / cols),
+        group: slices * (block_rows / rows) * (block_cols / product.unit() / cols),
         rows,
         cols,
     };
-    sizes.map(tile).to_vec()
+    let tiles = sizes.map(tile);
+    // Of a block for twice the rows half would lie idle.
+    let suits =
+        |(size, tile): &(&[usize; 6], &Tile)| size[0] < 2 * m && tile.groups(m, n / product.unit()) >= ENOUGH;
+    let default = sizes.iter().zip(&tiles).find(suits).map_or(tiles[tiles.len() - 1], |(_, tile)| *tile);
+    [&[default][..], &tiles].concat()
 }

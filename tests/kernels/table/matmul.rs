@@ -242,6 +242,12 @@ pub(crate) fn chosen() -> Vec<Case> {
     many_rows(PLAIN, 19, Dtype::F16, &[Format::Q4])
 }
 
+/// The tiles that were chosen, in f32, of one segment and of several.
+pub(crate) fn chosen_f32() -> Vec<Case> {
+    let cases = many_rows(PLAIN, 23, Dtype::F32, &[Format::F32, Format::Q4]);
+    cases.into_iter().chain(joined(PLAIN, 24, &[9, 70], Dtype::F32)).collect()
+}
+
 /// Fewer rows and columns than a workgroup owns, and several workgroups.
 fn many_rows(products: Products, seed: u64, dtype: Dtype, formats: &[Format]) -> Vec<Case> {
     let mut random = Random::new(seed);
