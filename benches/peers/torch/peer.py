@@ -91,7 +91,7 @@ def grpo(name, prompts, samples, tokens):
         adamw.step()
         adamw.zero_grad(set_to_none=True)
 
-    return timed(step, 3, 1)
+    return timed(step, 2, 1)
 
 
 def main():
