@@ -261,7 +261,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("left_turned", "coopLoadT<Left>", "coopLoad<Left>"),
     ("first_piece_only", "d * SIDE", "0u * SIDE"),
     ("other_column", "staged_col(u, j)", "staged_col(u, 0u)"),
-    ("other_row", "staged_row(u, i)", "staged_row(u, FM - 1u - i)"),
+    ("other_row", "staged_row(u, i)", "(staged_row(u, i) ^ 1u)"),
     ("last_row_dropped", "row < p.m &&", "row + 1u < p.m &&"),
     ("sum_forgotten", "right[j], sum[i * FN + j]);", "right[j], sum[0]);"),
 ];
