@@ -73,7 +73,7 @@ study = $(stepladder) study studies/$(1).toml --output "$(STUDIES)/$(1)" --publi
 study-tiny: build ## study 1 from nothing: LADDER against its baselines on the embedded model; an hour or two on two cores
 	@$(call study,tiny) --page README.md
 
-study-smollm2: build models ## study 2: the same with SmolLM2-135M after a warm start; two hours on two cores, minutes on a GPU
+study-smollm2: build models ## study 2: the same with SmolLM2-135M after a warm start; a night on two cores, minutes on a GPU
 	@scripts/study-smollm2.sh "$(STUDIES)/smollm2-warm"
 	@$(call study,smollm2) -m "$$(scripts/models.sh)" --adapter "$(STUDIES)/smollm2-warm/warm"
 
