@@ -9,7 +9,7 @@
 // Of the scores of two blocks a thread owns ROWS rows, DOWN apart, and COLS columns, ACROSS apart; of an output of as many rows,
 // one group of four numbers in each slice. HEAD4 = head_dim / 4 = SLICE · SLICES.
 // A block may span sequences: first tokens never fall from one token to the next, so its keys start at its first token's.
-// Reference: tests/reference/attention/full.rs
+// Reference: tests/reference/attention/tiled.rs
 //! use grid
 struct Params { tokens: u32, heads: u32, kv_heads: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;

@@ -2,20 +2,22 @@
 //! Shader: shaders/attention/full.wgsl. Reference: tests/reference/attention/full.rs.
 
 use super::super::{GROUP, distinct, word};
-use super::{HEAD_DIMS, Heads, tiled};
+use super::{HEAD_DIMS, Heads, PackedParams, tiled};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 use crate::{Error, Result};
 
-params! { pub(super) Params { tokens: u32, heads: u32, kv_heads: u32, scale: f32 } }
-
 const FORWARD: Kernel =
-    kernel!("attention/full", "forward", Params, ["span", "q", "k", "v", "o", "stats_out"]);
+    kernel!("attention/full", "forward", PackedParams, ["span", "q", "k", "v", "o", "stats_out"]);
 const BACKWARD_DELTA: Kernel =
-    kernel!("attention/full", "backward_delta", Params, ["out", "d_out", "stats_out"]);
+    kernel!("attention/full", "backward_delta", PackedParams, ["out", "d_out", "stats_out"]);
 const BACKWARD_Q: Kernel =
-    kernel!("attention/full", "backward_q", Params, ["span", "q", "k", "v", "d_out", "stats", "dq"]);
-const BACKWARD_KV: Kernel =
-    kernel!("attention/full", "backward_kv", Params, ["span", "q", "k", "v", "d_out", "stats", "dk", "dv"]);
+    kernel!("attention/full", "backward_q", PackedParams, ["span", "q", "k", "v", "d_out", "stats", "dq"]);
+const BACKWARD_KV: Kernel = kernel!(
+    "attention/full",
+    "backward_kv",
+    PackedParams,
+    ["span", "q", "k", "v", "d_out", "stats", "dk", "dv"]
+);
 
 /// Tokens of one head that a thread owns, and the threads of a workgroup.
 ///
@@ -59,7 +61,7 @@ fn dispatch(
     rec: &mut Recorder<'_>,
     kernel: &Kernel,
     sizes: Heads,
-    params: &Params,
+    params: &PackedParams,
     arguments: &[&Buffer],
 ) -> Result<()> {
     let tile = Tile::new(kernel, rec.gpu().is_software(), sizes.head_dim);
@@ -75,7 +77,7 @@ fn in_tiles(rec: &Recorder<'_>, heads: Heads) -> bool {
 }
 
 /// The parameters, if q, k and v have the shapes of so many tokens.
-fn check(sizes: Heads, tokens: usize, [q, k, v]: [&Buffer; 3]) -> Result<Params> {
+fn check(sizes: Heads, tokens: usize, [q, k, v]: [&Buffer; 3]) -> Result<PackedParams> {
     let Heads { heads, kv_heads, head_dim } = sizes;
     if !head_dim.is_multiple_of(4) || !heads.is_multiple_of(kv_heads.max(1)) {
         return Err(Error::Shape {
@@ -88,7 +90,12 @@ fn check(sizes: Heads, tokens: usize, [q, k, v]: [&Buffer; 3]) -> Result<Params>
     q.expect("attention/full", "q", &[tokens, heads * head_dim])?;
     k.expect("attention/full", "k", &[tokens, kv_heads * head_dim])?;
     v.expect("attention/full", "v", &[tokens, kv_heads * head_dim])?;
-    Ok(Params { tokens: word(tokens), heads: word(heads), kv_heads: word(kv_heads), scale: sizes.scale() })
+    Ok(PackedParams {
+        tokens: word(tokens),
+        heads: word(heads),
+        kv_heads: word(kv_heads),
+        scale: sizes.scale(),
+    })
 }
 
 /// What forward leaves for backward.

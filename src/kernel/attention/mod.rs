@@ -32,6 +32,11 @@ impl Heads {
     }
 }
 
+params! {
+    /// Sizes of packed sequences and of their heads, as the shaders take them.
+    PackedParams { tokens: u32, heads: u32, kv_heads: u32, scale: f32 }
+}
+
 /// Where the rows of a decode batch stand.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {

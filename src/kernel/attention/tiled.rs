@@ -1,18 +1,21 @@
 //! Attention over packed sequences on a GPU, in tiles that workgroups share.
-//! Shader: shaders/attention/tiled.wgsl. Reference: tests/reference/attention/full.rs.
+//! Shader: shaders/attention/tiled.wgsl. Reference: tests/reference/attention/tiled.rs.
 
 use super::super::word;
-use super::full::Params;
-use super::{HEAD_DIMS, Heads};
+use super::{HEAD_DIMS, Heads, PackedParams};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};
 
 pub(super) const FORWARD: Kernel =
-    kernel!("attention/tiled", "forward", Params, ["span", "q", "k", "v", "o", "stats_out"]);
+    kernel!("attention/tiled", "forward", PackedParams, ["span", "q", "k", "v", "o", "stats_out"]);
 pub(super) const BACKWARD_Q: Kernel =
-    kernel!("attention/tiled", "backward_q", Params, ["span", "q", "k", "v", "d_out", "stats", "dq"]);
-pub(super) const BACKWARD_KV: Kernel =
-    kernel!("attention/tiled", "backward_kv", Params, ["span", "q", "k", "v", "d_out", "stats", "dk", "dv"]);
+    kernel!("attention/tiled", "backward_q", PackedParams, ["span", "q", "k", "v", "d_out", "stats", "dq"]);
+pub(super) const BACKWARD_KV: Kernel = kernel!(
+    "attention/tiled",
+    "backward_kv",
+    PackedParams,
+    ["span", "q", "k", "v", "d_out", "stats", "dk", "dv"]
+);
 
 /// Tokens of a block.
 const BLOCK: usize = 32;
@@ -60,7 +63,7 @@ pub(super) fn dispatch(
     rec: &mut Recorder<'_>,
     kernel: &Kernel,
     sizes: Heads,
-    params: &Params,
+    params: &PackedParams,
     arguments: &[&Buffer],
 ) -> Result<()> {
     let heads = if kernel.entry == BACKWARD_KV.entry { sizes.kv_heads } else { sizes.heads };

@@ -5,7 +5,8 @@ use stepladder::kernel::attention::full::{self, Gradients, Saved};
 
 use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide};
-use crate::reference::attention::full as reference;
+// The one reference of both kernels.
+use crate::reference::attention::tiled as reference;
 
 /// (heads, kv_heads, head_dim), SmolLM2's among them.
 const HEADS: [(usize, usize, usize); 6] =
