@@ -65,6 +65,7 @@ includes![
     "grid",
     "reduce",
     "reduce_subgroups",
+    "attention_tiles",
     "segments",
     "share",
     "lora_sites",

@@ -1,7 +1,7 @@
 //! Causal attention over packed sequences: each thread by itself, or on a GPU in tiles ([`tiled`]).
 //! Shader: shaders/attention/full.wgsl. Reference: tests/reference/attention/full.rs.
 
-use super::super::{GROUP, distinct, word};
+use super::super::{GROUP, word};
 use super::{HEAD_DIMS, Heads, PackedParams, tiled};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 use crate::{Error, Result};
@@ -22,8 +22,7 @@ const BACKWARD_KV: Kernel = kernel!(
 /// Tokens of one head that a thread owns, and the threads of a workgroup.
 ///
 /// A software adapter pays for loads: each key that a thread loads should serve several queries (and the reverse), as far
-/// as their sums do not leave the first-level cache. A GPU's registers hold one token, for
-/// heads of a size that [`tiled`] does not take.
+/// as their sums do not leave the first-level cache. On a GPU only do·o is computed so, a token a thread.
 #[derive(Debug, Clone, Copy)]
 struct Tile {
     group: u32,
@@ -31,12 +30,12 @@ struct Tile {
 }
 
 impl Tile {
-    fn new(kernel: &Kernel, software: bool, head_dim: usize) -> Self {
+    fn new(kernel: &Kernel, head_dim: usize) -> Self {
         // Numbers of a head times tokens: backward_kv keeps four such tiles, the others two or three.
         let most = if kernel.entry == BACKWARD_KV.entry { 128 } else { 256 };
-        match software && kernel.entry != BACKWARD_DELTA.entry {
-            true => Self { group: 8, tokens: (most / head_dim).clamp(1, 4) },
-            false => Self { group: GROUP, tokens: 1 },
+        match kernel.entry == BACKWARD_DELTA.entry {
+            true => Self { group: GROUP, tokens: 1 },
+            false => Self { group: 8, tokens: (most / head_dim).clamp(1, 4) },
         }
     }
 
@@ -49,11 +48,8 @@ impl Tile {
 /// Every variant to compile.
 pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
     let kernels = [FORWARD, BACKWARD_DELTA, BACKWARD_Q, BACKWARD_KV];
-    let all = HEAD_DIMS.into_iter().flat_map(|dim| kernels.map(|kernel| (dim, kernel)));
-    distinct(all.flat_map(|(dim, kernel)| {
-        let kinds = [true, false].into_iter().filter(move |&software| software || !tiled::suits(dim));
-        kinds.map(move |software| (kernel, Tile::new(&kernel, software, dim).variant(dim)))
-    }))
+    let variant = |dim, kernel| (kernel, Tile::new(&kernel, dim).variant(dim));
+    HEAD_DIMS.into_iter().flat_map(|dim| kernels.map(|kernel| variant(dim, kernel))).collect()
 }
 
 /// Dispatches an entry whose threads own tiles of tokens in each of the query heads, or of the key and value heads.
@@ -64,16 +60,11 @@ fn dispatch(
     params: &PackedParams,
     arguments: &[&Buffer],
 ) -> Result<()> {
-    let tile = Tile::new(kernel, rec.gpu().is_software(), sizes.head_dim);
+    let tile = Tile::new(kernel, sizes.head_dim);
     let heads = if kernel.entry == BACKWARD_KV.entry { sizes.kv_heads } else { sizes.heads };
     let tokens = params.tokens as usize;
     let groups = groups_for(tokens.div_ceil(tile.tokens) * heads, tile.group as usize);
     rec.dispatch(kernel, &tile.variant(sizes.head_dim), params, arguments, groups)
-}
-
-/// Whether workgroups share tiles: on a GPU, for heads whose size suits them.
-fn in_tiles(rec: &Recorder<'_>, heads: Heads) -> bool {
-    !rec.gpu().is_software() && tiled::suits(heads.head_dim)
 }
 
 /// The parameters, if q, k and v have the shapes of so many tokens.
@@ -120,9 +111,9 @@ pub fn forward(rec: &mut Recorder<'_>, heads: Heads, span: &Buffer, saved: Saved
     saved.o.expect("attention/full", "o", saved.q.shape())?;
     saved.stats.expect("attention/full", "stats", &[tokens, heads.heads, 2])?;
     let arguments = [span, saved.q, saved.k, saved.v, saved.o, saved.stats];
-    match in_tiles(rec, heads) {
-        true => tiled::dispatch(rec, &tiled::FORWARD, heads, &params, &arguments),
-        false => dispatch(rec, &FORWARD, heads, &params, &arguments),
+    match rec.gpu().is_software() {
+        true => dispatch(rec, &FORWARD, heads, &params, &arguments),
+        false => tiled::dispatch(rec, &tiled::FORWARD, heads, &params, &arguments),
     }
 }
 
@@ -157,11 +148,11 @@ pub fn backward(
     let Gradients { dq, dk, dv } = grads;
     dispatch(rec, &BACKWARD_DELTA, heads, &params, &[o, d_out, stats])?;
     let for_q = [span, q, k, v, d_out, stats, dq];
-    let for_kv = [span, q, k, v, d_out, stats, dk, dv];
-    if in_tiles(rec, heads) {
-        tiled::dispatch(rec, &tiled::BACKWARD_Q, heads, &params, &for_q)?;
-        return tiled::dispatch(rec, &tiled::BACKWARD_KV, heads, &params, &for_kv);
+    if rec.gpu().is_software() {
+        dispatch(rec, &BACKWARD_Q, heads, &params, &for_q)?;
+        return dispatch(rec, &BACKWARD_KV, heads, &params, &[span, q, k, v, d_out, stats, dk, dv]);
     }
-    dispatch(rec, &BACKWARD_Q, heads, &params, &for_q)?;
-    dispatch(rec, &BACKWARD_KV, heads, &params, &for_kv)
+    tiled::dispatch(rec, &tiled::BACKWARD_Q, heads, &params, &for_q)?;
+    tiled::dispatch(rec, &tiled::BACKWARD_K, heads, &params, &[span, q, k, v, d_out, stats, dk])?;
+    tiled::dispatch(rec, &tiled::BACKWARD_V, heads, &params, &[span, q, k, d_out, stats, dv])
 }

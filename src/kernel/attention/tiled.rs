@@ -10,12 +10,10 @@ pub(super) const FORWARD: Kernel =
     kernel!("attention/tiled", "forward", PackedParams, ["span", "q", "k", "v", "o", "stats_out"]);
 pub(super) const BACKWARD_Q: Kernel =
     kernel!("attention/tiled", "backward_q", PackedParams, ["span", "q", "k", "v", "d_out", "stats", "dq"]);
-pub(super) const BACKWARD_KV: Kernel = kernel!(
-    "attention/tiled",
-    "backward_kv",
-    PackedParams,
-    ["span", "q", "k", "v", "d_out", "stats", "dk", "dv"]
-);
+pub(super) const BACKWARD_K: Kernel =
+    kernel!("attention/tiled", "backward_k", PackedParams, ["span", "q", "k", "v", "d_out", "stats", "dk"]);
+pub(super) const BACKWARD_V: Kernel =
+    kernel!("attention/tiled", "backward_v", PackedParams, ["span", "q", "k", "d_out", "stats", "dv"]);
 
 /// Tokens of a block.
 const BLOCK: usize = 32;
@@ -23,23 +21,19 @@ const BLOCK: usize = 32;
 /// Threads that lie across a block.
 const ACROSS: usize = 8;
 
-/// Groups of four numbers of a head that pass through workgroup memory at once; `None` for heads that have no such number.
-fn slice(head_dim: usize) -> Option<usize> {
-    [8, 4].into_iter().find(|slice| head_dim.is_multiple_of(4 * slice))
-}
-
-/// Whether heads of this size are computed in tiles on a GPU.
-pub(super) fn suits(head_dim: usize) -> bool {
-    slice(head_dim).is_some()
+/// Groups of four numbers of a head that pass through workgroup memory at once: the most that divide it.
+fn slice(head_dim: usize) -> usize {
+    [8, 4, 2].into_iter().find(|slice| head_dim.is_multiple_of(4 * slice)).unwrap_or(1)
 }
 
 /// Rows of a block that a thread owns: two serve each number that it loads twice, as far as its registers hold them.
 fn rows(kernel: &Kernel, head_dim: usize) -> usize {
-    if kernel.entry == FORWARD.entry && head_dim <= 64 { 2 } else { 1 }
+    let slices = head_dim / 4 / slice(head_dim);
+    if kernel.entry == FORWARD.entry && slices <= 2 { 2 } else { 1 }
 }
 
 fn variant(kernel: &Kernel, head_dim: usize) -> Variant {
-    let (slice, rows) = (slice(head_dim).unwrap_or(1), rows(kernel, head_dim));
+    let (slice, rows) = (slice(head_dim), rows(kernel, head_dim));
     Variant::constants(&[
         ("WG", word(BLOCK / rows * ACROSS)),
         ("ROWS", word(rows)),
@@ -52,9 +46,8 @@ fn variant(kernel: &Kernel, head_dim: usize) -> Variant {
 
 /// Every variant to compile.
 pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
-    let kernels = [FORWARD, BACKWARD_Q, BACKWARD_KV];
-    let dims = HEAD_DIMS.into_iter().filter(|&dim| suits(dim));
-    dims.flat_map(|dim| kernels.map(|kernel| (kernel, variant(&kernel, dim)))).collect()
+    let kernels = [FORWARD, BACKWARD_Q, BACKWARD_K, BACKWARD_V];
+    HEAD_DIMS.into_iter().flat_map(|dim| kernels.map(|kernel| (kernel, variant(&kernel, dim)))).collect()
 }
 
 /// Dispatches an entry over the blocks of `tokens` tokens: a workgroup for each in each of the query heads, or of the key and
@@ -66,7 +59,8 @@ pub(super) fn dispatch(
     params: &PackedParams,
     arguments: &[&Buffer],
 ) -> Result<()> {
-    let heads = if kernel.entry == BACKWARD_KV.entry { sizes.kv_heads } else { sizes.heads };
+    let of_keys = [BACKWARD_K.entry, BACKWARD_V.entry].contains(&kernel.entry);
+    let heads = if of_keys { sizes.kv_heads } else { sizes.heads };
     let groups = word((params.tokens as usize).div_ceil(BLOCK) * heads);
     rec.dispatch(kernel, &variant(kernel, sizes.head_dim), params, arguments, groups)
 }
