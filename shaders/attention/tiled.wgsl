@@ -6,9 +6,9 @@
 //   backward_k   dk[j] = scale·Σ_h Σ_t P(t,j)·(do[t,h]·v[j] − delta)·q[t,h]
 //   backward_v   dv[j] = Σ_h Σ_t P(t,j)·do[t,h]
 // after Dao, "FlashAttention-2" (2023), section 3. Rows pass through workgroup memory in slices of SLICE times four numbers, and the
-// scores of two blocks lie there, so that a thread's registers hold slices of a few rows and no whole row.
-// Of the scores of a block of queries (rows) and one of keys (columns) a thread owns ROWS rows, DOWN apart, and COLS columns,
-// ACROSS apart; of an output of as many rows, one group of four numbers in each slice. HEAD4 = head_dim / 4 = SLICE · SLICES.
+// scores of two blocks lie there, so that a thread's registers hold parts of rows and no whole row.
+// Of the scores of a block of queries (rows) and one of keys (columns) a thread owns COLS columns of a row, ACROSS apart; of a row
+// of an output, one group of four numbers in each slice. HEAD4 = head_dim / 4 = SLICE · SLICES.
 // A block may span sequences: first tokens never fall from one token to the next, so its keys start at its first token's.
 // Reference: tests/reference/attention/tiled.rs
 //! use grid
@@ -36,73 +36,57 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     if t0 >= p.tokens { return; } // guard, the same for the whole workgroup
     let kv = head / (p.heads / p.kv_heads);
     let my_row = thread / ACROSS;
+    let t = t0 + my_row;
     let my_col = thread % ACROSS;
-    var sum: array<vec4<f32>, ROWS * SLICES>;
-    var largest: array<f32, ROWS>;
-    var total: array<f32, ROWS>;
-    for (var r = 0u; r < ROWS; r++) { // unroll
-        largest[r] = -3.0e38;
-    }
+    var sum: array<vec4<f32>, SLICES>;
+    var largest = -3.0e38;
+    var total = 0.0;
     let end = min(t0 + BLOCK, p.tokens);
     for (var j0 = span[t0].x; j0 < end; j0 += BLOCK) {
         var score = scores_of(t0, head, j0, kv, thread);
-        for (var r = 0u; r < ROWS; r++) { // unroll
-            let t = t0 + my_row + r * DOWN;
-            var most = -3.0e38;
-            for (var c = 0u; c < COLS; c++) { // unroll
-                score[r * COLS + c] = select(-3.0e38, score[r * COLS + c] * p.scale, sees(t, j0 + my_col + c * ACROSS));
-                most = max(most, score[r * COLS + c]);
-            }
-            partial[(my_row + r * DOWN) * ACROSS + my_col] = most;
+        var most = -3.0e38;
+        for (var c = 0u; c < COLS; c++) { // unroll
+            score[c] = select(-3.0e38, score[c] * p.scale, sees(t, j0 + my_col + c * ACROSS));
+            most = max(most, score[c]);
         }
+        partial[my_row * ACROSS + my_col] = most;
         workgroupBarrier();
-        for (var r = 0u; r < ROWS; r++) { // unroll
-            let t = t0 + my_row + r * DOWN;
-            var next = largest[r];
-            for (var i = 0u; i < ACROSS; i++) {
-                next = max(next, partial[(my_row + r * DOWN) * ACROSS + i]);
-            }
-            let shrink = exp(largest[r] - next);
-            largest[r] = next;
-            total[r] *= shrink;
-            for (var s = 0u; s < SLICES; s++) { // unroll
-                sum[r * SLICES + s] *= shrink;
-            }
-            for (var c = 0u; c < COLS; c++) { // unroll
-                let weight = select(0.0, exp(score[r * COLS + c] - next), sees(t, j0 + my_col + c * ACROSS));
-                total[r] += weight;
-                scores[(my_row + r * DOWN) * (BLOCK + 1u) + my_col + c * ACROSS] = weight;
-            }
+        var next = largest;
+        for (var i = 0u; i < ACROSS; i++) {
+            next = max(next, partial[my_row * ACROSS + i]);
+        }
+        let shrink = exp(largest - next);
+        largest = next;
+        total *= shrink;
+        for (var s = 0u; s < SLICES; s++) { // unroll
+            sum[s] *= shrink;
+        }
+        for (var c = 0u; c < COLS; c++) { // unroll
+            let weight = select(0.0, exp(score[c] - next), sees(t, j0 + my_col + c * ACROSS));
+            total += weight;
+            scores[my_row * (BLOCK + 1u) + my_col + c * ACROSS] = weight;
         }
         for (var s = 0u; s < SLICES; s++) { // unroll
             workgroupBarrier();
             for (var u = thread; u < BLOCK * SLICE; u += WG) {
                 right[place(u)] = v[of_key(j0, kv, s * SLICE, u)];
             }
-            let more = combined(min(BLOCK, end - j0), thread);
-            for (var r = 0u; r < ROWS; r++) { // unroll
-                sum[r * SLICES + s] += more[r];
-            }
+            sum[s] += combined(min(BLOCK, end - j0), thread);
         }
     }
-    for (var r = 0u; r < ROWS; r++) { // unroll
-        partial[(my_row + r * DOWN) * ACROSS + my_col] = total[r];
-    }
+    partial[my_row * ACROSS + my_col] = total;
     workgroupBarrier();
-    for (var r = 0u; r < ROWS; r++) { // unroll
-        let t = t0 + my_row + r * DOWN;
-        var all = 0.0;
-        for (var i = 0u; i < ACROSS; i++) {
-            all += partial[(my_row + r * DOWN) * ACROSS + i];
-        }
-        if t < p.tokens {
-            if my_col < SLICE {
-                for (var s = 0u; s < SLICES; s++) { // unroll
-                    o[(t * p.heads + head) * HEAD4 + s * SLICE + my_col] = sum[r * SLICES + s] / all;
-                }
+    var all = 0.0;
+    for (var i = 0u; i < ACROSS; i++) {
+        all += partial[my_row * ACROSS + i];
+    }
+    if t < p.tokens {
+        if my_col < SLICE {
+            for (var s = 0u; s < SLICES; s++) { // unroll
+                o[(t * p.heads + head) * HEAD4 + s * SLICE + my_col] = sum[s] / all;
             }
-            if my_col == 0u { stats_out[t * p.heads + head] = vec2<f32>(largest[r] + log(all), 0.0); }
         }
+        if my_col == 0u { stats_out[t * p.heads + head] = vec2<f32>(largest + log(all), 0.0); }
     }
 }
 
@@ -115,38 +99,30 @@ fn backward_q(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     if t0 >= p.tokens { return; } // guard, the same for the whole workgroup
     let kv = head / (p.heads / p.kv_heads);
     let my_row = thread / ACROSS;
+    let t = t0 + my_row;
     let my_col = thread % ACROSS;
-    var sum: array<vec4<f32>, ROWS * SLICES>;
+    var sum: array<vec4<f32>, SLICES>;
     let end = min(t0 + BLOCK, p.tokens);
     for (var j0 = span[t0].x; j0 < end; j0 += BLOCK) {
         let score = scores_of(t0, head, j0, kv, thread);
         let product = products_of(t0, head, j0, kv, thread);
-        for (var r = 0u; r < ROWS; r++) { // unroll
-            let t = t0 + my_row + r * DOWN;
-            let stat = stats[min(t, p.tokens - 1u) * p.heads + head];
-            for (var c = 0u; c < COLS; c++) { // unroll
-                let col = my_col + c * ACROSS;
-                let d_score = exp(score[r * COLS + c] * p.scale - stat.x) * (product[r * COLS + c] - stat.y) * p.scale;
-                scores[(my_row + r * DOWN) * (BLOCK + 1u) + col] = select(0.0, d_score, sees(t, j0 + col));
-            }
+        let stat = stats[min(t, p.tokens - 1u) * p.heads + head];
+        for (var c = 0u; c < COLS; c++) { // unroll
+            let col = my_col + c * ACROSS;
+            let d_score = exp(score[c] * p.scale - stat.x) * (product[c] - stat.y) * p.scale;
+            scores[my_row * (BLOCK + 1u) + col] = select(0.0, d_score, sees(t, j0 + col));
         }
         for (var s = 0u; s < SLICES; s++) { // unroll
             workgroupBarrier();
             for (var u = thread; u < BLOCK * SLICE; u += WG) {
                 right[place(u)] = k[of_key(j0, kv, s * SLICE, u)];
             }
-            let more = combined(min(BLOCK, end - j0), thread);
-            for (var r = 0u; r < ROWS; r++) { // unroll
-                sum[r * SLICES + s] += more[r];
-            }
+            sum[s] += combined(min(BLOCK, end - j0), thread);
         }
     }
-    for (var r = 0u; r < ROWS; r++) { // unroll
-        let t = t0 + my_row + r * DOWN;
-        if t < p.tokens && my_col < SLICE {
-            for (var s = 0u; s < SLICES; s++) { // unroll
-                dq[(t * p.heads + head) * HEAD4 + s * SLICE + my_col] = sum[r * SLICES + s];
-            }
+    if t < p.tokens && my_col < SLICE {
+        for (var s = 0u; s < SLICES; s++) { // unroll
+            dq[(t * p.heads + head) * HEAD4 + s * SLICE + my_col] = sum[s];
         }
     }
 }
@@ -162,39 +138,32 @@ fn backward_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     let share = p.heads / p.kv_heads;
     let my_row = thread / ACROSS;
     let my_col = thread % ACROSS;
-    var sum: array<vec4<f32>, ROWS * SLICES>;
+    var sum: array<vec4<f32>, SLICES>;
     let end = span[min(j0 + BLOCK, p.tokens) - 1u].y;
     for (var head = kv * share; head < (kv + 1u) * share; head++) {
         for (var t0 = j0; t0 < end; t0 += BLOCK) {
             let score = scores_of(t0, head, j0, kv, thread);
             let product = products_of(t0, head, j0, kv, thread);
-            for (var r = 0u; r < ROWS; r++) { // unroll
-                let t = t0 + my_row + r * DOWN;
-                let stat = stats[min(t, p.tokens - 1u) * p.heads + head];
-                for (var c = 0u; c < COLS; c++) { // unroll
-                    let col = my_col + c * ACROSS;
-                    let d_score = exp(score[r * COLS + c] * p.scale - stat.x) * (product[r * COLS + c] - stat.y) * p.scale;
-                    scores[col * (BLOCK + 1u) + my_row + r * DOWN] = select(0.0, d_score, sees(t, j0 + col));
-                }
+            let t = t0 + my_row;
+            let stat = stats[min(t, p.tokens - 1u) * p.heads + head];
+            for (var c = 0u; c < COLS; c++) { // unroll
+                let col = my_col + c * ACROSS;
+                let d_score = exp(score[c] * p.scale - stat.x) * (product[c] - stat.y) * p.scale;
+                scores[col * (BLOCK + 1u) + my_row] = select(0.0, d_score, sees(t, j0 + col));
             }
             for (var s = 0u; s < SLICES; s++) { // unroll
                 workgroupBarrier();
                 for (var u = thread; u < BLOCK * SLICE; u += WG) {
                     right[place(u)] = q[of_query(t0, head, s * SLICE, u)];
                 }
-                let more = combined(min(BLOCK, end - t0), thread);
-                for (var r = 0u; r < ROWS; r++) { // unroll
-                    sum[r * SLICES + s] += more[r];
-                }
+                sum[s] += combined(min(BLOCK, end - t0), thread);
             }
         }
     }
-    for (var r = 0u; r < ROWS; r++) { // unroll
-        let j = j0 + my_row + r * DOWN;
-        if j < p.tokens && my_col < SLICE {
-            for (var s = 0u; s < SLICES; s++) { // unroll
-                dk[(j * p.kv_heads + kv) * HEAD4 + s * SLICE + my_col] = sum[r * SLICES + s];
-            }
+    let j = j0 + my_row;
+    if j < p.tokens && my_col < SLICE {
+        for (var s = 0u; s < SLICES; s++) { // unroll
+            dk[(j * p.kv_heads + kv) * HEAD4 + s * SLICE + my_col] = sum[s];
         }
     }
 }
@@ -209,38 +178,31 @@ fn backward_v(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     let share = p.heads / p.kv_heads;
     let my_row = thread / ACROSS;
     let my_col = thread % ACROSS;
-    var sum: array<vec4<f32>, ROWS * SLICES>;
+    var sum: array<vec4<f32>, SLICES>;
     let end = span[min(j0 + BLOCK, p.tokens) - 1u].y;
     for (var head = kv * share; head < (kv + 1u) * share; head++) {
         for (var t0 = j0; t0 < end; t0 += BLOCK) {
             let score = scores_of(t0, head, j0, kv, thread);
-            for (var r = 0u; r < ROWS; r++) { // unroll
-                let t = t0 + my_row + r * DOWN;
-                let lse = stats[min(t, p.tokens - 1u) * p.heads + head].x;
-                for (var c = 0u; c < COLS; c++) { // unroll
-                    let col = my_col + c * ACROSS;
-                    let weight = exp(score[r * COLS + c] * p.scale - lse);
-                    scores[col * (BLOCK + 1u) + my_row + r * DOWN] = select(0.0, weight, sees(t, j0 + col));
-                }
+            let t = t0 + my_row;
+            let lse = stats[min(t, p.tokens - 1u) * p.heads + head].x;
+            for (var c = 0u; c < COLS; c++) { // unroll
+                let col = my_col + c * ACROSS;
+                let weight = exp(score[c] * p.scale - lse);
+                scores[col * (BLOCK + 1u) + my_row] = select(0.0, weight, sees(t, j0 + col));
             }
             for (var s = 0u; s < SLICES; s++) { // unroll
                 workgroupBarrier();
                 for (var u = thread; u < BLOCK * SLICE; u += WG) {
                     right[place(u)] = d_out[of_query(t0, head, s * SLICE, u)];
                 }
-                let more = combined(min(BLOCK, end - t0), thread);
-                for (var r = 0u; r < ROWS; r++) { // unroll
-                    sum[r * SLICES + s] += more[r];
-                }
+                sum[s] += combined(min(BLOCK, end - t0), thread);
             }
         }
     }
-    for (var r = 0u; r < ROWS; r++) { // unroll
-        let j = j0 + my_row + r * DOWN;
-        if j < p.tokens && my_col < SLICE {
-            for (var s = 0u; s < SLICES; s++) { // unroll
-                dv[(j * p.kv_heads + kv) * HEAD4 + s * SLICE + my_col] = sum[r * SLICES + s];
-            }
+    let j = j0 + my_row;
+    if j < p.tokens && my_col < SLICE {
+        for (var s = 0u; s < SLICES; s++) { // unroll
+            dv[(j * p.kv_heads + kv) * HEAD4 + s * SLICE + my_col] = sum[s];
         }
     }
 }

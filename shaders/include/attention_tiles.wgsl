@@ -1,8 +1,7 @@
 // What the kernels of attention/tiled.wgsl share: blocks of queries and keys in workgroup memory, their products, and sums weighed by
 // what lies in `scores`. All that has a barrier is called by the whole workgroup.
 const ACROSS: u32 = 8u;
-const DOWN: u32 = WG / ACROSS;
-const BLOCK: u32 = ROWS * DOWN;
+const BLOCK: u32 = WG / ACROSS;
 // A row in workgroup memory is one longer, against bank conflicts.
 const STRIDE: u32 = SLICE + 1u;
 var<workgroup> left: array<vec4<f32>, BLOCK * STRIDE>;   // [BLOCK, STRIDE]
@@ -24,25 +23,19 @@ fn of_key(j0: u32, kv: u32, first: u32, u: u32) -> u32 {
 // Whether query t sees key j.
 fn sees(t: u32, j: u32) -> bool { return t < p.tokens && j >= span[min(t, p.tokens - 1u)].x && j <= t; }
 
-// sum[r,c] += left row · right row, over the slice that lies in workgroup memory.
-fn multiply(sum: ptr<function, array<f32, ROWS * COLS>>, thread: u32) {
+// sum[c] += left row · right row c, over the slice that lies in workgroup memory.
+fn multiply(sum: ptr<function, array<f32, COLS>>, thread: u32) {
     for (var i = 0u; i < SLICE; i++) {
-        var x = array<vec4<f32>, ROWS>();
-        for (var r = 0u; r < ROWS; r++) { // unroll
-            x[r] = left[(thread / ACROSS + r * DOWN) * STRIDE + i];
-        }
+        let x = left[thread / ACROSS * STRIDE + i];
         for (var c = 0u; c < COLS; c++) { // unroll
-            let y = right[(thread % ACROSS + c * ACROSS) * STRIDE + i];
-            for (var r = 0u; r < ROWS; r++) { // unroll
-                (*sum)[r * COLS + c] += dot(x[r], y);
-            }
+            (*sum)[c] += dot(x, right[(thread % ACROSS + c * ACROSS) * STRIDE + i]);
         }
     }
 }
 
 // q[t]·k[j] of a block of queries and one of keys.
-fn scores_of(t0: u32, head: u32, j0: u32, kv: u32, thread: u32) -> array<f32, ROWS * COLS> {
-    var sum = array<f32, ROWS * COLS>();
+fn scores_of(t0: u32, head: u32, j0: u32, kv: u32, thread: u32) -> array<f32, COLS> {
+    var sum = array<f32, COLS>();
     for (var first = 0u; first < HEAD4; first += SLICE) {
         workgroupBarrier();
         for (var u = thread; u < BLOCK * SLICE; u += WG) {
@@ -56,8 +49,8 @@ fn scores_of(t0: u32, head: u32, j0: u32, kv: u32, thread: u32) -> array<f32, RO
 }
 
 // do[t]·v[j] of the same.
-fn products_of(t0: u32, head: u32, j0: u32, kv: u32, thread: u32) -> array<f32, ROWS * COLS> {
-    var sum = array<f32, ROWS * COLS>();
+fn products_of(t0: u32, head: u32, j0: u32, kv: u32, thread: u32) -> array<f32, COLS> {
+    var sum = array<f32, COLS>();
     for (var first = 0u; first < HEAD4; first += SLICE) {
         workgroupBarrier();
         for (var u = thread; u < BLOCK * SLICE; u += WG) {
@@ -70,15 +63,12 @@ fn products_of(t0: u32, head: u32, j0: u32, kv: u32, thread: u32) -> array<f32, 
     return sum;
 }
 
-// Σ_i scores[row, i] · right[i] over `count` rows of `right`, this thread's four numbers of the slice, for each of its rows.
-fn combined(count: u32, thread: u32) -> array<vec4<f32>, ROWS> {
+// Σ_i scores[row, i] · right[i] over `count` rows of `right`: this thread's four numbers of the slice.
+fn combined(count: u32, thread: u32) -> vec4<f32> {
     workgroupBarrier();
-    var sum = array<vec4<f32>, ROWS>();
+    var sum = vec4<f32>();
     for (var i = 0u; i < count; i++) {
-        let y = right[i * STRIDE + thread % SLICE];
-        for (var r = 0u; r < ROWS; r++) { // unroll
-            sum[r] += scores[(thread / ACROSS + r * DOWN) * (BLOCK + 1u) + i] * y;
-        }
+        sum += scores[thread / ACROSS * (BLOCK + 1u) + i] * right[i * STRIDE + thread % SLICE];
     }
     return sum;
 }

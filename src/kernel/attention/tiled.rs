@@ -26,17 +26,10 @@ fn slice(head_dim: usize) -> usize {
     [8, 4, 2].into_iter().find(|slice| head_dim.is_multiple_of(4 * slice)).unwrap_or(1)
 }
 
-/// Rows of a block that a thread owns: two serve each number that it loads twice, as far as its registers hold them.
-fn rows(kernel: &Kernel, head_dim: usize) -> usize {
-    let slices = head_dim / 4 / slice(head_dim);
-    if kernel.entry == FORWARD.entry && slices <= 2 { 2 } else { 1 }
-}
-
-fn variant(kernel: &Kernel, head_dim: usize) -> Variant {
-    let (slice, rows) = (slice(head_dim), rows(kernel, head_dim));
+fn variant(head_dim: usize) -> Variant {
+    let slice = slice(head_dim);
     Variant::constants(&[
-        ("WG", word(BLOCK / rows * ACROSS)),
-        ("ROWS", word(rows)),
+        ("WG", word(BLOCK * ACROSS)),
         ("COLS", word(BLOCK / ACROSS)),
         ("HEAD4", word(head_dim / 4)),
         ("SLICE", word(slice)),
@@ -47,7 +40,7 @@ fn variant(kernel: &Kernel, head_dim: usize) -> Variant {
 /// Every variant to compile.
 pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
     let kernels = [FORWARD, BACKWARD_Q, BACKWARD_K, BACKWARD_V];
-    HEAD_DIMS.into_iter().flat_map(|dim| kernels.map(|kernel| (kernel, variant(&kernel, dim)))).collect()
+    HEAD_DIMS.into_iter().flat_map(|dim| kernels.map(|kernel| (kernel, variant(dim)))).collect()
 }
 
 /// Dispatches an entry over the blocks of `tokens` tokens: a workgroup for each in each of the query heads, or of the key and
@@ -62,5 +55,5 @@ pub(super) fn dispatch(
     let of_keys = [BACKWARD_K.entry, BACKWARD_V.entry].contains(&kernel.entry);
     let heads = if of_keys { sizes.kv_heads } else { sizes.heads };
     let groups = word((params.tokens as usize).div_ceil(BLOCK) * heads);
-    rec.dispatch(kernel, &variant(kernel, sizes.head_dim), params, arguments, groups)
+    rec.dispatch(kernel, &variant(sizes.head_dim), params, arguments, groups)
 }
