@@ -80,11 +80,16 @@ fn logits_rows(config: &ModelConfig, elements: usize, rows: usize) -> usize {
 
 /// Elements of logits that exist at a time on this device.
 fn logits_elements(gpu: &Gpu) -> usize {
-    let most = usize::try_from(gpu.max_binding_bytes() / 4).unwrap_or(usize::MAX);
     match !gpu.is_software() && gpu.available_bytes().is_none() {
-        true => GPU_LOGITS_ELEMENTS.min(most).max(LOGITS_ELEMENTS),
+        true => most_elements(gpu.max_binding_bytes()),
         false => LOGITS_ELEMENTS,
     }
+}
+
+/// The same on a GPU without a memory limit, whose bindings hold so many bytes.
+fn most_elements(binding: u64) -> usize {
+    let most = usize::try_from(binding / 4).unwrap_or(usize::MAX);
+    most.clamp(LOGITS_ELEMENTS, GPU_LOGITS_ELEMENTS)
 }
 
 /// Inputs and outputs of a packed forward pass of one bucket.
@@ -292,4 +297,17 @@ pub fn record_logprobs(rec: &mut Recorder<'_>, model: &Model, buffers: &PackedBu
         log_softmax::forward(rec, first, &buffers.target, &logits, &buffers.logprob, &buffers.entropy)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_has_logits_of_as_many_rows_as_a_binding_holds() {
+        // What WebGPU promises, half of it, less than is taken anyway, and more than is ever taken.
+        let bindings = [128 << 20, 64 << 20, 1 << 20, 2 << 30];
+        let elements = [GPU_LOGITS_ELEMENTS, 16 << 20, LOGITS_ELEMENTS, GPU_LOGITS_ELEMENTS];
+        assert_eq!(bindings.map(most_elements), elements);
+    }
 }

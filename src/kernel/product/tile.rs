@@ -221,7 +221,7 @@ impl Tile {
     }
 
     /// Rows and columns of the output that a workgroup owns, where it owns a block of them.
-    fn block(&self) -> Option<[usize; 2]> {
+    pub(super) fn block(&self) -> Option<[usize; 2]> {
         match self.strategy {
             Strategy::Direct | Strategy::FewRows(_) => None,
             Strategy::PerLane => Some([self.rows, self.group * self.cols * self.product.unit()]),

@@ -48,3 +48,40 @@ pub(super) fn candidates(product: Product, m: usize, n: usize) -> Vec<Tile> {
     let default = sizes.iter().zip(&tiles).find(suits).map_or(tiles[tiles.len() - 1], |(_, tile)| *tile);
     [&[default][..], &tiles].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn default_block(product: Product, m: usize, n: usize) -> Option<[usize; 2]> {
+        candidates(product, m, n)[0].block()
+    }
+
+    #[test]
+    fn the_default_is_the_largest_block_that_gives_enough_workgroups() {
+        use Product::{BackwardX, Forward};
+        for (product, m, n, block) in [
+            (Forward, 4_096, 4_096, [64, 64]),
+            (Forward, 512, 576, [32, 64]),
+            (Forward, 128, 1_536, [32, 32]),
+            (BackwardX, 512, 576, [32, 64]),
+            // Even the smallest gives few.
+            (BackwardX, 64, 576, [16, 32]),
+            // 32 rows do not fill blocks of 64, whatever the columns.
+            (Forward, 32, 49_152, [32, 64]),
+            (Forward, 9, 49_152, [16, 64]),
+        ] {
+            assert_eq!(default_block(product, m, n), Some(block), "{product:?} {m} x {n}");
+        }
+    }
+
+    #[test]
+    fn tiles_but_the_default_are_the_same_for_every_width() {
+        for m in [9, 32, 33, 512] {
+            let blocks = |n| {
+                candidates(Product::Forward, m, n)[1..].iter().map(|tile| tile.block()).collect::<Vec<_>>()
+            };
+            assert_eq!(blocks(8), blocks(49_152));
+        }
+    }
+}
