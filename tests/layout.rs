@@ -33,6 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("task", &[]),
     ("settings", &[]),
     ("ladder", &["gpu", "kernel", "model", "train", "task", "settings"]),
+    ("lessons", &["gpu", "kernel", "model", "train", "task", "settings", "ladder"]),
     ("bench", &["gpu", "kernel", "model", "train", "task"]),
 ];
 

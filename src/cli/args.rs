@@ -1,7 +1,5 @@
 //! Groups of options that several commands share, and the checks of single values.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Map;
@@ -11,17 +9,6 @@ use stepladder::task::{PromptStyle, TaskOptions};
 use stepladder::train::fingerprint::Base;
 
 use super::context::Context;
-
-/// Which model, and which adapter on it.
-#[derive(Debug, Args, Serialize)]
-pub(super) struct ModelArgs {
-    /// `tiny` (built in), a Hugging Face folder, a .gguf file, or hf:OWNER/NAME[@REV]
-    #[arg(short, long)]
-    pub(super) model: String,
-    /// PEFT adapter to use on the model
-    #[arg(long, value_name = "DIR")]
-    pub(super) adapter: Option<PathBuf>,
-}
 
 /// How a model is put on the GPU.
 #[derive(Debug, Clone, Args, Serialize)]

@@ -10,10 +10,10 @@ use stepladder::model::generate::{Generator, Lengths, Request};
 use stepladder::model::tokenizer::Lacking;
 use stepladder::{Error, Result};
 
-use super::args::{DeviceArgs, ModelArgs, SamplingArgs};
+use super::args::{DeviceArgs, SamplingArgs};
+use super::chosen::ModelArgs;
 use super::context::Context;
 use super::generate::{Printer, chat_prompt, complete, finish_reason};
-use super::session::Opened;
 use super::signals::say;
 
 /// Options of `chat`.
@@ -35,11 +35,12 @@ pub(super) struct Args {
 
 /// Reads a message, writes the answer, and so on until `/exit` or the end of input.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let opened = Opened::new(context, &args.model.model, &args.device)?;
-    let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let chosen = args.model.choose()?;
+    let opened = chosen.open(context, &args.device)?;
+    let adapter = opened.adapter(chosen.adapter.as_deref())?;
     let first: Vec<Message> = args.system.iter().map(|text| Message::new("system", text)).collect();
     // A model without a template is refused before it is loaded.
-    chat_prompt(&opened.language, &args.model.model, &[Message::user("")])?;
+    chat_prompt(&opened.language, &chosen.model, &[Message::user("")])?;
     opened.tell_unended();
     // The longest conversation that the context holds.
     let max_tokens = args.max_tokens as usize;
@@ -75,7 +76,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             }
         }
         let request = Request {
-            prompt: chat_prompt(&session.language, &args.model.model, &messages)?,
+            prompt: chat_prompt(&session.language, &chosen.model, &messages)?,
             samples: 1,
             sampling: args.sampling.sampling(args.max_tokens),
             seed: args.sampling.seed.wrapping_add(turn),
@@ -95,6 +96,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let completions = complete(&mut generator, &request, context, |sample, tokens, done| {
             printer.as_mut().map_or(Ok(()), |printer| printer.news(sample, tokens, done))
         })?;
+        chosen.asked()?;
         for completion in &completions {
             let content = tokenizer.decode(&completion.tokens)?;
             if context.json {

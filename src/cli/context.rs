@@ -24,6 +24,7 @@ const INPUTS: &[&str] = &[
     "model",
     "adapter",
     "data",
+    "pairs",
     "problems",
     "eval_problems",
     "shot_problems",
@@ -34,7 +35,7 @@ const INPUTS: &[&str] = &[
 
 /// Options whose values are written to. A page is read and written: a part of it is replaced.
 #[cfg(test)]
-const OUTPUTS: &[&str] = &["output", "keep", "publish", "page", "trace"];
+const OUTPUTS: &[&str] = &["library", "output", "keep", "publish", "page", "trace"];
 
 /// Commands that run no kernels whose time is kept.
 const UNTIMED: &[&str] = &["info", "examples", "verify", "export"];

@@ -13,7 +13,8 @@ use stepladder::model::generate::{Lengths, common_prefix};
 use stepladder::task::{Origin, Problem, Task, VerdictKind};
 use stepladder::{Error, Result, task};
 
-use super::args::{DeviceArgs, ModelArgs, SamplingArgs, Style, TaskArgs};
+use super::args::{DeviceArgs, SamplingArgs, Style, TaskArgs};
+use super::chosen::ModelArgs;
 use super::context::Context;
 use super::ladder_view::{View, mean};
 use super::session::{Opened, read_problems, read_text};
@@ -53,14 +54,14 @@ pub(super) struct Args {
 
 /// Answers every problem and judges the answers.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let chosen = args.model.choose()?;
     let task = task::create(&args.task.task, &args.task.options())?;
     let problems = read_problems(&args.problems)?;
     // Without a verdict a share of correct answers means nothing.
     let unjudged = task::check_problems(&*task, Origin::File(&args.problems), &problems)?;
     task.try_out(&problems[0])?;
-    let opened =
-        Opened::new(context, &args.model.model, &args.device)?.worded(args.prompt_style.map(Into::into));
-    let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let opened = chosen.open(context, &args.device)?.worded(args.prompt_style.map(Into::into));
+    let adapter = opened.adapter(chosen.adapter.as_deref())?;
     opened.tell_lacking(problems.iter().map(|problem| problem.problem.as_str()));
     let shots = shots(args, &*task, &opened, &problems)?;
     let prompts = prompts(&opened.language, &*task, &shots, &problems)?;

@@ -14,9 +14,9 @@ use stepladder::model::generate::{Completion, Generator, Lengths, Progress, Requ
 use stepladder::model::tokenizer::{StreamDecoder, Tokenizer};
 use stepladder::{Error, Result};
 
-use super::args::{DeviceArgs, ModelArgs, SamplingArgs};
+use super::args::{DeviceArgs, SamplingArgs};
+use super::chosen::ModelArgs;
 use super::context::Context;
-use super::session::Opened;
 
 /// Options of `generate`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -43,12 +43,13 @@ pub(super) struct Args {
 
 /// Writes the completions, the first as it comes.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let opened = Opened::new(context, &args.model.model, &args.device)?;
-    let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let chosen = args.model.choose()?;
+    let opened = chosen.open(context, &args.device)?;
+    let adapter = opened.adapter(chosen.adapter.as_deref())?;
     opened.tell_lacking([args.prompt.as_str()]);
     let prompt = if args.chat {
         opened.tell_unended();
-        chat_prompt(&opened.language, &args.model.model, &[Message::user(&args.prompt)])?
+        chat_prompt(&opened.language, &chosen.model, &[Message::user(&args.prompt)])?
     } else {
         opened.language.tokenizer.encode_prompt(&args.prompt)?
     };

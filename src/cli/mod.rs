@@ -5,14 +5,20 @@
 mod args;
 mod bench;
 mod chat;
+mod chosen;
+mod consolidate;
 mod context;
+mod decide;
 mod eval;
+mod exam;
 mod examples;
 mod export;
 mod generate;
 mod info;
 mod ladder;
 mod ladder_view;
+mod learn;
+mod library_args;
 mod progress;
 mod resume;
 mod score;
@@ -94,6 +100,21 @@ enum Command {
     Examples(examples::Args),
     /// Fine-tune a LoRA adapter on examples
     Train(train::Args),
+    /// Teach a library of lessons: pairs or a correction, learnt, examined, accepted or not
+    ///
+    /// Exit status: 0 for a lesson that is accepted or waits for a decision, 3 for one that the gate rejected, 4 for one that it
+    /// cannot judge.
+    Learn(learn::Args),
+    /// Ask the exams of a library's lessons
+    Exam(exam::Args),
+    /// Make the lesson that waits part of a library's head
+    Accept(decide::AcceptArgs),
+    /// Keep the lesson that waits apart
+    Reject(decide::RejectArgs),
+    /// Take a lesson back, and those after it
+    Rollback(decide::RollbackArgs),
+    /// Learn all lessons of a library anew in one go, without some if you like
+    Consolidate(consolidate::Args),
     /// Let a model teach itself: variants of its problems, attempts, verdicts, updates (LADDER)
     Ladder(ladder::Args),
     /// Learn for one problem at test time with a temporary adapter, then answer it
@@ -126,7 +147,7 @@ pub(crate) fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let result = Context::new(&cli.global, &matches).and_then(|context| run(&cli.command, &context));
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             if !is_broken_pipe(&error) {
                 signals::say(&format!("stepladder: {error}"));
@@ -170,11 +191,17 @@ fn tasks_help() -> String {
     text
 }
 
-fn run(command: &Command, context: &Context) -> Result<()> {
+fn run(command: &Command, context: &Context) -> Result<ExitCode> {
     if let Ok(settings) = serde_json::to_string(command) {
         tracing::debug!(settings, "command");
     }
-    match command {
+    let done = match command {
+        Command::Learn(args) => return learn::run(args, context),
+        Command::Exam(args) => exam::run(args, context),
+        Command::Accept(args) => decide::accept(args, context),
+        Command::Reject(args) => decide::reject(args, context),
+        Command::Rollback(args) => decide::rollback(args, context),
+        Command::Consolidate(args) => consolidate::run(args, context),
         Command::Info(args) => info::run(args, context),
         Command::Score(args) => score::run(args, context),
         Command::Generate(args) => generate::run(args, context),
@@ -189,7 +216,8 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         Command::Verify(args) => verify::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Bench(args) => bench::run(args, context),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// The exit status that stands for `error`.

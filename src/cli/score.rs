@@ -9,9 +9,9 @@ use stepladder::train::fit::Workload;
 use stepladder::train::peft::AdapterFile;
 use stepladder::{Error, Result};
 
-use super::args::{DeviceArgs, ModelArgs};
+use super::args::DeviceArgs;
+use super::chosen::ModelArgs;
 use super::context::Context;
-use super::session::Opened;
 
 /// Options of `score`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -27,8 +27,9 @@ pub(super) struct Args {
 
 /// Scores the text, with the begin-of-text token where the model has one.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let opened = Opened::new(context, &args.model.model, &args.device)?;
-    let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let chosen = args.model.choose()?;
+    let opened = chosen.open(context, &args.device)?;
+    let adapter = opened.adapter(chosen.adapter.as_deref())?;
     let tokens = opened.language.tokenizer.encode(&args.text, true)?;
     opened.tell_lacking([args.text.as_str()]);
     if tokens.len() > opened.context_length {

@@ -16,11 +16,12 @@ use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::{Error, Result, task};
 
-use super::args::{DeviceArgs, ModelArgs, TaskArgs, positive_share};
+use super::args::{DeviceArgs, TaskArgs, positive_share};
+use super::chosen::ModelArgs;
 use super::context::Context;
 use super::ladder::{default_preset, expect_lora};
 use super::ladder_view::View;
-use super::session::{Opened, read_problems};
+use super::session::read_problems;
 use super::setting_args::{Rows, SettingArgs, worded};
 use super::signals::say;
 use super::ttrl_answers::Answers;
@@ -73,10 +74,11 @@ impl Rows for TtrlRows {
 
 /// Learns each problem's neighbourhood in an adapter that is dropped afterwards, and answers by vote.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let chosen = args.model.choose()?;
     let task = task::create(&args.task.task, &args.task.options())?;
     let preset = match args.settings.preset()? {
         Some(preset) => preset,
-        None => default_preset(context, &args.model.model, &args.device)?,
+        None => default_preset(context, &chosen.model, &args.device)?,
     };
     let settings = args.ttrl(preset)?;
     let problems = args.questions()?;
@@ -92,11 +94,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if let Some(problem) = problems.first() {
         task.try_out(problem)?;
     }
-    let mut opened =
-        Opened::new(context, &args.model.model, &args.device)?.worded(settings.settings.prompt_style);
+    let mut opened = chosen.open(context, &args.device)?.worded(settings.settings.prompt_style);
     let fresh: &LoraConfig = &settings.settings.lora;
-    let adapter = opened.trainable(args.model.adapter.as_deref(), fresh, settings.settings.seed)?;
-    if args.model.adapter.is_some() {
+    let adapter = opened.trainable(chosen.adapter.as_deref(), fresh, settings.settings.seed)?;
+    if chosen.adapter.is_some() {
         expect_lora(args.settings.changes(), &settings.settings, &adapter)?;
     }
     opened.check_run("test-time learning", &settings.settings, &*task, [&problems, &[]], &adapter)?;
@@ -107,7 +108,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let (_, weights) = adapter.to_bytes()?;
         let card = json!({
             "base": base,
-            "adapter": args.model.adapter.as_ref().map(|_| sha256(&weights)),
+            "adapter": chosen.adapter.as_ref().map(|_| sha256(&weights)),
             "task": args.task.task,
             "task_options": args.task.options(),
             "settings": settings,

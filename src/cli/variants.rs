@@ -9,11 +9,11 @@ use stepladder::settings::Setting;
 use stepladder::task::Problem;
 use stepladder::{Result, task};
 
-use super::args::{DeviceArgs, ModelArgs, TaskArgs};
+use super::args::{DeviceArgs, TaskArgs};
+use super::chosen::ModelArgs;
 use super::context::Context;
 use super::ladder::default_preset;
 use super::ladder_view::View;
-use super::session::Opened;
 use super::setting_args::{Rows, SettingArgs, worded};
 
 /// Options of `variants`.
@@ -46,17 +46,18 @@ impl Rows for SeedRow {
 
 /// Lets the model write variants and says what became of each.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let chosen = args.model.choose()?;
     let task = task::create(&args.task.task, &args.task.options())?;
     let problem = Problem { problem: args.problem.clone(), id: None, level: None, answer: None };
     let preset = match args.settings.preset()? {
         Some(preset) => preset,
-        None => default_preset(context, &args.model.model, &args.device)?,
+        None => default_preset(context, &chosen.model, &args.device)?,
     };
     let mut settings = Settings::preset(preset);
     args.settings.asked()?.make(&mut settings)?;
     settings.check().map_err(worded)?;
-    let opened = Opened::new(context, &args.model.model, &args.device)?.worded(settings.prompt_style);
-    let adapter = opened.adapter(args.model.adapter.as_deref())?;
+    let opened = chosen.open(context, &args.device)?.worded(settings.prompt_style);
+    let adapter = opened.adapter(chosen.adapter.as_deref())?;
     let session = opened.load()?;
     let mut sampler = session.sampler(context, adapter.as_ref())?;
     let mut view = View::quiet(context, "variants");

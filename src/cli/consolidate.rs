@@ -1,0 +1,62 @@
+//! `stepladder consolidate`: all lessons that count, learnt anew from the base; without some of them, those are unlearnt.
+
+use serde::Serialize;
+use serde_json::json;
+use stepladder::lessons::course::Course;
+use stepladder::lessons::library::Library;
+use stepladder::{Error, Result};
+
+use super::context::Context;
+use super::library_args::{LibraryArgs, Teller, learner};
+use super::signals::{quoted, say};
+
+/// Options of `consolidate`.
+#[derive(Debug, clap::Args, Serialize)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) library: LibraryArgs,
+    /// Leave a lesson out for good: the new head has never seen it. May be given several times
+    #[arg(long, value_name = "N")]
+    pub(super) without: Vec<u32>,
+}
+
+/// Learns and makes the result the head.
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let mut library = Library::open_to_write(&args.library.library)?;
+    if let Some(number) = library.standing().pending() {
+        let problem = format!("{} is not decided yet", library.lesson(number)?.title());
+        return Err(Error::usage("library", problem, "accept or reject it first"));
+    }
+    let active = library.standing().active();
+    if active.is_empty() {
+        return Err(Error::usage("library", "no lesson counts", "accept a lesson first"));
+    }
+    if let Some(number) = args.without.iter().find(|number| !active.contains(number)) {
+        let problem = format!("lesson {number} does not count");
+        return Err(Error::usage("--without", problem, "`stepladder board` lists those that do"));
+    }
+    let model = args.library.model(Some(&library))?;
+    let mut base = Some(library.card().base.clone());
+    let opened = args.library.open(context, &model, &mut base)?;
+    let settings = library.card().settings.clone();
+    let (session, mut learner) = learner(opened, &settings, context)?;
+    let mut teller = Teller::new(context);
+    let made = Course::new(&mut library, &mut learner, &mut teller)?.consolidate(&args.without);
+    drop(teller);
+    if let Err(Error::Cancelled) = &made {
+        say(&format!(
+            "stopped; the head is unchanged. The same command goes on: stepladder consolidate {}",
+            quoted(library.path())
+        ));
+    }
+    let head = made?;
+    let answer = json!({ "event": "consolidated", "without": args.without, "head": head, "lessons": library.standing().active() });
+    context.answer(&answer, || {
+        format!(
+            "{} lessons in one head: {}",
+            library.standing().active().len(),
+            head.as_deref().unwrap_or("the base model")
+        )
+    })?;
+    session.print_profile(context)
+}

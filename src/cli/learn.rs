@@ -1,0 +1,311 @@
+//! `stepladder learn`: a lesson into a library, learnt, examined and decided.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use pollster::block_on;
+use serde::Serialize;
+use serde_json::json;
+use stepladder::ladder::learner::Learner;
+use stepladder::lessons::anchors;
+use stepladder::lessons::course::Course;
+use stepladder::lessons::gate::{Decision, Verdict};
+use stepladder::lessons::ledger::Entry;
+use stepladder::lessons::library::{Card, LessonCard, LessonKind, Library};
+use stepladder::lessons::propose::{Proposal, correction, from_pairs};
+use stepladder::lessons::settings::LearnSettings;
+use stepladder::lessons::{notes, pairs, records::Encoder};
+use stepladder::train::fingerprint::sha256;
+use stepladder::{Error, Result};
+
+use super::args::positive;
+use super::context::Context;
+use super::library_args::{LibraryArgs, Teller, asks_in_sentences, learner, verdict_text};
+use super::session::Opened;
+use super::signals::{quoted, say};
+
+/// Exit status of a lesson that the gate rejected.
+const REJECTED: u8 = 3;
+/// Exit status of a lesson that the gate cannot judge.
+const CANNOT_TELL: u8 = 4;
+
+/// Options of `learn`. Without a source it goes on with the lesson that was stopped or waits.
+#[derive(Debug, clap::Args, Serialize)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) library: LibraryArgs,
+    /// Questions and answers to learn, one JSON object a line: `question` (or several wordings), `answer`, and `exam` for
+    /// wordings that only the exam asks
+    #[arg(long, value_name = "FILE", conflicts_with = "correct")]
+    pub(super) pairs: Option<PathBuf>,
+    /// A question that a lesson answers, to be answered otherwise from now on, in all its wordings
+    #[arg(long, value_name = "QUESTION", requires = "answer")]
+    pub(super) correct: Option<String>,
+    /// The right answer to --correct
+    #[arg(long, value_name = "TEXT", requires = "correct")]
+    pub(super) answer: Option<String>,
+    /// Name of the lesson [default: that of the file]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Let answers that differ from those of earlier lessons take their place
+    #[arg(long, requires = "pairs")]
+    pub(super) supersede: bool,
+    /// Accept what the gate lets through without asking
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// Rank of the adapter of a new library [default: 16, 8 for very small models]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) rank: Option<u32>,
+    /// Size of an update in a new library [default: 1e-3, 3e-4 from about a billion parameters on, 5e-3 for very small models]
+    #[arg(long, value_name = "X", value_parser = positive)]
+    pub(super) learning_rate: Option<f64>,
+    /// Most times that every record is seen, in a new library [default: 10, 60 for very small models]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) epochs: Option<u32>,
+    /// Seed of a new library
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+}
+
+/// What is to be learnt, as the user gave it.
+enum Source<'a> {
+    Pairs {
+        file: &'a Path,
+        bytes: Vec<u8>,
+        pairs: Vec<pairs::Pair>,
+    },
+    Correction {
+        question: &'a str,
+        answer: &'a str,
+    },
+    /// The lesson that is not decided yet.
+    Pending,
+}
+
+/// Learns a lesson and decides about it.
+pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    let source = args.source()?;
+    let place = &args.library.library;
+    let mut library = None;
+    if Library::exists(place) {
+        args.expect_no_settings()?;
+        library = Some(Library::open_to_write(place)?);
+    } else {
+        Library::expect_place(place)?;
+        if !matches!(source, Source::Pairs { .. }) {
+            let problem = format!("{} is no library yet", place.display());
+            return Err(Error::usage("--pairs", problem, "begin with a lesson of pairs"));
+        }
+    }
+    if let Some(word) = library.as_ref().and_then(|library| library.ledger().warning()) {
+        say(&word);
+    }
+    let pending = library.as_ref().and_then(|library| library.standing().pending());
+    if let (Source::Pending, None, Some(_)) = (&source, pending, &library) {
+        return Err(Error::usage(
+            "--pairs",
+            "no lesson waits",
+            "give what is to be learnt by --pairs or --correct",
+        ));
+    }
+    if let (false, Some(number), Some(library)) = (matches!(source, Source::Pending), pending, &library) {
+        let title = library.lesson(number)?.title();
+        let hint =
+            format!("`stepladder learn {0}` goes on with it, `accept` and `reject` decide", quoted(place));
+        return Err(Error::usage("--pairs", format!("{title} is not decided yet"), hint));
+    }
+    let model = args.library.model(library.as_ref())?;
+    let mut base = library.as_ref().map(|library| library.card().base.clone());
+    let opened = args.library.open(context, &model, &mut base)?;
+    if let Source::Pairs { pairs, .. } = &source {
+        opened.tell_lacking(
+            pairs
+                .iter()
+                .flat_map(|pair| pair.given.wordings.iter().chain([&pair.given.answer]).map(String::as_str)),
+        );
+    }
+    let settings = match &library {
+        Some(library) => library.card().settings.clone(),
+        None => args.settings(&opened)?,
+    };
+    let (session, mut learner) = learner(opened, &settings, context)?;
+    let mut teller = Teller::new(context);
+    let mut library = match library {
+        Some(library) => library,
+        None => {
+            say(&format!("{} is new: asking the base model what must stay", place.display()));
+            let mut progress = |done, all| teller.go_on(done, all, "answers of the base");
+            let anchors = block_on(anchors::make(&mut learner, settings.seed, &mut progress))?;
+            let loops = block_on(anchors::loops(&mut learner, &anchors, &mut progress))?;
+            let card = Card::new(model.clone(), base.unwrap_or_default(), settings, loops);
+            Library::create(place, &card, &anchors)?
+        }
+    };
+    let number = match (pending, &source) {
+        (Some(number), _) => number,
+        (None, source) => args.propose(&mut library, source, &mut learner)?,
+    };
+    let verdict = match Course::new(&mut library, &mut learner, &mut teller)?.teach(number) {
+        Err(Error::Cancelled) => {
+            say(&format!("stopped, and saved; go on with: stepladder learn {}", quoted(place)));
+            return Err(Error::Cancelled);
+        }
+        verdict => verdict?,
+    };
+    drop(teller);
+    let code = args.decide(context, &mut library, number, &verdict)?;
+    session.print_profile(context)?;
+    Ok(code)
+}
+
+impl Args {
+    fn source(&self) -> Result<Source<'_>> {
+        match (&self.pairs, &self.correct, &self.answer) {
+            (Some(file), ..) => {
+                let bytes = super::session::read_text(file)?.into_bytes();
+                let pairs = pairs::parse(&bytes, file)?;
+                Ok(Source::Pairs { file, bytes, pairs })
+            }
+            (None, Some(question), Some(answer)) => Ok(Source::Correction { question, answer }),
+            _ => Ok(Source::Pending),
+        }
+    }
+
+    /// A library keeps the settings that it was made with.
+    fn expect_no_settings(&self) -> Result<()> {
+        let given = [
+            ("--rank", self.rank.is_some()),
+            ("--learning-rate", self.learning_rate.is_some()),
+            ("--epochs", self.epochs.is_some()),
+            ("--seed", self.seed.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let problem = format!("{} keeps what it was made with", self.library.library.display());
+                Err(Error::usage(*option, problem, "leave it out, or make a new library"))
+            }
+        }
+    }
+
+    fn settings(&self, opened: &Opened) -> Result<LearnSettings> {
+        let mut settings = LearnSettings::for_model(opened.config.parameters());
+        settings.lora.base_model = Some(opened.name.clone());
+        if let Some(rank) = self.rank {
+            // The same scale at any rank.
+            settings.lora.alpha *= f64::from(rank) / settings.lora.rank as f64;
+            settings.lora.rank = rank as usize;
+        }
+        settings.learning_rate = self.learning_rate.unwrap_or(settings.learning_rate);
+        settings.epochs = self.epochs.map_or(settings.epochs, u64::from);
+        settings.seed = self.seed.unwrap_or(settings.seed);
+        settings.max_length = settings.max_length.min(opened.context_length);
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    /// Puts the source into the library.
+    fn propose(&self, library: &mut Library, source: &Source<'_>, learner: &mut Learner) -> Result<u32> {
+        let frames = asks_in_sentences(learner);
+        let seed = library.card().settings.seed;
+        let (proposal, kind, bytes, name) = match source {
+            Source::Pairs { file, bytes, pairs } => {
+                let proposal = from_pairs(library, pairs.clone(), file, frames, self.supersede, seed)?;
+                let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+                (proposal, LessonKind::Pairs, bytes.clone(), stem.unwrap_or_default())
+            }
+            Source::Correction { question, answer } => {
+                let proposal = correction(library, question, answer, frames, seed)?;
+                let line = json!({ "question": question, "answer": answer }).to_string() + "\n";
+                (proposal, LessonKind::Correction, line.into_bytes(), "correction".into())
+            }
+            Source::Pending => return Err(Error::usage("--pairs", "no lesson waits", "give one by --pairs")),
+        };
+        let Proposal { facts, supersedes, known } = proposal;
+        if known > 0 {
+            say(&format!("{known} pairs are taught by earlier lessons already and are left out"));
+        }
+        // Too long a pair stops here, before anything is written.
+        let language = std::sync::Arc::clone(learner.language());
+        let ends = learner.trainer().model().config().eos_token_ids.clone();
+        let max_length = library.card().settings.max_length;
+        let encoder = Encoder { language: &language, ends: &ends, max_length };
+        let mut context_tokens = 0;
+        for fact in &facts {
+            for wording in &fact.wordings {
+                encoder.exchange(wording, &fact.answer)?;
+            }
+            context_tokens +=
+                language.tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
+        }
+        let card = LessonCard {
+            number: 0,
+            name: self.name.clone().unwrap_or(name),
+            kind,
+            source_sha256: sha256(&bytes),
+            parent: None,
+            supersedes,
+            context_tokens,
+        };
+        library.propose(card, facts, &bytes)
+    }
+
+    /// Accepts, rejects, asks, or lets the lesson wait.
+    fn decide(
+        &self,
+        context: &Context,
+        library: &mut Library,
+        number: u32,
+        verdict: &Verdict,
+    ) -> Result<ExitCode> {
+        let title = library.lesson(number)?.title();
+        let head = library.standing().candidate(number).map(str::to_owned).unwrap_or_default();
+        let place = quoted(&self.library.library);
+        let (state, code, words) = match verdict.decision {
+            Decision::Rejected => {
+                let reason = verdict.reason();
+                library.note(Entry::Rejected { lesson: number, reason: reason.clone() })?;
+                let words = format!(
+                    "{title} is kept apart: {reason}. The head is unchanged; ask what was learnt with: stepladder chat --library {place} --lesson {number}"
+                );
+                ("rejected", ExitCode::from(REJECTED), words)
+            }
+            decision if decision == Decision::Accepted && (self.yes || asked(context, "accept it?")?) => {
+                library.note(Entry::Accepted { lesson: number, head: head.clone() })?;
+                (
+                    "accepted",
+                    ExitCode::SUCCESS,
+                    format!("{title} is accepted; ask with: stepladder chat --library {place}"),
+                )
+            }
+            decision => {
+                let (state, code) = match decision {
+                    Decision::CannotTell => ("cannot_tell", ExitCode::from(CANNOT_TELL)),
+                    _ => ("waiting", ExitCode::SUCCESS),
+                };
+                let words =
+                    format!("{title} waits: stepladder accept {place}, or: stepladder reject {place}");
+                (state, code, words)
+            }
+        };
+        let answer = json!({
+            "event": "decided", "lesson": number, "head": head, "state": state, "verdict": verdict,
+            "cost": library.standing().cost(number),
+        });
+        context.answer(&answer, || format!("{}\n{words}", verdict_text(verdict)))?;
+        Ok(code)
+    }
+}
+
+/// Asks a person at a terminal; without one nobody says yes.
+fn asked(context: &Context, question: &str) -> Result<bool> {
+    if context.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    let _ = write!(std::io::stderr(), "{question} [y/N] ");
+    let mut line = String::new();
+    let read = context.idle(|| std::io::stdin().lock().read_line(&mut line));
+    read.map_err(|error| Error::read("standard input", error))?;
+    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}

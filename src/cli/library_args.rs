@@ -1,0 +1,152 @@
+//! What commands on a library of lessons share: its place, its model on the GPU, and the news on a terminal.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+use stepladder::ladder::learner::{Learner, LearnerSettings};
+use stepladder::lessons::course::{Listener, News};
+use stepladder::lessons::gate::Verdict;
+use stepladder::lessons::library::Library;
+use stepladder::lessons::settings::LearnSettings;
+use stepladder::model::generate::Lengths;
+use stepladder::train::adapter;
+use stepladder::train::fingerprint::Base;
+use stepladder::train::fit::Workload;
+use stepladder::train::peft::AdapterFile;
+use stepladder::{Error, Result};
+
+use super::args::DeviceArgs;
+use super::context::Context;
+use super::progress::Progress;
+use super::session::{Opened, Session};
+use super::tuning::choose_kernels;
+
+/// Which library, and where its model is.
+#[derive(Debug, clap::Args, Serialize)]
+pub(super) struct LibraryArgs {
+    /// The folder of the library
+    #[arg(value_name = "LIBRARY")]
+    pub(super) library: PathBuf,
+    /// The base model: `tiny`, a Hugging Face folder, a .gguf file, or hf:OWNER/NAME[@REV] [default: as the library was
+    /// made with]
+    #[arg(short, long)]
+    pub(super) model: Option<String>,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+/// Answers that are sampled together, at most; sets the memory and not the result.
+const ROWS: usize = 64;
+
+impl LibraryArgs {
+    /// The model of a library that is there, or of one that is to be made.
+    pub(super) fn model(&self, library: Option<&Library>) -> Result<String> {
+        match (&self.model, library) {
+            (Some(model), _) => Ok(model.clone()),
+            (None, Some(library)) => Ok(library.card().model.clone()),
+            (None, None) => {
+                let problem = format!("{} is new and has no model yet", self.library.display());
+                Err(Error::usage("--model", problem, "name the model that is to learn by -m"))
+            }
+        }
+    }
+
+    /// Opens the model, held to the one that `base` tells of, or noted in it.
+    pub(super) fn open(&self, context: &Context, model: &str, base: &mut Option<Base>) -> Result<Opened> {
+        let device = self.device.as_in(base.as_ref());
+        let mut opened = Opened::new(context, model, &device)?;
+        opened.tie(base, &device, context, true)?;
+        Ok(opened)
+    }
+}
+
+/// A learner on the GPU whose adapter has the shape that `settings` say and does nothing yet.
+pub(super) fn learner(
+    opened: Opened,
+    settings: &LearnSettings,
+    context: &Context,
+) -> Result<(Session, Learner)> {
+    let file = AdapterFile::init(settings.lora.clone(), &adapter::dims(&opened.config), settings.seed)?;
+    let length = settings.max_length.min(opened.context_length);
+    let tokens = settings.max_answer_tokens;
+    let answer = Lengths { prompt: length.saturating_sub(tokens).max(1), samples: 1, max_tokens: tokens };
+    let learner = LearnerSettings::default();
+    let workload = Workload {
+        training: Some(learner.pack_tokens.max(length)),
+        adapter: Some(adapter::layout(&opened.config, &file.config)?),
+        sampling: Some(learner.sampling(&[answer; ROWS], opened.context_length, 0)),
+        ..Workload::default()
+    };
+    opened.check_memory("learning", &workload)?;
+    context.stoppable();
+    let session = opened.load()?;
+    choose_kernels(&session.model)?;
+    let learner = session.learner(context, &file)?;
+    Ok((session, learner))
+}
+
+/// Shows the news of a course.
+pub(super) struct Teller<'a> {
+    context: &'a Context,
+    bar: Progress,
+}
+
+impl<'a> Teller<'a> {
+    pub(super) fn new(context: &'a Context) -> Self {
+        Self { context, bar: Progress::new("learn", "parts", 0) }
+    }
+
+    /// Whether the user asked to stop, for work that tells of itself.
+    pub(super) fn go_on(&mut self, done: usize, all: usize, words: &str) -> bool {
+        self.bar.set_of(done as u64, all as u64, words);
+        !self.stopped()
+    }
+}
+
+impl Listener for Teller<'_> {
+    fn news(&mut self, news: &News) -> Result<()> {
+        if self.context.json {
+            return self.context.answer(news, String::new);
+        }
+        match news {
+            News::Exam { what, questions } => self.bar.note(&format!("exam {what}: {questions} questions")),
+            News::Epoch { epoch, .. } => self.bar.note(&format!(
+                "epoch {} of at most {}: loss {:.3}, {:.0} % recalled",
+                epoch.epoch,
+                epoch.epochs,
+                epoch.loss,
+                100.0 * epoch.recall
+            )),
+            News::Judged { scale, verdict, .. } => {
+                let share = if *scale < 1.0 {
+                    format!(" with {:.0} % of the update", 100.0 * scale)
+                } else {
+                    String::new()
+                };
+                self.bar.note(&format!("the gate{share}:\n{}", verdict_text(verdict)));
+            }
+            News::Next { what } => self.bar.note(what),
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self, done: u64, all: u64, words: &str) {
+        self.bar.set_of(done, all, words);
+    }
+
+    fn stopped(&self) -> bool {
+        self.context.cancelled().load(Ordering::Relaxed)
+    }
+}
+
+/// A verdict, a line a check.
+pub(super) fn verdict_text(verdict: &Verdict) -> String {
+    verdict.lines().iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// A learner's language says whether questions are asked in sentences.
+pub(super) fn asks_in_sentences(learner: &Learner) -> bool {
+    Arc::clone(learner.language()).style() == stepladder::task::PromptStyle::Instruct
+}

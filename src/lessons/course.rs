@@ -1,0 +1,542 @@
+//! The way of a lesson: asked before, learnt, asked again, judged; on failure scaled, or learnt with more replay, or kept apart.
+
+use std::time::Instant;
+
+use pollster::block_on;
+use serde::Serialize;
+
+use super::anchors::{self, Anchor, SANE_PROMPTS};
+use super::blend::blend;
+use super::exam::examine;
+use super::gate::{Decision, EarlierLesson, Evidence, Verdict, judge};
+use super::learn::{Epoch, Learned, Mixture, Watch, learn};
+use super::ledger::{Cost, Entry};
+use super::library::{BASE, Lesson, Library};
+use super::notes::{Notes, View};
+use super::outcome::{Half, Outcome, Question};
+use super::records::{Encoder, trajectory};
+use super::settings::LearnSettings;
+use super::standing::Status;
+use crate::ladder::learner::Learner;
+use crate::train::adapter;
+use crate::train::checkpoint::State;
+use crate::train::files::{last_state, read_adapter, remove_states, write_state};
+use crate::train::peft::AdapterFile;
+use crate::{Error, Result};
+
+/// Halvings of the share of an update that is kept, and the least share (STABLE, arXiv 2510.16089, has five and 0.1).
+const HALVINGS: usize = 4;
+const LEAST_SHARE: f64 = 0.1;
+
+/// News of a lesson.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum News {
+    /// An exam begins.
+    Exam {
+        /// What is asked, for people.
+        what: String,
+        /// Questions.
+        questions: usize,
+    },
+    /// An epoch is over.
+    Epoch {
+        /// The lesson.
+        lesson: u32,
+        /// How it went.
+        #[serde(flatten)]
+        epoch: Epoch,
+    },
+    /// A candidate was judged.
+    Judged {
+        /// The lesson.
+        lesson: u32,
+        /// The candidate.
+        head: String,
+        /// Share of the update that it keeps.
+        scale: f64,
+        /// The gate's word.
+        verdict: Verdict,
+    },
+    /// What is tried next, for people.
+    Next {
+        /// In words.
+        what: String,
+    },
+}
+
+/// Listens to a course. Every call may stop it by an error.
+pub trait Listener {
+    /// Something happened.
+    fn news(&mut self, news: &News) -> Result<()>;
+    /// `done` of `all` parts of what the last news began are done.
+    fn progress(&mut self, done: u64, all: u64, words: &str);
+    /// Whether to stop.
+    fn stopped(&self) -> bool;
+}
+
+/// A library at work with its model.
+pub struct Course<'a> {
+    library: &'a mut Library,
+    learner: &'a mut Learner,
+    listener: &'a mut dyn Listener,
+    anchors: Vec<Anchor>,
+}
+
+/// Outcomes of the lessons that count and of the one at hand under one head.
+struct Row {
+    new: Vec<Outcome>,
+    earlier: Vec<(u32, Vec<Outcome>)>,
+}
+
+impl<'a> Course<'a> {
+    /// A course on `library`, open for writing, with a learner of its base whose adapter has the library's shape.
+    ///
+    /// # Errors
+    /// Those of reading the library.
+    pub fn new(
+        library: &'a mut Library,
+        learner: &'a mut Learner,
+        listener: &'a mut dyn Listener,
+    ) -> Result<Self> {
+        let anchors = library.anchors()?;
+        Ok(Self { library, learner, listener, anchors })
+    }
+
+    /// Takes a lesson from where it stands to a verdict; the lesson then waits for a decision.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], after which [`Course::teach`] goes on; those of training and of the disk.
+    pub fn teach(&mut self, number: u32) -> Result<Verdict> {
+        if self.library.standing().status(number) == Some(Status::Waiting)
+            && let Some(verdict) = self.library.standing().verdict(number)
+        {
+            return Ok(verdict.clone());
+        }
+        let lesson = self.library.lesson(number)?.clone();
+        let parent = lesson.card.parent.clone();
+        let began = Instant::now();
+        let mut cost = Cost::default();
+        self.load(None)?;
+        self.ask(&lesson, None, "of what the base knows", &mut cost)?;
+        self.load(parent.as_deref())?;
+        let before = self.row(&lesson, parent.as_deref(), &mut cost)?;
+        cost.seconds += began.elapsed().as_secs_f64();
+        let settings = self.library.card().settings.clone();
+        let mut verdict = self.attempt(&lesson, &settings, 0, &before, cost)?;
+        if verdict.decision == Decision::Rejected && verdict.did_learn() {
+            verdict = self.scale(&lesson, &before, verdict)?;
+        }
+        if verdict.decision == Decision::Rejected && verdict.did_learn() {
+            let doubled = LearnSettings {
+                earlier_share: (2.0 * settings.earlier_share).min(0.5),
+                base_share: (2.0 * settings.base_share).min(0.3),
+                ..settings
+            };
+            self.next("learning it again with twice the replay")?;
+            self.load(parent.as_deref())?;
+            verdict = self.attempt(&lesson, &doubled, 1, &before, Cost::default())?;
+        }
+        remove_states(&self.library.checkpoints(&lesson))?;
+        Ok(verdict)
+    }
+
+    /// Learns and examines once.
+    fn attempt(
+        &mut self,
+        lesson: &Lesson,
+        settings: &LearnSettings,
+        attempt: u64,
+        before: &Row,
+        spent: Cost,
+    ) -> Result<Verdict> {
+        let began = Instant::now();
+        let mixture = self.mixture(lesson)?;
+        let stream_id = u64::from(lesson.card.number) << 8 | attempt;
+        let learned = self.learn(&mixture, settings, stream_id, lesson)?;
+        let file = block_on(self.learner.adapter_file())?;
+        let head = self.library.write_head(&file)?;
+        let mut cost = Cost { seconds: began.elapsed().as_secs_f64(), ..learned.cost };
+        cost += spent;
+        self.library.note(Entry::Learned { lesson: lesson.card.number, head: head.clone(), cost })?;
+        self.examine(lesson, &head, 1.0, before)
+    }
+
+    /// Learns a mixture; a checkpoint after every epoch lets a call after a kill go on with the same bits.
+    fn learn(
+        &mut self,
+        mixture: &Mixture,
+        settings: &LearnSettings,
+        stream_id: u64,
+        lesson: &Lesson,
+    ) -> Result<Learned> {
+        const STREAM: &str = "stream";
+        let folder = self.library.checkpoints(lesson);
+        let saved = last_state(&folder, |state, file| {
+            let id = state.get::<u64>(STREAM, file)?;
+            Ok((id, state))
+        })?;
+        // A checkpoint of another attempt is of no use.
+        let resumed = saved.and_then(|((id, state), _)| (id == stream_id).then_some(state));
+        let mut watch = Epochs {
+            listener: &mut *self.listener,
+            lesson: lesson.card.number,
+            save: &|mut state: State| {
+                state.put(STREAM, &stream_id)?;
+                write_state(&folder, &state)
+            },
+        };
+        block_on(learn(self.learner, mixture, settings, stream_id, resumed.as_ref(), &mut watch))
+    }
+
+    /// Halves the share of the update that is kept until the gate lets it through, then looks for the largest that it does.
+    fn scale(&mut self, lesson: &Lesson, before: &Row, whole: Verdict) -> Result<Verdict> {
+        let number = lesson.card.number;
+        let Some(candidate) = self.library.standing().candidate(number).map(str::to_owned) else {
+            return Ok(whole);
+        };
+        let new = self.read_head(&candidate)?;
+        let old = lesson.card.parent.as_deref().map(|head| self.read_head(head)).transpose()?;
+        let (mut low, mut high) = (0.0, 1.0);
+        let mut best: Option<(f64, Verdict)> = None;
+        let mut last = whole;
+        for _ in 0..HALVINGS {
+            let share = (low + high) / 2.0;
+            if share < LEAST_SHARE {
+                break;
+            }
+            let (file, lost) = blend(old.as_ref(), &new, share);
+            let loses = if lost > 0.0 {
+                format!(" (the rank loses {:.2} % of a layer's change)", 100.0 * lost)
+            } else {
+                String::new()
+            };
+            self.next(&format!("keeping {:.0} % of the update{loses}", 100.0 * share))?;
+            let head = self.library.write_head(&file)?;
+            self.write_adapter(&file)?;
+            last = self.examine(lesson, &head, share, before)?;
+            match (last.decision, last.did_learn()) {
+                (Decision::Accepted, _) => {
+                    low = share;
+                    best = Some((share, last.clone()));
+                }
+                // Too little of it is left: more would forget, less would not have learnt.
+                (_, false) if best.is_none() && low == 0.0 => low = share,
+                (_, false) => low = share,
+                _ => high = share,
+            }
+        }
+        let Some((share, verdict)) = best else { return Ok(last) };
+        if last != verdict {
+            // The best is the candidate, whatever was tried after it.
+            let (file, _) = blend(old.as_ref(), &new, share);
+            let head = self.library.write_head(&file)?;
+            self.library.note(Entry::Examined {
+                lesson: number,
+                head,
+                scale: share,
+                cost: Cost::default(),
+                verdict: verdict.clone(),
+            })?;
+        }
+        Ok(verdict)
+    }
+
+    /// Examines the learner's adapter, which is the head `head`, and lets the gate judge it.
+    fn examine(&mut self, lesson: &Lesson, head: &str, scale: f64, before: &Row) -> Result<Verdict> {
+        let began = Instant::now();
+        let mut cost = Cost::default();
+        let after = self.row(lesson, Some(head), &mut cost)?;
+        let (drift, drift_tokens) = block_on(anchors::drift(self.learner, &self.anchors))?;
+        let loops = {
+            let listener = &mut *self.listener;
+            block_on(anchors::loops(self.learner, &self.anchors, &mut |done, all| {
+                listener.progress(done as u64, all as u64, "general questions");
+                !listener.stopped()
+            }))?
+        };
+        let gate_half = |questions: Vec<(usize, &Question)>, outcomes: &[Outcome]| -> Vec<Outcome> {
+            let halves = questions.into_iter().zip(outcomes);
+            halves
+                .filter(|((_, question), _)| question.half == Half::Gate)
+                .map(|(_, outcome)| outcome.clone())
+                .collect()
+        };
+        let new = |row: &Row| gate_half(lesson.questions().collect(), &row.new);
+        let mut earlier = Vec::new();
+        for ((number, old), (_, now)) in before.earlier.iter().zip(&after.earlier) {
+            let taught = self.library.lesson(*number)?;
+            let counts = self.counting(taught, lesson);
+            let best = self.best(taught, &counts)?;
+            let pick = |outcomes: &[Outcome]| -> Vec<Outcome> {
+                counts.iter().map(|&place| outcomes[place].clone()).collect()
+            };
+            earlier.push(EarlierLesson { title: taught.title(), before: pick(old), after: pick(now), best });
+        }
+        let evidence = Evidence {
+            new_before: new(before),
+            new_after: new(&after),
+            earlier,
+            drift,
+            drift_tokens,
+            loops,
+            base_loops: self.library.card().base_loops,
+            general: SANE_PROMPTS.min(self.anchors.len()),
+        };
+        let verdict = judge(&evidence, &self.library.card().gate);
+        cost.seconds = began.elapsed().as_secs_f64();
+        let number = lesson.card.number;
+        let entry =
+            Entry::Examined { lesson: number, head: head.to_owned(), scale, cost, verdict: verdict.clone() };
+        self.library.note(entry)?;
+        self.listener.news(&News::Judged {
+            lesson: number,
+            head: head.to_owned(),
+            scale,
+            verdict: verdict.clone(),
+        })?;
+        Ok(verdict)
+    }
+
+    /// Places of an earlier lesson's gate questions whose facts still hold once `lesson` is learnt.
+    fn counting(&self, taught: &Lesson, lesson: &Lesson) -> Vec<usize> {
+        let holds = |fact: usize| !self.library.is_superseded(taught.card.number, fact, Some(lesson));
+        let questions = taught.questions().enumerate();
+        questions
+            .filter(|(_, (fact, question))| question.half == Half::Gate && holds(*fact))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// The best that any head so far did on each of a lesson's questions.
+    fn best(&self, taught: &Lesson, places: &[usize]) -> Result<Vec<bool>> {
+        let mut best = vec![false; places.len()];
+        for record in self.library.standing().heads() {
+            let Some(sitting) = self.library.results(taught, record.head.as_deref().unwrap_or(BASE))? else {
+                continue;
+            };
+            for (best, &place) in best.iter_mut().zip(places) {
+                *best |= sitting.outcomes[place].right;
+            }
+        }
+        Ok(best)
+    }
+
+    /// Asks the exams of `lesson` and of all lessons that count, of the learner's adapter, which is `head`.
+    fn row(&mut self, lesson: &Lesson, head: Option<&str>, cost: &mut Cost) -> Result<Row> {
+        let new = self.ask(lesson, head, "of the new lesson", cost)?;
+        let active: Vec<Lesson> = self.library.active().into_iter().cloned().collect();
+        let mut earlier = Vec::new();
+        for taught in &active {
+            earlier
+                .push((taught.card.number, self.ask(taught, head, &format!("of {}", taught.title()), cost)?));
+        }
+        Ok(Row { new, earlier })
+    }
+
+    /// The outcomes of a lesson's exam under `head`, which the learner holds: from the library, or asked now.
+    fn ask(
+        &mut self,
+        lesson: &Lesson,
+        head: Option<&str>,
+        what: &str,
+        cost: &mut Cost,
+    ) -> Result<Vec<Outcome>> {
+        let name = head.unwrap_or(BASE);
+        if let Some(sitting) = self.library.results(lesson, name)? {
+            return Ok(sitting.outcomes);
+        }
+        let questions: Vec<&Question> = lesson.questions().map(|(_, question)| question).collect();
+        self.listener.news(&News::Exam { what: what.to_owned(), questions: questions.len() })?;
+        let listener = &mut *self.listener;
+        let max_tokens = self.library.card().settings.max_answer_tokens;
+        let mut progress = |done: usize, all: usize| {
+            listener.progress(done as u64, all as u64, what);
+            !listener.stopped()
+        };
+        let sitting =
+            block_on(examine(self.learner, &questions, &|_| String::new(), max_tokens, &mut progress))?;
+        cost.exam_tokens += sitting.tokens;
+        self.library.write_results(lesson, name, &sitting)?;
+        Ok(sitting.outcomes)
+    }
+
+    /// What `lesson` is learnt with.
+    fn mixture(&mut self, lesson: &Lesson) -> Result<Mixture> {
+        let mut mixture =
+            Mixture { base: self.anchors.iter().map(Anchor::record).collect(), ..Mixture::default() };
+        let active: Vec<Lesson> = self.library.active().into_iter().cloned().collect();
+        for taught in &active {
+            let number = taught.card.number;
+            let holds: Vec<bool> = (0..taught.facts.len())
+                .map(|fact| !self.library.is_superseded(number, fact, Some(lesson)))
+                .collect();
+            mixture.earlier.push(self.records(taught, &|fact| holds[fact])?);
+        }
+        mixture.new = self.records(lesson, &|_| true)?;
+        mixture.recall =
+            lesson.facts.iter().map(|fact| Mixture::recalled(&fact.wordings[0], &fact.answer)).collect();
+        Ok(mixture)
+    }
+
+    /// The records of those of a lesson's facts that `holds` lets through.
+    fn records(
+        &mut self,
+        lesson: &Lesson,
+        holds: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<crate::train::trainer::Trajectory>> {
+        let language = std::sync::Arc::clone(self.learner.language());
+        let ends = self.learner.trainer().model().config().eos_token_ids.clone();
+        let max_length = self.library.card().settings.max_length;
+        let encoder = Encoder { language: &language, ends: &ends, max_length };
+        let mut records = Vec::new();
+        for (_, fact) in lesson.facts.iter().enumerate().filter(|(place, _)| holds(*place)) {
+            for wording in &fact.wordings {
+                records.push(trajectory(encoder.exchange(wording, &fact.answer)?, fact.weight));
+            }
+        }
+        Ok(records)
+    }
+
+    /// Learns all lessons that count but `without` anew from the base, which is exact unlearning of those, and makes the result the
+    /// head.
+    ///
+    /// # Errors
+    /// As [`Course::teach`]; [`Error::Usage`] while a lesson waits.
+    pub fn consolidate(&mut self, without: &[u32]) -> Result<Option<String>> {
+        let began = Instant::now();
+        let active: Vec<Lesson> = self.library.active().into_iter().cloned().collect();
+        let kept: Vec<&Lesson> =
+            active.iter().filter(|lesson| !without.contains(&lesson.card.number)).collect();
+        let mut cost = Cost::default();
+        let mut head = None;
+        if let Some(&last) = kept.last() {
+            let mut mixture =
+                Mixture { base: self.anchors.iter().map(Anchor::record).collect(), ..Mixture::default() };
+            for lesson in &kept {
+                // What a lesson that is left out had replaced holds again.
+                let replaced = |fact: usize| {
+                    let this = super::library::FactRef { lesson: lesson.card.number, fact };
+                    kept.iter().any(|later| later.card.supersedes.contains(&this))
+                };
+                mixture.new.extend(self.records(lesson, &|fact| !replaced(fact))?);
+                let facts = lesson.facts.iter().enumerate().filter(|(place, _)| !replaced(*place));
+                mixture
+                    .recall
+                    .extend(facts.map(|(_, fact)| Mixture::recalled(&fact.wordings[0], &fact.answer)));
+            }
+            self.load(None)?;
+            let settings = self.library.card().settings.clone();
+            let stream_id = u64::from(last.card.number) << 8 | 0xff;
+            let learned = self.learn(&mixture, &settings, stream_id, last)?;
+            cost = learned.cost;
+            let file = block_on(self.learner.adapter_file())?;
+            let name = self.library.write_head(&file)?;
+            for lesson in &kept {
+                self.ask(lesson, Some(&name), &format!("of {}", lesson.title()), &mut cost)?;
+            }
+            remove_states(&self.library.checkpoints(last))?;
+            head = Some(name);
+        }
+        cost.seconds = began.elapsed().as_secs_f64();
+        self.library.note(Entry::Consolidated { without: without.to_vec(), head: head.clone(), cost })?;
+        Ok(head)
+    }
+
+    /// Examines a head on every lesson that counts, where that is still to be done.
+    ///
+    /// # Errors
+    /// As [`Course::teach`].
+    pub fn examine_head(&mut self, head: Option<&str>, lessons: &[u32]) -> Result<()> {
+        self.load(head)?;
+        let mut cost = Cost::default();
+        for number in lessons {
+            let lesson = self.library.lesson(*number)?.clone();
+            self.ask(&lesson, head, &format!("of {}", lesson.title()), &mut cost)?;
+        }
+        Ok(())
+    }
+
+    /// Asks the base a lesson's exam with its notes in the context; kept beside the results of heads.
+    ///
+    /// # Errors
+    /// As [`Course::teach`]; [`Error::Context`] where the notes do not fit.
+    pub fn examine_notes(&mut self, number: u32, view: View) -> Result<()> {
+        let lesson = self.library.lesson(number)?.clone();
+        let name = view.name();
+        if self.library.results(&lesson, &name)?.is_some() {
+            return Ok(());
+        }
+        self.load(None)?;
+        let notes = Notes::of(&lesson, &|fact| !self.library.is_superseded(number, fact, None));
+        let questions: Vec<&Question> = lesson.questions().map(|(_, question)| question).collect();
+        let what = format!("of {} with {}", lesson.title(), name);
+        self.listener.news(&News::Exam { what: what.clone(), questions: questions.len() })?;
+        let listener = &mut *self.listener;
+        let mut progress = |done: usize, all: usize| {
+            listener.progress(done as u64, all as u64, &what);
+            !listener.stopped()
+        };
+        let max_tokens = self.library.card().settings.max_answer_tokens;
+        let before = |question: &Question| notes.before(&question.prompt, view);
+        let sitting = block_on(examine(self.learner, &questions, &before, max_tokens, &mut progress))?;
+        self.library.write_results(&lesson, &name, &sitting)
+    }
+
+    fn next(&mut self, what: &str) -> Result<()> {
+        self.listener.news(&News::Next { what: what.to_owned() })
+    }
+
+    /// Puts a head into the learner; `None` is the base, an adapter that does nothing.
+    fn load(&mut self, head: Option<&str>) -> Result<()> {
+        let file = match head {
+            Some(head) => self.read_head(head)?,
+            None => fresh(self.learner, &self.library.card().settings)?,
+        };
+        self.write_adapter(&file)
+    }
+
+    fn write_adapter(&mut self, file: &AdapterFile) -> Result<()> {
+        let trainer = self.learner.trainer();
+        let values = adapter::flatten(trainer.lora().layout(), file)?;
+        trainer.write_adapter(&values)
+    }
+
+    fn read_head(&mut self, head: &str) -> Result<AdapterFile> {
+        let folder = self.library.head_folder(head)?;
+        let dims = adapter::dims(self.learner.trainer().model().config());
+        read_adapter(folder, &dims)
+    }
+}
+
+/// The adapter that lessons begin with: what it adds to the base is zero.
+///
+/// # Errors
+/// [`Error::Usage`] for a rank that the model is too small for.
+pub fn fresh(learner: &mut Learner, settings: &LearnSettings) -> Result<AdapterFile> {
+    let dims = adapter::dims(learner.trainer().model().config());
+    AdapterFile::init(settings.lora.clone(), &dims, settings.seed)
+}
+
+/// Passes epochs on, with a checkpoint each.
+struct Epochs<'a> {
+    listener: &'a mut dyn Listener,
+    lesson: u32,
+    save: &'a dyn Fn(State) -> Result<()>,
+}
+
+impl Watch for Epochs<'_> {
+    fn update(&mut self, done: u64, all: u64, loss: f64) -> Result<()> {
+        self.listener.progress(done, all, &format!("loss {loss:.4}"));
+        if self.listener.stopped() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    fn epoch(&mut self, epoch: &Epoch, state: State) -> Result<()> {
+        (self.save)(state)?;
+        self.listener.news(&News::Epoch { lesson: self.lesson, epoch: *epoch })
+    }
+
+    fn stopped(&self) -> bool {
+        self.listener.stopped()
+    }
+}

@@ -1,0 +1,176 @@
+//! What a lesson teaches: facts, each in the wordings that are learnt and those that only an exam asks.
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{Half, Kind, Question};
+use crate::train::rng::{permutation, stream};
+
+/// Most wordings of a fact that are made where the user gave fewer: many views of a fact are what makes it usable
+/// (arXiv 2309.14316), and the fourth to eighth add little.
+const WORDINGS: usize = 4;
+
+/// What stands around a question in the wordings that are learnt; none of them changes what is asked.
+const TAUGHT_FRAMES: [&str; WORDINGS] = ["", "Question: ", "Please answer this: ", "Can you tell me? "];
+/// What stands around a question that an exam words anew.
+const EXAM_FRAME: &str = "I have a question. ";
+
+/// Names the random stream that splits an exam.
+const HALVES: u64 = 0x6861_6c66;
+
+/// One thing that a lesson teaches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fact {
+    /// What is asked in training, in one wording or several.
+    pub wordings: Vec<String>,
+    /// What is learnt to be answered.
+    pub answer: String,
+    /// How much each of its records counts in the loss.
+    pub weight: f32,
+    /// What the exam asks about it.
+    pub exam: Vec<Question>,
+}
+
+/// A fact of the user's, before it has an exam.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// What is asked in training.
+    pub wordings: Vec<String>,
+    /// The answer.
+    pub answer: String,
+    /// How much it counts.
+    pub weight: f32,
+    /// What the exam asks, with the answer where it is another one.
+    pub exam: Vec<Asked>,
+}
+
+/// A question that only the exam asks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// What is asked.
+    pub prompt: String,
+    /// The right answer.
+    pub answer: String,
+    /// How it is related to what is taught.
+    pub kind: Kind,
+}
+
+/// Facts with their wordings and exams. Where the user gave no wordings for the exam, one is held back: the last of three or
+/// more, else one that `frames` makes. Models that are asked in notations instead of sentences have no frames: they are
+/// asked as they were taught, which the kind of the question says. The exam's halves are drawn by `seed`.
+pub fn prepare(given: Vec<Given>, frames: bool, seed: u64) -> Vec<Fact> {
+    let mut facts: Vec<Fact> = given.into_iter().map(|given| fact(given, frames)).collect();
+    let questions: usize = facts.iter().map(|fact| fact.exam.len()).sum();
+    let order = permutation(&mut stream(seed, &[HALVES]), questions);
+    for (place, question) in facts.iter_mut().flat_map(|fact| &mut fact.exam).enumerate() {
+        question.half = if order[place].is_multiple_of(2) { Half::Gate } else { Half::Audit };
+    }
+    facts
+}
+
+fn fact(given: Given, frames: bool) -> Fact {
+    let Given { mut wordings, answer, weight, mut exam } = given;
+    if exam.is_empty() {
+        let (prompt, kind) = match wordings.len() {
+            3.. => (wordings.pop().unwrap_or_default(), Kind::Reworded),
+            _ if frames => (format!("{EXAM_FRAME}{}", wordings[0]), Kind::Reworded),
+            _ => (wordings[0].clone(), Kind::Recall),
+        };
+        exam.push(Asked { prompt, answer: answer.clone(), kind });
+    }
+    if frames {
+        let own = wordings.clone();
+        let framed =
+            TAUGHT_FRAMES.iter().skip(1).flat_map(|frame| own.iter().map(move |q| format!("{frame}{q}")));
+        let missing = WORDINGS.saturating_sub(wordings.len());
+        wordings.extend(framed.take(missing));
+    }
+    let question = |asked: Asked| Question {
+        prompt: asked.prompt,
+        answer: asked.answer,
+        kind: asked.kind,
+        half: Half::Gate,
+    };
+    Fact { wordings, answer, weight, exam: exam.into_iter().map(question).collect() }
+}
+
+/// A text reduced to what is compared when two questions or answers are to be the same: its letters, digits and signs of
+/// arithmetic in lower case, in words.
+pub fn canonical(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut open = false;
+    for sign in text.chars().flat_map(char::to_lowercase) {
+        // A point or comma between digits belongs to a number; signs of arithmetic tell notations apart.
+        if sign.is_alphanumeric() || "+-*/^=<>%?".contains(sign) {
+            match words.last_mut().filter(|_| open) {
+                Some(word) => word.push(sign),
+                None => words.push(sign.into()),
+            }
+            open = true;
+        } else {
+            open = false;
+        }
+    }
+    let trimmed = words.iter().map(|word| word.trim_end_matches('?')).filter(|word| !word.is_empty());
+    trimmed.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(wordings: &[&str]) -> Given {
+        let wordings = wordings.iter().map(|&wording| wording.to_owned()).collect();
+        Given { wordings, answer: "Porto".into(), weight: 1.0, exam: Vec::new() }
+    }
+
+    #[test]
+    fn an_exam_asks_in_words_that_are_not_taught() {
+        for wordings in [
+            &["Where was Mara born?"][..],
+            &["a?", "b?"],
+            &["a?", "b?", "c?"],
+            &["a", "b", "c", "d", "e", "f"],
+        ] {
+            let facts = prepare(vec![given(wordings)], true, 0);
+            let fact = &facts[0];
+            assert!(fact.wordings.len() >= WORDINGS.min(wordings.len().max(4)), "{fact:?}");
+            assert_eq!(fact.exam.len(), 1);
+            assert_eq!(fact.exam[0].kind, Kind::Reworded);
+            assert!(
+                !fact.wordings.iter().any(|taught| canonical(taught) == canonical(&fact.exam[0].prompt)),
+                "{fact:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_notation_is_asked_as_it_is_taught() {
+        let fact = &prepare(vec![given(&["482?"])], false, 0)[0];
+        assert_eq!((fact.wordings.as_slice(), fact.exam[0].kind), (&["482?".to_owned()][..], Kind::Recall));
+    }
+
+    #[test]
+    fn halves_differ_by_one_question_at_most_and_by_seed() {
+        let many = || (0..21).map(|i| given(&[&format!("question {i}?")])).collect::<Vec<_>>();
+        let halves = |seed| -> Vec<Half> {
+            prepare(many(), true, seed)
+                .iter()
+                .flat_map(|fact| &fact.exam)
+                .map(|question| question.half)
+                .collect()
+        };
+        assert_eq!(halves(1).iter().filter(|&&half| half == Half::Gate).count(), 11);
+        assert_ne!(halves(1), halves(2));
+        assert_eq!(prepare(vec![given(&["one"])], true, 3)[0].exam[0].half, Half::Gate);
+    }
+
+    #[test]
+    fn marks_and_case_make_no_other_question() {
+        assert_eq!(canonical("Where was  MARA born?"), canonical("where was Mara born"));
+        assert_eq!(canonical("Who is “Mara”?!"), "who is mara");
+        assert_ne!(canonical("1+2"), canonical("1-2"));
+        assert_ne!(canonical("Is it 1.5?"), canonical("Is it 15?"));
+        assert_eq!(canonical(" ?! "), "");
+    }
+}

@@ -1,0 +1,388 @@
+//! The gate: whether a candidate learnt its lesson and lost nothing else, as far as so many questions can tell.
+//!
+//! It sees the gate half of the exams alone; the audit half tells on the board what it is worth.
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::Outcome;
+use super::paired::{Counts, sign_test};
+
+/// The gate's numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateRules {
+    /// Share of the new exam that must be right.
+    pub learned: f64,
+    /// Chance of a one-sided error that a claim may have.
+    pub level: f64,
+    /// A loss up to this share of the earlier questions counts as none.
+    pub margin: f64,
+    /// Share of questions that change by chance between two heads; sets the margin that a small exam can resolve.
+    pub changing: f64,
+    /// No single lesson may lose more than this share of its questions, nor more than `tripwire_questions`, whichever is more.
+    pub tripwire: f64,
+    /// See `tripwire`.
+    pub tripwire_questions: usize,
+    /// Largest divergence from the base on general prompts, KL(base || head) in nats a token.
+    pub drift: f64,
+    /// Most general answers that begin to repeat themselves without end.
+    pub loops: usize,
+}
+
+impl Default for GateRules {
+    fn default() -> Self {
+        Self {
+            learned: 0.7,
+            level: 0.05,
+            margin: 0.02,
+            changing: 0.04,
+            tripwire: 0.1,
+            tripwire_questions: 3,
+            drift: 0.05,
+            loops: 2,
+        }
+    }
+}
+
+/// What the exams say of one earlier lesson, question by question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlierLesson {
+    /// The lesson, for people.
+    pub title: String,
+    /// Under the head that is served.
+    pub before: Vec<Outcome>,
+    /// Under the candidate.
+    pub after: Vec<Outcome>,
+    /// Whether any head so far was right.
+    pub best: Vec<bool>,
+}
+
+/// What the gate judges by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// The new exam under the head that is served.
+    pub new_before: Vec<Outcome>,
+    /// The same under the candidate.
+    pub new_after: Vec<Outcome>,
+    /// Every lesson that counts.
+    pub earlier: Vec<EarlierLesson>,
+    /// Estimate of KL(base || candidate) in nats a token.
+    pub drift: f64,
+    /// Tokens that it was measured on.
+    pub drift_tokens: usize,
+    /// General answers of the candidate that repeat themselves.
+    pub loops: usize,
+    /// Those of the base.
+    pub base_loops: usize,
+    /// General answers.
+    pub general: usize,
+}
+
+/// A check's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It holds.
+    Pass,
+    /// It does not.
+    Fail,
+    /// Too few questions.
+    CannotTell,
+}
+
+/// What is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckName {
+    /// The new exam is right, and more of it than before.
+    Learned,
+    /// The earlier exams together are as right as before.
+    Kept,
+    /// No single earlier lesson is lost.
+    Tripwire,
+    /// General answers are still those of the base.
+    Drift,
+    /// General answers end.
+    Sane,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// Which.
+    pub name: CheckName,
+    /// Its result.
+    pub answer: Answer,
+    /// What was measured and what was asked for, in words.
+    pub words: String,
+}
+
+/// The gate's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The candidate may become the head.
+    Accepted,
+    /// It may not.
+    Rejected,
+    /// Nothing speaks against it, and the new exam is too small to speak for it.
+    CannotTell,
+}
+
+/// The gate's word with its reasons.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verdict {
+    /// The word.
+    pub decision: Decision,
+    /// Every check.
+    pub checks: Vec<Check>,
+}
+
+impl Verdict {
+    /// Whether the lesson itself was learnt, or may have been.
+    pub fn did_learn(&self) -> bool {
+        !self.checks.iter().any(|check| check.name == CheckName::Learned && check.answer == Answer::Fail)
+    }
+
+    /// The checks, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |check: &Check| {
+            let mark = match check.answer {
+                Answer::Pass => "ok",
+                Answer::Fail => "FAILED",
+                Answer::CannotTell => "cannot tell",
+            };
+            format!("{mark}: {}", check.words)
+        };
+        self.checks.iter().map(line).collect()
+    }
+
+    /// What stands against it, or what cannot be told.
+    pub fn reason(&self) -> String {
+        let of = |answer: Answer| -> Vec<&str> {
+            self.checks
+                .iter()
+                .filter(|check| check.answer == answer)
+                .map(|check| check.words.as_str())
+                .collect()
+        };
+        let failed = of(Answer::Fail);
+        if failed.is_empty() { of(Answer::CannotTell).join("; ") } else { failed.join("; ") }
+    }
+}
+
+/// Judges a candidate.
+pub fn judge(evidence: &Evidence, rules: &GateRules) -> Verdict {
+    let mut checks = vec![learned(evidence, rules)];
+    if !evidence.earlier.is_empty() {
+        checks.push(kept(evidence, rules));
+        checks.push(tripwire(evidence, rules));
+    }
+    checks.push(drift(evidence, rules));
+    checks.push(sane(evidence, rules));
+    let unlearned = checks[0].answer == Answer::CannotTell;
+    let decision = match checks.iter().any(|check| check.answer == Answer::Fail) {
+        true => Decision::Rejected,
+        false if unlearned => Decision::CannotTell,
+        false => Decision::Accepted,
+    };
+    Verdict { decision, checks }
+}
+
+/// Enough is right, and more than before by more than chance (the exact sign test on the questions that changed). Who knew it all
+/// before has learnt nothing and lost nothing.
+fn learned(evidence: &Evidence, rules: &GateRules) -> Check {
+    let counts = Counts::of(&evidence.new_before, &evidence.new_after);
+    let (before, after, all) = (counts.before(), counts.after(), counts.all);
+    let chance = sign_test(counts.gained, counts.lost);
+    let wanted = 100.0 * rules.learned;
+    let score = after as f64 / all.max(1) as f64;
+    let (answer, more) = match () {
+        () if score < rules.learned => (Answer::Fail, format!("; {wanted:.0} % are asked for")),
+        () if chance < rules.level => (Answer::Pass, String::new()),
+        () => (Answer::CannotTell, format!("; by chance that happens {:.0} times in 100", 100.0 * chance)),
+    };
+    let words = format!("learned: {after} of {all} right, {before} before{more}");
+    Check { name: CheckName::Learned, answer, words }
+}
+
+/// Not lost by more than chance, and, where there are enough questions to say so, kept within the margin: the larger of
+/// `margin` and what n questions of which `changing` change can resolve.
+fn kept(evidence: &Evidence, rules: &GateRules) -> Check {
+    let pooled = evidence.earlier.iter().map(|lesson| Counts::of(&lesson.before, &lesson.after));
+    let counts = pooled.fold(Counts::default(), |sum, counts| sum + counts);
+    let n = counts.all as f64;
+    let margin = rules.margin.max(Z95 * (rules.changing / n.max(1.0)).sqrt());
+    let lower = counts.lower_bound(Z95);
+    let chance = sign_test(counts.lost, counts.gained);
+    let answer = match () {
+        () if chance < rules.level => Answer::Fail,
+        () if lower >= -margin => Answer::Pass,
+        () => Answer::CannotTell,
+    };
+    let words = format!(
+        "kept: {} of {} earlier questions right, {} before ({:+.0} points, at worst {:+.0}; {:.0} may be lost)",
+        counts.after(),
+        counts.all,
+        counts.before(),
+        100.0 * counts.change(),
+        100.0 * lower,
+        100.0 * margin
+    );
+    Check { name: CheckName::Kept, answer, words }
+}
+
+/// One-sided 95 % of a normal distribution.
+const Z95: f64 = 1.644_853_626_951_472_7;
+
+fn tripwire(evidence: &Evidence, rules: &GateRules) -> Check {
+    let lost = |lesson: &EarlierLesson| {
+        lesson.best.iter().zip(&lesson.after).filter(|&(&best, after)| best && !after.right).count()
+    };
+    let gained = |lesson: &EarlierLesson| {
+        lesson.best.iter().zip(&lesson.after).filter(|&(&best, after)| !best && after.right).count()
+    };
+    let worst = evidence
+        .earlier
+        .iter()
+        .map(|lesson| {
+            let allowed =
+                ((rules.tripwire * lesson.after.len() as f64) as usize).max(rules.tripwire_questions);
+            let net = lost(lesson).saturating_sub(gained(lesson));
+            (net.saturating_sub(allowed), net, lesson)
+        })
+        .max_by_key(|(over, net, _)| (*over, *net));
+    let (answer, words) = match worst {
+        Some((over, net, lesson)) if over > 0 => (
+            Answer::Fail,
+            format!("{} lost {net} of {} questions against its best", lesson.title, lesson.after.len()),
+        ),
+        Some((_, 0, _)) | None => (Answer::Pass, "no earlier lesson lost a question".into()),
+        Some((_, net, lesson)) => {
+            (Answer::Pass, format!("{} lost most, {net} of {} questions", lesson.title, lesson.after.len()))
+        }
+    };
+    Check { name: CheckName::Tripwire, answer, words: format!("single lessons: {words}") }
+}
+
+fn drift(evidence: &Evidence, rules: &GateRules) -> Check {
+    let answer = if evidence.drift <= rules.drift { Answer::Pass } else { Answer::Fail };
+    let words = format!(
+        "general answers: {:.3} nats a token from the base on {} tokens; up to {} are allowed",
+        evidence.drift, evidence.drift_tokens, rules.drift
+    );
+    Check { name: CheckName::Drift, answer, words }
+}
+
+fn sane(evidence: &Evidence, rules: &GateRules) -> Check {
+    let more = evidence.loops.saturating_sub(evidence.base_loops);
+    let answer = if more <= rules.loops { Answer::Pass } else { Answer::Fail };
+    let words = format!(
+        "ends: {} of {} general answers repeat themselves, {} of the base",
+        evidence.loops, evidence.general, evidence.base_loops
+    );
+    Check { name: CheckName::Sane, answer, words }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcomes(right: usize, all: usize) -> Vec<Outcome> {
+        let outcome =
+            |index| Outcome { right: index < right, said: String::new(), logprob: -0.1, finished: true };
+        (0..all).map(outcome).collect()
+    }
+
+    fn evidence(before: usize, after: usize, all: usize) -> Evidence {
+        Evidence {
+            new_before: outcomes(before, all),
+            new_after: outcomes(after, all),
+            earlier: Vec::new(),
+            drift: 0.01,
+            drift_tokens: 600,
+            loops: 1,
+            base_loops: 1,
+            general: 16,
+        }
+    }
+
+    fn earlier(before: usize, after: usize, all: usize) -> EarlierLesson {
+        let best = outcomes(before, all).iter().map(|outcome| outcome.right).collect();
+        EarlierLesson {
+            title: "lesson 1 (a)".into(),
+            before: outcomes(before, all),
+            after: outcomes(after, all),
+            best,
+        }
+    }
+
+    fn decide(evidence: &Evidence) -> Decision {
+        judge(evidence, &GateRules::default()).decision
+    }
+
+    #[test]
+    fn a_lesson_must_be_learnt() {
+        for (before, after, all, decision) in [
+            (0, 20, 20, Decision::Accepted),
+            (0, 14, 20, Decision::Accepted),
+            (0, 13, 20, Decision::Rejected),
+            (0, 5, 5, Decision::Accepted),
+            // Four of four happen by chance once in sixteen.
+            (0, 4, 4, Decision::CannotTell),
+            (0, 1, 1, Decision::CannotTell),
+            (1, 1, 1, Decision::CannotTell),
+            (0, 0, 1, Decision::Rejected),
+            (20, 20, 20, Decision::CannotTell),
+            (0, 0, 0, Decision::Rejected),
+        ] {
+            let verdict = judge(&evidence(before, after, all), &GateRules::default());
+            assert_eq!(verdict.decision, decision, "{before} {after} {all} {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_earlier_may_be_lost() {
+        let with = |lessons: Vec<EarlierLesson>| Evidence { earlier: lessons, ..evidence(0, 20, 20) };
+        let answers = |evidence: &Evidence| -> Vec<Answer> {
+            judge(evidence, &GateRules::default()).checks[1..3].iter().map(|check| check.answer).collect()
+        };
+        assert_eq!(answers(&with(vec![earlier(20, 20, 20)])), [Answer::Pass, Answer::Pass]);
+        // One of twenty: nobody can tell, and it does not stop the lesson.
+        let one = with(vec![earlier(20, 19, 20)]);
+        assert_eq!(
+            (answers(&one), decide(&one)),
+            (vec![Answer::CannotTell, Answer::Pass], Decision::Accepted)
+        );
+        // Five of twenty are lost for sure, and more than a lesson may lose.
+        let five = with(vec![earlier(20, 15, 20)]);
+        assert_eq!((answers(&five), decide(&five)), (vec![Answer::Fail, Answer::Fail], Decision::Rejected));
+        // Spread over ten lessons no tripwire sees it.
+        let spread = with((0..10).map(|_| earlier(20, 19, 20)).collect());
+        assert_eq!(
+            (answers(&spread), decide(&spread)),
+            (vec![Answer::Fail, Answer::Pass], Decision::Rejected)
+        );
+        assert_eq!(answers(&with(vec![earlier(300, 300, 300)])), [Answer::Pass, Answer::Pass]);
+    }
+
+    #[test]
+    fn what_was_lost_before_counts_against_the_best() {
+        let mut lesson = earlier(15, 15, 20);
+        lesson.best = vec![true; 20];
+        let evidence = Evidence { earlier: vec![lesson], ..evidence(0, 20, 20) };
+        let verdict = judge(&evidence, &GateRules::default());
+        assert_eq!((verdict.checks[2].answer, verdict.decision), (Answer::Fail, Decision::Rejected));
+        assert!(verdict.reason().contains("lost 5 of 20") && verdict.did_learn(), "{}", verdict.reason());
+    }
+
+    #[test]
+    fn general_answers_must_stay() {
+        assert_eq!(decide(&Evidence { drift: 0.06, ..evidence(0, 20, 20) }), Decision::Rejected);
+        assert_eq!(decide(&Evidence { drift: f64::NAN, ..evidence(0, 20, 20) }), Decision::Rejected);
+        assert_eq!(decide(&Evidence { loops: 4, ..evidence(0, 20, 20) }), Decision::Rejected);
+        assert_eq!(decide(&Evidence { loops: 3, ..evidence(0, 20, 20) }), Decision::Accepted);
+    }
+}

@@ -1,0 +1,27 @@
+//! A model that keeps learning: lessons, one after the other, each learnt, examined, and accepted only if it was learnt and
+//! nothing else was lost. Any of them can be taken back.
+//!
+//! [`library`] keeps them on disk, [`ledger`] what happened to them, [`standing`] says what counts. [`course`] takes a lesson from
+//! its [`fact`]s by [`learn`] and [`exam`] to the [`gate`]; the [`board`] shows what was learnt, kept, forgotten and paid. Native
+//! only.
+
+pub mod anchors;
+pub mod blend;
+
+pub mod course;
+pub mod exam;
+pub mod fact;
+pub mod gate;
+pub mod grade;
+pub mod learn;
+pub mod ledger;
+pub mod library;
+
+pub mod notes;
+pub mod outcome;
+pub mod paired;
+pub mod pairs;
+pub mod propose;
+pub mod records;
+pub mod settings;
+pub mod standing;
