@@ -195,43 +195,61 @@ pub fn judge(evidence: &Evidence, rules: &GateRules) -> Verdict {
 /// before has learnt nothing and lost nothing.
 fn learned(evidence: &Evidence, rules: &GateRules) -> Check {
     let counts = Counts::of(&evidence.new_before, &evidence.new_after);
+    let answer = rules.has_learned(counts);
     let (before, after, all) = (counts.before(), counts.after(), counts.all);
-    let chance = sign_test(counts.gained, counts.lost);
-    let wanted = 100.0 * rules.learned;
-    let score = after as f64 / all.max(1) as f64;
-    let (answer, more) = match () {
-        () if score < rules.learned => (Answer::Fail, format!("; {wanted:.0} % are asked for")),
-        () if chance < rules.level => (Answer::Pass, String::new()),
-        () => (Answer::CannotTell, format!("; by chance that happens {:.0} times in 100", 100.0 * chance)),
+    let more = match answer {
+        Answer::Pass => String::new(),
+        Answer::Fail => format!("; {:.0} % are asked for", 100.0 * rules.learned),
+        Answer::CannotTell => {
+            let chance = sign_test(counts.gained, counts.lost);
+            format!("; by chance that happens {:.0} times in 100", 100.0 * chance)
+        }
     };
     let words = format!("learned: {after} of {all} right, {before} before{more}");
     Check { name: CheckName::Learned, answer, words }
 }
 
-/// Not lost by more than chance, and, where there are enough questions to say so, kept within the margin: the larger of
-/// `margin` and what n questions of which `changing` change can resolve.
 fn kept(evidence: &Evidence, rules: &GateRules) -> Check {
     let pooled = evidence.earlier.iter().map(|lesson| Counts::of(&lesson.before, &lesson.after));
     let counts = pooled.fold(Counts::default(), |sum, counts| sum + counts);
-    let n = counts.all as f64;
-    let margin = rules.margin.max(Z95 * (rules.changing / n.max(1.0)).sqrt());
-    let lower = counts.lower_bound(Z95);
-    let chance = sign_test(counts.lost, counts.gained);
-    let answer = match () {
-        () if chance < rules.level => Answer::Fail,
-        () if lower >= -margin => Answer::Pass,
-        () => Answer::CannotTell,
-    };
     let words = format!(
         "kept: {} of {} earlier questions right, {} before ({:+.0} points, at worst {:+.0}; {:.0} may be lost)",
         counts.after(),
         counts.all,
         counts.before(),
         100.0 * counts.change(),
-        100.0 * lower,
-        100.0 * margin
+        100.0 * counts.lower_bound(Z95),
+        100.0 * rules.margin_of(counts.all)
     );
-    Check { name: CheckName::Kept, answer, words }
+    Check { name: CheckName::Kept, answer: rules.has_kept(counts), words }
+}
+
+impl GateRules {
+    /// Whether a lesson was learnt, by its own questions before and after: enough are right, and more than before by more than
+    /// chance.
+    pub fn has_learned(&self, counts: Counts) -> Answer {
+        match () {
+            () if (counts.after() as f64 / counts.all.max(1) as f64) < self.learned => Answer::Fail,
+            () if sign_test(counts.gained, counts.lost) < self.level => Answer::Pass,
+            () => Answer::CannotTell,
+        }
+    }
+
+    /// Whether earlier questions were kept: not lost by more than chance, and, where there are enough of them to say so, within
+    /// the margin.
+    pub fn has_kept(&self, counts: Counts) -> Answer {
+        match () {
+            () if sign_test(counts.lost, counts.gained) < self.level => Answer::Fail,
+            () if counts.lower_bound(Z95) >= -self.margin_of(counts.all) => Answer::Pass,
+            () => Answer::CannotTell,
+        }
+    }
+
+    /// The loss that counts as none among `n` questions: the larger of `margin` and what so many can resolve if `changing` of them
+    /// change by chance.
+    fn margin_of(&self, n: usize) -> f64 {
+        self.margin.max(Z95 * (self.changing / n.max(1) as f64).sqrt())
+    }
 }
 
 /// One-sided 95 % of a normal distribution.
@@ -349,7 +367,13 @@ mod tests {
         let answers = |evidence: &Evidence| -> Vec<Answer> {
             judge(evidence, &GateRules::default()).checks[1..3].iter().map(|check| check.answer).collect()
         };
-        assert_eq!(answers(&with(vec![earlier(20, 20, 20)])), [Answer::Pass, Answer::Pass]);
+        // None of twenty lost: a loss of a tenth would often look the same.
+        for all in [1, 2, 20] {
+            let none = with(vec![earlier(all, all, all)]);
+            assert_eq!(answers(&none), [Answer::CannotTell, Answer::Pass]);
+            assert_eq!(decide(&none), Decision::Accepted);
+        }
+        assert_eq!(answers(&with(vec![earlier(100, 100, 100)])), [Answer::Pass, Answer::Pass]);
         // One of twenty: nobody can tell, and it does not stop the lesson.
         let one = with(vec![earlier(20, 19, 20)]);
         assert_eq!(

@@ -7,7 +7,6 @@
 
 pub mod anchors;
 pub mod blend;
-
 pub mod course;
 pub mod exam;
 pub mod fact;
@@ -16,11 +15,12 @@ pub mod grade;
 pub mod learn;
 pub mod ledger;
 pub mod library;
-
+pub mod metrics;
 pub mod notes;
 pub mod outcome;
 pub mod paired;
 pub mod pairs;
+pub mod payback;
 pub mod propose;
 pub mod records;
 pub mod settings;

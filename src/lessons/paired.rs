@@ -45,14 +45,42 @@ impl Counts {
         (self.gained as f64 - self.lost as f64) / self.all.max(1) as f64
     }
 
-    /// Lower bound of the change at `z` standard errors, by the normal approximation of the difference of two paired
-    /// proportions: its variance is (g + l - (g - l)^2 / n) / n^2 (Fleiss, Statistical Methods for Rates and Proportions, 8.1).
+    /// Lower bound of the change of the share that is right, at `z` standard errors: the score bound of Tango (Statistics in
+    /// Medicine 17, 1998, 891-908). It stays wide where few questions were asked, even if none of them changed: without a change
+    /// it is -z^2 / (n + z^2). -1 without questions.
     pub fn lower_bound(self, z: f64) -> f64 {
-        let (gained, lost, n) = (self.gained as f64, self.lost as f64, self.all.max(1) as f64);
-        let variance = (gained + lost - (gained - lost).powi(2) / n).max(0.0);
-        self.change() - z * variance.sqrt() / n
+        let (mut low, mut high) = (-1.0, self.change());
+        if self.all == 0 {
+            return low;
+        }
+        // The score falls from below to the measured change, where it is 0.
+        for _ in 0..BISECTIONS {
+            let middle = f64::midpoint(low, high);
+            if self.score(middle) > z {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Standard errors by which the measured change is above `change`, were that the true one.
+    fn score(self, change: f64) -> f64 {
+        let (gained, lost, n) = (self.gained as f64, self.lost as f64, self.all as f64);
+        // The likeliest share of losses if the shares of gains and losses differ by `change`.
+        let a = 2.0 * n;
+        let b = (2.0 * n - gained + lost) * change - gained - lost;
+        let c = -lost * change * (1.0 - change);
+        let losses = ((b * b - 4.0 * a * c).max(0.0).sqrt() - b) / (2.0 * a);
+        let variance = n * (2.0 * losses + change * (1.0 - change));
+        let above = gained - lost - n * change;
+        if variance > 0.0 { above / variance.sqrt() } else { f64::INFINITY }
     }
 }
+
+/// Halvings of an interval of length up to 2, after which it is as narrow as an f64 allows.
+const BISECTIONS: usize = 60;
 
 impl Add for Counts {
     type Output = Self;
@@ -79,4 +107,47 @@ pub fn sign_test(these: usize, others: usize) -> f64 {
         term += (k.max(1) as f64).ln() - ((n - k + 1) as f64).ln();
     }
     sum.min(1.0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        gained: usize,
+        lost: usize,
+        all: usize,
+        sign_test: f64,
+        lower_bound: f64,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Fixture {
+        paired: Vec<Case>,
+    }
+
+    /// Against SciPy: `tests/fixtures/make_statistics.py`.
+    #[test]
+    fn the_test_and_the_bound_are_those_of_scipy() {
+        let fixture: Fixture =
+            serde_json::from_str(include_str!("../../tests/fixtures/statistics.json")).unwrap();
+        assert!(fixture.paired.len() > 20);
+        for case in fixture.paired {
+            let Case { gained, lost, all, .. } = case;
+            let counts = Counts { both: 0, gained, lost, all };
+            let chance = sign_test(gained, lost);
+            let bound = counts.lower_bound(1.644_853_626_951_472_7);
+            let near = |a: f64, b: f64| (a - b).abs() <= 1e-6 * b.abs().max(1e-3);
+            assert!(near(chance, case.sign_test), "{counts:?}: {chance}, not {}", case.sign_test);
+            assert!(near(bound, case.lower_bound), "{counts:?}: {bound}, not {}", case.lower_bound);
+        }
+    }
+
+    #[test]
+    fn nothing_is_known_without_questions() {
+        assert_eq!(Counts::default().lower_bound(1.6), -1.0);
+        assert_eq!(sign_test(0, 0), 1.0);
+    }
 }
