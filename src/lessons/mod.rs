@@ -7,6 +7,7 @@
 
 pub mod anchors;
 pub mod blend;
+pub mod board;
 pub mod course;
 pub mod exam;
 pub mod fact;

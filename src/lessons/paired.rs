@@ -20,12 +20,17 @@ pub struct Counts {
 impl Counts {
     /// Of the same questions in the same order.
     pub fn of(before: &[Outcome], after: &[Outcome]) -> Self {
+        Self::of_pairs(before.iter().zip(after).map(|(before, after)| (before.right, after.right)))
+    }
+
+    /// Of questions that were right (before, after).
+    pub fn of_pairs(pairs: impl Iterator<Item = (bool, bool)>) -> Self {
         let mut counts = Self::default();
-        for (before, after) in before.iter().zip(after) {
+        for (before, after) in pairs {
             counts.all += 1;
-            counts.both += usize::from(before.right && after.right);
-            counts.gained += usize::from(!before.right && after.right);
-            counts.lost += usize::from(before.right && !after.right);
+            counts.both += usize::from(before && after);
+            counts.gained += usize::from(!before && after);
+            counts.lost += usize::from(before && !after);
         }
         counts
     }

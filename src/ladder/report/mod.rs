@@ -9,7 +9,7 @@ pub(crate) use charts::short;
 mod contamination;
 mod page;
 mod rewards;
-mod text;
+pub(crate) mod text;
 mod tree_view;
 
 use minijinja::syntax::SyntaxConfig;
@@ -24,8 +24,14 @@ use crate::ladder::tree::Node;
 /// # Errors
 /// The template engine's; the template is fixed, so one is a defect of this program.
 pub fn render(card: &RunCard, events: &[Event], nodes: &[Node]) -> Result<String, minijinja::Error> {
+    fill(include_str!("report.html"), &page::Page::of(card, events, nodes))
+}
+
+/// A page that needs no network and no script: `template`, which includes `page.css`, filled with `values`, which are escaped.
+pub(crate) fn fill(template: &str, values: &impl serde::Serialize) -> Result<String, minijinja::Error> {
     let mut environment = minijinja::Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    environment.add_template("report.html", include_str!("report.html"))?;
-    environment.get_template("report.html")?.render(Serde(page::Page::of(card, events, nodes)))
+    environment.add_template("page.css", include_str!("page.css"))?;
+    environment.add_template("page.html", template)?;
+    environment.get_template("page.html")?.render(Serde(values))
 }

@@ -2,7 +2,7 @@
 
 /// `text` without characters that a browser or a terminal acts on: controls other than line breaks and tabs, and
 /// bidirectional overrides, become U+FFFD.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => c,
@@ -13,15 +13,15 @@ pub(super) fn printable(text: &str) -> String {
         .collect()
 }
 
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-pub(super) fn points(share: f64) -> String {
+pub(crate) fn points(share: f64) -> String {
     format!("{:+.1}", share * 100.0)
 }
 
-pub(super) fn thousands(value: u64) -> String {
+pub(crate) fn thousands(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -33,7 +33,7 @@ pub(super) fn thousands(value: u64) -> String {
     text
 }
 
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let seconds = seconds.max(0.0).round() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s} s"),
