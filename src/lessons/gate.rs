@@ -235,11 +235,13 @@ impl GateRules {
         }
     }
 
-    /// Whether earlier questions were kept: not lost by more than chance, and, where there are enough of them to say so, within
-    /// the margin.
+    /// Whether earlier questions were kept: not lost by more than chance (the exact sign test, or more than one question and more
+    /// than the margin, which so many lose once in twenty times if nothing was forgotten), and, where there are enough of them to
+    /// say so, within the margin at worst.
     pub fn has_kept(&self, counts: Counts) -> Answer {
+        let beyond = counts.change() < -self.margin_of(counts.all) && counts.lost > counts.gained + 1;
         match () {
-            () if sign_test(counts.lost, counts.gained) < self.level => Answer::Fail,
+            () if beyond || sign_test(counts.lost, counts.gained) < self.level => Answer::Fail,
             () if counts.lower_bound(Z95) >= -self.margin_of(counts.all) => Answer::Pass,
             () => Answer::CannotTell,
         }
@@ -380,6 +382,12 @@ mod tests {
             (answers(&one), decide(&one)),
             (vec![Answer::CannotTell, Answer::Pass], Decision::Accepted)
         );
+        // Two are more than so many lose by chance, but not of a hundred.
+        let two = with(vec![earlier(20, 18, 20)]);
+        assert_eq!((answers(&two), decide(&two)), (vec![Answer::Fail, Answer::Pass], Decision::Rejected));
+        assert_eq!(answers(&with(vec![earlier(100, 98, 100)])), [Answer::CannotTell, Answer::Pass]);
+        // Nor does one lost question of a single one say what happens to others.
+        assert_eq!(answers(&with(vec![earlier(1, 0, 1)])), [Answer::CannotTell, Answer::Pass]);
         // Five of twenty are lost for sure, and more than a lesson may lose.
         let five = with(vec![earlier(20, 15, 20)]);
         assert_eq!((answers(&five), decide(&five)), (vec![Answer::Fail, Answer::Fail], Decision::Rejected));

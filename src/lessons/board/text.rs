@@ -231,7 +231,8 @@ pub(super) fn sentence(lesson: &LessonRow) -> String {
         parts.push(format!("forgot: {}{more}", named.collect::<Vec<_>>().join(", ")));
     }
     let mut text = format!("{}; {}", parts.join(", "), duration(lesson.cost.seconds));
-    if let Some(payback) = lesson.payback {
+    let is_apart = matches!(lesson.status, Status::Rejected | Status::RolledBack);
+    if let Some(payback) = lesson.payback.filter(|_| !is_apart) {
         _ = write!(text, "; pays back after {}", count(payback.questions.ceil() as u64, "question"));
     }
     match lesson.status {
