@@ -12,6 +12,7 @@ pub mod course;
 pub mod exam;
 pub mod fact;
 pub mod gate;
+pub mod generate;
 pub mod grade;
 pub mod learn;
 pub mod ledger;
