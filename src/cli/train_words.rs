@@ -15,32 +15,21 @@ pub(super) fn defaults_help() -> String {
     let ((small, high), (large, low)) = (settings::SMALL, settings::LARGE);
     let (enough, patience) = settings::PATIENCE;
     let tokens = settings::EPOCH_TOKENS / settings::EPOCHS;
+    let (small, large) = (small / 1e9, large / 1e9);
+    let rate =
+        format!("{high} up to {small} B parameters, {low} from {large} B, evenly between in logarithms");
+    let epochs = format!("{}; fewer where an epoch has more than {tokens} tokens to learn", settings::EPOCHS);
+    let (most, steps) = (settings::BATCH_SIZE, settings::EPOCH_STEPS);
+    let batch = format!("{most}; fewer where an epoch would have less than {steps} steps");
+    let patience = format!(
+        "{patience} from {enough} examples to learn, else 0: where each example is a fact of its own, the held-out loss rises while they are learnt"
+    );
     let rows = [
-        (
-            "learning-rate",
-            format!(
-                "{high} up to {small:.0e} parameters, {low} from {large:.0e}, evenly between (in logarithms)"
-            ),
-        ),
-        (
-            "epochs",
-            format!("{}; fewer where an epoch has more than {tokens} tokens to learn", settings::EPOCHS),
-        ),
-        (
-            "batch-size",
-            format!(
-                "{}; fewer where an epoch would have less than {} steps",
-                settings::BATCH_SIZE,
-                settings::EPOCH_STEPS
-            ),
-        ),
+        ("learning-rate", rate),
+        ("epochs", epochs),
+        ("batch-size", batch),
         ("warmup-steps", format!("one in {} steps", settings::STEPS_PER_WARMUP)),
-        (
-            "patience",
-            format!(
-                "{patience} from {enough} examples to learn; else 0, since few facts make the held-out loss rise while they are learnt"
-            ),
-        ),
+        ("patience", patience),
     ];
     let rows = rows.map(|(name, words)| format!("\n  --{name:<14} {words}"));
     format!("Defaults that follow from model and data:{}", rows.concat())
@@ -75,19 +64,19 @@ pub(super) fn plan(
         }
     };
     note(&["epochs", "steps"], "epochs".into());
-    note(&["batch_size"], format!("batch of {batch}"));
+    note(&["batch_size"], format!("{batch} a step"));
     note(&["learning_rate"], "rate".into());
     if !chosen.is_empty() {
-        let size = parameters as f64 / 1e6;
-        lines.push(format!("{} by {tokens} tokens to learn and {size:.1} M parameters", chosen.join(", ")));
+        let (chosen, size) = (chosen.join(", "), parameters as f64 / 1e6);
+        lines.push(format!("({chosen}: as fits {tokens} tokens to learn and {size:.1} M parameters)"));
     }
     match held_out {
         0 if settings.held_out <= 0.0 => {}
         0 if count < LEAST => {
-            lines.push(format!("none is held out of fewer than {} examples", LEAST));
+            lines.push(format!("(none is held out of fewer than {LEAST} examples)"));
         }
-        0 => lines.push("none is held out: every prompt has too many of the examples".into()),
-        _ => lines.push("what is held out is measured, not learnt; --held-out 0 learns all".into()),
+        0 => lines.push("(none is held out: every prompt has too many of the examples)".into()),
+        _ => lines.push("(what is held out is measured, not learnt; --held-out 0 learns all)".into()),
     }
     lines
 }
@@ -172,7 +161,7 @@ pub(super) fn end(run: &Outcome, samples: &[Sample], folder: &Path, next: &[Stri
     }
     text += &format!("adapter: {}", folder.display());
     for (number, command) in next.iter().enumerate() {
-        text += &format!("\n{} {command}", if number == 0 { "next:   " } else { "    or: " });
+        text += &format!("\n{}  {command}", if number == 0 { "next:  " } else { "   or: " });
     }
     text
 }
@@ -200,4 +189,94 @@ pub(super) fn finished(run: &Outcome, samples: &[Sample], folder: &Path, next: &
         "adapter": folder,
         "next": next,
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use stepladder::train::sft::{Asked, Course};
+
+    use super::*;
+
+    fn planned(asked: &Asked, learnt: usize, held_out: usize, given: &[&str]) -> Vec<String> {
+        let settings = SftSettings::for_model_and_data(asked, 134_515_008, learnt, 451);
+        let split = Split { learnt: (0..learnt).collect(), held_out: (learnt..learnt + held_out).collect() };
+        plan(&settings, &split, 16, (451, 134_515_008), |name| given.contains(&name))
+    }
+
+    #[test]
+    fn the_plan_says_what_will_be_done_and_why() {
+        let lines = planned(&Asked::default(), 43, 5, &[]);
+        assert_eq!(
+            lines,
+            [
+                "48 examples, 10 epochs of 7 steps, rate 0.001 cosine, rank 16; 5 held out",
+                "(epochs, 7 a step, rate: as fits 451 tokens to learn and 134.5 M parameters)",
+                "(what is held out is measured, not learnt; --held-out 0 learns all)",
+            ]
+        );
+        assert!(lines.iter().all(|line| line.len() <= 80), "{lines:?}");
+        let few = planned(&Asked::default(), 9, 0, &["epochs"]);
+        assert!(few[1].starts_with("(1 a step, rate: ") && few[2].contains("fewer than 10"), "{few:?}");
+        let twins = planned(&Asked::default(), 40, 0, &["steps", "batch_size", "learning_rate"]);
+        assert!(twins.len() == 2 && twins[1].contains("every prompt"), "{twins:?}");
+        let asked = Asked { steps: Some(1), held_out: 0.0, ..Asked::default() };
+        let one = planned(&asked, 1, 0, &["steps", "batch_size", "learning_rate"]);
+        assert_eq!(one, ["1 example, 1 step, rate 0.001 cosine, rank 16; 0 held out"]);
+    }
+
+    fn run(asked: &Asked, losses: &[f64]) -> Outcome {
+        let settings = SftSettings::for_model_and_data(asked, 1, 20, 100);
+        let mut course = Course::default();
+        for (done, &loss) in losses.iter().enumerate() {
+            course.add(loss, done as u64, losses.len() as u64);
+        }
+        Outcome { settings, course, done: losses.len() as u64 }
+    }
+
+    #[test]
+    fn a_run_that_taught_nothing_is_told_with_a_way_out() {
+        let low = Asked { learning_rate: Some(1e-5), ..Asked::default() };
+        let one = Asked { epochs: Some(1), ..Asked::default() };
+        let steps = Asked { steps: Some(2), ..Asked::default() };
+        for (asked, losses, words) in [
+            (
+                &low,
+                &[2.0, 1.95][..],
+                "hardly moved: the model has learnt next to nothing; try --learning-rate 0.001",
+            ),
+            (&one, &[2.0, 2.0], "try --epochs 4"),
+            (&steps, &[2.0, 1.9], "try --steps 40"),
+            (&one, &[0.01, 0.01], "knew these examples"),
+        ] {
+            let warning = warning(&run(asked, losses), 1).unwrap();
+            assert!(warning.contains(words), "{warning}");
+        }
+        assert_eq!(warning(&run(&low, &[2.0, 1.0]), 1), None);
+    }
+
+    #[test]
+    fn an_end_says_what_to_type_next_as_it_was_taught() {
+        let folder = Path::new("my adapter");
+        let generate = "stepladder generate -m tiny --adapter 'my adapter' --temperature 0 -p ...";
+        assert_eq!(next("tiny", folder, false, &[]), [generate]);
+        assert_eq!(next("m.gguf", folder, true, &[]), ["stepladder chat -m m.gguf --adapter 'my adapter'"]);
+        let mut waited = run(&Asked { patience: Some(1), ..Asked::default() }, &[2.0, 1.0]);
+        for (epoch, loss) in [(1, 3.0), (2, 4.0)] {
+            waited.course.end_epoch(epoch, epoch, Some(loss));
+        }
+        let text = end(&waited, &[], folder, &[generate.into(), "other".into()]);
+        for words in [
+            "mean loss: 2.000 in the first quarter of the steps, 1.000 in the last\n",
+            "held-out loss: 3.000 after the first epoch, 4.000 after the last\n",
+            "stopped early; the adapter is that of epoch 1,",
+            "\nadapter: my adapter\nnext:    stepladder generate",
+            "\n   or:   other",
+        ] {
+            assert!(text.contains(words), "{text}, expected `{words}`");
+        }
+        let value = finished(&waited, &[], folder, &[]);
+        assert_eq!((&value["event"], &value["best_epoch"]), (&json!("finished"), &json!(1)));
+        assert_eq!((&value["stopped_early"], &value["verdict"]), (&json!(true), &json!("learnt")));
+    }
 }
