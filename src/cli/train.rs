@@ -19,7 +19,7 @@ use stepladder::train::fit::Workload;
 use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::resume::before;
-use stepladder::train::sft::{Asked, Epoch, News, Sft, SftSettings, SftStep, Split, largest_pass};
+use stepladder::train::sft::{Epoch, News, Sft, SftOptions, SftSettings, SftStep, Split, largest_pass};
 use stepladder::train::text::ModelText;
 use stepladder::train::trainer::{Optimizer, Trainer};
 use stepladder::{Error, Result};
@@ -73,7 +73,7 @@ pub(super) struct Args {
     pub(super) warmup_steps: Option<u32>,
     /// Share of the examples that is not learnt, but whose loss is measured after each epoch; 0 for none. Examples with the
     /// same prompt stay together
-    #[arg(long, value_name = "SHARE", default_value_t = Asked::default().held_out, value_parser = share_below_one)]
+    #[arg(long, value_name = "SHARE", default_value_t = SftOptions::default().held_out, value_parser = share_below_one)]
     pub(super) held_out: f64,
     /// Stop when the loss of what is held out has not fallen for so many epochs, and keep the adapter of the best one; 0 for
     /// all epochs [default: by model and data, see below]
@@ -101,13 +101,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = TargetModule::ALL)]
     pub(super) target_modules: Vec<TargetModule>,
     /// Tokens of the longest example; longer ones are cut
-    #[arg(long, value_name = "N", default_value_t = Asked::default().max_length as u32, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, value_name = "N", default_value_t = SftOptions::default().max_length as u32, value_parser = clap::value_parser!(u32).range(2..))]
     pub(super) max_length: u32,
     /// Keep the order of the file
     #[arg(long)]
     pub(super) no_shuffle: bool,
     /// Seed of the adapter's first values, of the order, and of what is held out
-    #[arg(long, value_name = "N", default_value_t = Asked::default().seed)]
+    #[arg(long, value_name = "N", default_value_t = SftOptions::default().seed)]
     pub(super) seed: u64,
     /// Updates between checkpoints, from which --resume goes on
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
@@ -351,8 +351,8 @@ fn read_data(opened: &Opened, card: &Card, bytes: &[u8]) -> Result<Dataset> {
 
 impl Args {
     /// What is asked of the settings.
-    pub(super) fn asked(&self) -> Result<Asked> {
-        Ok(Asked {
+    pub(super) fn asked(&self) -> Result<SftOptions> {
+        Ok(SftOptions {
             steps: self.steps.map(u64::from),
             epochs: self.epochs.map(u64::from),
             batch_size: self.batch_size.map(|size| size as usize),

@@ -194,11 +194,11 @@ pub(super) fn finished(run: &Outcome, samples: &[Sample], folder: &Path, next: &
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use stepladder::train::sft::{Asked, Course};
+    use stepladder::train::sft::{Course, SftOptions};
 
     use super::*;
 
-    fn planned(asked: &Asked, learnt: usize, held_out: usize, given: &[&str]) -> Vec<String> {
+    fn planned(asked: &SftOptions, learnt: usize, held_out: usize, given: &[&str]) -> Vec<String> {
         let settings = SftSettings::for_model_and_data(asked, 134_515_008, learnt, 451);
         let split = Split { learnt: (0..learnt).collect(), held_out: (learnt..learnt + held_out).collect() };
         plan(&settings, &split, 16, (451, 134_515_008), |name| given.contains(&name))
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_plan_says_what_will_be_done_and_why() {
-        let lines = planned(&Asked::default(), 43, 5, &[]);
+        let lines = planned(&SftOptions::default(), 43, 5, &[]);
         assert_eq!(
             lines,
             [
@@ -216,16 +216,16 @@ mod tests {
             ]
         );
         assert!(lines.iter().all(|line| line.len() <= 80), "{lines:?}");
-        let few = planned(&Asked::default(), 9, 0, &["epochs"]);
+        let few = planned(&SftOptions::default(), 9, 0, &["epochs"]);
         assert!(few[1].starts_with("(1 a step, rate: ") && few[2].contains("fewer than 10"), "{few:?}");
-        let twins = planned(&Asked::default(), 40, 0, &["steps", "batch_size", "learning_rate"]);
+        let twins = planned(&SftOptions::default(), 40, 0, &["steps", "batch_size", "learning_rate"]);
         assert!(twins.len() == 2 && twins[1].contains("every prompt"), "{twins:?}");
-        let asked = Asked { steps: Some(1), held_out: 0.0, ..Asked::default() };
+        let asked = SftOptions { steps: Some(1), held_out: 0.0, ..SftOptions::default() };
         let one = planned(&asked, 1, 0, &["steps", "batch_size", "learning_rate"]);
         assert_eq!(one, ["1 example, 1 step, rate 0.001 cosine, rank 16; 0 held out"]);
     }
 
-    fn run(asked: &Asked, losses: &[f64]) -> Outcome {
+    fn run(asked: &SftOptions, losses: &[f64]) -> Outcome {
         let settings = SftSettings::for_model_and_data(asked, 1, 20, 100);
         let mut course = Course::default();
         for (done, &loss) in losses.iter().enumerate() {
@@ -236,9 +236,9 @@ mod tests {
 
     #[test]
     fn a_run_that_taught_nothing_is_told_with_a_way_out() {
-        let low = Asked { learning_rate: Some(1e-5), ..Asked::default() };
-        let one = Asked { epochs: Some(1), ..Asked::default() };
-        let steps = Asked { steps: Some(2), ..Asked::default() };
+        let low = SftOptions { learning_rate: Some(1e-5), ..SftOptions::default() };
+        let one = SftOptions { epochs: Some(1), ..SftOptions::default() };
+        let steps = SftOptions { steps: Some(2), ..SftOptions::default() };
         for (asked, losses, words) in [
             (
                 &low,
@@ -261,7 +261,7 @@ mod tests {
         let generate = "stepladder generate -m tiny --adapter 'my adapter' --temperature 0 -p ...";
         assert_eq!(next("tiny", folder, false, &[]), [generate]);
         assert_eq!(next("m.gguf", folder, true, &[]), ["stepladder chat -m m.gguf --adapter 'my adapter'"]);
-        let mut waited = run(&Asked { patience: Some(1), ..Asked::default() }, &[2.0, 1.0]);
+        let mut waited = run(&SftOptions { patience: Some(1), ..SftOptions::default() }, &[2.0, 1.0]);
         for (epoch, loss) in [(1, 3.0), (2, 4.0)] {
             waited.course.end_epoch(epoch, epoch, Some(loss));
         }

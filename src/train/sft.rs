@@ -6,7 +6,7 @@ pub mod settings;
 mod split;
 
 pub use course::{Course, Epoch, Verdict};
-pub use settings::{Asked, SftSettings};
+pub use settings::{SftOptions, SftSettings};
 pub use split::{LEAST, Split};
 
 use std::path::Path;
@@ -144,7 +144,8 @@ impl Sft {
         if self.has_waited() { self.done } else { self.schedule.total_steps }
     }
 
-    fn has_waited(&self) -> bool {
+    /// Whether the run ended because the held-out loss did not fall any more.
+    pub fn has_waited(&self) -> bool {
         self.course.is_over(self.settings.patience)
     }
 

@@ -10,7 +10,7 @@ use crate::model::generate::Sampling;
 use crate::task::{Problem, TaskOptions};
 use crate::train::lora_config::LoraConfig;
 use crate::train::schedule::ScheduleKind;
-use crate::train::sft::{Asked, SftSettings, settings};
+use crate::train::sft::{SftOptions, SftSettings, settings};
 use crate::train::trainer::Optimizer;
 use crate::{Error, Result};
 
@@ -70,7 +70,7 @@ pub(super) struct FitOptions {
 
 impl Default for FitOptions {
     fn default() -> Self {
-        let (batch, length) = (settings::BATCH_SIZE, Asked::default().max_length);
+        let (batch, length) = (settings::BATCH_SIZE, SftOptions::default().max_length);
         Self { rank: SftSettings::adapter().rank, batch, length, context_length: None }
     }
 }
@@ -98,7 +98,7 @@ pub(super) struct Train {
 
 impl Default for Train {
     fn default() -> Self {
-        let Asked { held_out, max_length, shuffle, seed, optimizer, .. } = Asked::default();
+        let SftOptions { held_out, max_length, shuffle, seed, optimizer, .. } = SftOptions::default();
         Self {
             steps: None,
             epochs: None,
@@ -176,8 +176,8 @@ impl Train {
     }
 
     /// What is asked of the settings, for a context of so many tokens.
-    pub(super) fn asked(&self, context: usize) -> Asked {
-        Asked {
+    pub(super) fn asked(&self, context: usize) -> SftOptions {
+        SftOptions {
             steps: self.steps,
             epochs: self.epochs,
             batch_size: self.batch_size,

@@ -49,6 +49,9 @@ pub(super) struct Mark {
     steps: u64,
     /// Length of the log, in the store's own unit.
     position: u64,
+    /// The run is over, whatever the steps that were asked for.
+    #[serde(default)]
+    over: bool,
 }
 
 /// Where [`Mark`] is in the JSON value of a state.
@@ -232,6 +235,7 @@ impl Engine {
 /// Saves adapter, optimizer and place in the data.
 async fn save(sft: &Sft, log: &JsLog) -> Result<()> {
     let mut state = sft.state().await?;
-    state.put(MARK, &Mark { step: sft.done(), steps: sft.steps(), position: log.position() })?;
+    let (step, steps, over) = (sft.done(), sft.steps(), sft.has_waited());
+    state.put(MARK, &Mark { step, steps, position: log.position(), over })?;
     log.save_bytes(&Uint8Array::from(&*state.to_bytes()?))
 }

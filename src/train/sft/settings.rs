@@ -47,7 +47,7 @@ pub struct SftSettings {
 
 /// What a user asks for; what is `None` follows from the model and the data.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Asked {
+pub struct SftOptions {
     /// See [`SftSettings::steps`].
     pub steps: Option<u64>,
     /// See [`SftSettings::epochs`].
@@ -75,7 +75,7 @@ pub struct Asked {
 }
 
 /// A user who says nothing.
-impl Default for Asked {
+impl Default for SftOptions {
     fn default() -> Self {
         Self {
             steps: None,
@@ -94,7 +94,7 @@ impl Default for Asked {
     }
 }
 
-impl Asked {
+impl SftOptions {
     /// The settings of a run on a model of so many parameters and on `data`, of which a part is held out.
     ///
     /// # Errors
@@ -143,7 +143,12 @@ pub const PATIENCE: (usize, u64) = (1000, 2);
 impl SftSettings {
     /// What is taken where a user says nothing, for a model of so many parameters and so many examples to learn with so many
     /// scored tokens; what was asked for is taken as it is.
-    pub fn for_model_and_data(asked: &Asked, parameters: u64, examples: usize, scored_tokens: usize) -> Self {
+    pub fn for_model_and_data(
+        asked: &SftOptions,
+        parameters: u64,
+        examples: usize,
+        scored_tokens: usize,
+    ) -> Self {
         let batch_size = asked.batch_size.unwrap_or((examples / EPOCH_STEPS).clamp(1, BATCH_SIZE));
         let epochs = asked.epochs.unwrap_or((EPOCH_TOKENS / (scored_tokens as u64).max(1)).clamp(1, EPOCHS));
         let mut settings = Self {
@@ -191,7 +196,7 @@ mod tests {
     use super::*;
 
     fn of(parameters: u64, examples: usize, scored_tokens: usize) -> SftSettings {
-        SftSettings::for_model_and_data(&Asked::default(), parameters, examples, scored_tokens)
+        SftSettings::for_model_and_data(&SftOptions::default(), parameters, examples, scored_tokens)
     }
 
     #[test]
@@ -240,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_is_taken() {
-        let asked = Asked {
+        let asked = SftOptions {
             steps: Some(100),
             epochs: Some(3),
             batch_size: Some(2),
@@ -271,7 +276,7 @@ mod tests {
         };
         assert_eq!(got, expected);
         // The warm-up of a run whose steps were given is their part.
-        let asked = Asked { steps: Some(100), ..Asked::default() };
+        let asked = SftOptions { steps: Some(100), ..SftOptions::default() };
         assert_eq!(SftSettings::for_model_and_data(&asked, 1, 48, 100).warmup_steps, 5);
     }
 
