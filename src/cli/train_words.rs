@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use stepladder::train::schedule::ScheduleKind;
 use stepladder::train::sft::settings::{self, learning_rate};
-use stepladder::train::sft::{Epoch, LEAST, Outcome, SftSettings, Split, Verdict};
+use stepladder::train::sft::{Change, Epoch, LEAST, Outcome, SftSettings, Split, Verdict};
 
 use super::signals::quoted;
 use super::train_samples::{Prompt, Sample, words};
@@ -97,8 +97,9 @@ fn schedule(kind: ScheduleKind) -> &'static str {
 pub(super) fn course(run: &Outcome) -> Vec<String> {
     let course = &run.course;
     let mut lines = Vec::new();
-    if let Some((first, last)) = course.change() {
-        lines.push(format!("mean loss: {first:.3} in the first quarter of the steps, {last:.3} in the last"));
+    if let Some(Change { first, last, in_epochs }) = course.change() {
+        let part = if in_epochs { "epoch" } else { "quarter of the steps" };
+        lines.push(format!("mean loss: {first:.3} in the first {part}, {last:.3} in the last"));
     }
     let held_out = |epoch: Option<Epoch>| epoch.and_then(|epoch| epoch.held_out_loss);
     if let (Some(first), Some(last)) = (held_out(course.first()), held_out(course.last())) {
@@ -169,7 +170,7 @@ pub(super) fn end(run: &Outcome, samples: &[Sample], folder: &Path, next: &[Stri
 /// The end of a run for programs.
 pub(super) fn finished(run: &Outcome, samples: &[Sample], folder: &Path, next: &[String]) -> Value {
     let course = &run.course;
-    let (first, last) = course.change().unzip();
+    let change = course.change();
     let verdict = match run.verdict() {
         Verdict::Learnt => "learnt",
         Verdict::HardlyMoved => "hardly_moved",
@@ -179,8 +180,8 @@ pub(super) fn finished(run: &Outcome, samples: &[Sample], folder: &Path, next: &
     json!({
         "event": "finished",
         "steps": run.done,
-        "first_loss": first,
-        "last_loss": last,
+        "first_loss": change.map(|change| change.first),
+        "last_loss": change.map(|change| change.last),
         "verdict": verdict,
         "stopped_early": run.has_waited(),
         "held_out_loss": course.last().and_then(|epoch| epoch.held_out_loss),
@@ -263,7 +264,7 @@ mod tests {
         assert_eq!(next("m.gguf", folder, true, &[]), ["stepladder chat -m m.gguf --adapter 'my adapter'"]);
         let mut waited = run(&SftOptions { patience: Some(1), ..SftOptions::default() }, &[2.0, 1.0]);
         for (epoch, loss) in [(1, 3.0), (2, 4.0)] {
-            waited.course.end_epoch(epoch, epoch, Some(loss));
+            waited.course.end_epoch(epoch, epoch, true, Some(loss));
         }
         let text = end(&waited, &[], folder, &[generate.into(), "other".into()]);
         for words in [

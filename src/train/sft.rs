@@ -5,7 +5,7 @@ mod course;
 pub mod settings;
 mod split;
 
-pub use course::{Course, Epoch, Verdict};
+pub use course::{Change, Course, Epoch, Verdict};
 pub use settings::{SftOptions, SftSettings};
 pub use split::{LEAST, Split};
 
@@ -191,7 +191,8 @@ impl Sft {
 
     async fn end_epoch(&mut self) -> Result<Epoch> {
         let held_out_loss = self.held_out_loss().await?;
-        let (epoch, is_best) = self.course.end_epoch(self.order.cursor().epoch + 1, self.done, held_out_loss);
+        let (number, whole) = (self.order.cursor().epoch + 1, self.order.is_at_end());
+        let (epoch, is_best) = self.course.end_epoch(number, self.done, whole, held_out_loss);
         if is_best && self.settings.patience > 0 {
             self.best = Some(self.trainer.read_adapter().await?);
         }

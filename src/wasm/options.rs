@@ -9,7 +9,6 @@ use crate::ladder::ttrl::TtrlSettings;
 use crate::model::generate::Sampling;
 use crate::task::{Problem, TaskOptions};
 use crate::train::lora_config::LoraConfig;
-use crate::train::schedule::ScheduleKind;
 use crate::train::sft::{SftOptions, SftSettings, settings};
 use crate::train::trainer::Optimizer;
 use crate::{Error, Result};
@@ -83,8 +82,6 @@ pub(super) struct Train {
     pub(super) epochs: Option<u64>,
     batch_size: Option<usize>,
     learning_rate: Option<f64>,
-    schedule: Option<ScheduleKind>,
-    warmup_steps: Option<u64>,
     held_out: f64,
     patience: Option<u64>,
     weight_decay: f64,
@@ -104,8 +101,6 @@ impl Default for Train {
             epochs: None,
             batch_size: None,
             learning_rate: None,
-            schedule: None,
-            warmup_steps: None,
             held_out,
             patience: None,
             weight_decay: optimizer.weight_decay,
@@ -182,8 +177,8 @@ impl Train {
             epochs: self.epochs,
             batch_size: self.batch_size,
             learning_rate: self.learning_rate,
-            schedule: self.schedule,
-            warmup_steps: self.warmup_steps,
+            schedule: None,
+            warmup_steps: None,
             patience: self.patience,
             held_out: self.held_out,
             max_length: self.max_length.min(context),

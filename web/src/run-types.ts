@@ -12,9 +12,6 @@ export interface TrainOptions {
   epochs?: number;
   batchSize?: number;
   learningRate?: number;
-  /** Course of the learning rate after warm-up (default cosine). */
-  schedule?: "constant" | "linear" | "cosine";
-  warmupSteps?: number;
   /** Share of the examples that is not learnt, but measured after each epoch (default 0.1; none of fewer than 10 examples). */
   heldOut?: number;
   /** Epochs without a fall of the held-out loss that end the run, with the adapter of the best one; 0 is none. */
