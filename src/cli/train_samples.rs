@@ -66,13 +66,15 @@ pub(super) fn choose(bytes: &[u8], data: &Dataset, split: &Split) -> Vec<Prompt>
         if example.prompt == 0 || answer.is_empty() || example.tokens.len() >= data.max_length {
             continue;
         }
+        let (tokens, answer) = (&example.tokens[..answer.start], &example.tokens[answer]);
+        // Before a line is looked for: a file may ask the same thing all along.
+        if chosen.iter().any(|other| other.tokens == tokens) {
+            continue;
+        }
         let line = bytes.split(|&byte| byte == b'\n').nth(data.lines[index] - 1).unwrap_or_default();
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         let Some((text, is_chat)) = std::str::from_utf8(line).ok().and_then(asked) else { continue };
-        let (tokens, answer) = (example.tokens[..answer.start].to_vec(), example.tokens[answer].to_vec());
-        if !chosen.iter().any(|other| other.tokens == tokens) {
-            chosen.push(Prompt { text, is_chat, held_out, tokens, answer });
-        }
+        chosen.push(Prompt { text, is_chat, held_out, tokens: tokens.to_vec(), answer: answer.to_vec() });
     }
     chosen
 }
