@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::train::data::{Dataset, Example};
+use crate::train::fingerprint::sha256;
 use crate::train::rng;
 
 /// Fewer examples are all learnt.
@@ -34,7 +35,7 @@ impl Split {
         }
         let most = ((share * count as f64).round() as usize).clamp(1, MOST.min(count - 1));
         let mut groups: Vec<Vec<usize>> = Vec::new();
-        let mut places = HashMap::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         for (index, example) in data.examples.iter().enumerate() {
             let place = *places.entry(key(example)).or_insert(groups.len());
             if place == groups.len() {
@@ -42,24 +43,26 @@ impl Split {
             }
             groups[place].push(index);
         }
-        let mut held_out = Vec::new();
+        let (mut count, mut is_held_out) = (0, vec![false; data.examples.len()]);
         for group in rng::permutation(&mut rng::stream(seed, &[HELD_OUT_STREAM]), groups.len()) {
-            if held_out.len() + groups[group].len() <= most {
-                held_out.extend(&groups[group]);
+            if count + groups[group].len() <= most {
+                count += groups[group].len();
+                groups[group].iter().for_each(|&index| is_held_out[index] = true);
             }
         }
-        held_out.sort_unstable();
-        let learnt = (0..count).filter(|index| held_out.binary_search(index).is_err()).collect();
-        Self { learnt, held_out }
+        let side =
+            |held_out: bool| (0..is_held_out.len()).filter(|&index| is_held_out[index] == held_out).collect();
+        Self { learnt: side(false), held_out: side(true) }
     }
 }
 
-/// What examples that belong together have in common: the prompt, or where there is none everything.
-fn key(example: &Example) -> (bool, &[u32]) {
-    match example.prompt {
-        0 => (false, &example.tokens),
-        prompt => (true, &example.tokens[..prompt.min(example.tokens.len())]),
-    }
+/// The hash of what examples that belong together have in common: the prompt, or where there is none everything.
+fn key(example: &Example) -> String {
+    let common = match example.prompt {
+        0 => example.tokens.len(),
+        prompt => prompt.min(example.tokens.len()),
+    };
+    sha256(bytemuck::cast_slice(&example.tokens[..common]))
 }
 
 #[cfg(test)]
