@@ -191,10 +191,15 @@ impl Sft {
 
     async fn end_epoch(&mut self) -> Result<Epoch> {
         let held_out_loss = self.held_out_loss().await?;
+        // Read before the epoch is noted: what fails here can be tried again.
+        let adapter = match self.settings.patience {
+            0 => None,
+            _ => Some(self.trainer.read_adapter().await?),
+        };
         let (number, whole) = (self.order.cursor().epoch + 1, self.order.is_at_end());
         let (epoch, is_best) = self.course.end_epoch(number, self.done, whole, held_out_loss);
-        if is_best && self.settings.patience > 0 {
-            self.best = Some(self.trainer.read_adapter().await?);
+        if is_best {
+            self.best = adapter;
         }
         Ok(epoch)
     }
