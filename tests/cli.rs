@@ -90,7 +90,7 @@ fn every_example_of_the_help_is_accepted() {
 #[test]
 fn help_shows_defaults_and_tells_the_two_adapters_apart() {
     let help = stepladder(&["train", "--help"]).stdout;
-    assert!(text(&help).contains("[default: 0.0002]"), "{}", text(&help));
+    assert!(text(&help).contains("0.001 up to 0.5 B parameters"), "{}", text(&help));
     assert!(text(&help).contains("PEFT adapter"), "{}", text(&help));
     assert!(text(&help).contains("WGPU_ADAPTER_NAME"), "{}", text(&help));
 }

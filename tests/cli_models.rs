@@ -25,10 +25,12 @@ mod resume;
 mod shots;
 #[path = "cli_models/texts.rs"]
 mod texts;
+#[path = "cli_models/train.rs"]
+mod train;
 #[path = "cli_models/tuning.rs"]
 mod tuning;
 
-use program::{Files, json, json_lines, model, run, run_with_input, text};
+use program::{Files, json, json_lines, model, run, run_with_input, steps, text};
 use serde_json::Value;
 
 fn floats(value: &Value) -> Vec<f64> {
@@ -169,7 +171,7 @@ fn training_lowers_the_loss_and_export_keeps_what_was_learnt() {
         &common[..],
         &["--output", &output, "--steps", "8", "--rank", "4", "--warmup-steps", "2", "--schedule", "linear"],
     ];
-    let lines = json_lines(&run(&args.concat()));
+    let lines = steps(json_lines(&run(&args.concat())));
     assert_eq!(lines.len(), 8);
     for field in ["step", "loss", "grad_norm", "learning_rate", "tokens", "tokens_per_second"] {
         assert!(lines.iter().all(|line| line[field].is_number()), "{field}");

@@ -166,6 +166,11 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
     number(text, "from 0 to 1", |value| (0.0..=1.0).contains(&value))
 }
 
+/// A number from 0 to below 1.
+pub(super) fn share_below_one(text: &str) -> Result<f64, String> {
+    number(text, "from 0 to below 1", |value| (0.0..1.0).contains(&value))
+}
+
 /// A number above 0, at most 1.
 pub(super) fn positive_share(text: &str) -> Result<f64, String> {
     number(text, "above 0 and at most 1", |value| value > 0.0 && value <= 1.0)

@@ -11,6 +11,8 @@ use stepladder::train::adapter;
 use stepladder::train::files::read_adapter_for;
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
+use stepladder::train::sft::settings::BATCH_SIZE;
+use stepladder::train::sft::{SftOptions, SftSettings};
 use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
@@ -28,13 +30,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", requires = "model")]
     pub(super) adapter: Option<PathBuf>,
     /// Rank of the LoRA adapter to plan for
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = SftSettings::adapter().rank as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) rank: u32,
     /// Sequences at a time to plan for
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = BATCH_SIZE as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) batch_size: u32,
     /// Tokens of the longest sequence to plan for
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = SftOptions::default().max_length as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) max_length: u32,
     #[command(flatten)]
     pub(super) device: DeviceArgs,

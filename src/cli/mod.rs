@@ -28,6 +28,8 @@ mod signals;
 mod study;
 mod train;
 mod train_card;
+mod train_samples;
+mod train_words;
 mod ttrl;
 mod ttrl_answers;
 mod tuning;
@@ -167,6 +169,9 @@ fn definition() -> clap::Command {
         }
         if takes("set") {
             sections.push(changes::help());
+        }
+        if command.get_name() == "train" {
+            sections.push(train_words::defaults_help());
         }
         if command.get_name() == "study" {
             sections.push(study::FILE_HELP.into());

@@ -19,17 +19,19 @@ use stepladder::train::fit::Workload;
 use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::resume::before;
-use stepladder::train::sft::{Sft, SftSettings, SftStep, largest_pass};
+use stepladder::train::sft::{Epoch, News, Sft, SftOptions, SftSettings, SftStep, Split, largest_pass};
 use stepladder::train::text::ModelText;
 use stepladder::train::trainer::{Optimizer, Trainer};
 use stepladder::{Error, Result};
 
-use super::args::{DeviceArgs, non_negative, positive};
-use super::context::Context;
+use super::args::{DeviceArgs, non_negative, positive, share_below_one};
+use super::context::{Context, option};
 use super::progress::Progress;
 use super::session::Opened;
 use super::signals::{quoted, say};
 use super::train_card::Card;
+use super::train_samples::{answer, choose};
+use super::train_words::{end, finished, next, plan, warning};
 use super::tuning::choose_kernels;
 
 /// Options of `train`. With `--resume`, what is not given comes from the run.
@@ -54,21 +56,32 @@ pub(super) struct Args {
     /// Number of updates, instead of --epochs
     #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) steps: Option<u32>,
-    /// Times that every example is seen
-    #[arg(long, value_name = "N", default_value_t = SftSettings::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) epochs: u32,
-    /// Examples an update; what does not fit into one pass is accumulated
-    #[arg(long, value_name = "N", default_value_t = SftSettings::default().batch_size as u32, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) batch_size: u32,
-    /// Size of an update
-    #[arg(long, value_name = "X", default_value_t = SftSettings::default().learning_rate, value_parser = positive)]
-    pub(super) learning_rate: f64,
-    /// Course of the size of updates after warm-up: constant, linear or cosine
-    #[arg(long, value_name = "NAME", default_value = "constant")]
-    pub(super) schedule: String,
-    /// Updates in which their size grows to its full value
-    #[arg(long, value_name = "N", default_value_t = SftSettings::default().warmup_steps as u32)]
-    pub(super) warmup_steps: u32,
+    /// Times that every example is seen [default: by model and data, see below]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) epochs: Option<u32>,
+    /// Examples an update; what does not fit into one pass is accumulated [default: by model and data, see below]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) batch_size: Option<u32>,
+    /// Size of an update [default: by model and data, see below]
+    #[arg(long, value_name = "X", value_parser = positive)]
+    pub(super) learning_rate: Option<f64>,
+    /// Course of the size of updates after warm-up: constant, linear or cosine [default: cosine]
+    #[arg(long, value_name = "NAME")]
+    pub(super) schedule: Option<String>,
+    /// Updates in which their size grows to its full value [default: by model and data, see below]
+    #[arg(long, value_name = "N")]
+    pub(super) warmup_steps: Option<u32>,
+    /// Share of the examples that is not learnt, but whose loss is measured after each epoch; 0 for none. Examples with the
+    /// same prompt stay together
+    #[arg(long, value_name = "SHARE", default_value_t = SftOptions::default().held_out, value_parser = share_below_one)]
+    pub(super) held_out: f64,
+    /// Stop when the loss of what is held out has not fallen for so many epochs, and keep the adapter of the best one; 0 for
+    /// all epochs [default: by model and data, see below]
+    #[arg(long, value_name = "EPOCHS")]
+    pub(super) patience: Option<u32>,
+    /// No answers of the model to some of your prompts, before and after, at the end
+    #[arg(long)]
+    pub(super) no_samples: bool,
     /// Pull of the adapter towards zero
     #[arg(long, value_name = "X", default_value_t = Optimizer::default().weight_decay, value_parser = non_negative)]
     pub(super) weight_decay: f64,
@@ -88,13 +101,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = TargetModule::ALL)]
     pub(super) target_modules: Vec<TargetModule>,
     /// Tokens of the longest example; longer ones are cut
-    #[arg(long, value_name = "N", default_value_t = SftSettings::default().max_length as u32, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, value_name = "N", default_value_t = SftOptions::default().max_length as u32, value_parser = clap::value_parser!(u32).range(2..))]
     pub(super) max_length: u32,
     /// Keep the order of the file
     #[arg(long)]
     pub(super) no_shuffle: bool,
-    /// Seed of the adapter's first values and of the order
-    #[arg(long, value_name = "N", default_value_t = SftSettings::default().seed)]
+    /// Seed of the adapter's first values, of the order, and of what is held out
+    #[arg(long, value_name = "N", default_value_t = SftOptions::default().seed)]
     pub(super) seed: u64,
     /// Updates between checkpoints, from which --resume goes on
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
@@ -135,6 +148,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let bytes = read(&card.data)?;
     let data = read_data(&opened, &card, &bytes)?;
     card.tie_to_data(&bytes, &data)?;
+    let parameters = opened.config.parameters();
+    if saved.is_none() {
+        card.settings = args.asked()?.settings(parameters, &data).map_err(by_option)?;
+    }
+    let split = Split::new(&data, card.settings.held_out, card.settings.seed);
+    let prompts = if args.no_samples { Vec::new() } else { choose(&bytes, &data, &split) };
     drop(bytes);
     let layout = adapter::layout(&opened.config, &adapter.config)?;
     let workload = Workload {
@@ -149,11 +168,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut trainer = Trainer::new(Arc::clone(&session.model), &layout, PACK_TOKENS)?;
     trainer.set_cancel(Arc::clone(context.cancelled()));
     trainer.write_adapter(&adapter::flatten(&layout, &adapter)?)?;
+    let rank = adapter.config.rank;
     let mut sft = Sft::new(trainer, adapter.config.clone(), &data, card.settings.clone())?;
     if let Some(saved) = &saved {
         sft.restore(saved, &folder.path().join(STATE_FILE))?;
         expect_more(context, sft.done(), sft.steps())?;
+        say(&format!("going on after step {} of {}", sft.done(), sft.steps()));
     }
+    let tokens = split.learnt.iter().map(|&index| data.examples[index].scored_tokens()).sum();
+    // What a run that goes on was begun with does not follow from anything any more.
+    let given = |name: &str| saved.is_some() || context.is_given(name);
+    plan(&card.settings, &split, rank, (tokens, parameters), given).iter().for_each(|line| say(line));
+    drop(data);
     if let Some(note) = sft.schedule().note() {
         say(&format!("--warmup-steps: {note}"));
     }
@@ -163,8 +189,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if saved.is_some_and(|saved| !keeper.card.is_in(&saved)) {
         keeper.save(&sft)?;
     }
-    let outcome = train(&mut sft, context, |sft| keeper.save(sft), every);
-    match &outcome {
+    let result = train(&mut sft, context, |sft| keeper.save(sft), every);
+    match &result {
         Err(Error::Cancelled | Error::Diverged { .. }) => {
             keeper.save(&sft)?;
             say(&keeper.way_on(sft.done()));
@@ -173,13 +199,36 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         Err(Error::Io { .. }) => drop(keeper.save(&sft)),
         _ => {}
     }
-    outcome?;
-    write_adapter(folder.path(), &block_on(sft.adapter_file())?)?;
+    result?;
+    let adapter = block_on(sft.adapter_file())?;
+    write_adapter(folder.path(), &adapter)?;
     remove_states(folder.path())?;
-    if !context.json {
-        context.answer(&(), || format!("adapter: {}", folder.path().display()))?;
+    let run = sft.into_outcome();
+    let samples = match answer(&session, context, &adapter, &prompts) {
+        Ok(samples) => samples,
+        // The adapter is whole and kept: the run is finished all the same.
+        Err(Error::Cancelled) => Vec::new(),
+        Err(error) => {
+            say(&format!("no answers before and after: {error}"));
+            Vec::new()
+        }
+    };
+    if let Some(warning) = warning(&run, parameters) {
+        say(&warning);
     }
+    let next = next(&keeper.card.model, folder.path(), session.language.chat.is_some(), &prompts);
+    context.answer(&finished(&run, &samples, folder.path(), &next), || {
+        end(&run, &samples, folder.path(), &next)
+    })?;
     session.print_profile(context)
+}
+
+/// An error of a setting, with its option in place of its name.
+fn by_option(error: Error) -> Error {
+    match error {
+        Error::Usage { option: name, problem, hint } => Error::Usage { option: option(&name), problem, hint },
+        other => other,
+    }
 }
 
 /// Holds a new end of a run to what is done.
@@ -242,13 +291,32 @@ fn train(
         step: SftStep,
         tokens_per_second: f64,
     }
+    #[derive(Serialize)]
+    struct EpochLine {
+        event: &'static str,
+        #[serde(flatten)]
+        epoch: Epoch,
+    }
     let mut bar = Progress::new("train", "steps", sft.steps());
-    while sft.done() < sft.steps() {
+    let mut held_out = String::new();
+    loop {
         if context.cancelled().load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
         let began = Instant::now();
-        let step = block_on(sft.step())?;
+        let step = match block_on(sft.next())? {
+            None => return Ok(()),
+            Some(News::Epoch(epoch)) => {
+                if let Some(loss) = epoch.held_out_loss {
+                    held_out = format!("  held out {loss:.4}");
+                    if context.json {
+                        context.answer(&EpochLine { event: "epoch", epoch }, String::new)?;
+                    }
+                }
+                continue;
+            }
+            Some(News::Step(step)) => step,
+        };
         let tokens_per_second = step.tokens as f64 / began.elapsed().as_secs_f64().max(1e-9);
         if step.skipped {
             bar.note(&format!(
@@ -256,7 +324,7 @@ fn train(
                 step.step
             ));
         }
-        bar.set(step.step, &format!("loss {:.4}  {tokens_per_second:.0} tokens/s", step.loss));
+        bar.set(step.step, &format!("loss {:.4}{held_out}  {tokens_per_second:.0} tokens/s", step.loss));
         if context.json {
             context.answer(&Line { step, tokens_per_second }, String::new)?;
         }
@@ -264,7 +332,6 @@ fn train(
             save(sft)?;
         }
     }
-    Ok(())
 }
 
 fn read_data(opened: &Opened, card: &Card, bytes: &[u8]) -> Result<Dataset> {
@@ -283,6 +350,28 @@ fn read_data(opened: &Opened, card: &Card, bytes: &[u8]) -> Result<Dataset> {
 }
 
 impl Args {
+    /// What is asked of the settings.
+    pub(super) fn asked(&self) -> Result<SftOptions> {
+        Ok(SftOptions {
+            steps: self.steps.map(u64::from),
+            epochs: self.epochs.map(u64::from),
+            batch_size: self.batch_size.map(|size| size as usize),
+            learning_rate: self.learning_rate,
+            schedule: self.schedule.as_deref().map(str::parse).transpose()?,
+            warmup_steps: self.warmup_steps.map(u64::from),
+            patience: self.patience.map(u64::from),
+            held_out: self.held_out,
+            max_length: self.max_length as usize,
+            shuffle: !self.no_shuffle,
+            seed: self.seed,
+            optimizer: Optimizer {
+                weight_decay: self.weight_decay,
+                max_grad_norm: self.max_grad_norm,
+                ..Optimizer::default()
+            },
+        })
+    }
+
     /// Whether the output may be written to; true if there is something to be replaced.
     fn check_output(&self, context: &Context) -> Result<bool> {
         if self.resume {

@@ -12,7 +12,6 @@ use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::{AdapterFile, WEIGHTS_FILE};
 use stepladder::train::resume::{RULES, differs};
 use stepladder::train::sft::SftSettings;
-use stepladder::train::trainer::Optimizer;
 use stepladder::{Error, Result};
 
 use super::context::Context;
@@ -58,28 +57,13 @@ impl Card {
             targets: args.target_modules.iter().map(|&module| module.into()).collect(),
             ..SftSettings::adapter()
         };
-        let optimizer = Optimizer {
-            weight_decay: args.weight_decay,
-            max_grad_norm: args.max_grad_norm,
-            ..Optimizer::default()
-        };
         Ok(Self {
             model: args.model.clone().unwrap_or_default(),
             adapter: args.adapter.clone(),
             data: args.data.clone().unwrap_or_default(),
             lora,
-            settings: SftSettings {
-                steps: args.steps.map(u64::from),
-                epochs: args.epochs.into(),
-                batch_size: args.batch_size as usize,
-                max_length: args.max_length as usize,
-                shuffle: !args.no_shuffle,
-                seed: args.seed,
-                learning_rate: args.learning_rate,
-                schedule: args.schedule.parse()?,
-                warmup_steps: args.warmup_steps.into(),
-                optimizer,
-            },
+            // Of no model and no data: what follows from them is put in once they are read.
+            settings: SftSettings::for_model_and_data(&args.asked()?, 0, 0, 0),
             checkpoint_every: Some(args.checkpoint_every.into()),
             base: Some(args.device.base(context)),
             data_sha256: None,
@@ -128,9 +112,9 @@ impl Card {
         }
         if let Some(steps) = args.steps {
             card.settings.steps = Some(steps.into());
-        } else if context.is_given("epochs") {
+        } else if let Some(epochs) = args.epochs {
             card.settings.steps = None;
-            card.settings.epochs = args.epochs.into();
+            card.settings.epochs = epochs.into();
         }
         Ok((card, state))
     }

@@ -39,6 +39,8 @@ pub const RULES: &[(&str, &str, Rule)] = &[
     ("no_shuffle", "/settings/shuffle", Rule::SameNot),
     ("shuffle", "/settings/shuffle", Rule::Same),
     ("seed", "/settings/seed", Rule::Same),
+    ("held_out", "/settings/held_out", Rule::Same),
+    ("patience", "/settings/patience", Rule::Same),
     ("rank", "/lora/rank", Rule::Same),
     ("alpha", "/lora/alpha", Rule::Same),
     ("rslora", "/lora/rslora", Rule::Same),

@@ -9,7 +9,7 @@ use crate::ladder::ttrl::TtrlSettings;
 use crate::model::generate::Sampling;
 use crate::task::{Problem, TaskOptions};
 use crate::train::lora_config::LoraConfig;
-use crate::train::sft::SftSettings;
+use crate::train::sft::{SftOptions, SftSettings, settings};
 use crate::train::trainer::Optimizer;
 use crate::{Error, Result};
 
@@ -69,7 +69,7 @@ pub(super) struct FitOptions {
 
 impl Default for FitOptions {
     fn default() -> Self {
-        let SftSettings { batch_size: batch, max_length: length, .. } = SftSettings::default();
+        let (batch, length) = (settings::BATCH_SIZE, SftOptions::default().max_length);
         Self { rank: SftSettings::adapter().rank, batch, length, context_length: None }
     }
 }
@@ -79,9 +79,11 @@ impl Default for FitOptions {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Train {
     pub(super) steps: Option<u64>,
-    pub(super) epochs: u64,
-    batch_size: usize,
-    learning_rate: f64,
+    pub(super) epochs: Option<u64>,
+    batch_size: Option<usize>,
+    learning_rate: Option<f64>,
+    held_out: f64,
+    patience: Option<u64>,
     weight_decay: f64,
     rank: Option<usize>,
     alpha: Option<f64>,
@@ -93,31 +95,21 @@ pub(super) struct Train {
 
 impl Default for Train {
     fn default() -> Self {
-        let SftSettings {
-            steps,
-            epochs,
-            batch_size,
-            max_length,
-            shuffle,
-            seed,
-            learning_rate,
-            optimizer,
-            ..
-        } = SftSettings::default();
-        let weight_decay = optimizer.weight_decay;
-        let (rank, alpha, checkpoint_every) = (None, None, 5);
+        let SftOptions { held_out, max_length, shuffle, seed, optimizer, .. } = SftOptions::default();
         Self {
-            steps,
-            epochs,
-            batch_size,
-            learning_rate,
-            weight_decay,
-            rank,
-            alpha,
+            steps: None,
+            epochs: None,
+            batch_size: None,
+            learning_rate: None,
+            held_out,
+            patience: None,
+            weight_decay: optimizer.weight_decay,
+            rank: None,
+            alpha: None,
             max_length,
             shuffle,
             seed,
-            checkpoint_every,
+            checkpoint_every: 5,
         }
     }
 }
@@ -127,15 +119,23 @@ impl Train {
     pub(super) fn check(&self) -> Result<()> {
         let counts = [
             ("steps", self.steps.unwrap_or(1)),
-            ("epochs", self.epochs),
-            ("batchSize", self.batch_size as u64),
+            ("epochs", self.epochs.unwrap_or(1)),
+            ("batchSize", self.batch_size.unwrap_or(1) as u64),
             ("maxLength", self.max_length as u64),
             ("checkpointEvery", self.checkpoint_every),
         ];
         if let Some((option, _)) = counts.iter().find(|(_, value)| *value == 0) {
             return Err(Error::usage(*option, "is 0", "use at least 1"));
         }
-        for (option, value) in [("learningRate", self.learning_rate), ("weightDecay", self.weight_decay)] {
+        if !(0.0..1.0).contains(&self.held_out) {
+            return Err(Error::usage(
+                "heldOut",
+                format!("is {}", self.held_out),
+                "use a number from 0 to below 1",
+            ));
+        }
+        let rate = self.learning_rate.unwrap_or(0.0);
+        for (option, value) in [("learningRate", rate), ("weightDecay", self.weight_decay)] {
             // Values that AdamW takes as f32 must be finite there too.
             if !(value >= 0.0 && (value as f32).is_finite()) {
                 return Err(Error::usage(
@@ -170,17 +170,21 @@ impl Train {
         }
     }
 
-    pub(super) fn settings(&self, context: usize) -> SftSettings {
-        SftSettings {
+    /// What is asked of the settings, for a context of so many tokens.
+    pub(super) fn asked(&self, context: usize) -> SftOptions {
+        SftOptions {
             steps: self.steps,
             epochs: self.epochs,
             batch_size: self.batch_size,
+            learning_rate: self.learning_rate,
+            schedule: None,
+            warmup_steps: None,
+            patience: self.patience,
+            held_out: self.held_out,
             max_length: self.max_length.min(context),
             shuffle: self.shuffle,
             seed: self.seed,
-            learning_rate: self.learning_rate,
             optimizer: Optimizer { weight_decay: self.weight_decay, ..Optimizer::default() },
-            ..SftSettings::default()
         }
     }
 }

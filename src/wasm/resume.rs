@@ -13,6 +13,7 @@ use crate::ladder::resume::{change, expect_problems, expect_task};
 use crate::ladder::run::RunCard;
 use crate::task::TaskOptions;
 use crate::train::resume::{Owner, RULES, before, differs, reconcile};
+use crate::train::sft::SftSettings;
 use crate::{Error, Result};
 
 /// A run that goes on.
@@ -80,7 +81,8 @@ impl Engine {
             return Err(Error::usage("examples", problem, hint).into());
         }
         let asked = json!({
-            "settings": value(&options.settings(self.model.context()))?,
+            // Of no model and no data: only what was given counts.
+            "settings": value(&SftSettings::for_model_and_data(&options.asked(self.model.context()), 0, 0, 0))?,
             "lora": value(&options.lora())?,
             "checkpoint_every": options.checkpoint_every,
         });
@@ -94,8 +96,8 @@ impl Engine {
                 return Err(before("steps", steps, done as u64).into());
             }
             card.settings.steps = Some(steps);
-        } else if is_given("epochs").is_some() {
-            (card.settings.steps, card.settings.epochs) = (None, options.epochs);
+        } else if let Some(epochs) = options.epochs {
+            (card.settings.steps, card.settings.epochs) = (None, epochs);
         }
         to_json(&card)
     }

@@ -23,7 +23,7 @@ use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::AdapterFile;
 use crate::train::resume::before;
-use crate::train::sft::{Sft, SftSettings, SftStep, largest_pass};
+use crate::train::sft::{News, Sft, SftSettings, SftStep, largest_pass};
 use crate::train::text::ModelText;
 use crate::train::trainer::Trainer;
 use crate::{Error, Result};
@@ -49,6 +49,9 @@ pub(super) struct Mark {
     steps: u64,
     /// Length of the log, in the store's own unit.
     position: u64,
+    /// The run is over, whatever the steps that were asked for.
+    #[serde(default)]
+    over: bool,
 }
 
 /// Where [`Mark`] is in the JSON value of a state.
@@ -80,16 +83,17 @@ impl Engine {
             }
             None => LoraConfig { base_model: Some(self.name.clone()), ..options.lora() },
         };
+        let asked = options.asked(self.model.context());
+        let data = self.dataset(&examples, asked.max_length)?;
         let card = TrainCard {
             kind: "train".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             model: self.name.clone(),
             lora,
-            settings: options.settings(self.model.context()),
+            settings: asked.settings(self.model.config().parameters(), &data)?,
             checkpoint_every: options.checkpoint_every,
             examples,
         };
-        let data = self.dataset(&card)?;
         self.check_training(&card, &data)?;
         // Its errors are those of settings, and data, that nothing can be learnt from.
         Order::new(data.examples.len(), None, Cursor::default())?;
@@ -112,7 +116,7 @@ impl Engine {
         self.generator.replace(None);
         let card: TrainCard = from_json("card", &card)?;
         let (config, file) = (self.model.config(), Path::new("state.safetensors"));
-        let data = self.dataset(&card)?;
+        let data = self.dataset(&card.examples, card.settings.max_length)?;
         for note in data.notes("the length limit") {
             warn(&note);
         }
@@ -149,14 +153,13 @@ impl Engine {
 }
 
 impl Engine {
-    fn dataset(&self, card: &TrainCard) -> Result<Dataset> {
+    fn dataset(&self, examples: &str, max_length: usize) -> Result<Dataset> {
         let text = ModelText {
             tokenizer: &self.language.tokenizer,
             chat: self.language.chat.as_ref(),
             ends: &self.model.config().eos_token_ids,
         };
-        let lines = card.examples.as_bytes();
-        Dataset::from_jsonl(lines, Path::new("examples"), &text, card.settings.max_length)
+        Dataset::from_jsonl(examples.as_bytes(), Path::new("examples"), &text, max_length)
     }
 
     /// The adapter's layout, if there is memory to train it.
@@ -180,31 +183,59 @@ struct Line {
     learning_rate: f64,
     tokens: usize,
     tokens_per_second: f64,
+    /// After the last step of an epoch, where examples are held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_out_loss: Option<f64>,
 }
 
 impl Engine {
     async fn steps(&self, sft: &mut Sft, every: u64, log: &JsLog, on_step: &Function) -> Result<()> {
-        while sft.done() < sft.steps() {
+        // Of an epoch whose last step was told before the run was cut off.
+        let mut held_out_loss = None;
+        loop {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
             let began = seconds();
-            let SftStep { step, steps, loss, grad_norm, learning_rate, tokens, .. } = sft.step().await?;
+            let done = match sft.next().await? {
+                None => return Ok(()),
+                Some(News::Epoch(epoch)) => {
+                    held_out_loss = epoch.held_out_loss;
+                    continue;
+                }
+                Some(News::Step(done)) => done,
+            };
+            let SftStep { step, steps, loss, grad_norm, learning_rate, tokens, .. } = done;
             let tokens_per_second = tokens as f64 / (seconds() - began).max(1e-9);
-            let line = Line { step, steps, loss, grad_norm, learning_rate, tokens, tokens_per_second };
+            let measured = if sft.epoch_is_due() { sft.next().await } else { Ok(None) };
+            if let Ok(Some(News::Epoch(epoch))) = &measured {
+                held_out_loss = epoch.held_out_loss;
+            }
+            let held_out_loss = held_out_loss.take();
+            let line = Line {
+                step,
+                steps,
+                loss,
+                grad_norm,
+                learning_rate,
+                tokens,
+                tokens_per_second,
+                held_out_loss,
+            };
             log.append_json(&line)?;
-            if step.is_multiple_of(every) {
+            if measured.is_ok() && step.is_multiple_of(every) {
                 save(sft, log).await?;
             }
             tell(on_step, &line)?;
+            measured?;
         }
-        Ok(())
     }
 }
 
 /// Saves adapter, optimizer and place in the data.
 async fn save(sft: &Sft, log: &JsLog) -> Result<()> {
     let mut state = sft.state().await?;
-    state.put(MARK, &Mark { step: sft.done(), steps: sft.steps(), position: log.position() })?;
+    let (step, steps, over) = (sft.done(), sft.steps(), sft.has_waited());
+    state.put(MARK, &Mark { step, steps, position: log.position(), over })?;
     log.save_bytes(&Uint8Array::from(&*state.to_bytes()?))
 }

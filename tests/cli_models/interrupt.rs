@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::program::{Files, command, json_lines, run};
+use crate::program::{Files, command, json_lines, run, steps};
 
 /// Starts a call, sends it `signal` after the first line that `ready` accepts, which it is not asked of later ones, and
 /// returns its lines, its status (none after a kill) and its messages.
@@ -76,7 +76,7 @@ fn every_signal_that_ends_programs_leaves_a_checkpoint() {
     ]);
     child.args(["--output", &output, "--steps", "4"]).env("XDG_RUNTIME_DIR", std::env::temp_dir());
     let (lines, status, message) = signalled(child, "-HUP", |line| line["step"] == 1);
-    assert_eq!((lines.len(), status), (4, Some(0)), "{message}");
+    assert_eq!((steps(lines).len(), status), (4, Some(0)), "{message}");
 }
 
 #[test]
@@ -85,6 +85,8 @@ fn training_is_resumed_with_the_same_numbers() {
     let data = files.write("data.jsonl", super::EXAMPLES);
     let (stopped, whole) = (files.path("stopped"), files.path("whole"));
     let common = ["train", "-m", "tiny", "--data", &data, "--json", "--batch-size", "2", "--seed", "3"];
+    // The course of a cosine depends on its end, which differs here.
+    let common = [&common[..], &["--schedule", "constant", "--warmup-steps", "0"]].concat();
     let call = |output: &str, steps: &str| {
         [&common[..], &["--output", output, "--steps", steps]]
             .concat()
@@ -103,12 +105,13 @@ fn training_is_resumed_with_the_same_numbers() {
     // The folder is not begun anew by mistake.
     assert_eq!(run(&long).status.code(), Some(2));
 
-    let steps = (done + 2).to_string();
-    let rest = json_lines(&run(&["train", "--output", &stopped, "--resume", "--steps", &steps, "--json"]));
+    let count = (done + 2).to_string();
+    let rest = ["train", "--output", &stopped, "--resume", "--steps", &count, "--json"];
+    let rest = steps(json_lines(&run(&rest)));
     assert_eq!(files.names("stopped"), ["adapter_config.json", "adapter_model.safetensors"]);
-    let short: Vec<String> = call(&whole, &steps);
+    let short: Vec<String> = call(&whole, &count);
     let short: Vec<&str> = short.iter().map(String::as_str).collect();
-    let reference = json_lines(&run(&short));
+    let reference = steps(json_lines(&run(&short)));
     let numbers = |lines: &[Value]| -> Vec<(Value, Value, Value)> {
         lines.iter().map(|l| (l["step"].clone(), l["loss"].clone(), l["grad_norm"].clone())).collect()
     };

@@ -41,6 +41,11 @@ pub(crate) fn json_lines(output: &Output) -> Vec<Value> {
     text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The lines of `train` that are of a step.
+pub(crate) fn steps(lines: Vec<Value>) -> Vec<Value> {
+    lines.into_iter().filter(|line| line.get("event").is_none()).collect()
+}
+
 /// The one JSON document of a call that went well.
 pub(crate) fn json(output: &Output) -> Value {
     let mut lines = json_lines(output);

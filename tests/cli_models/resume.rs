@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::bad_input::fails;
 use crate::interrupt::signalled;
-use crate::program::{Files, command, json_lines, model, run, text};
+use crate::program::{Files, command, json_lines, model, run, steps, text};
 
 #[test]
 fn training_is_held_to_its_run() {
@@ -17,6 +17,19 @@ fn training_is_held_to_its_run() {
     let folder = files.copy(concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny"), "folder");
     let output = files.path("run");
     let begin = ["train", "-m", &folder, "--data", &data, "--output", &output, "--json", "--steps", "100000"];
+    let shape = [
+        "--rank",
+        "8",
+        "--alpha",
+        "16",
+        "--batch-size",
+        "8",
+        "--schedule",
+        "constant",
+        "--warmup-steps",
+        "0",
+    ];
+    let begin = [&begin[..], &shape].concat();
     let second: &[&str] = &begin;
     let (lines, status, message) = signalled(command(&begin), "-INT", |line| {
         let ready = line["step"] == 2;
@@ -34,6 +47,8 @@ fn training_is_held_to_its_run() {
         ("--rank", "2", ["--rank: is 2", "has 8"]),
         ("--alpha", "99", ["--alpha: is 99", "has 16"]),
         ("--batch-size", "1", ["--batch-size: is 1", "has 8"]),
+        ("--held-out", "0.2", ["--held-out: is 0.2", "has 0.1"]),
+        ("--patience", "3", ["--patience: is 3", "has 0"]),
         ("--seed", "9", ["--seed: is 9", "has 0"]),
         ("--target-modules", "q_proj", ["--target-modules: is", "the run has"]),
         ("--max-length", "7", ["--max-length: is 7", "has 512"]),
@@ -63,9 +78,9 @@ fn training_is_held_to_its_run() {
     // Equal values, the same contents elsewhere, and what makes sense to change.
     let copy = files.write("copy.jsonl", super::EXAMPLES);
     let done = lines.len() as u64;
-    let steps = (done + 2).to_string();
-    let extra = ["--rank", "8", "--data", &copy, "-m", "tiny", "--learning-rate", "0.5", "--steps", &steps];
-    let rest = json_lines(&run(&[&resume[..], &extra].concat()));
+    let count = (done + 2).to_string();
+    let extra = ["--rank", "8", "--data", &copy, "-m", "tiny", "--learning-rate", "0.5", "--steps", &count];
+    let rest = steps(json_lines(&run(&[&resume[..], &extra].concat())));
     assert_eq!(rest.len(), 2);
     assert!(rest.iter().all(|line| line["learning_rate"] == 0.5), "{rest:?}");
     fails(&resume, 2, &["--resume", "finished adapter", "--adapter"]);

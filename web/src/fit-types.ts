@@ -3,9 +3,9 @@
 import type { LoadOptions } from "./types.js";
 
 export interface Workload {
-  /** Rank of the adapter (default 8). */
+  /** Rank of the adapter (default 16). */
   rank?: number;
-  /** Sequences at a time (default 8). */
+  /** Sequences at a time (default 16). */
   batch?: number;
   /** Tokens of the longest sequence (default 512). */
   length?: number;

@@ -44,6 +44,8 @@ interface Checkpoint {
   step: number;
   steps?: number;
   position: number;
+  /** Supervised steps are over, whatever their number. */
+  over?: boolean;
 }
 
 /** Where a checkpoint stands; at the beginning if there is none. */
@@ -138,7 +140,7 @@ function hasFinished({ card, log, at }: Omit<Kept, "finished">): boolean {
   const { kind, steps } = parseCard(card);
   const last = log.trimEnd().split("\n").at(-1) ?? "";
   const ended = last.includes('"type":"finished"') && !last.includes('"reason":"cancelled"');
-  return kind === "train" ? at.step > 0 && at.step >= (steps ?? at.steps ?? 0) : ended;
+  return kind === "train" ? at.over === true || (at.step > 0 && at.step >= (steps ?? at.steps ?? 0)) : ended;
 }
 
 /** How far a generation came: to nothing, a card, a checkpoint, a step that was learnt. */

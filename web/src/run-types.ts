@@ -6,11 +6,16 @@ import type { Problem, TaskChoice } from "./types.js";
 /** The calls whose runs can be kept in this browser's store. */
 export type RunKind = "train" | "ladder" | "ttrl";
 
+/** What is left out follows from the model and the examples, as for `stepladder train` (see its `--help`). */
 export interface TrainOptions {
   steps?: number;
   epochs?: number;
   batchSize?: number;
   learningRate?: number;
+  /** Share of the examples that is not learnt, but measured after each epoch (default 0.1; none of fewer than 10 examples). */
+  heldOut?: number;
+  /** Epochs without a fall of the held-out loss that end the run, with the adapter of the best one; 0 is none. */
+  patience?: number;
   weightDecay?: number;
   rank?: number;
   alpha?: number;
@@ -35,6 +40,8 @@ export interface TrainStep {
   learningRate: number;
   tokens: number;
   tokensPerSecond: number;
+  /** Mean loss of what is held out, after the last step of an epoch. */
+  heldOutLoss?: number;
   /** What the user should know, such as that the browser has no space for checkpoints any more. */
   warning?: string;
 }

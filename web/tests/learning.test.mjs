@@ -33,6 +33,39 @@ test("training lowers the loss, and the adapter is kept, saved, loaded and clear
   await close();
 });
 
+test("without options it learns as on the command line, and measures what is held out", async () => {
+  const { page, close, errors } = await openPage();
+  const seen = await page.evaluate(async () => {
+    const { load } = await import("/dist/index.js");
+    const model = await load("tiny");
+    const examples = Array.from({ length: 12 }, (_, i) => ({ prompt: `?${i + 2}*x=`, completion: "x+x+x" }));
+    const train = async (options) => {
+      await model.adapter.clear();
+      const steps = [];
+      for await (const step of model.train(examples, options)) steps.push(step);
+      return steps;
+    };
+    const usual = await train({});
+    const files = await model.adapter.save();
+    const config = JSON.parse(new TextDecoder().decode(files[0].bytes ?? new Uint8Array(await files[0].arrayBuffer())));
+    const all = await train({ heldOut: 0, epochs: 1 });
+    const refused = await train({ heldOut: 0, patience: 2 }).catch(({ code, message }) => ({ code, message }));
+    await model.dispose();
+    return { usual, all, refused, config };
+  });
+  // One of twelve examples is held out, and ten epochs are made of the others, one a step.
+  check(seen.usual.length === 110 && seen.usual.at(-1).steps === 110, `${seen.usual.length} steps`);
+  const measured = seen.usual.filter(({ heldOutLoss }) => heldOutLoss !== undefined);
+  check(measured.map(({ step }) => step).join() === Array.from({ length: 10 }, (_, i) => 11 * (i + 1)).join(), JSON.stringify(measured));
+  check(measured.at(-1).heldOutLoss < measured[0].heldOutLoss, JSON.stringify(measured));
+  check(Math.max(...seen.usual.map(({ learningRate }) => learningRate)) === 1e-3, "the highest rate");
+  check(seen.config.r === 16 && seen.config.lora_alpha === 32, JSON.stringify(seen.config));
+  check(seen.all.length === 6 && seen.all.every(({ heldOutLoss }) => heldOutLoss === undefined), JSON.stringify(seen.all));
+  check(seen.refused.code === "usage" && /patience/.test(seen.refused.message), JSON.stringify(seen.refused));
+  check(errors.length === 0, errors.join("\n"));
+  await close();
+});
+
 test("a LADDER run ends, reports, and a paused one goes on", async () => {
   const { page, close } = await openPage();
   const seen = await page.evaluate(async (settings) => {

@@ -1,5 +1,6 @@
 //! From a training file to token sequences with a mask of what is learnt.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::dialogue::Dialogue;
@@ -56,12 +57,14 @@ pub struct Example {
     pub tokens: Vec<u32>,
     /// For each token whether predicting it from those before is learnt; never for the first.
     pub scored: Vec<bool>,
+    /// How many of them are the prompt that it begins with; 0 for a text.
+    pub prompt: usize,
 }
 
 impl Example {
     /// A prompt followed by a completion, which alone is scored.
     pub fn completion(prompt: &[u32], completion: &[u32]) -> Self {
-        let mut example = Self { tokens: Vec::new(), scored: Vec::new() };
+        let mut example = Self { tokens: Vec::new(), scored: Vec::new(), prompt: prompt.len() };
         example.extend(prompt, false);
         example.extend(completion, true);
         example
@@ -70,6 +73,13 @@ impl Example {
     /// Number of scored tokens.
     pub fn scored_tokens(&self) -> usize {
         self.scored.iter().filter(|&&scored| scored).count()
+    }
+
+    /// The last tokens that are learnt, as their place: the answer to all before it.
+    pub fn answer(&self) -> Range<usize> {
+        let end = self.scored.iter().rposition(|&scored| scored).map_or(0, |last| last + 1);
+        let begin = self.scored[..end].iter().rposition(|&scored| !scored).map_or(0, |given| given + 1);
+        begin..end
     }
 
     /// Adds tokens at the end.
@@ -87,6 +97,8 @@ impl Example {
 pub struct Dataset {
     /// The sequences in the order of the file.
     pub examples: Vec<Example>,
+    /// The line of the file that each of them is from, from 1.
+    pub lines: Vec<usize>,
     /// How many were cut at the length limit.
     pub truncated: usize,
     /// How many were left out because nothing to learn was left within the length limit.
@@ -133,7 +145,7 @@ impl Dataset {
             let line = std::str::from_utf8(line).map_err(|_| bad("is not UTF-8".into()))?;
             let record = Record::parse(line).map_err(bad)?;
             let example = dataset.encode(&record, encoder).map_err(bad)?;
-            dataset.add(example, max_length);
+            dataset.add(example, index + 1, max_length);
         }
         match (dataset.examples.is_empty(), dataset.dropped) {
             (false, _) => Ok(dataset),
@@ -151,7 +163,7 @@ impl Dataset {
         }
     }
 
-    fn add(&mut self, mut example: Example, max_length: usize) {
+    fn add(&mut self, mut example: Example, line: usize, max_length: usize) {
         if example.tokens.len() > max_length {
             example.tokens.truncate(max_length);
             example.scored.truncate(max_length);
@@ -159,7 +171,10 @@ impl Dataset {
         }
         match example.scored_tokens() {
             0 => self.dropped += 1,
-            _ => self.examples.push(example),
+            _ => {
+                self.examples.push(example);
+                self.lines.push(line);
+            }
         }
     }
 
@@ -173,10 +188,13 @@ impl Dataset {
         let mut example = match record {
             Record::Messages(dialogue) => return self.encode_messages(dialogue, encoder),
             Record::Text(text) => Example::completion(&[], &tokens(text, Place::Start)?),
-            Record::Completion { prompt, completion } => {
-                let prompt = tokens(prompt, Place::Prompt)?;
+            Record::Completion { prompt: text, completion } => {
+                let prompt = tokens(text, Place::Prompt)?;
                 let place = Place::Continuation(prompt.last().copied());
-                Example::completion(&prompt, &tokens(completion, place)?)
+                let example = Example::completion(&prompt, &tokens(completion, place)?);
+                // Without a prompt it is a text, whatever begins it.
+                let prompt = if text.is_empty() { 0 } else { example.prompt };
+                Example { prompt, ..example }
             }
         };
         match encoder.end_token() {

@@ -52,14 +52,14 @@ impl Order {
         self.cursor
     }
 
-    /// Number of batches of `size` in an epoch, a last smaller one included.
-    pub fn batches_per_epoch(&self, size: usize) -> usize {
-        self.length.div_ceil(size.max(1))
+    /// Whether every example of the present pass was visited.
+    pub fn is_at_end(&self) -> bool {
+        self.cursor.position == self.length
     }
 
     /// The next `size` (at least 1) examples' indices; fewer at the end of an epoch, never none. Then the next epoch begins.
     pub fn next_batch(&mut self, size: usize) -> &[usize] {
-        if self.cursor.position == self.length {
+        if self.is_at_end() {
             self.cursor = Cursor { epoch: self.cursor.epoch + 1, position: 0 };
             self.arrange();
         }
@@ -88,10 +88,11 @@ mod tests {
     #[test]
     fn without_a_seed_the_files_order_and_a_short_last_batch() {
         let mut order = Order::new(5, None, Cursor::default()).unwrap();
-        assert_eq!(order.batches_per_epoch(2), 3);
+        assert!(!order.is_at_end());
         assert_eq!(order.next_batch(2), [0, 1]);
         assert_eq!(order.next_batch(2), [2, 3]);
         assert_eq!(order.next_batch(2), [4]);
+        assert!(order.is_at_end());
         assert_eq!(order.next_batch(2), [0, 1]);
         assert_eq!(order.cursor(), Cursor { epoch: 1, position: 2 });
         assert_eq!(order.next_batch(usize::MAX), [2, 3, 4]);

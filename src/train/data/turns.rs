@@ -53,7 +53,7 @@ pub(super) fn encode_chat(
     if check_written(dialogue, encoder, &whole)? {
         turns.without_reasoning = 1;
     }
-    let mut example = Example { tokens: Vec::new(), scored: Vec::new() };
+    let mut example = Example { tokens: Vec::new(), scored: Vec::new(), prompt: 0 };
     let mut done = 0;
     let encode = |range: Range<usize>, before: &Example| {
         let place = match range.start {
@@ -117,6 +117,7 @@ pub(super) fn encode_chat(
         let given = encode(done..whole.len(), &example)?;
         example.extend(&given, false);
     }
+    example.prompt = example.scored.iter().position(|&scored| scored).unwrap_or(0);
     Ok((example, whole, turns))
 }
 

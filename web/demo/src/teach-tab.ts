@@ -11,15 +11,19 @@ import { forChat, parseExamples } from "./teach-data.js";
 
 const SAMPLE = "Q: What is the tallest step of the ladder called?\nA: The top cap. Nobody should stand on it.\n\nQ: Who wrote this page?\nA: Somebody who likes short answers.";
 
+/** In a field that is empty. */
+const FITTING = "as fits";
+
 export class TeachTab {
   readonly panel: HTMLElement;
   readonly #alert = new Alert();
   readonly #text = h("textarea", { rows: 10, id: "teach-text", placeholder: SAMPLE, spellcheck: "false" });
   readonly #count = h("p", { class: "muted", role: "status" }, "Nothing to learn yet.");
-  readonly #steps = numberInput(40, { min: 1, step: 1, id: "teach-steps" });
-  readonly #rate = numberInput(0.0005, { min: 0, step: "any" });
-  readonly #batch = numberInput(4, { min: 1, step: 1 });
-  readonly #rank = numberInput(8, { min: 1, step: 1 });
+  // Empty is what fits the model and the examples.
+  readonly #steps = numberInput("", { min: 1, step: 1, id: "teach-steps", placeholder: FITTING });
+  readonly #rate = numberInput("", { min: 0, step: "any", placeholder: FITTING });
+  readonly #batch = numberInput("", { min: 1, step: 1, placeholder: FITTING });
+  readonly #rank = numberInput("", { min: 1, step: 1, placeholder: FITTING });
   readonly #chart = new Chart("Loss", (value) => value.toFixed(2));
   readonly #line = h("p", { class: "progress-line", role: "status" });
   readonly #bar = h("progress", { max: 1, value: 0, "aria-label": "Steps done" });
@@ -30,6 +34,8 @@ export class TeachTab {
   readonly #stored: StoredRuns;
   #abort: AbortController | undefined;
   #losses: number[] = [];
+  /** The last loss of what is held out, in words. */
+  #held = "";
 
   constructor(private readonly session: Session) {
     this.#text.addEventListener("input", () => this.#preview());
@@ -98,6 +104,7 @@ export class TeachTab {
       this.#stop.disabled = false;
       this.#try.hidden = this.#note.hidden = true;
       this.#losses = [];
+      this.#held = "";
       const began = performance.now();
       try {
         await this.session.occupy("learning from examples", async () => {
@@ -110,7 +117,7 @@ export class TeachTab {
         });
         const [first, last] = [this.#losses[0], this.#losses.at(-1)];
         const change = first === undefined || last === undefined ? "" : `: loss ${first.toFixed(2)} → ${last.toFixed(2)}`;
-        this.#line.textContent = `Learned in ${duration((performance.now() - began) / 1000)}${change}.`;
+        this.#line.textContent = `Learned in ${duration((performance.now() - began) / 1000)}${change}${this.#held}.`;
       } finally {
         if (this.#abort?.signal.aborted) this.#line.textContent = "Stopped. What was learned so far is kept, and it can go on.";
         this.#stop.disabled = true;
@@ -148,7 +155,8 @@ export class TeachTab {
   #take(step: TrainStep): void {
     this.#losses.push(step.loss);
     this.#bar.value = step.step / step.steps;
-    this.#line.textContent = `Step ${step.step} of ${step.steps} · loss ${step.loss.toFixed(3)} · ${rate(step.tokensPerSecond)}`;
+    if (step.heldOutLoss !== undefined) this.#held = ` · held out ${step.heldOutLoss.toFixed(3)}`;
+    this.#line.textContent = `Step ${step.step} of ${step.steps} · loss ${step.loss.toFixed(3)}${this.#held} · ${rate(step.tokensPerSecond)}`;
     this.#chart.draw(this.#losses.map((_, index) => index + 1), [{ label: "", values: this.#losses }]);
     if (step.warning !== undefined) {
       this.#note.hidden = false;
