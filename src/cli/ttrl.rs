@@ -17,13 +17,14 @@ use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::{Error, Result, task};
 
 use super::args::{DeviceArgs, ModelArgs, TaskArgs, positive_share};
+use super::checker_files;
 use super::context::Context;
 use super::ladder::{default_preset, expect_lora};
 use super::ladder_view::View;
 use super::session::{Opened, read_problems};
 use super::setting_args::{Rows, SettingArgs, worded};
 use super::signals::say;
-use super::ttrl_answers::Answers;
+use super::ttrl_answers::{Answers, Judged};
 use super::tuning::choose_kernels;
 
 /// Options of `ttrl`. What is not given comes from the preset for test-time learning.
@@ -112,7 +113,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             "task_options": args.task.options(),
             "settings": settings,
         });
-        answers = Some(Answers::open(file, &context.gate, card)?);
+        let mut found = Answers::open(file, &context.gate, card)?;
+        found.judge_by(Judged::new(&problems, checker_files::hashes(&*task)))?;
+        answers = Some(found);
     }
     // Locked until the end.
     let _kept = match &args.keep {
