@@ -69,6 +69,17 @@ pub(super) struct TtrlRows;
 
 impl Rows for TtrlRows {
     const FEW_PROBES: bool = true;
+
+    fn unused(path: &str) -> Option<&'static str> {
+        match path {
+            "checkpoint_every" => Some("says nothing here: a problem that was not finished is begun anew"),
+            _ if path == "evaluation" || path.starts_with("evaluation.") => {
+                Some("says nothing here: nothing is held out to evaluate on")
+            }
+            _ => None,
+        }
+    }
+
     const DEFAULT_PRESET: &'static str = "as for `ladder`, with fewer steps: 100, 40, 4, 20";
 }
 
