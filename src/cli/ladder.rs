@@ -24,7 +24,7 @@ use super::args::{DeviceArgs, name_value};
 use super::checker_files;
 use super::context::Context;
 use super::ladder_view::View;
-use super::resume::{ADAPTER, RUN, reconcile};
+use super::resume::{ADAPTER, RUN, expect_model, reconcile};
 use super::session::{Opened, open_gpu, read_problems};
 use super::setting_args::{Rows, SettingArgs, worded};
 use super::signals::{quoted, say};
@@ -198,6 +198,7 @@ impl Args {
             }
             card.model.clone_from(model);
         }
+        expect_model(&card.model)?;
         let options = self.task_option.iter();
         let options =
             options.map(|(name, value)| (format!("--task-option {name}"), name.clone(), value.clone()));
