@@ -268,10 +268,12 @@ fn longest(pieces: &[Piece], at: usize, text: &str) -> Option<Numeral> {
     let first = pieces.get(at)?;
     if let Some((above, below, end)) = fraction(pieces, at, text) {
         // `half a dozen`, `half an hour`.
-        if first.is("half") && matches!(word(end), "a" | "an") && first.stop.is_none() {
-            if let Some(scale) = scale(word(end + 1)) {
-                return Some(found((scale / 2).to_string(), true, end + 2));
-            }
+        if first.is("half")
+            && matches!(word(end), "a" | "an")
+            && first.stop.is_none()
+            && let Some(scale) = scale(word(end + 1))
+        {
+            return Some(found((scale / 2).to_string(), true, end + 2));
         }
         let quarters = below == 4 && word(end - 1).starts_with("quarter");
         return Some(Numeral {
