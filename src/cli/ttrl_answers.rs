@@ -156,7 +156,7 @@ impl Answers {
                     };
                     let text: String = problem.chars().take(60).collect();
                     let problem = format!(
-                        "was judged by the known answer {}, which is {} now",
+                        "was judged by the known answer {}, but the problem has {}",
                         words(&old),
                         words(new)
                     );
@@ -342,8 +342,11 @@ mod tests {
         judged(&[("b", None)]).unwrap().append(&outcome("b")).unwrap();
         let refused = |answers: &[(&str, Option<&str>)]| judged(answers).err().unwrap().to_string();
         let error = refused(&[("a", Some("5"))]);
-        assert!(error.contains("`a`: was judged by the known answer `4`, which is `5` now"), "{error}");
-        assert!(refused(&[("a", None)]).contains("which is none now"));
+        assert!(
+            error.contains("`a`: was judged by the known answer `4`, but the problem has `5`"),
+            "{error}"
+        );
+        assert!(refused(&[("a", None)]).contains("but the problem has none"));
         assert!(
             refused(&[("a", Some("4")), ("b", Some("3"))])
                 .contains("`b`: was judged by the known answer none")

@@ -342,10 +342,11 @@ fn scale(word: &str) -> Option<u64> {
     }
 }
 
-/// `a dozen and a half`, `a million and a half`: the part is most likely one of the last word, and may be one of a whole.
+/// `a dozen and a half`, `a million and a half`: the part is most likely one of the last word, and may be one of a whole, as it is in
+/// `a hundred and a half`.
 fn and_a_part(pieces: &[Piece], whole: &Numeral, text: &str) -> Option<Numeral> {
     let last = pieces.get(whole.end.checked_sub(1)?).filter(|last| last.stop.is_none())?;
-    let scale = scale(&last.word)?;
+    let scale = scale(&last.word).filter(|scale| !matches!(scale, 100 | 1000))?;
     pieces.get(whole.end).filter(|and| and.is("and") && and.stop.is_none())?;
     let (above, below, end) =
         fraction(pieces, whole.end + 1, text).filter(|(above, below, _)| above < below)?;
