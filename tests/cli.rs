@@ -230,6 +230,25 @@ fn an_unknown_task_option_is_bad_usage() {
     assert!(text(&output.stderr).contains("--task-option"), "{}", text(&output.stderr));
 }
 
+/// What would be passed over in silence.
+#[test]
+fn settings_that_a_command_has_no_use_for_are_refused() {
+    let base = ["-m", "tiny", "--task", "integral", "--problem", "x"];
+    for (command, setting, words) in [
+        ("variants", "learning_rate=1", "--set learning_rate: is a setting of learning"),
+        ("variants", "sampling.temperature=0.5", "--set sampling.temperature: is a setting of learning"),
+        ("variants", "variants.sampling.temperature=1", "`variants.temperatures` is"),
+        ("variants", "variants.temprature=1", "there is no"),
+        ("ttrl", "evaluation.samples=2", "--set evaluation.samples: says nothing here"),
+        ("ttrl", "checkpoint_every=2", "--set checkpoint_every: says nothing here"),
+    ] {
+        let output = stepladder(&[&[command], &base[..], &["--set", setting]].concat());
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{setting}: {error}");
+        assert!(error.contains(words), "{setting}: {error}");
+    }
+}
+
 #[test]
 fn help_lists_the_tasks() {
     for command in ["examples", "ladder", "ttrl", "eval", "variants", "verify"] {

@@ -32,6 +32,30 @@ fn truth_table() {
     tally.finish(200);
 }
 
+/// Roots of negative numbers are not real, as in computer algebra; what is wanted may be another root.
+#[test]
+fn an_integrand_that_is_not_real_is_told() {
+    let task = integral();
+    for (problem, words) in [
+        ("integrate(x^(1/3),x,-1,1)", "the root that is real everywhere is cbrt(x)"),
+        ("integrate(x^(2/3),x,-1,0)", "the root that is real everywhere is cbrt(x)"),
+        ("integrate(sqrt(x),x,-1,1)", "no real value at x = -"),
+        ("integrate(x^(1/2),x,-1,0)", "no real value at x = -"),
+        ("integrate(log(x),x,-1,1)", "no real value at x = -"),
+    ] {
+        let verdict = verify(&*task, problem, "1");
+        assert_eq!(verdict.verdict, VerdictKind::Unverifiable, "{problem}");
+        assert!(verdict.reason.contains(words), "{problem}: {}", verdict.reason);
+    }
+    for (problem, answer) in [
+        ("integrate(cbrt(x),x,-1,1)", "0"),
+        ("integrate(cbrt(x)^2,x,-1,1)", "6/5"),
+        ("integrate(x^(1/3),x,0,1)", "3/4"),
+    ] {
+        assert_eq!(verify(&*task, problem, answer).verdict, VerdictKind::Correct, "{problem}");
+    }
+}
+
 /// Ten thousand answers by rule, judged elsewhere (`scripts/torture/lies.py`): no lie is taken, and hardly a right one refused.
 #[test]
 fn lies_are_not_taken_and_right_answers_are() {

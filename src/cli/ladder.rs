@@ -21,9 +21,10 @@ use stepladder::train::resume::{Rule, differences, differs};
 use stepladder::{Error, Result};
 
 use super::args::{DeviceArgs, name_value};
+use super::checker_files;
 use super::context::Context;
 use super::ladder_view::View;
-use super::resume::{ADAPTER, RUN, reconcile};
+use super::resume::{ADAPTER, RUN, expect_model, reconcile};
 use super::session::{Opened, open_gpu, read_problems};
 use super::setting_args::{Rows, SettingArgs, worded};
 use super::signals::{quoted, say};
@@ -98,6 +99,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut opened = Opened::new(context, &card.model, &device)?.worded(card.settings.prompt_style);
     let has_base = card.base.is_some();
     let begun = matches!(&resumed, Some((_, Some(_), _)));
+    let checker = checker_files::hashes(&*task);
+    checker_files::tell_changes(&card.checker, &checker, "the run was last begun");
+    card.checker = checker;
     opened.tie(&mut card.base, &device, context, true)?;
     let adapter = if begun && has_base {
         // The checkpoint has the values; the card has the shape, also of an adapter that the run went on from.
@@ -194,6 +198,7 @@ impl Args {
             }
             card.model.clone_from(model);
         }
+        expect_model(&card.model)?;
         let options = self.task_option.iter();
         let options =
             options.map(|(name, value)| (format!("--task-option {name}"), name.clone(), value.clone()));
@@ -228,6 +233,7 @@ impl Args {
             adapter: self.adapter.as_ref().map(|path| path.display().to_string()),
             task: self.task.clone().unwrap_or_default(),
             task_options: self.task_option.iter().cloned().collect(),
+            checker: Default::default(),
             settings,
             problems: read(&self.problems)?,
             held_out: read(&self.eval_problems)?,

@@ -5,6 +5,7 @@
 mod args;
 mod bench;
 mod chat;
+mod checker_files;
 mod chosen;
 mod consolidate;
 mod context;

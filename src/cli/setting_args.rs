@@ -19,6 +19,11 @@ pub(super) trait Rows: Debug {
     /// See [`Asked::few_probes`].
     const FEW_PROBES: bool = false;
 
+    /// Why the command has no use for a setting, as in `--set PATH: REASON`; `None` if it has one.
+    fn unused(_path: &str) -> Option<&'static str> {
+        None
+    }
+
     /// Whether this one is an option.
     fn take(setting: &Setting) -> bool {
         setting.option.is_some()
@@ -53,8 +58,14 @@ impl<R: Rows> SettingArgs<R> {
     /// What the options ask of settings.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a preset of an unknown name.
+    /// [`Error::Usage`] for a preset of an unknown name, and for a setting that the command has no use for.
     pub(super) fn asked(&self) -> Result<Asked> {
+        for change in &self.changes {
+            let set = change.name.strip_prefix("--set ").filter(|path| settings::find(path).is_ok());
+            if let Some(reason) = set.and_then(R::unused) {
+                return Err(Error::usage(&change.name, reason, "leave it out"));
+            }
+        }
         let preset = self.preset()?.map(|preset| ("--preset".to_owned(), preset));
         Ok(Asked { preset, changes: self.changes.clone(), few_probes: R::FEW_PROBES })
     }

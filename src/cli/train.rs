@@ -27,6 +27,7 @@ use stepladder::{Error, Result};
 use super::args::{DeviceArgs, non_negative, positive, share_below_one};
 use super::context::{Context, option};
 use super::progress::Progress;
+use super::resume::{expect_model, expect_place};
 use super::session::Opened;
 use super::signals::{quoted, say};
 use super::train_card::Card;
@@ -131,6 +132,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         (Card { replaces, ..Card::new(args, context)? }, None)
     };
     let device = args.device.as_in(card.base.as_ref());
+    if args.resume {
+        expect_model(&card.model)?;
+        expect_place("--data", &card.data)?;
+    }
     let mut opened = Opened::new(context, &card.model, &device)?;
     opened.tie(&mut card.base, &device, context, false)?;
     let adapter = if saved.is_some() {

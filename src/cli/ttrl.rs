@@ -17,6 +17,7 @@ use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::{Error, Result, task};
 
 use super::args::{DeviceArgs, TaskArgs, positive_share};
+use super::checker_files;
 use super::chosen::ModelArgs;
 use super::context::Context;
 use super::ladder::{default_preset, expect_lora};
@@ -24,7 +25,7 @@ use super::ladder_view::View;
 use super::session::read_problems;
 use super::setting_args::{Rows, SettingArgs, worded};
 use super::signals::say;
-use super::ttrl_answers::Answers;
+use super::ttrl_answers::{Answers, Judged};
 use super::tuning::choose_kernels;
 
 /// Options of `ttrl`. What is not given comes from the preset for test-time learning.
@@ -69,6 +70,17 @@ pub(super) struct TtrlRows;
 
 impl Rows for TtrlRows {
     const FEW_PROBES: bool = true;
+
+    fn unused(path: &str) -> Option<&'static str> {
+        match path {
+            "checkpoint_every" => Some("says nothing here: a problem that was not finished is begun anew"),
+            _ if path == "evaluation" || path.starts_with("evaluation.") => {
+                Some("says nothing here: nothing is held out to evaluate on")
+            }
+            _ => None,
+        }
+    }
+
     const DEFAULT_PRESET: &'static str = "as for `ladder`, with fewer steps: 100, 40, 4, 20";
 }
 
@@ -113,7 +125,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             "task_options": args.task.options(),
             "settings": settings,
         });
-        answers = Some(Answers::open(file, &context.gate, card)?);
+        let mut found = Answers::open(file, &context.gate, card)?;
+        found.judge_by(Judged::new(&problems, checker_files::hashes(&*task)))?;
+        answers = Some(found);
     }
     // Locked until the end.
     let _kept = match &args.keep {

@@ -1,19 +1,43 @@
 //! The file that `ttrl --output` appends its answers to, one JSON object a line, and goes on with.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stepladder::error::Plain;
 use stepladder::ladder::ttrl::TtrlOutcome;
+use stepladder::task::Problem;
 use stepladder::train::files::{read, write_atomic};
 use stepladder::train::output::Gate;
 use stepladder::train::resume::differences;
 use stepladder::{Error, Result};
 
+use super::checker_files;
+
+/// The field of the card that [`Judged`] is kept in.
+const JUDGED: &str = "judged";
 /// How every line begins: a shorter last one is what a killed process left.
 const BEGINNING: &[u8] = b"{\"problem\":";
+
+/// What the verdicts on answers depend on.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Judged {
+    /// The known answers, by problem.
+    answers: BTreeMap<String, Option<String>>,
+    /// Hashes of the checker's files.
+    checker: BTreeMap<String, String>,
+}
+
+impl Judged {
+    /// By the known answers of `problems`, and by `checker`. Of a problem that is there twice the first is answered.
+    pub(super) fn new(problems: &[Problem], checker: BTreeMap<String, String>) -> Self {
+        let answers = problems.iter().rev().map(|p| (p.problem.clone(), p.answer.clone())).collect();
+        Self { answers, checker }
+    }
+}
 
 /// A file of outcomes, locked.
 pub(super) struct Answers {
@@ -28,6 +52,8 @@ pub(super) struct Answers {
     open_line: bool,
     /// What the answers depend on, kept beside them.
     card: Value,
+    /// What the answers that are there were judged by. Older versions did not keep it.
+    judged: Option<Judged>,
 }
 
 impl Answers {
@@ -42,7 +68,8 @@ impl Answers {
         Gate { overwrite: true, ..gate.clone() }.file("--output", path)?;
         let file = lock(path)?;
         let (path, known, replaces) = (path.to_owned(), HashSet::new(), gate.overwrite);
-        let mut answers = Self { path, file, known, replaces, whole: 0, open_line: false, card };
+        let mut answers =
+            Self { path, file, known, replaces, whole: 0, open_line: false, card, judged: None };
         if answers.replaces {
             return Ok(answers);
         }
@@ -86,11 +113,14 @@ impl Answers {
         Ok(whole)
     }
 
-    fn expect_card(&self, beside: &Path) -> Result<()> {
+    fn expect_card(&mut self, beside: &Path) -> Result<()> {
         let hint = "remove that file if the answers may be mixed, or choose another --output";
         let mut old: Value = serde_json::from_slice(&read(beside)?).map_err(|error| {
             Error::input(beside, format!("line {}", error.line()), error.to_string(), hint)
         })?;
+        if let Some(judged) = old.as_object_mut().and_then(|fields| fields.shift_remove(JUDGED)) {
+            self.judged = serde_json::from_value(judged).ok();
+        }
         // Older versions did not keep what else of the model counts.
         if let Some(base) =
             old.get_mut("base").and_then(Value::as_object_mut).filter(|base| !base.contains_key("model"))
@@ -107,6 +137,38 @@ impl Answers {
                 Err(Error::usage(path.replace("settings.settings.", "settings."), problem, hint))
             }
         }
+    }
+
+    /// Holds what is there to what answers are judged by, and keeps it for the next time.
+    ///
+    /// # Errors
+    /// [`Error::Input`] that names a problem which is answered and has another known answer.
+    pub(super) fn judge_by(&mut self, mut judged: Judged) -> Result<()> {
+        if let Some(before) = self.judged.take() {
+            checker_files::tell_changes(&before.checker, &judged.checker, "the answers were last judged");
+            for (problem, old) in
+                before.answers.into_iter().filter(|(problem, _)| self.known.contains(problem))
+            {
+                let new = judged.answers.entry(problem.clone()).or_insert_with(|| old.clone());
+                if *new != old {
+                    let words = |answer: &Option<String>| {
+                        answer.as_ref().map_or("none".to_owned(), |answer| format!("`{}`", Plain(answer)))
+                    };
+                    let text: String = problem.chars().take(60).collect();
+                    let problem = format!(
+                        "was judged by the known answer {}, but the problem has {}",
+                        words(&old),
+                        words(new)
+                    );
+                    let hint = "remove its line to have it answered anew, or give the problems as they were";
+                    return Err(Error::input(&self.path, format!("`{}`", Plain(text)), problem, hint));
+                }
+            }
+        }
+        if let Some(card) = self.card.as_object_mut() {
+            card.insert(JUDGED.to_owned(), json!(judged));
+        }
+        Ok(())
     }
 
     /// Whether the problem is answered.
@@ -256,5 +318,42 @@ mod tests {
         drop(new);
         let again = open(json!({"rate": 2})).unwrap();
         assert!(again.holds("b") && again.holds("c") && !again.holds("a"));
+    }
+
+    #[test]
+    fn a_verdict_by_another_known_answer_is_not_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answers.jsonl");
+        let judged = |answers: &[(&str, Option<&str>)]| {
+            let problem = |&(problem, answer): &(&str, Option<&str>)| Problem {
+                problem: problem.into(),
+                id: None,
+                level: None,
+                answer: answer.map(str::to_owned),
+            };
+            let problems: Vec<Problem> = answers.iter().map(problem).collect();
+            let mut found = Answers::open(&path, &Gate::default(), json!({"rate": 1}))?;
+            found.judge_by(Judged::new(&problems, BTreeMap::new()))?;
+            Ok::<Answers, Error>(found)
+        };
+        judged(&[("a", Some("4")), ("b", None)]).unwrap().append(&outcome("a")).unwrap();
+        // What is not answered may change, and so may which problems there are.
+        assert!(judged(&[("a", Some("4")), ("b", Some("3")), ("c", None)]).unwrap().holds("a"));
+        judged(&[("b", None)]).unwrap().append(&outcome("b")).unwrap();
+        let refused = |answers: &[(&str, Option<&str>)]| judged(answers).err().unwrap().to_string();
+        let error = refused(&[("a", Some("5"))]);
+        assert!(
+            error.contains("`a`: was judged by the known answer `4`, but the problem has `5`"),
+            "{error}"
+        );
+        assert!(refused(&[("a", None)]).contains("but the problem has none"));
+        assert!(
+            refused(&[("a", Some("4")), ("b", Some("3"))])
+                .contains("`b`: was judged by the known answer none")
+        );
+        // Without its line it is a problem as any other.
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.split_inclusive('\n').skip(1).collect::<String>()).unwrap();
+        assert!(!judged(&[("a", Some("5"))]).unwrap().holds("a"));
     }
 }

@@ -39,6 +39,16 @@ pub(super) struct SeedRow;
 impl Rows for SeedRow {
     const DEFAULT_PRESET: &'static str = "as for `ladder`";
 
+    fn unused(path: &str) -> Option<&'static str> {
+        let used = ["seed", "prompt_style", "variants"].contains(&path) || path.starts_with("variants.");
+        match path {
+            "variants.enabled" => Some("says nothing here: variants are what is asked for"),
+            "variants.sampling.temperature" => Some("is not used: `variants.temperatures` is"),
+            _ if used => None,
+            _ => Some("is a setting of learning, and `variants` learns nothing"),
+        }
+    }
+
     fn take(setting: &Setting) -> bool {
         setting.option == Some("seed")
     }

@@ -1,6 +1,6 @@
 //! A LADDER run from roots to result, in units that a checkpoint can stand between.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,9 @@ pub struct RunCard {
     /// The task's options.
     #[serde(default)]
     pub task_options: TaskOptions,
+    /// Hashes of the files of a checker that is not part of this program, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checker: BTreeMap<String, String>,
     /// Every setting.
     pub settings: Settings,
     /// The training problems.

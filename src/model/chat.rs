@@ -5,9 +5,11 @@
 
 mod bounds;
 mod environment;
+mod filters;
 mod message;
 mod methods;
 mod parts;
+mod percent;
 mod python;
 mod source;
 mod strftime;

@@ -19,6 +19,7 @@
 mod checker;
 mod program;
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -57,6 +58,7 @@ const MAX_ANSWER: usize = 200;
 #[derive(Debug)]
 pub struct Command {
     program: String,
+    files: Vec<String>,
     checker: Mutex<Checker>,
 }
 
@@ -83,6 +85,7 @@ impl Command {
             ));
         }
         let range: RewardRange = option(PARAMETERS, options, "reward_range")?;
+        let files = words.iter().filter(|word| Path::new(word).is_file()).cloned().collect();
         let checker = Checker::start(words, Duration::from_secs_f64(seconds), range).map_err(|error| {
             let problem = format!("cannot start `{program}`: {error}");
             Error::usage(
@@ -91,7 +94,7 @@ impl Command {
                 "check the program's path and that it may be executed",
             )
         })?;
-        Ok(Self { program: command, checker: Mutex::new(checker) })
+        Ok(Self { program: command, files, checker: Mutex::new(checker) })
     }
 
     fn checker(&self) -> MutexGuard<'_, Checker> {
@@ -227,6 +230,11 @@ impl Task for Command {
                 "correct the checker; `stepladder verify` asks it for one verdict",
             )
         })
+    }
+
+    /// Those words of the command that name a file: the program, or the script that it is to run, and what that reads.
+    fn files(&self) -> Vec<String> {
+        self.files.clone()
     }
 
     fn take_warnings(&self) -> Vec<String> {

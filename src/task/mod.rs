@@ -255,6 +255,11 @@ pub trait Task: Send + Sync {
         Ok(())
     }
 
+    /// The files of a verifier that is not part of this program, as far as they are known.
+    fn files(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the user should know of the verifier since this was last asked, each thing once.
     fn take_warnings(&self) -> Vec<String> {
         Vec::new()

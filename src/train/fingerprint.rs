@@ -1,5 +1,7 @@
 //! Hashes that tie a run to what it stands on: the base model's weights, and its data.
 
+use std::io::Read;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -55,6 +57,20 @@ pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
 /// SHA-256 of bytes, in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(Sha256::digest(bytes).as_slice())
+}
+
+/// SHA-256 of all that `file` still holds, in hexadecimal.
+///
+/// # Errors
+/// Those of reading.
+pub fn sha256_of(mut file: impl Read) -> std::io::Result<String> {
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hex(hash.finalize().as_slice())),
+            count => hash.update(&piece[..count]),
+        }
+    }
 }
 
 /// A hash of a model's weights: of name, type and shape of every tensor, and of its contents. Of models beyond 1 GiB, where
@@ -116,5 +132,7 @@ mod tests {
             assert_ne!(whole, of("a", &other), "{place}");
         }
         assert_eq!(sha256(b"abc")[..8], *"ba7816bf");
+        let long = vec![7; 3 * PIECE / 2];
+        assert_eq!(sha256_of(&long[..]).unwrap(), sha256(&long));
     }
 }

@@ -50,6 +50,7 @@ impl Engine {
             adapter: None,
             task: options.task,
             task_options: options.task_options,
+            checker: Default::default(),
             settings,
             problems: options.problems,
             held_out: options.held_out,

@@ -80,6 +80,29 @@ fn a_step_that_nobody_can_judge_is_told() {
     assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
 }
 
+#[test]
+fn a_checker_that_has_changed_is_told() {
+    let files = Files::new();
+    let problems = files.write("p.jsonl", "{\"problem\": \"2*x\"}\n");
+    let output = files.path("run");
+    let script = |reward: &str| {
+        checker(&files, &format!("{READ} echo '{{\"id\":'$id',\"reward\":{reward}}}'; done"));
+    };
+    let task = checker(&files, "");
+    let mut args = vec!["ladder", "-m", "tiny", "--problems", &problems, "--output", &output];
+    args.extend(task.iter().map(String::as_str));
+    args.extend(["--group-size", "2", "--prompts-per-step", "1", "--max-tokens", "4"]);
+    args.extend(["--set", "variants.enabled=false", "--set", "curriculum.probe_samples=0"]);
+    let said = |more: &[&str]| text(&run(&[&args[..], more].concat()).stderr).to_owned();
+    let words = "check.sh`, a file of the checker, is not as it was when the run was last begun";
+    script("0.5");
+    assert!(!said(&["--steps", "1"]).contains(words));
+    script("0.25");
+    let told = said(&["--steps", "2", "--resume"]);
+    assert!(told.contains(words), "{told}");
+    assert!(!said(&["--steps", "3", "--resume"]).contains(words));
+}
+
 /// Whether the process goes away.
 fn ends(number: &str) -> bool {
     let began = Instant::now();

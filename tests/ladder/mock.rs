@@ -387,6 +387,7 @@ pub(crate) fn card(settings: Settings) -> RunCard {
         adapter: None,
         task: "pairs".into(),
         task_options: Default::default(),
+        checker: Default::default(),
         settings,
         problems: problems(&["4:1", "4:2", "4:3", "3:1"]),
         // 4:7 is what the mock proposes when it contaminates.

@@ -152,6 +152,7 @@ impl Job<'_> {
             adapter: self.adapter.as_ref().map(|path| path.display().to_string()),
             task: plan.task.clone(),
             task_options: plan.task_options.clone(),
+            checker: Default::default(),
             settings: settings.clone(),
             problems: self.study.problems(self.arm).to_vec(),
             held_out: self.study.held_out.clone(),

@@ -52,7 +52,8 @@ pub(super) fn check(state: &mut State<'_, '_>, value: &Value) -> Result<(), Erro
     charge(state, MAX_VALUES - left)
 }
 
-fn charge(state: &mut State<'_, '_>, looks: u64) -> Result<(), Error> {
+/// Counts what was looked at, or made; fails beyond the bound.
+pub(super) fn charge(state: &mut State<'_, '_>, looks: u64) -> Result<(), Error> {
     const NAME: &str = "looks";
     let before = state.get_temp(NAME).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
     state.set_temp(NAME, Value::from(before + looks));
@@ -88,7 +89,7 @@ fn look(value: &Value, depth: usize, left: &mut u64) -> Result<(), Error> {
 }
 
 /// Whether it is one of the objects that `namespace()` makes, which are the only ones that can change.
-fn is_namespace(value: &Value) -> bool {
+pub(super) fn is_namespace(value: &Value) -> bool {
     value.as_object().is_some_and(|object| object.type_name().ends_with("::Namespace"))
 }
 

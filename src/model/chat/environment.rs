@@ -7,7 +7,7 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind};
 use serde_json::{Map, Value};
 
-use super::{bounds, methods, python, source, strftime};
+use super::{bounds, filters, methods, python, source, strftime};
 
 /// Work that a template may do, in instructions, besides one for each byte of the conversation; 64 bytes that it makes count as one.
 /// Real templates take a few thousand, and a fifth of one for each byte. While a text grows it may exist twice, which makes 50 MB.
@@ -35,6 +35,8 @@ pub(super) fn compile(text: &str, now: i64) -> Result<Environment<'static>, Stri
         strftime::format(now, &format).map_err(|problem| Error::new(ErrorKind::InvalidOperation, problem))
     });
     python::add_filters(&mut environment);
+    filters::add(&mut environment);
+    environment.add_function("joiner", minijinja_contrib::globals::joiner);
     bounds::add_filters(&mut environment);
     environment.add_template_owned("chat", text).map_err(|error| error.to_string())?;
     Ok(environment)

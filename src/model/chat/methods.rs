@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 /// The widest field that a format or a padding may ask for.
-const MAX_WIDTH: usize = 10_000;
+pub(super) const MAX_WIDTH: usize = 10_000;
 
 /// Calls `method` of `value`: those here, and the ones that the library knows.
 pub(super) fn call(
@@ -16,6 +16,13 @@ pub(super) fn call(
 ) -> Result<Value, Error> {
     let known = match value.as_str() {
         Some(text) => of_string(text, method, args)?,
+        // Nothing changes what is copied.
+        None if method == "copy"
+            && args.is_empty()
+            && matches!(value.kind(), ValueKind::Seq | ValueKind::Map) =>
+        {
+            Some(value.clone())
+        }
         None if value.kind() == ValueKind::Seq => of_list(value, method, args)?,
         None => None,
     };
@@ -61,20 +68,16 @@ fn of_string(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, 
             let (keep, options): (Option<bool>, Kwargs) = from_args(args)?;
             let keep = keep.or(options.get::<Option<bool>>("keepends")?).unwrap_or(false);
             options.assert_all_used()?;
-            text.split_inclusive('\n')
-                .map(|line| if keep { line } else { line.trim_end_matches(['\n', '\r']) })
-                .map(Value::from)
-                .collect()
+            lines(text, keep).into_iter().map(Value::from).collect()
         }
-        "center" | "ljust" | "rjust" => {
+        "center" => {
+            let (width, fill): (i64, Option<&str>) = from_args(args)?;
+            Value::from(centered(text, width, fill.unwrap_or(" "))?)
+        }
+        "ljust" | "rjust" => {
             let (width, fill): (i64, Option<&str>) = from_args(args)?;
             let space = space(text, width)?;
-            let left = match method {
-                "ljust" => 0,
-                "rjust" => space,
-                // Python puts the odd one to the left of a text of odd length in an odd width.
-                _ => space / 2 + (space & width.unsigned_abs() as usize & 1),
-            };
+            let left = if method == "ljust" { 0 } else { space };
             let fill = fill.unwrap_or(" ");
             Value::from(format!("{}{text}{}", fill.repeat(left), fill.repeat(space - left)))
         }
@@ -89,7 +92,8 @@ fn of_string(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, 
             };
             Value::from(text.chars().map(swap).collect::<String>())
         }
-        "casefold" => Value::from(text.to_lowercase()),
+        "casefold" => Value::from(text.to_lowercase().replace('ß', "ss")),
+        "isdecimal" => Value::from(!text.is_empty() && text.chars().all(|c| c.is_ascii_digit())),
         "index" | "rindex" => {
             let (what,): (&str,) = from_args(args)?;
             let place = if method == "index" { text.find(what) } else { text.rfind(what) };
@@ -118,6 +122,27 @@ fn of_list(list: &Value, method: &str, args: &[Value]) -> Result<Option<Value>, 
     }
 }
 
+/// Python's `splitlines`, for which more than a line feed ends a line.
+fn lines(text: &str, keep: bool) -> Vec<&str> {
+    const ENDS: [char; 10] =
+        ['\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}', '\u{2029}'];
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(place) = rest.find(ENDS) {
+        let after = &rest[place..];
+        let end = match after.strip_prefix("\r\n") {
+            Some(_) => place + 2,
+            None => place + after.chars().next().map_or(0, char::len_utf8),
+        };
+        lines.push(&rest[..if keep { end } else { place }]);
+        rest = &rest[end..];
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
+}
+
 /// Python's `split` and `rsplit`; without a separator, words between runs of white space.
 fn split<'a>(text: &'a str, separator: Option<&str>, count: Option<usize>, from_right: bool) -> Vec<&'a str> {
     let mut parts: Vec<&str> = Vec::new();
@@ -144,6 +169,14 @@ fn split<'a>(text: &'a str, separator: Option<&str>, count: Option<usize>, from_
         parts.reverse();
     }
     parts
+}
+
+/// Python's `center`.
+pub(super) fn centered(text: &str, width: i64, fill: &str) -> Result<String, Error> {
+    let space = space(text, width)?;
+    // The odd one is to the left of a text of odd length in an odd width.
+    let left = space / 2 + (space & width.unsigned_abs() as usize & 1);
+    Ok(format!("{}{text}{}", fill.repeat(left), fill.repeat(space - left)))
 }
 
 /// Characters that are missing to `width`.

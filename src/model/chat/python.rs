@@ -62,6 +62,13 @@ pub(super) fn text(value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
+/// Python's `repr(value)`.
+pub(super) fn repr(value: &Value) -> Result<String, Error> {
+    let mut text = String::new();
+    write(&mut text, value, true)?;
+    Ok(text)
+}
+
 /// Python's `str(value)`, or `repr(value)` where `quoted`.
 fn write(out: &mut dyn std::fmt::Write, value: &Value, quoted: bool) -> Result<(), Error> {
     match value.kind() {
@@ -110,11 +117,26 @@ fn write_quoted(out: &mut dyn std::fmt::Write, text: &str) -> std::fmt::Result {
             '\t' => out.write_str("\\t")?,
             '\\' => out.write_str("\\\\")?,
             other if other == quote => write!(out, "\\{other}")?,
-            other if other.is_control() => write!(out, "\\x{:02x}", other as u32)?,
+            other if !is_printable(other) => match other as u32 {
+                code @ 0..=0xff => write!(out, "\\x{code:02x}")?,
+                code @ 0x100..=0xffff => write!(out, "\\u{code:04x}")?,
+                code => write!(out, "\\U{code:08x}")?,
+            },
             other => out.write_char(other)?,
         }
     }
     out.write_char(quote)
+}
+
+/// Whether Python writes a character as it is: neither a control nor a mark of format, nor a space but the usual one.
+fn is_printable(character: char) -> bool {
+    let format = matches!(
+        character,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e000}'..='\u{f8ff}'
+            | '\u{e0001}'..='\u{e007f}' | '\u{f0000}'..
+    );
+    !format && !character.is_control() && (character == ' ' || !character.is_whitespace())
 }
 
 /// Python's notation of a number: exponents have a sign and two digits.

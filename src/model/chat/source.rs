@@ -217,27 +217,34 @@ impl<'a> Tag<'a> {
         }
         // The value goes on with attributes, subscripts and calls.
         let mut last = index + 1;
+        if matches!(word(last), "[" | "{") {
+            last = self.closing(last);
+        }
         loop {
-            let mut depth = 0usize;
             match word(last + 1) {
                 "." | "|" if last + 2 < self.tokens.len() => last += 2,
-                "[" | "(" => loop {
-                    last += 1;
-                    match word(last) {
-                        "[" | "(" | "{" => depth += 1,
-                        "]" | ")" | "}" => depth -= 1,
-                        "" => break,
-                        _ => {}
-                    }
-                    if depth == 0 {
-                        break;
-                    }
-                },
+                "[" | "(" => last = self.closing(last + 1),
                 _ => break,
             }
         }
         let end = self.tokens[last.min(self.tokens.len() - 1)].end;
         vec![(sign, "|format(".into()), (end..end, ")".into())]
+    }
+
+    /// The place of the bracket that closes the one at `open`, or of the end.
+    fn closing(&self, open: usize) -> usize {
+        let mut depth = 0usize;
+        for (index, &token) in self.tokens.iter().enumerate().skip(open) {
+            match self.word(token) {
+                "[" | "(" | "{" => depth += 1,
+                "]" | ")" | "}" => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return index;
+            }
+        }
+        self.tokens.len()
     }
 
     /// The `=` of an assignment.

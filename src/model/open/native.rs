@@ -41,9 +41,17 @@ pub fn open_with_progress(spec: &str, progress: &mut Progress<'_>) -> Result<Ope
     } else {
         Err(Error::usage(
             "--model",
-            format!("`{spec}` is neither a folder nor a .gguf file"),
+            format!("`{spec}` is neither a folder nor a .gguf file{}", tried(path)),
             "give `tiny`, a folder with config.json and *.safetensors, a .gguf file, or hf:OWNER/NAME",
         ))
+    }
+}
+
+/// Where a path that is not there, nor whole, was looked for.
+fn tried(path: &Path) -> String {
+    match std::path::absolute(path) {
+        Ok(whole) if path.is_relative() && !path.exists() => format!(": there is no {}", whole.display()),
+        _ => String::new(),
     }
 }
 

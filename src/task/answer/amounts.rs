@@ -89,6 +89,10 @@ impl Comparison {
         if known.dimensions == answer.dimensions {
             return same(&a.times(&known.factor), &b.times(&answer.factor), self.tolerance);
         }
+        // `2 million` is what `2,000,000` is, of dollars or of anything.
+        if known.is("count") != answer.is("count") {
+            return plain;
+        }
         let angle = |unit: &Unit| unit.is("°") || unit.is("rad");
         if angle(known) && angle(answer) {
             let turned = Term::Degrees(Box::new(Term::whole(1))).constant();

@@ -268,17 +268,12 @@ fn longest(pieces: &[Piece], at: usize, text: &str) -> Option<Numeral> {
     let first = pieces.get(at)?;
     if let Some((above, below, end)) = fraction(pieces, at, text) {
         // `half a dozen`, `half an hour`.
-        if first.is("half") && matches!(word(end), "a" | "an") && first.stop.is_none() {
-            let scale = match word(end + 1) {
-                "dozen" => 12,
-                scale => SCALES
-                    .iter()
-                    .position(|name| *name == scale)
-                    .map_or(0, |place| 1000u64.pow(place as u32 + 1)),
-            };
-            if scale > 0 {
-                return Some(found((scale / 2).to_string(), true, end + 2));
-            }
+        if first.is("half")
+            && matches!(word(end), "a" | "an")
+            && first.stop.is_none()
+            && let Some(scale) = scale(word(end + 1))
+        {
+            return Some(found((scale / 2).to_string(), true, end + 2));
         }
         let quarters = below == 4 && word(end - 1).starts_with("quarter");
         return Some(Numeral {
@@ -317,11 +312,15 @@ fn longest(pieces: &[Piece], at: usize, text: &str) -> Option<Numeral> {
     }
     if spoken && word(end) == "dozen" {
         let dozens = whole.parse::<u64>().ok()?.checked_mul(12)?;
-        return Some(found(dozens.to_string(), true, end + 1));
+        let numeral = found(dozens.to_string(), true, end + 1);
+        return Some(and_a_part(pieces, &numeral, text).unwrap_or(numeral));
     }
     if spoken && word(end) == "point" {
         let (digits, end) = decimals(end + 1);
         return (!digits.is_empty()).then(|| found(format!("{whole}.{digits}"), true, end));
+    }
+    if let Some(numeral) = and_a_part(pieces, &found(whole.clone(), spoken, end), text) {
+        return Some(numeral);
     }
     if word(end) == "and"
         && let Some((above, below, end)) =
@@ -332,6 +331,34 @@ fn longest(pieces: &[Piece], at: usize, text: &str) -> Option<Numeral> {
     // `three (3)`, `3 (three)`.
     let again = pieces.get(end).is_some_and(|next| repeats(&whole, &text[next.start..next.end]));
     Some(found(whole, spoken || again, end + usize::from(again)))
+}
+
+/// How many a word for many makes.
+fn scale(word: &str) -> Option<u64> {
+    match word {
+        "dozen" => Some(12),
+        "hundred" => Some(100),
+        _ => SCALES.iter().position(|name| *name == word).map(|place| 1000u64.pow(place as u32 + 1)),
+    }
+}
+
+/// `a dozen and a half`, `a million and a half`: the part is most likely one of the last word, and may be one of a whole, as it is in
+/// `a hundred and a half`.
+fn and_a_part(pieces: &[Piece], whole: &Numeral, text: &str) -> Option<Numeral> {
+    let last = pieces.get(whole.end.checked_sub(1)?).filter(|last| last.stop.is_none())?;
+    let scale = scale(&last.word).filter(|scale| !matches!(scale, 100 | 1000))?;
+    pieces.get(whole.end).filter(|and| and.is("and") && and.stop.is_none())?;
+    let (above, below, end) =
+        fraction(pieces, whole.end + 1, text).filter(|(above, below, _)| above < below)?;
+    let part = scale.checked_mul(above)?;
+    let sum = whole.notation.parse::<u64>().ok()?.checked_add(part / below)?;
+    (part % below == 0).then(|| Numeral {
+        notation: sum.to_string(),
+        spoken: true,
+        doubtful: true,
+        end,
+        ..whole.clone()
+    })
 }
 
 /// Whether a bracket says a number once more.
@@ -361,6 +388,9 @@ mod tests {
             ("zero", Some("0")),
             ("a hundred", Some("100")),
             ("two dozen", Some("24")),
+            ("a dozen and a half", Some("18")),
+            ("two dozen and a half", Some("30")),
+            ("a million and a half", Some("1500000")),
             ("half a million", Some("500000")),
             ("two and a half", Some("2\\frac{1}{2}")),
             ("2 and three quarters", Some("2\\frac{3}{4}")),

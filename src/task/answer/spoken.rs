@@ -23,6 +23,18 @@ pub(super) struct Spoken {
 
 /// A normalised text whose words say a number or a formula, in notation; `None` if they do not, or not clearly.
 pub(super) fn rewritten(text: &str) -> Option<Spoken> {
+    without_sign(text).or_else(|| {
+        // `-six`, `+ a dozen`; a mark that stands by itself may be that of a list.
+        let (sign, rest) = [("minus ", '-'), ("", '+')]
+            .iter()
+            .find_map(|(sign, mark)| Some((sign, text.strip_prefix(*mark)?)))?;
+        let spoken = without_sign(&format!("{sign}{}", rest.trim_start()))?;
+        Some(Spoken { doubtful: spoken.doubtful || rest.starts_with(' '), ..spoken })
+    })
+}
+
+/// The same for a text that begins with no sign.
+fn without_sign(text: &str) -> Option<Spoken> {
     let pieces = pieces(text)?;
     let spoken = |piece: &Piece| {
         is_numeral(&piece.word)

@@ -94,9 +94,9 @@ const UNITS: &[(&[&str], &str, i64, i64)] = &[
     (&["GB"], "bit", 8_000_000_000, 1),
     (&["TB"], "bit", 8_000_000_000_000, 1),
     (&["hundred"], "count", 100, 1),
-    (&["thousand"], "count", 1000, 1),
-    (&["million"], "count", 1_000_000, 1),
-    (&["billion"], "count", 1_000_000_000, 1),
+    (&["thousand", "thou", "grand"], "count", 1000, 1),
+    (&["million", "mio", "mln"], "count", 1_000_000, 1),
+    (&["billion", "bn", "bln"], "count", 1_000_000_000, 1),
     (&["trillion"], "count", 1_000_000_000_000, 1),
     (&["dozen"], "count", 12, 1),
 ];

@@ -204,9 +204,9 @@ impl Reader<'_> {
             }
             term => (term, None),
         };
-        // `2.5k` may be thousands.
+        // `2.5k` may be thousands, `2 mil` millions.
         let thousands = matches!(tokens, [number, letter]
-            if matches!(number.kind, Kind::Number(_)) && matches!(letter.word(), Some("k" | "K" | "M" | "B")));
+            if matches!(number.kind, Kind::Number(_)) && matches!(letter.word(), Some("k" | "K" | "M" | "B" | "mil" | "mill" | "mn")));
         Some(Value::Quantity { term, unit, doubtful: parsed.doubtful || thousands })
     }
 

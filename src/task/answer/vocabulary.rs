@@ -18,6 +18,7 @@ pub(super) const DENIALS: &str = "\
     mistakenly wrongly incorrectly maybe perhaps possibly might unless neither nor but unlikely impossible \
     guess step almost nearly barely hardly far close closer near too insufficient short exceed exceeds \
     exceeding beyond rather instead anything non unknown unsure uncertain doubt assume assuming suppose \
+    lack lacks lacked lacking unlike refuse refuses refused deny denies denied avoid avoids avoided \
     within let try whether wonder consider imagine differ differs exclude excluded eliminate eliminated \
     reject rejected fail fails failed invalid contradiction contradicts ruled bound";
 /// Words that take back what was said before them.

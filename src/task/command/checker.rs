@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::super::reply::{Reply, Warnings};
 use super::super::{Attempt, RewardRange, Verdict, VerdictKind};
-use super::program::{NoLine, Program};
+use super::program::{MAX_LINE, NoLine, Program};
 
 /// How long a program must be silent after a reply without a number.
 const SILENCE: Duration = Duration::from_millis(50);
@@ -219,6 +220,12 @@ impl Checker {
         })?;
         let reply = match Reply::parse(&line) {
             Ok(reply) => reply,
+            Err(_) if line.len() as u64 == MAX_LINE && !line.ends_with(b"\n") => {
+                return Err(Failure::Broken(format!(
+                    "the checker's reply {}... is longer than {MAX_LINE} bytes: shorten its `reason` and its `answer`",
+                    shown(&line)
+                )));
+            }
             // A reply behind it makes it a line too many.
             Err(error) => {
                 return Err(match program.line(SILENCE, cancelled) {
@@ -230,7 +237,7 @@ impl Checker {
             }
         };
         match &reply.id {
-            Some(id) if *id == self.asked || id.as_str() == Some(&self.asked.to_string()) => Ok(reply),
+            Some(id) if is_number(id, self.asked) => Ok(reply),
             Some(_) => Err(Failure::Shifted(too_many(&line))),
             None if self.distrusted => Err(Failure::Broken(
                 "the checker has written a line too many before, so its replies must have the `id` of their request"
@@ -266,6 +273,15 @@ impl Checker {
     /// What was not told yet.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
         self.warnings.take()
+    }
+}
+
+/// Whether `id` is the number of a request: languages whose numbers are all floats write 2 as 2.0, and others a text.
+fn is_number(id: &Value, asked: u64) -> bool {
+    match id {
+        Value::Number(id) => id.as_u64() == Some(asked) || id.as_f64() == Some(asked as f64),
+        Value::String(id) => *id == asked.to_string(),
+        _ => false,
     }
 }
 

@@ -7,14 +7,14 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest line that is taken, in bytes.
-const MAX_LINE: u64 = 65_536;
+pub(super) const MAX_LINE: u64 = 65_536;
 /// What is kept of the standard error, in bytes.
 const MAX_TAIL: usize = 2_000;
 /// How often a wait looks at whether the user asked to stop.
@@ -111,8 +111,9 @@ impl Program {
     /// Ends the program and says in words how it ended and what it last wrote to its standard error.
     pub(super) fn last_words(mut self) -> String {
         std::thread::sleep(FAREWELL);
+        let by_itself = self.has_ended();
         self.kill();
-        let status = self.child.wait().ok().and_then(|status| status.code());
+        let status = self.child.wait().ok().filter(|_| by_itself);
         // What is in the pipe is read soon, unless a process that left the group holds it open.
         let _ = self.errors_end.recv_timeout(FAREWELL);
         let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,11 +122,23 @@ impl Program {
         // It may have written what the model did.
         let text: String = text.chars().filter(|c| !c.is_control() || *c == '\n').collect();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let status = status.map_or(String::new(), |status| format!(" with exit status {status}"));
+        let status = status.map_or(String::new(), ended);
         match lines.len() {
             0 => status,
             count => format!("{status}; it said: {}", lines[count.saturating_sub(5)..].join(" | ")),
         }
+    }
+
+    /// Whether the program has ended, which does not take its number from it yet.
+    fn has_ended(&mut self) -> bool {
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+            let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            matches!(waitid(WaitId::Pid(Pid::from_child(&self.child)), look), Ok(Some(_)))
+        }
+        #[cfg(not(unix))]
+        matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
     /// Kills the whole group. The leader has not been waited for, so that its number cannot be another's yet.
@@ -153,6 +166,23 @@ impl Drop for Program {
         self.kill();
         let _ = self.child.wait();
     }
+}
+
+/// How a program ended, as the end of a sentence.
+fn ended(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(number) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        use rustix::process::Signal;
+        let name = [
+            (Signal::KILL, " (KILL, as where memory runs out)"),
+            (Signal::SEGV, " (SEGV)"),
+            (Signal::ABORT, " (ABRT)"),
+            (Signal::TERM, " (TERM)"),
+        ];
+        let name = name.iter().find(|(signal, _)| signal.as_raw() == number).map_or("", |(_, name)| name);
+        return format!(", killed by signal {number}{name}");
+    }
+    status.code().map_or(String::new(), |code| format!(" with exit status {code}"))
 }
 
 /// A shell that reads a pipe whose other end only this process holds, and kills the group `leader` when that end closes. Where there is no

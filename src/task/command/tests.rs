@@ -46,6 +46,8 @@ const GOOD: &str = r#"while read -r line; do case "$line" in
     *hang*) sleep 600;;
     *crash*) echo "stack trace" >&2; exit 3;;
     *garbage*) echo "what?";;
+    *killed*) kill -9 $$;;
+    *silent*) exec >&-; sleep 600;;
     *flood*) head -c 1000000 /dev/zero;;
     *) echo "{\"verdict\":\"wrong\"}";; esac; done"#;
 
@@ -69,7 +71,7 @@ fn numbers_are_taken_as_they_are() {
     let script = format!(
         r#"{NUMBERED} *one*) echo "{{\"id\":$id,\"reward\":0.25,\"answer\":\"x\"}}";;
             *named*) echo "{{\"id\":\"$id\",\"rewards\":{{\"style\":-1,\"units\":null}}}}";;
-            *both*) echo "{{\"id\":$id,\"verdict\":\"wrong\",\"reward\":0.5,\"score\":9}}";;
+            *both*) echo "{{\"id\":$id.0,\"verdict\":\"wrong\",\"reward\":0.5,\"score\":9}}";;
             *nothing*) echo "{{\"id\":$id,\"reward\":null}}";;
             *) echo "{{\"id\":$id,\"reward\":2}}";; esac; done"#
     );
@@ -142,11 +144,15 @@ fn failures_are_unverifiable_and_the_program_is_started_anew() {
     for (completion, reason) in [
         ("crash", "ended without a reply with exit status 3; it said: stack trace"),
         ("garbage", "no reply"),
-        ("flood", "no reply"),
+        ("flood", "is longer than 65536 bytes"),
+        ("killed", "ended without a reply, killed by signal 9 (KILL"),
+        ("silent", "ended without a reply"),
     ] {
         let verdict = verify(&task, completion);
         assert_eq!(verdict.verdict, Unverifiable, "{completion}");
         assert!(verdict.reason.contains(reason), "{completion}: {}", verdict.reason);
+        // What was killed here was not killed by a signal of another's.
+        assert_eq!(verdict.reason.contains("signal"), completion == "killed", "{}", verdict.reason);
         let next = verify(&task, "<answer>4</answer>");
         assert_eq!(next.verdict, Correct, "after {completion}: {}", next.reason);
         assert_ne!(next.reason, first, "another process after {completion}");

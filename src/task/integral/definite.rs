@@ -106,6 +106,17 @@ fn rounds(answer: &Expr, value: f64, noise: f64) -> bool {
         && (number - value).abs() <= USABLE_NOISE * value.abs()
 }
 
+/// Says where the integrand is not real, if it is so at one of `places`.
+fn unreal(integrand: &Expr, places: &[f64]) -> Option<String> {
+    let place = places.iter().find(|&&place| !integrand.eval(place, Branch::Real).is_defined())?;
+    // The convention of computer algebra, in which a cube root of -8 is complex.
+    let root = match integrand.to_string().contains("/3)") {
+        true => ": x^(1/3) is real for x >= 0 alone, the root that is real everywhere is cbrt(x)",
+        false => "",
+    };
+    Some(format!("the integrand has no real value at x = {}, for one{root}", shown(*place, 3)))
+}
+
 /// The value by quadrature, or by its oddness, if it exists and can be told; the reason if not.
 pub(super) fn measure(question: &Question, a: f64, b: f64) -> Result<Measure, String> {
     let integrand = question.integrand.simplified();
@@ -130,8 +141,9 @@ pub(super) fn measure(question: &Question, a: f64, b: f64) -> Result<Measure, St
         (jet, SAFETY * jet.slope_error + SLACK * jet.slope.abs())
     };
     let middles: Vec<f64> = ends.windows(2).map(|ends| 0.6 * ends[0] + 0.4 * ends[1]).collect();
+    let unreal = || unreal(&integrand, &middles);
     if let Some(fault) = unseen_part(&integrand, seen, &middles) {
-        return Err(format!("the integrand {fault}"));
+        return Err(unreal().unwrap_or_else(|| format!("the integrand {fault}")));
     }
     let mut area = quadrature::integrate_pieces(|x| value(&integrand, x), &ends, AIM, SPLITS);
     let noise = |area: quadrature::Estimate| area.error + area.rounding;
@@ -143,7 +155,7 @@ pub(super) fn measure(question: &Question, a: f64, b: f64) -> Result<Measure, St
     }
     let area = area
         .filter(|area| area.error <= CONVERGED * area.absolute)
-        .ok_or("the integral does not converge numerically")?;
+        .ok_or_else(|| unreal().unwrap_or_else(|| "the integral does not converge numerically".to_owned()))?;
     if exact::is_odd(question) {
         return Ok(Measure { value: 0.0, noise: 0.0, absolute: area.absolute });
     }

@@ -201,6 +201,18 @@ mod tests {
         ] {
             assert_eq!(dialogue(line).unwrap(), want, "{line}");
         }
+        // What is learnt, in others' words.
+        for (first, second) in [
+            (r#""train": false"#, r#""train": true"#),
+            (r#""masked": true"#, r#""masked": false"#),
+            (r#""loss": false"#, r#""loss": null"#),
+            (r#""isTrained": 0, "weight": 0"#, r#""is_trained": 1"#),
+        ] {
+            let line = format!(
+                r#"{{"messages": [{{"role": "user", "content": "q", "masked": true}}, {{"role": "assistant", "content": "a", {first}}}, {{"role": "assistant", "content": "b", {second}}}]}}"#
+            );
+            assert_eq!(dialogue(&line).unwrap().learnt, [false, false, true], "{line}");
+        }
         // What is given is context, the assistant's turns in it too.
         let shots = dialogue(r#"{"prompt": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}, {"role": "user", "content": "r"}], "completion": "b"}"#).unwrap();
         assert_eq!(shots.learnt, [false, false, false, true]);
@@ -233,7 +245,13 @@ mod tests {
                 "`weight`",
             ),
             (
-                messages(&format!(r#"{user}, {{"role": "assistant", "content": "a", "train": false}}"#)),
+                messages(&format!(
+                    r#"{user}, {{"role": "assistant", "content": "a", "weight": 1, "train": false}}"#
+                )),
+                "`weight` and `train`",
+            ),
+            (
+                messages(&format!(r#"{user}, {{"role": "assistant", "content": "a", "train": 0.5}}"#)),
                 "`train`",
             ),
             (

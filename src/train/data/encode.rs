@@ -417,8 +417,8 @@ mod tests {
         for field in [
             r#""loss_mask":[0,1]"#,
             r#""train_detail":[{"begin_offset":0}]"#,
-            r#""is_masked":1"#,
-            r#""has_loss":false"#,
+            r#""is_masked":"no""#,
+            r#""has_loss_mask":false"#,
             r#""n_loss":0"#,
             r#""train_type":"no""#,
             r#""tool_call":{"name":"f"}"#,

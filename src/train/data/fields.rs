@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::dialogue::{ASSISTANT, FIELDS};
+use super::learning_fields::{Says, says};
 use super::record::Record;
 
 /// Fields of a row without effect on what is learnt, each with the reason.
@@ -219,7 +220,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("label", "rows are learnt whole; leave out those with a false label, and the field from the others"),
     ("functions", "it is an old form; write `tools`, and `tool_calls` in the messages"),
     ("function_call", "it is an old form; write `tools`, and `tool_calls` in the messages"),
-    ("weight", "rows are learnt alike; leave out those of weight 0"),
     ("images", "only text is learnt"),
     ("image", "only text is learnt"),
     ("audio", "only text is learnt"),
@@ -244,19 +244,28 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
             || is_repeated(row, name, value);
         if let Some((_, remedy)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
             let means_nothing = match name {
-                "weight" => value.as_f64() == Some(1.0),
                 "label" => !is_judgement(value, row.contains_key("completion")),
                 _ => false,
             };
             if !harmless && !means_nothing {
                 return Err(format!("has `{name}`, which is not learnt: {remedy}"));
             }
+        } else if has_form
+            && !harmless
+            && let Some(said @ (Says::LeftOut | Says::Unclear)) = says(name, value)
+        {
+            let remedy = "rows are learnt alike: leave out those that are not to be learnt, and the field from the others";
+            let what = match said {
+                Says::LeftOut => "which says that the row is not learnt",
+                _ => "which may say what of the row is learnt, in a way that is not known here",
+            };
+            return Err(format!("has `{name}`, {what}; {remedy}"));
         } else if name == "answer" && !complete {
             return Err(
                 "has `answer` and nothing to learn: write a question as `prompt`, its answer as `completion`"
                     .into(),
             );
-        } else if has_form && !harmless && !is_harmless(name) {
+        } else if has_form && !harmless && !is_harmless(name) && says(name, value).is_none() {
             return Err(format!(
                 "has `{name}`, of which it is not known whether it matters: leave it out, or put it into `meta`"
             ));
@@ -354,6 +363,7 @@ mod tests {
             r#""system": "", "weight": 1"#,
             r#""instruction": "a", "label": 3"#,
             r#""problem": "x", "level": 2, "answer": "y""#,
+            r#""is_trained": true, "mask": false, "is_valid": false"#,
         ] {
             let line = format!(r#"{{"text": "a", {rest}}}"#);
             assert!(Record::parse(&line).is_ok(), "{line}");
@@ -365,6 +375,10 @@ mod tests {
             (r#"{"prompt": "a", "chosen": "b", "rejected": "c"}"#, "`chosen`"),
             (r#"{"text": "a", "weight": 0.5}"#, "`weight`"),
             (r#"{"text": "a", "frobnicate": true}"#, "`frobnicate`"),
+            (r#"{"text": "a", "is_trained": false}"#, "`is_trained`, which says that the row is not learnt"),
+            (r#"{"text": "a", "isMasked": true}"#, "`isMasked`"),
+            (r#"{"text": "a", "is_rejected": 1}"#, "`is_rejected`"),
+            (r#"{"text": "a", "has_loss_mask": [0, 1]}"#, "`has_loss_mask`, which may say"),
             (r#"{"prompt": "a", "completion": "b", "system": "be brief"}"#, "`system`"),
             (r#"{"prompt": "Q", "completion": "A", "label": 0}"#, "`label`"),
             (r#"{"prompt": "Q", "completion": "A", "label": "False"}"#, "`label`"),

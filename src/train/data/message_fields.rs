@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::fields::is_empty;
+use super::learning_fields::{Says, says};
 
 /// Fields that templates read or may leave out.
 const READ: [&str; 8] =
@@ -109,15 +110,9 @@ const HARMLESS: &[(&str, &[&str])] = &[
 const REFUSED: &[(&str, &str)] = &[
     ("function_call", "it is an old form; write `tool_calls`"),
     ("tool_call", "write `tool_calls`, a list"),
-    ("train", "write `weight` 0 or 1"),
     ("train_detail", "write `weight` 0 or 1; a turn is learnt whole"),
-    ("training", "write `weight` 0 or 1"),
-    ("trainable", "write `weight` 0 or 1"),
-    ("loss", "write `weight` 0 or 1"),
     ("loss_mask", "write `weight` 0 or 1; a turn is learnt whole"),
-    ("learn", "write `weight` 0 or 1"),
-    ("mask", "write `weight` 0 or 1"),
-    ("is_masked", "write `weight` 0 or 1"),
+    ("loss_scale", "write `weight` 0 or 1; a turn is learnt whole"),
     ("images", "only text is learnt"),
     ("audio", "only text is learnt"),
 ];
@@ -137,14 +132,29 @@ pub(super) fn is_unknown(name: &str) -> bool {
     !READ.contains(&name) && !HARMLESS.iter().any(|(_, names)| names.contains(&name))
 }
 
-/// Takes a message's `weight`: true for 1, false for 0.
+/// Takes a message's `weight`, and the fields that say the same elsewhere: true where it is learnt, false where it is left out.
 pub(super) fn take_weight(message: &mut Map<String, Value>) -> Result<Option<bool>, String> {
-    match message.shift_remove("weight") {
-        None | Some(Value::Null) => Ok(None),
-        Some(weight) => match weight.as_f64() {
-            Some(0.0) => Ok(Some(false)),
-            Some(1.0) => Ok(Some(true)),
-            _ => Err(format!("`weight` is {weight}; it must be 0 or 1")),
-        },
+    let names: Vec<String> = message.keys().cloned().collect();
+    let mut weight: Option<(String, bool)> = None;
+    for name in names {
+        let value = message.get(&name).unwrap_or(&Value::Null);
+        let learnt = match says(&name, value) {
+            None => continue,
+            Some(_) if is_empty(value) => None,
+            Some(Says::Learnt) => Some(true),
+            Some(Says::LeftOut) => Some(false),
+            Some(Says::Unclear) => {
+                return Err(format!("`{name}` is {value}; write `weight` 0 or 1, or leave it out"));
+            }
+        };
+        message.shift_remove(&name);
+        let Some(learnt) = learnt else { continue };
+        if let Some((other, _)) = weight.as_ref().filter(|(_, other)| *other != learnt) {
+            return Err(format!(
+                "has `{other}` and `{name}`, of which one says that it is learnt and one not"
+            ));
+        }
+        weight = Some((name, learnt));
     }
+    Ok(weight.map(|(_, learnt)| learnt))
 }

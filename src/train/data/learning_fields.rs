@@ -1,0 +1,133 @@
+//! Fields by which other programs say whether a row or a message is learnt: OpenAI's and Mistral's `weight`, `train` of axolotl, `loss`
+//! of ms-swift and XTuner, `masked` of torchtune, and flags that data sets have of their own.
+
+use serde_json::Value;
+
+/// Names of which 1 or true says that it is learnt. With `is` or `has` before them they mean the same.
+const LEARNT: &[&str] = &[
+    "compute_loss",
+    "learn",
+    "learnable",
+    "learned",
+    "learnt",
+    "loss",
+    "loss_weight",
+    "sample_weight",
+    "train",
+    "train_on_turn",
+    "trainable",
+    "trained",
+    "training",
+    "weight",
+];
+/// Names of which 1 or true says that it is not.
+const LEFT_OUT: &[&str] = &["exclude", "excluded", "ignore", "ignored", "mask", "masked", "skip", "skipped"];
+/// The same behind `is` alone: without it they are texts.
+const JUDGED: [(&str, bool); 4] =
+    [("chosen", true), ("preferred", true), ("negative", false), ("rejected", false)];
+/// Words of names that have to do with what is learnt, in a way that nothing more is known of.
+const WORDS: &[&str] =
+    &["learn", "learned", "learnt", "loss", "mask", "masked", "masks", "train", "trained", "weight"];
+
+/// What a field has to do with what is learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Says {
+    /// It is learnt.
+    Learnt,
+    /// It is left out.
+    LeftOut,
+    /// Something, by its name, that is not understood.
+    Unclear,
+}
+
+/// What the field `name` with `value` says of what is learnt; `None` if its name has nothing to do with it.
+pub(super) fn says(name: &str, value: &Value) -> Option<Says> {
+    let name = snake(name);
+    let flag = name.strip_prefix("is_").or_else(|| name.strip_prefix("has_"));
+    let bare = flag.unwrap_or(&name);
+    let judged = JUDGED.into_iter().find(|(judged, _)| flag == Some(judged)).map(|(_, learnt)| learnt);
+    let on = match judged {
+        Some(on) => on,
+        None if LEARNT.contains(&bare) => true,
+        None if LEFT_OUT.contains(&bare) => false,
+        None if flag.is_some() && bare.split('_').any(|word| WORDS.contains(&word)) => {
+            return Some(Says::Unclear);
+        }
+        None => return None,
+    };
+    let set = match value {
+        Value::Bool(set) => *set,
+        other if other.as_f64() == Some(1.0) => true,
+        other if other.as_f64() == Some(0.0) => false,
+        _ => return Some(Says::Unclear),
+    };
+    Some(if set == on { Says::Learnt } else { Says::LeftOut })
+}
+
+/// `isTrained` and `is-trained` as `is_trained`.
+fn snake(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut small = false;
+    for letter in name.chars() {
+        if letter.is_uppercase() && small {
+            out.push('_');
+        }
+        small = letter.is_lowercase() || letter.is_ascii_digit();
+        match letter {
+            '-' | ' ' | '.' => out.push('_'),
+            letter => out.extend(letter.to_lowercase()),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_of_other_programs_say_what_is_learnt() {
+        let learnt = [
+            ("weight", json!(1)),
+            ("train", json!(true)),
+            ("is_trained", json!(true)),
+            ("isTrained", json!(1.0)),
+            ("loss", json!(true)),
+            ("masked", json!(false)),
+            ("is-masked", json!(0)),
+            ("is_chosen", json!(true)),
+        ];
+        let left_out = [
+            ("weight", json!(0)),
+            ("train", json!(false)),
+            ("IsTrained", json!(false)),
+            ("has_loss", json!(false)),
+            ("mask", json!(true)),
+            ("is_ignored", json!(true)),
+            ("is_rejected", json!(true)),
+        ];
+        let unclear = [
+            ("weight", json!(0.5)),
+            // The roles that NeMo does not learn.
+            ("mask", json!("User")),
+            ("loss", json!([0, 1])),
+            ("is_in_train_split", json!(true)),
+        ];
+        let nothing =
+            ["is_valid", "chosen", "has_code", "is_training_free", "num_weights", "weight_kg", "trainer"];
+        for (name, value) in learnt {
+            assert_eq!(says(name, &value), Some(Says::Learnt), "{name}");
+        }
+        for (name, value) in left_out {
+            assert_eq!(says(name, &value), Some(Says::LeftOut), "{name}");
+        }
+        for (name, value) in unclear {
+            assert_eq!(says(name, &value), Some(Says::Unclear), "{name}");
+        }
+        for name in nothing {
+            assert_eq!(says(name, &json!(true)), None, "{name}");
+        }
+    }
+}
