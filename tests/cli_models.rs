@@ -17,6 +17,8 @@ mod interrupt;
 mod killed;
 #[path = "cli_models/ladder.rs"]
 mod ladder;
+#[path = "cli_models/lessons.rs"]
+mod lessons;
 #[path = "cli_models/outputs.rs"]
 mod outputs;
 #[path = "cli_models/resume.rs"]

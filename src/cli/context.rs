@@ -35,10 +35,10 @@ const INPUTS: &[&str] = &[
 
 /// Options whose values are written to. A page is read and written: a part of it is replaced.
 #[cfg(test)]
-const OUTPUTS: &[&str] = &["library", "output", "keep", "publish", "page", "trace"];
+const OUTPUTS: &[&str] = &["library", "html", "output", "keep", "publish", "page", "trace"];
 
 /// Commands that run no kernels whose time is kept.
-const UNTIMED: &[&str] = &["info", "examples", "verify", "export"];
+const UNTIMED: &[&str] = &["info", "examples", "verify", "export", "board", "accept", "reject", "rollback"];
 
 /// Settings of this call of the program.
 #[derive(Debug)]

@@ -271,7 +271,8 @@ impl Args {
                 );
                 ("rejected", ExitCode::from(REJECTED), words)
             }
-            decision if decision == Decision::Accepted && (self.yes || asked(context, "accept it?")?) => {
+            // What the gate cannot tell a person may.
+            decision if self.yes && decision == Decision::Accepted || asked(context, verdict)? => {
                 library.note(Entry::Accepted { lesson: number, head: head.clone() })?;
                 (
                     "accepted",
@@ -299,11 +300,12 @@ impl Args {
 }
 
 /// Asks a person at a terminal; without one nobody says yes.
-fn asked(context: &Context, question: &str) -> Result<bool> {
+fn asked(context: &Context, verdict: &Verdict) -> Result<bool> {
     if context.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(false);
     }
-    let _ = write!(std::io::stderr(), "{question} [y/N] ");
+    say(&verdict_text(verdict));
+    let _ = write!(std::io::stderr(), "accept it? [y/N] ");
     let mut line = String::new();
     let read = context.idle(|| std::io::stdin().lock().read_line(&mut line));
     read.map_err(|error| Error::read("standard input", error))?;

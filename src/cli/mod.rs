@@ -4,6 +4,7 @@
 
 mod args;
 mod bench;
+mod board;
 mod chat;
 mod checker_files;
 mod chosen;
@@ -110,6 +111,8 @@ enum Command {
     Learn(learn::Args),
     /// Ask the exams of a library's lessons
     Exam(exam::Args),
+    /// Show what a library's heads know, what was kept and forgotten, and what it cost
+    Board(board::Args),
     /// Make the lesson that waits part of a library's head
     Accept(decide::AcceptArgs),
     /// Keep the lesson that waits apart
@@ -204,6 +207,7 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode> {
     let done = match command {
         Command::Learn(args) => return learn::run(args, context),
         Command::Exam(args) => exam::run(args, context),
+        Command::Board(args) => board::run(args, context),
         Command::Accept(args) => decide::accept(args, context),
         Command::Reject(args) => decide::reject(args, context),
         Command::Rollback(args) => decide::rollback(args, context),

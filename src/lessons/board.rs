@@ -1,6 +1,7 @@
 //! The board: what every head knows of every lesson, what became of each question, and what it cost.
 
 mod page;
+mod records;
 mod text;
 
 use serde::Serialize;

@@ -83,6 +83,19 @@ pub struct Course<'a> {
     anchors: Vec<Anchor>,
 }
 
+/// A head that was made for a lesson, and the gate's word on it.
+struct Candidate {
+    head: String,
+    verdict: Verdict,
+}
+
+impl Candidate {
+    /// Whether the lesson was learnt, or may have been, and something else was lost.
+    fn lost_something(&self) -> bool {
+        self.verdict.decision == Decision::Rejected && self.verdict.did_learn()
+    }
+}
+
 /// Outcomes of the lessons that count and of the one at hand under one head.
 struct Row {
     new: Vec<Outcome>,
@@ -123,11 +136,11 @@ impl<'a> Course<'a> {
         let before = self.row(&lesson, parent.as_deref(), &mut cost)?;
         cost.seconds += began.elapsed().as_secs_f64();
         let settings = self.library.card().settings.clone();
-        let mut verdict = self.attempt(&lesson, &settings, 0, &before, cost)?;
-        if verdict.decision == Decision::Rejected && verdict.did_learn() {
-            verdict = self.scale(&lesson, &before, verdict)?;
+        let mut best = self.attempt(&lesson, &settings, 0, &before, cost)?;
+        if best.lost_something() {
+            best = self.scale(&lesson, &before, best)?;
         }
-        if verdict.decision == Decision::Rejected && verdict.did_learn() {
+        if best.lost_something() {
             let doubled = LearnSettings {
                 earlier_share: (2.0 * settings.earlier_share).min(0.5),
                 base_share: (2.0 * settings.base_share).min(0.3),
@@ -135,8 +148,11 @@ impl<'a> Course<'a> {
             };
             self.next("learning it again with twice the replay")?;
             self.load(parent.as_deref())?;
-            verdict = self.attempt(&lesson, &doubled, 1, &before, Cost::default())?;
+            best = self.attempt(&lesson, &doubled, 1, &before, Cost::default())?;
         }
+        let Candidate { head, verdict } = best;
+        // From here on a kill finds it concluded.
+        self.library.note(Entry::Concluded { lesson: number, head, verdict: verdict.clone() })?;
         remove_states(&self.library.checkpoints(&lesson))?;
         Ok(verdict)
     }
@@ -149,7 +165,7 @@ impl<'a> Course<'a> {
         attempt: u64,
         before: &Row,
         spent: Cost,
-    ) -> Result<Verdict> {
+    ) -> Result<Candidate> {
         let began = Instant::now();
         let mixture = self.mixture(lesson)?;
         let stream_id = u64::from(lesson.card.number) << 8 | attempt;
@@ -159,7 +175,8 @@ impl<'a> Course<'a> {
         let mut cost = Cost { seconds: began.elapsed().as_secs_f64(), ..learned.cost };
         cost += spent;
         self.library.note(Entry::Learned { lesson: lesson.card.number, head: head.clone(), cost })?;
-        self.examine(lesson, &head, 1.0, before)
+        let verdict = self.examine(lesson, &head, 1.0, before)?;
+        Ok(Candidate { head, verdict })
     }
 
     /// Learns a mixture; a checkpoint after every epoch lets a call after a kill go on with the same bits.
@@ -190,16 +207,11 @@ impl<'a> Course<'a> {
     }
 
     /// Halves the share of the update that is kept until the gate lets it through, then looks for the largest that it does.
-    fn scale(&mut self, lesson: &Lesson, before: &Row, whole: Verdict) -> Result<Verdict> {
-        let number = lesson.card.number;
-        let Some(candidate) = self.library.standing().candidate(number).map(str::to_owned) else {
-            return Ok(whole);
-        };
-        let new = self.read_head(&candidate)?;
+    fn scale(&mut self, lesson: &Lesson, before: &Row, whole: Candidate) -> Result<Candidate> {
+        let new = self.read_head(&whole.head)?;
         let old = lesson.card.parent.as_deref().map(|head| self.read_head(head)).transpose()?;
         let (mut low, mut high) = (0.0, 1.0);
-        let mut best: Option<(f64, Verdict)> = None;
-        let mut last = whole;
+        let mut best = None;
         for _ in 0..HALVINGS {
             let share = (low + high) / 2.0;
             if share < LEAST_SHARE {
@@ -214,32 +226,17 @@ impl<'a> Course<'a> {
             self.next(&format!("keeping {:.0} % of the update{loses}", 100.0 * share))?;
             let head = self.library.write_head(&file)?;
             self.write_adapter(&file)?;
-            last = self.examine(lesson, &head, share, before)?;
-            match (last.decision, last.did_learn()) {
-                (Decision::Accepted, _) => {
-                    low = share;
-                    best = Some((share, last.clone()));
-                }
-                // Too little of it is left: more would forget, less would not have learnt.
-                (_, false) if best.is_none() && low == 0.0 => low = share,
-                (_, false) => low = share,
-                _ => high = share,
+            let candidate = Candidate { verdict: self.examine(lesson, &head, share, before)?, head };
+            // With less of it the lesson would not be learnt either; with more it would lose as much.
+            match candidate.lost_something() {
+                true => high = share,
+                false => low = share,
+            }
+            if candidate.verdict.decision != Decision::Rejected {
+                best = Some(candidate);
             }
         }
-        let Some((share, verdict)) = best else { return Ok(last) };
-        if last != verdict {
-            // The best is the candidate, whatever was tried after it.
-            let (file, _) = blend(old.as_ref(), &new, share);
-            let head = self.library.write_head(&file)?;
-            self.library.note(Entry::Examined {
-                lesson: number,
-                head,
-                scale: share,
-                cost: Cost::default(),
-                verdict: verdict.clone(),
-            })?;
-        }
-        Ok(verdict)
+        Ok(best.unwrap_or(whole))
     }
 
     /// Examines the learner's adapter, which is the head `head`, and lets the gate judge it.
@@ -286,8 +283,14 @@ impl<'a> Course<'a> {
         let verdict = judge(&evidence, &self.library.card().gate);
         cost.seconds = began.elapsed().as_secs_f64();
         let number = lesson.card.number;
-        let entry =
-            Entry::Examined { lesson: number, head: head.to_owned(), scale, cost, verdict: verdict.clone() };
+        let entry = Entry::Examined {
+            lesson: number,
+            head: head.to_owned(),
+            scale,
+            drift,
+            cost,
+            verdict: verdict.clone(),
+        };
         self.library.note(entry)?;
         self.listener.news(&News::Judged {
             lesson: number,

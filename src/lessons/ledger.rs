@@ -40,9 +40,20 @@ pub enum Entry {
         head: String,
         /// Share of the update that the candidate keeps; 1 for all of it.
         scale: f64,
+        /// Divergence from the base on general prompts, nats a token.
+        drift: f64,
         /// What it took.
         cost: Cost,
         /// The gate's word.
+        verdict: Verdict,
+    },
+    /// All was tried: this candidate waits for a decision.
+    Concluded {
+        /// The lesson.
+        lesson: u32,
+        /// The candidate.
+        head: String,
+        /// The gate's word on it.
         verdict: Verdict,
     },
     /// The candidate became the head.

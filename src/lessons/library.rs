@@ -25,6 +25,7 @@ use super::anchors::{self, Anchor};
 use super::fact::Fact;
 use super::gate::GateRules;
 use super::ledger::{Entry, LEDGER_FILE, Ledger};
+use super::notes::View;
 use super::outcome::{Question, Sitting};
 use super::settings::LearnSettings;
 use super::standing::Standing;
@@ -450,6 +451,24 @@ impl Library {
     pub fn write_results(&self, lesson: &Lesson, name: &str, sitting: &Sitting) -> Result<()> {
         self.expect_lock()?;
         write_atomic(results_file(lesson, name), &pretty(sitting)?)
+    }
+
+    /// Names under which a lesson's exam with notes in the context is kept, all notes first.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn notes_examined(&self, lesson: &Lesson) -> Result<Vec<String>> {
+        let names = contents(&lesson.folder.join(RESULTS))?.into_iter();
+        Ok(names
+            .filter_map(|name| {
+                name.strip_suffix(".json").filter(|name| View::is_name(name)).map(str::to_owned)
+            })
+            .collect())
+    }
+
+    /// Size of a head's weights on the disk; 0 for one that is not there.
+    pub fn head_bytes(&self, head: &str) -> u64 {
+        fs::metadata(self.path.join(HEADS).join(head).join(WEIGHTS_FILE)).map_or(0, |file| file.len())
     }
 
     /// Where a lesson's checkpoints are.

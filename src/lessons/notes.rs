@@ -5,6 +5,9 @@ use bm25::{SearchEngine, SearchEngineBuilder, Tokenizer};
 use super::fact::canonical;
 use super::library::Lesson;
 
+const ALL: &str = "notes";
+const BEST: &str = "retrieve-";
+
 /// Which notes stand before a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
@@ -18,9 +21,14 @@ impl View {
     /// What results with it are kept under.
     pub fn name(self) -> String {
         match self {
-            Self::All => "notes".into(),
-            Self::Best(count) => format!("retrieve-{count}"),
+            Self::All => ALL.into(),
+            Self::Best(count) => format!("{BEST}{count}"),
         }
+    }
+
+    /// Whether results are kept under this name for a view.
+    pub fn is_name(name: &str) -> bool {
+        name == ALL || name.starts_with(BEST)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::gate::{Decision, Verdict};
+use super::gate::Verdict;
 use super::ledger::{Cost, Entry, Line};
 
 /// How a lesson stands.
@@ -66,9 +66,9 @@ impl Standing {
                 self.candidates.insert(*lesson, head.clone());
                 *self.costs.entry(*lesson).or_default() += *cost;
             }
-            Entry::Examined { lesson, head, cost, verdict, .. } => {
+            Entry::Examined { lesson, cost, .. } => *self.costs.entry(*lesson).or_default() += *cost,
+            Entry::Concluded { lesson, head, verdict } => {
                 self.candidates.insert(*lesson, head.clone());
-                *self.costs.entry(*lesson).or_default() += *cost;
                 self.verdicts.insert(*lesson, verdict.clone());
                 self.status.insert(*lesson, Status::Waiting);
             }
@@ -155,11 +155,6 @@ impl Standing {
         let made = self.heads.iter().rposition(|record| record.lesson == Some(lesson))?;
         let left_out = self.heads[made..].iter().any(|record| !record.without.is_empty());
         (!left_out).then(|| (self.heads[made].parent.clone(), self.active[place..].to_vec()))
-    }
-
-    /// Whether the gate let the candidate of a lesson through.
-    pub fn passed(&self, lesson: u32) -> bool {
-        self.verdict(lesson).is_some_and(|verdict| verdict.decision == Decision::Accepted)
     }
 }
 
