@@ -59,7 +59,7 @@ struct Cli {
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed (one line on standard error: what, where, what to do), \
-2 bad usage, 130 stopped by a signal (runs save a checkpoint first).\n\
+2 bad usage, 3 and 4 from `learn` (see there), 130 stopped by a signal (runs save a checkpoint first).\n\
 Nothing is written over: an output is new or empty, or is gone on with by --resume, or --overwrite replaces it; what a command \
 reads is never replaced.\n\
 A problems file has one JSON object a line: {\"problem\": \"x*exp(x)\"}, optional id, level and answer.\n\

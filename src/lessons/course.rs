@@ -1,5 +1,7 @@
 //! The way of a lesson: asked before, learnt, asked again, judged; on failure scaled, or learnt with more replay, or kept apart.
 
+mod other;
+
 use std::time::Instant;
 
 use pollster::block_on;
@@ -7,12 +9,12 @@ use serde::Serialize;
 
 use super::anchors::{self, Anchor, SANE_PROMPTS};
 use super::blend::blend;
+use super::card::Lesson;
 use super::exam::examine;
 use super::gate::{Decision, EarlierLesson, Evidence, Verdict, judge};
 use super::learn::{Epoch, Learned, Mixture, Watch, learn};
 use super::ledger::{Cost, Entry};
-use super::library::{BASE, Lesson, Library};
-use super::notes::{Notes, View};
+use super::library::{BASE, Library};
 use super::outcome::{Half, Outcome, Question};
 use super::records::{Encoder, trajectory};
 use super::settings::LearnSettings;
@@ -399,91 +401,6 @@ impl<'a> Course<'a> {
             }
         }
         Ok(records)
-    }
-
-    /// Learns all lessons that count but `without` anew from the base, which is exact unlearning of those, and makes the result the
-    /// head.
-    ///
-    /// # Errors
-    /// As [`Course::teach`]; [`Error::Usage`] while a lesson waits.
-    pub fn consolidate(&mut self, without: &[u32]) -> Result<Option<String>> {
-        let began = Instant::now();
-        let active: Vec<Lesson> = self.library.active().into_iter().cloned().collect();
-        let kept: Vec<&Lesson> =
-            active.iter().filter(|lesson| !without.contains(&lesson.card.number)).collect();
-        let mut cost = Cost::default();
-        let mut head = None;
-        if let Some(&last) = kept.last() {
-            let mut mixture =
-                Mixture { base: self.anchors.iter().map(Anchor::record).collect(), ..Mixture::default() };
-            for lesson in &kept {
-                // What a lesson that is left out had replaced holds again.
-                let replaced = |fact: usize| {
-                    let this = super::library::FactRef { lesson: lesson.card.number, fact };
-                    kept.iter().any(|later| later.card.supersedes.contains(&this))
-                };
-                mixture.new.extend(self.records(lesson, &|fact| !replaced(fact))?);
-                let facts = lesson.facts.iter().enumerate().filter(|(place, _)| !replaced(*place));
-                mixture
-                    .recall
-                    .extend(facts.map(|(_, fact)| Mixture::recalled(&fact.wordings[0], &fact.answer)));
-            }
-            self.load(None)?;
-            let settings = self.library.card().settings.clone();
-            let stream_id = u64::from(last.card.number) << 8 | 0xff;
-            let learned = self.learn(&mixture, &settings, stream_id, last)?;
-            cost = learned.cost;
-            let file = block_on(self.learner.adapter_file())?;
-            let name = self.library.write_head(&file)?;
-            for lesson in &kept {
-                self.ask(lesson, Some(&name), &format!("of {}", lesson.title()), &mut cost)?;
-            }
-            remove_states(&self.library.checkpoints(last))?;
-            head = Some(name);
-        }
-        cost.seconds = began.elapsed().as_secs_f64();
-        self.library.note(Entry::Consolidated { without: without.to_vec(), head: head.clone(), cost })?;
-        Ok(head)
-    }
-
-    /// Examines a head on every lesson that counts, where that is still to be done.
-    ///
-    /// # Errors
-    /// As [`Course::teach`].
-    pub fn examine_head(&mut self, head: Option<&str>, lessons: &[u32]) -> Result<()> {
-        self.load(head)?;
-        let mut cost = Cost::default();
-        for number in lessons {
-            let lesson = self.library.lesson(*number)?.clone();
-            self.ask(&lesson, head, &format!("of {}", lesson.title()), &mut cost)?;
-        }
-        Ok(())
-    }
-
-    /// Asks the base a lesson's exam with its notes in the context; kept beside the results of heads.
-    ///
-    /// # Errors
-    /// As [`Course::teach`]; [`Error::Context`] where the notes do not fit.
-    pub fn examine_notes(&mut self, number: u32, view: View) -> Result<()> {
-        let lesson = self.library.lesson(number)?.clone();
-        let name = view.name();
-        if self.library.results(&lesson, &name)?.is_some() {
-            return Ok(());
-        }
-        self.load(None)?;
-        let notes = Notes::of(&lesson, &|fact| !self.library.is_superseded(number, fact, None));
-        let questions: Vec<&Question> = lesson.questions().map(|(_, question)| question).collect();
-        let what = format!("of {} with {}", lesson.title(), name);
-        self.listener.news(&News::Exam { what: what.clone(), questions: questions.len() })?;
-        let listener = &mut *self.listener;
-        let mut progress = |done: usize, all: usize| {
-            listener.progress(done as u64, all as u64, &what);
-            !listener.stopped()
-        };
-        let max_tokens = self.library.card().settings.max_answer_tokens;
-        let before = |question: &Question| notes.before(&question.prompt, view);
-        let sitting = block_on(examine(self.learner, &questions, &before, max_tokens, &mut progress))?;
-        self.library.write_results(&lesson, &name, &sitting)
     }
 
     fn next(&mut self, what: &str) -> Result<()> {

@@ -8,6 +8,7 @@
 pub mod anchors;
 pub mod blend;
 pub mod board;
+pub mod card;
 pub mod course;
 pub mod exam;
 pub mod fact;

@@ -2,8 +2,8 @@
 
 use bm25::{SearchEngine, SearchEngineBuilder, Tokenizer};
 
+use super::card::Lesson;
 use super::fact::canonical;
-use super::library::Lesson;
 
 const ALL: &str = "notes";
 const BEST: &str = "retrieve-";

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::card::{FactRef, Lesson};
 use super::fact::{Fact, Given, canonical, prepare};
-use super::library::{FactRef, Lesson, Library};
+use super::library::Library;
 use super::pairs::Pair;
 use crate::{Error, Result};
 

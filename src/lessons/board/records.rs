@@ -2,8 +2,9 @@
 
 use super::{BoardHead, BoardLesson, Records};
 use crate::Result;
+use crate::lessons::card::Lesson;
 use crate::lessons::ledger::{Cost, Entry};
-use crate::lessons::library::{BASE, Lesson, Library};
+use crate::lessons::library::{BASE, Library};
 use crate::lessons::outcome::Sitting;
 use crate::lessons::standing::{HeadRecord, Status};
 
