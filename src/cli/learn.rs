@@ -58,10 +58,10 @@ pub(super) struct Args {
     /// Rank of the adapter of a new library [default: 16, 8 for very small models]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) rank: Option<u32>,
-    /// Size of an update in a new library [default: 1e-3, 3e-4 from about a billion parameters on, 5e-3 for very small models]
+    /// Size of an update in a new library [default: 1e-3, 3e-4 from about a billion parameters on, 3e-3 for very small models]
     #[arg(long, value_name = "X", value_parser = positive)]
     pub(super) learning_rate: Option<f64>,
-    /// Most times that every record is seen, in a new library [default: 10, 60 for very small models]
+    /// Most times that every record is seen, in a new library [default: 10, 80 for very small models]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) epochs: Option<u32>,
     /// Seed of a new library

@@ -15,8 +15,10 @@ use crate::{Error, Result};
 
 /// Prompts for models that are asked in sentences, a line each.
 const GENERAL: &str = include_str!("general.txt");
-/// Answers of the base to each prompt.
-const ANSWERS: usize = 2;
+/// Answers of the base to each prompt: the first measures, the others are learnt along.
+const ANSWERS: usize = 4;
+/// Prompts of models whose vocabulary has no words: they are small and quick, and what is learnt is more to them.
+const NOTATIONS: usize = 192;
 /// Most tokens of an answer.
 const TOKENS: usize = 32;
 /// Prompts whose greedy answers tell whether a head still ends what it says.
@@ -59,7 +61,7 @@ fn prompts(learner: &Learner, seed: u64) -> Result<Vec<String>> {
     }
     let task = task::create("integral", &Default::default())?;
     let settings = ExampleSettings {
-        count: general.len(),
+        count: NOTATIONS,
         levels: &[1, 2, 3, 4, 5],
         variant_share: 0.0,
         style: PromptStyle::Terse,
@@ -106,18 +108,28 @@ pub async fn make(
     Ok(anchors)
 }
 
-/// How far the learner's adapter is from the base: the mean over tokens of log pi_0 - log pi on the base's own answers, an
-/// unbiased estimate of KL(pi_0 || pi) in nats a token; and the number of tokens.
+/// The anchors that are learnt along: all but the first answer to each prompt.
+pub fn replayed(anchors: &[Anchor]) -> &[Anchor] {
+    &anchors[anchors.len().div_ceil(ANSWERS)..]
+}
+
+/// The anchors that no lesson learns, so that they measure: the first answers.
+fn measuring(anchors: &[Anchor]) -> &[Anchor] {
+    &anchors[..anchors.len().div_ceil(ANSWERS)]
+}
+
+/// How far the learner's adapter is from the base: the mean over tokens of log pi_0 - log pi on answers of the base that are not
+/// learnt along, an unbiased estimate of KL(pi_0 || pi) in nats a token; and the number of tokens.
 ///
 /// # Errors
 /// GPU errors.
 pub async fn drift(learner: &mut Learner, anchors: &[Anchor]) -> Result<(f64, usize)> {
-    let half = &anchors[..anchors.len().div_ceil(ANSWERS)];
+    let anchors = measuring(anchors);
     let sequences: Vec<(usize, Vec<u32>)> =
-        half.iter().map(|anchor| (anchor.prompt_tokens, anchor.tokens.clone())).collect();
+        anchors.iter().map(|anchor| (anchor.prompt_tokens, anchor.tokens.clone())).collect();
     let logprobs = learner.logprobs(&sequences, true).await?;
     let (mut sum, mut count) = (0.0, 0);
-    for (anchor, now) in half.iter().zip(&logprobs) {
+    for (anchor, now) in anchors.iter().zip(&logprobs) {
         for (&before, &now) in anchor.logprobs.iter().zip(now) {
             sum += f64::from(before) - f64::from(now);
             count += 1;

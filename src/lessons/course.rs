@@ -30,6 +30,10 @@ use crate::{Error, Result};
 const HALVINGS: usize = 4;
 const LEAST_SHARE: f64 = 0.1;
 
+/// Largest shares of replay when a lesson is learnt again.
+const MOST_EARLIER: f64 = 0.4;
+const MOST_BASE: f64 = 0.3;
+
 /// News of a lesson.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -144,8 +148,8 @@ impl<'a> Course<'a> {
         }
         if best.lost_something() {
             let doubled = LearnSettings {
-                earlier_share: (2.0 * settings.earlier_share).min(0.5),
-                base_share: (2.0 * settings.base_share).min(0.3),
+                earlier_share: (2.0 * settings.earlier_share).min(MOST_EARLIER),
+                base_share: settings.base_share.max((2.0 * settings.base_share).min(MOST_BASE)),
                 ..settings
             };
             self.next("learning it again with twice the replay")?;
@@ -368,8 +372,10 @@ impl<'a> Course<'a> {
 
     /// What `lesson` is learnt with.
     fn mixture(&mut self, lesson: &Lesson) -> Result<Mixture> {
-        let mut mixture =
-            Mixture { base: self.anchors.iter().map(Anchor::record).collect(), ..Mixture::default() };
+        let mut mixture = Mixture {
+            base: anchors::replayed(&self.anchors).iter().map(Anchor::record).collect(),
+            ..Mixture::default()
+        };
         let active: Vec<Lesson> = self.library.active().into_iter().cloned().collect();
         for taught in &active {
             let number = taught.card.number;

@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn an_epoch_has_every_new_record_once_and_the_shares_of_the_rest() {
-        let (mixture, settings) = (mixture(), LearnSettings::for_model(1));
+        let (mixture, settings) = (mixture(), LearnSettings::for_model(135_000_000));
         let updates = epoch(&mixture, &settings, 0);
         let mut new: Vec<u32> =
             updates.iter().flatten().map(|r| r.tokens[1]).filter(|&mark| mark >= 1000).collect();
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn the_first_lesson_gives_the_base_a_fifth() {
         let mixture = Mixture { earlier: Vec::new(), ..mixture() };
-        let updates = epoch(&mixture, &LearnSettings::for_model(1), 0);
+        let updates = epoch(&mixture, &LearnSettings::for_model(135_000_000), 0);
         let share = count(&updates, |mark| mark == 3) as f64 / count(&updates, |_| true) as f64;
         assert!((share - 0.2).abs() < 0.04, "{share}");
     }
@@ -313,10 +313,11 @@ mod tests {
     #[test]
     fn a_lesson_of_one_record_is_one_update() {
         let alone = Mixture { new: vec![record(1000, 6)], ..Mixture::default() };
-        let updates = epoch(&alone, &LearnSettings::for_model(1), 0);
+        let updates = epoch(&alone, &LearnSettings::for_model(135_000_000), 0);
         assert_eq!(updates.iter().map(Vec::len).collect::<Vec<_>>(), [1]);
         // The rest is as much as beside a full update.
-        let updates = epoch(&Mixture { new: alone.new, ..mixture() }, &LearnSettings::for_model(1), 0);
+        let updates =
+            epoch(&Mixture { new: alone.new, ..mixture() }, &LearnSettings::for_model(135_000_000), 0);
         let earlier = count(&updates, |mark| mark < 3);
         assert!(updates.len() == 1 && (15..30).contains(&earlier), "{earlier}");
     }

@@ -44,13 +44,14 @@ const SMALL: u64 = 10_000_000;
 impl LearnSettings {
     /// What is taken where a user says nothing, for a model of so many parameters: rank 16 and alpha 32 on all linear layers, rate
     /// 1e-3, and 3e-4 from about a billion on; ten epochs at most; 20 % earlier lessons and 10 % base. Below ten million parameters
-    /// rank 8 and alpha 16 (a tenth of the model already), rate 5e-3 and sixty epochs: with 1e-3 the embedded model recalled
-    /// none of 40 pairs of numbers after forty epochs, with 5e-3 it recalled 37.
+    /// rank 8 and alpha 16 (a tenth of the model already), rate 3e-3, eighty epochs, and half of what is learnt the base's own
+    /// answers. Measured on the embedded model with 40 pairs of numbers: with rate 1e-3 it recalled none after forty epochs; with
+    /// a tenth for the base it recalled all and solved 51 % of its held-out integrals instead of 68 %, with half 64 %.
     pub fn for_model(parameters: u64) -> Self {
-        let (rank, alpha, learning_rate, epochs) = match parameters {
-            ..SMALL => (8, 16.0, 5e-3, 60),
-            SMALL..LARGE => (16, 32.0, 1e-3, 10),
-            LARGE.. => (16, 32.0, 3e-4, 10),
+        let (rank, alpha, learning_rate, epochs, base_share) = match parameters {
+            ..SMALL => (8, 16.0, 3e-3, 80, 0.5),
+            SMALL..LARGE => (16, 32.0, 1e-3, 10, 0.1),
+            LARGE.. => (16, 32.0, 3e-4, 10, 0.1),
         };
         Self {
             lora: LoraConfig { rank, alpha, ..LoraConfig::default() },
@@ -59,7 +60,7 @@ impl LearnSettings {
             epochs,
             batch_size: 16,
             earlier_share: 0.2,
-            base_share: 0.1,
+            base_share,
             recall: 0.98,
             max_answer_tokens: 48,
             max_length: 512,

@@ -6,7 +6,7 @@ use pollster::block_on;
 
 use super::{Course, News};
 use crate::Result;
-use crate::lessons::anchors::Anchor;
+use crate::lessons::anchors::{self, Anchor};
 use crate::lessons::card::{FactRef, Lesson};
 use crate::lessons::exam::examine;
 use crate::lessons::learn::Mixture;
@@ -29,8 +29,10 @@ impl Course<'_> {
         let mut cost = Cost::default();
         let mut head = None;
         if let Some(&last) = kept.last() {
-            let mut mixture =
-                Mixture { base: self.anchors.iter().map(Anchor::record).collect(), ..Mixture::default() };
+            let mut mixture = Mixture {
+                base: anchors::replayed(&self.anchors).iter().map(Anchor::record).collect(),
+                ..Mixture::default()
+            };
             for lesson in &kept {
                 // What a lesson that is left out had replaced holds again.
                 let replaced = |fact: usize| {
