@@ -184,6 +184,7 @@ fn what_is_damaged_or_wrong_is_said() {
     let other = model("llama");
     says(&["generate", "-m", &other, "--library", &library, "-p", "5?"], &["weights", "notes.library"]);
     says(&["exam", &library, "-m", &other], &["weights"]);
+    says(&["exam", &library, "--weights", "q8"], &["--weights", "is q8", "was made with"]);
     says(&["generate", "--library", &library, "--lesson", "9", "-p", "5?"], &["no lesson 9", "1"]);
     // A ledger whose last line was cut.
     let ledger = Path::new(&library).join("ledger.jsonl");
