@@ -23,6 +23,7 @@ use super::{Global, signals};
 const INPUTS: &[&str] = &[
     "model",
     "adapter",
+    "library",
     "data",
     "pairs",
     "problems",
@@ -35,7 +36,7 @@ const INPUTS: &[&str] = &[
 
 /// Options whose values are written to. A page is read and written: a part of it is replaced.
 #[cfg(test)]
-const OUTPUTS: &[&str] = &["library", "html", "output", "keep", "publish", "page", "trace"];
+const OUTPUTS: &[&str] = &["html", "output", "keep", "publish", "page", "trace"];
 
 /// Commands that run no kernels whose time is kept.
 const UNTIMED: &[&str] = &["info", "examples", "verify", "export", "board", "accept", "reject", "rollback"];

@@ -155,7 +155,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         verdict => verdict?,
     };
     drop(teller);
-    let code = args.decide(context, &mut library, number, &verdict)?;
+    let way = if asks_in_sentences(&learner) { "chat" } else { "generate -p QUESTION" };
+    let code = args.decide(context, &mut library, number, &verdict, way)?;
     session.print_profile(context)?;
     Ok(code)
 }
@@ -252,13 +253,14 @@ impl Args {
         library.propose(card, facts, &bytes)
     }
 
-    /// Accepts, rejects, asks, or lets the lesson wait.
+    /// Accepts, rejects, asks, or lets the lesson wait; `way` is the command that asks the model.
     fn decide(
         &self,
         context: &Context,
         library: &mut Library,
         number: u32,
         verdict: &Verdict,
+        way: &str,
     ) -> Result<ExitCode> {
         let title = library.lesson(number)?.title();
         let head = library.standing().candidate(number).map(str::to_owned).unwrap_or_default();
@@ -268,7 +270,7 @@ impl Args {
                 let reason = verdict.reason();
                 library.note(Entry::Rejected { lesson: number, reason: reason.clone() })?;
                 let words = format!(
-                    "{title} is kept apart: {reason}. The head is unchanged; ask what was learnt with: stepladder chat --library {place} --lesson {number}"
+                    "{title} is kept apart: {reason}. The head is unchanged; ask what was learnt with: stepladder {way} --library {place} --lesson {number}"
                 );
                 ("rejected", ExitCode::from(REJECTED), words)
             }
@@ -278,7 +280,7 @@ impl Args {
                 (
                     "accepted",
                     ExitCode::SUCCESS,
-                    format!("{title} is accepted; ask with: stepladder chat --library {place}"),
+                    format!("{title} is accepted; ask with: stepladder {way} --library {place}"),
                 )
             }
             decision => {

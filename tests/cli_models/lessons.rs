@@ -101,6 +101,8 @@ fn a_lesson_is_learnt_kept_corrected_and_taken_back() {
     assert!(run(&["board", &library, "--html", &page]).status.success());
     assert!(fs::read_to_string(&page).unwrap().contains("More numbers"));
     says(&["board", &library, "--html", &page], &["exists", "--overwrite"]);
+    let ledger = format!("{library}/ledger.jsonl");
+    says(&["board", &library, "--html", &ledger, "--overwrite"], &["is part of", "not replaced"]);
 
     // One question is too small an exam for the gate: the lesson waits for a person.
     let (decided, status) = learn(&[&library, "--correct", question, "--answer", "7"]);
