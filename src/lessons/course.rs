@@ -193,19 +193,20 @@ impl<'a> Course<'a> {
         stream_id: u64,
         lesson: &Lesson,
     ) -> Result<Learned> {
-        const STREAM: &str = "stream";
+        const LEARNT: &str = "learnt";
+        let identity = mixture.identity(settings, stream_id)?;
         let folder = self.library.checkpoints(lesson);
         let saved = last_state(&folder, |state, file| {
-            let id = state.get::<u64>(STREAM, file)?;
-            Ok((id, state))
+            let learnt = state.get::<String>(LEARNT, file)?;
+            Ok((learnt, state))
         })?;
-        // A checkpoint of another attempt is of no use.
-        let resumed = saved.and_then(|((id, state), _)| (id == stream_id).then_some(state));
+        // A checkpoint of another attempt, or of other records, is of no use.
+        let resumed = saved.and_then(|((learnt, state), _)| (learnt == identity).then_some(state));
         let mut watch = Epochs {
             listener: &mut *self.listener,
             lesson: lesson.card.number,
             save: &|mut state: State| {
-                state.put(STREAM, &stream_id)?;
+                state.put(LEARNT, &identity)?;
                 write_state(&folder, &state)
             },
         };

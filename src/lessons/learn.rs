@@ -12,6 +12,7 @@ use super::settings::LearnSettings;
 use super::{exam::examine, ledger::Cost};
 use crate::ladder::learner::Learner;
 use crate::train::checkpoint::State;
+use crate::train::fingerprint::sha256;
 use crate::train::guard::FiniteGuard;
 use crate::train::loss::LossName;
 use crate::train::rng::{below, permutation, stream};
@@ -45,6 +46,20 @@ impl Mixture {
     pub fn longest(&self) -> usize {
         let all = self.new.iter().chain(self.earlier.iter().flatten()).chain(&self.base);
         all.map(|record| record.tokens.len()).max().unwrap_or(0)
+    }
+
+    /// A hash of all that decides what learning makes of it beside the adapter that it begins from: records, weights, settings, and
+    /// `stream_id`.
+    pub fn identity(&self, settings: &LearnSettings, stream_id: u64) -> Result<String> {
+        let mut text = serde_json::to_string(&(settings, stream_id, &self.recall))
+            .map_err(|error| Error::write("lesson", error.into()))?;
+        for records in [&self.new, &self.base].into_iter().chain(&self.earlier) {
+            for record in records {
+                text += &format!("{:?}{:?}{:?}", record.tokens, record.scored, record.advantage);
+            }
+            text.push(';');
+        }
+        Ok(sha256(text.as_bytes()))
     }
 
     /// A question of the recall.
@@ -256,6 +271,7 @@ impl<'a> Batches<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -300,6 +316,26 @@ mod tests {
         assert!((1.0..4.0).contains(&ratio), "{ratio}");
         assert_eq!(epoch(&mixture, &settings, 0), updates);
         assert_ne!(epoch(&mixture, &settings, 1), updates);
+    }
+
+    /// A checkpoint of a lesson without one of its records is none of the lesson with it.
+    #[test]
+    fn what_is_learnt_has_an_identity() {
+        let settings = LearnSettings::for_model(135_000_000);
+        let identity =
+            |mixture: &Mixture, settings: &LearnSettings, id| mixture.identity(settings, id).unwrap();
+        let whole = identity(&mixture(), &settings, 7);
+        assert_eq!(whole, identity(&mixture(), &settings, 7));
+        let mut others = vec![mixture(), mixture(), mixture(), mixture()];
+        others[0].new.pop();
+        others[1].earlier[0].pop();
+        others[2].base.pop();
+        others[3].new[0].advantage = Some(2.0);
+        for other in &others {
+            assert_ne!(whole, identity(other, &settings, 7));
+        }
+        assert_ne!(whole, identity(&mixture(), &settings, 8));
+        assert_ne!(whole, identity(&mixture(), &LearnSettings { seed: 1, ..settings }, 7));
     }
 
     #[test]
