@@ -255,11 +255,10 @@ impl Grpo {
         for (request, completions) in requests.iter().zip(&answers) {
             for (index, completion) in completions.iter().enumerate() {
                 let tokens = [request.prompt.as_slice(), &completion.tokens].concat();
-                let scored = (0..tokens.len()).map(|t| t + 1 >= request.prompt.len()).collect();
                 batch.push(Trajectory {
                     old_logp: Some(completion.logprobs.clone()),
                     advantage: Some(if index % 2 == 0 { 1.0 } else { -1.0 }),
-                    ..Trajectory::supervised(tokens, scored)
+                    ..Trajectory::completing(tokens, request.prompt.len())
                 });
             }
         }

@@ -7,7 +7,7 @@ use stepladder::lessons::library::Library;
 use stepladder::{Error, Result};
 
 use super::context::Context;
-use super::library_args::{LibraryArgs, Teller, learner};
+use super::library_args::{LibraryArgs, Teller};
 use super::signals::{quoted, say};
 
 /// Options of `consolidate`.
@@ -23,10 +23,7 @@ pub(super) struct Args {
 /// Learns and makes the result the head.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut library = Library::open_to_write(&args.library.library)?;
-    if let Some(number) = library.standing().pending() {
-        let problem = format!("{} is not decided yet", library.lesson(number)?.title());
-        return Err(Error::usage("library", problem, "accept or reject it first"));
-    }
+    library.expect_decided()?;
     let active = library.standing().active();
     if active.is_empty() {
         return Err(Error::usage("library", "no lesson counts", "accept a lesson first"));
@@ -35,11 +32,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let problem = format!("lesson {number} does not count");
         return Err(Error::usage("--without", problem, "`stepladder board` lists those that do"));
     }
-    let model = args.library.model(Some(&library))?;
-    let mut base = Some(library.card().base.clone());
-    let opened = args.library.open(context, &model, &mut base)?;
-    let settings = library.card().settings.clone();
-    let (session, mut learner) = learner(opened, &settings, context)?;
+    let (session, mut learner) = args.library.learner(&library, context)?;
     let mut teller = Teller::new(context);
     let made = Course::new(&mut library, &mut learner, &mut teller)?.consolidate(&args.without);
     drop(teller);

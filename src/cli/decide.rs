@@ -78,10 +78,7 @@ pub(super) fn reject(args: &RejectArgs, context: &Context) -> Result<()> {
 /// Takes lessons back.
 pub(super) fn rollback(args: &RollbackArgs, context: &Context) -> Result<()> {
     let mut library = open(&args.library)?;
-    if let Some(number) = library.standing().pending() {
-        let problem = format!("{} is not decided yet", library.lesson(number)?.title());
-        return Err(Error::usage("lesson", problem, "accept or reject it first"));
-    }
+    library.expect_decided()?;
     let active = library.standing().active();
     let Some(number) = args.lesson.or(active.last().copied()) else {
         return Err(Error::usage(

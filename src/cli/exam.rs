@@ -8,7 +8,7 @@ use stepladder::lessons::notes::View;
 use stepladder::{Error, Result};
 
 use super::context::Context;
-use super::library_args::{LibraryArgs, Teller, learner};
+use super::library_args::{LibraryArgs, Teller};
 
 /// Options of `exam`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -53,11 +53,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let hint = "accept a lesson, or name one by --lesson";
         return Err(Error::usage("--lesson", "no lesson counts yet", hint));
     }
-    let model = args.library.model(Some(&library))?;
-    let mut base = Some(library.card().base.clone());
-    let opened = args.library.open(context, &model, &mut base)?;
-    let settings = library.card().settings.clone();
-    let (session, mut learner) = learner(opened, &settings, context)?;
+    let (session, mut learner) = args.library.learner(&library, context)?;
     let mut teller = Teller::new(context);
     let mut course = Course::new(&mut library, &mut learner, &mut teller)?;
     let name = match view {

@@ -110,11 +110,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
             "give what is to be learnt by --pairs or --correct",
         ));
     }
-    if let (false, Some(number), Some(library)) = (matches!(source, Source::Pending), pending, &library) {
-        let title = library.lesson(number)?.title();
-        let hint =
-            format!("`stepladder learn {0}` goes on with it, `accept` and `reject` decide", quoted(place));
-        return Err(Error::usage("--pairs", format!("{title} is not decided yet"), hint));
+    if let (Source::Pairs { .. } | Source::Correction { .. }, Some(library)) = (&source, &library) {
+        library.expect_decided()?;
     }
     let model = args.library.model(library.as_ref())?;
     let mut base = library.as_ref().map(|library| library.card().base.clone());
@@ -229,17 +226,12 @@ impl Args {
             say(&format!("{known} pairs are taught by earlier lessons already and are left out"));
         }
         // Too long a pair stops here, before anything is written.
-        let language = std::sync::Arc::clone(learner.language());
-        let ends = learner.trainer().model().config().eos_token_ids.clone();
-        let max_length = library.card().settings.max_length;
-        let encoder = Encoder { language: &language, ends: &ends, max_length };
+        let encoder = Encoder::of(learner, library.card().settings.max_length);
+        let tokenizer = &learner.language().tokenizer;
         let mut context_tokens = 0;
         for fact in &facts {
-            for wording in &fact.wordings {
-                encoder.exchange(wording, &fact.answer)?;
-            }
-            context_tokens +=
-                language.tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
+            encoder.records(fact)?;
+            context_tokens += tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
         }
         let card = LessonCard {
             number: 0,

@@ -1,7 +1,6 @@
 //! What commands on a library of lessons share: its place, its model on the GPU, and the news on a terminal.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -14,7 +13,6 @@ use stepladder::model::generate::Lengths;
 use stepladder::train::adapter;
 use stepladder::train::fingerprint::Base;
 use stepladder::train::fit::Workload;
-use stepladder::train::peft::AdapterFile;
 use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
@@ -36,9 +34,6 @@ pub(super) struct LibraryArgs {
     #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
-
-/// Answers that are sampled together, at most; sets the memory and not the result.
-const ROWS: usize = 64;
 
 impl LibraryArgs {
     /// The model of a library that is there, or of one that is to be made.
@@ -63,9 +58,14 @@ impl LibraryArgs {
         opened.tie(base, &device, context, true)?;
         Ok(opened)
     }
-}
 
-impl LibraryArgs {
+    /// A learner of the base of a library that is there.
+    pub(super) fn learner(&self, library: &Library, context: &Context) -> Result<(Session, Learner)> {
+        let mut base = Some(library.card().base.clone());
+        let opened = self.open(context, &self.model(Some(library))?, &mut base)?;
+        learner(opened, &library.card().settings, context)
+    }
+
     /// Numbers of a library are computed as when it was made; what is not said stays.
     fn expect_same(&self, given: &Base, made: &Base) -> Result<()> {
         let shown = |value: Option<String>| value.unwrap_or_else(|| "what the model's files have".into());
@@ -92,7 +92,7 @@ pub(super) fn learner(
     settings: &LearnSettings,
     context: &Context,
 ) -> Result<(Session, Learner)> {
-    let file = AdapterFile::init(settings.lora.clone(), &adapter::dims(&opened.config), settings.seed)?;
+    let file = settings.fresh(&opened.config)?;
     let length = settings.max_length.min(opened.context_length);
     let tokens = settings.max_answer_tokens;
     let answer = Lengths { prompt: length.saturating_sub(tokens).max(1), samples: 1, max_tokens: tokens };
@@ -100,7 +100,7 @@ pub(super) fn learner(
     let workload = Workload {
         training: Some(learner.pack_tokens.max(length)),
         adapter: Some(adapter::layout(&opened.config, &file.config)?),
-        sampling: Some(learner.sampling(&[answer; ROWS], opened.context_length, 0)),
+        sampling: Some(learner.sampling(&vec![answer; learner.rows], opened.context_length, 0)),
         ..Workload::default()
     };
     opened.check_memory("learning", &workload)?;
@@ -170,7 +170,7 @@ pub(super) fn verdict_text(verdict: &Verdict) -> String {
     verdict.lines().iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// A learner's language says whether questions are asked in sentences.
+/// Whether questions are asked in sentences.
 pub(super) fn asks_in_sentences(learner: &Learner) -> bool {
-    Arc::clone(learner.language()).style() == stepladder::task::PromptStyle::Instruct
+    learner.language().style() == stepladder::task::PromptStyle::Instruct
 }

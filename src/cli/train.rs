@@ -181,7 +181,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         say(&format!("going on after step {} of {}", sft.done(), sft.steps()));
     }
     let tokens = split.learnt.iter().map(|&index| data.examples[index].scored_tokens()).sum();
-    // What a run that goes on was begun with does not follow from anything any more.
+    // A run that goes on has what it was begun with, whatever would follow from the data.
     let given = |name: &str| saved.is_some() || context.is_given(name);
     plan(&card.settings, &split, rank, (tokens, parameters), given).iter().for_each(|line| say(line));
     drop(data);

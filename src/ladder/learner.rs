@@ -344,13 +344,8 @@ impl Policy for Learner {
     }
 
     async fn logprobs(&mut self, sequences: &[(usize, Vec<u32>)], adapter: bool) -> Result<Vec<Vec<f32>>> {
-        let batch: Vec<Trajectory> = sequences
-            .iter()
-            .map(|(first, tokens)| {
-                let scored = (0..tokens.len()).map(|t| t + 1 >= *first).collect();
-                Trajectory::supervised(tokens.clone(), scored)
-            })
-            .collect();
+        let batch: Vec<Trajectory> =
+            sequences.iter().map(|(first, tokens)| Trajectory::completing(tokens.clone(), *first)).collect();
         let scores = self.trainer.logprobs(&batch, adapter).await?;
         Ok(scores.into_iter().map(|scores| scores.logp).collect())
     }
@@ -384,10 +379,9 @@ impl Policy for Learner {
 fn trajectory(episode: &Episode<'_>) -> Trajectory {
     let tokens = [episode.prompt, &episode.sample.tokens].concat();
     Trajectory {
-        scored: (0..tokens.len()).map(|t| t + 1 >= episode.prompt.len()).collect(),
-        tokens,
         old_logp: Some(episode.sample.logprobs.clone()),
         advantage: Some(episode.advantage),
         truncated: !episode.sample.finished,
+        ..Trajectory::completing(tokens, episode.prompt.len())
     }
 }

@@ -3,7 +3,7 @@
 use crate::train::advantage::mean;
 
 /// z of a two-sided 95 % interval.
-const Z95: f64 = 1.959_963_984_540_054;
+pub(crate) const Z95: f64 = 1.959_963_984_540_054;
 
 /// Unbiased estimate of pass@k from `correct` of `samples` (Chen et al. 2021, equation 1): the chance that at
 /// least one of `k` samples drawn without replacement is correct, 1 - C(n-c, k) / C(n, k).

@@ -47,8 +47,7 @@ pub struct Anchor {
 impl Anchor {
     /// The answer as a record to be learnt: its expected loss is the KL divergence from the base, up to a constant.
     pub fn record(&self) -> Trajectory {
-        let scored = (0..self.tokens.len()).map(|t| t + 1 >= self.prompt_tokens).collect();
-        Trajectory::supervised(self.tokens.clone(), scored)
+        Trajectory::completing(self.tokens.clone(), self.prompt_tokens)
     }
 }
 
@@ -87,7 +86,7 @@ pub async fn make(
     progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<Vec<Anchor>> {
     let texts = prompts(learner, seed)?;
-    let sampling = Sampling { max_tokens: TOKENS, temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0 };
+    let sampling = Sampling { max_tokens: TOKENS, temperature: 1.0, ..Sampling::default() };
     let requests = requests(learner, &texts, ANSWERS, sampling, seed)?;
     let answers = sample(learner, &requests, progress).await?;
     let mut anchors = Vec::new();
@@ -148,7 +147,7 @@ pub async fn loops(
     progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<usize> {
     let texts: Vec<String> = anchors.iter().take(SANE_PROMPTS).map(|anchor| anchor.prompt.clone()).collect();
-    let sampling = Sampling { max_tokens: SANE_TOKENS, temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 };
+    let sampling = Sampling { max_tokens: SANE_TOKENS, temperature: 0.0, ..Sampling::default() };
     let requests = requests(learner, &texts, 1, sampling, 0)?;
     let answers = sample(learner, &requests, progress).await?;
     Ok(answers.iter().flatten().filter(|sample| !sample.finished && repeats(&sample.tokens)).count())
@@ -219,6 +218,14 @@ mod tests {
         assert!(!repeats(&[1, 2, 1, 2, 1, 2, 3]));
         assert!(!repeats(&[1, 1, 1]));
         assert!(!repeats(&[]));
+    }
+
+    /// Shares of an update are counted in these.
+    #[test]
+    fn the_tokens_of_the_answer_are_learnt() {
+        let (prompt_tokens, tokens) = (2, vec![1, 2, 3, 4, 5]);
+        let anchor = Anchor { prompt: String::new(), prompt_tokens, tokens, logprobs: vec![-1.0; 3] };
+        assert_eq!(anchor.record().scored_count(), anchor.logprobs.len());
     }
 
     #[test]

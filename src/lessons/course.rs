@@ -15,8 +15,8 @@ use super::gate::{Decision, EarlierLesson, Evidence, Verdict, judge};
 use super::learn::{Epoch, Learned, Mixture, Watch, learn};
 use super::ledger::{Cost, Entry};
 use super::library::{BASE, Library};
-use super::outcome::{Half, Outcome, Question};
-use super::records::{Encoder, trajectory};
+use super::outcome::{Half, Outcome, Question, Sitting};
+use super::records::Encoder;
 use super::settings::LearnSettings;
 use super::standing::Status;
 use crate::ladder::learner::Learner;
@@ -24,6 +24,7 @@ use crate::train::adapter;
 use crate::train::checkpoint::State;
 use crate::train::files::{last_state, read_adapter, remove_states, write_state};
 use crate::train::peft::AdapterFile;
+use crate::train::trainer::Trajectory;
 use crate::{Error, Result};
 
 /// Halvings of the share of an update that is kept, and the least share (STABLE, arXiv 2510.16089, has five and 0.1).
@@ -356,6 +357,14 @@ impl<'a> Course<'a> {
         if let Some(sitting) = self.library.results(lesson, name)? {
             return Ok(sitting.outcomes);
         }
+        let sitting = self.sit(lesson, what, &|_| String::new())?;
+        cost.exam_tokens += sitting.tokens;
+        self.library.write_results(lesson, name, &sitting)?;
+        Ok(sitting.outcomes)
+    }
+
+    /// Asks a lesson's exam of the learner's adapter, each question after what `before` says.
+    fn sit(&mut self, lesson: &Lesson, what: &str, before: &dyn Fn(&Question) -> String) -> Result<Sitting> {
         let questions: Vec<&Question> = lesson.questions().map(|(_, question)| question).collect();
         self.listener.news(&News::Exam { what: what.to_owned(), questions: questions.len() })?;
         let listener = &mut *self.listener;
@@ -364,19 +373,12 @@ impl<'a> Course<'a> {
             listener.progress(done as u64, all as u64, what);
             !listener.stopped()
         };
-        let sitting =
-            block_on(examine(self.learner, &questions, &|_| String::new(), max_tokens, &mut progress))?;
-        cost.exam_tokens += sitting.tokens;
-        self.library.write_results(lesson, name, &sitting)?;
-        Ok(sitting.outcomes)
+        block_on(examine(self.learner, &questions, before, max_tokens, &mut progress))
     }
 
     /// What `lesson` is learnt with.
     fn mixture(&mut self, lesson: &Lesson) -> Result<Mixture> {
-        let mut mixture = Mixture {
-            base: anchors::replayed(&self.anchors).iter().map(Anchor::record).collect(),
-            ..Mixture::default()
-        };
+        let mut mixture = self.with_base();
         let active: Vec<Lesson> = self.library.active().into_iter().cloned().collect();
         for taught in &active {
             let number = taught.card.number;
@@ -385,27 +387,35 @@ impl<'a> Course<'a> {
                 .collect();
             mixture.earlier.push(self.records(taught, &|fact| holds[fact])?);
         }
-        mixture.new = self.records(lesson, &|_| true)?;
-        mixture.recall =
-            lesson.facts.iter().map(|fact| Mixture::recalled(&fact.wordings[0], &fact.answer)).collect();
+        self.add_new(&mut mixture, lesson, &|_| true)?;
         Ok(mixture)
     }
 
-    /// The records of those of a lesson's facts that `holds` lets through.
-    fn records(
+    /// A mixture of the base's own answers alone.
+    fn with_base(&self) -> Mixture {
+        let base = anchors::replayed(&self.anchors).iter().map(Anchor::record).collect();
+        Mixture { base, ..Mixture::default() }
+    }
+
+    /// Adds those of a lesson's facts that `holds` lets through to what is new.
+    fn add_new(
         &mut self,
+        mixture: &mut Mixture,
         lesson: &Lesson,
         holds: &dyn Fn(usize) -> bool,
-    ) -> Result<Vec<crate::train::trainer::Trajectory>> {
-        let language = std::sync::Arc::clone(self.learner.language());
-        let ends = self.learner.trainer().model().config().eos_token_ids.clone();
-        let max_length = self.library.card().settings.max_length;
-        let encoder = Encoder { language: &language, ends: &ends, max_length };
+    ) -> Result<()> {
+        mixture.new.extend(self.records(lesson, holds)?);
+        let facts = lesson.facts.iter().enumerate().filter(|(place, _)| holds(*place));
+        mixture.recall.extend(facts.map(|(_, fact)| Mixture::recalled(&fact.wordings[0], &fact.answer)));
+        Ok(())
+    }
+
+    /// The records of those of a lesson's facts that `holds` lets through.
+    fn records(&mut self, lesson: &Lesson, holds: &dyn Fn(usize) -> bool) -> Result<Vec<Trajectory>> {
+        let encoder = Encoder::of(self.learner, self.library.card().settings.max_length);
         let mut records = Vec::new();
         for (_, fact) in lesson.facts.iter().enumerate().filter(|(place, _)| holds(*place)) {
-            for wording in &fact.wordings {
-                records.push(trajectory(encoder.exchange(wording, &fact.answer)?, fact.weight));
-            }
+            records.extend(encoder.records(fact)?);
         }
         Ok(records)
     }
@@ -418,7 +428,7 @@ impl<'a> Course<'a> {
     fn load(&mut self, head: Option<&str>) -> Result<()> {
         let file = match head {
             Some(head) => self.read_head(head)?,
-            None => fresh(self.learner, &self.library.card().settings)?,
+            None => self.library.card().settings.fresh(self.learner.trainer().model().config())?,
         };
         self.write_adapter(&file)
     }
@@ -434,15 +444,6 @@ impl<'a> Course<'a> {
         let dims = adapter::dims(self.learner.trainer().model().config());
         read_adapter(folder, &dims)
     }
-}
-
-/// The adapter that lessons begin with: what it adds to the base is zero.
-///
-/// # Errors
-/// [`Error::Usage`] for a rank that the model is too small for.
-pub fn fresh(learner: &mut Learner, settings: &LearnSettings) -> Result<AdapterFile> {
-    let dims = adapter::dims(learner.trainer().model().config());
-    AdapterFile::init(settings.lora.clone(), &dims, settings.seed)
 }
 
 /// Passes epochs on, with a checkpoint each.

@@ -3,9 +3,10 @@
 use super::anchors::sample;
 use super::grade::Grader;
 use super::outcome::{Outcome, Question, Sitting};
-use super::records::{Encoder, trajectory};
+use super::records::Encoder;
 use crate::ladder::learner::Learner;
 use crate::ladder::policy::{Policy, SampleRequest, Sampling};
+use crate::train::trainer::Trajectory;
 use crate::{Error, Result, task};
 
 /// Asks `questions` of the learner's adapter. `before` stands before every question, as notes in the context would; `progress` gets
@@ -24,8 +25,7 @@ pub async fn examine(
         return Ok(Sitting { outcomes: Vec::new(), tokens: 0, seconds: 0.0 });
     }
     let context = learner.trainer().model().context();
-    let sampling =
-        Sampling { max_tokens: max_answer_tokens, temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 };
+    let sampling = Sampling { max_tokens: max_answer_tokens, temperature: 0.0, ..Sampling::default() };
     let texts: Vec<String> =
         questions.iter().map(|question| format!("{}{}", before(question), question.prompt)).collect();
     let mut requests = Vec::with_capacity(texts.len());
@@ -66,12 +66,10 @@ async fn likelihoods(
     texts: &[String],
     context: usize,
 ) -> Result<Vec<f64>> {
-    let language = std::sync::Arc::clone(learner.language());
-    let ends = learner.trainer().model().config().eos_token_ids.clone();
-    let encoder = Encoder { language: &language, ends: &ends, max_length: context };
-    let mut batch = Vec::with_capacity(questions.len());
+    let encoder = Encoder::of(learner, context);
+    let mut batch: Vec<Trajectory> = Vec::with_capacity(questions.len());
     for (question, text) in questions.iter().zip(texts) {
-        batch.push(trajectory(encoder.exchange(text, &question.answer)?, 1.0));
+        batch.push(encoder.exchange(text, &question.answer)?.into());
     }
     let scores = learner.trainer().logprobs(&batch, true).await?;
     let mean = |values: &[f32]| {

@@ -218,7 +218,7 @@ fn kept(evidence: &Evidence, rules: &GateRules) -> Check {
         counts.all,
         counts.before(),
         100.0 * counts.change(),
-        100.0 * counts.lower_bound(Z95),
+        100.0 * counts.lower_bound(ONE_SIDED),
         100.0 * rules.margin_of(counts.all)
     );
     Check { name: CheckName::Kept, answer: rules.has_kept(counts), words }
@@ -242,7 +242,7 @@ impl GateRules {
         let beyond = counts.change() < -self.margin_of(counts.all) && counts.lost > counts.gained + 1;
         match () {
             () if beyond || sign_test(counts.lost, counts.gained) < self.level => Answer::Fail,
-            () if counts.lower_bound(Z95) >= -self.margin_of(counts.all) => Answer::Pass,
+            () if counts.lower_bound(ONE_SIDED) >= -self.margin_of(counts.all) => Answer::Pass,
             () => Answer::CannotTell,
         }
     }
@@ -250,12 +250,12 @@ impl GateRules {
     /// The loss that counts as none among `n` questions: the larger of `margin` and what so many can resolve if `changing` of them
     /// change by chance.
     fn margin_of(&self, n: usize) -> f64 {
-        self.margin.max(Z95 * (self.changing / n.max(1) as f64).sqrt())
+        self.margin.max(ONE_SIDED * (self.changing / n.max(1) as f64).sqrt())
     }
 }
 
-/// One-sided 95 % of a normal distribution.
-const Z95: f64 = 1.644_853_626_951_472_7;
+/// z of a one-sided 95 % bound.
+const ONE_SIDED: f64 = 1.644_853_626_951_472_7;
 
 fn tripwire(evidence: &Evidence, rules: &GateRules) -> Check {
     let lost = |lesson: &EarlierLesson| {

@@ -7,7 +7,6 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{Half, Kind, Question};
-use super::records::scored;
 use super::settings::LearnSettings;
 use super::{exam::examine, ledger::Cost};
 use crate::ladder::learner::Learner;
@@ -167,7 +166,7 @@ pub async fn learn(
                 learner.trainer().step(&batch, &loss, schedule.at(step), &settings.optimizer).await?;
             place.guard.admits(report.loss, report.grad_norm)?;
             place.tokens += report.tokens as u64;
-            let scored: usize = batch.iter().map(scored).sum();
+            let scored: usize = batch.iter().map(Trajectory::scored_count).sum();
             if report.loss.is_finite() {
                 sum += report.loss * scored as f64;
                 learnt += scored;
@@ -225,7 +224,8 @@ impl<'a> Batches<'a> {
         let base_share = if mixture.base.is_empty() { 0.0 } else { settings.base_share + spare / 2.0 };
         let new_share = 1.0 - earlier_share - base_share;
         let full = ((settings.batch_size as f64 * new_share).round() as usize).max(1);
-        let mean = mixture.new.iter().map(scored).sum::<usize>() as f64 / mixture.new.len().max(1) as f64;
+        let mean = mixture.new.iter().map(Trajectory::scored_count).sum::<usize>() as f64
+            / mixture.new.len().max(1) as f64;
         Self {
             mixture,
             new: full.min(mixture.new.len()).max(1),
@@ -249,19 +249,19 @@ impl<'a> Batches<'a> {
         let mut updates = Vec::new();
         for chunk in order.chunks(self.new) {
             let mut batch: Vec<Trajectory> = chunk.iter().map(|&index| new[index].clone()).collect();
-            let tokens = batch.iter().map(scored).sum::<usize>() as f64;
+            let tokens = batch.iter().map(Trajectory::scored_count).sum::<usize>() as f64;
             let tokens = if self.new < new.len() { tokens } else { tokens.max(self.least_tokens) };
             earlier_debt += tokens * self.earlier;
             base_debt += tokens * self.base;
             while earlier_debt > 0.0 && !lessons.is_empty() {
                 let lesson = lessons[below(&mut rng.replay, lessons.len())];
                 let record = &lesson[below(&mut rng.replay, lesson.len())];
-                earlier_debt -= scored(record).max(1) as f64;
+                earlier_debt -= record.scored_count().max(1) as f64;
                 batch.push(record.clone());
             }
             while base_debt > 0.0 && !base.is_empty() {
                 let record = &base[below(&mut rng.replay, base.len())];
-                base_debt -= scored(record).max(1) as f64;
+                base_debt -= record.scored_count().max(1) as f64;
                 batch.push(record.clone());
             }
             updates.push(batch);
@@ -291,7 +291,7 @@ mod tests {
     }
 
     fn count(updates: &[Vec<Trajectory>], fits: impl Fn(u32) -> bool) -> usize {
-        updates.iter().flatten().filter(|record| fits(record.tokens[1])).map(scored).sum()
+        updates.iter().flatten().filter(|record| fits(record.tokens[1])).map(Trajectory::scored_count).sum()
     }
 
     fn epoch(mixture: &Mixture, settings: &LearnSettings, number: u64) -> Vec<Vec<Trajectory>> {

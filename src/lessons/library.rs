@@ -209,20 +209,27 @@ impl Library {
         self.active().into_iter().chain(also).any(|later| later.card.supersedes.contains(&this))
     }
 
+    /// Fails while a lesson waits for a decision.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names it.
+    pub fn expect_decided(&self) -> Result<()> {
+        let Some(number) = self.standing.pending() else { return Ok(()) };
+        let problem = format!("{} is not decided yet", self.lesson(number)?.title());
+        Err(Error::usage(
+            "library",
+            problem,
+            "`learn` without a source goes on with it, `accept` and `reject` decide",
+        ))
+    }
+
     /// Puts a lesson into the library.
     ///
     /// # Errors
     /// [`Error::Usage`] while another waits; [`Error::Io`].
     pub fn propose(&mut self, mut card: LessonCard, facts: Vec<Fact>, source: &[u8]) -> Result<u32> {
         self.expect_lock()?;
-        if let Some(number) = self.standing.pending() {
-            let title = self.lesson(number)?.title();
-            return Err(Error::usage(
-                "library",
-                format!("{title} is not decided yet"),
-                "accept or reject it first, or go on with it by `learn` without a source",
-            ));
-        }
+        self.expect_decided()?;
         card.number = self.lessons.keys().max().copied().unwrap_or(0) + 1;
         card.parent = self.standing.head().map(str::to_owned);
         let folder = self.path.join(LESSONS).join(format!("{:04}-{}", card.number, slug(&card.name)));

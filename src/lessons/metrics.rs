@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
-/// Two-sided 95 % of a normal distribution.
-const Z95: f64 = 1.959_963_984_540_054;
+use super::paired::Counts;
+use crate::ladder::stats::Z95;
 
 /// Which questions each head answered right.
 #[derive(Debug, Clone, Default)]
@@ -118,13 +118,12 @@ fn rates<'a>(exams: impl Iterator<Item = &'a [bool]>) -> Option<Estimate> {
 /// together are left out.
 fn changes<'a>(exams: impl Iterator<Item = (&'a [bool], &'a [bool])>) -> Option<Estimate> {
     let parts = exams.filter(|(before, after)| before.len() == after.len()).map(|(before, after)| {
-        let pairs = || before.iter().zip(after);
-        let gained = pairs().filter(|&(before, after)| !before && *after).count() as f64;
-        let lost = pairs().filter(|&(before, after)| *before && !after).count() as f64;
-        let padded = before.len() as f64 + 2.0;
+        let counts = Counts::of_pairs(before.iter().copied().zip(after.iter().copied()));
+        let (gained, lost) = (counts.gained as f64, counts.lost as f64);
+        let padded = counts.all as f64 + 2.0;
         let mean = (gained - lost) / padded;
         let variance = ((gained + lost + 1.0) / padded - mean * mean) / padded;
-        Part { value: share(after) - share(before), variance, questions: before.len() }
+        Part { value: counts.change(), variance, questions: counts.all }
     });
     mean(parts, -1.0)
 }

@@ -1,10 +1,12 @@
 //! Records as the model reads them: a question as a user asks it, an answer as the model is to give it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::ladder::learner::Language;
+use super::fact::Fact;
+use crate::ladder::learner::{Language, Learner};
 use crate::task::PromptStyle;
 use crate::train::data::{Dataset, Example};
 use crate::train::text::ModelText;
@@ -12,23 +14,41 @@ use crate::train::trainer::Trajectory;
 use crate::{Error, Result};
 
 /// Turns questions and answers into tokens.
-#[derive(Debug, Clone, Copy)]
-pub struct Encoder<'a> {
-    /// Tokenizer and chat template.
-    pub language: &'a Language,
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    language: Arc<Language>,
     /// The tokens that end a text or a turn.
-    pub ends: &'a [u32],
+    ends: Vec<u32>,
     /// Longest record in tokens.
-    pub max_length: usize,
+    max_length: usize,
 }
 
-impl Encoder<'_> {
+impl Encoder {
+    /// As the learner's model reads and ends a text; records have at most `max_length` tokens.
+    pub fn of(learner: &mut Learner, max_length: usize) -> Self {
+        let language = Arc::clone(learner.language());
+        let ends = learner.trainer().model().config().eos_token_ids.clone();
+        Self { language, ends, max_length }
+    }
+
+    /// The records of a fact, one for each of its wordings.
+    ///
+    /// # Errors
+    /// As [`Encoder::exchange`].
+    pub fn records(&self, fact: &Fact) -> Result<Vec<Trajectory>> {
+        let record = |wording: &String| {
+            let record = self.exchange(wording, &fact.answer)?.into();
+            Ok(Trajectory { advantage: Some(fact.weight), ..record })
+        };
+        fact.wordings.iter().map(record).collect()
+    }
+
     /// One exchange; its answer is scored.
     ///
     /// # Errors
     /// [`Error::Context`] if it is too long; those of the tokenizer and the template.
     pub fn exchange(&self, question: &str, answer: &str) -> Result<Example> {
-        let language = self.language;
+        let language = &self.language;
         let chat = language.chat.as_ref().filter(|_| language.style() == PromptStyle::Instruct);
         let record = match chat {
             Some(_) => json!({ "messages": [
@@ -37,7 +57,7 @@ impl Encoder<'_> {
             ]}),
             None => json!({ "prompt": question, "completion": answer }),
         };
-        let text = ModelText { tokenizer: &language.tokenizer, chat, ends: self.ends };
+        let text = ModelText { tokenizer: &language.tokenizer, chat, ends: &self.ends };
         let line = record.to_string();
         // Nothing is cut: an answer without its end would be learnt as endless.
         let mut data = Dataset::from_jsonl(line.as_bytes(), Path::new("lesson"), &text, usize::MAX)?;
@@ -49,16 +69,4 @@ impl Encoder<'_> {
             None => Err(Error::input("lesson", "answer", "has no token to learn", "give a longer answer")),
         }
     }
-}
-
-/// A record that is learnt with a weight.
-pub fn trajectory(example: Example, weight: f32) -> Trajectory {
-    // Predicting a token is counted at the token before it.
-    let scored = example.scored.get(1..).unwrap_or_default().to_vec();
-    Trajectory { advantage: Some(weight), ..Trajectory::supervised(example.tokens, scored) }
-}
-
-/// Learnt tokens of a record.
-pub fn scored(record: &Trajectory) -> usize {
-    record.scored.iter().filter(|&&scored| scored).count()
 }

@@ -119,11 +119,7 @@ impl Sft {
     pub fn new(trainer: Trainer, lora: LoraConfig, data: &Dataset, settings: SftSettings) -> Result<Self> {
         let split = Split::new(data, settings.held_out, settings.seed);
         let trajectories = |side: &[usize]| -> Vec<Trajectory> {
-            let examples = side.iter().map(|&index| &data.examples[index]);
-            // Predicting a token is counted at the token before it.
-            examples
-                .map(|example| Trajectory::supervised(example.tokens.clone(), example.scored[1..].to_vec()))
-                .collect()
+            side.iter().map(|&index| data.examples[index].clone().into()).collect()
         };
         let (examples, held_out) = (trajectories(&split.learnt), trajectories(&split.held_out));
         let shuffle = settings.shuffle.then_some(settings.seed);

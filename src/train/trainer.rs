@@ -43,11 +43,19 @@ impl Trajectory {
         Self { tokens, scored, old_logp: None, advantage: Some(1.0), truncated: false }
     }
 
+    /// A sequence whose tokens from place `first` on (at least 1) are to become likely.
+    pub fn completing(tokens: Vec<u32>, first: usize) -> Self {
+        // Predicting a token is counted at the token before it.
+        let scored = (0..tokens.len()).map(|t| t + 1 >= first).collect();
+        Self::supervised(tokens, scored)
+    }
+
     fn scores(&self, t: usize) -> bool {
         t + 1 < self.tokens.len() && self.scored.get(t).copied().unwrap_or(false)
     }
 
-    fn scored_count(&self) -> usize {
+    /// Number of scored tokens.
+    pub fn scored_count(&self) -> usize {
         (0..self.tokens.len()).filter(|&t| self.scores(t)).count()
     }
 

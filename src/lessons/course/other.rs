@@ -4,15 +4,11 @@ use std::time::Instant;
 
 use pollster::block_on;
 
-use super::{Course, News};
+use super::Course;
 use crate::Result;
-use crate::lessons::anchors::{self, Anchor};
 use crate::lessons::card::{FactRef, Lesson};
-use crate::lessons::exam::examine;
-use crate::lessons::learn::Mixture;
 use crate::lessons::ledger::{Cost, Entry};
 use crate::lessons::notes::{Notes, View};
-use crate::lessons::outcome::Question;
 use crate::train::files::remove_states;
 
 impl Course<'_> {
@@ -29,21 +25,14 @@ impl Course<'_> {
         let mut cost = Cost::default();
         let mut head = None;
         if let Some(&last) = kept.last() {
-            let mut mixture = Mixture {
-                base: anchors::replayed(&self.anchors).iter().map(Anchor::record).collect(),
-                ..Mixture::default()
-            };
+            let mut mixture = self.with_base();
             for lesson in &kept {
                 // What a lesson that is left out had replaced holds again.
                 let replaced = |fact: usize| {
                     let this = FactRef { lesson: lesson.card.number, fact };
                     kept.iter().any(|later| later.card.supersedes.contains(&this))
                 };
-                mixture.new.extend(self.records(lesson, &|fact| !replaced(fact))?);
-                let facts = lesson.facts.iter().enumerate().filter(|(place, _)| !replaced(*place));
-                mixture
-                    .recall
-                    .extend(facts.map(|(_, fact)| Mixture::recalled(&fact.wordings[0], &fact.answer)));
+                self.add_new(&mut mixture, lesson, &|fact| !replaced(fact))?;
             }
             self.load(None)?;
             let settings = self.library.card().settings.clone();
@@ -89,17 +78,8 @@ impl Course<'_> {
         }
         self.load(None)?;
         let notes = Notes::of(&lesson, &|fact| !self.library.is_superseded(number, fact, None));
-        let questions: Vec<&Question> = lesson.questions().map(|(_, question)| question).collect();
-        let what = format!("of {} with {}", lesson.title(), name);
-        self.listener.news(&News::Exam { what: what.clone(), questions: questions.len() })?;
-        let listener = &mut *self.listener;
-        let mut progress = |done: usize, all: usize| {
-            listener.progress(done as u64, all as u64, &what);
-            !listener.stopped()
-        };
-        let max_tokens = self.library.card().settings.max_answer_tokens;
-        let before = |question: &Question| notes.before(&question.prompt, view);
-        let sitting = block_on(examine(self.learner, &questions, &before, max_tokens, &mut progress))?;
+        let what = format!("of {} with {name}", lesson.title());
+        let sitting = self.sit(&lesson, &what, &|question| notes.before(&question.prompt, view))?;
         self.library.write_results(&lesson, &name, &sitting)
     }
 }

@@ -8,6 +8,7 @@ use super::record::Record;
 use super::turns::{Turns, encode_chat};
 use crate::model::chat::Conversation;
 use crate::model::tokenizer::Lacking;
+use crate::train::trainer::Trajectory;
 use crate::{Error, Result};
 
 /// Where a text stands in its sequence; tokenizers treat the beginning differently.
@@ -89,6 +90,14 @@ impl Example {
         if let Some(first) = self.scored.first_mut() {
             *first = false;
         }
+    }
+}
+
+impl From<Example> for Trajectory {
+    fn from(example: Example) -> Self {
+        // Predicting a token is counted at the token before it.
+        let scored = example.scored.get(1..).unwrap_or_default().to_vec();
+        Self::supervised(example.tokens, scored)
     }
 }
 
