@@ -28,3 +28,4 @@ pub mod propose;
 pub mod records;
 pub mod settings;
 pub mod standing;
+pub mod study;
