@@ -281,6 +281,7 @@ impl<'a> Course<'a> {
         let evidence = Evidence {
             new_before: new(before),
             new_after: new(&after),
+            reached: lesson.card.reached,
             earlier,
             drift,
             drift_tokens,
@@ -406,7 +407,7 @@ impl<'a> Course<'a> {
     ) -> Result<()> {
         mixture.new.extend(self.records(lesson, holds)?);
         let facts = lesson.facts.iter().enumerate().filter(|(place, _)| holds(*place));
-        mixture.recall.extend(facts.map(|(_, fact)| Mixture::recalled(&fact.wordings[0], &fact.answer)));
+        mixture.recall.extend(facts.map(|(_, fact)| fact.recall()));
         Ok(())
     }
 

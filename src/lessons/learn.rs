@@ -6,7 +6,7 @@ use std::path::Path;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{Half, Kind, Question};
+use super::outcome::Question;
 use super::settings::LearnSettings;
 use super::{exam::examine, ledger::Cost};
 use crate::ladder::learner::Learner;
@@ -59,16 +59,6 @@ impl Mixture {
             text.push(';');
         }
         Ok(sha256(text.as_bytes()))
-    }
-
-    /// A question of the recall.
-    pub fn recalled(prompt: &str, answer: &str) -> Question {
-        Question {
-            prompt: prompt.to_owned(),
-            answer: answer.to_owned(),
-            kind: Kind::Recall,
-            half: Half::Gate,
-        }
     }
 }
 
