@@ -83,6 +83,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let model = args.library.model(library.as_ref())?;
     let mut base = library.as_ref().map(|library| library.card().base.clone());
     let opened = args.library.open(context, &model, &mut base)?;
+    source.check(&opened, base.as_ref().map_or("", |base| &base.sha256))?;
     source.tell_lacking(&opened);
     let settings = match &library {
         Some(library) => library.card().settings.clone(),

@@ -62,6 +62,14 @@ impl Source<'_> {
         !matches!(self, Self::Correction { .. } | Self::Pending)
     }
 
+    /// Fails, before anything is computed, for a source that is none for the model whose weights have the hash `base`.
+    pub(super) fn check(&self, opened: &Opened, base: &str) -> Result<()> {
+        match self {
+            Self::Run(folder) => runs::read(folder, base, opened.language.style(), 0).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
     /// Says what the model's vocabulary lacks of it.
     pub(super) fn tell_lacking(&self, opened: &Opened) {
         let Self::Pairs { pairs, .. } = self else { return };
@@ -140,6 +148,7 @@ impl SourceArgs {
             supersedes,
             context_tokens,
             reached,
+            preference: None,
         };
         library.propose(card, facts, &source)
     }

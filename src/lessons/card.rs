@@ -9,6 +9,7 @@ use super::gate::GateRules;
 use super::outcome::Question;
 use super::settings::LearnSettings;
 use crate::train::fingerprint::Base;
+use crate::train::loss::preference::PreferenceConfig;
 
 /// The format that this version writes and reads.
 pub(super) const FORMAT: u32 = 1;
@@ -46,6 +47,8 @@ pub enum LessonKind {
     Pairs,
     /// What a LADDER run solved.
     Run,
+    /// Thumbs, edits, and choices between two answers.
+    Feedback,
     /// Conversations of several turns, alone or beside pairs.
     Conversations,
     /// Other answers to questions that were taught.
@@ -58,6 +61,7 @@ impl LessonKind {
         match self {
             Self::Pairs => "pairs",
             Self::Run => "run",
+            Self::Feedback => "feedback",
             Self::Conversations => "conversations",
             Self::Correction => "correction",
         }
@@ -95,6 +99,9 @@ pub struct LessonCard {
     /// Share of its exam that where it comes from gets right itself, if that is known: no more can be asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<f64>,
+    /// The loss on answers that are preferred to others, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preference: Option<PreferenceConfig>,
 }
 
 /// A lesson.

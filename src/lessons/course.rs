@@ -11,11 +11,13 @@ use super::anchors::{self, Anchor, SANE_PROMPTS};
 use super::blend::blend;
 use super::card::Lesson;
 use super::exam::examine;
+use super::fact::Fact;
 use super::gate::{Decision, EarlierLesson, Evidence, Verdict, judge};
 use super::learn::{Epoch, Learned, Mixture, Watch, learn};
 use super::ledger::{Cost, Entry};
 use super::library::{BASE, Library};
 use super::outcome::{Half, Outcome, Question, Sitting};
+use super::preferences;
 use super::records::Encoder;
 use super::settings::LearnSettings;
 use super::standing::Status;
@@ -405,9 +407,18 @@ impl<'a> Course<'a> {
         lesson: &Lesson,
         holds: &dyn Fn(usize) -> bool,
     ) -> Result<()> {
-        mixture.new.extend(self.records(lesson, holds)?);
-        let facts = lesson.facts.iter().enumerate().filter(|(place, _)| holds(*place));
-        mixture.recall.extend(facts.map(|(_, fact)| fact.recall()));
+        let encoder = Encoder::of(self.learner, self.library.card().settings.max_length);
+        mixture.new.extend(self.records(lesson, &|fact| holds(fact) && !lesson.facts[fact].is_choice())?);
+        let held: Vec<&Fact> = lesson
+            .facts
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| holds(*place))
+            .map(|(_, fact)| fact)
+            .collect();
+        let config = lesson.card.preference.unwrap_or_default();
+        mixture.choices.extend(preferences::choices(&encoder, &held, config)?);
+        mixture.recall.extend(held.into_iter().map(Fact::recall));
         Ok(())
     }
 

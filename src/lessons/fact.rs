@@ -14,6 +14,9 @@ const TAUGHT_FRAMES: [&str; WORDINGS] = ["", "Question: ", "Please answer this: 
 /// What stands around a question that an exam words anew.
 const EXAM_FRAME: &str = "I have a question. ";
 
+/// Weight of an answer that a person approved of and did not write.
+pub const APPROVED: f32 = 0.5;
+
 /// Names the random stream that splits an exam.
 const HALVES: u64 = 0x6861_6c66;
 
@@ -38,6 +41,11 @@ pub struct Fact {
 }
 
 impl Fact {
+    /// Whether it says which of two answers is better.
+    pub fn is_choice(&self) -> bool {
+        matches!(self.judge, Some(Judge::Over(_)))
+    }
+
     /// The question whose right answer shows that the fact is recalled, in the words in which it is taught.
     pub fn recall(&self) -> Question {
         Question {

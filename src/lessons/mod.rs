@@ -25,6 +25,7 @@ pub mod outcome;
 pub mod paired;
 pub mod pairs;
 pub mod payback;
+pub mod preferences;
 pub mod propose;
 pub mod records;
 pub mod runs;

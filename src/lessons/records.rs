@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::fact::Fact;
+use super::fact::{APPROVED, Fact};
 use super::outcome::Turn;
 use crate::ladder::learner::{Language, Learner};
 use crate::task::PromptStyle;
@@ -40,9 +40,11 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::exchange`].
     pub fn records(&self, fact: &Fact) -> Result<Vec<Trajectory>> {
+        // An answer that was preferred to another one is repeated as one that was approved of.
+        let weight = if fact.is_choice() { APPROVED * fact.weight } else { fact.weight };
         let record = |wording: &String| {
             let record = self.exchange(&fact.before, wording, &fact.answer)?.into();
-            Ok(Trajectory { advantage: Some(fact.weight), ..record })
+            Ok(Trajectory { advantage: Some(weight), ..record })
         };
         fact.wordings.iter().map(record).collect()
     }

@@ -188,3 +188,141 @@ fn last_evaluation(events: &[Event]) -> Option<f64> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::ladder::events::{JudgedSample, VerdictCounts};
+    use crate::ladder::presets::Preset;
+    use crate::ladder::run_folder::RunFolder;
+    use crate::ladder::settings::Settings;
+    use crate::ladder::state::Store;
+    use crate::task::Verdict;
+    use crate::train::fingerprint::Base;
+
+    fn card(held_out: &[&str]) -> RunCard {
+        RunCard {
+            version: "0".into(),
+            model: "tiny".into(),
+            adapter: None,
+            task: "integral".into(),
+            task_options: Default::default(),
+            checker: Default::default(),
+            settings: Settings::preset(Preset::Tiny),
+            problems: vec![alone("2*x")],
+            held_out: held_out.iter().map(|problem| alone(problem)).collect(),
+            base: Some(Base { sha256: "abc".into(), ..Base::default() }),
+            policy: None,
+        }
+    }
+
+    /// A problem with what was said to it, as the verifier of the run judged it.
+    fn verified(step: u64, problem: &str, said: &str, verdict: VerdictKind) -> Event {
+        let sample = JudgedSample {
+            text: said.into(),
+            verdict: Verdict::new(verdict, "", None),
+            tokens: 3,
+            finished: true,
+        };
+        Event::Verified(Verified {
+            step,
+            node: 0,
+            problem: problem.into(),
+            depth: 0,
+            counts: VerdictCounts::default(),
+            reward_mean: None,
+            signal: true,
+            estimate: 0.5,
+            samples: vec![sample],
+        })
+    }
+
+    /// The lesson of a run with this card and log.
+    fn lesson(card: RunCard, events: &[Event], style: PromptStyle) -> Result<SolvedRun> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = RunFolder::create(folder.path().join("first"), card).unwrap();
+        events.iter().for_each(|event| run.append(event).unwrap());
+        // Nobody has to stop writing for it to be read.
+        read(&folder.path().join("first"), "abc", style, 1)
+    }
+
+    fn log() -> Vec<Event> {
+        use VerdictKind::{Correct, Wrong};
+        vec![
+            verified(1, "2*x", "x^2", Correct),
+            verified(1, "3*x^2", "x^2", Wrong),
+            verified(2, "2*x", "x*x", Correct),
+            // A log that was edited: the task judges again.
+            verified(2, "4*x^3", "x^3", Correct),
+            verified(3, "cos(x)", "sin(x)", Correct),
+            verified(3, "x", "x^2/2", Correct),
+            verified(3, "2*x", &format!("x^2{}", " ".repeat(MAX_LOGGED_TEXT)), Correct),
+        ]
+    }
+
+    #[test]
+    fn the_last_right_answer_to_each_problem_is_learnt_and_held_out_problems_are_asked() {
+        let run = lesson(card(&["sin(x)", "x"]), &log(), PromptStyle::Terse).unwrap();
+        let task = task::create("integral", &Default::default()).unwrap();
+        let solved: Vec<_> = run.solved.iter().map(|g| (g.wordings[0].clone(), g.answer.as_str())).collect();
+        let prompt = |problem: &str| task.prompt(problem, PromptStyle::Terse);
+        assert_eq!(solved, [(prompt("2*x"), "x*x"), (prompt("cos(x)"), "sin(x)")]);
+        assert!(
+            run.solved
+                .iter()
+                .all(|given| matches!(&given.judge, Some(Judge::Task(p)) if p.task == "integral"))
+        );
+        let mut asked: Vec<&str> = run.exam.iter().map(|asked| asked.prompt.as_str()).collect();
+        asked.sort_unstable();
+        assert_eq!(asked, [prompt("sin(x)"), prompt("x")]);
+        assert!(run.exam.iter().all(|asked| asked.kind == Kind::Unseen && asked.judge.is_some()));
+        assert_eq!((run.cut, run.reached), (1, None));
+        assert_eq!(run.source.split(|&byte| byte == b'\n').count(), 3);
+    }
+
+    #[test]
+    fn without_held_out_problems_some_that_were_solved_are_held_back() {
+        let events: Vec<Event> = (2..12)
+            .map(|n| verified(1, &format!("{n}*x^{}", n - 1), &format!("x^{n}"), VerdictKind::Correct))
+            .collect();
+        let run = lesson(card(&[]), &events, PromptStyle::Terse).unwrap();
+        assert_eq!((run.solved.len(), run.exam.len(), run.reached), (8, 2, Some(0.5)));
+        let taught = |prompt: &String| run.solved.iter().any(|given| given.wordings.contains(prompt));
+        assert!(!run.exam.iter().any(|asked| taught(&asked.prompt)));
+        // Few problems are all learnt, and asked as they were taught.
+        let run = lesson(card(&[]), &events[..2], PromptStyle::Terse).unwrap();
+        assert_eq!((run.solved.len(), run.exam.len(), run.exam[0].kind), (2, 2, Kind::Recall));
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_a_lesson_is_refused_by_name() {
+        let wrong = [verified(1, "2*x", "x^3", VerdictKind::Wrong)];
+        let other = |change: &dyn Fn(&mut RunCard)| {
+            let mut card = card(&[]);
+            change(&mut card);
+            card
+        };
+        let (terse, instruct) = (PromptStyle::Terse, PromptStyle::Instruct);
+        let sha = Base { sha256: "another".into(), ..Base::default() };
+        for (card, events, style, words) in [
+            (card(&[]), &wrong[..], terse, ["events.jsonl", "no rollout that the verifier judged right"]),
+            (card(&[]), &[], terse, ["events.jsonl", "no rollout"]),
+            (other(&|card| card.base = Some(sha.clone())), &log(), terse, ["base", "other weights (tiny)"]),
+            (other(&|card| card.base = None), &log(), terse, ["base", "which weights"]),
+            (other(&|card| card.task = OUTSIDE.into()), &log(), terse, ["task", "runs no program"]),
+            (
+                other(&|card| card.settings.prompt_style = Some(terse)),
+                &log(),
+                instruct,
+                ["prompt_style", "Terse"],
+            ),
+        ] {
+            let error = lesson(card, events, style).unwrap_err().to_string();
+            assert!(words.iter().all(|word| error.contains(word)), "{error}, expected {words:?}");
+        }
+        let empty = tempfile::tempdir().unwrap();
+        let error = read(empty.path(), "abc", terse, 1).unwrap_err().to_string();
+        assert!(error.contains("run.json") && error.contains("is missing"), "{error}");
+    }
+}
