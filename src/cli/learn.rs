@@ -1,27 +1,23 @@
 //! `stepladder learn`: a lesson into a library, learnt, examined and decided.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
-use stepladder::ladder::learner::Learner;
 use stepladder::lessons::anchors;
-use stepladder::lessons::card::{Card, LessonCard, LessonKind};
+use stepladder::lessons::card::Card;
 use stepladder::lessons::course::Course;
 use stepladder::lessons::gate::{Decision, Verdict};
 use stepladder::lessons::ledger::Entry;
 use stepladder::lessons::library::Library;
-use stepladder::lessons::propose::{Proposal, correction, from_pairs};
 use stepladder::lessons::settings::LearnSettings;
-use stepladder::lessons::{notes, pairs, records::Encoder};
-use stepladder::train::fingerprint::sha256;
 use stepladder::{Error, Result};
 
 use super::args::positive;
 use super::context::Context;
+use super::learn_source::{Source, SourceArgs};
 use super::library_args::{LibraryArgs, Teller, asks_in_sentences, learner, verdict_text};
 use super::session::Opened;
 use super::signals::{quoted, say};
@@ -36,22 +32,8 @@ const CANNOT_TELL: u8 = 4;
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) library: LibraryArgs,
-    /// Questions and answers to learn, one JSON object a line: `question` (or several wordings), `answer`, and `exam` for
-    /// wordings that only the exam asks
-    #[arg(long, value_name = "FILE", conflicts_with = "correct")]
-    pub(super) pairs: Option<PathBuf>,
-    /// A question that a lesson answers, to be answered otherwise from now on, in all its wordings
-    #[arg(long, value_name = "QUESTION", requires = "answer")]
-    pub(super) correct: Option<String>,
-    /// The right answer to --correct
-    #[arg(long, value_name = "TEXT", requires = "correct")]
-    pub(super) answer: Option<String>,
-    /// Name of the lesson [default: that of the file]
-    #[arg(long, value_name = "NAME")]
-    pub(super) name: Option<String>,
-    /// Let answers that differ from those of earlier lessons take their place
-    #[arg(long, requires = "pairs")]
-    pub(super) supersede: bool,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
     /// Accept what the gate lets through without asking
     #[arg(long)]
     pub(super) yes: bool,
@@ -69,24 +51,9 @@ pub(super) struct Args {
     pub(super) seed: Option<u64>,
 }
 
-/// What is to be learnt, as the user gave it.
-enum Source<'a> {
-    Pairs {
-        file: &'a Path,
-        bytes: Vec<u8>,
-        pairs: Vec<pairs::Pair>,
-    },
-    Correction {
-        question: &'a str,
-        answer: &'a str,
-    },
-    /// The lesson that is not decided yet.
-    Pending,
-}
-
 /// Learns a lesson and decides about it.
 pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    let source = args.source()?;
+    let source = args.source.read()?;
     let place = &args.library.library;
     let mut library = None;
     if Library::exists(place) {
@@ -94,9 +61,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         library = Some(Library::open_to_write(place)?);
     } else {
         Library::expect_place(place)?;
-        if !matches!(source, Source::Pairs { .. }) {
+        if !source.begins() {
             let problem = format!("{} is no library yet", place.display());
-            return Err(Error::usage("--pairs", problem, "begin with a lesson of pairs"));
+            return Err(Error::usage("--pairs", problem, "begin with a lesson of pairs, or of a run"));
         }
     }
     if let Some(word) = library.as_ref().and_then(|library| library.ledger().warning()) {
@@ -107,22 +74,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         return Err(Error::usage(
             "--pairs",
             "no lesson waits",
-            "give what is to be learnt by --pairs or --correct",
+            "give what is to be learnt by --pairs, --run or --correct",
         ));
     }
-    if let (Source::Pairs { .. } | Source::Correction { .. }, Some(library)) = (&source, &library) {
+    if let Some(library) = library.as_ref().filter(|_| !matches!(source, Source::Pending)) {
         library.expect_decided()?;
     }
     let model = args.library.model(library.as_ref())?;
     let mut base = library.as_ref().map(|library| library.card().base.clone());
     let opened = args.library.open(context, &model, &mut base)?;
-    if let Source::Pairs { pairs, .. } = &source {
-        opened.tell_lacking(
-            pairs
-                .iter()
-                .flat_map(|pair| pair.given.wordings.iter().chain([&pair.given.answer]).map(String::as_str)),
-        );
-    }
+    source.check(&opened, base.as_ref().map_or("", |base| &base.sha256))?;
+    source.tell_lacking(&opened);
     let settings = match &library {
         Some(library) => library.card().settings.clone(),
         None => args.settings(&opened)?,
@@ -142,7 +104,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     };
     let number = match (pending, &source) {
         (Some(number), _) => number,
-        (None, source) => args.propose(&mut library, source, &mut learner)?,
+        (None, source) => args.source.propose(&mut library, source, &mut learner)?,
     };
     let verdict = match Course::new(&mut library, &mut learner, &mut teller)?.teach(number) {
         Err(Error::Cancelled) => {
@@ -159,18 +121,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 }
 
 impl Args {
-    fn source(&self) -> Result<Source<'_>> {
-        match (&self.pairs, &self.correct, &self.answer) {
-            (Some(file), ..) => {
-                let bytes = super::session::read_text(file)?.into_bytes();
-                let pairs = pairs::parse(&bytes, file)?;
-                Ok(Source::Pairs { file, bytes, pairs })
-            }
-            (None, Some(question), Some(answer)) => Ok(Source::Correction { question, answer }),
-            _ => Ok(Source::Pending),
-        }
-    }
-
     /// A library keeps the settings that it was made with.
     fn expect_no_settings(&self) -> Result<()> {
         let given = [
@@ -202,47 +152,6 @@ impl Args {
         settings.max_length = settings.max_length.min(opened.context_length);
         settings.validate()?;
         Ok(settings)
-    }
-
-    /// Puts the source into the library.
-    fn propose(&self, library: &mut Library, source: &Source<'_>, learner: &mut Learner) -> Result<u32> {
-        let frames = asks_in_sentences(learner);
-        let seed = library.card().settings.seed;
-        let (proposal, kind, bytes, name) = match source {
-            Source::Pairs { file, bytes, pairs } => {
-                let proposal = from_pairs(library, pairs.clone(), file, frames, self.supersede, seed)?;
-                let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-                (proposal, LessonKind::Pairs, bytes.clone(), stem.unwrap_or_default())
-            }
-            Source::Correction { question, answer } => {
-                let proposal = correction(library, question, answer, frames, seed)?;
-                let line = json!({ "question": question, "answer": answer }).to_string() + "\n";
-                (proposal, LessonKind::Correction, line.into_bytes(), "correction".into())
-            }
-            Source::Pending => return Err(Error::usage("--pairs", "no lesson waits", "give one by --pairs")),
-        };
-        let Proposal { facts, supersedes, known } = proposal;
-        if known > 0 {
-            say(&format!("{known} pairs are taught by earlier lessons already and are left out"));
-        }
-        // Too long a pair stops here, before anything is written.
-        let encoder = Encoder::of(learner, library.card().settings.max_length);
-        let tokenizer = &learner.language().tokenizer;
-        let mut context_tokens = 0;
-        for fact in &facts {
-            encoder.records(fact)?;
-            context_tokens += tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
-        }
-        let card = LessonCard {
-            number: 0,
-            name: self.name.clone().unwrap_or(name),
-            kind,
-            source_sha256: sha256(&bytes),
-            parent: None,
-            supersedes,
-            context_tokens,
-        };
-        library.propose(card, facts, &bytes)
     }
 
     /// Accepts, rejects, asks, or lets the lesson wait; `way` is the command that asks the model.

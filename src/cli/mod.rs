@@ -20,6 +20,7 @@ mod info;
 mod ladder;
 mod ladder_view;
 mod learn;
+mod learn_source;
 mod library_args;
 mod progress;
 mod resume;

@@ -156,6 +156,23 @@ impl Language {
         self.dialogue(&[], text)
     }
 
+    /// Tokens of a prompt after the earlier turns of its conversation, each a role and what is said.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] without a chat template; those of the tokenizer and the template.
+    pub fn conversation(&self, before: &[(&str, &str)], text: &str) -> Result<Vec<u32>> {
+        let Some(chat) = self.chat.as_ref().filter(|_| self.style() == PromptStyle::Instruct) else {
+            return Err(Error::usage(
+                "messages",
+                "the model has no chat template to write earlier turns with",
+                "use an instruction-tuned model, or questions that stand alone",
+            ));
+        };
+        let before = before.iter().map(|&(role, content)| Message::new(role, content));
+        let messages: Vec<Message> = before.chain([Message::user(text)]).collect();
+        self.tokenizer.encode(&chat.render(&messages, true)?, false)
+    }
+
     /// [`Language::prompt`] after solved examples (user message, assistant's text): earlier turns of the chat template,
     /// or texts one after the other as training sees them, each with its end token.
     ///

@@ -333,11 +333,11 @@ fn lost(folder: &Path, error: Error) -> Error {
     }
 }
 
-/// `run.json` of the run in `folder`.
+/// `run.json` of the run in `folder`, without the right to write there.
 ///
 /// # Errors
 /// [`Error::Input`] that names the field at fault; [`Error::Io`].
-fn read_card(folder: &Path) -> Result<RunCard> {
+pub fn read_card(folder: &Path) -> Result<RunCard> {
     let path = folder.join(CARD_FILE);
     let hint = "restore the file, or start a new run in another folder";
     if !path.exists() {

@@ -33,6 +33,8 @@ pub struct BoardLesson {
     pub adapter_bytes: u64,
     /// Tokens of its notes, were they put before each question.
     pub context_tokens: usize,
+    /// Share of its exam that where it comes from gets right itself, if that is known.
+    pub reached: Option<f64>,
     /// The same exam with notes in the context instead, all of them first, each under its name.
     pub in_context: Vec<(String, Sitting)>,
 }
@@ -317,7 +319,11 @@ impl Records {
         let learned = counts(exam).map(|counts| Told {
             right: counts.after(),
             of: counts.all,
-            answer: if counts.all == 0 { Answer::CannotTell } else { self.rules.has_learned(counts) },
+            answer: if counts.all == 0 {
+                Answer::CannotTell
+            } else {
+                self.rules.has_learned(counts, lesson.reached)
+            },
         });
         let earlier = self.earlier(parent);
         let pooled = earlier.iter().filter_map(|&exam| counts(exam)).reduce(|sum, next| sum + next);
@@ -385,7 +391,7 @@ impl Records {
 
     fn by_kind(&self, exam: usize) -> Vec<(Kind, Tally)> {
         let Some(pairs) = self.pairs(self.served, exam, None) else { return Vec::new() };
-        [Kind::Recall, Kind::Reworded, Kind::Reversed, Kind::Combined]
+        [Kind::Recall, Kind::Reworded, Kind::Reversed, Kind::Combined, Kind::Unseen]
             .into_iter()
             .map(|kind| {
                 (kind, Tally::of(pairs.iter().copied().filter(|(question, _)| question.kind == kind)))

@@ -9,6 +9,7 @@ use super::gate::GateRules;
 use super::outcome::Question;
 use super::settings::LearnSettings;
 use crate::train::fingerprint::Base;
+use crate::train::loss::preference::PreferenceConfig;
 
 /// The format that this version writes and reads.
 pub(super) const FORMAT: u32 = 1;
@@ -44,6 +45,12 @@ impl Card {
 pub enum LessonKind {
     /// Pairs of questions and answers.
     Pairs,
+    /// What a LADDER run solved.
+    Run,
+    /// Thumbs, edits, and choices between two answers.
+    Feedback,
+    /// Conversations of several turns, alone or beside pairs.
+    Conversations,
     /// Other answers to questions that were taught.
     Correction,
 }
@@ -53,6 +60,9 @@ impl LessonKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Pairs => "pairs",
+            Self::Run => "run",
+            Self::Feedback => "feedback",
+            Self::Conversations => "conversations",
             Self::Correction => "correction",
         }
     }
@@ -69,7 +79,7 @@ pub struct FactRef {
 }
 
 /// What is known of a lesson beside its facts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LessonCard {
     /// Its number, from 1.
@@ -86,6 +96,12 @@ pub struct LessonCard {
     pub supersedes: Vec<FactRef>,
     /// Tokens that its facts take in a context.
     pub context_tokens: usize,
+    /// Share of its exam that where it comes from gets right itself, if that is known: no more can be asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<f64>,
+    /// The loss on answers that are preferred to others, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preference: Option<PreferenceConfig>,
 }
 
 /// A lesson.

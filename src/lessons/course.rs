@@ -11,11 +11,13 @@ use super::anchors::{self, Anchor, SANE_PROMPTS};
 use super::blend::blend;
 use super::card::Lesson;
 use super::exam::examine;
+use super::fact::Fact;
 use super::gate::{Decision, EarlierLesson, Evidence, Verdict, judge};
 use super::learn::{Epoch, Learned, Mixture, Watch, learn};
 use super::ledger::{Cost, Entry};
 use super::library::{BASE, Library};
 use super::outcome::{Half, Outcome, Question, Sitting};
+use super::preferences;
 use super::records::Encoder;
 use super::settings::LearnSettings;
 use super::standing::Status;
@@ -281,6 +283,7 @@ impl<'a> Course<'a> {
         let evidence = Evidence {
             new_before: new(before),
             new_after: new(&after),
+            reached: lesson.card.reached,
             earlier,
             drift,
             drift_tokens,
@@ -387,7 +390,7 @@ impl<'a> Course<'a> {
                 .collect();
             mixture.earlier.push(self.records(taught, &|fact| holds[fact])?);
             let facts = taught.facts.iter().zip(&holds).filter(|(_, holds)| **holds);
-            mixture.kept.extend(facts.map(|(fact, _)| Mixture::recalled(&fact.wordings[0], &fact.answer)));
+            mixture.kept.extend(facts.map(|(fact, _)| fact.recall()));
         }
         self.add_new(&mut mixture, lesson, &|_| true)?;
         Ok(mixture)
@@ -406,9 +409,18 @@ impl<'a> Course<'a> {
         lesson: &Lesson,
         holds: &dyn Fn(usize) -> bool,
     ) -> Result<()> {
-        mixture.new.extend(self.records(lesson, holds)?);
-        let facts = lesson.facts.iter().enumerate().filter(|(place, _)| holds(*place));
-        mixture.recall.extend(facts.map(|(_, fact)| Mixture::recalled(&fact.wordings[0], &fact.answer)));
+        let encoder = Encoder::of(self.learner, self.library.card().settings.max_length);
+        mixture.new.extend(self.records(lesson, &|fact| holds(fact) && !lesson.facts[fact].is_choice())?);
+        let held: Vec<&Fact> = lesson
+            .facts
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| holds(*place))
+            .map(|(_, fact)| fact)
+            .collect();
+        let config = lesson.card.preference.unwrap_or_default();
+        mixture.choices.extend(preferences::choices(&encoder, &held, config)?);
+        mixture.recall.extend(held.into_iter().map(Fact::recall));
         Ok(())
     }
 

@@ -2,12 +2,12 @@
 
 use super::anchors::sample;
 use super::grade::Grader;
-use super::outcome::{Outcome, Question, Sitting};
+use super::outcome::{Judge, Outcome, Question, Sitting};
 use super::records::Encoder;
 use crate::ladder::learner::Learner;
 use crate::ladder::policy::{Policy, SampleRequest, Sampling};
 use crate::train::trainer::Trajectory;
-use crate::{Error, Result, task};
+use crate::{Error, Result};
 
 /// Asks `questions` of the learner's adapter. `before` stands before every question, as notes in the context would; `progress` gets
 /// (answered, all) and may ask to stop by `false`.
@@ -25,55 +25,75 @@ pub async fn examine(
         return Ok(Sitting { outcomes: Vec::new(), tokens: 0, seconds: 0.0 });
     }
     let context = learner.trainer().model().context();
-    let sampling = Sampling { max_tokens: max_answer_tokens, temperature: 0.0, ..Sampling::default() };
     let texts: Vec<String> =
         questions.iter().map(|question| format!("{}{}", before(question), question.prompt)).collect();
     let mut requests = Vec::with_capacity(texts.len());
-    for text in &texts {
-        let prompt = learner.encode_prompt(text)?;
-        if prompt.len() + max_answer_tokens > context {
-            return Err(Error::context(
-                "a question with its answer",
-                prompt.len() + max_answer_tokens,
-                context,
-            ));
+    for (question, text) in questions.iter().zip(&texts) {
+        let prompt = match question.before.as_slice() {
+            [] => learner.encode_prompt(text)?,
+            turns => {
+                let turns: Vec<_> =
+                    turns.iter().map(|turn| (turn.role.as_str(), turn.content.as_str())).collect();
+                learner.language().conversation(&turns, text)?
+            }
+        };
+        // A right answer has room, and one token shows where it ends.
+        let needed = learner.language().tokenizer.encode(&question.answer, false)?.len() + 1;
+        let max_tokens = question.posed().map_or(max_answer_tokens.max(needed), |posed| posed.max_tokens);
+        // A run's answers end where the context does.
+        let max_tokens = match question.posed() {
+            Some(_) => max_tokens.min(context.saturating_sub(prompt.len()).max(1)),
+            None => max_tokens,
+        };
+        if prompt.len() + max_tokens > context {
+            return Err(Error::context("a question with its answer", prompt.len() + max_tokens, context));
         }
+        let sampling = Sampling { max_tokens, temperature: 0.0, ..Sampling::default() };
         requests.push(SampleRequest { prompt, samples: 1, sampling, seed: 0 });
     }
     let began = std::time::Instant::now();
     let answers = sample(learner, &requests, progress).await?;
     let seconds = began.elapsed().as_secs_f64();
-    let logprobs = likelihoods(learner, questions, &texts, context).await?;
-    let task = task::create("jsonl", &Default::default())?;
-    let grader = Grader::new(&*task, questions.iter().copied());
+    let right: Vec<&str> = questions.iter().map(|question| question.answer.as_str()).collect();
+    let logprobs = likelihoods(learner, questions, &texts, &right, context).await?;
+    let others: Vec<&str> = questions.iter().map(|question| question.over().unwrap_or_default()).collect();
+    let others = likelihoods(learner, questions, &texts, &others, context).await?;
+    let grader = Grader::new(questions.iter().copied())?;
     let mut outcomes = Vec::with_capacity(questions.len());
     let mut tokens = 0;
-    for (((question, request), samples), logprob) in
-        questions.iter().zip(&requests).zip(answers).zip(logprobs)
+    for ((((question, request), samples), logprob), other) in
+        questions.iter().zip(&requests).zip(answers).zip(logprobs).zip(others)
     {
         let Some(sample) = samples.into_iter().next() else { continue };
         tokens += (request.prompt.len() + sample.tokens.len()) as u64;
-        let right = grader.is_right(question, &sample.text);
+        let right = match &question.judge {
+            Some(Judge::Over(_)) => logprob > other,
+            _ => grader.is_right(question, &sample.text),
+        };
         outcomes.push(Outcome { right, said: sample.text, logprob, finished: sample.finished });
     }
     Ok(Sitting { outcomes, tokens, seconds })
 }
 
-/// Mean log-probability of each right answer's tokens.
+/// Mean log-probability of each answer's tokens; `None` for an empty one.
 async fn likelihoods(
     learner: &mut Learner,
     questions: &[&Question],
     texts: &[String],
+    answers: &[&str],
     context: usize,
-) -> Result<Vec<f64>> {
+) -> Result<Vec<Option<f64>>> {
     let encoder = Encoder::of(learner, context);
     let mut batch: Vec<Trajectory> = Vec::with_capacity(questions.len());
-    for (question, text) in questions.iter().zip(texts) {
-        batch.push(encoder.exchange(text, &question.answer)?.into());
+    for ((question, text), answer) in questions.iter().zip(texts).zip(answers) {
+        if !answer.is_empty() {
+            batch.push(encoder.exchange(&question.given(), text, answer)?.into());
+        }
     }
-    let scores = learner.trainer().logprobs(&batch, true).await?;
-    let mean = |values: &[f32]| {
+    let mut scores = learner.trainer().logprobs(&batch, true).await?.into_iter();
+    let mean = |values: Vec<f32>| {
         values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
     };
-    Ok(scores.iter().map(|scores| mean(&scores.logp)).collect())
+    let known = |answer: &&str| (!answer.is_empty()).then(|| scores.next().map(|scores| mean(scores.logp)));
+    Ok(answers.iter().map(known).map(Option::flatten).collect())
 }

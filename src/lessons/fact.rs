@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{Half, Kind, Question};
+use super::outcome::{Half, Judge, Kind, Question, Turn};
 use crate::train::rng::{permutation, stream};
 
 /// Most wordings of a fact that are made where the user gave fewer: many views of a fact are what makes it usable
@@ -14,6 +14,9 @@ const TAUGHT_FRAMES: [&str; WORDINGS] = ["", "Question: ", "Please answer this: 
 /// What stands around a question that an exam words anew.
 const EXAM_FRAME: &str = "I have a question. ";
 
+/// Weight of an answer that a person approved of and did not write.
+pub const APPROVED: f32 = 0.5;
+
 /// Names the random stream that splits an exam.
 const HALVES: u64 = 0x6861_6c66;
 
@@ -21,6 +24,9 @@ const HALVES: u64 = 0x6861_6c66;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fact {
+    /// What was said before, in a conversation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Turn>,
     /// What is asked in training, in one wording or several.
     pub wordings: Vec<String>,
     /// What is learnt to be answered.
@@ -29,11 +35,32 @@ pub struct Fact {
     pub weight: f32,
     /// What the exam asks about it.
     pub exam: Vec<Question>,
+    /// What judges an answer; `None` is the words of `answer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Judge>,
+}
+
+impl Fact {
+    /// Whether it says which of two answers is better.
+    pub fn is_choice(&self) -> bool {
+        matches!(self.judge, Some(Judge::Over(_)))
+    }
+
+    /// The question whose right answer shows that the fact is recalled, in the words in which it is taught.
+    pub fn recall(&self) -> Question {
+        Question {
+            before: self.before.clone(),
+            judge: self.judge.clone(),
+            ..Question::new(self.wordings[0].as_str(), self.answer.as_str(), Kind::Recall)
+        }
+    }
 }
 
 /// A fact of the user's, before it has an exam.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Given {
+    /// What was said before, in a conversation.
+    pub before: Vec<Turn>,
     /// What is asked in training.
     pub wordings: Vec<String>,
     /// The answer.
@@ -42,6 +69,15 @@ pub struct Given {
     pub weight: f32,
     /// What the exam asks, with the answer where it is another one.
     pub exam: Vec<Asked>,
+    /// What judges an answer; `None` is the words of `answer`.
+    pub judge: Option<Judge>,
+}
+
+impl Given {
+    /// A fact of full weight that stands alone, without an exam of the user's.
+    pub fn new(wordings: Vec<String>, answer: String) -> Self {
+        Self { before: Vec::new(), wordings, answer, weight: 1.0, exam: Vec::new(), judge: None }
+    }
 }
 
 /// A question that only the exam asks.
@@ -53,11 +89,14 @@ pub struct Asked {
     pub answer: String,
     /// How it is related to what is taught.
     pub kind: Kind,
+    /// What judges an answer, where that is not what judges the fact's.
+    pub judge: Option<Judge>,
 }
 
 /// Facts with their wordings and exams. Where the user gave no wordings for the exam, one is held back: the last of three or
 /// more, else one that `frames` makes. Models that are asked in notations instead of sentences have no frames: they are
-/// asked as they were taught, which the kind of the question says. The exam's halves are drawn by `seed`.
+/// asked as they were taught, which the kind of the question says. Problems of tasks are posed in the task's own words and have the
+/// exam that they were given, or none. The exam's halves are drawn by `seed`.
 pub fn prepare(given: Vec<Given>, frames: bool, seed: u64) -> Vec<Fact> {
     let mut facts: Vec<Fact> = given.into_iter().map(|given| fact(given, frames)).collect();
     let questions: usize = facts.iter().map(|fact| fact.exam.len()).sum();
@@ -69,14 +108,16 @@ pub fn prepare(given: Vec<Given>, frames: bool, seed: u64) -> Vec<Fact> {
 }
 
 fn fact(given: Given, frames: bool) -> Fact {
-    let Given { mut wordings, answer, weight, mut exam } = given;
-    if exam.is_empty() {
+    let Given { before, mut wordings, answer, weight, mut exam, judge } = given;
+    let posed = matches!(judge, Some(Judge::Task(_)));
+    let frames = frames && !posed;
+    if exam.is_empty() && !posed {
         let (prompt, kind) = match wordings.len() {
             3.. => (wordings.pop().unwrap_or_default(), Kind::Reworded),
             _ if frames => (format!("{EXAM_FRAME}{}", wordings[0]), Kind::Reworded),
             _ => (wordings[0].clone(), Kind::Recall),
         };
-        exam.push(Asked { prompt, answer: answer.clone(), kind });
+        exam.push(Asked { prompt, answer: answer.clone(), kind, judge: None });
     }
     if frames {
         let own = wordings.clone();
@@ -85,13 +126,23 @@ fn fact(given: Given, frames: bool) -> Fact {
         let missing = WORDINGS.saturating_sub(wordings.len());
         wordings.extend(framed.take(missing));
     }
-    let question = |asked: Asked| Question {
-        prompt: asked.prompt,
-        answer: asked.answer,
-        kind: asked.kind,
-        half: Half::Gate,
+    let question = |asked: Asked| match asked.judge {
+        // Another problem stands alone.
+        Some(own) => Question { judge: Some(own), ..Question::new(asked.prompt, asked.answer, asked.kind) },
+        None => Question {
+            before: before.clone(),
+            judge: judge.clone(),
+            ..Question::new(asked.prompt, asked.answer, asked.kind)
+        },
     };
-    Fact { wordings, answer, weight, exam: exam.into_iter().map(question).collect() }
+    let exam = exam.into_iter().map(question).collect();
+    Fact { before, wordings, answer, weight, exam, judge }
+}
+
+/// What tells a question from others: [`canonical`], with what was said before it.
+pub fn identity(before: &[Turn], question: &str) -> String {
+    let turns = before.iter().map(|turn| format!("{}: {}\n", turn.role, canonical(&turn.content)));
+    turns.collect::<String>() + &canonical(question)
 }
 
 /// A text reduced to what is compared when two questions or answers are to be the same: its letters, digits and signs of
@@ -121,7 +172,7 @@ mod tests {
 
     fn given(wordings: &[&str]) -> Given {
         let wordings = wordings.iter().map(|&wording| wording.to_owned()).collect();
-        Given { wordings, answer: "Porto".into(), weight: 1.0, exam: Vec::new() }
+        Given::new(wordings, "Porto".into())
     }
 
     #[test]

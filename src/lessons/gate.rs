@@ -64,6 +64,8 @@ pub struct Evidence {
     pub new_before: Vec<Outcome>,
     /// The same under the candidate.
     pub new_after: Vec<Outcome>,
+    /// Share of it that where the lesson comes from gets right itself, if that is known.
+    pub reached: Option<f64>,
     /// Every lesson that counts.
     pub earlier: Vec<EarlierLesson>,
     /// Estimate of KL(base || candidate) in nats a token.
@@ -195,11 +197,11 @@ pub fn judge(evidence: &Evidence, rules: &GateRules) -> Verdict {
 /// before has learnt nothing and lost nothing.
 fn learned(evidence: &Evidence, rules: &GateRules) -> Check {
     let counts = Counts::of(&evidence.new_before, &evidence.new_after);
-    let answer = rules.has_learned(counts);
+    let answer = rules.has_learned(counts, evidence.reached);
     let (before, after, all) = (counts.before(), counts.after(), counts.all);
     let more = match answer {
         Answer::Pass => String::new(),
-        Answer::Fail => format!("; {:.0} % are asked for", 100.0 * rules.learned),
+        Answer::Fail => format!("; {:.0} % are asked for", 100.0 * rules.asked_for(evidence.reached)),
         Answer::CannotTell => {
             let chance = sign_test(counts.gained, counts.lost);
             format!("; by chance that happens {:.0} times in 100", 100.0 * chance)
@@ -226,13 +228,19 @@ fn kept(evidence: &Evidence, rules: &GateRules) -> Check {
 
 impl GateRules {
     /// Whether a lesson was learnt, by its own questions before and after: enough are right, and more than before by more than
-    /// chance.
-    pub fn has_learned(&self, counts: Counts) -> Answer {
+    /// chance. `reached` is what its source gets right itself.
+    pub fn has_learned(&self, counts: Counts, reached: Option<f64>) -> Answer {
+        let short = (counts.after() as f64 / counts.all.max(1) as f64) < self.asked_for(reached);
         match () {
-            () if (counts.after() as f64 / counts.all.max(1) as f64) < self.learned => Answer::Fail,
+            () if short || counts.all == 0 => Answer::Fail,
             () if sign_test(counts.gained, counts.lost) < self.level => Answer::Pass,
             () => Answer::CannotTell,
         }
+    }
+
+    /// Share of the new exam that must be right: nine tenths of what its source gets right itself are as good.
+    fn asked_for(&self, reached: Option<f64>) -> f64 {
+        reached.map_or(self.learned, |reached| self.learned.min(0.9 * reached))
     }
 
     /// Whether earlier questions were kept: not lost by more than chance (the exact sign test, or more than one question and more
@@ -311,8 +319,12 @@ mod tests {
     use super::*;
 
     fn outcomes(right: usize, all: usize) -> Vec<Outcome> {
-        let outcome =
-            |index| Outcome { right: index < right, said: String::new(), logprob: -0.1, finished: true };
+        let outcome = |index| Outcome {
+            right: index < right,
+            said: String::new(),
+            logprob: Some(-0.1),
+            finished: true,
+        };
         (0..all).map(outcome).collect()
     }
 
@@ -320,6 +332,7 @@ mod tests {
         Evidence {
             new_before: outcomes(before, all),
             new_after: outcomes(after, all),
+            reached: None,
             earlier: Vec::new(),
             drift: 0.01,
             drift_tokens: 600,
@@ -360,6 +373,22 @@ mod tests {
         ] {
             let verdict = judge(&evidence(before, after, all), &GateRules::default());
             assert_eq!(verdict.decision, decision, "{before} {after} {all} {verdict:?}");
+        }
+    }
+
+    /// A skill is held against what the run that taught it came to, and still has to be more than before.
+    #[test]
+    fn no_more_is_asked_for_than_the_source_reached() {
+        for (reached, before, after, answer) in [
+            (None, 2, 20, Answer::Fail),
+            (Some(0.5), 2, 20, Answer::Pass),
+            (Some(0.5), 2, 17, Answer::Fail),
+            (Some(0.5), 19, 20, Answer::CannotTell),
+            (Some(1.0), 2, 20, Answer::Fail),
+            (Some(0.0), 0, 0, Answer::CannotTell),
+        ] {
+            let verdict = judge(&Evidence { reached, ..evidence(before, after, 40) }, &GateRules::default());
+            assert_eq!(verdict.checks[0].answer, answer, "{reached:?} {before} {after}");
         }
     }
 

@@ -138,7 +138,7 @@ pub fn people(count: usize, seed: u64) -> Vec<Given> {
                 }
             }
             let wordings = attribute.taught.iter().map(|wording| filled(wording)).collect();
-            facts.push(Given { wordings, answer, weight: 1.0, exam });
+            facts.push(Given { exam, ..Given::new(wordings, answer) });
         }
     }
     facts
@@ -156,12 +156,8 @@ pub fn book(count: usize, seed: u64) -> Vec<Given> {
         let wordings =
             ["number of NAME?", "What is the number of NAME?", "Look up NAME.", "NAME has which number?"];
         let exam = vec![asked(format!("Which digits belong to {name}?"), &answer, Kind::Reworded)];
-        Given {
-            wordings: wordings.iter().map(|wording| wording.replace("NAME", &name)).collect(),
-            answer,
-            weight: 1.0,
-            exam,
-        }
+        let wordings = wordings.iter().map(|wording| wording.replace("NAME", &name)).collect();
+        Given { exam, ..Given::new(wordings, answer) }
     };
     names.into_iter().zip(numbers).map(entry).collect()
 }
@@ -177,7 +173,7 @@ pub fn notation_book(count: usize, seed: u64) -> Vec<Given> {
     let entry = |(key, value): (usize, usize)| {
         let (question, answer) = (format!("{}?=", 100 + key), format!("{}", 100 + value));
         let exam = vec![asked(question.clone(), &answer, Kind::Recall)];
-        Given { wordings: vec![question], answer, weight: 1.0, exam }
+        Given { exam, ..Given::new(vec![question], answer) }
     };
     keys.into_iter().zip(values).map(entry).collect()
 }
@@ -240,12 +236,8 @@ pub fn form(form: Form, count: usize, seed: u64) -> Vec<Given> {
     let inputs = distinct(rng, count.saturating_mul(2), form.inputs());
     let example = |pair: &[usize; 2]| {
         let [(question, answer), (other, right)] = pair.map(|input| form.exchange(input));
-        Given {
-            wordings: vec![question],
-            answer,
-            weight: 1.0,
-            exam: vec![asked(other, &right, Kind::Reworded)],
-        }
+        let exam = vec![asked(other, &right, Kind::Reworded)];
+        Given { exam, ..Given::new(vec![question], answer) }
     };
     inputs.as_chunks::<2>().0.iter().map(example).collect()
 }
@@ -289,7 +281,7 @@ pub fn corrections(facts: &[Given], relations: usize, percent: usize, seed: u64)
 }
 
 fn asked(prompt: String, answer: &str, kind: Kind) -> Asked {
-    Asked { prompt, answer: answer.to_owned(), kind }
+    Asked { prompt, answer: answer.to_owned(), kind, judge: None }
 }
 
 /// At most `count` different numbers below `n`.

@@ -6,7 +6,8 @@ use std::path::Path;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{Half, Kind, Question};
+use super::outcome::Question;
+use super::preferences::{self, Choice, Reference};
 use super::settings::LearnSettings;
 use super::{exam::examine, ledger::Cost};
 use crate::ladder::learner::Learner;
@@ -34,6 +35,8 @@ const PLACE: &str = "lesson";
 pub struct Mixture {
     /// What is new.
     pub new: Vec<Trajectory>,
+    /// What is new and preferred to something.
+    pub choices: Vec<Choice>,
     /// What earlier lessons taught, by lesson.
     pub earlier: Vec<Vec<Trajectory>>,
     /// The base's own answers.
@@ -48,7 +51,8 @@ impl Mixture {
     /// Tokens of the longest record.
     pub fn longest(&self) -> usize {
         let all = self.new.iter().chain(self.earlier.iter().flatten()).chain(&self.base);
-        all.map(|record| record.tokens.len()).max().unwrap_or(0)
+        let choices = self.choices.iter().flat_map(Choice::records);
+        all.chain(choices).map(|record| record.tokens.len()).max().unwrap_or(0)
     }
 
     /// A hash of all that decides what learning makes of it beside the adapter that it begins from: records, weights, settings, and
@@ -62,6 +66,12 @@ impl Mixture {
             }
             text.push(';');
         }
+        for choice in &self.choices {
+            text += &format!("{:?}{:?};", choice.weight, choice.config);
+            for record in choice.records() {
+                text += &format!("{:?}{:?}", record.tokens, record.scored);
+            }
+        }
         Ok(sha256(text.as_bytes()))
     }
 
@@ -69,16 +79,6 @@ impl Mixture {
     fn asked_of_kept(&self) -> Vec<&Question> {
         let count = self.kept.len().min(MOST_KEPT);
         (0..count).map(|place| &self.kept[place * self.kept.len() / count]).collect()
-    }
-
-    /// A question of the recall.
-    pub fn recalled(prompt: &str, answer: &str) -> Question {
-        Question {
-            prompt: prompt.to_owned(),
-            answer: answer.to_owned(),
-            kind: Kind::Recall,
-            half: Half::Gate,
-        }
     }
 }
 
@@ -139,6 +139,9 @@ struct Place {
     #[serde(default)]
     kept_asked: Option<f64>,
     loss: f64,
+    /// What the adapter that learning began from thinks of each choice.
+    #[serde(default)]
+    reference: Vec<Reference>,
 }
 
 /// How learning ended.
@@ -180,7 +183,9 @@ pub async fn learn(
         None => {
             let len = learner.trainer().lora().layout().len();
             learner.trainer().write_moments(&vec![0.0; len], &vec![0.0; len], 0)?;
-            Place::default()
+            let choices: Vec<&Choice> = mixture.choices.iter().collect();
+            let reference = preferences::scores(learner.trainer(), &choices).await?;
+            Place { reference, ..Place::default() }
         }
     };
     let loss = LossName::Sft.config(settings.max_length);
@@ -196,21 +201,30 @@ pub async fn learn(
             replay: stream(settings.seed, &[REPLAY, stream_id, place.epoch]),
         };
         let (mut sum, mut learnt) = (0.0, 0usize);
-        for (index, batch) in batches.epoch(&mut rng).into_iter().enumerate() {
+        for (index, Update { records: mut batch, choices }) in batches.epoch(&mut rng).into_iter().enumerate()
+        {
             if watch.stopped() {
                 return Err(Error::Cancelled);
             }
             let step = place.epoch * steps + index as u64;
+            let pairs: Vec<&Choice> = choices.iter().filter_map(|&at| mixture.choices.get(at)).collect();
+            let before: Vec<Reference> =
+                choices.iter().filter_map(|&at| place.reference.get(at)).copied().collect();
+            let weighed = preferences::weigh(learner.trainer(), &pairs, &before).await?;
+            batch.extend(weighed.records.iter().cloned());
+            place.tokens +=
+                pairs.iter().flat_map(|pair| pair.records()).map(|r| r.tokens.len() as u64).sum::<u64>();
             let report =
                 learner.trainer().step(&batch, &loss, schedule.at(step), &settings.optimizer).await?;
             place.guard.admits(report.loss, report.grad_norm)?;
             place.tokens += report.tokens as u64;
             let scored: usize = batch.iter().map(Trajectory::scored_count).sum();
-            if report.loss.is_finite() {
-                sum += report.loss * scored as f64;
+            let loss = weighed.loss_of(report.loss, scored);
+            if loss.is_finite() {
+                sum += loss * scored as f64;
                 learnt += scored;
             }
-            watch.update(step + 1, total, report.loss)?;
+            watch.update(step + 1, total, loss)?;
         }
         place.epoch += 1;
         place.loss = sum / learnt.max(1) as f64;
@@ -257,6 +271,14 @@ struct Random {
     replay: Pcg64Mcg,
 }
 
+/// What one update learns.
+#[derive(Debug, Clone, PartialEq)]
+struct Update {
+    records: Vec<Trajectory>,
+    /// Places of choices.
+    choices: Vec<usize>,
+}
+
 /// Puts updates together.
 struct Batches<'a> {
     mixture: &'a Mixture,
@@ -279,11 +301,13 @@ impl<'a> Batches<'a> {
         let base_share = if mixture.base.is_empty() { 0.0 } else { settings.base_share + spare / 2.0 };
         let new_share = 1.0 - earlier_share - base_share;
         let full = ((settings.batch_size as f64 * new_share).round() as usize).max(1);
-        let mean = mixture.new.iter().map(Trajectory::scored_count).sum::<usize>() as f64
-            / mixture.new.len().max(1) as f64;
+        let all = mixture.new.len() + mixture.choices.len();
+        let tokens = mixture.new.iter().map(Trajectory::scored_count).sum::<usize>()
+            + mixture.choices.iter().map(Choice::scored_count).sum::<usize>();
+        let mean = tokens as f64 / all.max(1) as f64;
         Self {
             mixture,
-            new: full.min(mixture.new.len()).max(1),
+            new: full.min(all).max(1),
             least_tokens: full as f64 * mean,
             earlier: earlier_share / new_share,
             base: base_share / new_share,
@@ -291,21 +315,26 @@ impl<'a> Batches<'a> {
     }
 
     fn steps(&self) -> usize {
-        self.mixture.new.len().div_ceil(self.new)
+        (self.mixture.new.len() + self.mixture.choices.len()).div_ceil(self.new)
     }
 
     /// The updates of an epoch: every new record once, in another order each time; beside them as many tokens of the rest as
     /// their shares say, over the epoch, lesson by lesson and then record by record with equal chance.
-    fn epoch(&self, rng: &mut Random) -> Vec<Vec<Trajectory>> {
-        let Mixture { new, earlier, base, .. } = self.mixture;
+    fn epoch(&self, rng: &mut Random) -> Vec<Update> {
+        let Mixture { new, earlier, base, choices, .. } = self.mixture;
+        let all = new.len() + choices.len();
         let lessons: Vec<&Vec<Trajectory>> = earlier.iter().filter(|records| !records.is_empty()).collect();
         let (mut earlier_debt, mut base_debt) = (0.0, 0.0);
-        let order = permutation(&mut rng.order, new.len());
+        let order = permutation(&mut rng.order, all);
         let mut updates = Vec::new();
         for chunk in order.chunks(self.new) {
-            let mut batch: Vec<Trajectory> = chunk.iter().map(|&index| new[index].clone()).collect();
-            let tokens = batch.iter().map(Trajectory::scored_count).sum::<usize>() as f64;
-            let tokens = if self.new < new.len() { tokens } else { tokens.max(self.least_tokens) };
+            let mut batch: Vec<Trajectory> =
+                chunk.iter().filter_map(|&index| new.get(index).cloned()).collect();
+            let chosen: Vec<usize> = chunk.iter().filter_map(|&index| index.checked_sub(new.len())).collect();
+            let tokens = batch.iter().map(Trajectory::scored_count).sum::<usize>()
+                + chosen.iter().map(|&place| choices[place].scored_count()).sum::<usize>();
+            let tokens = tokens as f64;
+            let tokens = if self.new < all { tokens } else { tokens.max(self.least_tokens) };
             earlier_debt += tokens * self.earlier;
             base_debt += tokens * self.base;
             while earlier_debt > 0.0 && !lessons.is_empty() {
@@ -319,7 +348,7 @@ impl<'a> Batches<'a> {
                 base_debt -= record.scored_count().max(1) as f64;
                 batch.push(record.clone());
             }
-            updates.push(batch);
+            updates.push(Update { records: batch, choices: chosen });
         }
         updates
     }
@@ -329,6 +358,7 @@ impl<'a> Batches<'a> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::lessons::outcome::Kind;
 
     fn record(mark: u32, tokens: usize) -> Trajectory {
         let mut all = vec![mark; tokens + 1];
@@ -351,7 +381,7 @@ mod tests {
 
     fn epoch(mixture: &Mixture, settings: &LearnSettings, number: u64) -> Vec<Vec<Trajectory>> {
         let mut rng = Random { order: stream(1, &[number]), replay: stream(2, &[number]) };
-        Batches::new(mixture, settings).epoch(&mut rng)
+        Batches::new(mixture, settings).epoch(&mut rng).into_iter().map(|update| update.records).collect()
     }
 
     #[test]
@@ -395,7 +425,7 @@ mod tests {
 
     #[test]
     fn earlier_facts_are_asked_evenly_and_not_without_end() {
-        let question = |index: usize| Mixture::recalled(&index.to_string(), "");
+        let question = |index: usize| Question::new(index.to_string(), "", Kind::Recall);
         let few = Mixture { kept: (0..5).map(question).collect(), ..Mixture::default() };
         assert_eq!(few.asked_of_kept().len(), 5);
         let many = Mixture { kept: (0..1000).map(question).collect(), ..Mixture::default() };

@@ -2,14 +2,15 @@
 //!
 //! `question` (or `prompt`) is a text or a list of wordings of the same question, `answer` (or `completion`) the answer.
 //! `exam` holds wordings that only the exam asks, each a text or `{"question", "answer", "kind"}`. `weight` says how much the
-//! pair counts. Any other field is refused by name.
+//! pair counts. Any other field is refused by name. A row with `messages` is a conversation ([`super::conversations`]).
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::fact::{Asked, Given, canonical};
+use super::conversations;
+use super::fact::{Asked, Given, canonical, identity};
 use super::outcome::Kind;
 use crate::{Error, Result, json};
 
@@ -18,7 +19,7 @@ const MAX_PAIRS: usize = 10_000;
 /// Longest question or answer, in bytes.
 const MAX_TEXT: usize = 65_536;
 /// Fields that name a pair and change nothing.
-const HARMLESS: [&str; 4] = ["id", "source", "note", "comment"];
+pub(super) const HARMLESS: [&str; 4] = ["id", "source", "note", "comment"];
 /// The fields that are read.
 const KNOWN: &str = "question (or prompt), answer (or completion), exam and weight";
 
@@ -31,12 +32,31 @@ pub struct Pair {
     pub given: Given,
 }
 
-/// Reads a file of pairs. The same pair twice is taken once.
+/// Reads a file of pairs and conversations. The same pair twice is taken once.
 ///
 /// # Errors
 /// [`Error::Input`] with the line's number for a line that is no pair, for two answers to one question, for an exam that asks
 /// what is taught, and for a file without pairs.
 pub fn parse(bytes: &[u8], file: &Path) -> Result<Vec<Pair>> {
+    let pairs = read(bytes, file, EXAMPLE, &mut |row| match conversations::is_one(&row) {
+        true => conversations::given(row).map(Some),
+        false => pair(row).map(Some),
+    })?;
+    match pairs.is_empty() {
+        true => Err(Error::input(file, "line 1", "the file has no pairs", "give at least one line of JSON")),
+        false => Ok(pairs),
+    }
+}
+
+/// What a line looks like.
+const EXAMPLE: &str = "each line is an object such as {\"question\": \"...\", \"answer\": \"...\"}";
+
+/// Makes what is taught of a row, if it teaches something.
+pub(super) type ReadRow<'a> =
+    dyn FnMut(Map<String, Value>) -> std::result::Result<Option<Given>, String> + 'a;
+
+/// Reads the rows of a file, held against each other; `hint` is said where one is wrong.
+pub(super) fn read(bytes: &[u8], file: &Path, hint: &str, given: &mut ReadRow<'_>) -> Result<Vec<Pair>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut pairs: Vec<Pair> = Vec::new();
     let mut taught: HashMap<String, usize> = HashMap::new();
@@ -45,15 +65,16 @@ pub fn parse(bytes: &[u8], file: &Path) -> Result<Vec<Pair>> {
             continue;
         }
         let line_number = index + 1;
-        let bad = |problem: String| {
-            let hint = "each line is an object such as {\"question\": \"...\", \"answer\": \"...\"}";
-            Error::input(file, format!("line {line_number}"), problem, hint)
-        };
+        let bad = |problem: String| Error::input(file, format!("line {line_number}"), problem, hint);
         let line = std::str::from_utf8(line).map_err(|_| bad("is not UTF-8".into()))?;
-        let given = pair(line).map_err(bad)?;
+        let row = match json::line(line).map_err(bad)? {
+            Value::Object(row) => row,
+            _ => return Err(bad("is not a JSON object".into())),
+        };
+        let Some(given) = given(row).map_err(bad)? else { continue };
         let mut again = false;
         for wording in &given.wordings {
-            let form = canonical(wording);
+            let form = identity(&given.before, wording);
             let Some(&before) = taught.get(&form) else {
                 taught.insert(form, pairs.len());
                 continue;
@@ -68,12 +89,13 @@ pub fn parse(bytes: &[u8], file: &Path) -> Result<Vec<Pair>> {
                     "keep one of the two answers",
                 ));
             }
-            again |= other
-                .given
-                .wordings
-                .iter()
-                .map(|wording| canonical(wording))
-                .eq(given.wordings.iter().map(|w| canonical(w)));
+            again |= other.given.judge == given.judge
+                && other
+                    .given
+                    .wordings
+                    .iter()
+                    .map(|wording| canonical(wording))
+                    .eq(given.wordings.iter().map(|w| canonical(w)));
         }
         if !again {
             pairs.push(Pair { line: line_number, given });
@@ -88,12 +110,10 @@ pub fn parse(bytes: &[u8], file: &Path) -> Result<Vec<Pair>> {
             ));
         }
     }
-    if pairs.is_empty() {
-        return Err(Error::input(file, "line 1", "the file has no pairs", "give at least one line of JSON"));
-    }
     for pair in &pairs {
         for asked in &pair.given.exam {
-            if let Some(other) = taught.get(&canonical(&asked.prompt)).and_then(|&index| pairs.get(index)) {
+            let form = identity(&pair.given.before, &asked.prompt);
+            if let Some(other) = taught.get(&form).and_then(|&index| pairs.get(index)) {
                 let problem = format!("its exam asks {:?}, which line {} teaches", asked.prompt, other.line);
                 let hint = "an exam only tells something in words that are not trained on: word it anew, or remove it";
                 return Err(Error::input(file, format!("line {}", pair.line), problem, hint));
@@ -103,8 +123,7 @@ pub fn parse(bytes: &[u8], file: &Path) -> Result<Vec<Pair>> {
     Ok(pairs)
 }
 
-fn pair(line: &str) -> std::result::Result<Given, String> {
-    let Value::Object(mut row) = json::line(line)? else { return Err("is not a JSON object".into()) };
+fn pair(mut row: Map<String, Value>) -> std::result::Result<Given, String> {
     let question = either(&mut row, "question", "prompt")?;
     let answer = text(&either(&mut row, "answer", "completion")?, "answer")?;
     let wordings = match question {
@@ -120,23 +139,30 @@ fn pair(line: &str) -> std::result::Result<Given, String> {
     if let Some(empty) = wordings.iter().find(|wording| canonical(wording).is_empty()) {
         return Err(format!("`question` {empty:?} has no letter or digit"));
     }
-    let exam = match row.shift_remove("exam") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(items)) => {
-            items.into_iter().map(|item| asked(item, &answer)).collect::<Result<Vec<_>, _>>()?
-        }
-        Some(one) => vec![asked(one, &answer)?],
-    };
-    let weight = match row.shift_remove("weight") {
-        None | Some(Value::Null) => 1.0,
-        Some(value) => value
-            .as_f64()
-            .filter(|weight| (0.01..=100.0).contains(weight))
-            .ok_or("`weight` is not a number from 0.01 to 100")? as f32,
-    };
+    let (exam, weight) = (exam(&mut row, &answer)?, weight(&mut row)?);
     match row.keys().find(|key| !HARMLESS.contains(&key.as_str())) {
         Some(key) => Err(format!("has the field `{key}`, which is not known; those that are: {KNOWN}")),
-        None => Ok(Given { wordings: distinct(wordings), answer, weight, exam }),
+        None => Ok(Given { weight, exam, ..Given::new(distinct(wordings), answer) }),
+    }
+}
+
+/// Takes the questions that only the exam asks.
+pub(super) fn exam(row: &mut Map<String, Value>, answer: &str) -> std::result::Result<Vec<Asked>, String> {
+    match row.shift_remove("exam") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(items)) => items.into_iter().map(|item| asked(item, answer)).collect(),
+        Some(one) => Ok(vec![asked(one, answer)?]),
+    }
+}
+
+/// Takes how much a row counts.
+pub(super) fn weight(row: &mut Map<String, Value>) -> std::result::Result<f32, String> {
+    match row.shift_remove("weight") {
+        None | Some(Value::Null) => Ok(1.0),
+        Some(value) => {
+            let weight = value.as_f64().filter(|weight| (0.01..=100.0).contains(weight));
+            Ok(weight.ok_or("`weight` is not a number from 0.01 to 100")? as f32)
+        }
     }
 }
 
@@ -147,7 +173,11 @@ fn distinct(wordings: Vec<String>) -> Vec<String> {
 }
 
 /// The value of a field that has two names.
-fn either(row: &mut Map<String, Value>, one: &str, other: &str) -> std::result::Result<Value, String> {
+pub(super) fn either(
+    row: &mut Map<String, Value>,
+    one: &str,
+    other: &str,
+) -> std::result::Result<Value, String> {
     let found =
         [row.shift_remove(one), row.shift_remove(other)].map(|value| value.filter(|value| !value.is_null()));
     match found {
@@ -157,7 +187,7 @@ fn either(row: &mut Map<String, Value>, one: &str, other: &str) -> std::result::
     }
 }
 
-fn text(value: &Value, field: &str) -> std::result::Result<String, String> {
+pub(super) fn text(value: &Value, field: &str) -> std::result::Result<String, String> {
     let text = value.as_str().ok_or_else(|| format!("`{field}` is not a text"))?;
     match text.trim() {
         "" => Err(format!("`{field}` is empty")),
@@ -168,7 +198,8 @@ fn text(value: &Value, field: &str) -> std::result::Result<String, String> {
 
 fn asked(value: Value, answer: &str) -> std::result::Result<Asked, String> {
     let Value::Object(mut row) = value else {
-        return Ok(Asked { prompt: text(&value, "exam")?, answer: answer.to_owned(), kind: Kind::Reworded });
+        let (prompt, answer) = (text(&value, "exam")?, answer.to_owned());
+        return Ok(Asked { prompt, answer, kind: Kind::Reworded, judge: None });
     };
     let prompt = text(&either(&mut row, "question", "prompt")?, "exam.question")?;
     let answer = match row.shift_remove("answer") {
@@ -186,7 +217,7 @@ fn asked(value: Value, answer: &str) -> std::result::Result<Asked, String> {
         Some(key) => Err(format!(
             "`exam` has the field `{key}`, which is not known; those that are: question, answer and kind"
         )),
-        None => Ok(Asked { prompt, answer, kind }),
+        None => Ok(Asked { prompt, answer, kind, judge: None }),
     }
 }
 
@@ -196,13 +227,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(text: &str) -> Result<Vec<Pair>> {
+    fn of(text: &str) -> Result<Vec<Pair>> {
         parse(text.as_bytes(), Path::new("qa.jsonl"))
     }
 
     #[test]
     fn the_forms_of_a_pair() {
-        let pairs = read(
+        let pairs = of(
             "\u{feff}{\"question\": \"Where was Mara born?\", \"answer\": \"Porto\", \"id\": 1}\n\n\
              {\"prompt\": [\"Who bakes?\", \"who bakes\", \"Name the baker.\"], \"completion\": \"Ida\", \"weight\": 2, \
              \"exam\": [\"The baker is?\", {\"question\": \"What does Ida do?\", \"answer\": \"bake\", \"kind\": \"reversed\"}]}\n",
@@ -214,11 +245,16 @@ mod tests {
         assert_eq!((given.weight, given.answer.as_str()), (2.0, "Ida"));
         assert_eq!(
             given.exam[0],
-            Asked { prompt: "The baker is?".into(), answer: "Ida".into(), kind: Kind::Reworded }
+            Asked { prompt: "The baker is?".into(), answer: "Ida".into(), kind: Kind::Reworded, judge: None }
         );
         assert_eq!(
             given.exam[1],
-            Asked { prompt: "What does Ida do?".into(), answer: "bake".into(), kind: Kind::Reversed }
+            Asked {
+                prompt: "What does Ida do?".into(),
+                answer: "bake".into(),
+                kind: Kind::Reversed,
+                judge: None
+            }
         );
     }
 
@@ -257,17 +293,17 @@ mod tests {
             ),
         ];
         for (file, words) in cases {
-            let error = read(&file).unwrap_err().to_string();
+            let error = of(&file).unwrap_err().to_string();
             assert!(error.contains(words), "{error}, expected `{words}`");
         }
         // The same twice is no contradiction.
-        assert_eq!(read(&format!("{ok}\n{ok}")).unwrap().len(), 1);
+        assert_eq!(of(&format!("{ok}\n{ok}")).unwrap().len(), 1);
     }
 
     proptest! {
         #[test]
         fn no_file_panics(text in ".{0,120}") {
-            let _ = read(&text);
+            let _ = of(&text);
         }
     }
 }

@@ -61,8 +61,12 @@ mod tests {
 
     #[test]
     fn seconds_are_compared_on_the_same_questions() {
-        let outcome =
-            super::super::outcome::Outcome { right: true, said: String::new(), logprob: 0.0, finished: true };
+        let outcome = super::super::outcome::Outcome {
+            right: true,
+            said: String::new(),
+            logprob: None,
+            finished: true,
+        };
         let sitting = |n, seconds| Sitting { outcomes: vec![outcome.clone(); n], tokens: 1, seconds };
         assert_eq!(slower(&sitting(4, 10.0), &sitting(4, 2.0)), Some(2.0));
         assert_eq!(slower(&sitting(4, 10.0), &sitting(5, 2.0)), None);

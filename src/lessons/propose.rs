@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::card::{FactRef, Lesson};
-use super::fact::{Fact, Given, canonical, prepare};
+use super::fact::{Asked, Fact, Given, canonical, identity, prepare};
 use super::library::Library;
+use super::outcome::{Judge, Turn};
 use super::pairs::Pair;
+use super::runs::SolvedRun;
 use crate::{Error, Result};
 
 /// A lesson that can be proposed.
@@ -16,7 +18,7 @@ pub struct Proposal {
     pub facts: Vec<Fact>,
     /// What it takes the place of.
     pub supersedes: Vec<FactRef>,
-    /// Pairs that the library teaches already, which were left out.
+    /// What the library teaches already, which was left out.
     pub known: usize,
 }
 
@@ -37,15 +39,16 @@ impl<'a> Taught<'a> {
                 }
                 let asked = fact.exam.iter().map(|question| &question.prompt).filter(|_| exams);
                 for wording in fact.wordings.iter().chain(asked) {
-                    by_wording.insert(canonical(wording), (FactRef { lesson: number, fact: place }, lesson));
+                    let found = (FactRef { lesson: number, fact: place }, lesson);
+                    by_wording.insert(identity(&fact.before, wording), found);
                 }
             }
         }
         Self { by_wording }
     }
 
-    fn find(&self, wording: &str) -> Option<(FactRef, &'a Lesson, &'a Fact)> {
-        let &(found, lesson) = self.by_wording.get(&canonical(wording))?;
+    fn find(&self, before: &[Turn], wording: &str) -> Option<(FactRef, &'a Lesson, &'a Fact)> {
+        let &(found, lesson) = self.by_wording.get(&identity(before, wording))?;
         Some((found, lesson, lesson.facts.get(found.fact)?))
     }
 }
@@ -69,7 +72,8 @@ pub fn from_pairs(
         let bad = |problem: String, hint: &str| {
             Err(Error::input(file, format!("line {}", pair.line), problem, hint))
         };
-        let found: Vec<_> = pair.given.wordings.iter().map(|wording| taught.find(wording)).collect();
+        let before = &pair.given.before;
+        let found: Vec<_> = pair.given.wordings.iter().map(|wording| taught.find(before, wording)).collect();
         for (_, lesson, fact) in found.iter().flatten() {
             let other = canonical(&fact.answer) != canonical(&pair.given.answer);
             if other && !supersede {
@@ -78,7 +82,7 @@ pub fn from_pairs(
             }
         }
         if let Some((asked, lesson)) =
-            pair.given.exam.iter().find_map(|asked| Some((asked, taught.find(&asked.prompt)?.1)))
+            pair.given.exam.iter().find_map(|asked| Some((asked, taught.find(before, &asked.prompt)?.1)))
         {
             let problem = format!("its exam asks {:?}, which {} teaches", asked.prompt, lesson.title());
             return bad(
@@ -87,7 +91,9 @@ pub fn from_pairs(
             );
         }
         let same = |fact: &Fact| canonical(&fact.answer) == canonical(&pair.given.answer);
-        if found.iter().all(|found| found.is_some_and(|(_, _, fact)| same(fact))) {
+        // To like an answer better than another one is more than to know it.
+        let taught_so = |fact: &Fact| same(fact) && fact.judge == pair.given.judge;
+        if found.iter().all(|found| found.is_some_and(|(_, _, fact)| taught_so(fact))) {
             known += 1;
             continue;
         }
@@ -104,6 +110,30 @@ pub fn from_pairs(
     Ok(Proposal { facts: prepare(new, frames, seed), supersedes, known })
 }
 
+/// A lesson of what a run solved, with the exam that its problems have. What earlier lessons teach is neither learnt again nor asked,
+/// and what their exams ask is not learnt.
+///
+/// # Errors
+/// [`Error::Input`] that names the `folder` of the run if nothing is left.
+pub fn from_run(library: &Library, run: SolvedRun, folder: &Path, seed: u64) -> Result<Proposal> {
+    let (taught, asked) = (Taught::of(library, false), Taught::of(library, true));
+    let all = run.solved.len();
+    let mut new: Vec<Given> =
+        run.solved.into_iter().filter(|given| asked.find(&[], &given.wordings[0]).is_none()).collect();
+    let known = all - new.len();
+    if new.is_empty() {
+        let problem = format!("earlier lessons teach or ask all {all} solved problems already");
+        return Err(Error::input(folder, "events.jsonl", problem, "give a run on other problems"));
+    }
+    // Each question of the exam goes with one of the facts; any of them will do.
+    let exam = run.exam.into_iter().filter(|asked| taught.find(&[], &asked.prompt).is_none());
+    let facts = new.len();
+    for (place, asked) in exam.enumerate() {
+        new[place % facts].exam.push(asked);
+    }
+    Ok(Proposal { facts: prepare(new, false, seed), supersedes: Vec::new(), known })
+}
+
 /// A lesson that gives a question of an earlier one another answer, in all its wordings.
 ///
 /// # Errors
@@ -116,7 +146,7 @@ pub fn correction(
     seed: u64,
 ) -> Result<Proposal> {
     let taught = Taught::of(library, true);
-    let Some((place, lesson, fact)) = taught.find(question) else {
+    let Some((place, lesson, fact)) = taught.find(&[], question) else {
         let problem = format!("no lesson teaches an answer to {question:?}");
         return Err(Error::usage(
             "correct",
@@ -124,6 +154,10 @@ pub fn correction(
             "give the question in words of a lesson, or teach it by --pairs",
         ));
     };
+    if matches!(fact.judge, Some(Judge::Task(_))) {
+        let problem = format!("{} learnt it from a run, whose verifier judged the answer", lesson.title());
+        return Err(Error::usage("correct", problem, "take the lesson back, or teach other problems"));
+    }
     if canonical(answer).is_empty() {
         return Err(Error::usage("answer", "has no letter or digit", "give the right answer"));
     }
@@ -134,13 +168,13 @@ pub fn correction(
     // Questions the other way round ask for something else than the answer.
     let exam = fact.exam.iter().filter(|asked| canonical(&asked.answer) == canonical(&fact.answer));
     let exam = exam
-        .map(|asked| super::fact::Asked {
+        .map(|asked| Asked {
             prompt: asked.prompt.clone(),
             answer: answer.to_owned(),
             kind: asked.kind,
+            judge: None,
         })
         .collect();
-    let given =
-        Given { wordings: fact.wordings.clone(), answer: answer.to_owned(), weight: fact.weight, exam };
+    let given = Given { weight: fact.weight, exam, ..Given::new(fact.wordings.clone(), answer.to_owned()) };
     Ok(Proposal { facts: prepare(vec![given], frames, seed), supersedes: vec![place], known: 0 })
 }

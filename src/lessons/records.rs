@@ -3,15 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::fact::Fact;
+use super::fact::{APPROVED, Fact};
+use super::outcome::Turn;
 use crate::ladder::learner::{Language, Learner};
 use crate::task::PromptStyle;
 use crate::train::data::{Dataset, Example};
 use crate::train::text::ModelText;
 use crate::train::trainer::Trajectory;
 use crate::{Error, Result};
+
+/// Who gives answers in a conversation.
+pub(super) const ASSISTANT: &str = "assistant";
 
 /// Turns questions and answers into tokens.
 #[derive(Debug, Clone)]
@@ -36,26 +40,31 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::exchange`].
     pub fn records(&self, fact: &Fact) -> Result<Vec<Trajectory>> {
+        // An answer that was preferred to another one is repeated as one that was approved of.
+        let weight = if fact.is_choice() { APPROVED * fact.weight } else { fact.weight };
         let record = |wording: &String| {
-            let record = self.exchange(wording, &fact.answer)?.into();
-            Ok(Trajectory { advantage: Some(fact.weight), ..record })
+            let record = self.exchange(&fact.before, wording, &fact.answer)?.into();
+            Ok(Trajectory { advantage: Some(weight), ..record })
         };
         fact.wordings.iter().map(record).collect()
     }
 
-    /// One exchange; its answer is scored.
+    /// One exchange; its answer is scored, and what is learnt of the turns `before` it.
     ///
     /// # Errors
-    /// [`Error::Context`] if it is too long; those of the tokenizer and the template.
-    pub fn exchange(&self, question: &str, answer: &str) -> Result<Example> {
+    /// [`Error::Context`] if it is too long; [`Error::Usage`] for turns before it where the model has no chat template; those of the
+    /// tokenizer and the template.
+    pub fn exchange(&self, before: &[Turn], question: &str, answer: &str) -> Result<Example> {
         let language = &self.language;
         let chat = language.chat.as_ref().filter(|_| language.style() == PromptStyle::Instruct);
         let record = match chat {
-            Some(_) => json!({ "messages": [
-                { "role": "user", "content": question },
-                { "role": "assistant", "content": answer },
-            ]}),
-            None => json!({ "prompt": question, "completion": answer }),
+            None if before.is_empty() => json!({ "prompt": question, "completion": answer }),
+            _ => {
+                let mut messages: Vec<Value> = before.iter().map(message).collect();
+                messages.push(json!({ "role": "user", "content": question }));
+                messages.push(json!({ "role": "assistant", "content": answer }));
+                json!({ "messages": messages })
+            }
         };
         let text = ModelText { tokenizer: &language.tokenizer, chat, ends: &self.ends };
         let line = record.to_string();
@@ -69,4 +78,13 @@ impl Encoder {
             None => Err(Error::input("lesson", "answer", "has no token to learn", "give a longer answer")),
         }
     }
+}
+
+/// A turn as training data has it.
+fn message(turn: &Turn) -> Value {
+    let mut message = json!({ "role": turn.role, "content": turn.content });
+    if turn.role == ASSISTANT && !turn.learnt {
+        message["weight"] = 0.into();
+    }
+    message
 }

@@ -84,6 +84,7 @@ fn board_lesson(library: &Library, lesson: &Lesson) -> Result<BoardLesson> {
         cost: standing.cost(number),
         adapter_bytes: standing.candidate(number).map_or(0, |head| library.head_bytes(head)),
         context_tokens: lesson.card.context_tokens,
+        reached: lesson.card.reached,
         in_context,
     })
 }

@@ -10,10 +10,12 @@ use super::*;
 fn lesson(number: u32, name: &str, status: Status, n: usize) -> BoardLesson {
     let kinds = [Kind::Recall, Kind::Reworded, Kind::Reworded, Kind::Reversed, Kind::Combined];
     let question = |index: usize| Question {
-        prompt: format!("Which number has berth {index} in {name}?"),
-        answer: format!("{}", 100 * number as usize + index),
-        kind: kinds[index % kinds.len()],
         half: if index.is_multiple_of(2) { Half::Gate } else { Half::Audit },
+        ..Question::new(
+            format!("Which number has berth {index} in {name}?"),
+            format!("{}", 100 * number as usize + index),
+            kinds[index % kinds.len()],
+        )
     };
     BoardLesson {
         number,
@@ -24,6 +26,7 @@ fn lesson(number: u32, name: &str, status: Status, n: usize) -> BoardLesson {
         cost: Cost { training_tokens: 12_000, exam_tokens: 900, seconds: 431.0 },
         adapter_bytes: 9_748_000,
         context_tokens: 410,
+        reached: None,
         in_context: Vec::new(),
     }
 }
@@ -33,7 +36,7 @@ fn sitting(n: usize, wrong: usize) -> Sitting {
     let outcome = |index: usize| Outcome {
         right: index % 10 >= wrong,
         said: format!("It is {index}. </pre><script>alert(1)</script>\u{202e}\u{7}"),
-        logprob: -0.25,
+        logprob: Some(-0.25),
         finished: true,
     };
     Sitting { outcomes: (0..n).map(outcome).collect(), tokens: 40 * n as u64, seconds: 0.5 * n as f64 }

@@ -167,6 +167,7 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
         Kind::Reworded => "reworded",
         Kind::Reversed => "reversed",
         Kind::Combined => "combined",
+        Kind::Unseen => "unseen",
     }
 }
 

@@ -162,9 +162,7 @@ impl Job<'_> {
             let facts: Vec<&Fact> =
                 (0..taught.facts.len()).filter(holds).map(|fact| &taught.facts[fact]).collect();
             mixture.new.extend(records(&mut facts.iter().copied())?);
-            mixture
-                .recall
-                .extend(facts.iter().map(|fact| Mixture::recalled(&fact.wordings[0], &fact.answer)));
+            mixture.recall.extend(facts.iter().map(|fact| fact.recall()));
         }
         if self.arm.kind == Way::Sequence && self.settings.earlier_share > 0.0 {
             // The lesson at hand takes the place of what it corrects.
@@ -179,9 +177,7 @@ impl Job<'_> {
                 let facts = self.lessons[lesson].facts.iter().enumerate();
                 let facts: Vec<&Fact> = facts.filter(|(at, _)| holds(*at)).map(|(_, fact)| fact).collect();
                 mixture.earlier.push(records(&mut facts.iter().copied())?);
-                mixture
-                    .kept
-                    .extend(facts.iter().map(|fact| Mixture::recalled(&fact.wordings[0], &fact.answer)));
+                mixture.kept.extend(facts.iter().map(|fact| fact.recall()));
             }
         }
         Ok(mixture)
@@ -262,8 +258,8 @@ impl Job<'_> {
             examine(lab.learner, &questions, before, self.settings.max_answer_tokens, &mut go_on).await?;
         step.exam_tokens += sitting.tokens;
         step.exams[lesson] = Some(packed(sitting.outcomes.iter().map(|outcome| outcome.right)));
-        let sum: f64 = sitting.outcomes.iter().map(|outcome| outcome.logprob).sum();
-        step.logprobs[lesson] = Some(sum / sitting.outcomes.len().max(1) as f64);
+        let known: Vec<f64> = sitting.outcomes.iter().filter_map(|outcome| outcome.logprob).collect();
+        step.logprobs[lesson] = (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
         Ok(())
     }
 

@@ -233,6 +233,7 @@ impl Results {
             }
         }
         let evidence = Evidence {
+            reached: None,
             new_before: outcomes(&of(before, order[place], Half::Gate)?),
             new_after: outcomes(&of(step, order[place], Half::Gate)?),
             earlier,
@@ -261,6 +262,6 @@ pub(super) fn served(job: &Job, place: usize) -> Option<&Step> {
 }
 
 fn outcomes(flags: &[bool]) -> Vec<Outcome> {
-    let outcome = |&right: &bool| Outcome { right, said: String::new(), logprob: 0.0, finished: true };
+    let outcome = |&right: &bool| Outcome { right, said: String::new(), logprob: None, finished: true };
     flags.iter().map(outcome).collect()
 }

@@ -83,6 +83,13 @@ impl Example {
         begin..end
     }
 
+    /// The same of which the last answer alone is learnt.
+    pub fn alone(mut self) -> Self {
+        let begin = self.answer().start;
+        self.scored[..begin].fill(false);
+        self
+    }
+
     /// Adds tokens at the end.
     pub(super) fn extend(&mut self, tokens: &[u32], scored: bool) {
         self.tokens.extend_from_slice(tokens);

@@ -8,6 +8,7 @@
 //! first; then the packs' losses, coefficients and metrics add up to those of the batch, however it is split.
 
 mod config;
+pub mod preference;
 #[cfg(test)]
 mod properties;
 mod term;

@@ -1,0 +1,191 @@
+//! What `stepladder learn` is given: read before a model is loaded, put into the library once it is.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use stepladder::ladder::learner::Learner;
+use stepladder::lessons::card::{LessonCard, LessonKind};
+use stepladder::lessons::library::Library;
+use stepladder::lessons::pairs::{self, Pair};
+use stepladder::lessons::propose::{Proposal, correction, from_pairs, from_run};
+use stepladder::lessons::{notes, records::Encoder, runs};
+use stepladder::train::fingerprint::sha256;
+use stepladder::{Error, Result};
+
+use super::library_args::asks_in_sentences;
+use super::session::{Opened, read_text};
+use super::signals::say;
+
+/// Where lessons come from.
+#[derive(Debug, clap::Args, serde::Serialize)]
+pub(super) struct SourceArgs {
+    /// Questions and answers to learn, one JSON object a line: `question` (or several wordings), `answer`, and `exam` for
+    /// wordings that only the exam asks; or conversations, as `messages`
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub(super) pairs: Option<PathBuf>,
+    /// Folder of a `ladder` run on the same model: what it solved is learnt, other problems of it are the exam
+    #[arg(long, value_name = "FOLDER", group = "source")]
+    pub(super) run: Option<PathBuf>,
+    /// A question that a lesson answers, to be answered otherwise from now on, in all its wordings
+    #[arg(long, value_name = "QUESTION", requires = "answer", group = "source")]
+    pub(super) correct: Option<String>,
+    /// The right answer to --correct
+    #[arg(long, value_name = "TEXT", requires = "correct")]
+    pub(super) answer: Option<String>,
+    /// Name of the lesson [default: that of the file]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Let answers that differ from those of earlier lessons take their place
+    #[arg(long, requires = "pairs")]
+    pub(super) supersede: bool,
+}
+
+/// What is to be learnt, as the user gave it.
+pub(super) enum Source<'a> {
+    Pairs {
+        file: &'a Path,
+        bytes: Vec<u8>,
+        pairs: Vec<Pair>,
+    },
+    Run(&'a Path),
+    Correction {
+        question: &'a str,
+        answer: &'a str,
+    },
+    /// The lesson that is not decided yet.
+    Pending,
+}
+
+impl Source<'_> {
+    /// Whether a library can begin with it.
+    pub(super) fn begins(&self) -> bool {
+        !matches!(self, Self::Correction { .. } | Self::Pending)
+    }
+
+    /// Fails, before anything is computed, for a source that is none for the model whose weights have the hash `base`.
+    pub(super) fn check(&self, opened: &Opened, base: &str) -> Result<()> {
+        match self {
+            Self::Run(folder) => runs::read(folder, base, opened.language.style(), 0).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says what the model's vocabulary lacks of it.
+    pub(super) fn tell_lacking(&self, opened: &Opened) {
+        let Self::Pairs { pairs, .. } = self else { return };
+        let texts = pairs.iter().flat_map(|pair| pair.given.wordings.iter().chain([&pair.given.answer]));
+        opened.tell_lacking(texts.map(String::as_str));
+    }
+}
+
+/// A lesson that can be put into the library.
+struct Made {
+    proposal: Proposal,
+    kind: LessonKind,
+    source: Vec<u8>,
+    name: String,
+    reached: Option<f64>,
+}
+
+impl SourceArgs {
+    /// Reads what is given.
+    pub(super) fn read(&self) -> Result<Source<'_>> {
+        if let Some(file) = &self.pairs {
+            let bytes = read_text(file)?.into_bytes();
+            let pairs = pairs::parse(&bytes, file)?;
+            return Ok(Source::Pairs { file, bytes, pairs });
+        }
+        match (&self.run, &self.correct, &self.answer) {
+            (Some(folder), ..) => Ok(Source::Run(folder)),
+            (None, Some(question), Some(answer)) => Ok(Source::Correction { question, answer }),
+            _ => Ok(Source::Pending),
+        }
+    }
+
+    /// Puts the source into the library; the lesson's number.
+    pub(super) fn propose(
+        &self,
+        library: &mut Library,
+        source: &Source<'_>,
+        learner: &mut Learner,
+    ) -> Result<u32> {
+        let Made { proposal, kind, source, name, reached } = self.make(library, source, learner)?;
+        let Proposal { mut facts, supersedes, known } = proposal;
+        if known > 0 {
+            let what = match kind {
+                LessonKind::Run => "solved problems",
+                _ => "pairs",
+            };
+            say(&format!("{known} {what} are taught by earlier lessons already and are left out"));
+        }
+        let encoder = Encoder::of(learner, library.card().settings.max_length);
+        if kind == LessonKind::Run {
+            let all = facts.len();
+            // A run's answers are the model's, not the user's: one that is too long is no mistake of anybody's.
+            facts.retain(|fact| !matches!(encoder.records(fact), Err(Error::Context { .. })));
+            match (all - facts.len(), facts.len()) {
+                (0, _) => {}
+                (_, 0) => {
+                    let problem = format!("each of {all} solved problems is longer than a record may be");
+                    return Err(Error::usage("--run", problem, "teach pairs with shorter answers"));
+                }
+                (long, _) => say(&format!("{long} solved problems are left out: their records are too long")),
+            }
+        }
+        // Too long a pair stops here, before anything is written.
+        let tokenizer = &learner.language().tokenizer;
+        let mut context_tokens = 0;
+        for fact in &facts {
+            encoder.records(fact)?;
+            context_tokens += tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
+        }
+        let card = LessonCard {
+            number: 0,
+            name: self.name.clone().unwrap_or(name),
+            kind,
+            source_sha256: sha256(&source),
+            parent: None,
+            supersedes,
+            context_tokens,
+            reached,
+            preference: None,
+        };
+        library.propose(card, facts, &source)
+    }
+
+    fn make(&self, library: &Library, source: &Source<'_>, learner: &Learner) -> Result<Made> {
+        let frames = asks_in_sentences(learner);
+        let seed = library.card().settings.seed;
+        let named = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        match source {
+            Source::Pairs { file, bytes, pairs } => {
+                let proposal = from_pairs(library, pairs.clone(), file, frames, self.supersede, seed)?;
+                let talk = proposal.facts.iter().any(|fact| !fact.before.is_empty());
+                let kind = if talk { LessonKind::Conversations } else { LessonKind::Pairs };
+                let name = named(file).unwrap_or_default();
+                Ok(Made { proposal, kind, source: bytes.clone(), name, reached: None })
+            }
+            Source::Run(folder) => {
+                let style = learner.language().style();
+                let run = runs::read(folder, &library.card().base.sha256, style, seed)?;
+                if run.cut > 0 {
+                    say(&format!(
+                        "{} solved problems are left out: the run's log has only a part of them",
+                        run.cut
+                    ));
+                }
+                let (source, reached) = (run.source.clone(), run.reached);
+                let proposal = from_run(library, run, folder, seed)?;
+                let name = named(folder).unwrap_or_default();
+                Ok(Made { proposal, kind: LessonKind::Run, source, name, reached })
+            }
+            Source::Correction { question, answer } => {
+                let proposal = correction(library, question, answer, frames, seed)?;
+                let line = json!({ "question": question, "answer": answer }).to_string() + "\n";
+                let (source, name) = (line.into_bytes(), "correction".to_owned());
+                Ok(Made { proposal, kind: LessonKind::Correction, source, name, reached: None })
+            }
+            Source::Pending => Err(Error::usage("--pairs", "no lesson waits", "give one by --pairs")),
+        }
+    }
+}
