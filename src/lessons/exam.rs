@@ -40,7 +40,7 @@ pub async fn examine(
         }
         requests.push(SampleRequest { prompt, samples: 1, sampling, seed: 0 });
     }
-    let began = std::time::Instant::now();
+    let began = web_time::Instant::now();
     let answers = sample(learner, &requests, progress).await?;
     let seconds = began.elapsed().as_secs_f64();
     let logprobs = likelihoods(learner, questions, &texts, context).await?;
