@@ -1,9 +1,9 @@
 //! A model that keeps learning: lessons, one after the other, each learnt, examined, and accepted only if it was learnt and
 //! nothing else was lost. Any of them can be taken back.
 //!
-//! [`library`] keeps them on disk, [`ledger`] what happened to them, [`standing`] says what counts. [`course`] takes a lesson from
-//! its [`fact`]s by [`learn`] and [`exam`] to the [`gate`]; the [`board`] shows what was learnt, kept, forgotten and paid. Native
-//! only.
+//! [`library`] keeps them in its [`store`], [`ledger`] what happened to them, [`standing`] says what counts. [`course`] takes a
+//! lesson from its [`fact`]s by [`learn`] and [`exam`] to the [`gate`]; the [`board`] shows what was learnt, kept, forgotten and
+//! paid.
 
 pub mod anchors;
 pub mod blend;
@@ -13,6 +13,8 @@ mod conversations;
 pub mod course;
 pub mod exam;
 pub mod fact;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod folder;
 pub mod gate;
 pub mod generate;
 pub mod grade;
@@ -31,4 +33,6 @@ pub mod records;
 pub mod runs;
 pub mod settings;
 pub mod standing;
+pub mod store;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod study;

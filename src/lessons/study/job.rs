@@ -177,7 +177,7 @@ impl Job<'_> {
                 let facts = self.lessons[lesson].facts.iter().enumerate();
                 let facts: Vec<&Fact> = facts.filter(|(at, _)| holds(*at)).map(|(_, fact)| fact).collect();
                 mixture.earlier.push(records(&mut facts.iter().copied())?);
-                mixture.kept.extend(facts.iter().map(|fact| fact.recall()));
+                mixture.kept.push(facts.iter().map(|fact| fact.recall()).collect());
             }
         }
         Ok(mixture)
