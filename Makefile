@@ -1,7 +1,7 @@
 # Everything that people run. A fresh Debian machine with Rust, Node and Python is enough: what else is missing is
 # installed (apt when root) or the one command that installs it is printed.
 .DEFAULT_GOAL := help
-.PHONY: help setup driver models tint wasm-tools build npm web test lint torture demo bench clean study-tiny study-smollm2
+.PHONY: help setup driver models tint wasm-tools build npm web test lint torture demo bench clean gpu study-tiny study-smollm2 study-lessons study-lessons-smollm2
 
 SHELL := bash
 # Vulkan drivers with window support complain where no desktop session set this.
@@ -76,6 +76,15 @@ study-tiny: build ## study 1 from nothing: LADDER against its baselines on the e
 study-smollm2: build models ## study 2: the same with SmolLM2-135M after a warm start; a night on two cores, minutes on a GPU
 	@scripts/study-smollm2.sh "$(STUDIES)/smollm2-warm"
 	@$(call study,smollm2) -m "$$(scripts/models.sh)" --adapter "$(STUDIES)/smollm2-warm/warm"
+
+gpu: build ## whether it is right and fast on this machine's GPU, into benches/results: NAME=card PARTS=checks,speed,peers MINUTES=25
+	@benches/gpu.py $(if $(NAME),"$(NAME)",gpu) --minutes $(if $(MINUTES),"$(MINUTES)",25) $(if $(PARTS),--parts "$(PARTS)")
+
+study-lessons: build ## study 3: what lessons keep, by ten ways of learning them on the embedded model; an hour on two cores
+	@$(call study,lessons)
+
+study-lessons-smollm2: build models ## the same with SmolLM2-135M; a night on two cores, minutes on a GPU
+	@$(call study,lessons-smollm2) -m "$$(scripts/models.sh)"
 
 bench: build ## kernels, decoding and training on this machine's GPU, with fractions of its peaks
 	@"$${CARGO_TARGET_DIR:-target}/release/stepladder" bench

@@ -183,10 +183,11 @@ def render():
     text = page.read_text()
     for path in sorted(RESULTS.glob("*.json")):
         result = load(path)
+        parts = {}
         if "bars" in result:
-            parts = {"bars": [f"Commit {result['commit']}, {result['date']}.", "", *bars(result)]}
-        else:
-            parts = {
+            parts["bars"] = [f"Commit {result['commit']}, {result['date']}.", "", *bars(result)]
+        if result.get("report"):
+            parts |= {
                 "passes": [source(result) + ".", peaks(result), "", *passes(result)],
                 "kernels": [source(result) + ".", peaks(result), "", *kernels(result)],
                 "growth": [source(result) + ".", "", *growth(result)],
@@ -196,7 +197,27 @@ def render():
             if start in text:
                 before, rest = text.split(start, 1)
                 text = before + start + "\n" + "\n".join(lines) + "\n" + end + rest.split(end, 1)[1]
-    page.write_text(text)
+    start, end = "<!-- cards -->", "<!-- end of cards -->"
+    before, rest = text.split(start, 1)
+    page.write_text(before + start + "\n" + "\n".join(cards()) + "\n" + end + rest.split(end, 1)[1])
+
+
+def cards():
+    """A line for each card that gpu.py ran on."""
+    rows = []
+    for path in sorted(RESULTS.glob("*.json")):
+        result = load(path)
+        if "checks" not in result:
+            continue
+        checks = [check for check in result["checks"].values() if "passed" in check]
+        wrong = sum(len(check["failed"]) + ("problem" in check) for check in checks)
+        measured = [bar for bar in result["bars"] if bar.get("ratio") is not None]
+        met = sum(bar["verdict"] == "met" for bar in measured)
+        rows.append([
+            f"[{result['adapter']['name']}](results/{path.stem}.md)", result["adapter"]["driver"], result["commit"], result["date"],
+            f"{sum(check['passed'] for check in checks)} passed, {wrong} failed", f"{met} of {len(measured)} met",
+        ])
+    return table(["card", "driver", "commit", "date", "checks", "bars"], rows) if rows else ["No card yet: `make gpu` makes the first."]
 
 
 def compare(old, new):

@@ -77,3 +77,70 @@ fn suites_and_rows_can_be_chosen_and_a_grpo_step_is_its_parts() {
     assert_eq!(one.len(), 1, "{one:?}");
     assert_eq!(one[0]["model"], "qwen2.5-0.5b");
 }
+
+/// What was measured goes into a file too, which no second run replaces unasked.
+#[test]
+fn a_report_is_a_file_that_others_can_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("card.json");
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stepladder"));
+        command.args(["bench", "--quick", "--json", "--no-peaks", "--rounds", "1", "--suite", "decode"]);
+        command.args(["--format", "q4", "--layers", "1", "--only", "decode"]);
+        command.arg("--report").arg(&file).stdin(Stdio::null()).output().unwrap()
+    };
+    let first = run();
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    let written: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(written, serde_json::from_slice::<Value>(&first.stdout).unwrap());
+    assert!(written["rows"].as_array().unwrap().iter().all(|row| row["format"] == "q4"));
+    let second = run();
+    assert!(!second.status.success() && String::from_utf8_lossy(&second.stderr).contains("card.json"));
+}
+
+/// `benches/gpu.py` with test programs of which one fails and one crashes: all are told, and none stops the others.
+#[cfg(unix)]
+#[test]
+fn the_report_on_a_card_goes_on_after_a_failure() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    let benches = folder.path().join("benches");
+    std::fs::create_dir_all(benches.join("results")).unwrap();
+    for script in ["gpu.py", "bars.py", "report.py"] {
+        std::fs::copy(top.join(script), benches.join(script)).unwrap();
+    }
+    let tests = folder.path().join("tests");
+    std::fs::create_dir(&tests).unwrap();
+    for (name, lines) in [
+        ("kernels-0123456789abcdef", "echo 'test sums ... ok'; echo 'test norms ... FAILED'; exit 101"),
+        ("models", "echo 'test llama ... ok'; kill -SEGV $$"),
+        ("training-0123456789abcdef", "echo 'test step ... ok'"),
+    ] {
+        let file = tests.join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{lines}\n")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new("python3");
+    command
+        .arg(benches.join("gpu.py"))
+        .args(["card", "--parts", "checks", "--commit", "abc", "--tests"])
+        .arg(&tests);
+    let output =
+        command.env("STEPLADDER", env!("CARGO_BIN_EXE_stepladder")).stdin(Stdio::null()).output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{page}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(page.trim_end(), std::fs::read_to_string(benches.join("results/card.md")).unwrap().trim_end());
+    for words in [
+        "3 checks passed, 1 failed, 1 programs",
+        "failed: `kernels::norms`",
+        "models ended",
+        "tiny (no such program)",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let result: Value =
+        serde_json::from_slice(&std::fs::read(benches.join("results/card.json")).unwrap()).unwrap();
+    assert_eq!(result["checks"]["training"]["passed"], 1);
+    assert!(result["adapter"]["driver"].is_string() && result["bars"].as_array().unwrap().len() > 5);
+}

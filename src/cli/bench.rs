@@ -1,11 +1,13 @@
 //! `stepladder bench`: speed of this GPU's kernels and of whole passes of models, beside its own measured peaks.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
 use stepladder::bench::{self, Options, Shape, Suite};
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
+use stepladder::train::files::write_atomic;
 use stepladder::{Error, Result};
 
 use super::context::Context;
@@ -18,9 +20,8 @@ pub(super) struct Args {
     /// Take seconds instead of a few minutes: fewer formats and layers, shorter samples
     #[arg(long)]
     pub(super) quick: bool,
-    /// What to measure
-    #[arg(long, value_delimiter = ',', value_parser = names(Suite::ALL.map(|(name, _)| name)),
-          default_value = "kernels,decode,train", value_name = "SUITES")]
+    /// What to measure [default: kernels,decode,train]
+    #[arg(long, value_delimiter = ',', value_parser = names(Suite::ALL.map(|(name, _)| name)), value_name = "SUITES")]
     suite: Vec<String>,
     /// Models whose shapes are measured, with random weights
     #[arg(long, value_delimiter = ',', value_parser = names(Shape::ALL.map(|shape| shape.name)),
@@ -41,7 +42,16 @@ pub(super) struct Args {
     /// Leave the device's peaks out, and with them the memory that they take
     #[arg(long)]
     no_peaks: bool,
+    /// Write the report to this file too, for others to compare with (CONTRIBUTING.md says how to send it); measures what the bars in
+    /// benches/README.md need, unless --suite or --format say otherwise
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
 }
+
+/// What [`Args::report`] measures.
+const REPORTED_SUITES: [Suite; 5] =
+    [Suite::Kernels, Suite::Prefill, Suite::Decode, Suite::Train, Suite::Grpo];
+const REPORTED_FORMATS: [Format; 3] = [Format::F32, Format::F16, Format::Q4];
 
 const FORMATS: [(&str, Format); 4] =
     [("f32", Format::F32), ("f16", Format::F16), ("q8", Format::Q8), ("q4", Format::Q4)];
@@ -56,11 +66,19 @@ impl Args {
             |name: &String| Suite::ALL.into_iter().find(|(known, _)| known == name).map(|(_, suite)| suite);
         let format =
             |name: &String| FORMATS.into_iter().find(|(known, _)| known == name).map(|(_, format)| format);
+        let reported = self.report.is_some();
         Options {
             quick: self.quick,
-            suites: self.suite.iter().filter_map(suite).collect(),
+            suites: match (self.suite.is_empty(), reported) {
+                (false, _) => self.suite.iter().filter_map(suite).collect(),
+                (true, true) => REPORTED_SUITES.into(),
+                (true, false) => vec![Suite::Kernels, Suite::Decode, Suite::Train],
+            },
             shapes: self.shape.iter().filter_map(|name| Shape::named(name)).collect(),
-            formats: self.format.iter().filter_map(format).collect(),
+            formats: match self.format.is_empty() && reported {
+                true => REPORTED_FORMATS.into(),
+                false => self.format.iter().filter_map(format).collect(),
+            },
             layers: self.layers,
             rounds: self.rounds,
             only: self.only.clone(),
@@ -71,6 +89,9 @@ impl Args {
 
 /// Measures the GPU and prints the table.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    if let Some(file) = &args.report {
+        context.gate.file("--report", file)?;
+    }
     let options = GpuOptions { name: context.gpu.clone(), f16: context.f16, ..GpuOptions::default() };
     let (gpu, report) = pollster::block_on(async {
         let gpu = Arc::new(Gpu::open(&options).await?);
@@ -81,6 +102,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let report = bench::run(&gpu, &args.options(), context.cancelled(), &mut progress).await?;
         Ok::<_, Error>((gpu, report))
     })?;
-    context.answer(&report, || report.to_string())?;
+    let written = match &args.report {
+        Some(file) => {
+            let text =
+                serde_json::to_vec_pretty(&report).map_err(|error| Error::write(file, error.into()))?;
+            write_atomic(file, &text)?;
+            format!("\nwritten: {}", file.display())
+        }
+        None => String::new(),
+    };
+    context.answer(&report, || format!("{report}{written}"))?;
     print_profile(context, &gpu)
 }

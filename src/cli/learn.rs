@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         return Err(Error::usage(
             "--pairs",
             "no lesson waits",
-            "give what is to be learnt by --pairs, --run or --correct",
+            "give what is to be learnt by --pairs, --run, --feedback or --correct",
         ));
     }
     if let Some(library) = library.as_ref().filter(|_| !matches!(source, Source::Pending)) {

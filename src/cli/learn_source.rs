@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use stepladder::ladder::learner::Learner;
 use stepladder::lessons::card::{LessonCard, LessonKind};
+use stepladder::lessons::fact::Fact;
+use stepladder::lessons::feedback::{self, ALTERNATIVE, Feedback};
 use stepladder::lessons::library::Library;
 use stepladder::lessons::pairs::{self, Pair};
 use stepladder::lessons::propose::{Proposal, correction, from_pairs, from_run};
 use stepladder::lessons::{notes, records::Encoder, runs};
 use stepladder::train::fingerprint::sha256;
+use stepladder::train::loss::preference::{PreferenceConfig, PreferenceLoss};
 use stepladder::{Error, Result};
 
+use super::args::positive;
 use super::library_args::asks_in_sentences;
 use super::session::{Opened, read_text};
 use super::signals::say;
@@ -26,6 +30,16 @@ pub(super) struct SourceArgs {
     /// Folder of a `ladder` run on the same model: what it solved is learnt, other problems of it are the exam
     #[arg(long, value_name = "FOLDER", group = "source")]
     pub(super) run: Option<PathBuf>,
+    /// What you thought of answers, one JSON object a line: `prompt`, `answer` and `thumb` ("up" or "down"), or `answer` and
+    /// `edited`, or `chosen` and `rejected`
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub(super) feedback: Option<PathBuf>,
+    /// Loss on better and worse answers of --feedback [default: dpo]
+    #[arg(long, value_name = "LOSS", requires = "feedback")]
+    pub(super) preference: Option<Preference>,
+    /// How strongly the model before the lesson holds the one after it, in that loss [default: 0.1]
+    #[arg(long, value_name = "X", requires = "feedback", value_parser = positive)]
+    pub(super) beta: Option<f64>,
     /// A question that a lesson answers, to be answered otherwise from now on, in all its wordings
     #[arg(long, value_name = "QUESTION", requires = "answer", group = "source")]
     pub(super) correct: Option<String>,
@@ -36,8 +50,19 @@ pub(super) struct SourceArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<String>,
     /// Let answers that differ from those of earlier lessons take their place
-    #[arg(long, requires = "pairs")]
+    #[arg(long, requires = "source", conflicts_with_all = ["run", "correct"])]
     pub(super) supersede: bool,
+}
+
+/// Losses on preferences.
+#[derive(Debug, Clone, Copy, clap::ValueEnum, serde::Serialize)]
+pub(super) enum Preference {
+    /// Direct preference optimisation (arXiv 2305.18290)
+    Dpo,
+    /// A margin to reach, which cannot run away (arXiv 2310.12036)
+    Ipo,
+    /// Each answer by itself (arXiv 2402.01306)
+    Kto,
 }
 
 /// What is to be learnt, as the user gave it.
@@ -46,6 +71,8 @@ pub(super) enum Source<'a> {
         file: &'a Path,
         bytes: Vec<u8>,
         pairs: Vec<Pair>,
+        /// Thumbs, edits and choices.
+        feedback: bool,
     },
     Run(&'a Path),
     Correction {
@@ -93,7 +120,21 @@ impl SourceArgs {
         if let Some(file) = &self.pairs {
             let bytes = read_text(file)?.into_bytes();
             let pairs = pairs::parse(&bytes, file)?;
-            return Ok(Source::Pairs { file, bytes, pairs });
+            return Ok(Source::Pairs { file, bytes, pairs, feedback: false });
+        }
+        if let Some(file) = &self.feedback {
+            let bytes = read_text(file)?.into_bytes();
+            let Feedback { pairs, down } = feedback::parse(&bytes, file)?;
+            if !down.is_empty() {
+                let (count, first) = (down.len(), down[0]);
+                let rows = if count == 1 { "row is a thumb down" } else { "rows are thumbs down" };
+                say(&format!(
+                    "{}: {count} {rows} (line {first}{}) and nothing is learnt of them; {ALTERNATIVE}",
+                    file.display(),
+                    if count == 1 { "" } else { " and others" }
+                ));
+            }
+            return Ok(Source::Pairs { file, bytes, pairs, feedback: true });
         }
         match (&self.run, &self.correct, &self.answer) {
             (Some(folder), ..) => Ok(Source::Run(folder)),
@@ -139,6 +180,7 @@ impl SourceArgs {
             encoder.records(fact)?;
             context_tokens += tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
         }
+        let preference = facts.iter().any(Fact::is_choice).then(|| self.loss());
         let card = LessonCard {
             number: 0,
             name: self.name.clone().unwrap_or(name),
@@ -148,9 +190,20 @@ impl SourceArgs {
             supersedes,
             context_tokens,
             reached,
-            preference: None,
+            preference,
         };
         library.propose(card, facts, &source)
+    }
+
+    fn loss(&self) -> PreferenceConfig {
+        let usual = PreferenceConfig::default();
+        let loss = match self.preference {
+            None => usual.loss,
+            Some(Preference::Dpo) => PreferenceLoss::Dpo,
+            Some(Preference::Ipo) => PreferenceLoss::Ipo,
+            Some(Preference::Kto) => PreferenceLoss::Kto,
+        };
+        PreferenceConfig { loss, beta: self.beta.unwrap_or(usual.beta) }
     }
 
     fn make(&self, library: &Library, source: &Source<'_>, learner: &Learner) -> Result<Made> {
@@ -158,10 +211,14 @@ impl SourceArgs {
         let seed = library.card().settings.seed;
         let named = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         match source {
-            Source::Pairs { file, bytes, pairs } => {
+            Source::Pairs { file, bytes, pairs, feedback } => {
                 let proposal = from_pairs(library, pairs.clone(), file, frames, self.supersede, seed)?;
                 let talk = proposal.facts.iter().any(|fact| !fact.before.is_empty());
-                let kind = if talk { LessonKind::Conversations } else { LessonKind::Pairs };
+                let kind = match (feedback, talk) {
+                    (true, _) => LessonKind::Feedback,
+                    (false, true) => LessonKind::Conversations,
+                    (false, false) => LessonKind::Pairs,
+                };
                 let name = named(file).unwrap_or_default();
                 Ok(Made { proposal, kind, source: bytes.clone(), name, reached: None })
             }

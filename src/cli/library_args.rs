@@ -136,13 +136,7 @@ impl Listener for Teller<'_> {
         }
         match news {
             News::Exam { what, questions } => self.bar.note(&format!("exam {what}: {questions} questions")),
-            News::Epoch { epoch, .. } => self.bar.note(&format!(
-                "epoch {} of at most {}: loss {:.3}, {:.0} % recalled",
-                epoch.epoch,
-                epoch.epochs,
-                epoch.loss,
-                100.0 * epoch.recall
-            )),
+            News::Epoch { epoch, .. } => self.bar.note(&epoch.words()),
             News::Judged { scale, verdict, .. } => {
                 let share = if *scale < 1.0 {
                     format!(" with {:.0} % of the update", 100.0 * scale)

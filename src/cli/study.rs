@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use pollster::block_on;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use stepladder::ladder::events::Event;
 use stepladder::ladder::learner::Learner;
 use stepladder::ladder::policy::{Policy, PolicyInfo};
@@ -14,6 +15,7 @@ use stepladder::ladder::study::plan::{Kind, Study};
 use stepladder::ladder::study::results::Results;
 use stepladder::ladder::study::run::{self, Lab, Progress};
 use stepladder::ladder::study::table;
+use stepladder::lessons::study as lessons;
 use stepladder::model::config::ModelConfig;
 use stepladder::task::{self, Origin};
 use stepladder::train::adapter;
@@ -27,15 +29,18 @@ use stepladder::{Error, Result};
 use super::args::DeviceArgs;
 use super::context::Context;
 use super::ladder_view::View;
-use super::session::{Opened, Session};
+use super::session::{Opened, Session, read_text};
 use super::signals::say;
+use super::study_lessons;
 use super::tuning::choose_kernels;
 
 /// What a study file holds, for the help text.
 pub(super) const FILE_HELP: &str = "A study file is TOML: name, question, model, task, problems, held_out, preset, seeds, \
 token_budget, samples, hard_levels, easy_levels, reference, optional problem_levels, adapter, text and [settings] (by path, as `ladder --set`), \
 and one [[arm]] for each arm: name, label, kind (evaluate, sample, train, ttrl), optional ablation, seeds, settings, \
-problems, shots and shot_problems, from (the training arm to go on from), questions. `studies/tiny.toml` is an example.";
+problems, shots and shot_problems, from (the training arm to go on from), questions. `studies/tiny.toml` is an example. A study of lessons has [[lesson]] (name, label, kind, count, of), orders, subject, rival, \
+optional skill, text and settings, and arms of the kinds sequence, joint, apart, slao, ties, notes, retrieve: \
+`studies/lessons.toml`.";
 
 /// Options of `study`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -70,40 +75,61 @@ pub(super) struct Args {
 
 /// Does what is left of a study, then writes what it came to.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let text = read_text(&args.file)?;
     let output = args.output.clone().unwrap_or_else(|| args.file.with_extension(""));
-    args.check_outputs(context, &output)?;
+    if lessons::plan::Study::is_one(&text) {
+        return study_lessons::run(args, context, &output);
+    }
+    let name = || Ok(Study::read(&args.file)?.plan.name);
+    args.check_outputs::<Results>(context, &output, &name, |results| &results.study)?;
     let results = if args.render {
         read_results(args.publish.as_ref().unwrap_or(&output))?
     } else {
         do_jobs(args, context, &output)?
     };
-    let mut files = Vec::new();
-    if !args.render {
-        files.extend(run::write(&results, &output)?);
-    }
-    if let Some(folder) = &args.publish {
-        files.extend(run::write(&results, folder)?);
-    }
-    for path in &args.page {
-        let page = String::from_utf8(read(path)?)
-            .map_err(|_| Error::input(path, "contents", "is not UTF-8 text", "save it as UTF-8"))?;
-        let marks = format!("<!-- study {} --> and <!-- end study -->", results.study);
-        let new = table::into_page(&page, &results).ok_or_else(|| {
-            Error::input(path, "contents", format!("no {marks}"), "put both marks where the table goes")
-        })?;
-        write_atomic(path, new.as_bytes())?;
-        files.push(path.clone());
-    }
-    context.answer(&results, || {
-        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        format!("{}\nwritten: {}", table::markdown(&results), files.join(", "))
-    })
+    args.publish(context, &output, &results, (&results.study, &table::parts(&results)), &run::write)
 }
 
 impl Args {
+    /// Writes what a study came to into its folders and pages, and shows it; `parts` are its name and its texts for pages.
+    pub(super) fn publish<R: Serialize>(
+        &self,
+        context: &Context,
+        output: &Path,
+        results: &R,
+        (study, parts): (&str, &[(&str, String)]),
+        write: &dyn Fn(&R, &Path) -> Result<Vec<PathBuf>>,
+    ) -> Result<()> {
+        let mut files = Vec::new();
+        if !self.render {
+            files.extend(write(results, output)?);
+        }
+        if let Some(folder) = &self.publish {
+            files.extend(write(results, folder)?);
+        }
+        for path in &self.page {
+            let page = read_text(path)?;
+            let marks = format!("<!-- study {study} --> and <!-- end study -->");
+            let new = table::into_page(&page, study, parts).ok_or_else(|| {
+                Error::input(path, "contents", format!("no {marks}"), "put both marks where the table goes")
+            })?;
+            write_atomic(path, new.as_bytes())?;
+            files.push(path.clone());
+        }
+        context.answer(results, || {
+            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            format!("{}\nwritten: {}", parts[0].1, files.join(", "))
+        })
+    }
     /// Results are made anew in folders that hold those of the same study; others are not written over.
-    fn check_outputs(&self, context: &Context, output: &Path) -> Result<()> {
-        let name = if self.render { None } else { Some(Study::read(&self.file)?.plan.name) };
+    pub(super) fn check_outputs<R: DeserializeOwned>(
+        &self,
+        context: &Context,
+        output: &Path,
+        name: &dyn Fn() -> Result<String>,
+        study_of: impl Fn(&R) -> &String,
+    ) -> Result<()> {
+        let name = if self.render { None } else { Some(name()?) };
         for (option, folder) in [("--output", Some(output)), ("--publish", self.publish.as_deref())] {
             let Some(folder) = folder else { continue };
             expect_folder(option, folder)?;
@@ -117,8 +143,8 @@ impl Args {
             let own = ["results.json", "table.md"].map(|file| folder.join(file));
             let inputs = Gate { overwrite: true, ..context.gate.clone() };
             own.iter().try_for_each(|file| inputs.file(option, file))?;
-            let foreign = match read_results(folder) {
-                Ok(results) => name.as_ref().is_some_and(|name| *name != results.study),
+            let foreign = match read_results::<R>(folder) {
+                Ok(results) => name.as_ref().is_some_and(|name| name != study_of(&results)),
                 Err(_) => own.iter().any(|file| file.exists()),
             };
             if foreign && !context.gate.overwrite {
@@ -129,9 +155,22 @@ impl Args {
         }
         Ok(())
     }
+
+    /// Fails for a name in `--arm` that none of the study's arms has.
+    pub(super) fn expect_arms<'a>(&self, known: impl Iterator<Item = &'a str>) -> Result<()> {
+        let known: Vec<&str> = known.collect();
+        match self.arm.iter().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(Error::usage(
+                "--arm",
+                format!("there is no arm `{name}`"),
+                format!("use {}", known.join(", ")),
+            )),
+        }
+    }
 }
 
-fn read_results(folder: &Path) -> Result<Results> {
+pub(super) fn read_results<R: DeserializeOwned>(folder: &Path) -> Result<R> {
     let file = folder.join("results.json");
     serde_json::from_slice(&read(&file)?).map_err(|error| {
         let hint = "run the study without --render";
@@ -144,14 +183,7 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
     if let Some(folder) = &args.adapter {
         study.adapter = Some(folder.clone());
     }
-    if let Some(name) = args.arm.iter().find(|name| study.plan.arm(name).is_none()) {
-        let known: Vec<&str> = study.plan.arms.iter().map(|arm| arm.name.as_str()).collect();
-        return Err(Error::usage(
-            "--arm",
-            format!("there is no arm `{name}`"),
-            format!("use {}", known.join(", ")),
-        ));
-    }
+    args.expect_arms(study.plan.arms.iter().map(|arm| arm.name.as_str()))?;
     let task = task::create(&study.plan.task, &study.plan.task_options)?;
     let training = study.plan.arms.iter().filter(|arm| arm.kind == Kind::Train);
     for problems in training.map(|arm| study.problems(arm)).chain([&study.held_out[..]]) {

@@ -389,6 +389,8 @@ impl<'a> Course<'a> {
                 .map(|fact| !self.library.is_superseded(number, fact, Some(lesson)))
                 .collect();
             mixture.earlier.push(self.records(taught, &|fact| holds[fact])?);
+            let facts = taught.facts.iter().zip(&holds).filter(|(_, holds)| **holds);
+            mixture.kept.extend(facts.map(|(fact, _)| fact.recall()));
         }
         self.add_new(&mut mixture, lesson, &|_| true)?;
         Ok(mixture)

@@ -1,5 +1,5 @@
 //! Learning a lesson: weighted cross-entropy over what is new, what earlier lessons taught, and what the base says, in
-//! shares of the learnt tokens, until what is new is recalled.
+//! shares of the learnt tokens, until what is new is recalled and what was taught before still is.
 
 use std::path::Path;
 
@@ -23,6 +23,8 @@ use crate::{Error, Result};
 /// Names the random streams of an epoch's order and of what is repeated.
 const ORDER: u64 = 0x6f72_6465;
 const REPLAY: u64 = 0x7265_706c;
+/// Most earlier facts that are asked after an epoch, spread evenly over all of them.
+pub const MOST_KEPT: usize = 64;
 /// Epochs in a row with enough recall.
 const ENOUGH: u64 = 2;
 /// Where [`Place`] is in a checkpoint.
@@ -41,6 +43,8 @@ pub struct Mixture {
     pub base: Vec<Trajectory>,
     /// Questions as they are taught, one for each new fact: the recall.
     pub recall: Vec<Question>,
+    /// The same of facts of earlier lessons, of which [`MOST_KEPT`] are asked.
+    pub kept: Vec<Question>,
 }
 
 impl Mixture {
@@ -54,7 +58,7 @@ impl Mixture {
     /// A hash of all that decides what learning makes of it beside the adapter that it begins from: records, weights, settings, and
     /// `stream_id`.
     pub fn identity(&self, settings: &LearnSettings, stream_id: u64) -> Result<String> {
-        let mut text = serde_json::to_string(&(settings, stream_id, &self.recall))
+        let mut text = serde_json::to_string(&(settings, stream_id, &self.recall, &self.kept))
             .map_err(|error| Error::write("lesson", error.into()))?;
         for records in [&self.new, &self.base].into_iter().chain(&self.earlier) {
             for record in records {
@@ -70,6 +74,12 @@ impl Mixture {
         }
         Ok(sha256(text.as_bytes()))
     }
+
+    /// The earlier facts that are asked.
+    fn asked_of_kept(&self) -> Vec<&Question> {
+        let count = self.kept.len().min(MOST_KEPT);
+        (0..count).map(|place| &self.kept[place * self.kept.len() / count]).collect()
+    }
 }
 
 /// How learning goes, after each epoch.
@@ -83,6 +93,24 @@ pub struct Epoch {
     pub loss: f64,
     /// Share of the facts that are recalled.
     pub recall: f64,
+    /// Share of earlier facts that are recalled; `None` where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<f64>,
+}
+
+impl Epoch {
+    /// For people.
+    pub fn words(&self) -> String {
+        let kept =
+            self.kept.map_or(String::new(), |kept| format!(", {:.0} % of earlier facts", 100.0 * kept));
+        format!(
+            "epoch {} of at most {}: loss {:.3}, {:.0} % recalled{kept}",
+            self.epoch,
+            self.epochs,
+            self.loss,
+            100.0 * self.recall
+        )
+    }
 }
 
 /// Listens to learning. Every call may ask to stop by an error.
@@ -104,6 +132,12 @@ struct Place {
     tokens: u64,
     exam_tokens: u64,
     recall: f64,
+    /// Share of earlier facts that are recalled.
+    #[serde(default)]
+    kept: Option<f64>,
+    /// The share that must be: as many as before the lesson, or [`LearnSettings::recall`] where that is less.
+    #[serde(default)]
+    kept_asked: Option<f64>,
     loss: f64,
     /// What the adapter that learning began from thinks of each choice.
     #[serde(default)]
@@ -156,6 +190,11 @@ pub async fn learn(
     };
     let loss = LossName::Sft.config(settings.max_length);
     let recall: Vec<&Question> = mixture.recall.iter().collect();
+    let kept = mixture.asked_of_kept();
+    if place.epoch == 0 && !kept.is_empty() {
+        let before = recalled(learner, &kept, settings, &mut place.exam_tokens, watch).await?;
+        place.kept_asked = Some(before.min(settings.recall));
+    }
     while place.epoch < settings.epochs && place.enough < ENOUGH {
         let mut rng = Random {
             order: stream(settings.seed, &[ORDER, stream_id, place.epoch]),
@@ -189,13 +228,12 @@ pub async fn learn(
         }
         place.epoch += 1;
         place.loss = sum / learnt.max(1) as f64;
-        let mut go_on = |_, _| !watch.stopped();
-        let asked =
-            examine(learner, &recall, &|_| String::new(), settings.max_answer_tokens, &mut go_on).await?;
-        place.exam_tokens += asked.tokens;
-        let right = asked.outcomes.iter().filter(|outcome| outcome.right).count();
-        place.recall = right as f64 / recall.len().max(1) as f64;
-        place.enough = if place.recall >= settings.recall { place.enough + 1 } else { 0 };
+        place.recall = recalled(learner, &recall, settings, &mut place.exam_tokens, watch).await?;
+        if place.kept_asked.is_some() {
+            place.kept = Some(recalled(learner, &kept, settings, &mut place.exam_tokens, watch).await?);
+        }
+        let is_kept = place.kept >= place.kept_asked;
+        place.enough = if place.recall >= settings.recall && is_kept { place.enough + 1 } else { 0 };
         let mut state = learner.trainer().state().await?;
         state.put(PLACE, &place)?;
         watch.epoch(&place.report(settings), state)?;
@@ -204,9 +242,26 @@ pub async fn learn(
     Ok(Learned { last: place.report(settings), cost })
 }
 
+/// The share of `questions` that the learner's adapter answers right; their tokens are added to `tokens`.
+async fn recalled(
+    learner: &mut Learner,
+    questions: &[&Question],
+    settings: &LearnSettings,
+    tokens: &mut u64,
+    watch: &dyn Watch,
+) -> Result<f64> {
+    let mut go_on = |_, _| !watch.stopped();
+    let asked =
+        examine(learner, questions, &|_| String::new(), settings.max_answer_tokens, &mut go_on).await?;
+    *tokens += asked.tokens;
+    let right = asked.outcomes.iter().filter(|outcome| outcome.right).count();
+    Ok(right as f64 / questions.len().max(1) as f64)
+}
+
 impl Place {
     fn report(&self, settings: &LearnSettings) -> Epoch {
-        Epoch { epoch: self.epoch, epochs: settings.epochs, loss: self.loss, recall: self.recall }
+        let Self { epoch, loss, recall, kept, .. } = *self;
+        Epoch { epoch, epochs: settings.epochs, loss, recall, kept }
     }
 }
 
@@ -302,6 +357,7 @@ impl<'a> Batches<'a> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use super::super::outcome::Kind;
     use super::*;
 
     fn record(mark: u32, tokens: usize) -> Trajectory {
@@ -313,10 +369,9 @@ mod tests {
     fn mixture() -> Mixture {
         Mixture {
             new: (0..100).map(|i| record(1000 + i, 6)).collect(),
-            choices: Vec::new(),
             earlier: vec![vec![record(1, 6); 5], Vec::new(), vec![record(2, 3); 50]],
             base: vec![record(3, 32); 20],
-            recall: Vec::new(),
+            ..Mixture::default()
         }
     }
 
@@ -366,6 +421,19 @@ mod tests {
         }
         assert_ne!(whole, identity(&mixture(), &settings, 8));
         assert_ne!(whole, identity(&mixture(), &LearnSettings { seed: 1, ..settings }, 7));
+    }
+
+    #[test]
+    fn earlier_facts_are_asked_evenly_and_not_without_end() {
+        let question = |index: usize| Question::new(index.to_string(), "", Kind::Recall);
+        let few = Mixture { kept: (0..5).map(question).collect(), ..Mixture::default() };
+        assert_eq!(few.asked_of_kept().len(), 5);
+        let many = Mixture { kept: (0..1000).map(question).collect(), ..Mixture::default() };
+        let asked = many.asked_of_kept();
+        assert_eq!(asked.len(), MOST_KEPT);
+        assert!(asked.windows(2).all(|pair| pair[0].prompt != pair[1].prompt));
+        assert!(asked[MOST_KEPT - 1].prompt.parse::<usize>().unwrap() > 900);
+        assert!(mixture().asked_of_kept().is_empty());
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use bm25::{SearchEngine, SearchEngineBuilder, Tokenizer};
 
-use super::card::Lesson;
-use super::fact::canonical;
+use super::fact::{Fact, canonical};
 
 const ALL: &str = "notes";
 const BEST: &str = "retrieve-";
@@ -46,17 +45,17 @@ pub fn line(question: &str, answer: &str) -> String {
     format!("{question} {answer}\n")
 }
 
-/// The notes of one lesson, a line a fact.
+/// Notes on facts, a line each.
 pub struct Notes {
     lines: Vec<String>,
     engine: SearchEngine<u32, u32, Words>,
 }
 
 impl Notes {
-    /// Each fact in its first wording, but for those that `holds` leaves out.
-    pub fn of(lesson: &Lesson, holds: &dyn Fn(usize) -> bool) -> Self {
-        let facts = lesson.facts.iter().enumerate().filter(|(place, _)| holds(*place));
-        let lines: Vec<String> = facts.map(|(_, fact)| line(&fact.wordings[0], &fact.answer)).collect();
+    /// Each fact in its first wording.
+    pub fn of<'a>(facts: impl IntoIterator<Item = &'a Fact>) -> Self {
+        let lines: Vec<String> =
+            facts.into_iter().map(|fact| line(&fact.wordings[0], &fact.answer)).collect();
         let engine =
             SearchEngineBuilder::<u32, u32, Words>::with_tokenizer_and_corpus(Words, lines.clone()).build();
         Self { lines, engine }

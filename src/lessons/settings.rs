@@ -77,6 +77,24 @@ impl LearnSettings {
         AdapterFile::init(self.lora.clone(), &adapter::dims(config), self.seed)
     }
 
+    /// With one setting changed by its name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names one that there is not, or that is no such value.
+    pub fn with(&self, name: &str, value: serde_json::Value) -> Result<Self> {
+        let refuse = |problem: String| Err(Error::usage(name, problem, "use one of a library's settings"));
+        let Ok(serde_json::Value::Object(mut all)) = serde_json::to_value(self) else {
+            return refuse("cannot be set".into());
+        };
+        match all.get_mut(name) {
+            Some(place) => *place = value,
+            None => {
+                return refuse(format!("is none of {}", all.keys().cloned().collect::<Vec<_>>().join(", ")));
+            }
+        }
+        serde_json::from_value(serde_json::Value::Object(all)).or_else(|error| refuse(error.to_string()))
+    }
+
     /// Errors, naming the setting, if one cannot be used.
     ///
     /// # Errors

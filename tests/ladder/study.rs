@@ -191,10 +191,18 @@ fn arms_are_compared_at_equal_budgets() {
     assert!(fs::read_to_string(&files[2]).unwrap().contains("LADDER"));
     let read: Results = serde_json::from_slice(&fs::read(&files[0]).unwrap()).unwrap();
     assert_eq!(read, results);
-    let page = table::into_page("before\n<!-- study pairs -->old<!-- end study -->after", &results).unwrap();
+    let page = table::into_page(
+        "before\n<!-- study pairs -->old<!-- end study -->after",
+        "pairs",
+        &table::parts(&results),
+    )
+    .unwrap();
     assert!(page.starts_with("before\n<!-- study pairs -->\n") && page.ends_with("<!-- end study -->after"));
     assert!(page.contains(&table) && !page.contains("old"));
-    assert_eq!(table::into_page("<!-- study other --><!-- end study -->", &results), None);
+    assert_eq!(
+        table::into_page("<!-- study other --><!-- end study -->", "pairs", &table::parts(&results)),
+        None
+    );
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) async fn kl<P: Policy>(
 }
 
 /// Mean log-probability per token of `texts`; `None` if there is none.
-pub(super) async fn text_logprob<P: Policy>(policy: &mut P, texts: &[String]) -> Result<Option<f64>> {
+pub(crate) async fn text_logprob<P: Policy>(policy: &mut P, texts: &[String]) -> Result<Option<f64>> {
     let mut sequences = Vec::new();
     for text in texts {
         let tokens = policy.encode_text(text)?;

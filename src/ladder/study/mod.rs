@@ -4,7 +4,7 @@
 //! and [`results::Results`] is what they came to, from which [`table`] and [`plots`] are made and nothing else. Native only: it keeps
 //! its jobs as files, so that a killed study goes on where it was.
 
-mod drift;
+pub(crate) mod drift;
 mod job;
 pub mod plan;
 pub mod plots;

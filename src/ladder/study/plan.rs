@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::settings::{Preset, Settings};
@@ -145,11 +146,7 @@ impl Study {
     /// [`Error::Input`] that names the file and the line or arm at fault; [`Error::Usage`] for settings; [`Error::Io`].
     pub fn read(file: &Path) -> Result<Self> {
         let text = utf8(file, read(file)?)?;
-        let plan: Plan = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let hint = "`stepladder help study` describes the file";
-            Error::input(file, format!("line {line}"), error.message().to_owned(), hint)
-        })?;
+        let plan: Plan = parse_plan(file, &text)?;
         let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
         let problems = |path: &Path| -> Result<Vec<Problem>> {
             let path = folder.join(path);
@@ -350,7 +347,17 @@ impl Plan {
     }
 }
 
-fn read_texts(path: &Path) -> Result<Vec<String>> {
+/// Reads the text of a study file, which is named in errors.
+pub(crate) fn parse_plan<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let hint = "`stepladder help study` describes the file";
+        Error::input(file, format!("line {line}"), error.message().to_owned(), hint)
+    })
+}
+
+/// Reads held-out texts, one JSON object with `text` a line.
+pub(crate) fn read_texts(path: &Path) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Line {
         text: String,

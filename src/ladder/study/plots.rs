@@ -118,6 +118,48 @@ fn accuracy(results: &Results) -> Option<String> {
     })
 }
 
+/// A line with its name.
+pub(crate) struct Line {
+    pub(crate) label: String,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// Shares against a count, a line for each of `series`; `None` without points.
+pub(crate) fn lines(title: &str, series: &[Line]) -> Option<String> {
+    let right = series.iter().flat_map(|line| &line.points).map(|point| point.0).fold(0.0, f64::max);
+    if right <= 1.0 {
+        return None;
+    }
+    svg(|area| {
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, (FONT, 15).into_font().color(&INK))
+            .margin(10)
+            .margin_right(LEGEND_WIDTH)
+            .x_label_area_size(28)
+            .y_label_area_size(52)
+            .build_cartesian_2d(1.0..right, 0.0..1.0)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(INK.mix(0.3))
+            .axis_style(INK)
+            .x_labels(right as usize)
+            .x_label_formatter(&|count| format!("{count:.0}"))
+            .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
+            .label_style((FONT, 12).into_font().color(&INK))
+            .draw()?;
+        for (place, line) in series.iter().enumerate() {
+            let color = COLORS[place % COLORS.len()];
+            chart.draw_series(LineSeries::new(line.points.iter().copied(), color.stroke_width(2)))?;
+            let (x, y) = ((SIZE.0 - LEGEND_WIDTH + 14) as i32, 50 + 22 * place as i32);
+            area.draw(&Rectangle::new([(x, y), (x + 12, y + 10)], color.filled()))?;
+            area.draw(&Text::new(line.label.as_str(), (x + 18, y - 1), (FONT, 12).into_font().color(&INK)))?;
+        }
+        Ok(())
+    })
+}
+
 type Chart<'a, 'b> = ChartContext<
     'b,
     SVGBackend<'a>,

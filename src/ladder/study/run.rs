@@ -235,7 +235,7 @@ fn results(study: &Study, task: &dyn Task, done: Vec<(&Arm, Record)>) -> Results
 const SHOWN: usize = 60;
 
 /// Holds a job that goes on to what it was begun with. What its file lacks, being of an older version, it is not held to.
-fn expect_same(old: &Value, new: &Value, folder: &Path) -> Result<()> {
+pub(crate) fn expect_same(old: &Value, new: &Value, folder: &Path) -> Result<()> {
     let told = |path: &str| old.pointer(&format!("/{}", path.replace('.', "/"))).is_some();
     let changed = differences(old, new).into_iter().find(|(path, was, _)| !was.is_null() || told(path));
     let Some((path, was, is)) = changed else { return Ok(()) };
@@ -248,7 +248,7 @@ fn expect_same(old: &Value, new: &Value, folder: &Path) -> Result<()> {
 }
 
 /// The value in `file`; `None` if there is no such file.
-pub(super) fn read_json<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
+pub(crate) fn read_json<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     if !file.exists() {
         return Ok(None);
     }
@@ -260,7 +260,7 @@ pub(super) fn read_json<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
 }
 
 /// Writes `value` as JSON; the file is replaced whole.
-pub(super) fn write_json<T: Serialize>(file: &Path, value: &T) -> Result<()> {
+pub(crate) fn write_json<T: Serialize>(file: &Path, value: &T) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| Error::write(file, error.into()))?;
     text.push(b'\n');
     write_atomic(file, &text)

@@ -204,7 +204,7 @@ fn thousands(value: f64) -> String {
     if value >= 10_000.0 { format!("{:.0} k", value / 1000.0) } else { format!("{value:.0}") }
 }
 
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;
     match (minutes / 60, minutes % 60) {
         (0, m) => format!("{m} min"),
@@ -212,13 +212,18 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// `page` with the text between `<!-- study NAME -->` and `<!-- end study -->` replaced by the table, or behind
+/// The texts that pages show of a study, by what stands in their marks.
+pub fn parts(results: &Results) -> [(&'static str, String); 2] {
+    [("", markdown(results)), (" summary", summary(results))]
+}
+
+/// `page` with the text between `<!-- study NAME -->` and `<!-- end study -->` replaced by the first of its `parts`, or behind
 /// `<!-- study NAME summary -->` by the summary; `None` if it has no such place.
-pub fn into_page(page: &str, results: &Results) -> Option<String> {
+pub fn into_page(page: &str, study: &str, parts: &[(&str, String)]) -> Option<String> {
     let mut made = None;
-    for (what, table) in [("", markdown(results)), (" summary", summary(results))] {
+    for (what, table) in parts {
         let text: &str = made.as_deref().unwrap_or(page);
-        let open = format!("<!-- study {}{what} -->", results.study);
+        let open = format!("<!-- study {study}{what} -->");
         let Some(start) = text.find(&open).map(|at| at + open.len()) else { continue };
         let end = start + text[start..].find("<!-- end study -->")?;
         made = Some(format!("{}\n{table}{}", &text[..start], &text[end..]));

@@ -77,7 +77,9 @@ impl Course<'_> {
             return Ok(());
         }
         self.load(None)?;
-        let notes = Notes::of(&lesson, &|fact| !self.library.is_superseded(number, fact, None));
+        let facts = lesson.facts.iter().enumerate();
+        let holds = |place: &usize| !self.library.is_superseded(number, *place, None);
+        let notes = Notes::of(facts.filter(|(place, _)| holds(place)).map(|(_, fact)| fact));
         let what = format!("of {} with {name}", lesson.title());
         let sitting = self.sit(&lesson, &what, &|question| notes.before(&question.prompt, view))?;
         self.library.write_results(&lesson, &name, &sitting)
