@@ -11,6 +11,7 @@ pub mod board;
 pub mod card;
 mod conversations;
 pub mod course;
+pub mod document;
 pub mod exam;
 pub mod fact;
 pub mod feedback;
