@@ -17,6 +17,8 @@ mod interrupt;
 mod killed;
 #[path = "cli_models/ladder.rs"]
 mod ladder;
+#[path = "cli_models/lesson_kinds.rs"]
+mod lesson_kinds;
 #[path = "cli_models/lesson_study.rs"]
 mod lesson_study;
 #[path = "cli_models/lessons.rs"]

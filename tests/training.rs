@@ -9,7 +9,11 @@ use fixture_models::{Expected, adapter_file, folder, limited_gpu, load, load_on,
 use pollster::block_on;
 use stepladder::Error;
 use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::lessons::preferences::{self, Choice};
 use stepladder::model::source::folder::Folder;
+use stepladder::train::loss::preference::{
+    AnswerScore, PairScore, PreferenceConfig, PreferenceLoss, preference,
+};
 use stepladder::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
 use stepladder::train::trainer::{Optimizer, Trainer, Trajectory};
 
@@ -187,4 +191,45 @@ fn intermediate_results_kept_or_computed_again_give_the_same_gradient() {
     let (again, lower, more) = gradient(Some(peak));
     assert!(lower < peak && more > fewer, "peaks {lower} {peak}, dispatches {more} {fewer}");
     assert!(kept == again, "the gradients differ");
+}
+
+/// The weighted cross-entropy has the value of the loss on preferences and its gradient: the margin of the better answer over the worse
+/// one rises, and the loss falls.
+#[test]
+fn choices_are_learnt_by_the_loss_on_preferences() {
+    for loss in [PreferenceLoss::Dpo, PreferenceLoss::Ipo, PreferenceLoss::Kto] {
+        let mut trainer = learner();
+        let batch = Expected::read("llama").completions();
+        let config = PreferenceConfig { loss, beta: 0.1 };
+        let other = (loss == PreferenceLoss::Kto).then(|| batch[batch.len() - 1].clone());
+        let (chosen, rejected) = (batch[0].clone(), batch[1].clone());
+        let choice = Choice { chosen, rejected, other, weight: 1.0, config };
+        let choices = [&choice];
+        let before = block_on(preferences::scores(&mut trainer, &choices)).unwrap();
+        let pure = |now: &[f64; 3]| {
+            let answer = |place: usize, record: &Trajectory| AnswerScore {
+                policy: now[place],
+                reference: before[0][place],
+                tokens: record.scored_count(),
+            };
+            let (chosen, rejected) = (answer(0, &choice.chosen), answer(1, &choice.rejected));
+            let pair = PairScore { chosen, rejected, weight: 1.0 };
+            preference(&config, &[pair], now[2] - before[0][2]).loss
+        };
+        let mut losses = Vec::new();
+        for _ in 0..6 {
+            let now = block_on(preferences::scores(&mut trainer, &choices)).unwrap();
+            let weighed = block_on(preferences::weigh(&mut trainer, &choices, &before)).unwrap();
+            let scored = weighed.records.iter().map(Trajectory::scored_count).sum();
+            let sft = LossName::Sft.config(64);
+            let value = weighed.loss_of(step(&mut trainer, &weighed.records, &sft, 3e-3), scored);
+            let expected = pure(&now[0]);
+            assert!((value - expected).abs() < 1e-4 * (1.0 + expected), "{loss:?}: {value}, not {expected}");
+            losses.push(value);
+        }
+        let after = block_on(preferences::scores(&mut trainer, &choices)).unwrap();
+        let margin = |scores: &[f64; 3]| scores[0] - scores[1];
+        assert!(margin(&after[0]) > margin(&before[0]) + 0.5, "{loss:?}: {before:?} {after:?}");
+        assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{loss:?}: {losses:?}");
+    }
 }

@@ -63,7 +63,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         Library::expect_place(place)?;
         if !source.begins() {
             let problem = format!("{} is no library yet", place.display());
-            return Err(Error::usage("--pairs", problem, "begin with a lesson of pairs, or of a run"));
+            return Err(Error::usage(
+                "--pairs",
+                problem,
+                "begin with a lesson by --pairs, --document, --run or --feedback",
+            ));
         }
     }
     if let Some(word) = library.as_ref().and_then(|library| library.ledger().warning()) {
@@ -74,7 +78,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         return Err(Error::usage(
             "--pairs",
             "no lesson waits",
-            "give what is to be learnt by --pairs, --run or --correct",
+            "give what is to be learnt by --pairs, --document, --run, --feedback or --correct",
         ));
     }
     if let Some(library) = library.as_ref().filter(|_| !matches!(source, Source::Pending)) {
@@ -91,6 +95,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     };
     let (session, mut learner) = learner(opened, &settings, context)?;
     let mut teller = Teller::new(context);
+    let source =
+        args.source.study(source, &mut learner, &model, &mut teller, context, &args.library.device)?;
     let mut library = match library {
         Some(library) => library,
         None => {

@@ -2,17 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
+use pollster::block_on;
 use serde_json::json;
 use stepladder::ladder::learner::Learner;
 use stepladder::lessons::card::{LessonCard, LessonKind};
+use stepladder::lessons::document::{self, Learners};
+use stepladder::lessons::fact::Fact;
+use stepladder::lessons::feedback::{self, ALTERNATIVE, Feedback};
 use stepladder::lessons::library::Library;
 use stepladder::lessons::pairs::{self, Pair};
-use stepladder::lessons::propose::{Proposal, correction, from_pairs, from_run};
+use stepladder::lessons::propose::{Otherwise, Proposal, correction, from_pairs, from_run};
 use stepladder::lessons::{notes, records::Encoder, runs};
 use stepladder::train::fingerprint::sha256;
+use stepladder::train::loss::preference::{PreferenceConfig, PreferenceLoss};
 use stepladder::{Error, Result};
 
-use super::library_args::asks_in_sentences;
+use super::args::DeviceArgs;
+use super::args::positive;
+use super::context::Context;
+use super::library_args::{Teller, asks_in_sentences};
 use super::session::{Opened, read_text};
 use super::signals::say;
 
@@ -26,6 +34,22 @@ pub(super) struct SourceArgs {
     /// Folder of a `ladder` run on the same model: what it solved is learnt, other problems of it are the exam
     #[arg(long, value_name = "FOLDER", group = "source")]
     pub(super) run: Option<PathBuf>,
+    /// A text, UTF-8 or Markdown: the model asks and answers itself about it, if it shows that it can
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub(super) document: Option<PathBuf>,
+    /// A larger model on this machine that asks and answers about --document instead
+    #[arg(long, value_name = "MODEL", requires = "document")]
+    pub(super) author: Option<String>,
+    /// What you thought of answers, one JSON object a line: `prompt`, `answer` and `thumb` ("up" or "down"), or `answer` and
+    /// `edited`, or `chosen` and `rejected`
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub(super) feedback: Option<PathBuf>,
+    /// Loss on better and worse answers of --feedback [default: dpo]
+    #[arg(long, value_name = "LOSS", requires = "feedback")]
+    pub(super) preference: Option<Preference>,
+    /// How strongly the model before the lesson holds the one after it, in that loss [default: 0.1]
+    #[arg(long, value_name = "X", requires = "feedback", value_parser = positive)]
+    pub(super) beta: Option<f64>,
     /// A question that a lesson answers, to be answered otherwise from now on, in all its wordings
     #[arg(long, value_name = "QUESTION", requires = "answer", group = "source")]
     pub(super) correct: Option<String>,
@@ -36,8 +60,19 @@ pub(super) struct SourceArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<String>,
     /// Let answers that differ from those of earlier lessons take their place
-    #[arg(long, requires = "pairs")]
+    #[arg(long, requires = "source", conflicts_with_all = ["run", "correct"])]
     pub(super) supersede: bool,
+}
+
+/// Losses on preferences.
+#[derive(Debug, Clone, Copy, clap::ValueEnum, serde::Serialize)]
+pub(super) enum Preference {
+    /// Direct preference optimisation (arXiv 2305.18290)
+    Dpo,
+    /// A margin to reach, which cannot run away (arXiv 2310.12036)
+    Ipo,
+    /// Each answer by itself (arXiv 2402.01306)
+    Kto,
 }
 
 /// What is to be learnt, as the user gave it.
@@ -46,6 +81,11 @@ pub(super) enum Source<'a> {
         file: &'a Path,
         bytes: Vec<u8>,
         pairs: Vec<Pair>,
+        kind: LessonKind,
+    },
+    Document {
+        file: &'a Path,
+        text: String,
     },
     Run(&'a Path),
     Correction {
@@ -93,13 +133,77 @@ impl SourceArgs {
         if let Some(file) = &self.pairs {
             let bytes = read_text(file)?.into_bytes();
             let pairs = pairs::parse(&bytes, file)?;
-            return Ok(Source::Pairs { file, bytes, pairs });
+            return Ok(Source::Pairs { file, bytes, pairs, kind: LessonKind::Pairs });
+        }
+        if let Some(file) = &self.document {
+            let bytes = document::read(file)?;
+            let text = document::text(&bytes, file)?.to_owned();
+            return Ok(Source::Document { file, text });
+        }
+        if let Some(file) = &self.feedback {
+            let bytes = read_text(file)?.into_bytes();
+            let Feedback { pairs, down } = feedback::parse(&bytes, file)?;
+            if !down.is_empty() {
+                let (count, first) = (down.len(), down[0]);
+                let rows = if count == 1 { "row is a thumb down" } else { "rows are thumbs down" };
+                say(&format!(
+                    "{}: {count} {rows} (line {first}{}) and nothing is learnt of them; {ALTERNATIVE}",
+                    file.display(),
+                    if count == 1 { "" } else { " and others" }
+                ));
+            }
+            return Ok(Source::Pairs { file, bytes, pairs, kind: LessonKind::Feedback });
         }
         match (&self.run, &self.correct, &self.answer) {
             (Some(folder), ..) => Ok(Source::Run(folder)),
             (None, Some(question), Some(answer)) => Ok(Source::Correction { question, answer }),
             _ => Ok(Source::Pending),
         }
+    }
+
+    /// Makes pairs of a document, by the author or the learner, whose adapter does nothing yet. Other sources stay as they are.
+    pub(super) fn study<'a>(
+        &self,
+        source: Source<'a>,
+        learner: &mut Learner,
+        base: &str,
+        teller: &mut Teller<'_>,
+        context: &Context,
+        device: &DeviceArgs,
+    ) -> Result<Source<'a>> {
+        let Source::Document { file, text } = source else { return Ok(source) };
+        let mut author = match &self.author {
+            Some(author) => {
+                Some((author, Opened::new(context, author, device)?.load()?.sampler(context, None)?))
+            }
+            None => None,
+        };
+        let name = author.as_ref().map_or(base, |(name, _)| name);
+        let asks = author.as_ref().map_or(&*learner, |(_, author)| author);
+        if !asks_in_sentences(asks) {
+            let problem = format!("{name} has no chat template, so it cannot be asked to read a text");
+            return Err(Error::usage("--document", problem, document::REMEDY));
+        }
+        let mut progress = |done, all, what: &str| teller.go_on(done, all, what);
+        let mut models = Learners {
+            author: author.as_mut().map(|(_, author)| author),
+            reader: learner,
+            progress: &mut progress,
+            seed: 0,
+        };
+        say(&format!("testing whether {name} can use a text"));
+        let test = block_on(document::teacher::teacher_test(&mut models, 0))?;
+        test.expect_passed(name)?;
+        say(&format!("{}: passed", test.words()));
+        let study = block_on(document::study::study(&mut models, &text, file))?;
+        say(&format!("{}; {} pairs are learnt", study.words(), study.pairs.len()));
+        let line = |pair: &Pair| {
+            let (question, answer) = (&pair.given.wordings[0], &pair.given.answer);
+            json!({ "question": question, "answer": answer, "line": pair.line, "author": name }).to_string()
+                + "\n"
+        };
+        let bytes = study.pairs.iter().map(line).collect::<String>().into_bytes();
+        Ok(Source::Pairs { file, bytes, pairs: study.pairs, kind: LessonKind::Document })
     }
 
     /// Puts the source into the library; the lesson's number.
@@ -110,7 +214,12 @@ impl SourceArgs {
         learner: &mut Learner,
     ) -> Result<u32> {
         let Made { proposal, kind, source, name, reached } = self.make(library, source, learner)?;
-        let Proposal { mut facts, supersedes, known } = proposal;
+        let Proposal { mut facts, supersedes, known, contradicting } = proposal;
+        if contradicting > 0 {
+            say(&format!(
+                "{contradicting} pairs contradict earlier lessons and are left out; --supersede lets them take their place"
+            ));
+        }
         if known > 0 {
             let what = match kind {
                 LessonKind::Run => "solved problems",
@@ -139,6 +248,7 @@ impl SourceArgs {
             encoder.records(fact)?;
             context_tokens += tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
         }
+        let preference = facts.iter().any(Fact::is_choice).then(|| self.loss());
         let card = LessonCard {
             number: 0,
             name: self.name.clone().unwrap_or(name),
@@ -148,20 +258,37 @@ impl SourceArgs {
             supersedes,
             context_tokens,
             reached,
-            preference: None,
+            preference,
         };
         library.propose(card, facts, &source)
+    }
+
+    fn loss(&self) -> PreferenceConfig {
+        let usual = PreferenceConfig::default();
+        let loss = match self.preference {
+            None => usual.loss,
+            Some(Preference::Dpo) => PreferenceLoss::Dpo,
+            Some(Preference::Ipo) => PreferenceLoss::Ipo,
+            Some(Preference::Kto) => PreferenceLoss::Kto,
+        };
+        PreferenceConfig { loss, beta: self.beta.unwrap_or(usual.beta) }
     }
 
     fn make(&self, library: &Library, source: &Source<'_>, learner: &Learner) -> Result<Made> {
         let frames = asks_in_sentences(learner);
         let seed = library.card().settings.seed;
         let named = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let otherwise = match source {
+            _ if self.supersede => Otherwise::Replace,
+            Source::Pairs { kind: LessonKind::Document, .. } => Otherwise::LeaveOut,
+            _ => Otherwise::Refuse,
+        };
         match source {
-            Source::Pairs { file, bytes, pairs } => {
-                let proposal = from_pairs(library, pairs.clone(), file, frames, self.supersede, seed)?;
+            Source::Pairs { file, bytes, pairs, kind } => {
+                let proposal = from_pairs(library, pairs.clone(), file, frames, otherwise, seed)?;
                 let talk = proposal.facts.iter().any(|fact| !fact.before.is_empty());
-                let kind = if talk { LessonKind::Conversations } else { LessonKind::Pairs };
+                let talks = talk && *kind == LessonKind::Pairs;
+                let kind = if talks { LessonKind::Conversations } else { *kind };
                 let name = named(file).unwrap_or_default();
                 Ok(Made { proposal, kind, source: bytes.clone(), name, reached: None })
             }
@@ -185,7 +312,9 @@ impl SourceArgs {
                 let (source, name) = (line.into_bytes(), "correction".to_owned());
                 Ok(Made { proposal, kind: LessonKind::Correction, source, name, reached: None })
             }
-            Source::Pending => Err(Error::usage("--pairs", "no lesson waits", "give one by --pairs")),
+            Source::Document { .. } | Source::Pending => {
+                Err(Error::usage("--pairs", "no lesson waits", "give one by --pairs"))
+            }
         }
     }
 }

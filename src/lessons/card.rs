@@ -47,6 +47,8 @@ pub enum LessonKind {
     Run,
     /// Thumbs, edits, and choices between two answers.
     Feedback,
+    /// A text, as questions and answers that a model made of it.
+    Document,
     /// Conversations of several turns, alone or beside pairs.
     Conversations,
     /// Other answers to questions that were taught.
@@ -60,6 +62,7 @@ impl LessonKind {
             Self::Pairs => "pairs",
             Self::Run => "run",
             Self::Feedback => "feedback",
+            Self::Document => "document",
             Self::Conversations => "conversations",
             Self::Correction => "correction",
         }

@@ -174,7 +174,6 @@ mod tests {
             (row(&[assistant.clone()], ""), "no question before"),
             (row(&[turn("system", ""), assistant.clone()], ""), "not a question of `user`"),
             (row(&[user.clone()], ""), "no turn with role `assistant`"),
-            (row(&[user, assistant], r#", "answer": "y""#), "`answer`"),
         ] {
             assert!(refused(&row).contains(words), "{row}: {}, expected {words}", refused(&row));
         }

@@ -362,8 +362,8 @@ impl<'a> Batches<'a> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use super::super::outcome::Kind;
     use super::*;
-    use crate::lessons::outcome::Kind;
 
     fn record(mark: u32, tokens: usize) -> Trajectory {
         let mut all = vec![mark; tokens + 1];

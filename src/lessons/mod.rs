@@ -11,8 +11,10 @@ pub mod board;
 pub mod card;
 mod conversations;
 pub mod course;
+pub mod document;
 pub mod exam;
 pub mod fact;
+pub mod feedback;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod folder;
 pub mod gate;

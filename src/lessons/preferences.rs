@@ -25,7 +25,7 @@ pub struct Choice {
 }
 
 /// Log-probabilities of a choice's answers under the reference: chosen, rejected, other.
-pub(super) type Reference = [f64; 3];
+pub type Reference = [f64; 3];
 
 impl Choice {
     /// Tokens whose log-probability is learnt.
@@ -73,7 +73,7 @@ pub fn choices(encoder: &Encoder, facts: &[&Fact], config: PreferenceConfig) -> 
 ///
 /// # Errors
 /// GPU errors; a model whose numbers are not finite.
-pub(super) async fn scores(trainer: &mut Trainer, choices: &[&Choice]) -> Result<Vec<Reference>> {
+pub async fn scores(trainer: &mut Trainer, choices: &[&Choice]) -> Result<Vec<Reference>> {
     let records: Vec<Trajectory> = choices.iter().flat_map(|choice| choice.records().cloned()).collect();
     let mut scores = trainer.logprobs(&records, true).await?.into_iter();
     let sum = |scores: Option<Scores>| -> f64 {
@@ -91,11 +91,11 @@ pub(super) async fn scores(trainer: &mut Trainer, choices: &[&Choice]) -> Result
 
 /// Choices of one update as records of a weighted cross-entropy.
 #[derive(Debug, Default)]
-pub(super) struct Weighed {
+pub struct Weighed {
     /// Both answers of each choice.
-    pub(super) records: Vec<Trajectory>,
+    pub records: Vec<Trajectory>,
     /// The loss on preferences, a mean over the choices.
-    pub(super) loss: f64,
+    pub loss: f64,
     /// Tokens of the answers.
     scored: usize,
     /// What the cross-entropy sums up of them, by which it differs from the loss on preferences.
@@ -105,7 +105,7 @@ pub(super) struct Weighed {
 impl Weighed {
     /// The loss of an update of `scored` learnt tokens whose cross-entropy, with these records in it, was `loss`: each choice counts as
     /// much as the tokens of its answers.
-    pub(super) fn loss_of(&self, loss: f64, scored: usize) -> f64 {
+    pub fn loss_of(&self, loss: f64, scored: usize) -> f64 {
         loss + (self.linear + self.scored as f64 * self.loss) / scored.max(1) as f64
     }
 }
@@ -114,11 +114,7 @@ impl Weighed {
 ///
 /// # Errors
 /// As [`scores`].
-pub(super) async fn weigh(
-    trainer: &mut Trainer,
-    choices: &[&Choice],
-    references: &[Reference],
-) -> Result<Weighed> {
+pub async fn weigh(trainer: &mut Trainer, choices: &[&Choice], references: &[Reference]) -> Result<Weighed> {
     if choices.is_empty() {
         return Ok(Weighed::default());
     }

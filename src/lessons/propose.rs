@@ -20,6 +20,8 @@ pub struct Proposal {
     pub supersedes: Vec<FactRef>,
     /// What the library teaches already, which was left out.
     pub known: usize,
+    /// What contradicts it and was left out ([`Otherwise::LeaveOut`]).
+    pub contradicting: usize,
 }
 
 /// Everything that a library teaches now: the facts by the canonical form of each of their wordings.
@@ -53,7 +55,18 @@ impl<'a> Taught<'a> {
     }
 }
 
-/// A lesson of pairs, read from `file`. With `supersede`, answers that differ from those of earlier lessons take their place.
+/// What becomes of answers that differ from those of earlier lessons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// The user is asked which one is right, by an error.
+    Refuse,
+    /// They take the place of the earlier ones.
+    Replace,
+    /// What a person taught stands against what a model wrote.
+    LeaveOut,
+}
+
+/// A lesson of pairs, read from `file`.
 ///
 /// # Errors
 /// [`Error::Input`] with the line of a pair that contradicts an earlier lesson, and of an exam that asks what an earlier lesson
@@ -63,20 +76,24 @@ pub fn from_pairs(
     pairs: Vec<Pair>,
     file: &Path,
     frames: bool,
-    supersede: bool,
+    otherwise: Otherwise,
     seed: u64,
 ) -> Result<Proposal> {
     let taught = Taught::of(library, false);
-    let (mut new, mut supersedes, mut known) = (Vec::new(), Vec::new(), 0);
+    let (mut new, mut supersedes, mut known, mut contradicting) = (Vec::new(), Vec::new(), 0, 0);
     for pair in pairs {
         let bad = |problem: String, hint: &str| {
             Err(Error::input(file, format!("line {}", pair.line), problem, hint))
         };
         let before = &pair.given.before;
         let found: Vec<_> = pair.given.wordings.iter().map(|wording| taught.find(before, wording)).collect();
-        for (_, lesson, fact) in found.iter().flatten() {
-            let other = canonical(&fact.answer) != canonical(&pair.given.answer);
-            if other && !supersede {
+        let same = |fact: &Fact| canonical(&fact.answer) == canonical(&pair.given.answer);
+        if let Some((_, lesson, fact)) = found.iter().flatten().find(|(_, _, fact)| !same(fact)) {
+            if otherwise == Otherwise::LeaveOut {
+                contradicting += 1;
+                continue;
+            }
+            if otherwise == Otherwise::Refuse {
                 let problem = format!("{} answers this question by {:?}", lesson.title(), fact.answer);
                 return bad(problem, "add --supersede to replace what was taught, or remove the line");
             }
@@ -90,7 +107,6 @@ pub fn from_pairs(
                 "an exam only tells something in words that are not trained on: word it anew, or remove it",
             );
         }
-        let same = |fact: &Fact| canonical(&fact.answer) == canonical(&pair.given.answer);
         // To like an answer better than another one is more than to know it.
         let taught_so = |fact: &Fact| same(fact) && fact.judge == pair.given.judge;
         if found.iter().all(|found| found.is_some_and(|(_, _, fact)| taught_so(fact))) {
@@ -102,12 +118,17 @@ pub fn from_pairs(
         new.push(pair.given);
     }
     if new.is_empty() {
-        let problem = format!("all {known} pairs are taught by earlier lessons already");
+        let problem = match contradicting {
+            0 => format!("all {known} pairs are taught by earlier lessons already"),
+            _ => format!(
+                "of its pairs {known} are taught by earlier lessons already, and {contradicting} contradict them"
+            ),
+        };
         return Err(Error::input(file, "line 1", problem, "give pairs that are new"));
     }
     supersedes.sort_unstable();
     supersedes.dedup();
-    Ok(Proposal { facts: prepare(new, frames, seed), supersedes, known })
+    Ok(Proposal { facts: prepare(new, frames, seed), supersedes, known, contradicting })
 }
 
 /// A lesson of what a run solved, with the exam that its problems have. What earlier lessons teach is neither learnt again nor asked,
@@ -131,7 +152,7 @@ pub fn from_run(library: &Library, run: SolvedRun, folder: &Path, seed: u64) -> 
     for (place, asked) in exam.enumerate() {
         new[place % facts].exam.push(asked);
     }
-    Ok(Proposal { facts: prepare(new, false, seed), supersedes: Vec::new(), known })
+    Ok(Proposal { facts: prepare(new, false, seed), supersedes: Vec::new(), known, contradicting: 0 })
 }
 
 /// A lesson that gives a question of an earlier one another answer, in all its wordings.
@@ -176,5 +197,10 @@ pub fn correction(
         })
         .collect();
     let given = Given { weight: fact.weight, exam, ..Given::new(fact.wordings.clone(), answer.to_owned()) };
-    Ok(Proposal { facts: prepare(vec![given], frames, seed), supersedes: vec![place], known: 0 })
+    Ok(Proposal {
+        facts: prepare(vec![given], frames, seed),
+        supersedes: vec![place],
+        known: 0,
+        contradicting: 0,
+    })
 }
