@@ -8,9 +8,12 @@ use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::ladder::learner::Learner;
+use stepladder::ladder::policy::Policy as _;
 use stepladder::lessons::anchors;
+use stepladder::lessons::board::wrapped;
 use stepladder::lessons::card::{Card, LessonCard, LessonKind};
 use stepladder::lessons::course::Course;
+use stepladder::lessons::fact::prepare;
 use stepladder::lessons::gate::{Decision, Verdict};
 use stepladder::lessons::ledger::Entry;
 use stepladder::lessons::library::Library;
@@ -128,6 +131,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         None => args.settings(&opened)?,
     };
     let (session, mut learner) = learner(opened, &settings, context)?;
+    if let Source::Pairs { file, pairs, .. } = &source {
+        expect_fitting(pairs, file, &mut learner, &settings)?;
+    }
     let mut teller = Teller::new(context);
     let mut library = match library {
         Some(library) => library,
@@ -257,22 +263,30 @@ impl Args {
         let title = library.lesson(number)?.title();
         let head = library.standing().candidate(number).map(str::to_owned).unwrap_or_default();
         let place = quoted(&self.library.library);
+        let may_accept = verdict.decision != Decision::Rejected;
+        let sure = self.yes && verdict.decision == Decision::Accepted;
+        // Who is asked sees the verdict before the answer.
+        let asks = may_accept && !sure && can_ask(context);
         let (state, code, words) = match verdict.decision {
             Decision::Rejected => {
                 let reason = verdict.reason();
                 library.note(Entry::Rejected { lesson: number, reason: reason.clone() })?;
-                let words = format!(
-                    "{title} is kept apart: {reason}. The head is unchanged; ask what was learnt with: stepladder {way} --library {place} --lesson {number}"
+                let words = wrapped(
+                    &format!(
+                        "{title} is kept apart: {reason}. The head is unchanged; ask what was learnt with:"
+                    ),
+                    "",
                 );
-                ("rejected", ExitCode::from(REJECTED), words)
+                let command = format!("  stepladder {way} --library {place} --lesson {number}");
+                ("rejected", ExitCode::from(REJECTED), words + &command)
             }
             // What the gate cannot tell a person may.
-            decision if self.yes && decision == Decision::Accepted || asked(context, verdict)? => {
+            _ if sure || asks && asked(context, verdict)? => {
                 library.note(Entry::Accepted { lesson: number, head: head.clone() })?;
                 (
                     "accepted",
                     ExitCode::SUCCESS,
-                    format!("{title} is accepted; ask with: stepladder {way} --library {place}"),
+                    format!("{title} is accepted; ask with:\n  stepladder {way} --library {place}"),
                 )
             }
             decision => {
@@ -281,7 +295,7 @@ impl Args {
                     _ => ("waiting", ExitCode::SUCCESS),
                 };
                 let words =
-                    format!("{title} waits: stepladder accept {place}, or: stepladder reject {place}");
+                    format!("{title} waits for:\n  stepladder accept {place}\n  stepladder reject {place}");
                 (state, code, words)
             }
         };
@@ -289,20 +303,63 @@ impl Args {
             "event": "decided", "lesson": number, "head": head, "state": state, "verdict": verdict,
             "cost": library.standing().cost(number),
         });
-        context.answer(&answer, || format!("{}\n{words}", verdict_text(verdict)))?;
+        context
+            .answer(&answer, || if asks { words } else { format!("{}\n{words}", verdict_text(verdict)) })?;
         Ok(code)
     }
 }
 
-/// Asks a person at a terminal; without one nobody says yes.
+/// Whether a person at a terminal can be asked; without one nobody says yes.
+fn can_ask(context: &Context) -> bool {
+    !context.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a person.
 fn asked(context: &Context, verdict: &Verdict) -> Result<bool> {
-    if context.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(false);
-    }
     say(&verdict_text(verdict));
     let _ = write!(std::io::stderr(), "accept it? [y/N] ");
     let mut line = String::new();
     let read = context.idle(|| std::io::stdin().lock().read_line(&mut line));
     read.map_err(|error| Error::read("standard input", error))?;
     Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Fails at a pair that is too long to be learnt or asked, before anything is computed or written.
+fn expect_fitting(
+    pairs: &[pairs::Pair],
+    file: &Path,
+    learner: &mut Learner,
+    settings: &LearnSettings,
+) -> Result<()> {
+    let (frames, context) = (asks_in_sentences(learner), learner.trainer().model().context());
+    let records = Encoder::of(learner, settings.max_length);
+    let exam = Encoder::of(learner, context);
+    for pair in pairs {
+        let facts = prepare(vec![pair.given.clone()], frames, settings.seed);
+        for fact in &facts {
+            records.records(fact).map_err(|error| at_line(error, file, pair.line))?;
+            for asked in &fact.exam {
+                exam.exchange(&asked.prompt, &asked.answer)
+                    .map_err(|error| at_line(error, file, pair.line))?;
+                let tokens = learner.encode_prompt(&asked.prompt)?.len() + settings.max_answer_tokens;
+                if tokens > context {
+                    let error = Error::context("an exam's question with its answer", tokens, context);
+                    return Err(at_line(error, file, pair.line));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a pair, with its place.
+fn at_line(error: Error, file: &Path, line: usize) -> Error {
+    match error {
+        Error::Context { what, tokens, context, .. } => {
+            let problem = format!("{what} has {tokens} tokens, and {context} fit");
+            let hint = "split it into shorter pairs, or leave it out";
+            Error::input(file, format!("line {line}"), problem, hint)
+        }
+        other => other,
+    }
 }
