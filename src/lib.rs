@@ -1,7 +1,7 @@
 //! Language models that teach themselves, on the GPU at hand.
 //!
 //! Layers, each using only those below it:
-//! [`lessons`] (a library of what was taught, exams, the gate; native only) uses [`ladder`] (problem tree, curriculum, runs), which uses [`task`] (problems and verifiers, CPU only) and
+//! [`lessons`] (a library of what was taught, exams, the gate) uses [`ladder`] (problem tree, curriculum, runs), which uses [`task`] (problems and verifiers, CPU only) and
 //! [`train`] (losses, backward pass, LoRA, optimizer), which uses [`model`] (weights, forward pass,
 //! sampling), which uses [`kernel`] (one file per shader), which uses [`gpu`] (the only one that names wgpu).
 //! [`settings`] (every setting as a row of one table) is below [`ladder`]; [`bench`] measures all but these.
@@ -21,7 +21,6 @@ pub mod gpu;
 mod json;
 pub mod kernel;
 pub mod ladder;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod lessons;
 pub mod model;
 pub mod settings;

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use stepladder::lessons::library::{Library, count_asked};
+use stepladder::lessons::folder::count_asked;
+use stepladder::lessons::library::Library;
 use stepladder::train::fingerprint::{self, Base};
 use stepladder::{Error, Result};
 

@@ -1,5 +1,6 @@
 //! `stepladder consolidate`: all lessons that count, learnt anew from the base; without some of them, those are unlearnt.
 
+use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::lessons::course::Course;
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     let (session, mut learner) = args.library.learner(&library, context)?;
     let mut teller = Teller::new(context);
-    let made = Course::new(&mut library, &mut learner, &mut teller)?.consolidate(&args.without);
+    let made = block_on(Course::new(&mut library, &mut learner, &mut teller)?.consolidate(&args.without));
     drop(teller);
     if let Err(Error::Cancelled) = &made {
         say(&format!(

@@ -1,5 +1,6 @@
 //! `stepladder exam`: the exams of a library's lessons under a head, or with notes in the context instead.
 
+use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::lessons::course::Course;
@@ -58,11 +59,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut course = Course::new(&mut library, &mut learner, &mut teller)?;
     let name = match view {
         Some(view) => {
-            lessons.iter().try_for_each(|number| course.examine_notes(*number, view))?;
+            lessons.iter().try_for_each(|number| block_on(course.examine_notes(*number, view)))?;
             view.name()
         }
         None => {
-            course.examine_head(head.as_deref(), &lessons)?;
+            block_on(course.examine_head(head.as_deref(), &lessons))?;
             head.unwrap_or_else(|| BASE.into())
         }
     };

@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         (Some(number), _) => number,
         (None, source) => args.source.propose(&mut library, source, &mut learner)?,
     };
-    let verdict = match Course::new(&mut library, &mut learner, &mut teller)?.teach(number) {
+    let verdict = match block_on(Course::new(&mut library, &mut learner, &mut teller)?.teach(number)) {
         Err(Error::Cancelled) => {
             say(&format!("stopped, and saved; go on with: stepladder learn {}", quoted(place)));
             return Err(Error::Cancelled);

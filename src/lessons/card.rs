@@ -1,7 +1,5 @@
 //! What is written about a library and its lessons.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use super::fact::Fact;
@@ -114,7 +112,8 @@ pub struct Lesson {
     pub card: LessonCard,
     /// What it teaches.
     pub facts: Vec<Fact>,
-    pub(super) folder: PathBuf,
+    /// Its folder in the library.
+    pub(super) folder: String,
 }
 
 impl Lesson {

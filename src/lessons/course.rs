@@ -2,10 +2,8 @@
 
 mod other;
 
-use std::time::Instant;
-
-use pollster::block_on;
 use serde::Serialize;
+use web_time::Instant;
 
 use super::anchors::{self, Anchor, SANE_PROMPTS};
 use super::blend::blend;
@@ -24,7 +22,6 @@ use super::standing::Status;
 use crate::ladder::learner::Learner;
 use crate::train::adapter;
 use crate::train::checkpoint::State;
-use crate::train::files::{last_state, read_adapter, remove_states, write_state};
 use crate::train::peft::AdapterFile;
 use crate::train::trainer::Trajectory;
 use crate::{Error, Result};
@@ -129,7 +126,7 @@ impl<'a> Course<'a> {
     ///
     /// # Errors
     /// [`Error::Cancelled`], after which [`Course::teach`] goes on; those of training and of the disk.
-    pub fn teach(&mut self, number: u32) -> Result<Verdict> {
+    pub async fn teach(&mut self, number: u32) -> Result<Verdict> {
         if self.library.standing().status(number) == Some(Status::Waiting)
             && let Some(verdict) = self.library.standing().verdict(number)
         {
@@ -140,14 +137,14 @@ impl<'a> Course<'a> {
         let began = Instant::now();
         let mut cost = Cost::default();
         self.load(None)?;
-        self.ask(&lesson, None, "of what the base knows", &mut cost)?;
+        self.ask(&lesson, None, "of what the base knows", &mut cost).await?;
         self.load(parent.as_deref())?;
-        let before = self.row(&lesson, parent.as_deref(), &mut cost)?;
+        let before = self.row(&lesson, parent.as_deref(), &mut cost).await?;
         cost.seconds += began.elapsed().as_secs_f64();
         let settings = self.library.card().settings.clone();
-        let mut best = self.attempt(&lesson, &settings, 0, &before, cost)?;
+        let mut best = self.attempt(&lesson, &settings, 0, &before, cost).await?;
         if best.lost_something() {
-            best = self.scale(&lesson, &before, best)?;
+            best = self.scale(&lesson, &before, best).await?;
         }
         if best.lost_something() {
             let doubled = LearnSettings {
@@ -157,17 +154,17 @@ impl<'a> Course<'a> {
             };
             self.next("learning it again with twice the replay")?;
             self.load(parent.as_deref())?;
-            best = self.attempt(&lesson, &doubled, 1, &before, Cost::default())?;
+            best = self.attempt(&lesson, &doubled, 1, &before, Cost::default()).await?;
         }
         let Candidate { head, verdict } = best;
         // From here on a kill finds it concluded.
         self.library.note(Entry::Concluded { lesson: number, head, verdict: verdict.clone() })?;
-        remove_states(&self.library.checkpoints(&lesson))?;
+        self.library.remove_checkpoints(&lesson)?;
         Ok(verdict)
     }
 
     /// Learns and examines once.
-    fn attempt(
+    async fn attempt(
         &mut self,
         lesson: &Lesson,
         settings: &LearnSettings,
@@ -178,18 +175,18 @@ impl<'a> Course<'a> {
         let began = Instant::now();
         let mixture = self.mixture(lesson)?;
         let stream_id = u64::from(lesson.card.number) << 8 | attempt;
-        let learned = self.learn(&mixture, settings, stream_id, lesson)?;
-        let file = block_on(self.learner.adapter_file())?;
+        let learned = self.learn(&mixture, settings, stream_id, lesson).await?;
+        let file = self.learner.adapter_file().await?;
         let head = self.library.write_head(&file)?;
         let mut cost = Cost { seconds: began.elapsed().as_secs_f64(), ..learned.cost };
         cost += spent;
         self.library.note(Entry::Learned { lesson: lesson.card.number, head: head.clone(), cost })?;
-        let verdict = self.examine(lesson, &head, 1.0, before)?;
+        let verdict = self.examine(lesson, &head, 1.0, before).await?;
         Ok(Candidate { head, verdict })
     }
 
     /// Learns a mixture; a checkpoint after every epoch lets a call after a kill go on with the same bits.
-    fn learn(
+    async fn learn(
         &mut self,
         mixture: &Mixture,
         settings: &LearnSettings,
@@ -198,26 +195,23 @@ impl<'a> Course<'a> {
     ) -> Result<Learned> {
         const LEARNT: &str = "learnt";
         let identity = mixture.identity(settings, stream_id)?;
-        let folder = self.library.checkpoints(lesson);
-        let saved = last_state(&folder, |state, file| {
-            let learnt = state.get::<String>(LEARNT, file)?;
-            Ok((learnt, state))
-        })?;
+        let library = &*self.library;
+        let saved = library.checkpoint(lesson, &|state, file| state.get::<String>(LEARNT, file).map(drop))?;
         // A checkpoint of another attempt, or of other records, is of no use.
-        let resumed = saved.and_then(|((learnt, state), _)| (learnt == identity).then_some(state));
+        let resumed = saved.filter(|state| state.value.get(LEARNT).is_some_and(|learnt| *learnt == identity));
         let mut watch = Epochs {
             listener: &mut *self.listener,
             lesson: lesson.card.number,
             save: &|mut state: State| {
                 state.put(LEARNT, &identity)?;
-                write_state(&folder, &state)
+                library.save_checkpoint(lesson, &state)
             },
         };
-        block_on(learn(self.learner, mixture, settings, stream_id, resumed.as_ref(), &mut watch))
+        learn(self.learner, mixture, settings, stream_id, resumed.as_ref(), &mut watch).await
     }
 
     /// Halves the share of the update that is kept until the gate lets it through, then looks for the largest that it does.
-    fn scale(&mut self, lesson: &Lesson, before: &Row, whole: Candidate) -> Result<Candidate> {
+    async fn scale(&mut self, lesson: &Lesson, before: &Row, whole: Candidate) -> Result<Candidate> {
         let new = self.read_head(&whole.head)?;
         let old = lesson.card.parent.as_deref().map(|head| self.read_head(head)).transpose()?;
         let (mut low, mut high) = (0.0, 1.0);
@@ -236,7 +230,7 @@ impl<'a> Course<'a> {
             self.next(&format!("keeping {:.0} % of the update{loses}", 100.0 * share))?;
             let head = self.library.write_head(&file)?;
             self.write_adapter(&file)?;
-            let candidate = Candidate { verdict: self.examine(lesson, &head, share, before)?, head };
+            let candidate = Candidate { verdict: self.examine(lesson, &head, share, before).await?, head };
             // With less of it the lesson would not be learnt either; with more it would lose as much.
             match candidate.lost_something() {
                 true => high = share,
@@ -250,17 +244,18 @@ impl<'a> Course<'a> {
     }
 
     /// Examines the learner's adapter, which is the head `head`, and lets the gate judge it.
-    fn examine(&mut self, lesson: &Lesson, head: &str, scale: f64, before: &Row) -> Result<Verdict> {
+    async fn examine(&mut self, lesson: &Lesson, head: &str, scale: f64, before: &Row) -> Result<Verdict> {
         let began = Instant::now();
         let mut cost = Cost::default();
-        let after = self.row(lesson, Some(head), &mut cost)?;
-        let (drift, drift_tokens) = block_on(anchors::drift(self.learner, &self.anchors))?;
+        let after = self.row(lesson, Some(head), &mut cost).await?;
+        let (drift, drift_tokens) = anchors::drift(self.learner, &self.anchors).await?;
         let loops = {
             let listener = &mut *self.listener;
-            block_on(anchors::loops(self.learner, &self.anchors, &mut |done, all| {
+            anchors::loops(self.learner, &self.anchors, &mut |done, all| {
                 listener.progress(done as u64, all as u64, "general questions");
                 !listener.stopped()
-            }))?
+            })
+            .await?
         };
         let gate_half = |questions: Vec<(usize, &Question)>, outcomes: &[Outcome]| -> Vec<Outcome> {
             let halves = questions.into_iter().zip(outcomes);
@@ -337,19 +332,21 @@ impl<'a> Course<'a> {
     }
 
     /// Asks the exams of `lesson` and of all lessons that count, of the learner's adapter, which is `head`.
-    fn row(&mut self, lesson: &Lesson, head: Option<&str>, cost: &mut Cost) -> Result<Row> {
-        let new = self.ask(lesson, head, "of the new lesson", cost)?;
+    async fn row(&mut self, lesson: &Lesson, head: Option<&str>, cost: &mut Cost) -> Result<Row> {
+        let new = self.ask(lesson, head, "of the new lesson", cost).await?;
         let active: Vec<Lesson> = self.library.active().into_iter().cloned().collect();
         let mut earlier = Vec::new();
         for taught in &active {
-            earlier
-                .push((taught.card.number, self.ask(taught, head, &format!("of {}", taught.title()), cost)?));
+            earlier.push((
+                taught.card.number,
+                self.ask(taught, head, &format!("of {}", taught.title()), cost).await?,
+            ));
         }
         Ok(Row { new, earlier })
     }
 
     /// The outcomes of a lesson's exam under `head`, which the learner holds: from the library, or asked now.
-    fn ask(
+    async fn ask(
         &mut self,
         lesson: &Lesson,
         head: Option<&str>,
@@ -360,14 +357,19 @@ impl<'a> Course<'a> {
         if let Some(sitting) = self.library.results(lesson, name)? {
             return Ok(sitting.outcomes);
         }
-        let sitting = self.sit(lesson, what, &|_| String::new())?;
+        let sitting = self.sit(lesson, what, &|_| String::new()).await?;
         cost.exam_tokens += sitting.tokens;
         self.library.write_results(lesson, name, &sitting)?;
         Ok(sitting.outcomes)
     }
 
     /// Asks a lesson's exam of the learner's adapter, each question after what `before` says.
-    fn sit(&mut self, lesson: &Lesson, what: &str, before: &dyn Fn(&Question) -> String) -> Result<Sitting> {
+    async fn sit(
+        &mut self,
+        lesson: &Lesson,
+        what: &str,
+        before: &dyn Fn(&Question) -> String,
+    ) -> Result<Sitting> {
         let questions: Vec<&Question> = lesson.questions().map(|(_, question)| question).collect();
         self.listener.news(&News::Exam { what: what.to_owned(), questions: questions.len() })?;
         let listener = &mut *self.listener;
@@ -376,7 +378,7 @@ impl<'a> Course<'a> {
             listener.progress(done as u64, all as u64, what);
             !listener.stopped()
         };
-        block_on(examine(self.learner, &questions, before, max_tokens, &mut progress))
+        examine(self.learner, &questions, before, max_tokens, &mut progress).await
     }
 
     /// What `lesson` is learnt with.
@@ -390,7 +392,7 @@ impl<'a> Course<'a> {
                 .collect();
             mixture.earlier.push(self.records(taught, &|fact| holds[fact])?);
             let facts = taught.facts.iter().zip(&holds).filter(|(_, holds)| **holds);
-            mixture.kept.extend(facts.map(|(fact, _)| fact.recall()));
+            mixture.kept.push(facts.map(|(fact, _)| fact.recall()).collect());
         }
         self.add_new(&mut mixture, lesson, &|_| true)?;
         Ok(mixture)
@@ -454,9 +456,8 @@ impl<'a> Course<'a> {
     }
 
     fn read_head(&mut self, head: &str) -> Result<AdapterFile> {
-        let folder = self.library.head_folder(head)?;
         let dims = adapter::dims(self.learner.trainer().model().config());
-        read_adapter(folder, &dims)
+        self.library.head(head, &dims)
     }
 }
 

@@ -51,7 +51,7 @@ pub async fn examine(
         let sampling = Sampling { max_tokens, temperature: 0.0, ..Sampling::default() };
         requests.push(SampleRequest { prompt, samples: 1, sampling, seed: 0 });
     }
-    let began = std::time::Instant::now();
+    let began = web_time::Instant::now();
     let answers = sample(learner, &requests, progress).await?;
     let seconds = began.elapsed().as_secs_f64();
     let right: Vec<&str> = questions.iter().map(|question| question.answer.as_str()).collect();

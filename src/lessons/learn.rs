@@ -23,8 +23,9 @@ use crate::{Error, Result};
 /// Names the random streams of an epoch's order and of what is repeated.
 const ORDER: u64 = 0x6f72_6465;
 const REPLAY: u64 = 0x7265_706c;
-/// Most earlier facts that are asked after an epoch, spread evenly over all of them.
-pub const MOST_KEPT: usize = 64;
+/// Most earlier facts that are asked after an epoch, as many of each lesson: of a large one not all must be asked, and it must not
+/// hide what becomes of a small one.
+pub const MOST_KEPT: usize = 96;
 /// Epochs in a row with enough recall.
 const ENOUGH: u64 = 2;
 /// Where [`Place`] is in a checkpoint.
@@ -43,8 +44,8 @@ pub struct Mixture {
     pub base: Vec<Trajectory>,
     /// Questions as they are taught, one for each new fact: the recall.
     pub recall: Vec<Question>,
-    /// The same of facts of earlier lessons, of which [`MOST_KEPT`] are asked.
-    pub kept: Vec<Question>,
+    /// The same of facts of earlier lessons, by lesson, of which [`MOST_KEPT`] are asked.
+    pub kept: Vec<Vec<Question>>,
 }
 
 impl Mixture {
@@ -76,9 +77,13 @@ impl Mixture {
     }
 
     /// The earlier facts that are asked.
-    fn asked_of_kept(&self) -> Vec<&Question> {
-        let count = self.kept.len().min(MOST_KEPT);
-        (0..count).map(|place| &self.kept[place * self.kept.len() / count]).collect()
+    fn asked_of_kept<'a>(&'a self) -> Vec<&'a Question> {
+        let each = (MOST_KEPT / self.kept.len().max(1)).max(1);
+        let some = |lesson: &'a [Question]| {
+            let count = lesson.len().min(each);
+            (0..count).map(move |place| &lesson[place * lesson.len() / count])
+        };
+        self.kept.iter().flat_map(|lesson| some(lesson)).collect()
     }
 }
 
@@ -357,8 +362,8 @@ impl<'a> Batches<'a> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use super::super::outcome::Kind;
     use super::*;
+    use crate::lessons::outcome::Kind;
 
     fn record(mark: u32, tokens: usize) -> Trajectory {
         let mut all = vec![mark; tokens + 1];
@@ -426,13 +431,18 @@ mod tests {
     #[test]
     fn earlier_facts_are_asked_evenly_and_not_without_end() {
         let question = |index: usize| Question::new(index.to_string(), "", Kind::Recall);
-        let few = Mixture { kept: (0..5).map(question).collect(), ..Mixture::default() };
-        assert_eq!(few.asked_of_kept().len(), 5);
-        let many = Mixture { kept: (0..1000).map(question).collect(), ..Mixture::default() };
+        let of = |sizes: &[usize]| Mixture {
+            kept: sizes.iter().map(|&size| (0..size).map(question).collect()).collect(),
+            ..Mixture::default()
+        };
+        assert_eq!(of(&[5]).asked_of_kept().len(), 5);
+        let many = of(&[1000, 7]);
         let asked = many.asked_of_kept();
-        assert_eq!(asked.len(), MOST_KEPT);
+        assert_eq!(asked.len(), MOST_KEPT / 2 + 7);
         assert!(asked.windows(2).all(|pair| pair[0].prompt != pair[1].prompt));
-        assert!(asked[MOST_KEPT - 1].prompt.parse::<usize>().unwrap() > 900);
+        assert!(asked[MOST_KEPT / 2 - 1].prompt.parse::<usize>().unwrap() > 900);
+        // However many lessons there are, each is asked about.
+        assert_eq!(of(&[3; 200]).asked_of_kept().len(), 200);
         assert!(mixture().asked_of_kept().is_empty());
     }
 

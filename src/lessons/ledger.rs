@@ -1,12 +1,12 @@
 //! What happened to a library, in order: lines that are only ever appended. What a library is follows from them alone.
 
-use std::fs::{self, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use web_time::SystemTime;
 
 use super::gate::Verdict;
+use super::store::{MAX_FILE, Store};
 use crate::{Error, Result};
 
 /// The ledger's file name in a library.
@@ -125,32 +125,32 @@ pub struct Ledger {
     lines: Vec<Line>,
     /// Bytes of the lines that are whole.
     whole: u64,
-    /// A last line that was cut is in the file behind them.
-    cut: bool,
+    /// A last line that was cut, in the file behind them.
+    cut: Vec<u8>,
 }
 
 impl Ledger {
-    /// Reads the ledger in `folder`; there is none before the first line. A last line without its end is one that a kill cut:
+    /// Reads the ledger in `store`; there is none before the first line. A last line without its end is one that a kill cut:
     /// it never happened.
     ///
     /// # Errors
     /// [`Error::Input`] with the line's number for a line that is damaged or from a newer version; [`Error::Io`].
-    pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(LEDGER_FILE);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(Error::read(&path, error)),
+    pub fn read(store: &dyn Store) -> Result<Self> {
+        let path = store.place().join(LEDGER_FILE);
+        let mut bytes = match store.has(LEDGER_FILE) {
+            true => store.read(LEDGER_FILE, MAX_FILE)?,
+            false => Vec::new(),
         };
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+        let cut = bytes.split_off(whole);
         let mut lines = Vec::new();
-        for (index, line) in bytes[..whole].split_inclusive(|&byte| byte == b'\n').enumerate() {
+        for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
             lines.push(crate::json::from_slice(line).map_err(|error| {
                 let hint = "the library was made by a newer version, or the file was changed by hand: bring back a copy of it";
                 Error::input(&path, format!("line {}", index + 1), format!("cannot be read: {error}"), hint)
             })?);
         }
-        Ok(Self { path, lines, whole: whole as u64, cut: whole < bytes.len() })
+        Ok(Self { path, lines, whole: whole as u64, cut })
     }
 
     /// Every line.
@@ -160,67 +160,43 @@ impl Ledger {
 
     /// A word on a last line that was cut, if there is one.
     pub fn warning(&self) -> Option<String> {
-        self.cut.then(|| format!("{}: the last line was cut and does not count", self.path.display()))
+        let word = || format!("{}: the last line was cut and does not count", self.path.display());
+        (!self.cut.is_empty()).then(word)
     }
 
-    /// Appends a line and brings it to the disk. The caller holds the library's lock.
+    /// Appends a line and brings it to `store`, the one that was read, which the caller may write to. A line that was cut is
+    /// kept in a file of its own.
     ///
     /// # Errors
     /// [`Error::Io`], after which the line does not count.
-    pub fn append(&mut self, entry: Entry) -> Result<()> {
-        let failed = |source| Error::write(&self.path, source);
-        let at = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |time| time.as_secs());
+    pub fn append(&mut self, store: &dyn Store, entry: Entry) -> Result<()> {
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let line = Line { at, entry };
-        let mut text = serde_json::to_string(&line).map_err(|error| failed(error.into()))?;
+        let mut text =
+            serde_json::to_string(&line).map_err(|error| Error::write(&self.path, error.into()))?;
         text.push('\n');
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&self.path)
-            .map_err(failed)?;
-        if self.cut {
-            self.set_aside(&mut file)?;
+        if !self.cut.is_empty() {
+            store.append(CUT_FILE, None, &[&self.cut, b"\n".as_slice()].concat())?;
         }
-        let written = file
-            .set_len(self.whole)
-            .and_then(|()| file.seek(SeekFrom::Start(self.whole)))
-            .and_then(|_| file.write_all(text.as_bytes()))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| crate::model::source::durable::sync_folder(&self.path));
-        if let Err(error) = written {
-            // What was written of it would be a cut line.
-            let _ = file.set_len(self.whole);
-            return Err(failed(error));
-        }
+        store.append(LEDGER_FILE, Some(self.whole), text.as_bytes())?;
         self.whole += text.len() as u64;
-        self.cut = false;
+        self.cut.clear();
         self.lines.push(line);
         Ok(())
-    }
-
-    /// Copies a line that was cut into a file of its own.
-    fn set_aside(&self, file: &mut fs::File) -> Result<()> {
-        let aside = self.path.with_file_name(CUT_FILE);
-        let mut rest = Vec::new();
-        let copied = file
-            .seek(SeekFrom::Start(self.whole))
-            .and_then(|_| std::io::Read::read_to_end(file, &mut rest))
-            .and_then(|_| OpenOptions::new().create(true).append(true).open(&aside))
-            .and_then(|mut to| {
-                to.write_all(&rest).and_then(|()| to.write_all(b"\n")).and_then(|()| to.sync_all())
-            });
-        copied.map_err(|source| Error::write(&aside, source))
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::fs;
+
+    use super::super::folder::Folder;
     use super::*;
+
+    fn at(folder: &tempfile::TempDir) -> Folder {
+        Folder::to_read(folder.path())
+    }
 
     fn accepted(lesson: u32) -> Entry {
         Entry::Accepted { lesson, head: format!("{lesson:016x}") }
@@ -229,13 +205,13 @@ mod tests {
     #[test]
     fn lines_come_back_in_order() {
         let folder = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger::read(folder.path()).unwrap();
+        let mut ledger = Ledger::read(&at(&folder)).unwrap();
         assert!(ledger.lines().is_empty());
         let cost = Cost { training_tokens: 7, exam_tokens: 2, seconds: 0.5 };
-        ledger.append(Entry::Proposed { lesson: 1 }).unwrap();
-        ledger.append(Entry::Learned { lesson: 1, head: "ab".into(), cost }).unwrap();
-        ledger.append(Entry::RolledBack { lessons: vec![1], head: None }).unwrap();
-        assert_eq!(Ledger::read(folder.path()).unwrap().lines(), ledger.lines());
+        ledger.append(&at(&folder), Entry::Proposed { lesson: 1 }).unwrap();
+        ledger.append(&at(&folder), Entry::Learned { lesson: 1, head: "ab".into(), cost }).unwrap();
+        ledger.append(&at(&folder), Entry::RolledBack { lessons: vec![1], head: None }).unwrap();
+        assert_eq!(Ledger::read(&at(&folder)).unwrap().lines(), ledger.lines());
     }
 
     /// Cut anywhere, the lines before count, the rest is kept, and the next line follows on them.
@@ -243,18 +219,18 @@ mod tests {
     fn a_cut_last_line_never_happened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(LEDGER_FILE);
-        let mut ledger = Ledger::read(folder.path()).unwrap();
-        ledger.append(accepted(1)).unwrap();
-        ledger.append(accepted(2)).unwrap();
+        let mut ledger = Ledger::read(&at(&folder)).unwrap();
+        ledger.append(&at(&folder), accepted(1)).unwrap();
+        ledger.append(&at(&folder), accepted(2)).unwrap();
         let bytes = fs::read(&path).unwrap();
         let first = bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1;
         for end in first..bytes.len() {
             fs::write(&path, &bytes[..end]).unwrap();
-            let mut cut = Ledger::read(folder.path()).unwrap();
+            let mut cut = Ledger::read(&at(&folder)).unwrap();
             assert_eq!(cut.lines().len(), 1);
             assert_eq!(cut.warning().is_some(), end > first);
-            cut.append(accepted(3)).unwrap();
-            let after = Ledger::read(folder.path()).unwrap();
+            cut.append(&at(&folder), accepted(3)).unwrap();
+            let after = Ledger::read(&at(&folder)).unwrap();
             assert_eq!(after.lines().last().unwrap().entry, accepted(3));
             assert_eq!((after.lines().len(), after.warning()), (2, None));
             let aside = folder.path().join(CUT_FILE);
@@ -266,15 +242,15 @@ mod tests {
     #[test]
     fn damage_in_the_middle_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger::read(folder.path()).unwrap();
-        ledger.append(accepted(1)).unwrap();
+        let mut ledger = Ledger::read(&at(&folder)).unwrap();
+        ledger.append(&at(&folder), accepted(1)).unwrap();
         let path = folder.path().join(LEDGER_FILE);
         for line in ["{}\n", "nonsense\n", "{\"at\": 1, \"event\": \"sold\", \"lesson\": 1}\n"] {
             let mut bytes = line.as_bytes().to_vec();
             bytes.extend(fs::read(&path).unwrap());
             let other = tempfile::tempdir().unwrap();
             fs::write(other.path().join(LEDGER_FILE), bytes).unwrap();
-            let error = Ledger::read(other.path()).unwrap_err().to_string();
+            let error = Ledger::read(&at(&other)).unwrap_err().to_string();
             assert!(error.contains("line 1") && error.contains("bring back"), "{error}");
         }
     }

@@ -1,4 +1,4 @@
-//! A library of lessons on disk. Native only.
+//! A library of lessons in its [`Store`].
 //!
 //! ```text
 //! notes.library/
@@ -14,8 +14,6 @@
 //! counts: whatever moment a process is killed at, the library is as it was before or after.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -28,20 +26,18 @@ use super::ledger::{Entry, LEDGER_FILE, Ledger};
 use super::notes::View;
 use super::outcome::Sitting;
 use super::standing::Standing;
-use crate::model::source::bytes::read_text;
-use crate::train::files::{create_folder, read, write_atomic, write_together};
+use super::store::{MAX_FILE, Store, Usable};
+use crate::model::source::bytes::utf8;
+use crate::train::checkpoint::State;
 use crate::train::fingerprint::sha256;
-use crate::train::lock::Lock;
-use crate::train::output::{contents, expect_folder};
-use crate::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
-use crate::train::staged::new_folder;
+use crate::train::peft::{AdapterFile, CONFIG_FILE, Dims, WEIGHTS_FILE};
 use crate::{Error, Result};
 
-const CARD_FILE: &str = "library.json";
+pub(super) const CARD_FILE: &str = "library.json";
 const ASKED_FILE: &str = "asked.jsonl";
 const ANCHORS_FILE: &str = "base/anchors.jsonl";
-const LESSONS: &str = "lessons";
-const HEADS: &str = "heads";
+pub(super) const LESSONS: &str = "lessons";
+pub(super) const HEADS: &str = "heads";
 const LESSON_FILE: &str = "lesson.json";
 const FACTS_FILE: &str = "facts.jsonl";
 const SOURCE_FILE: &str = "source.jsonl";
@@ -50,96 +46,64 @@ const RESULTS: &str = "results";
 pub const BASE: &str = "base";
 /// Hexadecimal digits of a head's hash.
 const HASH_DIGITS: usize = 16;
-/// Longest file of a library that is read, in bytes.
-const MAX_FILE: u64 = 1 << 28;
+/// Longest weights of a head, in bytes: far more than any has.
+const MAX_HEAD: u64 = 1 << 32;
 
 /// A library that is open.
 #[derive(Debug)]
 pub struct Library {
-    path: PathBuf,
+    store: Box<dyn Store>,
     card: Card,
     ledger: Ledger,
     lessons: BTreeMap<u32, Lesson>,
     standing: Standing,
-    /// The right to write.
-    lock: Option<Lock>,
 }
 
 impl Library {
-    /// Whether there is a library at `path`.
-    pub fn exists(path: &Path) -> bool {
-        path.join(CARD_FILE).is_file()
+    /// The files that a new library begins with.
+    pub(super) fn beginning(card: &Card, anchors: &[Anchor]) -> Result<[(&'static str, Vec<u8>); 2]> {
+        Ok([(ANCHORS_FILE, lines(anchors)?), (CARD_FILE, pretty(card)?)])
     }
 
-    /// Fails, before anything is computed, where no library can be made.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] if something else is there.
-    pub fn expect_place(path: &Path) -> Result<()> {
-        expect_folder("library", path)?;
-        if path.exists() && !contents(path)?.is_empty() {
-            let problem = format!("{} is not empty and holds no library", path.display());
-            return Err(Error::usage("library", problem, "choose a new folder"));
+    /// Fails where `store` holds no library.
+    pub(super) fn expect_in(store: &dyn Store) -> Result<()> {
+        if store.has(CARD_FILE) {
+            return Ok(());
         }
-        Ok(())
+        let place = store.place().display();
+        let problem = match store.has(LEDGER_FILE) {
+            true => format!("{place} has lost its {CARD_FILE}"),
+            false => format!("{place} is no library"),
+        };
+        Err(Error::usage("library", problem, "name the folder that `stepladder learn` made"))
     }
 
-    /// Makes a library, whole or not at all, and opens it for writing.
-    ///
-    /// # Errors
-    /// As [`Library::expect_place`]; [`Error::Io`]; [`Error::Busy`].
-    pub fn create(path: &Path, card: &Card, anchors: &[Anchor]) -> Result<Self> {
-        Self::expect_place(path)?;
-        new_folder(path, |folder| {
-            create_folder(folder.join(BASE))?;
-            write_atomic(folder.join(ANCHORS_FILE), &lines(anchors)?)?;
-            create_folder(folder.join(LESSONS))?;
-            create_folder(folder.join(HEADS))?;
-            write_atomic(folder.join(CARD_FILE), &pretty(card)?)
-        })?;
-        Self::open_to_write(path)
-    }
-
-    /// Opens a library to read.
+    /// Opens the library that is in `store`; for a change if that was opened for writing.
     ///
     /// # Errors
     /// [`Error::Usage`] if there is none; [`Error::Input`] for files that are damaged; [`Error::Io`].
-    pub fn open(path: &Path) -> Result<Self> {
-        Self::open_with(path, None)
-    }
-
-    /// Opens a library for a change; nobody else changes it meanwhile.
-    ///
-    /// # Errors
-    /// As [`Library::open`]; [`Error::Busy`].
-    pub fn open_to_write(path: &Path) -> Result<Self> {
-        expect_library(path)?;
-        Self::open_with(path, Some(Lock::folder(path)?))
-    }
-
-    fn open_with(path: &Path, lock: Option<Lock>) -> Result<Self> {
-        expect_library(path)?;
-        let card: Card = parse_file(&path.join(CARD_FILE))?;
+    pub fn open_in(store: Box<dyn Store>) -> Result<Self> {
+        Self::expect_in(&*store)?;
+        let card: Card = parse_file(&*store, CARD_FILE)?;
         if card.format != FORMAT {
             let problem = format!("is {}, this version reads {FORMAT}", card.format);
             return Err(Error::input(
-                path.join(CARD_FILE),
+                store.place().join(CARD_FILE),
                 "format",
                 problem,
                 "use a newer version of the program",
             ));
         }
         card.settings.validate()?;
-        let ledger = Ledger::read(path)?;
+        let ledger = Ledger::read(&*store)?;
         let standing = Standing::of(ledger.lines());
         let mut lessons = BTreeMap::new();
-        let folder = path.join(LESSONS);
-        for name in contents(&folder)? {
-            let folder = folder.join(name);
-            let card: LessonCard = parse_file(&folder.join(LESSON_FILE))?;
+        for name in store.names(LESSONS)? {
+            let folder = format!("{LESSONS}/{name}");
+            let card: LessonCard = parse_file(&*store, &format!("{folder}/{LESSON_FILE}"))?;
             // One that was written and not announced is what a kill left.
             if standing.status(card.number).is_some() {
-                let facts = parse_facts(&folder.join(FACTS_FILE))?;
+                let facts = parse_facts(&*store, &format!("{folder}/{FACTS_FILE}"))?;
                 lessons.insert(card.number, Lesson { card, facts, folder });
             }
         }
@@ -147,19 +111,19 @@ impl Library {
             if !lessons.contains_key(&number) {
                 let problem = format!("lesson {number} is missing, though the ledger names it");
                 return Err(Error::input(
-                    &folder,
+                    store.place().join(LESSONS),
                     format!("{number:04}"),
                     problem,
                     "bring back a copy of its folder",
                 ));
             }
         }
-        Ok(Self { path: path.to_owned(), card, ledger, lessons, standing, lock })
+        Ok(Self { store, card, ledger, lessons, standing })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.store.place()
     }
 
     /// What it was made with.
@@ -228,21 +192,15 @@ impl Library {
     /// # Errors
     /// [`Error::Usage`] while another waits; [`Error::Io`].
     pub fn propose(&mut self, mut card: LessonCard, facts: Vec<Fact>, source: &[u8]) -> Result<u32> {
-        self.expect_lock()?;
+        self.expect_writable()?;
         self.expect_decided()?;
         card.number = self.lessons.keys().max().copied().unwrap_or(0) + 1;
         card.parent = self.standing.head().map(str::to_owned);
-        let folder = self.path.join(LESSONS).join(format!("{:04}-{}", card.number, slug(&card.name)));
-        if folder.exists() {
-            // Left by a kill between the folder and its line.
-            fs::remove_dir_all(&folder).map_err(|source| Error::write(&folder, source))?;
-        }
-        new_folder(&folder, |folder| {
-            write_atomic(folder.join(FACTS_FILE), &lines(&facts)?)?;
-            write_atomic(folder.join(SOURCE_FILE), source)?;
-            create_folder(folder.join(RESULTS))?;
-            write_atomic(folder.join(LESSON_FILE), &pretty(&card)?)
-        })?;
+        let folder = format!("{LESSONS}/{:04}-{}", card.number, slug(&card.name));
+        let files =
+            [(FACTS_FILE, lines(&facts)?), (SOURCE_FILE, source.to_vec()), (LESSON_FILE, pretty(&card)?)];
+        let files = files.each_ref().map(|(name, bytes)| (*name, bytes.as_slice()));
+        self.store.new_folder(&folder, &files, &[RESULTS])?;
         let number = card.number;
         self.note(Entry::Proposed { lesson: number })?;
         self.lessons.insert(number, Lesson { card, facts, folder });
@@ -254,16 +212,16 @@ impl Library {
     /// # Errors
     /// [`Error::Io`], after which it did not happen.
     pub fn note(&mut self, entry: Entry) -> Result<()> {
-        self.expect_lock()?;
-        self.ledger.append(entry)?;
+        self.expect_writable()?;
+        self.ledger.append(&*self.store, entry)?;
         self.standing = Standing::of(self.ledger.lines());
         Ok(())
     }
 
-    fn expect_lock(&self) -> Result<()> {
-        match self.lock {
-            Some(_) => Ok(()),
-            None => Err(Error::usage("library", "is open to be read only", "open it for writing")),
+    fn expect_writable(&self) -> Result<()> {
+        match self.store.is_writable() {
+            true => Ok(()),
+            false => Err(Error::usage("library", "is open to be read only", "open it for writing")),
         }
     }
 
@@ -272,7 +230,7 @@ impl Library {
     /// # Errors
     /// [`Error::NotKept`] if a number of it is not finite; [`Error::Io`].
     pub fn write_head(&self, adapter: &AdapterFile) -> Result<String> {
-        self.expect_lock()?;
+        self.expect_writable()?;
         let numbers = adapter.tensors.values().flat_map(|pair| pair.a.iter().chain(&pair.b));
         if !numbers.into_iter().all(|number| number.is_finite()) {
             let hint =
@@ -281,52 +239,55 @@ impl Library {
         }
         let (config, weights) = adapter.to_bytes()?;
         let name = head_name(&config, &weights);
-        let folder = self.path.join(HEADS).join(&name);
-        if !folder.exists() {
-            new_folder(&folder, |folder| {
-                write_together(folder, &[(CONFIG_FILE, &config), (WEIGHTS_FILE, &weights)])
-            })?;
+        if self.head_files(&name).is_err() {
+            let files: [(&str, &[u8]); 2] = [(CONFIG_FILE, &config), (WEIGHTS_FILE, &weights)];
+            self.store.new_folder(&head_path(&name), &files, &[])?;
         }
         Ok(name)
     }
 
-    /// The folder of a head, which is a PEFT adapter, once its files are found to be those that it is named after.
+    /// Settings and weights of a head, the files of a PEFT adapter, once they are found to be those that it is named after.
     ///
     /// # Errors
     /// [`Error::Input`] if it is missing or was changed.
-    pub fn head_folder(&self, head: &str) -> Result<PathBuf> {
-        let folder = self.path.join(HEADS).join(head);
+    pub fn head_files(&self, head: &str) -> Result<(Vec<u8>, Vec<u8>)> {
+        let folder = head_path(head);
         let hint = "bring back a copy of it, go back to an earlier head by `rollback`, or make it anew by `consolidate`";
-        let bad = |problem: &str| Err(Error::input(&folder, "head", problem, hint));
-        if !folder.is_dir() {
+        let bad = |problem: &str| Err(Error::input(self.path().join(&folder), "head", problem, hint));
+        let [config, weights] = [CONFIG_FILE, WEIGHTS_FILE].map(|name| format!("{folder}/{name}"));
+        if !self.store.has(&config) && !self.store.has(&weights) {
             return bad("is missing");
         }
-        match (read(folder.join(CONFIG_FILE)), read(folder.join(WEIGHTS_FILE))) {
-            (Ok(config), Ok(weights)) if head_name(&config, &weights) == head => Ok(folder),
+        match (self.store.read(&config, MAX_FILE), self.store.read(&weights, MAX_HEAD)) {
+            (Ok(config), Ok(weights)) if head_name(&config, &weights) == head => Ok((config, weights)),
             (Ok(_), Ok(_)) => bad("is damaged: its files are not those that it is named after"),
             _ => bad("is damaged: a file of it is missing"),
         }
     }
 
-    /// The head that is served: its folder, or `None` for the base; or what `lesson` made.
+    /// A head as an adapter for a model with the modules `dims`.
     ///
     /// # Errors
-    /// As [`Library::head_folder`]; [`Error::Usage`] for a lesson that nothing was learnt of.
-    pub fn served(&self, lesson: Option<u32>) -> Result<Option<PathBuf>> {
-        let head = match lesson {
-            None => self.standing.head(),
-            Some(number) => {
-                self.lesson(number)?;
-                Some(self.standing.candidate(number).ok_or_else(|| {
-                    Error::usage(
-                        "lesson",
-                        format!("nothing was learnt of lesson {number} yet"),
-                        "go on with it by `learn`",
-                    )
-                })?)
-            }
-        };
-        head.map(|head| self.head_folder(head)).transpose()
+    /// As [`Library::head_files`]; those of [`AdapterFile::from_bytes`].
+    pub fn head(&self, head: &str, dims: &Dims<'_>) -> Result<AdapterFile> {
+        let (config, weights) = self.head_files(head)?;
+        AdapterFile::from_bytes(&config, &weights, &self.path().join(head_path(head)), dims)
+    }
+
+    /// The head that is served, or `None` for the base; or what `lesson` made.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a lesson that nothing was learnt of.
+    pub fn served_head(&self, lesson: Option<u32>) -> Result<Option<&str>> {
+        let Some(number) = lesson else { return Ok(self.standing.head()) };
+        self.lesson(number)?;
+        self.standing.candidate(number).map(Some).ok_or_else(|| {
+            Error::usage(
+                "lesson",
+                format!("nothing was learnt of lesson {number} yet"),
+                "go on with it by `learn`",
+            )
+        })
     }
 
     /// A lesson's exam under a head, in the order of [`Lesson::questions`]; `name` is a head's, [`BASE`], or that of a view of notes.
@@ -335,15 +296,20 @@ impl Library {
     /// [`Error::Input`] for a damaged file; [`Error::Io`].
     pub fn results(&self, lesson: &Lesson, name: &str) -> Result<Option<Sitting>> {
         let file = results_file(lesson, name);
-        if !file.exists() {
+        if !self.store.has(&file) {
             return Ok(None);
         }
-        let sitting: Sitting = parse_file(&file)?;
+        let sitting: Sitting = parse_file(&*self.store, &file)?;
         match sitting.outcomes.len() == lesson.questions().count() {
             true => Ok(Some(sitting)),
             false => {
                 let hint = "remove the file; `exam` makes it anew";
-                Err(Error::input(&file, "outcomes", "are not those of the lesson's exam", hint))
+                Err(Error::input(
+                    self.path().join(file),
+                    "outcomes",
+                    "are not those of the lesson's exam",
+                    hint,
+                ))
             }
         }
     }
@@ -353,8 +319,8 @@ impl Library {
     /// # Errors
     /// [`Error::Io`].
     pub fn write_results(&self, lesson: &Lesson, name: &str, sitting: &Sitting) -> Result<()> {
-        self.expect_lock()?;
-        write_atomic(results_file(lesson, name), &pretty(sitting)?)
+        self.expect_writable()?;
+        self.store.write(&results_file(lesson, name), &pretty(sitting)?)
     }
 
     /// Names under which a lesson's exam with notes in the context is kept, all notes first.
@@ -362,7 +328,7 @@ impl Library {
     /// # Errors
     /// [`Error::Io`].
     pub fn notes_examined(&self, lesson: &Lesson) -> Result<Vec<String>> {
-        let names = contents(&lesson.folder.join(RESULTS))?.into_iter();
+        let names = self.store.names(&format!("{}/{RESULTS}", lesson.folder))?.into_iter();
         Ok(names
             .filter_map(|name| {
                 name.strip_suffix(".json").filter(|name| View::is_name(name)).map(str::to_owned)
@@ -370,14 +336,34 @@ impl Library {
             .collect())
     }
 
-    /// Size of a head's weights on the disk; 0 for one that is not there.
+    /// Bytes of a head's weights; 0 for one that is not there.
     pub fn head_bytes(&self, head: &str) -> u64 {
-        fs::metadata(self.path.join(HEADS).join(head).join(WEIGHTS_FILE)).map_or(0, |file| file.len())
+        self.store.size(&format!("{}/{WEIGHTS_FILE}", head_path(head)))
     }
 
-    /// Where a lesson's checkpoints are.
-    pub fn checkpoints(&self, lesson: &Lesson) -> PathBuf {
-        lesson.folder.clone()
+    /// The last checkpoint of a lesson's learning that is whole and `usable`.
+    ///
+    /// # Errors
+    /// As [`Store::checkpoint`].
+    pub fn checkpoint(&self, lesson: &Lesson, usable: &Usable<'_>) -> Result<Option<State>> {
+        self.store.checkpoint(&lesson.folder, usable)
+    }
+
+    /// Keeps a checkpoint of a lesson's learning.
+    ///
+    /// # Errors
+    /// [`Error::Io`], after which the one before it is there.
+    pub fn save_checkpoint(&self, lesson: &Lesson, state: &State) -> Result<()> {
+        self.expect_writable()?;
+        self.store.save_checkpoint(&lesson.folder, state)
+    }
+
+    /// Removes the checkpoints of a lesson's learning.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_checkpoints(&self, lesson: &Lesson) -> Result<()> {
+        self.store.remove_checkpoints(&lesson.folder)
     }
 
     /// The base's answers.
@@ -385,8 +371,7 @@ impl Library {
     /// # Errors
     /// [`Error::Input`], [`Error::Io`].
     pub fn anchors(&self) -> Result<Vec<Anchor>> {
-        let file = self.path.join(ANCHORS_FILE);
-        anchors::parse(read_text(&file, MAX_FILE)?.as_bytes(), &file)
+        anchors::parse(&self.store.read(ANCHORS_FILE, MAX_FILE)?, &self.path().join(ANCHORS_FILE))
     }
 
     /// Questions that the head answered so far.
@@ -394,16 +379,13 @@ impl Library {
     /// # Errors
     /// [`Error::Io`].
     pub fn asked(&self) -> Result<u64> {
-        let file = self.path.join(ASKED_FILE);
-        if !file.exists() {
+        if !self.store.has(ASKED_FILE) {
             return Ok(0);
         }
         // A line that a kill cut counts for nothing.
-        let counts = read(&file)?
-            .split(|&byte| byte == b'\n')
-            .filter_map(|line| serde_json::from_slice::<u64>(line).ok())
-            .sum();
-        Ok(counts)
+        let bytes = self.store.read(ASKED_FILE, MAX_FILE)?;
+        let lines = bytes.split(|&byte| byte == b'\n');
+        Ok(lines.filter_map(|line| serde_json::from_slice::<u64>(line).ok()).sum())
     }
 }
 
@@ -411,22 +393,13 @@ impl Library {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn count_asked(path: &Path, questions: u64) -> Result<()> {
-    let file = path.join(ASKED_FILE);
-    let open = fs::OpenOptions::new().create(true).append(true).open(&file);
-    open.and_then(|mut open| open.write_all(format!("{questions}\n").as_bytes()))
-        .map_err(|source| Error::write(&file, source))
+pub fn count_asked(store: &dyn Store, questions: u64) -> Result<()> {
+    store.append(ASKED_FILE, None, format!("{questions}\n").as_bytes())
 }
 
-fn expect_library(path: &Path) -> Result<()> {
-    if Library::exists(path) {
-        return Ok(());
-    }
-    let problem = match path.join(LEDGER_FILE).exists() {
-        true => format!("{} has lost its {CARD_FILE}", path.display()),
-        false => format!("{} is no library", path.display()),
-    };
-    Err(Error::usage("library", problem, "name the folder that `stepladder learn` made"))
+/// The folder of a head.
+pub(super) fn head_path(head: &str) -> String {
+    format!("{HEADS}/{head}")
 }
 
 /// The name of a head: the beginning of the hash of its files.
@@ -436,8 +409,8 @@ fn head_name(config: &[u8], weights: &[u8]) -> String {
     name
 }
 
-fn results_file(lesson: &Lesson, name: &str) -> PathBuf {
-    lesson.folder.join(RESULTS).join(format!("{name}.json"))
+fn results_file(lesson: &Lesson, name: &str) -> String {
+    format!("{}/{RESULTS}/{name}.json", lesson.folder)
 }
 
 /// A name as part of a folder's name.
@@ -466,24 +439,27 @@ fn lines<T: Serialize>(values: &[T]) -> Result<Vec<u8>> {
 
 const DAMAGED_HINT: &str = "bring back a copy of the library; what is in its other files is whole";
 
-fn parse_file<T: DeserializeOwned>(file: &Path) -> Result<T> {
-    crate::json::from_str(&read_text(file, MAX_FILE)?)
-        .map_err(|error| Error::input(file, "content", format!("cannot be read: {error}"), DAMAGED_HINT))
+fn parse_file<T: DeserializeOwned>(store: &dyn Store, file: &str) -> Result<T> {
+    let (path, text) = read_text(store, file)?;
+    crate::json::from_str(&text)
+        .map_err(|error| Error::input(path, "content", format!("cannot be read: {error}"), DAMAGED_HINT))
 }
 
-fn parse_facts(file: &Path) -> Result<Vec<Fact>> {
-    let text = read_text(file, MAX_FILE)?;
+/// A file's name for messages, and its text.
+fn read_text(store: &dyn Store, file: &str) -> Result<(PathBuf, String)> {
+    let path = store.place().join(file);
+    let text = utf8(&path, store.read(file, MAX_FILE)?)?;
+    Ok((path, text))
+}
+
+fn parse_facts(store: &dyn Store, file: &str) -> Result<Vec<Fact>> {
+    let (path, text) = read_text(store, file)?;
     let facts = text.lines().enumerate().map(|(index, line)| {
-        let fact: Fact = crate::json::from_str(line).map_err(|error| {
-            Error::input(
-                file,
-                format!("line {}", index + 1),
-                format!("cannot be read: {error}"),
-                DAMAGED_HINT,
-            )
-        })?;
+        let bad = |problem: String| Error::input(&path, format!("line {}", index + 1), problem, DAMAGED_HINT);
+        let fact: Fact =
+            crate::json::from_str(line).map_err(|error| bad(format!("cannot be read: {error}")))?;
         match fact.wordings.is_empty() {
-            true => Err(Error::input(file, format!("line {}", index + 1), "has no wording", DAMAGED_HINT)),
+            true => Err(bad("has no wording".into())),
             false => Ok(fact),
         }
     });

@@ -1,9 +1,9 @@
 //! A model that keeps learning: lessons, one after the other, each learnt, examined, and accepted only if it was learnt and
 //! nothing else was lost. Any of them can be taken back.
 //!
-//! [`library`] keeps them on disk, [`ledger`] what happened to them, [`standing`] says what counts. [`course`] takes a lesson from
-//! its [`fact`]s by [`learn`] and [`exam`] to the [`gate`]; the [`board`] shows what was learnt, kept, forgotten and paid. Native
-//! only.
+//! [`library`] keeps them in its [`store`], [`ledger`] what happened to them, [`standing`] says what counts. [`course`] takes a
+//! lesson from its [`fact`]s by [`learn`] and [`exam`] to the [`gate`]; the [`board`] shows what was learnt, kept, forgotten and
+//! paid.
 
 pub mod anchors;
 pub mod blend;
@@ -15,6 +15,8 @@ pub mod document;
 pub mod exam;
 pub mod fact;
 pub mod feedback;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod folder;
 pub mod gate;
 pub mod generate;
 pub mod grade;
@@ -33,4 +35,6 @@ pub mod records;
 pub mod runs;
 pub mod settings;
 pub mod standing;
+pub mod store;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod study;

@@ -1,15 +1,12 @@
 //! What a course does beside teaching: everything learnt anew, heads examined, notes asked instead of weights.
 
-use std::time::Instant;
-
-use pollster::block_on;
+use web_time::Instant;
 
 use super::Course;
 use crate::Result;
 use crate::lessons::card::{FactRef, Lesson};
 use crate::lessons::ledger::{Cost, Entry};
 use crate::lessons::notes::{Notes, View};
-use crate::train::files::remove_states;
 
 impl Course<'_> {
     /// Learns all lessons that count but `without` anew from the base, which is exact unlearning of those, and makes the result the
@@ -17,7 +14,7 @@ impl Course<'_> {
     ///
     /// # Errors
     /// As [`Course::teach`]; [`Error::Usage`] while a lesson waits.
-    pub fn consolidate(&mut self, without: &[u32]) -> Result<Option<String>> {
+    pub async fn consolidate(&mut self, without: &[u32]) -> Result<Option<String>> {
         let began = Instant::now();
         let active: Vec<Lesson> = self.library.active().into_iter().cloned().collect();
         let kept: Vec<&Lesson> =
@@ -37,14 +34,14 @@ impl Course<'_> {
             self.load(None)?;
             let settings = self.library.card().settings.clone();
             let stream_id = u64::from(last.card.number) << 8 | 0xff;
-            let learned = self.learn(&mixture, &settings, stream_id, last)?;
+            let learned = self.learn(&mixture, &settings, stream_id, last).await?;
             cost = learned.cost;
-            let file = block_on(self.learner.adapter_file())?;
+            let file = self.learner.adapter_file().await?;
             let name = self.library.write_head(&file)?;
             for lesson in &kept {
-                self.ask(lesson, Some(&name), &format!("of {}", lesson.title()), &mut cost)?;
+                self.ask(lesson, Some(&name), &format!("of {}", lesson.title()), &mut cost).await?;
             }
-            remove_states(&self.library.checkpoints(last))?;
+            self.library.remove_checkpoints(last)?;
             head = Some(name);
         }
         cost.seconds = began.elapsed().as_secs_f64();
@@ -56,12 +53,12 @@ impl Course<'_> {
     ///
     /// # Errors
     /// As [`Course::teach`].
-    pub fn examine_head(&mut self, head: Option<&str>, lessons: &[u32]) -> Result<()> {
+    pub async fn examine_head(&mut self, head: Option<&str>, lessons: &[u32]) -> Result<()> {
         self.load(head)?;
         let mut cost = Cost::default();
         for number in lessons {
             let lesson = self.library.lesson(*number)?.clone();
-            self.ask(&lesson, head, &format!("of {}", lesson.title()), &mut cost)?;
+            self.ask(&lesson, head, &format!("of {}", lesson.title()), &mut cost).await?;
         }
         Ok(())
     }
@@ -70,7 +67,7 @@ impl Course<'_> {
     ///
     /// # Errors
     /// As [`Course::teach`]; [`Error::Context`] where the notes do not fit.
-    pub fn examine_notes(&mut self, number: u32, view: View) -> Result<()> {
+    pub async fn examine_notes(&mut self, number: u32, view: View) -> Result<()> {
         let lesson = self.library.lesson(number)?.clone();
         let name = view.name();
         if self.library.results(&lesson, &name)?.is_some() {
@@ -81,7 +78,7 @@ impl Course<'_> {
         let holds = |place: &usize| !self.library.is_superseded(number, *place, None);
         let notes = Notes::of(facts.filter(|(place, _)| holds(place)).map(|(_, fact)| fact));
         let what = format!("of {} with {name}", lesson.title());
-        let sitting = self.sit(&lesson, &what, &|question| notes.before(&question.prompt, view))?;
+        let sitting = self.sit(&lesson, &what, &|question| notes.before(&question.prompt, view)).await?;
         self.library.write_results(&lesson, &name, &sitting)
     }
 }

@@ -177,7 +177,7 @@ impl Job<'_> {
                 let facts = self.lessons[lesson].facts.iter().enumerate();
                 let facts: Vec<&Fact> = facts.filter(|(at, _)| holds(*at)).map(|(_, fact)| fact).collect();
                 mixture.earlier.push(records(&mut facts.iter().copied())?);
-                mixture.kept.extend(facts.iter().map(|fact| fact.recall()));
+                mixture.kept.push(facts.iter().map(|fact| fact.recall()).collect());
             }
         }
         Ok(mixture)
@@ -258,8 +258,8 @@ impl Job<'_> {
             examine(lab.learner, &questions, before, self.settings.max_answer_tokens, &mut go_on).await?;
         step.exam_tokens += sitting.tokens;
         step.exams[lesson] = Some(packed(sitting.outcomes.iter().map(|outcome| outcome.right)));
-        let sum: f64 = sitting.outcomes.iter().filter_map(|outcome| outcome.logprob).sum();
-        step.logprobs[lesson] = Some(sum / sitting.outcomes.len().max(1) as f64);
+        let known: Vec<f64> = sitting.outcomes.iter().filter_map(|outcome| outcome.logprob).collect();
+        step.logprobs[lesson] = (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
         Ok(())
     }
 

@@ -61,15 +61,33 @@ impl<B: AsRef<[u8]>> ReadAt for Memory<B> {
     }
 }
 
+/// The bytes of the file at `path` as text.
+///
+/// # Errors
+/// [`Error::Input`] that names the line, and the encoding where it shows.
+pub fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let whole = error.utf8_error().valid_up_to();
+        let bytes = error.as_bytes();
+        let what = match bytes {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "is UTF-16, not UTF-8",
+            [0x1f, 0x8b, ..] => "is compressed (gzip), not text",
+            _ => "is not UTF-8 text",
+        };
+        let line = 1 + bytes[..whole].iter().filter(|&&byte| byte == b'\n').count();
+        Error::input(path, format!("line {line}"), what, "save it as UTF-8 text")
+    })
+}
+
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{File, read_bytes, read_text, utf8};
+pub use native::{File, read_bytes, read_text};
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
     use std::io::{Read, Seek, SeekFrom};
     use std::path::{Path, PathBuf};
 
-    use super::ReadAt;
+    use super::{ReadAt, utf8};
     use crate::{Error, Result};
 
     /// A file on disk. Its length is taken once, when it is opened.
@@ -127,24 +145,6 @@ mod native {
     /// As [`read_bytes`], and `Io` if it is no UTF-8.
     pub fn read_text(path: &Path, most: u64) -> Result<String> {
         utf8(path, read_bytes(path, most)?)
-    }
-
-    /// The bytes of the file at `path` as text.
-    ///
-    /// # Errors
-    /// [`Error::Input`] that names the line, and the encoding where it shows.
-    pub fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String> {
-        String::from_utf8(bytes).map_err(|error| {
-            let whole = error.utf8_error().valid_up_to();
-            let bytes = error.as_bytes();
-            let what = match bytes {
-                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "is UTF-16, not UTF-8",
-                [0x1f, 0x8b, ..] => "is compressed (gzip), not text",
-                _ => "is not UTF-8 text",
-            };
-            let line = 1 + bytes[..whole].iter().filter(|&&byte| byte == b'\n').count();
-            Error::input(path, format!("line {line}"), what, "save it as UTF-8 text")
-        })
     }
 
     impl ReadAt for File {

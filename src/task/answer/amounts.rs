@@ -57,7 +57,12 @@ impl Comparison {
                     } else {
                         (a.clone(), b.times(&unit.factor))
                     };
-                    return if same(&a, &b, self.tolerance) == Same::No { Same::No } else { Same::Unknown };
+                    // Without a unit, dollars are meant sooner than cents.
+                    return match same(&a, &b, self.tolerance) {
+                        Same::Yes if known.is_none() => Same::Yes,
+                        Same::No => Same::No,
+                        _ => Same::Unknown,
+                    };
                 }
                 if plain == Same::No && unit.is("°") {
                     let turned = Term::Degrees(Box::new(Term::whole(1))).constant();
@@ -68,7 +73,13 @@ impl Comparison {
                         same(&a, &radians(&b), self.tolerance)
                     };
                 }
-                if plain == Same::Yes && unit.doubtful { Same::Unknown } else { plain }
+                // `1.5 hours` may be the 90 minutes that are asked for.
+                let converts = plain == Same::No
+                    && known.is_none()
+                    && unit
+                        .conversions()
+                        .any(|factor| same(&a, &b.times(&factor), self.tolerance) == Same::Yes);
+                if converts || plain == Same::Yes && unit.doubtful { Same::Unknown } else { plain }
             }
             (Some(known), Some(answer)) => self.united((&a, known), (&b, answer), plain),
         }
@@ -123,7 +134,8 @@ impl Comparison {
         let bare = (known.is("°") && temperature(answer)) || (answer.is("°") && temperature(known));
         match plain {
             Same::Yes if bare => Same::Yes,
-            Same::Yes if known.known && answer.known => Same::No,
+            // `5m` may be five minutes.
+            Same::Yes if known.known && answer.known && !known.doubtful && !answer.doubtful => Same::No,
             // Things have many names: 5 children are 5 kids.
             Same::Yes => Same::Unknown,
             _ if temperature(known) && temperature(answer) => Same::Unknown,

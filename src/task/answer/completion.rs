@@ -110,7 +110,10 @@ fn found(text: &str, narrower: &[Narrow]) -> Result<Found, &'static str> {
     if answers[0].is_words() {
         // The first that has a value counts, and no other: a text must not give several answers to choose from.
         for narrow in narrower {
-            answers.push(Answer { only: narrow.only, ..Answer::read(&narrow.text) });
+            let mut answer = Answer { only: narrow.only, ..Answer::read(&narrow.text) };
+            // What the words around may turn it into: `owes 20 dollars`.
+            answer.unusual.extend(answers[0].unusual.iter().cloned());
+            answers.push(answer);
             if answers.last().is_some_and(Answer::has_value) {
                 // Behind words, `42!` is 42 said loudly, or its factorial.
                 if exclaimed(text).is_some_and(|stated| stated.ends_with(&narrow.text)) {

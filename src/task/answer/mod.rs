@@ -7,6 +7,7 @@
 
 mod amounts;
 mod claim;
+mod clock;
 mod collections;
 mod compare;
 mod completion;
@@ -25,6 +26,7 @@ mod term;
 mod units;
 mod value;
 mod vocabulary;
+mod wording;
 mod words;
 
 pub(super) use completion::{Found, find};
@@ -76,7 +78,7 @@ impl Answer {
         let text = normal::normalise(unwrap_math(&text.replace("...", "…")));
         let text = words::signs(&text);
         let mut text = text.trim_matches(|c: char| matches!(c, '"' | '`')).trim();
-        for mark in ["*", "__", "_"] {
+        for mark in ["*", "__", "_", "'"] {
             text = text.strip_prefix(mark).and_then(|text| text.strip_suffix(mark)).unwrap_or(text).trim();
         }
         let mut answer = Self {
@@ -86,8 +88,17 @@ impl Answer {
             content: None,
             only: true,
         };
-        let (special, only) = special::read(text);
+        let wording = wording::read(text);
+        let (special, mut only) = special::read(text);
         answer.readings = special;
+        for said in &wording.says {
+            let (special, only) = special::read(said);
+            answer.readings.extend(special);
+            if !only {
+                answer.readings.extend(readings(said));
+            }
+        }
+        only |= wording.instead;
         if let [Value::Choice(_, Some(content))] = answer.readings.as_slice() {
             // A letter in what it stands for is no choice again.
             answer.content = Some(Box::new(Self {
@@ -102,12 +113,14 @@ impl Answer {
             answer.readings.extend(readings(text));
             answer.unusual = unusual(text);
         }
+        answer.unusual.extend(wording.may.iter().flat_map(|text| readings(text)));
         answer
     }
 
     /// Whether it has a value, be it an unusual one, or a digit.
     fn has_some_value(&self) -> bool {
-        self.has_value() || !self.unusual.is_empty() || self.text.contains(|c: char| c.is_ascii_digit())
+        let digit = |c: char| c.is_ascii_digit() || numerals::is_han(c);
+        self.has_value() || !self.unusual.is_empty() || self.text.contains(digit)
     }
 
     /// Whether it has a value, and is not only words.

@@ -2,7 +2,7 @@
 //!
 //! Marks of its own: `⦃ ⦄` are the braces of sets, `⟦ ⟧` a matrix, `⏎` its row break, `⊘` TeX's `\over`. Plain braces only group.
 
-use super::notation::{CHARACTERS, FONTS, LOOKS, MATRICES, fraction, script};
+use super::notation::{CHARACTERS, FONTS, LOOKS, MATRICES, digit, fraction, script};
 
 /// What a brace that is open will be replaced by when it closes.
 enum Brace {
@@ -101,7 +101,9 @@ impl Rewriter<'_> {
             }
             '∧' => self.out.push_str(" and "),
             '∨' => self.out.push_str(" or "),
-            '、' | '،' => self.out.push(','),
+            '、' | '،' | '٬' => self.out.push(','),
+            '٫' => self.out.push('.'),
+            '٪' => self.out.push('%'),
             'º' | '˚' => self.out.push('°'),
             '℃' => self.out.push_str("°C"),
             '℉' => self.out.push_str("°F"),
@@ -128,7 +130,7 @@ impl Rewriter<'_> {
                     self.out.push('}');
                 }
                 None if c.is_whitespace() => self.out.push(' '),
-                None => self.out.push(c),
+                None => self.out.push(digit(c).unwrap_or(c)),
             },
         }
     }
@@ -143,6 +145,13 @@ impl Rewriter<'_> {
         let closed = self.rest.split_once('$').is_some_and(|(inside, after)| {
             !inside.ends_with(char::is_whitespace) || !after.starts_with(|c: char| c.is_ascii_digit())
         });
+        // The dollar of one country.
+        if amount
+            && self.out.ends_with("US")
+            && !self.out[..self.out.len() - 2].ends_with(char::is_alphanumeric)
+        {
+            self.out.truncate(self.out.len() - 2);
+        }
         if amount && !closed && !self.out.ends_with(|c: char| c.is_alphanumeric()) {
             self.out.push('$');
         } else {

@@ -210,3 +210,17 @@ pub(super) fn script(c: char) -> Option<(char, char)> {
         |set: &str| set.chars().position(|other| other == c).and_then(|place| PLAIN.chars().nth(place));
     find(RAISED).map(|plain| ('^', plain)).or_else(|| find(LOWERED).map(|plain| ('_', plain)))
 }
+
+/// Zeros of the decimal digits of scripts (Unicode's general category Nd); nine more digits follow each.
+const ZEROS: &str = "٠۰߀०০੦૦୦௦౦೦൦෦๐໐༠၀႐០᠐᥆᧐᪀᪐᭐᮰᱀᱐";
+
+/// A decimal digit of another script or font as the plain one.
+pub(super) fn digit(c: char) -> Option<char> {
+    let code = u32::from(c);
+    let value = match c {
+        // Five fonts of ten digits.
+        '\u{1d7ce}'..='\u{1d7ff}' => Some((code - 0x1d7ce) % 10),
+        _ => ZEROS.chars().find_map(|zero| code.checked_sub(u32::from(zero)).filter(|value| *value < 10)),
+    };
+    char::from_digit(value?, 10)
+}

@@ -115,6 +115,11 @@ fn add(text: &str, start: usize, end: usize, pieces: &mut Vec<Piece>) {
     }
 }
 
+/// Whether a character is a number in Chinese or Japanese, which is not read.
+pub(super) fn is_han(character: char) -> bool {
+    "〇零一二两三四五六七八九十百千万億亿半".contains(character)
+}
+
 /// The part of a whole that a word names, and whether it is in the plural.
 fn part(word: &str) -> Option<(u64, bool)> {
     let find = |word: &str| PARTS.iter().find(|(name, _)| *name == word).map(|(_, count)| *count);
@@ -135,6 +140,37 @@ pub(super) fn is_numeral(word: &str) -> bool {
             || matches!(word, "hundred" | "dozen")
     };
     whole(word) || word.strip_suffix('s').is_some_and(whole) || part(word).is_some()
+}
+
+/// Ordinals that are not their number with `th` behind it.
+const ORDINALS: &[(&str, &str)] = &[
+    ("first", "one"),
+    ("second", "two"),
+    ("third", "three"),
+    ("fifth", "five"),
+    ("eighth", "eight"),
+    ("ninth", "nine"),
+    ("twelfth", "twelve"),
+];
+
+/// The number whose place an ordinal names: `third` is `three`, `twentieth` is `twenty`.
+pub(super) fn cardinal_of(word: &str) -> Option<&'static str> {
+    if let Some((_, number)) = ORDINALS.iter().find(|(name, _)| *name == word) {
+        return Some(number);
+    }
+    let stem = word.strip_suffix("th")?;
+    let ten = stem.strip_suffix("ie");
+    let named = |name: &&&str| **name == stem || ten.is_some() && ten == name.strip_suffix('y');
+    SMALL[1..].iter().chain(TENS).chain(&["hundred"]).chain(SCALES).find(named).copied()
+}
+
+/// A whole number in digits or in words.
+pub(super) fn value_of(text: &str) -> Option<u64> {
+    if let Ok(value) = text.parse() {
+        return Some(value);
+    }
+    let pieces = pieces(text)?;
+    cardinal(&pieces, 0).filter(|(_, end, _)| *end == pieces.len()).map(|(value, ..)| value)
 }
 
 /// The place in a list of ordinals, from one: `third` is 3.
@@ -245,14 +281,14 @@ pub(super) fn number(pieces: &[Piece], at: usize, text: &str) -> Option<Numeral>
     let numeral = longest(pieces, at, text)?;
     let more = pieces.get(numeral.end).filter(|_| pieces[numeral.end - 1].stop.is_none());
     // Digits with `million` behind them are a quantity, and so is `two and a half million`.
-    let scaled = |word: &str| !numeral.spoken || numeral.notation.contains('\\') && scales(word);
+    let scaled = |word: &str| !numeral.spoken || numeral.notation.contains('\\') && is_scale(word);
     let goes_on = more
         .is_some_and(|more| is_numeral(&more.word) && (part(&more.word).is_some() || !scaled(&more.word)));
     (!goes_on).then_some(numeral)
 }
 
 /// Whether a word multiplies what is before it.
-fn scales(word: &str) -> bool {
+pub(super) fn is_scale(word: &str) -> bool {
     SCALES.contains(&word) || matches!(word, "hundred" | "dozen")
 }
 

@@ -212,8 +212,7 @@ fn dates(text: &str) -> Vec<Value> {
     for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
         let lower = word.trim_end_matches('.').to_lowercase();
         let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let named = lower.len() >= 3 && MONTH_NAMES.iter().any(|name| name.starts_with(&lower));
-        if named && month.is_none() {
+        if is_month(&lower) && month.is_none() {
             month = MONTHS.iter().position(|name| lower.starts_with(name)).map(|place| place as u32 + 1);
         } else if !digits.is_empty() && matches!(&lower[digits.len()..], "" | "st" | "nd" | "rd" | "th") {
             let Ok(number) = digits.parse::<u32>() else { return Vec::new() };
@@ -227,6 +226,11 @@ fn dates(text: &str) -> Vec<Value> {
         (Some(month), [(day, 1 | 2)]) => date(0, month, *day).into_iter().collect(),
         _ => Vec::new(),
     }
+}
+
+/// Whether a word in lower case is a month or the beginning of one.
+pub(super) fn is_month(word: &str) -> bool {
+    word.len() >= 3 && MONTH_NAMES.iter().any(|name| name.starts_with(word))
 }
 
 const MONTH_NAMES: &[&str] = &[

@@ -41,6 +41,7 @@ const UNITS: &[(&[&str], &str, i64, i64)] = &[
     (&["h", "hr", "hrs", "hour"], "s", 3600, 1),
     (&["day"], "s", 86_400, 1),
     (&["week", "wk"], "s", 604_800, 1),
+    (&["fortnight"], "s", 1_209_600, 1),
     (&["month"], "month", 1, 1),
     (&["year", "yr", "yrs"], "month", 12, 1),
     (&["decade"], "month", 120, 1),
@@ -220,6 +221,16 @@ impl Unit {
     /// Whether it is this unit alone.
     pub(super) fn is(&self, name: &str) -> bool {
         matches!(self.dimensions.as_slice(), [(only, 1)] if only == name)
+    }
+
+    /// What one of it is in the other units for the same, and in those alone.
+    pub(super) fn conversions(&self) -> impl Iterator<Item = BigRational> {
+        let base = match self.dimensions.as_slice() {
+            [(base, 1)] if self.known && base != "count" => base.as_str(),
+            _ => "",
+        };
+        let others = UNITS.iter().filter(move |(_, other, ..)| *other == base);
+        others.map(|(_, _, above, below)| &self.factor / BigRational::new((*above).into(), (*below).into()))
     }
 
     /// One unit times another.

@@ -163,7 +163,9 @@ pub(super) fn compare(known: &str, answer: &str) -> Same {
         return Same::Unknown;
     }
     let (a, b) = (a.concat(), b.concat());
-    if shortens(known, &b) || shortens(answer, &a) {
+    // `Mon` for Monday.
+    let cut = |short: &str, long: &str| short.chars().count() >= 3 && long.starts_with(short);
+    if cut(&a, &b) || cut(&b, &a) || shortens(known, &b) || shortens(answer, &a) {
         return Same::Unknown;
     }
     let plural = |one: &str, many: &str| many.strip_prefix(one).is_some_and(|end| matches!(end, "s" | "es"));
