@@ -1,5 +1,7 @@
 //! What `stepladder learn` is given: read before a model is loaded, put into the library once it is.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use pollster::block_on;
@@ -8,7 +10,7 @@ use stepladder::ladder::learner::Learner;
 use stepladder::lessons::card::{LessonCard, LessonKind};
 use stepladder::lessons::document::{self, Learners};
 use stepladder::lessons::exam::request;
-use stepladder::lessons::fact::{Fact, prepare};
+use stepladder::lessons::fact::{Fact, Given, prepare};
 use stepladder::lessons::feedback::{self, ALTERNATIVE, Feedback};
 use stepladder::lessons::library::Library;
 use stepladder::lessons::pairs::{self, Pair};
@@ -130,6 +132,17 @@ impl Source<'_> {
     pub(super) fn check(&self, opened: &Opened, base: &str) -> Result<()> {
         match self {
             Self::Run(folder) => runs::read(folder, base, opened.language.style(), 0).map(|_| ()),
+            Self::Pairs { pairs, .. } => {
+                // Whether the chat template writes all the turns.
+                for Given { before, wordings, .. } in pairs.iter().map(|pair| &pair.given) {
+                    let turns: Vec<_> =
+                        before.iter().map(|turn| (turn.role.as_str(), turn.content.as_str())).collect();
+                    if !turns.is_empty() {
+                        opened.language.conversation(&turns, &wordings[0])?;
+                    }
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -160,7 +173,7 @@ impl SourceArgs {
             return Ok(Source::Pairs { file, bytes, pairs, kind: LessonKind::Pairs });
         }
         if let Some(file) = &self.document {
-            let bytes = document::read(file)?;
+            let bytes = read_start(file)?;
             let text = document::text(&bytes, file)?.to_owned();
             return Ok(Source::Document { file, text });
         }
@@ -353,4 +366,12 @@ fn at_line(error: Error, file: &Path, line: usize) -> Error {
         }
         other => other,
     }
+}
+
+/// The bytes of a document's file, no more of it than tells that it is too long.
+fn read_start(file: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = document::MAX_BYTES as u64 + 1;
+    let read = File::open(file).and_then(|open| open.take(most).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|source| Error::read(file, source))
 }

@@ -11,7 +11,6 @@ use super::grade::OUTSIDE;
 use super::outcome::{Judge, Kind, Posed};
 use crate::ladder::events::{Event, MAX_LOGGED_TEXT, Verified};
 use crate::ladder::run::RunCard;
-use crate::ladder::run_folder::{read_card, read_events};
 use crate::task::{self, Problem, PromptStyle, Task, VerdictKind};
 use crate::train::rng::{permutation, stream};
 use crate::{Error, Result};
@@ -49,13 +48,30 @@ struct Solved {
     estimate: f64,
 }
 
-/// Reads the run in `folder`. `base` is the hash of the library's base, `style` how its model is asked, `seed` chooses the exam.
+/// Reads the run in `folder`, as [`of`] takes it.
 ///
 /// # Errors
-/// [`Error::Input`] for a folder without a run, a run of another base or with another style, one whose verifier is a program
-/// outside, and one that solved nothing; [`Error::Io`].
+/// As [`of`]; [`Error::Input`] for a folder without a run; [`Error::Io`].
+#[cfg(not(target_arch = "wasm32"))]
 pub fn read(folder: &Path, base: &str, style: PromptStyle, seed: u64) -> Result<SolvedRun> {
+    use crate::ladder::run_folder::{read_card, read_events};
     let card = read_card(folder)?;
+    of(&card, &read_events(folder)?, folder, base, style, seed)
+}
+
+/// What the run with this card and log solved; `folder` is named in errors. `base` is the hash of the library's base, `style` how its model is asked, `seed` chooses the exam.
+///
+/// # Errors
+/// [`Error::Input`] for a run of another base or with another style, one whose verifier is a program
+/// outside, and one that solved nothing.
+pub fn of(
+    card: &RunCard,
+    events: &[Event],
+    folder: &Path,
+    base: &str,
+    style: PromptStyle,
+    seed: u64,
+) -> Result<SolvedRun> {
     let file = folder.join("run.json");
     let bad = |field: &str, problem: String, hint: &str| Err(Error::input(&file, field, problem, hint));
     match &card.base {
@@ -78,8 +94,7 @@ pub fn read(folder: &Path, base: &str, style: PromptStyle, seed: u64) -> Result<
         return bad("task", problem, "write what it solved as lines of question and answer for --pairs");
     }
     let task = task::create(&card.task, &card.task_options)?;
-    let events = read_events(folder)?;
-    let (mut solved, cut) = solved(&events, &card, &*task);
+    let (mut solved, cut) = solved(events, card, &*task);
     if solved.is_empty() {
         let problem = match cut {
             0 => "has no rollout that the verifier judged right".to_owned(),
@@ -120,7 +135,7 @@ pub fn read(folder: &Path, base: &str, style: PromptStyle, seed: u64) -> Result<
             let chosen = permutation(&mut rng, all).into_iter().take(MAX_EXAM);
             let problems = chosen.map(|place| &card.held_out[place]);
             let exam = problems.map(|p| asked(p, "", Kind::Unseen, evaluation.max_tokens)).collect();
-            (exam, last_evaluation(&events))
+            (exam, last_evaluation(events))
         }
     };
     let mut source = Vec::new();

@@ -11,7 +11,6 @@ pub mod teacher;
 
 pub use chunks::{Chunk, MAX_BYTES, chunks};
 
-use std::io::Read;
 use std::path::Path;
 
 use super::anchors::sample;
@@ -54,17 +53,6 @@ pub trait Models {
     /// # Errors
     /// The tokenizer's.
     fn count(&self, text: &str) -> Result<usize>;
-}
-
-/// The bytes of a document's file, no more of it than tells that it is too long.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn read(file: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let most = MAX_BYTES as u64 + 1;
-    let read = std::fs::File::open(file).and_then(|open| open.take(most).read_to_end(&mut bytes));
-    read.map(|_| bytes).map_err(|source| Error::read(file, source))
 }
 
 /// A document's text.

@@ -233,9 +233,9 @@ impl Results {
             }
         }
         let evidence = Evidence {
+            reached: None,
             new_before: outcomes(&of(before, order[place], Half::Gate)?),
             new_after: outcomes(&of(step, order[place], Half::Gate)?),
-            reached: None,
             earlier,
             drift: step.drift.0,
             drift_tokens: step.drift.1,
