@@ -9,15 +9,14 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::ladder::learner::Learner;
 use stepladder::lessons::anchors;
-use stepladder::lessons::card::{Card, LessonCard, LessonKind};
+use stepladder::lessons::card::{Card, LessonKind};
 use stepladder::lessons::course::Course;
 use stepladder::lessons::gate::{Decision, Verdict};
 use stepladder::lessons::ledger::Entry;
 use stepladder::lessons::library::Library;
-use stepladder::lessons::propose::{Proposal, correction, from_pairs};
+use stepladder::lessons::pairs;
+use stepladder::lessons::propose::{correction, from_pairs};
 use stepladder::lessons::settings::LearnSettings;
-use stepladder::lessons::{notes, pairs, records::Encoder};
-use stepladder::train::fingerprint::sha256;
 use stepladder::{Error, Result};
 
 use super::args::positive;
@@ -221,28 +220,10 @@ impl Args {
             }
             Source::Pending => return Err(Error::usage("--pairs", "no lesson waits", "give one by --pairs")),
         };
-        let Proposal { facts, supersedes, known } = proposal;
-        if known > 0 {
-            say(&format!("{known} pairs are taught by earlier lessons already and are left out"));
+        if proposal.known > 0 {
+            say(&format!("{} pairs are taught by earlier lessons already and are left out", proposal.known));
         }
-        // Too long a pair stops here, before anything is written.
-        let encoder = Encoder::of(learner, library.card().settings.max_length);
-        let tokenizer = &learner.language().tokenizer;
-        let mut context_tokens = 0;
-        for fact in &facts {
-            encoder.records(fact)?;
-            context_tokens += tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
-        }
-        let card = LessonCard {
-            number: 0,
-            name: self.name.clone().unwrap_or(name),
-            kind,
-            source_sha256: sha256(&bytes),
-            parent: None,
-            supersedes,
-            context_tokens,
-        };
-        library.propose(card, facts, &bytes)
+        proposal.put(library, learner, kind, self.name.clone().unwrap_or(name), &bytes)
     }
 
     /// Accepts, rejects, asks, or lets the lesson wait; `way` is the command that asks the model.

@@ -136,6 +136,8 @@ impl Listener for Teller<'_> {
         }
         match news {
             News::Exam { what, questions } => self.bar.note(&format!("exam {what}: {questions} questions")),
+            // The share of it is an epoch's news.
+            News::Recall { .. } => {}
             News::Epoch { epoch, .. } => self.bar.note(&format!(
                 "epoch {} of at most {}: loss {:.3}, {:.0} % recalled",
                 epoch.epoch,

@@ -89,6 +89,8 @@ pub struct Epoch {
 pub trait Watch {
     /// `done` of `all` updates are done.
     fn update(&mut self, done: u64, all: u64, loss: f64) -> Result<()>;
+    /// After an epoch, which questions of the recall are right, in their order.
+    fn recalled(&mut self, right: &[bool]) -> Result<()>;
     /// An epoch is over; `state` is all that [`learn`] needs to go on from here.
     fn epoch(&mut self, epoch: &Epoch, state: State) -> Result<()>;
     /// Whether to stop at once.
@@ -179,7 +181,9 @@ pub async fn learn(
         let asked =
             examine(learner, &recall, &|_| String::new(), settings.max_answer_tokens, &mut go_on).await?;
         place.exam_tokens += asked.tokens;
-        let right = asked.outcomes.iter().filter(|outcome| outcome.right).count();
+        let right: Vec<bool> = asked.outcomes.iter().map(|outcome| outcome.right).collect();
+        watch.recalled(&right)?;
+        let right = right.iter().filter(|right| **right).count();
         place.recall = right as f64 / recall.len().max(1) as f64;
         place.enough = if place.recall >= settings.recall { place.enough + 1 } else { 0 };
         let mut state = learner.trainer().state().await?;

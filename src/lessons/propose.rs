@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::card::{FactRef, Lesson};
+use super::card::{FactRef, Lesson, LessonCard, LessonKind};
 use super::fact::{Fact, Given, canonical, prepare};
 use super::library::Library;
+use super::notes;
 use super::pairs::Pair;
+use super::records::Encoder;
+use crate::ladder::learner::Learner;
+use crate::train::fingerprint::sha256;
 use crate::{Error, Result};
 
 /// A lesson that can be proposed.
@@ -18,6 +22,39 @@ pub struct Proposal {
     pub supersedes: Vec<FactRef>,
     /// Pairs that the library teaches already, which were left out.
     pub known: usize,
+}
+
+impl Proposal {
+    /// Puts the lesson, made from `source`, into the library; its number. Too long a pair stops it before anything is written.
+    ///
+    /// # Errors
+    /// As [`Encoder::exchange`] and [`Library::propose`].
+    pub fn put(
+        self,
+        library: &mut Library,
+        learner: &mut Learner,
+        kind: LessonKind,
+        name: String,
+        source: &[u8],
+    ) -> Result<u32> {
+        let encoder = Encoder::of(learner, library.card().settings.max_length);
+        let tokenizer = &learner.language().tokenizer;
+        let mut context_tokens = 0;
+        for fact in &self.facts {
+            encoder.records(fact)?;
+            context_tokens += tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
+        }
+        let card = LessonCard {
+            number: 0,
+            name,
+            kind,
+            source_sha256: sha256(source),
+            parent: None,
+            supersedes: self.supersedes,
+            context_tokens,
+        };
+        library.propose(card, self.facts, source)
+    }
 }
 
 /// Everything that a library teaches now: the facts by the canonical form of each of their wordings.
