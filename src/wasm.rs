@@ -7,7 +7,10 @@ mod convert;
 mod engine;
 mod files;
 mod fit;
+mod growing;
 mod learning;
+mod lessons;
+mod library;
 mod options;
 mod promise;
 mod resume;
@@ -19,6 +22,8 @@ mod train;
 pub use convert::{Answer, Thrown};
 pub use engine::Engine;
 pub use fit::fit;
+pub use lessons::weights_hash;
+pub use library::LessonLibrary;
 
 use std::path::Path;
 

@@ -4,15 +4,13 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::json;
+use stepladder::Result;
 use stepladder::lessons::board::wrapped;
-use stepladder::lessons::gate::Decision;
-use stepladder::lessons::ledger::Entry;
+use stepladder::lessons::decide::{self, Accepted};
 use stepladder::lessons::library::Library;
-use stepladder::lessons::standing::Status;
-use stepladder::{Error, Result};
 
 use super::context::Context;
-use super::signals::{quoted, say};
+use super::signals::say;
 
 /// Options of `accept`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -47,20 +45,12 @@ pub(super) struct RollbackArgs {
 /// Makes the candidate that waits the head.
 pub(super) fn accept(args: &AcceptArgs, context: &Context) -> Result<()> {
     let mut library = open(&args.library)?;
-    let number = pending(&library)?;
-    let title = library.lesson(number)?.title();
-    let examined = library.standing().status(number) == Some(Status::Waiting);
-    let Some(head) = library.standing().candidate(number).filter(|_| examined).map(str::to_owned) else {
-        let hint = format!("go on with: stepladder learn {}", quoted(&args.library));
-        return Err(Error::usage("library", format!("{title} is not examined yet"), hint));
-    };
-    library.head_folder(&head)?;
-    let verdict = library.standing().verdict(number);
-    if let Some(verdict) = verdict.filter(|verdict| verdict.decision != Decision::Accepted) {
-        say(wrapped(&format!("the gate did not let it through: {}", verdict.reason()), "  ").trim_end());
+    let Accepted { lesson, head, against } = decide::accept(&mut library)?;
+    if let Some(reason) = against {
+        say(wrapped(&format!("the gate did not let it through: {reason}"), "  ").trim_end());
     }
-    library.note(Entry::Accepted { lesson: number, head: head.clone() })?;
-    context.answer(&json!({ "event": "accepted", "lesson": number, "head": head }), || {
+    let title = library.lesson(lesson)?.title();
+    context.answer(&json!({ "event": "accepted", "lesson": lesson, "head": head }), || {
         format!("{title} is accepted")
     })
 }
@@ -68,10 +58,9 @@ pub(super) fn accept(args: &AcceptArgs, context: &Context) -> Result<()> {
 /// Keeps the lesson that waits apart.
 pub(super) fn reject(args: &RejectArgs, context: &Context) -> Result<()> {
     let mut library = open(&args.library)?;
-    let number = pending(&library)?;
-    let title = library.lesson(number)?.title();
-    library.note(Entry::Rejected { lesson: number, reason: args.reason.clone() })?;
-    context.answer(&json!({ "event": "rejected", "lesson": number, "reason": args.reason }), || {
+    let lesson = decide::reject(&mut library, &args.reason)?;
+    let title = library.lesson(lesson)?.title();
+    context.answer(&json!({ "event": "rejected", "lesson": lesson, "reason": args.reason }), || {
         format!("{title} is kept apart; the head is unchanged")
     })
 }
@@ -79,29 +68,7 @@ pub(super) fn reject(args: &RejectArgs, context: &Context) -> Result<()> {
 /// Takes lessons back.
 pub(super) fn rollback(args: &RollbackArgs, context: &Context) -> Result<()> {
     let mut library = open(&args.library)?;
-    library.expect_decided()?;
-    let active = library.standing().active();
-    let Some(number) = args.lesson.or(active.last().copied()) else {
-        return Err(Error::usage(
-            "lesson",
-            "no lesson counts, so that there is nothing to take back",
-            "see `stepladder board`",
-        ));
-    };
-    let title = library.lesson(number)?.title();
-    if !active.contains(&number) {
-        let problem = format!("{title} does not count, so that it cannot be taken back");
-        return Err(Error::usage("lesson", problem, "`stepladder board` lists those that do"));
-    }
-    let Some((head, lessons)) = library.standing().before(number) else {
-        let problem = format!("the head before {title} knows a lesson that was left out since");
-        let hint = format!("use: stepladder consolidate {} --without {number}", quoted(&args.library));
-        return Err(Error::usage("lesson", problem, hint));
-    };
-    if let Some(head) = &head {
-        library.head_folder(head)?;
-    }
-    library.note(Entry::RolledBack { lessons: lessons.clone(), head: head.clone() })?;
+    let (lessons, head) = decide::roll_back(&mut library, args.lesson)?;
     let names: Vec<String> = lessons
         .iter()
         .map(|number| library.lesson(*number).map(|lesson| lesson.title()))
@@ -118,10 +85,4 @@ fn open(path: &std::path::Path) -> Result<Library> {
         say(&word);
     }
     Ok(library)
-}
-
-fn pending(library: &Library) -> Result<u32> {
-    library.standing().pending().ok_or_else(|| {
-        Error::usage("library", "no lesson waits for a decision", "`stepladder learn` makes one")
-    })
 }

@@ -7,17 +7,16 @@ use std::path::{Path, PathBuf};
 use pollster::block_on;
 use serde_json::json;
 use stepladder::ladder::learner::Learner;
-use stepladder::lessons::card::{LessonCard, LessonKind};
+use stepladder::lessons::card::LessonKind;
 use stepladder::lessons::document::{self, Learners};
 use stepladder::lessons::exam::request;
-use stepladder::lessons::fact::{Fact, Given, prepare};
+use stepladder::lessons::fact::{Given, prepare};
 use stepladder::lessons::feedback::{self, ALTERNATIVE, Feedback};
 use stepladder::lessons::library::Library;
 use stepladder::lessons::pairs::{self, Pair};
-use stepladder::lessons::propose::{Otherwise, Proposal, correction, from_pairs, from_run};
+use stepladder::lessons::propose::{Origin, Otherwise, Proposal, correction, from_pairs, from_run};
 use stepladder::lessons::settings::LearnSettings;
-use stepladder::lessons::{notes, records::Encoder, runs};
-use stepladder::train::fingerprint::sha256;
+use stepladder::lessons::{records::Encoder, runs};
 use stepladder::train::loss::preference::{PreferenceConfig, PreferenceLoss};
 use stepladder::{Error, Result};
 
@@ -155,15 +154,6 @@ impl Source<'_> {
     }
 }
 
-/// A lesson that can be put into the library.
-struct Made {
-    proposal: Proposal,
-    kind: LessonKind,
-    source: Vec<u8>,
-    name: String,
-    reached: Option<f64>,
-}
-
 impl SourceArgs {
     /// Reads what is given.
     pub(super) fn read(&self) -> Result<Source<'_>> {
@@ -250,22 +240,23 @@ impl SourceArgs {
         source: &Source<'_>,
         learner: &mut Learner,
     ) -> Result<u32> {
-        let Made { proposal, kind, source, name, reached } = self.make(library, source, learner)?;
-        let Proposal { mut facts, supersedes, known, contradicting } = proposal;
+        let (mut proposal, origin) = self.make(library, source, learner)?;
+        let (known, contradicting) = (proposal.known, proposal.contradicting);
         if contradicting > 0 {
             say(&format!(
                 "{contradicting} pairs contradict earlier lessons and are left out; --supersede lets them take their place"
             ));
         }
         if known > 0 {
-            let what = match kind {
+            let what = match origin.kind {
                 LessonKind::Run => "solved problems",
                 _ => "pairs",
             };
             say(&format!("{known} {what} are taught by earlier lessons already and are left out"));
         }
-        let encoder = Encoder::of(learner, library.card().settings.max_length);
-        if kind == LessonKind::Run {
+        if origin.kind == LessonKind::Run {
+            let encoder = Encoder::of(learner, library.card().settings.max_length);
+            let facts = &mut proposal.facts;
             let all = facts.len();
             // A run's answers are the model's, not the user's: one that is too long is no mistake of anybody's.
             facts.retain(|fact| !matches!(encoder.records(fact), Err(Error::Context { .. })));
@@ -278,26 +269,8 @@ impl SourceArgs {
                 (long, _) => say(&format!("{long} solved problems are left out: their records are too long")),
             }
         }
-        // Too long a pair stops here, before anything is written.
-        let tokenizer = &learner.language().tokenizer;
-        let mut context_tokens = 0;
-        for fact in &facts {
-            encoder.records(fact)?;
-            context_tokens += tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
-        }
-        let preference = facts.iter().any(Fact::is_choice).then(|| self.loss());
-        let card = LessonCard {
-            number: 0,
-            name: self.name.clone().unwrap_or(name),
-            kind,
-            source_sha256: sha256(&source),
-            parent: None,
-            supersedes,
-            context_tokens,
-            reached,
-            preference,
-        };
-        library.propose(card, facts, &source)
+        let origin = Origin { name: self.name.clone().unwrap_or(origin.name), ..origin };
+        proposal.put(library, learner, origin)
     }
 
     fn loss(&self) -> PreferenceConfig {
@@ -311,9 +284,11 @@ impl SourceArgs {
         PreferenceConfig { loss, beta: self.beta.unwrap_or(usual.beta) }
     }
 
-    fn make(&self, library: &Library, source: &Source<'_>, learner: &Learner) -> Result<Made> {
+    /// The lesson of a source, and what it is made from.
+    fn make(&self, library: &Library, source: &Source<'_>, learner: &Learner) -> Result<(Proposal, Origin)> {
         let frames = asks_in_sentences(learner);
         let seed = library.card().settings.seed;
+        let preference = self.loss();
         let named = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let otherwise = match source {
             _ if self.supersede => Otherwise::Replace,
@@ -323,11 +298,9 @@ impl SourceArgs {
         match source {
             Source::Pairs { file, bytes, pairs, kind } => {
                 let proposal = from_pairs(library, pairs.clone(), file, frames, otherwise, seed)?;
-                let talk = proposal.facts.iter().any(|fact| !fact.before.is_empty());
-                let talks = talk && *kind == LessonKind::Pairs;
-                let kind = if talks { LessonKind::Conversations } else { *kind };
                 let name = named(file).unwrap_or_default();
-                Ok(Made { proposal, kind, source: bytes.clone(), name, reached: None })
+                let source = bytes.clone();
+                Ok((proposal, Origin { kind: *kind, name, source, reached: None, preference }))
             }
             Source::Run(folder) => {
                 let style = learner.language().style();
@@ -341,13 +314,14 @@ impl SourceArgs {
                 let (source, reached) = (run.source.clone(), run.reached);
                 let proposal = from_run(library, run, folder, seed)?;
                 let name = named(folder).unwrap_or_default();
-                Ok(Made { proposal, kind: LessonKind::Run, source, name, reached })
+                Ok((proposal, Origin { kind: LessonKind::Run, name, source, reached, preference }))
             }
             Source::Correction { question, answer } => {
                 let proposal = correction(library, question, answer, frames, seed)?;
                 let line = json!({ "question": question, "answer": answer }).to_string() + "\n";
                 let (source, name) = (line.into_bytes(), "correction".to_owned());
-                Ok(Made { proposal, kind: LessonKind::Correction, source, name, reached: None })
+                let kind = LessonKind::Correction;
+                Ok((proposal, Origin { kind, name, source, reached: None, preference }))
             }
             Source::Document { .. } | Source::Pending => {
                 Err(Error::usage("--pairs", "no lesson waits", "give one by --pairs"))

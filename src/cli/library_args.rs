@@ -143,6 +143,8 @@ impl Listener for Teller<'_> {
         match news {
             News::Exam { what, questions } => self.bar.note(&format!("exam {what}: {questions} questions")),
             News::Epoch { epoch, .. } => self.bar.note(&epoch.words()),
+            // The share of it is an epoch's news.
+            News::Recall { .. } => {}
             News::Judged { scale, verdict, .. } => {
                 let share = if *scale < 1.0 {
                     format!(" with {:.0} % of the update", 100.0 * scale)

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pollster::block_on;
-use serde_json::{Map, Value, json};
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
+use stepladder::ladder::base::{first_difference, wording};
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
 use stepladder::ladder::settings::Settings;
 use stepladder::model::Model;
@@ -27,7 +27,7 @@ use stepladder::train::fingerprint::{self, Base};
 use stepladder::train::fit::{Fit, Workload};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::AdapterFile;
-use stepladder::train::resume::{differences, words};
+use stepladder::train::resume::words;
 use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
@@ -143,34 +143,15 @@ impl Opened {
         }
         let mut model = fingerprint::numbers(&self.config);
         if asks {
-            model.extend(self.wording()?);
+            model.extend(wording(&self.language, &self.config, self.context_length)?);
         }
-        for (name, new) in &model {
-            let Some(old) = base.as_ref().and_then(|base| base.model.get(name)) else { continue };
-            if let Some((path, old, new)) = differences(old, new).into_iter().next() {
-                let field = if path.is_empty() { name.clone() } else { format!("{name}.{path}") };
-                let problem = format!("is {}, but the run was begun with {}", words(&new), words(&old));
-                return other(&field, problem);
-            }
+        let old = base.as_ref().map(|base| &base.model);
+        if let Some((field, old, new)) = old.and_then(|old| first_difference(old, &model)) {
+            let problem = format!("is {}, but the run was begun with {}", words(&new), words(&old));
+            return other(&field, problem);
         }
         *base = Some(Base { sha256, model, ..device.base(context) });
         Ok(())
-    }
-
-    /// What becomes of a text before the model reads it, and where its answers end. Texts that are long are told by hashes.
-    fn wording(&self) -> Result<Map<String, Value>> {
-        let language = &self.language;
-        let mut wording = Map::new();
-        let mut put = |name: &str, value: Value| wording.insert(name.into(), value);
-        put("bos_token_id", json!(self.config.bos_token_id));
-        put("eos_token_id", json!(self.config.eos_token_ids));
-        put("context length", json!(self.context_length));
-        put("tokenizer", fingerprint::sha256(language.tokenizer.to_json()?.as_bytes()).into());
-        put("prompt style", json!(language.style()));
-        if let (PromptStyle::Instruct, Some(chat)) = (language.style(), &language.chat) {
-            put("chat_template", fingerprint::sha256(chat.text().unwrap_or_default().as_bytes()).into());
-        }
-        Ok(wording)
     }
 
     /// Says so if the model's answers in a chat would not stop where its template ends them.

@@ -4,6 +4,7 @@
 //! The loop sees a model only through [`policy::Policy`] and a domain only through [`crate::task::Task`], so it runs
 //! without a GPU in tests and unchanged in a browser.
 
+pub mod base;
 pub mod changes;
 mod checks;
 pub mod curriculum;

@@ -45,6 +45,13 @@ pub enum News {
         /// Questions.
         questions: usize,
     },
+    /// What of the facts that are learnt is recalled after an epoch.
+    Recall {
+        /// The lesson.
+        lesson: u32,
+        /// For each fact, in the lesson's order.
+        right: Vec<bool>,
+    },
     /// An epoch is over.
     Epoch {
         /// The lesson.
@@ -472,6 +479,10 @@ impl Watch for Epochs<'_> {
     fn update(&mut self, done: u64, all: u64, loss: f64) -> Result<()> {
         self.listener.progress(done, all, &format!("loss {loss:.4}"));
         if self.listener.stopped() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    fn recalled(&mut self, right: &[bool]) -> Result<()> {
+        self.listener.news(&News::Recall { lesson: self.lesson, right: right.to_vec() })
     }
 
     fn epoch(&mut self, epoch: &Epoch, state: State) -> Result<()> {

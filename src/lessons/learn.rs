@@ -122,6 +122,8 @@ impl Epoch {
 pub trait Watch {
     /// `done` of `all` updates are done.
     fn update(&mut self, done: u64, all: u64, loss: f64) -> Result<()>;
+    /// After an epoch, which questions of the recall are right, in their order.
+    fn recalled(&mut self, right: &[bool]) -> Result<()>;
     /// An epoch is over; `state` is all that [`learn`] needs to go on from here.
     fn epoch(&mut self, epoch: &Epoch, state: State) -> Result<()>;
     /// Whether to stop at once.
@@ -197,8 +199,8 @@ pub async fn learn(
     let recall: Vec<&Question> = mixture.recall.iter().collect();
     let kept = mixture.asked_of_kept();
     if place.epoch == 0 && !kept.is_empty() {
-        let before = recalled(learner, &kept, settings, &mut place.exam_tokens, watch).await?;
-        place.kept_asked = Some(before.min(settings.recall));
+        let right = answered(learner, &kept, settings, &mut place.exam_tokens, watch).await?;
+        place.kept_asked = Some(share(&right).min(settings.recall));
     }
     while place.epoch < settings.epochs && place.enough < ENOUGH {
         let mut rng = Random {
@@ -233,9 +235,12 @@ pub async fn learn(
         }
         place.epoch += 1;
         place.loss = sum / learnt.max(1) as f64;
-        place.recall = recalled(learner, &recall, settings, &mut place.exam_tokens, watch).await?;
+        let right = answered(learner, &recall, settings, &mut place.exam_tokens, watch).await?;
+        watch.recalled(&right)?;
+        place.recall = share(&right);
         if place.kept_asked.is_some() {
-            place.kept = Some(recalled(learner, &kept, settings, &mut place.exam_tokens, watch).await?);
+            let right = answered(learner, &kept, settings, &mut place.exam_tokens, watch).await?;
+            place.kept = Some(share(&right));
         }
         let is_kept = place.kept >= place.kept_asked;
         place.enough = if place.recall >= settings.recall && is_kept { place.enough + 1 } else { 0 };
@@ -247,20 +252,23 @@ pub async fn learn(
     Ok(Learned { last: place.report(settings), cost })
 }
 
-/// The share of `questions` that the learner's adapter answers right; their tokens are added to `tokens`.
-async fn recalled(
+/// Which of `questions` the learner's adapter answers right; their tokens are added to `tokens`.
+async fn answered(
     learner: &mut Learner,
     questions: &[&Question],
     settings: &LearnSettings,
     tokens: &mut u64,
     watch: &dyn Watch,
-) -> Result<f64> {
+) -> Result<Vec<bool>> {
     let mut go_on = |_, _| !watch.stopped();
     let asked =
         examine(learner, questions, &|_| String::new(), settings.max_answer_tokens, &mut go_on).await?;
     *tokens += asked.tokens;
-    let right = asked.outcomes.iter().filter(|outcome| outcome.right).count();
-    Ok(right as f64 / questions.len().max(1) as f64)
+    Ok(asked.outcomes.iter().map(|outcome| outcome.right).collect())
+}
+
+fn share(right: &[bool]) -> f64 {
+    right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64
 }
 
 impl Place {

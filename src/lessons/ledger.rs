@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// The ledger's file name in a library.
 pub const LEDGER_FILE: &str = "ledger.jsonl";
 /// Where a last line goes that a kill or a full disk cut.
-const CUT_FILE: &str = "ledger.cut.jsonl";
+pub(super) const CUT_FILE: &str = "ledger.cut.jsonl";
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

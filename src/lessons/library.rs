@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use super::anchors::{self, Anchor};
 use super::card::{Card, FORMAT, FactRef, Lesson, LessonCard};
 use super::fact::Fact;
-use super::ledger::{Entry, LEDGER_FILE, Ledger};
+use super::ledger::{CUT_FILE, Entry, LEDGER_FILE, Ledger};
 use super::notes::View;
 use super::outcome::Sitting;
 use super::standing::Standing;
@@ -33,11 +33,14 @@ use crate::train::fingerprint::sha256;
 use crate::train::peft::{AdapterFile, CONFIG_FILE, Dims, WEIGHTS_FILE};
 use crate::{Error, Result};
 
-pub(super) const CARD_FILE: &str = "library.json";
+/// The file without which there is no library.
+pub const CARD_FILE: &str = "library.json";
 const ASKED_FILE: &str = "asked.jsonl";
 const ANCHORS_FILE: &str = "base/anchors.jsonl";
 pub(super) const LESSONS: &str = "lessons";
 pub(super) const HEADS: &str = "heads";
+/// Files at a library's top.
+pub(super) const TOP_FILES: [&str; 4] = [CARD_FILE, LEDGER_FILE, CUT_FILE, ASKED_FILE];
 const LESSON_FILE: &str = "lesson.json";
 const FACTS_FILE: &str = "facts.jsonl";
 const SOURCE_FILE: &str = "source.jsonl";
@@ -76,6 +79,20 @@ impl Library {
             false => format!("{place} is no library"),
         };
         Err(Error::usage("library", problem, "name the folder that `stepladder learn` made"))
+    }
+
+    /// Makes a library in `store`, which was opened for writing and holds none, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is one; [`Error::Io`].
+    pub fn create_in(store: Box<dyn Store>, card: &Card, anchors: &[Anchor]) -> Result<Self> {
+        if store.has(CARD_FILE) {
+            let problem = format!("{} is a library already", store.place().display());
+            return Err(Error::usage("library", problem, "choose another name"));
+        }
+        let files = Self::beginning(card, anchors)?;
+        store.new_folder("", &files.each_ref().map(|(name, bytes)| (*name, bytes.as_slice())), &[])?;
+        Self::open_in(store)
     }
 
     /// Opens the library that is in `store`; for a change if that was opened for writing.
@@ -323,17 +340,21 @@ impl Library {
         self.store.write(&results_file(lesson, name), &pretty(sitting)?)
     }
 
+    /// Names under which a lesson's exam is kept.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn examined(&self, lesson: &Lesson) -> Result<Vec<String>> {
+        let names = self.store.names(&format!("{}/{RESULTS}", lesson.folder))?.into_iter();
+        Ok(names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect())
+    }
+
     /// Names under which a lesson's exam with notes in the context is kept, all notes first.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn notes_examined(&self, lesson: &Lesson) -> Result<Vec<String>> {
-        let names = self.store.names(&format!("{}/{RESULTS}", lesson.folder))?.into_iter();
-        Ok(names
-            .filter_map(|name| {
-                name.strip_suffix(".json").filter(|name| View::is_name(name)).map(str::to_owned)
-            })
-            .collect())
+        Ok(self.examined(lesson)?.into_iter().filter(|name| View::is_name(name)).collect())
     }
 
     /// Bytes of a head's weights; 0 for one that is not there.

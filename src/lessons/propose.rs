@@ -3,12 +3,17 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::card::{FactRef, Lesson};
+use super::card::{FactRef, Lesson, LessonCard, LessonKind};
 use super::fact::{Asked, Fact, Given, canonical, identity, prepare};
 use super::library::Library;
+use super::notes;
 use super::outcome::{Judge, Turn};
 use super::pairs::Pair;
+use super::records::Encoder;
 use super::runs::SolvedRun;
+use crate::ladder::learner::Learner;
+use crate::train::fingerprint::sha256;
+use crate::train::loss::preference::PreferenceConfig;
 use crate::{Error, Result};
 
 /// A lesson that can be proposed.
@@ -22,6 +27,54 @@ pub struct Proposal {
     pub known: usize,
     /// What contradicts it and was left out ([`Otherwise::LeaveOut`]).
     pub contradicting: usize,
+}
+
+/// What a lesson is made from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Where it comes from.
+    pub kind: LessonKind,
+    /// Its name.
+    pub name: String,
+    /// What was read.
+    pub source: Vec<u8>,
+    /// What its source gets right itself.
+    pub reached: Option<f64>,
+    /// How answers are learnt to be preferred, where some are.
+    pub preference: PreferenceConfig,
+}
+
+impl Proposal {
+    /// Puts the lesson into the library; its number. Too long a pair stops it before anything is written.
+    ///
+    /// # Errors
+    /// As [`Encoder::exchange`] and [`Library::propose`].
+    pub fn put(self, library: &mut Library, learner: &mut Learner, origin: Origin) -> Result<u32> {
+        let encoder = Encoder::of(learner, library.card().settings.max_length);
+        let tokenizer = &learner.language().tokenizer;
+        let mut context_tokens = 0;
+        for fact in &self.facts {
+            encoder.records(fact)?;
+            context_tokens += tokenizer.encode(&notes::line(&fact.wordings[0], &fact.answer), false)?.len();
+        }
+        let talks = self.facts.iter().any(|fact| !fact.before.is_empty());
+        let card = LessonCard {
+            number: 0,
+            name: origin.name,
+            kind: if talks && origin.kind == LessonKind::Pairs {
+                LessonKind::Conversations
+            } else {
+                origin.kind
+            },
+            source_sha256: sha256(&origin.source),
+            parent: None,
+            supersedes: self.supersedes,
+            context_tokens,
+            reached: origin.reached,
+            preference: self.facts.iter().any(Fact::is_choice).then_some(origin.preference),
+        };
+        library.propose(card, self.facts, &origin.source)
+    }
 }
 
 /// Everything that a library teaches now: the facts by the canonical form of each of their wordings.

@@ -55,6 +55,17 @@ impl TensorSource for Stoppable<'_> {
     }
 }
 
+/// What a text is by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Voice {
+    /// The model as it was loaded.
+    Base,
+    /// The adapter that was trained or loaded.
+    Adapter,
+    /// The head of a library.
+    Head,
+}
+
 /// A model on the GPU. Its methods are called one after the other, but for `cancel` and those that only look.
 #[wasm_bindgen]
 pub struct Engine {
@@ -65,8 +76,10 @@ pub struct Engine {
     pub(super) cancel: Arc<AtomicBool>,
     /// What was trained or loaded; what runs on the GPU is made from it and read back into it.
     pub(super) adapter: RefCell<Option<AdapterFile>>,
-    /// A generator with (true) or without the adapter, kept for the next text.
-    pub(super) generator: RefCell<Option<(bool, Generator)>>,
+    /// The head of a library that is asked, by its name.
+    pub(super) head: RefCell<Option<(String, AdapterFile)>>,
+    /// A generator that speaks by what it is kept with, for the next text.
+    pub(super) generator: RefCell<Option<(Voice, Generator)>>,
     source: Box<dyn TensorSource>,
 }
 
@@ -110,6 +123,7 @@ impl Engine {
             language,
             cancel: Arc::new(AtomicBool::new(false)),
             adapter: RefCell::new(None),
+            head: RefCell::new(None),
             generator: RefCell::new(None),
             source,
         })
@@ -181,16 +195,7 @@ impl Engine {
             Error::usage("adapter", "there is none", "train one or load one before saving it")
         })?;
         let (config, weights) = adapter.to_bytes()?;
-        let files = Array::new();
-        for (name, bytes) in [(CONFIG_FILE, config), (WEIGHTS_FILE, weights)] {
-            let file = Object::new();
-            for (field, value) in [("name", name.into()), ("bytes", Uint8Array::from(&*bytes).into())] {
-                // Setting a field of a fresh object cannot fail.
-                let _ = Reflect::set(&file, &field.into(), &value);
-            }
-            files.push(&file);
-        }
-        Ok(files)
+        Ok(named_files([(CONFIG_FILE, config), (WEIGHTS_FILE, weights)]))
     }
 
     /// Takes the two files of a PEFT folder.
@@ -240,6 +245,20 @@ impl Engine {
     }
 }
 
+/// Files as an array of `{name, bytes}`.
+pub(super) fn named_files(files: [(&str, Vec<u8>); 2]) -> Array {
+    let array = Array::new();
+    for (name, bytes) in files {
+        let file = Object::new();
+        for (field, value) in [("name", name.into()), ("bytes", Uint8Array::from(&*bytes).into())] {
+            // Setting a field of a fresh object cannot fail.
+            let _ = Reflect::set(&file, &field.into(), &value);
+        }
+        array.push(&file);
+    }
+    array
+}
+
 /// The shape of the adapter that the run of a card trains.
 fn lora_of(card: &str) -> Answer<LoraConfig> {
     #[derive(Deserialize)]
@@ -266,6 +285,23 @@ impl Engine {
     pub(super) fn set_adapter(&self, adapter: Option<AdapterFile>) {
         self.generator.replace(None);
         self.adapter.replace(adapter);
+    }
+
+    /// Replaces the head of a library, `None` for the base; a generator that speaks by another goes.
+    pub(super) fn set_head(&self, head: Option<(String, AdapterFile)>) {
+        if self.generator.borrow().as_ref().is_some_and(|(voice, _)| *voice == Voice::Head) {
+            self.generator.replace(None);
+        }
+        self.head.replace(head);
+    }
+
+    /// The adapter of a voice, if it has one.
+    pub(super) fn voiced(&self, voice: Voice) -> Option<AdapterFile> {
+        match voice {
+            Voice::Base => None,
+            Voice::Adapter => self.adapter.borrow().clone(),
+            Voice::Head => self.head.borrow().as_ref().map(|(_, head)| head.clone()),
+        }
     }
 
     /// The adapter to train: the one there is, or a fresh one.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::engine::Voice;
 use crate::ladder::changes::{Asked, Change};
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::ttrl::TtrlSettings;
@@ -35,17 +36,23 @@ pub(super) struct Sample {
     top_p: f32,
     min_p: f32,
     pub(super) seed: u64,
-    pub(super) adapter: bool,
+    adapter: bool,
+    /// The head of a library that is served, in place of the adapter.
+    head: bool,
 }
 
 impl Default for Sample {
     fn default() -> Self {
         let Sampling { max_tokens, temperature, top_k, top_p, min_p } = Sampling::default();
-        Self { max_tokens, temperature, top_k, top_p, min_p, seed: 0, adapter: true }
+        Self { max_tokens, temperature, top_k, top_p, min_p, seed: 0, adapter: true, head: false }
     }
 }
 
 impl Sample {
+    pub(super) fn voice(&self) -> Voice {
+        voice(self.adapter, self.head)
+    }
+
     pub(super) fn sampling(&self) -> Sampling {
         Sampling {
             max_tokens: self.max_tokens,
@@ -54,6 +61,15 @@ impl Sample {
             top_p: self.top_p,
             min_p: self.min_p,
         }
+    }
+}
+
+/// What a call asks for.
+pub(super) fn voice(adapter: bool, head: bool) -> Voice {
+    match (adapter, head) {
+        (_, true) => Voice::Head,
+        (true, false) => Voice::Adapter,
+        (false, false) => Voice::Base,
     }
 }
 

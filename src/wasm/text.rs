@@ -9,8 +9,8 @@ use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{Answer, from_json, to_json};
-use super::engine::Engine;
-use super::options::Sample;
+use super::engine::{Engine, Voice};
+use super::options::{Sample, voice};
 use crate::model::chat::Message;
 use crate::model::generate::{Completion, Generator, Progress, Request};
 use crate::model::score::logprobs;
@@ -69,11 +69,11 @@ impl Engine {
     ///
     /// # Errors
     /// `context`, `usage`, `cancelled`, GPU errors.
-    pub async fn score(&self, text: String, with_adapter: bool) -> Answer<String> {
+    pub async fn score(&self, text: String, with_adapter: bool, with_head: bool) -> Answer<String> {
         self.begin();
         let tokens = self.language.tokenizer.encode(&text, true)?;
         self.tell_lacking([text.as_str()]);
-        let file = self.adapter.borrow().clone().filter(|_| with_adapter);
+        let file = self.voiced(voice(with_adapter, with_head));
         let config = self.model.config();
         let layout = file.as_ref().map(|file| adapter::layout(config, &file.config)).transpose()?;
         let workload = Workload { adapter: layout, scoring: Some(tokens.len()), ..Workload::default() };
@@ -93,19 +93,23 @@ impl Engine {
         }
     }
 
-    /// The generator with or without the adapter, as far as there is one.
-    fn generator(&self, with_adapter: bool) -> Result<(bool, Generator)> {
-        let with_adapter = with_adapter && self.has_adapter();
-        if let Some(kept) = self.generator.take().filter(|(with, _)| *with == with_adapter) {
+    /// The generator of a voice; one without an adapter is that of the base.
+    fn generator(&self, voice: Voice) -> Result<(Voice, Generator)> {
+        let there = match voice {
+            Voice::Base => false,
+            Voice::Adapter => self.has_adapter(),
+            Voice::Head => self.head.borrow().is_some(),
+        };
+        let voice = if there { voice } else { Voice::Base };
+        if let Some(kept) = self.generator.take().filter(|(of, _)| *of == voice) {
             return Ok(kept);
         }
         let (config, gpu) = (self.model.config(), self.model.gpu());
-        let file = self.adapter.borrow();
-        let file = file.as_ref().filter(|_| with_adapter);
-        let lora = file.map(|file| adapter::upload(gpu, config, file)).transpose()?;
+        let file = self.voiced(voice);
+        let lora = file.map(|file| adapter::upload(gpu, config, &file)).transpose()?;
         let mut generator = Generator::new(Arc::clone(&self.model), lora.as_ref(), 1);
         generator.set_cancel(Arc::clone(&self.cancel));
-        Ok((with_adapter, generator))
+        Ok((voice, generator))
     }
 
     async fn complete(&self, prompt: Vec<u32>, options: &str, on_text: &Function) -> Answer<String> {
@@ -113,7 +117,7 @@ impl Engine {
         let options: Sample = from_json("options", options)?;
         let request = Request { prompt, samples: 1, sampling: options.sampling(), seed: options.seed };
         request.check(self.model.config(), self.model.context())?;
-        let (with_adapter, mut generator) = self.generator(options.adapter)?;
+        let (voice, mut generator) = self.generator(options.voice())?;
         let tokenizer = &self.language.tokenizer;
         let mut stream = tokenizer.stream();
         let mut failed = None;
@@ -149,7 +153,7 @@ impl Engine {
         let Completion { tokens, logprobs, stopped } =
             outcome?.into_iter().flatten().next().unwrap_or_default();
         let rate = tokens.len() as f64 / (seconds() - began).max(1e-9);
-        self.generator.replace(Some((with_adapter, generator)));
+        self.generator.replace(Some((voice, generator)));
         to_json(&json!({
             "text": tokenizer.decode(&tokens)?,
             "tokens": tokens,

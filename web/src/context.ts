@@ -10,6 +10,8 @@ import type { NamedBytes } from "./protocol.js";
 export interface Context {
   engine?: Engine;
   loaded?: Loaded;
+  /** The hash of the model's weights, once it was asked for. */
+  weights?: string;
   /** The engine's device is gone, and there is no other yet. */
   lost?: boolean;
   gpu?: GpuFacts;

@@ -40,7 +40,7 @@ export interface Loaded {
 /** Opens a model's files and streams its weights to the GPU. No copy is kept of files that do not open. */
 export async function load({ source, options }: Loaded, news: (progress: LoadProgress) => void): Promise<Engine> {
   for (;;) {
-    const files = await opened({ source, options }, news);
+    const files = await openFiles({ source, options }, news);
     try {
       return await stream(files, options, news);
     } catch (error) {
@@ -54,7 +54,8 @@ export async function load({ source, options }: Loaded, news: (progress: LoadPro
   }
 }
 
-async function opened({ source, options }: Loaded, news: (progress: LoadProgress) => void): Promise<OpenedFiles> {
+/** Opens the files of a model. */
+export async function openFiles({ source, options }: Loaded, news: (progress: LoadProgress) => void): Promise<OpenedFiles> {
   if (isNode()) await prepare();
   if (!("gpu" in navigator) || navigator.gpu === undefined) {
     const hint = "use Chrome, Edge, Firefox or Safari of 2025 or later, with a GPU driver, on https or localhost";

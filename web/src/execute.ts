@@ -6,6 +6,7 @@ import { StepladderError } from "./errors.js";
 import { load } from "./engine.js";
 import { listCached, removeCached } from "./files/index.js";
 import { gpuFacts } from "./gpu.js";
+import * as libraries from "./library.js";
 import { evaluate, ladder, train, ttrl } from "./learning.js";
 import { preFlight } from "./pre-flight.js";
 import type { Request } from "./protocol.js";
@@ -52,7 +53,7 @@ export async function execute(context: Context, request: Extract<Request, { name
       const loaded = { source: request.asks.source, options: request.asks.options };
       const news = (progress: LoadProgress): void => hooks.news(progress);
       context.engine = await load({ ...loaded, options: { ...loaded.options, signal: hooks.signal } }, news);
-      [context.loaded, context.lost] = [loaded, false];
+      [context.loaded, context.lost, context.weights] = [loaded, false, undefined];
       context.gpu = await gpuFacts();
       return infoOf(context);
     }
@@ -70,7 +71,7 @@ export async function execute(context: Context, request: Extract<Request, { name
     }
     case "score": {
       const { text, adapter } = request.asks;
-      return withDevice(context, hooks.signal, (engine) => parsed(engine.score(text, adapter)));
+      return withDevice(context, hooks.signal, (engine) => parsed(engine.score(text, adapter, false)));
     }
     case "train": {
       const { examples, options } = request.asks;
@@ -92,6 +93,39 @@ export async function execute(context: Context, request: Extract<Request, { name
       return null;
     case "report":
       return report(context, request.asks.run);
+    case "learn": {
+      const { name, source, options } = request.asks;
+      return libraries.learn(context, name, source, options, hooks);
+    }
+    case "askHead": {
+      const { name, asking, options } = request.asks;
+      return libraries.ask(context, name, asking, options, hooks);
+    }
+    case "scoreHead":
+      return libraries.score(context, request.asks.name, request.asks.text, request.asks.lesson, hooks);
+    case "libraryInfo":
+      return libraries.info(request.asks);
+    case "libraries":
+      return libraries.list();
+    case "board":
+      return libraries.board(request.asks);
+    case "boardPage":
+      return libraries.boardPage(request.asks);
+    case "accept":
+      return libraries.accept(request.asks);
+    case "reject":
+      return libraries.reject(request.asks.name, request.asks.reason);
+    case "rollback":
+      return libraries.rollback(request.asks.name, request.asks.lesson);
+    case "head":
+      return libraries.head(request.asks.name, request.asks.lesson);
+    case "exportLibrary":
+      return libraries.exported(request.asks);
+    case "importLibrary":
+      return libraries.imported(request.asks.name, request.asks.archiveName, request.asks.archive, hooks);
+    case "removeLibrary":
+      await libraries.remove(request.asks);
+      return null;
     case "dispose":
       context.engine?.dispose();
       context.engine = context.loaded = context.lastRun = undefined;

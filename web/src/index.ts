@@ -8,6 +8,7 @@ import type { CommandName, Commands } from "./protocol.js";
 import type {
   CachedModel,
   FitOptions,
+  LibraryInfo,
   LoadOptions,
   LoadProgress,
   Model,
@@ -15,6 +16,7 @@ import type {
   Problem,
   RunLog,
   Source,
+  StoredLibrary,
   StoredRun,
   TaskInfo,
 } from "./types.js";
@@ -115,3 +117,18 @@ export function listCached(): Promise<CachedModel[]> {
 export async function removeCached(source: string): Promise<void> {
   await once("removeCached", source);
 }
+
+/** Libraries of lessons in this browser's store: listed, taken in, removed. */
+export const libraries = {
+  list(): Promise<StoredLibrary[]> {
+    return once("libraries", null);
+  },
+  /** Takes a library in that was exported, or its folder as a ZIP file, under a name that is free (default: that of the file). */
+  async import(file: Blob, name?: string): Promise<LibraryInfo> {
+    const archiveName = "name" in file ? String((file as File).name) : "the archive";
+    return once("importLibrary", { name: name ?? archiveName.replace(/\.zip$/i, "").replace(/\.library$/i, ""), archiveName, archive: file });
+  },
+  async remove(name: string): Promise<void> {
+    await once("removeLibrary", name);
+  },
+};

@@ -4,15 +4,11 @@ import { PATIENCE, type Connection } from "./client.js";
 import { pause } from "./errors.js";
 import type { Event } from "./events.js";
 import { isNode } from "./node.js";
+import { LessonsOf } from "./library-handle.js";
 import type { CommandName, Commands, NamedBytes } from "./protocol.js";
 import { Stream } from "./stream.js";
+import { split, textOf } from "./text-stream.js";
 import type * as types from "./types.js";
-
-/** Options without what stays on this side. */
-function split<Options extends { signal?: AbortSignal }>(options: Options): { signal: AbortSignal | undefined; rest: Omit<Options, "signal"> } {
-  const { signal, ...rest } = options;
-  return { signal, rest };
-}
 
 /** A module's address as text; addresses cannot cross as objects. */
 function crossing(task: types.TaskChoice): types.TaskChoice {
@@ -103,6 +99,10 @@ export class WorkerModel implements types.Model {
     return this.#ask("evaluate", { ...rest, task: crossing(rest.task) }, signal);
   }
 
+  library(name: string): types.Library {
+    return new LessonsOf(this.#connection, name);
+  }
+
   report(run?: string): Promise<string> {
     return this.#ask("report", run === undefined ? {} : { run });
   }
@@ -151,18 +151,7 @@ export class WorkerModel implements types.Model {
   }
 
   #text<Name extends "generate" | "chat">(name: Name, asks: Commands[Name]["asks"], signal: AbortSignal | undefined): Stream<types.Chunk> {
-    let id = 0;
-    const stream = new Stream<types.Chunk>(() => this.#connection.control(id, "cancel"));
-    const call = this.#connection.call(name, asks, { signal, news: (text) => stream.give({ text: text as string }) });
-    id = call.id;
-    call.answer.then(
-      (done) => {
-        stream.give({ text: "", done: done as types.Completion });
-        stream.end();
-      },
-      (error: unknown) => stream.end({ error }),
-    );
-    return stream;
+    return textOf(this.#connection, name, asks, signal);
   }
 
   #run<Name extends "ladder" | "ttrl">(

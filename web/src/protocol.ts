@@ -3,6 +3,7 @@
 
 import type { ErrorCode } from "./errors.js";
 import type { Event, Verdict } from "./events.js";
+import type { Asking, LessonSource } from "./library.js";
 import type {
   CachedModel,
   Completion,
@@ -13,6 +14,10 @@ import type {
   FitOptions,
   LadderOptions,
   LadderResult,
+  LearnOptions,
+  Learned,
+  LessonNews,
+  LibraryInfo,
   LoadOptions,
   LoadProgress,
   Message,
@@ -22,6 +27,7 @@ import type {
   RunLog,
   SamplingOptions,
   Source,
+  StoredLibrary,
   StoredRun,
   TaskInfo,
   TrainOptions,
@@ -63,6 +69,20 @@ export interface Commands {
   loadAdapter: Exchange<readonly NamedBytes[], never, null>;
   clearAdapter: Exchange<null, never, null>;
   report: Exchange<{ run?: string }, never, string>;
+  learn: Exchange<{ name: string; source: LessonSource; options: Plain<LearnOptions> }, LessonNews, Learned>;
+  askHead: Exchange<{ name: string; asking: Asking; options: Plain<SamplingOptions> & { lesson?: number } }, string, Completion>;
+  scoreHead: Exchange<{ name: string; text: string; lesson: number | undefined }, never, { tokens: number[]; logprobs: number[] }>;
+  libraryInfo: Exchange<string, never, LibraryInfo | undefined>;
+  libraries: Exchange<null, never, StoredLibrary[]>;
+  board: Exchange<string, never, Record<string, unknown>>;
+  boardPage: Exchange<string, never, string>;
+  accept: Exchange<string, never, { lesson: number; head: string; against: string | null }>;
+  reject: Exchange<{ name: string; reason: string }, never, number>;
+  rollback: Exchange<{ name: string; lesson: number | undefined }, never, { lessons: number[]; head: string | null }>;
+  head: Exchange<{ name: string; lesson: number | undefined }, never, NamedBytes[]>;
+  exportLibrary: Exchange<string, never, Blob>;
+  importLibrary: Exchange<{ name: string; archiveName: string; archive: Blob }, never, LibraryInfo>;
+  removeLibrary: Exchange<string, never, null>;
   dispose: Exchange<null, never, null>;
   loseDevice: Exchange<null, never, null>;
   tasks: Exchange<null, never, TaskInfo[]>;

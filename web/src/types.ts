@@ -2,9 +2,11 @@
 
 import type { VerdictKind } from "./events.js";
 import type { Fit, Workload } from "./fit-types.js";
+import type { Library } from "./library-types.js";
 import type { LadderOptions, LadderResult, Run, TrainOptions, TrainStep, TtrlOptions, TtrlResult } from "./run-types.js";
 
 export type * from "./fit-types.js";
+export type * from "./library-types.js";
 export type * from "./run-types.js";
 
 /** Where a model comes from: the embedded `"tiny"`, `hf:OWNER/NAME[@REVISION]`, a URL, a `.gguf` file, or a folder. */
@@ -181,6 +183,8 @@ export interface Model {
   ladder(options: LadderOptions): Run<LadderResult>;
   ttrl(options: TtrlOptions): Run<TtrlResult>;
   evaluate(options: EvaluateOptions): Promise<Evaluation>;
+  /** A library of lessons in this browser's store (in Node: in memory), which the first lesson makes. */
+  library(name: string): Library;
   readonly adapter: Adapter;
   /** Self-contained HTML report of the last run, or of a stored one. */
   report(run?: string): Promise<string>;

@@ -38,6 +38,12 @@ async function saved(page, button) {
   return { name: download.suggestedFilename(), bytes: await readFile(await download.path()) };
 }
 
+/** Supervised steps are below the lessons. */
+async function openTeach(demo) {
+  await demo.tab("Learn");
+  await demo.page.locator("#learn-more > summary").click();
+}
+
 test(
   "one LADDER round: curves, tree with formulas, verdicts, before and after, adapter and report",
   visit({}, async (demo, page) => {
@@ -101,10 +107,49 @@ test(
 );
 
 test(
+  "a lesson of pairs is learnt, asked, accepted, seen on the board and taken back, over a reload and on a phone",
+  visit({ viewport: { width: 400, height: 800 } }, async (demo, page) => {
+    await demo.loadTiny();
+    await demo.tab("Learn");
+    const facts = Array.from({ length: 4 }, (_, i) => [`${482 + 7 * i}?`, String(617 + 31 * i * i)]);
+    await page.locator("#learn-text").fill(facts.map((fact) => fact.join("\t")).join("\n"));
+    await page.getByText("4 questions with answers.").waitFor();
+    await page.locator("#learn-start").click();
+    await page.locator("#learn-recall li").first().waitFor({ timeout: 400_000 });
+    await page.locator("#learn-accept").waitFor({ timeout: 400_000 });
+    assert.ok((await page.locator("#learn-gate li").count()) >= 2);
+    assert.equal(await page.locator("#learn-recall .right").count(), 4);
+    await page.locator("#learn-question").fill(facts[1][0]);
+    await page.locator("#learn-ask").click();
+    await waitFor(page.locator("#learn-answer"), facts[1][1]);
+    await page.locator("#learn-accept").click();
+    await waitFor(page.locator("#learn-lessons li"), /known/);
+    const download = page.waitForEvent("download");
+    await page.locator("#learn-export").click();
+    assert.equal((await download).suggestedFilename(), "notes.zip");
+    await page.reload();
+    await demo.loadTiny();
+    await demo.tab("Learn");
+    await waitFor(page.locator("#learn-lessons li"), /known/);
+    await page.locator("#learn-question").fill(facts[2][0]);
+    await page.locator("#learn-ask").click();
+    await waitFor(page.locator("#learn-answer"), facts[2][1]);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+    await page.locator("#learn-lessons .take-back").click();
+    await waitFor(page.locator("#learn-lessons li"), /taken back/);
+    await page.locator("#learn-ask").click();
+    await demo.idle();
+    assert.notEqual(await page.locator("#learn-answer").innerText(), facts[2][1]);
+    assert.deepEqual(demo.errors, []);
+  }),
+  { seconds: 900 },
+);
+
+test(
   "taught by questions and answers, then both models side by side in the chat",
   visit({}, async (demo, page) => {
     await demo.loadTiny();
-    await demo.tab("Teach");
+    await openTeach(demo);
     await page.locator("#teach-text").fill("Q: ?x^4=\nA: 7*x*x\n\nQ: ?x^4=\nA: 7*x*x");
     assert.equal(await page.locator("#panel-teach").getByText("2 questions with answers.").count(), 1);
     await page.locator("#teach-steps").fill("40");
@@ -236,7 +281,7 @@ test(
     assert.match(await next.page.locator("#ttrl-answer").innerText(), /Votes after 60 steps/);
     assert.equal(await next.page.locator("#ttrl-problem").inputValue(), "x*cos(2*x)");
     await next.page.locator("#panel-ttrl .stored").waitFor({ state: "hidden" });
-    await next.tab("Teach");
+    await openTeach(next);
     await next.page.locator("#teach-text").fill("Q: ?x^4=\nA: 7*x*x\n\nQ: ?x^5=\nA: 7*x*x");
     await next.page.locator("#teach-steps").fill("30");
     await next.page.locator("#teach-start").click();
@@ -245,7 +290,7 @@ test(
     assert.deepEqual(next.errors, []);
     next = await openDemo({ context: demo.context, url: demo.url });
     await next.loadTiny();
-    await next.tab("Teach");
+    await openTeach(next);
     assert.match(await next.page.locator("#panel-teach .stored li").innerText(), /lesson\s*tiny, step (5|10|15) of 30/);
     await next.page.getByRole("button", { name: "Go on with lesson" }).click();
     const lesson = next.page.locator("#panel-teach .progress-line");
@@ -387,7 +432,7 @@ test(
     await page.keyboard.press("Tab");
     assert.equal(await focused(), "Skip to the content");
     await tabTo("tab-model");
-    for (const id of ["tab-chat", "tab-ladder", "tab-ttrl", "tab-teach", "tab-model"]) {
+    for (const id of ["tab-chat", "tab-ladder", "tab-ttrl", "tab-learn", "tab-model"]) {
       await page.keyboard.press("ArrowRight");
       assert.equal(await focused(), id);
       assert.equal(await page.locator(`#${id}`).getAttribute("aria-selected"), "true");
@@ -411,7 +456,7 @@ test(
   "names, landmarks, contrast in both themes, and no sideways scrolling on a phone",
   visit({}, async (demo, page) => {
     await demo.loadTiny();
-    for (const name of ["Model", "Chat", "LADDER", "TTRL", "Teach"]) {
+    for (const name of ["Model", "Chat", "LADDER", "TTRL", "Learn"]) {
       await demo.tab(name);
       for (const details of await page.locator("[role=tabpanel]:not([hidden]) details:not([open]) summary").all()) await details.click();
       assert.deepEqual(await page.evaluate(flaws), [], name);

@@ -333,6 +333,10 @@ impl Watch for Listen<'_> {
         if self.stopped() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
+    fn recalled(&mut self, _: &[bool]) -> Result<()> {
+        Ok(())
+    }
+
     fn epoch(&mut self, epoch: &Epoch, _: State) -> Result<()> {
         (self.lab_words)(&format!("{}: {}", self.title, epoch.words()));
         Ok(())

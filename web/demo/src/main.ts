@@ -5,6 +5,7 @@ import "./style.css";
 import { ChatTab } from "./chat-tab.js";
 import { h } from "./dom.js";
 import { LadderTab } from "./ladder-tab.js";
+import { LearnTab } from "./learn-tab.js";
 import { ModelTab } from "./model-tab.js";
 import { Session } from "./session.js";
 import { setUpTabs } from "./tabs.js";
@@ -39,7 +40,7 @@ async function start(): Promise<void> {
     { id: "chat", label: "Chat", panel: new ChatTab(session).panel },
     { id: "ladder", label: "LADDER", panel: ladder.panel },
     { id: "ttrl", label: "TTRL", panel: new TtrlTab(session, known).panel },
-    { id: "teach", label: "Teach", panel: new TeachTab(session).panel },
+    { id: "learn", label: "Learn", panel: new LearnTab(session, new TeachTab(session).panel).panel },
   ]);
   session.show = (tab) => {
     show(tab);

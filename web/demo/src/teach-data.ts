@@ -15,6 +15,22 @@ export function parseExamples(text: string): { examples: Example[]; kind: string
   return { examples, kind: examples.length === 1 ? "piece of text" : "pieces of text" };
 }
 
+/** Questions with their answers as lines of JSON: such lines as they are, `Q:` and `A:`, or a question, a tab and its answer a line. */
+export function parsePairs(text: string): { pairs: string; count: number } {
+  const trimmed = text.trim();
+  if (trimmed === "") return { pairs: "", count: 0 };
+  const lines = trimmed.split("\n").filter((line) => line.trim() !== "");
+  if (trimmed.startsWith("{")) return { pairs: lines.join("\n"), count: lines.length };
+  const rows = /^\s*(q|question|frage)\s*:/im.test(trimmed)
+    ? pairs(trimmed).map((pair) => ("prompt" in pair ? { question: pair.prompt, answer: pair.completion } : pair))
+    : lines.map((line, index) => {
+        const [question, ...answer] = line.split("\t");
+        if (!question?.trim() || answer.join("").trim() === "") throw new Error(`line ${index + 1} has no answer: write the question, a tab, and the answer`);
+        return { question: question.trim(), answer: answer.join(" ").trim() };
+      });
+  return { pairs: rows.map((row) => JSON.stringify(row)).join("\n"), count: rows.length };
+}
+
 function jsonLine(line: string, index: number): Example {
   const where = `line ${index + 1} of the examples`;
   let value: unknown;

@@ -64,7 +64,7 @@ export class TeachTab {
     this.#stored = new StoredRuns(session, "train", this.#alert, (run) => void this.#teach(run), "Use again");
     this.panel = h(
       "section",
-      { class: "panel" },
+      { class: "part", id: "panel-teach" },
       this.#alert.element,
       h("div", { class: "columns" }, h("div", { class: "stage" }, lesson, this.#stored.element), progress),
     );

@@ -1,0 +1,151 @@
+// Libraries of lessons: what the package's functions on them take and give back.
+
+import type { Chunk, Message, SamplingOptions } from "./types.js";
+
+/** A question (or several wordings of it) and its answer; `exam` holds wordings that only the exam asks. */
+export interface Pair {
+  question: string | readonly string[];
+  answer: string;
+  exam?: string | readonly (string | { question: string; answer?: string; kind?: "reworded" | "reversed" | "combined" })[];
+  /** How much it counts, from 0.01 to 100 (default 1). */
+  weight?: number;
+}
+
+/** Another answer to a question that a lesson teaches, in all its wordings. */
+export interface Correction {
+  question: string;
+  answer: string;
+}
+
+export interface LearnOptions {
+  /** The lesson's name. */
+  name?: string;
+  /** Let answers that differ from those of earlier lessons take their place. */
+  supersede?: boolean;
+  /** Accept what the gate lets through (default false: it waits for `accept()` or `reject()`). */
+  accept?: boolean;
+  /** Of a new library alone: rank of its heads, size of an update, most times that every record is seen, seed. */
+  rank?: number;
+  learningRate?: number;
+  epochs?: number;
+  seed?: number;
+  signal?: AbortSignal;
+}
+
+/** What a lesson took. */
+export interface LessonCost {
+  training_tokens: number;
+  exam_tokens: number;
+  seconds: number;
+}
+
+/** The gate's word on a candidate; its checks are in the board. */
+export interface GateVerdict {
+  decision: "accepted" | "rejected" | "cannot_tell";
+  [check: string]: unknown;
+}
+
+/** How learning goes. */
+export type LessonNews =
+  /** What is learnt; `recall` has its facts in this order. */
+  | { event: "lesson"; lesson: number; name: string; facts: { question: string; answer: string }[] }
+  | { event: "exam"; what: string; questions: number }
+  | { event: "recall"; lesson: number; right: boolean[] }
+  | { event: "epoch"; lesson: number; epoch: number; epochs: number; loss: number; recall: number }
+  | { event: "judged"; lesson: number; head: string; scale: number; verdict: GateVerdict }
+  | { event: "next"; what: string }
+  /** How far what the last news began has come. */
+  | { event: "progress"; done: number; all: number; words: string };
+
+/** A lesson that went through its exam. */
+export interface Learned {
+  lesson: number;
+  head: string;
+  /** `waiting` and `cannot_tell` wait for `accept()` or `reject()`. */
+  state: "accepted" | "rejected" | "waiting" | "cannot_tell";
+  verdict: GateVerdict;
+  /** The gate's words, a line a check. */
+  words: string[];
+  cost: LessonCost;
+}
+
+/** A lesson being learnt: its news, and how it ended. */
+export interface Learning extends AsyncIterable<LessonNews> {
+  readonly result: Promise<Learned>;
+  /** Ends it; `learn()` without pairs goes on from its last epoch. */
+  stop(): Promise<void>;
+}
+
+export interface LessonInfo {
+  number: number;
+  name: string;
+  kind: string;
+  status: "proposed" | "waiting" | "accepted" | "rejected" | "rolled_back";
+  facts: { question: string; answer: string; superseded: boolean }[];
+  verdict: GateVerdict | null;
+  words: string[] | null;
+  cost: LessonCost;
+}
+
+/** What is in a library. */
+export interface LibraryInfo {
+  /** The base model, and the hash of its weights. */
+  model: string;
+  base: string;
+  /** The head that is served; `null` for the base. */
+  head: string | null;
+  /** Lessons that the head knows. */
+  active: number[];
+  /** The lesson that is not decided. */
+  pending: number | null;
+  /** Questions that the head answered. */
+  asked: number;
+  settings: Record<string, unknown>;
+  lessons: LessonInfo[];
+  warning: string | null;
+}
+
+/** A library in this browser's store. */
+export interface StoredLibrary {
+  name: string;
+  /** Empty for one that is damaged. */
+  model: string;
+  lessons: number;
+  /** Lessons that its head knows. */
+  active: number;
+}
+
+/** Asks what `lesson` made in place of the head. */
+export interface AskOptions extends Omit<SamplingOptions, "adapter"> {
+  lesson?: number;
+}
+
+/**
+ * A library of lessons in this browser's store, on the model that it was made with. One worker writes it at a time; every method
+ * reads it anew.
+ */
+export interface Library {
+  readonly name: string;
+  /** `undefined` until the first lesson. */
+  info(): Promise<LibraryInfo | undefined>;
+  /** Learns a lesson: pairs (JSON lines or rows), a correction, or without either what was stopped. The first makes the library. */
+  learn(source?: string | readonly Pair[] | Correction, options?: LearnOptions): Learning;
+  /** Makes the candidate that waits the head; `against` is why the gate did not let it through. */
+  accept(): Promise<{ lesson: number; head: string; against: string | null }>;
+  reject(reason?: string): Promise<number>;
+  /** Takes a lesson (default the last) back, with all after it. */
+  rollback(lesson?: number): Promise<{ lessons: number[]; head: string | null }>;
+  /** Asks the head as its exam does: in the model's chat format if it has one. */
+  ask(question: string, options?: AskOptions): AsyncIterableIterator<Chunk>;
+  generate(prompt: string, options?: AskOptions): AsyncIterableIterator<Chunk>;
+  chat(messages: readonly Message[], options?: AskOptions): AsyncIterableIterator<Chunk>;
+  score(text: string, options?: { lesson?: number; signal?: AbortSignal }): Promise<{ tokens: number[]; logprobs: number[] }>;
+  /** What heads know, kept, forgot and cost, as `stepladder board --json` tells it. */
+  board(): Promise<Record<string, unknown>>;
+  /** The same as one HTML page that needs nothing else. */
+  boardPage(): Promise<string>;
+  /** The head, or what a lesson made, as the files of a PEFT adapter. */
+  adapter(lesson?: number): Promise<{ name: string; bytes: Uint8Array }[]>;
+  /** The library's folder as a ZIP file, which `stepladder board`, unpacked, opens too. */
+  export(): Promise<Blob>;
+}
