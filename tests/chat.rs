@@ -104,6 +104,23 @@ fn bad_templates_are_named() {
     }
 }
 
+/// Filters whose work grows with the square of a text are bounded, and end at once.
+#[test]
+fn filters_of_long_texts_are_bounded() {
+    let began = std::time::Instant::now();
+    for (filter, content) in [
+        ("wordwrap(1)", "a".repeat(1_000_000)),
+        ("wordwrap(2)", "a-".repeat(500_000)),
+        ("striptags", "&".repeat(1_000_000) + ";"),
+        ("striptags", "<".repeat(1_000_000)),
+        ("indent(9000)", "\n".repeat(1_000_000)),
+    ] {
+        let text = format!("{{{{ messages[0].content|{filter}|length }}}}");
+        let _ = template(&text).render(&[Message::new("user", &content)], false);
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(60));
+}
+
 /// What transformers' environment has beyond Jinja, with the texts that it gives.
 #[test]
 fn functions_and_filters_are_those_of_transformers() {

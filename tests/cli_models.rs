@@ -23,6 +23,8 @@ mod lesson_kinds;
 mod lesson_study;
 #[path = "cli_models/lessons.rs"]
 mod lessons;
+#[path = "cli_models/lessons_bad.rs"]
+mod lessons_bad;
 #[path = "cli_models/outputs.rs"]
 mod outputs;
 #[path = "cli_models/resume.rs"]

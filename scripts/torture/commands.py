@@ -98,14 +98,26 @@ def names(at):
 class Run:
     """A command that goes on after it was stopped, until it is done; its end has always the same bits."""
 
-    def __init__(self, name, begin, resume, ends, begun):
+    def __init__(self, name, begin, resume, ends, begun, source=None):
         self.name, self.begin, self.resume, self.ends, self.begun = name, begin, resume, ends, begun
+        # What stands there before it begins, if it changes something.
+        self.source = source
+
+    def fresh(self, at):
+        remove(at)
+        if self.source:
+            copy(self.source, at)
 
     def go_on(self, at):
         return self.resume(at) if self.begun(at) else self.begin(at)
 
     def end(self, at):
-        return {name: digest(at / name if name else at) for name in self.ends}
+        """Hashes of the files that count; a name may be a pattern."""
+        found = {}
+        for name in self.ends:
+            paths = sorted(at.glob(name)) if "*" in name else [at / name if name else at]
+            found |= {str(path.relative_to(at)): digest(path) for path in paths}
+        return found
 
 
 class Output:
@@ -125,12 +137,15 @@ class Output:
 
 
 def has_state(at):
-    return any((at / name).exists() for name in ("state.safetensors", "state.previous.safetensors"))
+    """Whether there is a checkpoint, of a run or of a library's lesson."""
+    return any(any(at.glob(f"{place}state{kind}.safetensors")) for place in ("", "lessons/*/") for kind in ("", ".previous"))
 
 
 def write_inputs(work):
     """Problems, lines to train on, and a study."""
     problems, questions, data = work / "problems.jsonl", work / "questions.jsonl", work / "data.jsonl"
+    pairs = "".join(f'{{"question": "{100 + 7 * n}?", "answer": "{100 + 397 * n * n % 900}"}}\n' for n in range(12))
+    (work / "pairs.jsonl").write_text(pairs)
     problems.write_text("".join((TINY / "problems_train.jsonl").read_text().splitlines(keepends=True)[:8]))
     questions.write_text("".join((TINY / "problems_solved.jsonl").read_text().splitlines(keepends=True)[:6]))
     data.write_text("".join(f'{{"prompt": "?{n}*x=", "completion": "{n}*x^2/2"}}\n' for n in range(2, 60)))
@@ -164,6 +179,10 @@ def runs(work):
     ).split()
     logged = lambda at: (at / "events.jsonl").exists() and (at / "events.jsonl").stat().st_size > 0
     once = lambda head: lambda at: [*head, str(at)]
+    noted = lambda at, entry: (at / "ledger.jsonl").exists() and f'"{entry}"' in (at / "ledger.jsonl").read_text()
+    learn = lambda at: f"learn {at} -m tiny --pairs {work / 'pairs.jsonl'} --yes".split()
+    consolidate = lambda at: ["consolidate", str(at)]
+    heads = ["heads/*/adapter_model.safetensors", "heads/*/adapter_config.json"]
     return [
         Run(
             "ladder",
@@ -181,6 +200,14 @@ def runs(work):
             [f"ladder-seed{seed}/run/{name}" for seed in (1, 2) for name in ("adapter/adapter_model.safetensors", "tree.jsonl")],
             lambda at: at.exists(),
         ),
+        Run(
+            "learn",
+            learn,
+            lambda at: ["learn", str(at), "--yes"],
+            heads,
+            lambda at: noted(at, "proposed") and not noted(at, "accepted"),
+        ),
+        Run("consolidate", consolidate, consolidate, heads, lambda at: True, work / "learn-whole"),
     ]
 
 

@@ -31,11 +31,16 @@ fn wordwrap(state: &mut State<'_, '_>, text: &str, args: Rest<ValueOrKwargs>) ->
     if width == 0 {
         return Err(wrong("wordwrap: the width must be above zero"));
     }
-    // Every character may become a line of its own.
-    bounds::charge(state, (text.len() as u64).saturating_mul(1 + with.len() as u64))?;
+    // Every character may become a line of its own, and is looked at several times.
+    bounds::charge(state, (text.len() as u64).saturating_mul(16 + with.len() as u64))?;
     let mut lines = Vec::new();
     for line in methods::lines(text, false) {
-        lines.push(wrap(chunks(line, hyphens)?, width, long, hyphens).join(&with));
+        let chunks = chunks(line, hyphens)?;
+        // A long word is copied for each line that is cut from it.
+        let long_words = chunks.iter().map(|chunk| chunk.len() as u64).filter(|&size| size > width as u64);
+        let copied: u64 = long_words.map(|size| size.saturating_mul(size) / width as u64).sum();
+        bounds::charge(state, copied)?;
+        lines.push(wrap(chunks, width, long, hyphens).join(&with));
     }
     Ok(lines.join(&with))
 }
@@ -97,6 +102,9 @@ fn wrap(chunks: Vec<String>, width: usize, long: bool, hyphens: bool) -> Vec<Str
     lines
 }
 
+/// Longest name of an entity that is looked for, in bytes.
+const MAX_ENTITY: usize = 32;
+
 /// Jinja's `striptags`: comments and tags go, white space becomes one space, entities become characters.
 fn striptags(text: &str) -> Result<String, Error> {
     let mut text = text.to_owned();
@@ -116,8 +124,9 @@ fn striptags(text: &str) -> Result<String, Error> {
     let mut rest = text.as_str();
     while let Some((before, after)) = rest.split_once('&') {
         out.push_str(before);
-        let name = after.split_once(';').filter(|(name, _)| {
-            name.len() < 10 && !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '#')
+        let end = after.bytes().take(MAX_ENTITY).position(|byte| byte == b';');
+        let name = end.map(|end| (&after[..end], &after[end + 1..])).filter(|(name, _)| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '#')
         });
         rest = after;
         let Some((name, behind)) = name else {

@@ -1,7 +1,7 @@
 //! Finding the answer in what a model wrote, or in a dataset's solution.
 
 use super::sentence::{Narrow, contrasted, restated, sentence, without_lead, without_reason};
-use super::{Answer, Same, compare};
+use super::{Answer, Same, compare, readings, wording};
 use crate::task::text::{closing, last_tag};
 
 /// Boxes at the end that are looked at.
@@ -113,6 +113,9 @@ fn found(text: &str, narrower: &[Narrow]) -> Result<Found, &'static str> {
             let mut answer = Answer { only: narrow.only, ..Answer::read(&narrow.text) };
             // What the words around may turn it into: `owes 20 dollars`.
             answer.unusual.extend(answers[0].unusual.iter().cloned());
+            answer
+                .unusual
+                .extend(wording::lost_in(text, &narrow.text).iter().flat_map(|text| readings(text)));
             answers.push(answer);
             if answers.last().is_some_and(Answer::has_value) {
                 // Behind words, `42!` is 42 said loudly, or its factorial.

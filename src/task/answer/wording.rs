@@ -55,12 +55,10 @@ const LESS: [&str; 9] = ["less", "fewer", "short", "lower", "behind", "down", "l
 /// What stands behind an amount that is not exact; `about` and its kind before it are read elsewhere.
 const ROUGHLY: [&str; 5] = ["or so", "or thereabouts", "more or less", "give or take", "approximately"];
 /// Words for a number, with whether they say nothing else.
-const COUNTS: [(&str, &str, bool); 22] = [
+const COUNTS: [(&str, &str, bool); 20] = [
     ("once", "1", true),
     ("twice", "2", true),
     ("thrice", "3", true),
-    ("couple", "2", true),
-    ("pair", "2", true),
     ("baker's dozen", "13", true),
     ("nought", "0", true),
     ("naught", "0", true),
@@ -245,6 +243,18 @@ fn lost(text: &str, lower: &str) -> Option<Wording> {
     among(&noun.to_lowercase(), LOSSES).then(|| both(amount, false))?
 }
 
+/// What an amount may be in a sentence that speaks of a loss: `He ended with a loss of $12.`
+pub(super) fn lost_in(sentence: &str, amount: &str) -> Option<String> {
+    let lower = sentence.to_lowercase();
+    let words: Vec<&str> =
+        lower.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()).collect();
+    let noun = words.windows(2).any(|pair| among(pair[0], LOSSES) && matches!(pair[1], "of" | "is" | "was"));
+    let told = noun
+        || BELOW.iter().any(|below| lower.contains(below))
+        || words.iter().any(|word| among(word, LOSING));
+    negative(amount).filter(|_| told)
+}
+
 /// `3.14 or so`, `20ish`.
 fn rough(text: &str, lower: &str) -> Option<Wording> {
     if let Some(number) = lower.strip_suffix("ish").map(|number| number.trim_end_matches('-')) {
@@ -264,6 +274,12 @@ fn signed(_: &str, lower: &str) -> Option<Wording> {
 /// `twice`, `a couple`, `threescore`, `four score and seven`.
 fn counted(text: &str, lower: &str) -> Option<Wording> {
     let bare = lower.strip_prefix("a ").unwrap_or(lower);
+    // `a couple of apples`; one pair is two things.
+    let (word, of) = bare.split_once(" of ").map_or((bare, ""), |(word, of)| (word, of));
+    if matches!(word, "couple" | "pair") {
+        let says = format!("2 {of}").trim_end().to_owned();
+        return Some(Wording { may: vec![format!("1 {bare}")], ..Wording::says(says) });
+    }
     if let Some((_, number, clear)) = COUNTS.iter().find(|(word, ..)| *word == bare) {
         return Some(if *clear { Wording::says(*number) } else { Wording::may(*number) });
     }
@@ -284,7 +300,7 @@ fn counted(text: &str, lower: &str) -> Option<Wording> {
     is_numeral(scores).then(|| Wording::says(format!("{scores} times 20{rest}")))
 }
 
-/// A number in Roman digits; a single letter is a name.
+/// A number in Roman digits.
 fn roman(text: &str) -> Option<u32> {
     const DIGITS: [(&str, u32); 13] = [
         ("M", 1000),
@@ -309,7 +325,7 @@ fn roman(text: &str) -> Option<u32> {
             (rest, value) = (after, value + size);
         }
     }
-    (rest.is_empty() && text.len() > 1).then_some(value)
+    rest.is_empty().then_some(value)
 }
 
 /// `the twenty-first`, `third place`. A third may be a part.

@@ -183,6 +183,7 @@ mod tests {
             r#""instruction": "a", "label": 3"#,
             r#""problem": "x", "level": 2, "answer": "y""#,
             r#""is_trained": true, "mask": false, "is_valid": false"#,
+            r#""video_id": "v", "bleu_score": 0.5, "book_name": "b", "text_length": 1, "source_ids": [1]"#,
             r#""n_tokens": 3, "prompt_tokens": 4, "token_count": 5, "number_of_words": 3"#,
             r#""labels": {"name": ["spam"], "value": [0.0]}, "tree_state": "ready_for_export""#,
         ] {

@@ -6,51 +6,38 @@ const HARMLESS: &[(&str, &str)] = &[
     (
         "they name the row",
         "\
-         __id__ __index_level_0__ __key__ __url__ _id avatarurl content_hash conv_id conversation_hash \
-         conversation_id created_by data_id doc_id document_id dump example_id example_index fingerprint hash id idx \
-         index instance_id item_id key md5 message_id message_tree_id min_similar_uuid name num number original_id \
-         original_index parent_id problem_id problem_idx prompt_hash prompt_id qid question_id record_id rid row_id \
-         row_idx sample_id sample_idx sample_index sha256 source_id source_ids task_id text_hash thread_id turn_id \
-         uid unique_id user_id uuid warc_record_id",
+         _id avatarurl created_by dump fingerprint hash id idx index key md5 min_similar_uuid name num number qid rid \
+         sha256 source_ids uid uuid",
     ),
     (
         "they say where it is from",
         "\
-         added annotator_id author author_name avatar_url channel corpus country created created_at created_date \
-         creator data_name data_source dataset dataset_id dataset_name dataset_version date domain_name file \
-         file_name file_path filename gen_input_configs generated_by generator generator_name hashed_ip header \
-         input_generator knowledge_source licence license link model model_id model_name name_of_model organization \
-         origin origin_dataset original_dataset paper_id path pool prompt_source provenance provider publisher repo \
-         repo_name repository repository_name seed source source_dataset source_file source_name source_type sources \
-         split state subset task_source teacher time timestamp title tree_state updated_at uri url user username \
-         version website worker_id year",
+         added author avatar_url channel corpus country created created_at created_date creator data_source dataset \
+         dataset_version date file file_path filename gen_input_configs generated_by generator hashed_ip header \
+         input_generator knowledge_source licence license link model name_of_model organization origin origin_dataset \
+         original_dataset path pool prompt_source provenance provider publisher repo repository seed source \
+         source_dataset source_file sources split state subset task_source teacher time timestamp title tree_state \
+         updated_at uri url user username version website year",
     ),
     (
         "they describe it",
         "\
-         ability annotation annotations annotator answer_type attributes categories category comment comments \
-         custom_instruction data_type deleted description difficulty difficulty_generator difficulty_level domain \
-         evolution extra extra_info field full_topic genre grade info intent intents keywords kind knowledge lang \
-         lang_code language language_code languages level level_name locale main_category meta metadata metadata_json \
-         note notes other_task_category problem_type prompt_type quality_generator question_type reasoning_type skill \
-         skills skip_prompt_formatting style sub_category subcategory subdomain subfield subject subtopic synthetic \
-         tag tag_name tags task task_category task_category_generator task_name task_type text_type theme topic \
-         topic_name topics type views",
+         ability annotation annotations annotator attributes categories category comment comments custom_instruction \
+         deleted description difficulty difficulty_generator difficulty_level domain evolution extra extra_info field \
+         full_topic genre grade info intent intents keywords kind knowledge lang lang_code language language_code \
+         languages level locale main_category meta metadata metadata_json note notes other_task_category \
+         quality_generator skill skills skip_prompt_formatting style sub_category subcategory subdomain subfield \
+         subject subtopic synthetic tag tags task task_category task_category_generator theme topic topics type views",
     ),
     (
         "they measure it",
         "\
-         answer_count avg_rating char_count character_count confidence conversation_length correct correctness_count \
-         correctness_llama correctness_math_verify count detoxify detoxify_moderation emojis finish_reason \
-         finish_reasons generations helpfulness honesty input_quality instruct_reward instruction_length int_score \
-         is_correct judge_score lang_score language_score len length likes llama_guard_2 max_stars_count \
-         message_count min_neighbor_distance moderation openai_moderation pass_rate perplexity pii ppl \
-         problem_is_valid problem_length prompt_length prompt_score quality quality_explanation quality_score \
-         quality_scores rank rating rating_score ratings redacted repeat_count response_length review_count \
-         review_result reward reward_score score score_chosen score_rejected scores scores_chosen scores_rejected \
-         similarity similarity_score solution_is_valid solution_length star_count stars style_score text_length \
-         token_count tokens toxic toxicity toxicity_score turn turn_count turns upvotes verification_info verified \
-         word_count",
+         avg_rating confidence correct correctness_llama correctness_math_verify count detoxify detoxify_moderation \
+         emojis finish_reason finish_reasons generations helpfulness honesty input_quality instruct_reward len length \
+         likes llama_guard_2 max_stars_count min_neighbor_distance moderation openai_moderation pass_rate perplexity \
+         pii ppl problem_is_valid quality quality_explanation rank rating ratings redacted review_result reward score \
+         score_chosen score_rejected scores scores_chosen scores_rejected similarity solution_is_valid stars \
+         token_count tokens toxic toxicity turn turns upvotes verification_info verified",
     ),
     (
         "problems and their known answers are for tasks; what is learnt is in the record",
@@ -64,7 +51,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What data sets count or index, with `n`, `num` or `number_of` before it or `_count` behind it. Others, such as `num_shots` and
+/// What data sets count or index, with `n`, `num` or `number_of` before it. Others, such as `num_shots` and
 /// `num_epochs`, ask for something.
 const COUNTED: &str = "\
     answers bytes chars characters citations downloads edits examples images letters likes lines messages paragraphs \
@@ -73,6 +60,11 @@ const COUNTED: &str = "\
 const OF_TOKENS: &str = "\
     all answer assistant completion content input instruction model n num number_of output prompt question reasoning \
     response solution system text thinking token total used user";
+/// Last words of names that name, place or measure a row: `video_id`, `bleu_score`, `book_name`.
+const LAST: &str = "count hash id idx index length metadata name score scores type";
+/// Words with which such a name asks for something instead: `max_length`, `loss_type`, `stop_type`.
+const ASKING: &str =
+    "bos eos learn loss mask max min pad sampling stop target token train training truncate weight";
 /// Words of flags (`is_code`, `has_image`) are about the row; what says that it is learnt or not is looked at before.
 const FLAGS: [&str; 2] = ["is_", "has_"];
 /// Beginnings of names of a row's own description, and of columns that programs leave behind.
@@ -86,6 +78,8 @@ pub(super) fn is_harmless(name: &str) -> bool {
     HARMLESS.iter().any(|(_, names)| among(names, &name))
         || counted.is_some_and(|what| among(COUNTED, what))
         || name.strip_suffix("_tokens").is_some_and(|of| among(OF_TOKENS, of))
-        || name.strip_suffix("_count").is_some_and(|what| among(COUNTED, &format!("{what}s")))
+        || name.rsplit_once('_').is_some_and(|(words, last)| {
+            among(LAST, last) && !words.split('_').any(|word| among(ASKING, word))
+        })
         || FLAGS.iter().chain(&MARKS).any(|start| name.starts_with(start))
 }
