@@ -32,6 +32,7 @@ pub mod payback;
 pub mod preferences;
 pub mod propose;
 pub mod records;
+pub mod repair;
 pub mod runs;
 pub mod settings;
 pub mod standing;
