@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::json;
+use stepladder::lessons::board::wrapped;
 use stepladder::lessons::gate::Decision;
 use stepladder::lessons::ledger::Entry;
 use stepladder::lessons::library::Library;
@@ -56,7 +57,7 @@ pub(super) fn accept(args: &AcceptArgs, context: &Context) -> Result<()> {
     library.head_folder(&head)?;
     let verdict = library.standing().verdict(number);
     if let Some(verdict) = verdict.filter(|verdict| verdict.decision != Decision::Accepted) {
-        say(&format!("the gate did not let it through: {}", verdict.reason()));
+        say(wrapped(&format!("the gate did not let it through: {}", verdict.reason()), "  ").trim_end());
     }
     library.note(Entry::Accepted { lesson: number, head: head.clone() })?;
     context.answer(&json!({ "event": "accepted", "lesson": number, "head": head }), || {

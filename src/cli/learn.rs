@@ -7,6 +7,7 @@ use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::lessons::anchors;
+use stepladder::lessons::board::wrapped;
 use stepladder::lessons::card::Card;
 use stepladder::lessons::course::Course;
 use stepladder::lessons::gate::{Decision, Verdict};
@@ -94,6 +95,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         None => args.settings(&opened)?,
     };
     let (session, mut learner) = learner(opened, &settings, context)?;
+    source.expect_fitting(&mut learner, &settings)?;
     let mut teller = Teller::new(context);
     let source =
         args.source.study(source, &mut learner, &model, &mut teller, context, &args.library.device)?;
@@ -172,22 +174,30 @@ impl Args {
         let title = library.lesson(number)?.title();
         let head = library.standing().candidate(number).map(str::to_owned).unwrap_or_default();
         let place = quoted(&self.library.library);
+        let may_accept = verdict.decision != Decision::Rejected;
+        let sure = self.yes && verdict.decision == Decision::Accepted;
+        // Who is asked sees the verdict before the answer.
+        let asks = may_accept && !sure && can_ask(context);
         let (state, code, words) = match verdict.decision {
             Decision::Rejected => {
                 let reason = verdict.reason();
                 library.note(Entry::Rejected { lesson: number, reason: reason.clone() })?;
-                let words = format!(
-                    "{title} is kept apart: {reason}. The head is unchanged; ask what was learnt with: stepladder {way} --library {place} --lesson {number}"
+                let words = wrapped(
+                    &format!(
+                        "{title} is kept apart: {reason}. The head is unchanged; ask what was learnt with:"
+                    ),
+                    "",
                 );
-                ("rejected", ExitCode::from(REJECTED), words)
+                let command = format!("  stepladder {way} --library {place} --lesson {number}");
+                ("rejected", ExitCode::from(REJECTED), words + &command)
             }
             // What the gate cannot tell a person may.
-            decision if self.yes && decision == Decision::Accepted || asked(context, verdict)? => {
+            _ if sure || asks && asked(context, verdict)? => {
                 library.note(Entry::Accepted { lesson: number, head: head.clone() })?;
                 (
                     "accepted",
                     ExitCode::SUCCESS,
-                    format!("{title} is accepted; ask with: stepladder {way} --library {place}"),
+                    format!("{title} is accepted; ask with:\n  stepladder {way} --library {place}"),
                 )
             }
             decision => {
@@ -196,7 +206,7 @@ impl Args {
                     _ => ("waiting", ExitCode::SUCCESS),
                 };
                 let words =
-                    format!("{title} waits: stepladder accept {place}, or: stepladder reject {place}");
+                    format!("{title} waits for:\n  stepladder accept {place}\n  stepladder reject {place}");
                 (state, code, words)
             }
         };
@@ -204,16 +214,19 @@ impl Args {
             "event": "decided", "lesson": number, "head": head, "state": state, "verdict": verdict,
             "cost": library.standing().cost(number),
         });
-        context.answer(&answer, || format!("{}\n{words}", verdict_text(verdict)))?;
+        context
+            .answer(&answer, || if asks { words } else { format!("{}\n{words}", verdict_text(verdict)) })?;
         Ok(code)
     }
 }
 
-/// Asks a person at a terminal; without one nobody says yes.
+/// Whether a person at a terminal can be asked; without one nobody says yes.
+fn can_ask(context: &Context) -> bool {
+    !context.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a person.
 fn asked(context: &Context, verdict: &Verdict) -> Result<bool> {
-    if context.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(false);
-    }
     say(&verdict_text(verdict));
     let _ = write!(std::io::stderr(), "accept it? [y/N] ");
     let mut line = String::new();

@@ -9,11 +9,13 @@ use serde_json::json;
 use stepladder::ladder::learner::Learner;
 use stepladder::lessons::card::{LessonCard, LessonKind};
 use stepladder::lessons::document::{self, Learners};
-use stepladder::lessons::fact::{Fact, Given};
+use stepladder::lessons::exam::request;
+use stepladder::lessons::fact::{Fact, Given, prepare};
 use stepladder::lessons::feedback::{self, ALTERNATIVE, Feedback};
 use stepladder::lessons::library::Library;
 use stepladder::lessons::pairs::{self, Pair};
 use stepladder::lessons::propose::{Otherwise, Proposal, correction, from_pairs, from_run};
+use stepladder::lessons::settings::LearnSettings;
 use stepladder::lessons::{notes, records::Encoder, runs};
 use stepladder::train::fingerprint::sha256;
 use stepladder::train::loss::preference::{PreferenceConfig, PreferenceLoss};
@@ -99,6 +101,28 @@ pub(super) enum Source<'a> {
 }
 
 impl Source<'_> {
+    /// Fails at a pair that is too long to be learnt or asked, before anything is computed or written.
+    pub(super) fn expect_fitting(&self, learner: &mut Learner, settings: &LearnSettings) -> Result<()> {
+        let Self::Pairs { file, pairs, .. } = self else { return Ok(()) };
+        let (frames, context) = (asks_in_sentences(learner), learner.trainer().model().context());
+        let records = Encoder::of(learner, settings.max_length);
+        let exam = Encoder::of(learner, context);
+        for pair in pairs {
+            let mut fits = || -> Result<()> {
+                for fact in &prepare(vec![pair.given.clone()], frames, settings.seed) {
+                    records.records(fact)?;
+                    for asked in &fact.exam {
+                        exam.exchange(&asked.before, &asked.prompt, &asked.answer)?;
+                        request(learner, asked, &asked.prompt, settings.max_answer_tokens)?;
+                    }
+                }
+                Ok(())
+            };
+            fits().map_err(|error| at_line(error, file, pair.line))?;
+        }
+        Ok(())
+    }
+
     /// Whether a library can begin with it.
     pub(super) fn begins(&self) -> bool {
         !matches!(self, Self::Correction { .. } | Self::Pending)
@@ -338,4 +362,16 @@ fn read_start(file: &Path) -> Result<Vec<u8>> {
     let most = document::MAX_BYTES as u64 + 1;
     let read = File::open(file).and_then(|open| open.take(most).read_to_end(&mut bytes));
     read.map(|_| bytes).map_err(|source| Error::read(file, source))
+}
+
+/// What is wrong with a pair, with its place.
+fn at_line(error: Error, file: &Path, line: usize) -> Error {
+    match error {
+        Error::Context { what, tokens, context, .. } => {
+            let problem = format!("{what} has {tokens} tokens, and {context} fit");
+            let hint = "split it into shorter pairs, or leave it out";
+            Error::input(file, format!("line {line}"), problem, hint)
+        }
+        other => other,
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use stepladder::ladder::learner::{Learner, LearnerSettings};
+use stepladder::lessons::board::wrapped;
 use stepladder::lessons::course::{Listener, News};
 use stepladder::lessons::gate::Verdict;
 use stepladder::lessons::library::Library;
@@ -115,11 +116,13 @@ pub(super) fn learner(
 pub(super) struct Teller<'a> {
     context: &'a Context,
     bar: Progress,
+    /// The last word of the gate, which is shown once something follows: the final one is a part of the answer.
+    judged: Option<String>,
 }
 
 impl<'a> Teller<'a> {
     pub(super) fn new(context: &'a Context) -> Self {
-        Self { context, bar: Progress::new("learn", "parts", 0) }
+        Self { context, bar: Progress::new("learn", "parts", 0), judged: None }
     }
 
     /// Whether the user asked to stop, for work that tells of itself.
@@ -134,6 +137,9 @@ impl Listener for Teller<'_> {
         if self.context.json {
             return self.context.answer(news, String::new);
         }
+        if let Some(judged) = self.judged.take() {
+            self.bar.note(&judged);
+        }
         match news {
             News::Exam { what, questions } => self.bar.note(&format!("exam {what}: {questions} questions")),
             News::Epoch { epoch, .. } => self.bar.note(&epoch.words()),
@@ -143,7 +149,7 @@ impl Listener for Teller<'_> {
                 } else {
                     String::new()
                 };
-                self.bar.note(&format!("the gate{share}:\n{}", verdict_text(verdict)));
+                self.judged = Some(format!("the gate{share}:\n{}", verdict_text(verdict)));
             }
             News::Next { what } => self.bar.note(what),
         }
@@ -159,9 +165,11 @@ impl Listener for Teller<'_> {
     }
 }
 
-/// A verdict, a line a check.
+/// A verdict, in lines of at most 80 columns, from the left a check each.
 pub(super) fn verdict_text(verdict: &Verdict) -> String {
-    verdict.lines().iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    // The dash gives the line the indent that lines behind it get.
+    let lines: String = verdict.lines().iter().map(|line| wrapped(&format!("- {line}"), "  ")).collect();
+    lines.trim_end().to_owned()
 }
 
 /// Whether questions are asked in sentences.

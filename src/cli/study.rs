@@ -1,5 +1,6 @@
 //! `stepladder study`: arms, seeds and baselines at equal token budgets, described in a file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -27,6 +28,7 @@ use stepladder::train::peft::AdapterFile;
 use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
+use super::checker_files;
 use super::context::Context;
 use super::ladder_view::View;
 use super::session::{Opened, Session, read_text};
@@ -189,8 +191,12 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
     for problems in training.map(|arm| study.problems(arm)).chain([&study.held_out[..]]) {
         task::check_problems(&*task, Origin::File(&args.file), problems)?;
     }
+    let mut checker = checker_files::hashes(&*task);
     if let Some(problem) = study.held_out.first() {
         task.try_out(problem)?;
+        // What judging changes is a log, and no part of the checker.
+        let after = checker_files::hashes(&*task);
+        checker.retain(|file, hash| after.get(file) == Some(hash));
     }
     let mut opened = Opened::new(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?
         .worded(study.prompt_style()?);
@@ -209,7 +215,7 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
     context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;
-    let mut bench = Bench { context, session: &session, config, given, base, info: None };
+    let mut bench = Bench { context, session: &session, config, given, base, checker, info: None };
     let mut view = View::quiet(context, "study");
     let began = Instant::now();
     let clock = move || began.elapsed().as_secs_f64();
@@ -257,6 +263,7 @@ struct Bench<'a> {
     /// The adapter of the study, and its folder.
     given: Option<(PathBuf, AdapterFile)>,
     base: Option<Base>,
+    checker: BTreeMap<String, String>,
     info: Option<PolicyInfo>,
 }
 
@@ -291,5 +298,9 @@ impl Lab for Bench<'_> {
 
     fn base(&self) -> Option<Base> {
         self.base.clone()
+    }
+
+    fn checker(&self) -> BTreeMap<String, String> {
+        self.checker.clone()
     }
 }

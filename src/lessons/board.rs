@@ -5,6 +5,7 @@ mod records;
 mod text;
 
 use serde::Serialize;
+pub use text::wrapped;
 
 use super::gate::{Answer, GateRules};
 use super::ledger::Cost;

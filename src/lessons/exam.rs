@@ -29,27 +29,7 @@ pub async fn examine(
         questions.iter().map(|question| format!("{}{}", before(question), question.prompt)).collect();
     let mut requests = Vec::with_capacity(texts.len());
     for (question, text) in questions.iter().zip(&texts) {
-        let prompt = match question.before.as_slice() {
-            [] => learner.encode_prompt(text)?,
-            turns => {
-                let turns: Vec<_> =
-                    turns.iter().map(|turn| (turn.role.as_str(), turn.content.as_str())).collect();
-                learner.language().conversation(&turns, text)?
-            }
-        };
-        // A right answer has room, and one token shows where it ends.
-        let needed = learner.language().tokenizer.encode(&question.answer, false)?.len() + 1;
-        let max_tokens = question.posed().map_or(max_answer_tokens.max(needed), |posed| posed.max_tokens);
-        // A run's answers end where the context does.
-        let max_tokens = match question.posed() {
-            Some(_) => max_tokens.min(context.saturating_sub(prompt.len()).max(1)),
-            None => max_tokens,
-        };
-        if prompt.len() + max_tokens > context {
-            return Err(Error::context("a question with its answer", prompt.len() + max_tokens, context));
-        }
-        let sampling = Sampling { max_tokens, temperature: 0.0, ..Sampling::default() };
-        requests.push(SampleRequest { prompt, samples: 1, sampling, seed: 0 });
+        requests.push(request(learner, question, text, max_answer_tokens)?);
     }
     let began = web_time::Instant::now();
     let answers = sample(learner, &requests, progress).await?;
@@ -73,6 +53,39 @@ pub async fn examine(
         outcomes.push(Outcome { right, said: sample.text, logprob, finished: sample.finished });
     }
     Ok(Sitting { outcomes, tokens, seconds })
+}
+
+/// The greedy answer to `question`, which stands in `text`, as it is asked for.
+///
+/// # Errors
+/// [`Error::Context`] for a question that does not fit; those of the tokenizer and the template.
+pub fn request(
+    learner: &mut Learner,
+    question: &Question,
+    text: &str,
+    max_answer_tokens: usize,
+) -> Result<SampleRequest> {
+    let context = learner.trainer().model().context();
+    let prompt = match question.before.as_slice() {
+        [] => learner.encode_prompt(text)?,
+        turns => {
+            let turns: Vec<_> =
+                turns.iter().map(|turn| (turn.role.as_str(), turn.content.as_str())).collect();
+            learner.language().conversation(&turns, text)?
+        }
+    };
+    // A right answer has room, and one token shows where it ends.
+    let needed = learner.language().tokenizer.encode(&question.answer, false)?.len() + 1;
+    let max_tokens = match question.posed() {
+        // A run's answers end where the context does.
+        Some(posed) => posed.max_tokens.min(context.saturating_sub(prompt.len()).max(1)),
+        None => max_answer_tokens.max(needed),
+    };
+    if prompt.len() + max_tokens > context {
+        return Err(Error::context("a question with its answer", prompt.len() + max_tokens, context));
+    }
+    let sampling = Sampling { max_tokens, temperature: 0.0, ..Sampling::default() };
+    Ok(SampleRequest { prompt, samples: 1, sampling, seed: 0 })
 }
 
 /// Mean log-probability of each answer's tokens; `None` for an empty one.

@@ -13,7 +13,9 @@ mod percent;
 mod python;
 mod source;
 mod strftime;
+mod text_filters;
 mod turn_end;
+mod views;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -34,7 +34,7 @@ const OTHER_NAMES: [(&str, &[&str]); 2] = [
 
 /// Fields that change what is asked or how its answer is judged. No task reads them. `messages` may stand beside a problem: a line of
 /// solved examples is one to train on too.
-const MEANINGFUL: [(&str, &str); 16] = [
+const MEANINGFUL: &[(&str, &str)] = &[
     ("instruction", "write the instruction into `problem`"),
     ("choices", "write the choices into `problem`"),
     ("options", "write the options into `problem`"),
@@ -51,6 +51,21 @@ const MEANINGFUL: [(&str, &str); 16] = [
     ("match", "give it as --task-option match=HOW"),
     ("weight", "leave it away, or give the problem on several lines"),
     ("task", "give it as --task"),
+    ("unit", "write it behind the number in `answer`"),
+    ("units", "write them behind the number in `answer`"),
+    ("system_prompt", "write it into `problem`"),
+    ("table", "write it into `problem`"),
+    ("figure", "give problems of text alone"),
+    ("acceptable_answers", "give one `answer`; forms of the same value are compared by value"),
+    ("alternative_answers", "give one `answer`; forms of the same value are compared by value"),
+    ("test_cases", "run them in a program of task `command`"),
+    ("tests", "run them in a program of task `command`"),
+    ("rubric", "judge by it in a program of task `command`"),
+    ("examples", "give solved examples by --shots"),
+    ("few_shot", "give solved examples by --shots"),
+    ("n_shots", "give it as --shots"),
+    ("num_shots", "give it as --shots"),
+    ("input_ids", "give the text; it is encoded with the model's own tokenizer"),
 ];
 
 /// Doubles from here on may stand for several whole numbers.
@@ -163,7 +178,7 @@ fn check_names(object: &Map<String, Value>) -> std::result::Result<(), String> {
         _ => false,
     };
     for (name, mend) in MEANINGFUL {
-        if object.get(name).is_some_and(|value| !empty(value)) {
+        if object.get(*name).is_some_and(|value| !empty(value)) {
             return Err(format!("has a field `{name}`, which no task reads; {mend}"));
         }
     }
@@ -341,6 +356,8 @@ mod tests {
             ("{\"problem\": \"x\", \"input\": \"y = 2\"}", "has a field `input`"),
             ("{\"problem\": \"x\", \"answer\": \"1\", \"tolerance\": 0.1}", "has a field `tolerance`"),
             ("{\"problem\": \"x\", \"weight\": 2}", "has a field `weight`"),
+            ("{\"problem\": \"x\", \"answer\": \"5\", \"unit\": \"km\"}", "has a field `unit`"),
+            ("{\"problem\": \"x\", \"n_shots\": 5}", "has a field `n_shots`"),
             ("{}", "line 1: has no `problem`"),
             ("[]", "line 1: is a list"),
             ("{\n \"problem\": \"x\"\n}", "line 1: is an object on several lines"),

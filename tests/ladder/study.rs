@@ -1,5 +1,6 @@
 //! Studies: every arm at its budget, the same numbers after a kill, and errors that say what to change.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -23,11 +24,12 @@ struct Mocks {
     made: usize,
     cancel: &'static AtomicBool,
     base: Option<Base>,
+    checker: BTreeMap<String, String>,
 }
 
 impl Mocks {
     fn with(fault: Fault) -> Self {
-        Self { fault, made: 0, cancel: Mock::new().cancel, base: None }
+        Self { fault, made: 0, cancel: Mock::new().cancel, base: None, checker: BTreeMap::new() }
     }
 }
 
@@ -51,6 +53,10 @@ impl Lab for Mocks {
 
     fn base(&self) -> Option<Base> {
         self.base.clone()
+    }
+
+    fn checker(&self) -> BTreeMap<String, String> {
+        self.checker.clone()
     }
 }
 
@@ -260,6 +266,15 @@ fn a_study_that_goes_on_is_held_to_its_model_and_answers() {
         let error = on(base).unwrap_err();
         assert!(error.contains("base-seed1") && error.contains(words), "{error}");
     }
+    // So would another checker.
+    let judged_by = |hash: &str| {
+        let checker = [("check.py".to_owned(), hash.to_owned())].into_iter().collect();
+        let mut lab = Mocks { base: base("aa", "t"), checker, ..Mocks::with(Fault::None) };
+        go(&study, &mut lab, &folder.path().join("judged")).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!((judged_by("11"), judged_by("11")), (Ok(()), Ok(())));
+    let error = judged_by("22").unwrap_err();
+    assert!(error.contains("`checker.check.py` was 11, and is 22"), "{error}");
     let problems = fs::read_to_string(folder.path().join("held_out.jsonl")).unwrap();
     fs::write(
         folder.path().join("held_out.jsonl"),

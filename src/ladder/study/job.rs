@@ -9,7 +9,7 @@ use super::results::{ACCEPTED, Outcome, rejection_key};
 use super::run::Lab;
 use crate::ladder::eval::{Evaluation, Questions, evaluate};
 use crate::ladder::events::{Event, VerdictCounts};
-use crate::ladder::policy::{Policy, PolicyInfo};
+use crate::ladder::policy::Policy;
 use crate::ladder::run::{self, RunCard};
 use crate::ladder::run_folder::{RunFolder, begun, read_events};
 use crate::ladder::settings::{EvaluationSettings, Settings};
@@ -17,7 +17,6 @@ use crate::ladder::shots::{self, Cost};
 use crate::ladder::state::{Host, MemoryStore};
 use crate::ladder::ttrl::{TtrlSettings, ttrl};
 use crate::task::{Problem, Task, VerdictKind};
-use crate::train::fingerprint::Base;
 use crate::{Error, Result};
 
 /// What a job works with.
@@ -112,7 +111,7 @@ impl Job<'_> {
     /// A run in a folder of its own, which goes on if it was stopped, then the evaluation of its adapter.
     async fn train<L: Lab>(&self, lab: &mut L, settings: &Settings, host: &mut Host<'_>) -> Result<Outcome> {
         let path = self.folder.join("run");
-        let card = self.card(settings, lab.base(), lab.info());
+        let card = self.card(settings, lab);
         let (mut folder, saved) = match path.join("run.json").exists() || begun(&path) {
             true => RunFolder::open(&path)?,
             false => (RunFolder::create(&path, card.clone())?, None),
@@ -144,7 +143,7 @@ impl Job<'_> {
         Ok(result)
     }
 
-    fn card(&self, settings: &Settings, base: Option<Base>, policy: Option<PolicyInfo>) -> RunCard {
+    fn card<L: Lab>(&self, settings: &Settings, lab: &L) -> RunCard {
         let plan = &self.study.plan;
         RunCard {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -152,12 +151,12 @@ impl Job<'_> {
             adapter: self.adapter.as_ref().map(|path| path.display().to_string()),
             task: plan.task.clone(),
             task_options: plan.task_options.clone(),
-            checker: Default::default(),
+            checker: lab.checker(),
             settings: settings.clone(),
             problems: self.study.problems(self.arm).to_vec(),
             held_out: self.study.held_out.clone(),
-            base,
-            policy,
+            base: lab.base(),
+            policy: lab.info(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Doing a study: the jobs that are not done yet, one after the other.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -36,6 +37,9 @@ pub trait Lab {
 
     /// What the numbers of its policies depend on besides settings and problems; `None` where that cannot be told.
     fn base(&self) -> Option<Base>;
+
+    /// Hashes of the files of the user's own checker, by name; arms that were judged by different ones are not compared.
+    fn checker(&self) -> BTreeMap<String, String>;
 }
 
 /// What happens in a study, for whoever watches.
@@ -103,7 +107,7 @@ pub async fn run<L: Lab>(
             let round = base.outcome.answer_tokens as f64 / base.outcome.samples.max(1) as f64;
             ((plan.token_budget as f64 / round.max(1.0)) as usize).max(1)
         });
-        let spec = spec(study, arm, seed, attempts, lab.base())?;
+        let spec = spec(study, arm, seed, attempts, lab)?;
         if let Some(record) = read_json::<Record>(&file)? {
             expect_same(&record.spec, &spec, &folder)?;
             watch(Progress::Done { arm, outcome: &record.outcome, before: true });
@@ -149,7 +153,7 @@ fn is_base(arm: &Arm) -> bool {
 }
 
 /// Everything that a job's numbers depend on, besides the program and the device.
-fn spec(study: &Study, arm: &Arm, seed: u64, attempts: usize, base: Option<Base>) -> Result<Value> {
+fn spec<L: Lab>(study: &Study, arm: &Arm, seed: u64, attempts: usize, lab: &L) -> Result<Value> {
     let plan = &study.plan;
     let forms = |problems: &[Problem]| problems.iter().map(|p| p.problem.clone()).collect::<Vec<_>>();
     let answers = |problems: &[Problem]| problems.iter().map(|p| p.answer.clone()).collect::<Vec<_>>();
@@ -157,11 +161,12 @@ fn spec(study: &Study, arm: &Arm, seed: u64, attempts: usize, base: Option<Base>
     let sampled = arm.kind == Kind::Sample;
     let value = serde_json::json!({
         "model": plan.model,
-        "base": base,
+        "base": lab.base(),
         "adapter": hash(WEIGHTS_FILE).transpose()?,
         "adapter_config": hash(CONFIG_FILE).transpose()?,
         "task": plan.task,
         "task_options": plan.task_options,
+        "checker": lab.checker(),
         "settings": study.settings(arm, seed)?,
         "kind": arm.kind,
         "from": arm.from,

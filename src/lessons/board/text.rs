@@ -336,7 +336,7 @@ fn padded(text: &str, columns: usize) -> String {
 }
 
 /// `text` in lines of 80 columns, all but the first behind `indent`; words that are longer are cut into pieces.
-fn wrapped(text: &str, indent: &str) -> String {
+pub fn wrapped(text: &str, indent: &str) -> String {
     let (mut out, mut used) = (String::new(), 0);
     for word in text.split(' ') {
         let mut word = word;

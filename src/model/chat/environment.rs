@@ -7,7 +7,8 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind};
 use serde_json::{Map, Value};
 
-use super::{bounds, filters, methods, python, source, strftime};
+use super::views::{Cycler, Range};
+use super::{bounds, filters, methods, python, source, strftime, text_filters};
 
 /// Work that a template may do, in instructions, besides one for each byte of the conversation; 64 bytes that it makes count as one.
 /// Real templates take a few thousand, and a fifth of one for each byte. While a text grows it may exist twice, which makes 50 MB.
@@ -36,6 +37,15 @@ pub(super) fn compile(text: &str, now: i64) -> Result<Environment<'static>, Stri
     });
     python::add_filters(&mut environment);
     filters::add(&mut environment);
+    text_filters::add(&mut environment);
+    environment.add_function("range", Range::make);
+    environment.add_function("cycler", Cycler::make);
+    environment.add_function("lipsum", || -> Result<String, Error> {
+        Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "lipsum gives another text each time and is not supported",
+        ))
+    });
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
     bounds::add_filters(&mut environment);
     environment.add_template_owned("chat", text).map_err(|error| error.to_string())?;

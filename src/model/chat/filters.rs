@@ -35,14 +35,49 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("format", |state: &mut State<'_, '_>, text: &str, values: Rest<ValueOrKwargs>| {
         percent::format(state, text, &values.into_values())
     });
-    // It breaks lines in ways of its own.
-    environment.remove_filter("pprint");
+    environment.add_filter("sort", |state: &State<'_, '_>, value: Value, args: Rest<ValueOrKwargs>| {
+        minijinja::filters::sort(state, value, named(args, &["reverse", "case_sensitive", "attribute"])?)
+    });
+    environment.add_filter("unique", |state: &State<'_, '_>, value: Value, args: Rest<ValueOrKwargs>| {
+        minijinja::filters::unique(state, value, named(args, &["case_sensitive", "attribute"])?)
+    });
+    environment.add_filter("min", |state: &State<'_, '_>, value: Value, args: Rest<ValueOrKwargs>| {
+        minijinja::filters::min(state, value, named(args, &["case_sensitive", "attribute"])?)
+    });
+    environment.add_filter("max", |state: &State<'_, '_>, value: Value, args: Rest<ValueOrKwargs>| {
+        minijinja::filters::max(state, value, named(args, &["case_sensitive", "attribute"])?)
+    });
+    environment.add_filter(
+        "dictsort",
+        |state: &mut State<'_, '_>, value: Value, args: Rest<ValueOrKwargs>| {
+            bounds::check(state, &value)?;
+            minijinja::filters::dictsort(&value, named(args, &["case_sensitive", "by", "reverse"])?)
+        },
+    );
 }
 
-/// A text for HTML as `markupsafe` writes it.
-fn escape(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
-    bounds::check(state, &value)?;
-    let text = python::text(&value)?;
+/// Arguments by name, of which the first may be given by place, as Jinja takes them.
+pub(super) fn named(args: Rest<ValueOrKwargs>, names: &[&str]) -> Result<Kwargs, Error> {
+    let args = args.into_values();
+    let (options, placed) = match args.split_last() {
+        Some((last, placed)) if last.is_kwargs() => (Some(Kwargs::try_from(last.clone())?), placed),
+        _ => (None, args.as_slice()),
+    };
+    if placed.len() > names.len() {
+        return Err(ErrorKind::TooManyArguments.into());
+    }
+    let mut all: Vec<(String, Value)> =
+        names.iter().zip(placed).map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    if let Some(options) = &options {
+        for name in options.args() {
+            all.push((name.to_owned(), options.get(name)?));
+        }
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// A text for HTML.
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -54,6 +89,13 @@ fn escape(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
             other => out.push(other),
         }
     }
+    out
+}
+
+/// A text for HTML as `markupsafe` writes it.
+fn escape(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
+    bounds::check(state, &value)?;
+    let out = escaped(&python::text(&value)?);
     bounds::charge(state, out.len() as u64)?;
     Ok(Value::from_safe_string(out))
 }
@@ -132,7 +174,13 @@ fn int(
     let default = default.or(options.get("default")?).unwrap_or_else(|| Value::from(0));
     let base = base.or(options.get("base")?);
     options.assert_all_used()?;
-    let value = value.as_str().map(|text| Value::from(text.trim())).unwrap_or(value);
+    // `1_000`; Python takes single marks between digits.
+    let grouped = |text: &str| {
+        let whole =
+            !text.is_empty() && !text.starts_with('_') && !text.ends_with('_') && !text.contains("__");
+        if whole { text.replace('_', "") } else { text.to_owned() }
+    };
+    let value = value.as_str().map(|text| Value::from(grouped(text.trim()))).unwrap_or(value);
     minijinja::filters::int(state, &value, Some(default), base, Kwargs::from_iter::<[(&str, Value); 0]>([]))
 }
 

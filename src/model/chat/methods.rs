@@ -4,6 +4,9 @@ use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
+use super::python;
+use super::views::View;
+
 /// The widest field that a format or a padding may ask for.
 pub(super) const MAX_WIDTH: usize = 10_000;
 
@@ -14,6 +17,9 @@ pub(super) fn call(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
+    if let Some(view) = View::of(state, value, method, args)? {
+        return Ok(view);
+    }
     let known = match value.as_str() {
         Some(text) => of_string(text, method, args)?,
         // Nothing changes what is copied.
@@ -24,6 +30,7 @@ pub(super) fn call(
             Some(value.clone())
         }
         None if value.kind() == ValueKind::Seq => of_list(value, method, args)?,
+        None if value.kind() == ValueKind::Number => of_number(value, method, args)?,
         None => None,
     };
     match known {
@@ -93,6 +100,23 @@ fn of_string(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, 
             Value::from(text.chars().map(swap).collect::<String>())
         }
         "casefold" => Value::from(text.to_lowercase().replace('ß', "ss")),
+        "istitle" => Value::from(is_title(text)),
+        "isprintable" => Value::from(text.chars().all(python::is_printable)),
+        "isidentifier" if text.is_ascii() => {
+            let letters = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            Value::from(
+                !text.is_empty()
+                    && !text.starts_with(|c: char| c.is_ascii_digit())
+                    && text.chars().all(letters),
+            )
+        }
+        // What it adds is more than what fuel counts for the call.
+        "expandtabs" if text.matches('\t').count() <= MAX_WIDTH / 8 => {
+            let (size, options): (Option<usize>, Kwargs) = from_args(args)?;
+            let size = size.or(options.get("tabsize")?).unwrap_or(8);
+            options.assert_all_used()?;
+            Value::from(expanded(text, size.min(MAX_WIDTH + 1))?)
+        }
         "isdecimal" => Value::from(!text.is_empty() && text.chars().all(|c| c.is_ascii_digit())),
         "index" | "rindex" => {
             let (what,): (&str,) = from_args(args)?;
@@ -106,6 +130,56 @@ fn of_string(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, 
         }
         _ => return Ok(None),
     }))
+}
+
+fn of_number(number: &Value, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+    Ok(match method {
+        "is_integer" if args.is_empty() => {
+            let whole = |real: f64| real.is_finite() && real.fract() == 0.0;
+            Some(Value::from(number.is_integer() || f64::try_from(number.clone()).is_ok_and(whole)))
+        }
+        "bit_length" if args.is_empty() && number.is_integer() => i128::try_from(number.clone())
+            .ok()
+            .map(|whole| Value::from(u128::BITS - whole.unsigned_abs().leading_zeros())),
+        _ => None,
+    })
+}
+
+/// Python's `istitle`: words begin in upper case and go on in lower case, and there is one.
+fn is_title(text: &str) -> bool {
+    let (mut inside, mut some) = (false, false);
+    for c in text.chars() {
+        let cased = c.is_uppercase() || c.is_lowercase();
+        if cased && c.is_uppercase() == inside {
+            return false;
+        }
+        some |= cased;
+        inside = cased;
+    }
+    some
+}
+
+/// Python's `expandtabs`.
+fn expanded(text: &str, size: usize) -> Result<String, Error> {
+    let (mut out, mut column) = (String::with_capacity(text.len()), 0);
+    if size > MAX_WIDTH {
+        return Err(wrong("the tab size is too large"));
+    }
+    for c in text.chars() {
+        match c {
+            '\t' if size > 0 => {
+                let space = size - column % size;
+                out.push_str(&" ".repeat(space));
+                column += space;
+            }
+            '\t' => {}
+            _ => {
+                out.push(c);
+                column = if matches!(c, '\n' | '\r') { 0 } else { column + 1 };
+            }
+        }
+    }
+    Ok(out)
 }
 
 fn of_list(list: &Value, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
@@ -123,7 +197,7 @@ fn of_list(list: &Value, method: &str, args: &[Value]) -> Result<Option<Value>, 
 }
 
 /// Python's `splitlines`, for which more than a line feed ends a line.
-fn lines(text: &str, keep: bool) -> Vec<&str> {
+pub(super) fn lines(text: &str, keep: bool) -> Vec<&str> {
     const ENDS: [char; 10] =
         ['\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}', '\u{2029}'];
     let mut lines = Vec::new();

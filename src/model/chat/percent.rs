@@ -142,7 +142,7 @@ impl Spec {
                 };
                 (whole < 0, self.filled(digits))
             }
-            'f' | 'F' | 'e' | 'E' => {
+            'f' | 'F' | 'e' | 'E' | 'g' | 'G' => {
                 let real = f64::try_from(value.clone()).map_err(|_| wrong("must be real number"))?;
                 if !real.is_finite() || self.other {
                     return Err(wrong("such a number cannot be formatted"));
@@ -150,6 +150,7 @@ impl Spec {
                 let precision = self.precision.unwrap_or(6);
                 let digits = match letter {
                     'f' | 'F' => format!("{:.precision$}", real.abs()),
+                    'g' | 'G' => general(real.abs(), precision.max(1), letter),
                     _ => exponent(&format!("{:.precision$e}", real.abs()), letter),
                 };
                 (real.is_sign_negative(), digits)
@@ -221,6 +222,24 @@ fn bounded(width: u64) -> Result<usize, Error> {
         .ok()
         .filter(|&width| width <= MAX_WIDTH)
         .ok_or_else(|| wrong("the format asks for too wide a field"))
+}
+
+/// `%g`: so many significant digits, without zeros at the end, with an exponent where that is very small or has more digits.
+fn general(size: f64, precision: usize, letter: char) -> String {
+    let text = format!("{size:.*e}", precision - 1);
+    let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+    let power: i64 = power.parse().unwrap_or(0);
+    let short = |digits: &str| match digits.contains('.') {
+        true => digits.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => digits.to_owned(),
+    };
+    let most = i64::try_from(precision).unwrap_or(i64::MAX);
+    if power < -4 || power >= most {
+        let letter = if letter == 'G' { 'E' } else { 'e' };
+        return exponent(&format!("{}e{power}", short(digits)), letter);
+    }
+    let decimals = usize::try_from(most - 1 - power).unwrap_or(0);
+    short(&format!("{size:.decimals$}"))
 }
 
 /// `1.5e7` as `1.5e+07`.

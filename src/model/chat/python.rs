@@ -6,6 +6,7 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
 
 use super::bounds;
+use super::views::{Range, View};
 
 pub(super) fn add_filters(environment: &mut Environment<'_>) {
     environment.add_filter("tojson", to_json);
@@ -29,7 +30,11 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
         !matches!(value.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number)
     });
     environment.add_test("sequence", |value: Value| {
-        matches!(value.kind(), ValueKind::Undefined | ValueKind::String | ValueKind::Seq | ValueKind::Map)
+        let kind = matches!(
+            value.kind(),
+            ValueKind::Undefined | ValueKind::String | ValueKind::Seq | ValueKind::Map
+        );
+        kind && value.downcast_object_ref::<View>().is_none()
     });
 }
 
@@ -69,41 +74,80 @@ pub(super) fn repr(value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
+/// Python's `repr(value)` with the keys of dictionaries in order.
+pub(super) fn sorted_repr(value: &Value) -> Result<String, Error> {
+    let mut text = String::new();
+    write_in(&mut text, value, Way { quoted: true, sorted: true })?;
+    Ok(text)
+}
+
+/// How a value is written.
+#[derive(Clone, Copy)]
+struct Way {
+    /// As `repr` writes it.
+    quoted: bool,
+    /// Keys of dictionaries in order.
+    sorted: bool,
+}
+
 /// Python's `str(value)`, or `repr(value)` where `quoted`.
 fn write(out: &mut dyn std::fmt::Write, value: &Value, quoted: bool) -> Result<(), Error> {
+    write_in(out, value, Way { quoted, sorted: false })
+}
+
+fn write_in(out: &mut dyn std::fmt::Write, value: &Value, way: Way) -> Result<(), Error> {
+    let within = Way { quoted: true, ..way };
+    if let Some(range) = value.downcast_object_ref::<Range>() {
+        return Ok(out.write_str(&range.text())?);
+    }
+    if let Some(view) = value.downcast_object_ref::<View>() {
+        write!(out, "{}(", view.name)?;
+        write_in(out, &view.items.iter().cloned().collect(), within)?;
+        return Ok(out.write_str(")")?);
+    }
     match value.kind() {
         ValueKind::Undefined => {}
         ValueKind::None => out.write_str("None")?,
         ValueKind::Bool => out.write_str(if value.is_true() { "True" } else { "False" })?,
         ValueKind::Number => out.write_str(&number(value))?,
-        ValueKind::String if quoted => write_quoted(out, value.as_str().unwrap_or_default())?,
+        ValueKind::String if way.quoted => write_quoted(out, value.as_str().unwrap_or_default())?,
         ValueKind::Seq => {
-            let [open, close] = if value.is_tuple() { ["(", ")"] } else { ["[", "]"] };
+            let tuple = is_tuple(value);
+            let [open, close] = if tuple { ["(", ")"] } else { ["[", "]"] };
             out.write_str(open)?;
             for (index, item) in value.try_iter()?.enumerate() {
                 out.write_str(if index > 0 { ", " } else { "" })?;
-                write(out, &item, true)?;
+                write_in(out, &item, within)?;
             }
-            out.write_str(if value.is_tuple() && value.len() == Some(1) { "," } else { "" })?;
+            out.write_str(if tuple && value.len() == Some(1) { "," } else { "" })?;
             out.write_str(close)?;
         }
         ValueKind::Iterable if value.len().is_some() => {
             let items: Value = value.try_iter()?.collect();
-            write(out, &items, quoted)?;
+            write_in(out, &items, way)?;
         }
         ValueKind::Map => {
             out.write_str("{")?;
-            for (index, key) in value.try_iter()?.enumerate() {
+            let mut keys: Vec<Value> = value.try_iter()?.collect();
+            if way.sorted {
+                keys.sort();
+            }
+            for (index, key) in keys.iter().enumerate() {
                 out.write_str(if index > 0 { ", " } else { "" })?;
-                write(out, &key, true)?;
+                write_in(out, key, within)?;
                 out.write_str(": ")?;
-                write(out, &value.get_item(&key)?, true)?;
+                write_in(out, &value.get_item(key)?, within)?;
             }
             out.write_str("}")?;
         }
         _ => write!(out, "{value}")?,
     }
     Ok(())
+}
+
+/// Whether it is a tuple, as the groups of `groupby` are.
+fn is_tuple(value: &Value) -> bool {
+    value.is_tuple() || value.as_object().is_some_and(|object| object.type_name().ends_with("::GroupTuple"))
 }
 
 /// Single quotes unless only they occur within.
@@ -129,7 +173,7 @@ fn write_quoted(out: &mut dyn std::fmt::Write, text: &str) -> std::fmt::Result {
 }
 
 /// Whether Python writes a character as it is: neither a control nor a mark of format, nor a space but the usual one.
-fn is_printable(character: char) -> bool {
+pub(super) fn is_printable(character: char) -> bool {
     let format = matches!(
         character,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -72,6 +72,14 @@ fn raw_length(block: &str, open: usize) -> Option<usize> {
     }
 }
 
+/// Length of a sign and digits behind `1e`, which belong to the number.
+fn exponent_length(text: &str, end: usize) -> usize {
+    let number = text.starts_with(|c: char| c.is_ascii_digit()) && text[..end].ends_with(['e', 'E']);
+    let digits = text[end..].strip_prefix(['-', '+']).filter(|_| number);
+    let digits = digits.map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
+    if digits > 0 { digits + 1 } else { 0 }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Word,
@@ -123,7 +131,8 @@ impl<'a> Tag<'a> {
                 quote @ (b'"' | b'\'') => (Kind::Text, quoted_length(rest, quote)?),
                 b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | 0x80.. => {
                     let word = |c: char| c.is_alphanumeric() || c == '_' || !c.is_ascii();
-                    (Kind::Word, rest.find(|c| !word(c)).unwrap_or(rest.len()))
+                    let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
+                    (Kind::Word, end + exponent_length(rest, end))
                 }
                 sign => {
                     match sign {

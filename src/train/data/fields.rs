@@ -3,200 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::dialogue::{ASSISTANT, FIELDS};
+use super::harmless::is_harmless;
 use super::learning_fields::{Says, says};
 use super::record::Record;
 
-/// Fields of a row without effect on what is learnt, each with the reason.
-const HARMLESS: &[(&str, &[&str])] = &[
-    (
-        "they name the row",
-        &[
-            "_id",
-            "conversation_hash",
-            "hash",
-            "id",
-            "idx",
-            "index",
-            "key",
-            "md5",
-            "name",
-            "num",
-            "number",
-            "qid",
-            "rid",
-            "sha256",
-            "uid",
-            "uuid",
-        ],
-    ),
-    (
-        "they say where it is from",
-        &[
-            "author",
-            "created",
-            "created_at",
-            "creator",
-            "data_source",
-            "dataset",
-            "dataset_name",
-            "date",
-            "file",
-            "file_name",
-            "filename",
-            "generator",
-            "license",
-            "licence",
-            "link",
-            "model",
-            "model_name",
-            "name_of_model",
-            "origin",
-            "origin_dataset",
-            "original_dataset",
-            "path",
-            "provenance",
-            "repo",
-            "seed",
-            "source",
-            "sources",
-            "split",
-            "subset",
-            "teacher",
-            "time",
-            "timestamp",
-            "title",
-            "updated_at",
-            "url",
-            "uri",
-            "user",
-            "version",
-            "year",
-        ],
-    ),
-    (
-        "they describe it",
-        &[
-            "annotation",
-            "annotations",
-            "annotator",
-            "attributes",
-            "categories",
-            "category",
-            "comment",
-            "comments",
-            "description",
-            "difficulty",
-            "domain",
-            "extra",
-            "extra_info",
-            "field",
-            "genre",
-            "grade",
-            "info",
-            "intent",
-            "keywords",
-            "kind",
-            "lang",
-            "language",
-            "languages",
-            "level",
-            "locale",
-            "meta",
-            "metadata",
-            "note",
-            "notes",
-            "skill",
-            "skills",
-            "style",
-            "subject",
-            "subtopic",
-            "tag",
-            "tags",
-            "task",
-            "task_category",
-            "task_name",
-            "task_type",
-            "theme",
-            "topic",
-            "topics",
-            "type",
-        ],
-    ),
-    (
-        "they measure it",
-        &[
-            "avg_rating",
-            "confidence",
-            "correct",
-            "count",
-            "detoxify_moderation",
-            "is_correct",
-            "length",
-            "len",
-            "likes",
-            "moderation",
-            "openai_moderation",
-            "perplexity",
-            "ppl",
-            "pii",
-            "quality",
-            "rank",
-            "rating",
-            "ratings",
-            "redacted",
-            "score",
-            "scores",
-            "similarity",
-            "tokens",
-            "toxic",
-            "toxicity",
-            "turn",
-            "turns",
-            "upvotes",
-            "verified",
-        ],
-    ),
-    (
-        "problems and their known answers are for tasks; what is learnt is in the record",
-        &[
-            "answer",
-            "answers",
-            "expected_answer",
-            "final_answer",
-            "gold",
-            "ground_truth",
-            "problem",
-            "reference",
-            "reward_model",
-            "solution",
-            "target",
-        ],
-    ),
-    (
-        "they say how an answer is to be drawn",
-        &["max_tokens", "n", "parallel_tool_calls", "stop", "stream", "temperature", "tool_choice", "top_p"],
-    ),
-];
-
-/// Beginnings and ends of names that count, name or describe.
-const HARMLESS_PARTS: ([&str; 6], [&str; 13]) = (
-    ["is_", "has_", "n_", "num_", "meta_", "__"],
-    [
-        "_id",
-        "_ids",
-        "_idx",
-        "_index",
-        "_count",
-        "_length",
-        "_tokens",
-        "_score",
-        "_scores",
-        "_hash",
-        "_name",
-        "_type",
-        "_metadata",
-    ],
-);
+/// What to do in the place of tokens.
+const ENCODED: &str = "give the text; it is encoded with the model's own tokenizer";
 
 /// Fields that are refused, each with what to write in their place.
 const REFUSED: &[(&str, &str)] = &[
@@ -224,8 +36,20 @@ const REFUSED: &[(&str, &str)] = &[
     ("image", "only text is learnt"),
     ("audio", "only text is learnt"),
     ("videos", "only text is learnt"),
-    ("input_ids", "give the text; it is encoded with the model's own tokenizer"),
+    ("input_ids", ENCODED),
+    ("token_ids", ENCODED),
+    ("prompt_ids", ENCODED),
+    ("prompt_token_ids", ENCODED),
+    ("prompt_input_ids", ENCODED),
+    ("completion_ids", ENCODED),
+    ("completion_token_ids", ENCODED),
+    ("response_ids", ENCODED),
+    ("response_token_ids", ENCODED),
+    ("position_ids", ENCODED),
+    ("token_type_ids", ENCODED),
+    ("attention_mask", ENCODED),
     ("labels", "give the text; what is learnt follows from the form of the row"),
+    ("role", "it is one message of a conversation; write the whole of it as `messages`"),
 ];
 
 /// Checks the names of a row's fields; those that are null are left out before. A row that lacks the fields of every form gets
@@ -245,6 +69,8 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
         if let Some((_, remedy)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
             let means_nothing = match name {
                 "label" => !is_judgement(value, row.contains_key("completion")),
+                // Ratings by name, as OASST has them.
+                "labels" => value.is_object(),
                 _ => false,
             };
             if !harmless && !means_nothing {
@@ -286,13 +112,6 @@ fn is_judgement(value: &Value, answer: bool) -> bool {
         }
         _ => false,
     }
-}
-
-fn is_harmless(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    HARMLESS.iter().any(|(_, names)| names.contains(&lower.as_str()))
-        || HARMLESS_PARTS.0.iter().any(|start| lower.starts_with(start))
-        || HARMLESS_PARTS.1.iter().any(|end| lower.ends_with(end))
 }
 
 /// Whether the record says the same: data sets often carry a text and what it was made of. What is given counts where the record
@@ -364,6 +183,8 @@ mod tests {
             r#""instruction": "a", "label": 3"#,
             r#""problem": "x", "level": 2, "answer": "y""#,
             r#""is_trained": true, "mask": false, "is_valid": false"#,
+            r#""n_tokens": 3, "prompt_tokens": 4, "token_count": 5, "number_of_words": 3"#,
+            r#""labels": {"name": ["spam"], "value": [0.0]}, "tree_state": "ready_for_export""#,
         ] {
             let line = format!(r#"{{"text": "a", {rest}}}"#);
             assert!(Record::parse(&line).is_ok(), "{line}");
@@ -375,6 +196,18 @@ mod tests {
             (r#"{"prompt": "a", "chosen": "b", "rejected": "c"}"#, "`chosen`"),
             (r#"{"text": "a", "weight": 0.5}"#, "`weight`"),
             (r#"{"text": "a", "frobnicate": true}"#, "`frobnicate`"),
+            (r#"{"text": "a", "n_shots": 3}"#, "`n_shots`"),
+            (r#"{"text": "a", "num_return_sequences": 3}"#, "`num_return_sequences`"),
+            (r#"{"text": "a", "num_epochs": 3}"#, "`num_epochs`"),
+            (
+                r#"{"text": "a", "prompt_token_ids": [1]}"#,
+                "`prompt_token_ids`, which is not learnt: give the text",
+            ),
+            (r#"{"text": "a", "bad_word_ids": [1]}"#, "`bad_word_ids`"),
+            (r#"{"text": "a", "stop_tokens": ["x"]}"#, "`stop_tokens`"),
+            (r#"{"text": "a", "max_length": 3}"#, "`max_length`"),
+            (r#"{"text": "a", "loss_type": "dpo"}"#, "`loss_type`"),
+            (r#"{"text": "a", "role": "prompter"}"#, "`role`, which is not learnt: it is one message"),
             (r#"{"text": "a", "is_trained": false}"#, "`is_trained`, which says that the row is not learnt"),
             (r#"{"text": "a", "isMasked": true}"#, "`isMasked`"),
             (r#"{"text": "a", "is_rejected": 1}"#, "`is_rejected`"),
@@ -386,6 +219,72 @@ mod tests {
         ] {
             let problem = Record::parse(line).err().unwrap_or_default();
             assert!(problem.contains(words), "{line}: {problem}");
+        }
+    }
+
+    /// The columns of data sets as they are published, beside the form that is learnt.
+    #[test]
+    fn rows_of_known_data_sets_are_read() {
+        let turns =
+            r#""messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]"#;
+        let shared = r#""conversations": [{"from": "human", "value": "q", "weight": null}, {"from": "gpt", "value": "a"}]"#;
+        for (form, rest) in [
+            // Alpaca, Dolly
+            (
+                r#""text": "Below.\n### Instruction:\nq\n\n### Response:\na""#,
+                r#""instruction": "q", "input": "", "output": "a""#,
+            ),
+            (
+                r#""prompt": "q", "completion": "a""#,
+                r#""instruction": "q", "context": "", "response": "a", "category": "open_qa""#,
+            ),
+            // ShareGPT, OpenHermes 2.5
+            (shared, r#""id": "identity_0""#),
+            (
+                shared,
+                r#""source": "airoboros2.2", "category": "orca", "system_prompt": null, "custom_instruction": true, "skip_prompt_formatting": true, "avatarUrl": "u", "views": 310, "idx": "3", "hash": 7"#,
+            ),
+            // UltraChat, Tulu, WildChat, SmolTalk
+            (turns, r#""prompt": "q", "prompt_id": "x""#),
+            (turns, r#""id": "ai2-adapt-dev", "source": "s", "dataset": "flan_v2""#),
+            (
+                turns,
+                r#""conversation_id": "c", "model": "m", "turn": 1, "hashed_ip": "h", "header": {"a": "b"}, "state": "s", "country": "c", "openai_moderation": [], "redacted": false"#,
+            ),
+            (turns, r#""full_topic": "Travel""#),
+            // GSM8K, MATH, NuminaMath, OpenR1-Math, DAPO
+            (turns, r#""answer": "2 + 2 = 4\n#### 4", "split": "train""#),
+            (turns, r#""problem": "p", "level": "Level 5", "type": "Algebra", "solution": "s""#),
+            (
+                turns,
+                r#""problem_type": "Algebra", "question_type": "MCQ", "problem_is_valid": "Yes", "solution_is_valid": "Yes", "synthetic": false"#,
+            ),
+            (
+                turns,
+                r#""uuid": "u", "is_reasoning_complete": [true], "generations": ["g"], "correctness_math_verify": [true], "correctness_llama": [true], "finish_reasons": ["stop"], "correctness_count": 1"#,
+            ),
+            (
+                turns,
+                r#""ability": "math", "data_source": "math_dapo", "reward_model": {"ground_truth": "34", "style": "rule"}, "extra_info": {"index": 1}"#,
+            ),
+            // Magpie
+            (
+                shared,
+                r#""gen_input_configs": {"temperature": 1}, "instruction": "q", "response": "a", "task_category": "Math", "other_task_category": ["x"], "task_category_generator": "m", "difficulty": "easy", "intent": "i", "knowledge": "k", "difficulty_generator": "m", "input_quality": "good", "quality_explanation": "e", "quality_generator": "m", "llama_guard_2": "safe", "reward_model": "rm", "instruct_reward": -1.2, "min_neighbor_distance": 0.1, "repeat_count": 0, "min_similar_uuid": "u", "instruction_length": 3, "response_length": 4"#,
+            ),
+            // OASST as conversations, FineWeb, Dolma
+            (
+                turns,
+                r#""message_id": "m", "parent_id": "p", "user_id": "u", "created_date": "d", "review_count": 3, "review_result": true, "deleted": false, "rank": 0, "detoxify": {"toxicity": 0.1}, "message_tree_id": "t", "emojis": {"name": ["+1"]}"#,
+            ),
+            (
+                r#""text": "t""#,
+                r#""dump": "CC", "file_path": "s3", "language_score": 0.9, "token_count": 7, "int_score": 2"#,
+            ),
+            (r#""text": "t""#, r#""added": "2020", "created": "x", "metadata": {"a": 1}"#),
+        ] {
+            let line = format!("{{{form}, {rest}}}");
+            assert!(Record::parse(&line).is_ok(), "{line}: {:?}", Record::parse(&line));
         }
     }
 

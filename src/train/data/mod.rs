@@ -3,6 +3,7 @@
 mod dialogue;
 mod encode;
 mod fields;
+mod harmless;
 mod learning_fields;
 mod message_fields;
 mod order;
