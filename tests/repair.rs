@@ -54,7 +54,12 @@ fn own_answers_go_back_towards_the_head_before() {
     // Who stops it is heard.
     let stopped = block_on(repair(&mut learner, &prompts, &before, &settings, 1, &mut |_, _, _| false));
     assert!(matches!(stopped, Err(Error::Cancelled)));
-    assert_eq!(block_on(repair(&mut learner, &[], &before, &settings, 1, &mut |_, _, _| true)).unwrap().training_tokens, 0);
+    assert_eq!(
+        block_on(repair(&mut learner, &[], &before, &settings, 1, &mut |_, _, _| true))
+            .unwrap()
+            .training_tokens,
+        0
+    );
 }
 
 /// A sequence's own reference takes the place of the base model.

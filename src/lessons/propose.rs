@@ -7,7 +7,7 @@ use super::card::{FactRef, Lesson};
 use super::fact::{Asked, Fact, Given, canonical, identity, prepare};
 use super::library::Library;
 use super::outcome::{Judge, Turn};
-use super::pairs::Pair;
+use super::rows::Pair;
 use super::runs::SolvedRun;
 use crate::{Error, Result};
 

@@ -78,7 +78,8 @@ pub async fn repair(
                 batch.push(Trajectory { advantage: Some(0.0), truncated: !sample.finished, ..answer });
             }
         }
-        for (answer, scores) in batch.iter_mut().zip(reference(learner, before, &batch).await?) {
+        let references = reference(learner, before, &batch).await?;
+        for (answer, scores) in batch.iter_mut().zip(references) {
             answer.ref_logp = Some(scores);
         }
         for part in batch.chunks(PROMPTS) {

@@ -11,7 +11,7 @@ use crate::ladder::vote;
 use crate::lessons::fact::{Given, canonical};
 use crate::lessons::grade::Grader;
 use crate::lessons::outcome::{Kind, Question};
-use crate::lessons::pairs::Pair;
+use crate::lessons::rows::Pair;
 use crate::task::{self, Problem, Verdict, VerdictKind};
 use crate::{Error, Result};
 

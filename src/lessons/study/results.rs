@@ -233,6 +233,7 @@ impl Results {
             }
         }
         let evidence = Evidence {
+            reached: None,
             new_before: outcomes(&of(before, order[place], Half::Gate)?),
             new_after: outcomes(&of(step, order[place], Half::Gate)?),
             earlier,
