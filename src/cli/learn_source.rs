@@ -13,8 +13,9 @@ use stepladder::lessons::exam::request;
 use stepladder::lessons::fact::{Given, prepare};
 use stepladder::lessons::feedback::{self, ALTERNATIVE, Feedback};
 use stepladder::lessons::library::Library;
-use stepladder::lessons::pairs::{self, Pair};
+use stepladder::lessons::pairs;
 use stepladder::lessons::propose::{Origin, Otherwise, Proposal, correction, from_pairs, from_run};
+use stepladder::lessons::rows::Pair;
 use stepladder::lessons::settings::LearnSettings;
 use stepladder::lessons::{records::Encoder, runs};
 use stepladder::train::loss::preference::{PreferenceConfig, PreferenceLoss};
@@ -330,6 +331,14 @@ impl SourceArgs {
     }
 }
 
+/// The bytes of a document's file, no more of it than tells that it is too long.
+fn read_start(file: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = document::MAX_BYTES as u64 + 1;
+    let read = File::open(file).and_then(|open| open.take(most).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|source| Error::read(file, source))
+}
+
 /// What is wrong with a pair, with its place.
 fn at_line(error: Error, file: &Path, line: usize) -> Error {
     match error {
@@ -340,12 +349,4 @@ fn at_line(error: Error, file: &Path, line: usize) -> Error {
         }
         other => other,
     }
-}
-
-/// The bytes of a document's file, no more of it than tells that it is too long.
-fn read_start(file: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let most = document::MAX_BYTES as u64 + 1;
-    let read = File::open(file).and_then(|open| open.take(most).read_to_end(&mut bytes));
-    read.map(|_| bytes).map_err(|source| Error::read(file, source))
 }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::fact::{Given, canonical};
 use super::outcome::Turn;
-use super::pairs::{exam, weight};
 use super::records::ASSISTANT;
+use super::rows::{exam, weight};
 use crate::train::data::{Message, Record};
 
 /// The fields that make a row a conversation.

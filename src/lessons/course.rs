@@ -1,5 +1,6 @@
 //! The way of a lesson: asked before, learnt, asked again, judged; on failure scaled, or learnt with more replay, or kept apart.
 
+mod mend;
 mod other;
 
 use serde::Serialize;
@@ -162,6 +163,9 @@ impl<'a> Course<'a> {
             self.next("learning it again with twice the replay")?;
             self.load(parent.as_deref())?;
             best = self.attempt(&lesson, &doubled, 1, &before, Cost::default()).await?;
+        }
+        if best.can_be_repaired() {
+            best = self.repaired(&lesson, &before, best).await?;
         }
         let Candidate { head, verdict } = best;
         // From here on a kill finds it concluded.

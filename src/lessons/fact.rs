@@ -216,6 +216,15 @@ mod tests {
         assert_eq!(prepare(vec![given(&["one"])], true, 3)[0].exam[0].half, Half::Gate);
     }
 
+    /// Libraries that were made before facts had turns and judges stay as they are, to the byte.
+    #[test]
+    fn facts_without_turns_or_judges_are_read_and_written_as_ever() {
+        let line = r#"{"wordings":["Where was Mara born?"],"answer":"Porto","weight":1.0,"exam":[{"prompt":"Mara's town?","answer":"Porto","kind":"reworded","half":"audit"}]}"#;
+        let fact: Fact = serde_json::from_str(line).expect("an old line");
+        assert_eq!((fact.before.len(), &fact.judge, &fact.exam[0].judge), (0, &None, &None));
+        assert_eq!(serde_json::to_string(&fact).expect("a line"), line);
+    }
+
     #[test]
     fn marks_and_case_make_no_other_question() {
         assert_eq!(canonical("Where was  MARA born?"), canonical("where was Mara born"));

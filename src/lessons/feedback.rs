@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use super::conversations;
 use super::fact::{APPROVED, Given, canonical};
 use super::outcome::Judge;
-use super::pairs::{self, HARMLESS, Pair, either, text};
 use super::records::ASSISTANT;
+use super::rows::{self, HARMLESS, Pair, either, text};
 use crate::{Error, Result};
 
 /// What a line looks like.
@@ -42,7 +42,7 @@ pub struct Feedback {
 /// and for a file from which nothing can be learnt.
 pub fn parse(bytes: &[u8], file: &Path) -> Result<Feedback> {
     let mut taught_or_down = Vec::new();
-    let pairs = pairs::read(bytes, file, EXAMPLE, &mut |row| {
+    let pairs = rows::read(bytes, file, EXAMPLE, &mut |row| {
         let given = given(row)?;
         taught_or_down.push(given.is_none());
         Ok(given)
@@ -69,7 +69,7 @@ pub fn parse(bytes: &[u8], file: &Path) -> Result<Feedback> {
 /// What a row teaches; `None` for a thumb down alone.
 fn given(mut row: Map<String, Value>) -> std::result::Result<Option<Given>, String> {
     row.retain(|_, value| !value.is_null());
-    let weight = pairs::weight(&mut row)?;
+    let weight = rows::weight(&mut row)?;
     let (chosen, rejected) = (row.shift_remove("chosen"), row.shift_remove("rejected"));
     let thumb = thumb(&mut row)?;
     let edited = row.shift_remove("edited");

@@ -148,6 +148,11 @@ impl Verdict {
         !self.checks.iter().any(|check| check.name == CheckName::Learned && check.answer == Answer::Fail)
     }
 
+    /// The checks that failed.
+    pub fn failed(&self) -> impl Iterator<Item = CheckName> {
+        self.checks.iter().filter(|check| check.answer == Answer::Fail).map(|check| check.name)
+    }
+
     /// The checks, a line each.
     pub fn lines(&self) -> Vec<String> {
         let line = |check: &Check| {

@@ -34,6 +34,8 @@ pub mod payback;
 pub mod preferences;
 pub mod propose;
 pub mod records;
+pub mod repair;
+pub mod rows;
 pub mod runs;
 pub mod settings;
 pub mod standing;

@@ -2,6 +2,7 @@
 
 mod arena;
 mod state;
+mod trajectory;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use arena::Arena;
 pub(super) use arena::{arena_bytes, largest_buffer};
 use state::Kept;
 pub use state::adapter_of;
+pub use trajectory::Trajectory;
 
 use super::backward::Backward;
 use super::loss::{self, LossConfig, LossMetrics, Normalizer, Objective, Sequence};
@@ -21,54 +23,6 @@ use crate::model::lora::{Layout, Lora};
 use crate::model::packed::{self, Packed, bucket};
 use crate::model::score::check_logprobs;
 use crate::{Error, Result};
-
-/// A sequence to learn from.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Trajectory {
-    /// Prompt and completion.
-    pub tokens: Vec<u32>,
-    /// Whether the prediction of token t + 1 from token t counts; shorter means false for the rest.
-    pub scored: Vec<bool>,
-    /// Log-probabilities of the scored tokens when they were sampled, in order; `None` for the present policy's own.
-    pub old_logp: Option<Vec<f32>>,
-    /// Advantage of every scored token; `None` leaves the sequence out.
-    pub advantage: Option<f32>,
-    /// Whether sampling ended at the length limit.
-    pub truncated: bool,
-}
-
-impl Trajectory {
-    /// A sequence whose scored tokens are to become likely.
-    pub fn supervised(tokens: Vec<u32>, scored: Vec<bool>) -> Self {
-        Self { tokens, scored, old_logp: None, advantage: Some(1.0), truncated: false }
-    }
-
-    /// A sequence whose tokens from place `first` on (at least 1) are to become likely.
-    pub fn completing(tokens: Vec<u32>, first: usize) -> Self {
-        // Predicting a token is counted at the token before it.
-        let scored = (0..tokens.len()).map(|t| t + 1 >= first).collect();
-        Self::supervised(tokens, scored)
-    }
-
-    fn scores(&self, t: usize) -> bool {
-        t + 1 < self.tokens.len() && self.scored.get(t).copied().unwrap_or(false)
-    }
-
-    /// Number of scored tokens.
-    pub fn scored_count(&self) -> usize {
-        (0..self.tokens.len()).filter(|&t| self.scores(t)).count()
-    }
-
-    /// Whether its coefficients can differ from zero; if not, it only counts in the normaliser.
-    fn contributes(&self, config: &LossConfig) -> bool {
-        match self.advantage {
-            None => false,
-            Some(advantage) => {
-                (advantage != 0.0 || config.kl.is_some()) && !(config.mask_truncated && self.truncated)
-            }
-        }
-    }
-}
 
 /// AdamW's settings.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -416,7 +370,7 @@ impl Trainer {
         config: &LossConfig,
         normalizer: &Normalizer,
     ) -> Result<loss::LossOutput> {
-        let reference = if config.needs_reference() { Some(self.forward(pack, false).await?) } else { None };
+        let reference = if config.needs_reference() { Some(self.reference(pack).await?) } else { None };
         let packed = self.pack(pack)?;
         // Both plans first: making the second may grow the arena and lose the first's results.
         self.prepare(&packed, Pass::Backward)?;
@@ -427,6 +381,20 @@ impl Trainer {
         self.write_coefficients(&output.coefficients, key)?;
         self.run(key, Pass::Backward).await?;
         Ok(output)
+    }
+
+    /// Log-probabilities under the reference: a sequence's own, or the base model's.
+    async fn reference(&mut self, pack: &[Trajectory]) -> Result<Vec<Scores>> {
+        let mut scores = match pack.iter().all(|trajectory| trajectory.ref_logp.is_some()) {
+            true => vec![Scores::default(); pack.len()],
+            false => self.forward(pack, false).await?,
+        };
+        for (scores, trajectory) in scores.iter_mut().zip(pack) {
+            if let Some(own) = &trajectory.ref_logp {
+                scores.logp.clone_from(own);
+            }
+        }
+        Ok(scores)
     }
 
     /// One AdamW step on the gradient of `batch`'s loss. A loss or gradient that is not finite changes nothing.

@@ -1,7 +1,7 @@
 //! Questions and answers out of a document: asked piece by piece, answered several times with the piece in view, kept where most
 //! answers agree, say what the piece says, and are new to the model that is to learn them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::chunks::{Chunk, chunks};
@@ -11,7 +11,7 @@ use crate::ladder::vote;
 use crate::lessons::fact::{Given, canonical};
 use crate::lessons::grade::Grader;
 use crate::lessons::outcome::{Kind, Question};
-use crate::lessons::pairs::Pair;
+use crate::lessons::rows::Pair;
 use crate::task::{self, Problem, Verdict, VerdictKind};
 use crate::{Error, Result};
 
@@ -108,9 +108,7 @@ pub async fn study(models: &mut impl Models, text: &str, file: &Path) -> Result<
     let before = answered.len();
     drop_same(&mut answered);
     study.same = before - answered.len();
-    let before = answered.len();
-    drop_contradicting(&mut answered);
-    study.contradicting = before - answered.len();
+    study.contradicting = drop_contradicting(&mut answered);
     novel(models, answered, &chunks, &mut study).await?;
     if study.pairs.is_empty() {
         let problem = format!(
@@ -166,8 +164,8 @@ fn drop_same(answered: &mut Vec<Answered>) {
     answered.retain(told);
 }
 
-/// Leaves out questions that several pieces answer otherwise, and all but the first of the same.
-fn drop_contradicting(answered: &mut Vec<Answered>) {
+/// Leaves out questions that several pieces answer otherwise; how many.
+fn drop_contradicting(answered: &mut Vec<Answered>) -> usize {
     let mut answers: HashMap<String, Vec<String>> = HashMap::new();
     for Answered { question, answer, .. } in answered.iter() {
         let answers = answers.entry(canonical(question)).or_default();
@@ -176,9 +174,13 @@ fn drop_contradicting(answered: &mut Vec<Answered>) {
             answers.push(answer);
         }
     }
+    let before = answered.len();
     answered.retain(|answered| answers.get(&canonical(&answered.question)).is_some_and(|all| all.len() == 1));
-    let mut seen = std::collections::HashSet::new();
+    let dropped = before - answered.len();
+    // The same question with the same answer is asked once.
+    let mut seen = HashSet::new();
     answered.retain(|answered| seen.insert(canonical(&answered.question)));
+    dropped
 }
 
 /// Keeps what the reader does not know yet, and a share of what it does.

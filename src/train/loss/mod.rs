@@ -31,7 +31,7 @@ pub struct Sequence<'a> {
     pub logp: &'a [f32],
     /// Log-probability under the policy that sampled; `None` says that it is the same policy, unchanged (r = 1).
     pub old_logp: Option<&'a [f32]>,
-    /// Log-probability under the reference policy (the adapter switched off); needed with a KL term.
+    /// Log-probability under the reference policy (the adapter switched off, or another one); needed with a KL term.
     pub ref_logp: Option<&'a [f32]>,
     /// Entropy of the policy's distribution at each token, in nats, for the metrics only.
     pub entropy: Option<&'a [f32]>,
