@@ -18,6 +18,7 @@ mod store;
 mod task;
 mod text;
 mod train;
+mod voice;
 
 pub use convert::{Answer, Thrown};
 pub use engine::Engine;

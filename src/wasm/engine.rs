@@ -16,6 +16,7 @@ use super::files::JsFile;
 use super::fit::{context_of, planned};
 use super::options::{FitOptions, Load};
 use super::text::warn;
+use super::voice::Voice;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::ladder::learner::Language;
 use crate::ladder::settings::Preset;
@@ -53,17 +54,6 @@ impl TensorSource for Stoppable<'_> {
     fn name(&self) -> String {
         self.source.name()
     }
-}
-
-/// What a text is by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Voice {
-    /// The model as it was loaded.
-    Base,
-    /// The adapter that was trained or loaded.
-    Adapter,
-    /// The head of a library.
-    Head,
 }
 
 /// A model on the GPU. Its methods are called one after the other, but for `cancel` and those that only look.

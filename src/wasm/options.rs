@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::engine::Voice;
+use super::voice::Voice;
 use crate::ladder::changes::{Asked, Change};
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::ttrl::TtrlSettings;
@@ -50,7 +50,7 @@ impl Default for Sample {
 
 impl Sample {
     pub(super) fn voice(&self) -> Voice {
-        voice(self.adapter, self.head)
+        Voice::of(self.adapter, self.head)
     }
 
     pub(super) fn sampling(&self) -> Sampling {
@@ -61,15 +61,6 @@ impl Sample {
             top_p: self.top_p,
             min_p: self.min_p,
         }
-    }
-}
-
-/// What a call asks for.
-pub(super) fn voice(adapter: bool, head: bool) -> Voice {
-    match (adapter, head) {
-        (_, true) => Voice::Head,
-        (true, false) => Voice::Adapter,
-        (false, false) => Voice::Base,
     }
 }
 

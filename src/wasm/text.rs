@@ -9,8 +9,9 @@ use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{Answer, from_json, to_json};
-use super::engine::{Engine, Voice};
-use super::options::{Sample, voice};
+use super::engine::Engine;
+use super::options::Sample;
+use super::voice::Voice;
 use crate::model::chat::Message;
 use crate::model::generate::{Completion, Generator, Progress, Request};
 use crate::model::score::logprobs;
@@ -73,7 +74,7 @@ impl Engine {
         self.begin();
         let tokens = self.language.tokenizer.encode(&text, true)?;
         self.tell_lacking([text.as_str()]);
-        let file = self.voiced(voice(with_adapter, with_head));
+        let file = self.voiced(Voice::of(with_adapter, with_head));
         let config = self.model.config();
         let layout = file.as_ref().map(|file| adapter::layout(config, &file.config)).transpose()?;
         let workload = Workload { adapter: layout, scoring: Some(tokens.len()), ..Workload::default() };

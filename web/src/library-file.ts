@@ -6,7 +6,7 @@ import { StepladderError, describe } from "./errors.js";
 import type { SyncFile } from "./files/store.js";
 import { tryHold } from "./locks.js";
 import { isNode } from "./node.js";
-import { syncHandle, write } from "./run-store.js";
+import { sizeOf, syncHandle, write } from "./run-store.js";
 
 const FOLDER = "stepladder-libraries";
 /** The library's own file, and those of checkpoints. */
@@ -143,7 +143,7 @@ function inStore(name: string, handle: SyncFile, note: (error: StepladderError) 
     }
   };
   return {
-    size: () => guarded(() => handle.getSize()),
+    size: () => guarded(() => sizeOf(handle)),
     readAt: (offset, into) => guarded(() => void handle.read(into, { at: offset })),
     writeAt: (offset, bytes) =>
       guarded(() => {

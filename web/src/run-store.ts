@@ -71,7 +71,7 @@ export function readSlot(slot: Uint8Array): { sequence: number; state: Uint8Arra
 }
 
 /** The size of an open file; browsers answer -1, some of them read as unsigned, for one that they deleted meanwhile. */
-function sizeOf(file: SyncFile): number {
+export function sizeOf(file: SyncFile): number {
   const size = file.getSize();
   if (size >= 0 && size <= Number.MAX_SAFE_INTEGER) return size;
   throw new DOMException("the file was deleted", "NotFoundError");

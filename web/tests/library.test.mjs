@@ -5,13 +5,13 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { crc32, deflateRawSync } from "node:zlib";
 import { openPage, root, test } from "./harness.mjs";
 
 /** Facts in the notation of the tiny model. */
 const facts = (start, count) =>
   Array.from({ length: count }, (_, i) => {
-    const [question, answer] = [`${start + 7 * i}?`, String(100 + ((start * 31 + 397 * i * i) % 900))];
-    return { question, answer, exam: [{ question: `${question}=`, answer, kind: "reworded" }] };
+    return { question: `${start + 7 * i}?`, answer: String(100 + ((start * 31 + 397 * i * i) % 900)) };
   });
 const FACTS = facts(482, 12);
 
@@ -34,22 +34,54 @@ async function withModel(page) {
   });
 }
 
-/** Unpacks an archive without compression as any program would, by its directory. */
-function unpack(bytes, folder) {
+/** The files of an archive without compression, read by its directory as any program would; names of folders end in `/`. */
+function filesOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const end = bytes.length - 22;
+  const files = [];
   let at = view.getUint32(end + 16, true);
   for (let left = view.getUint16(end + 10, true); left > 0; left -= 1) {
     const [size, length, offset] = [view.getUint32(at + 24, true), view.getUint16(at + 28, true), view.getUint32(at + 42, true)];
     const name = new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + length));
     const begin = offset + 30 + view.getUint16(offset + 26, true) + view.getUint16(offset + 28, true);
-    if (name.endsWith("/")) mkdirSync(join(folder, name), { recursive: true });
-    else {
-      mkdirSync(dirname(join(folder, name)), { recursive: true });
-      writeFileSync(join(folder, name), bytes.subarray(begin, begin + size));
-    }
+    files.push([name, bytes.subarray(begin, begin + size)]);
     at += 46 + length;
   }
+  return files;
+}
+
+function unpack(files, folder) {
+  for (const [name, content] of files) {
+    mkdirSync(join(folder, name.endsWith("/") ? name : dirname(name)), { recursive: true });
+    if (!name.endsWith("/")) writeFileSync(join(folder, name), content);
+  }
+}
+
+/** An archive of files in one folder, compressed, as a system makes it of a native library. */
+function packed(files, top) {
+  const [parts, directory] = [[], []];
+  let at = 0;
+  for (const [name, content] of files.filter(([name]) => !name.endsWith("/"))) {
+    const [path, body] = [Buffer.from(top + name), deflateRawSync(content)];
+    const common = Buffer.alloc(26);
+    common.writeUInt16LE(20, 0);
+    common.writeUInt16LE(8, 4);
+    [crc32(content), body.length, content.length].forEach((value, index) => common.writeUInt32LE(value, 10 + 4 * index));
+    common.writeUInt16LE(path.length, 22);
+    const central = Buffer.alloc(46);
+    central.writeUInt32LE(0x02014b50, 0);
+    common.copy(central, 6);
+    central.writeUInt32LE(at, 42);
+    directory.push(central, path);
+    parts.push(Buffer.from([0x50, 0x4b, 3, 4]), common, path, body);
+    at += 30 + path.length + body.length;
+  }
+  const end = Buffer.alloc(22);
+  end.writeUInt32LE(0x06054b50, 0);
+  end.writeUInt16LE(directory.length / 2, 10);
+  end.writeUInt32LE(Buffer.concat(directory).length, 12);
+  end.writeUInt32LE(at, 16);
+  return Buffer.concat([...parts, ...directory, end]);
 }
 
 test(
@@ -65,7 +97,8 @@ test(
       const result = await learning.result;
       const before = await window.answer(facts[0].question);
       const candidate = await window.answer(facts[0].question, { lesson: 1 });
-      return { none, news, result, before, candidate, waiting: (await library.info()).pending, accepted: await library.accept() };
+      const waiting = (await library.info()).pending;
+      return { none, news, result, before, candidate, waiting, accepted: await library.accept().catch(({ message }) => message) };
     }, FACTS);
     assert.equal(learnt.none.info, undefined);
     assert.equal(learnt.none.board.code, "usage");
@@ -113,10 +146,10 @@ test(
     assert.equal(kept.own, 0);
 
     // The native program tells the same of the folder.
+    const files = filesOf(Uint8Array.from(kept.file));
     const folder = mkdtempSync(join(tmpdir(), "stepladder-library-"));
     try {
-      const bytes = Uint8Array.from(kept.file);
-      unpack(bytes, folder);
+      unpack(files, folder);
       const program = join(root, "target/debug/stepladder");
       if (existsSync(program)) {
         const board = JSON.parse(execFileSync(program, ["board", "--json", folder], { encoding: "utf8" }));
@@ -126,18 +159,20 @@ test(
       rmSync(folder, { recursive: true });
     }
 
-    const back = await page.evaluate(async ({ facts, file }) => {
+    const extra = [[".stepladder.lock", Buffer.alloc(0)], ["lessons/0001-numbers/state.safetensors", Buffer.from("x")]];
+    const native = [...packed([...files, ...extra], "notes.library/")];
+    const back = await page.evaluate(async ({ facts, file, native }) => {
       const { library, caught, stepladder } = window;
       const taken = await library.rollback();
       const answer = await window.answer(facts[0].question);
       const again = await caught(stepladder.libraries.import(new File([Uint8Array.from(file)], "notes.zip")));
-      const info = await stepladder.libraries.import(new File([Uint8Array.from(file)], "copy.zip"));
+      const info = await stepladder.libraries.import(new File([Uint8Array.from(native)], "copy.library.zip"));
       window.library = window.model.library("copy");
       const copied = await window.answer(facts[0].question);
       const board = await window.library.board();
       await stepladder.libraries.remove("notes");
       return { taken, answer, again, info, copied, board, left: (await stepladder.libraries.list()).map(({ name }) => name) };
-    }, { facts: FACTS, file: kept.file });
+    }, { facts: FACTS, file: kept.file, native });
     assert.deepEqual(back.taken, { lessons: [1], head: null });
     assert.equal(back.answer, learnt.before);
     assert.equal(back.again.code, "exists");
@@ -197,6 +232,20 @@ test(
     });
     assert.ok(["waiting", "cannot_tell", "rejected"].includes(after.state), after.state);
     assert.deepEqual([after.info.pending, after.info.lessons[0].status], [null, "rejected"]);
+    // Another base model: one of its numbers is another.
+    const otherBase = await page.evaluate(async (facts) => {
+      const names = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
+      const files = await Promise.all(names.map(async (name) => new File([await (await fetch(`/dist/tiny/${name}`)).arrayBuffer()], name)));
+      const weights = new Uint8Array(await files[4].arrayBuffer());
+      weights[weights.length - 4] ^= 1;
+      files[4] = new File([weights], names[4]);
+      const library = (await window.stepladder.load(files)).library("notes");
+      return { learn: await window.caught(library.learn(facts).result), ask: await window.caught(window.all(library.ask(facts[0].question))) };
+    }, FACTS);
+    for (const error of Object.values(otherBase)) {
+      assert.equal(error.code, "input");
+      assert.match(error.message, /weights.*are not those that the library was made with/);
+    }
     await close();
   },
   { seconds: 900 },

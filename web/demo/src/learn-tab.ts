@@ -43,6 +43,8 @@ export class LearnTab {
   readonly #board: LessonBoard;
   #abort: AbortController | undefined;
   #info: LibraryInfo | undefined;
+  /** The lesson whose facts are shown. */
+  #shown: number | undefined;
 
   constructor(
     private readonly session: Session,
@@ -113,6 +115,7 @@ export class LearnTab {
     const taken = new Set(there.map(({ name }) => name));
     let free = "notes";
     for (let at = 2; taken.has(free); at += 1) free = `notes-${at}`;
+    this.#shown = undefined;
     this.#name.value = own?.name ?? free;
     this.#names.replaceChildren(...there.map(({ name }) => h("option", { value: name })));
     this.#line.textContent = `${model} is ready to learn.`;
@@ -126,7 +129,9 @@ export class LearnTab {
       const lesson = this.#info?.lessons.find(({ number }) => number === this.#info?.pending);
       if (lesson !== undefined) {
         this.#tellGate(lesson.words ?? []);
-        this.#recall.begin(lesson.facts);
+        // What was just learnt keeps its marks.
+        if (this.#shown !== lesson.number) this.#recall.begin(lesson.facts);
+        this.#shown = lesson.number;
       }
     });
     this.#enable();
@@ -199,6 +204,7 @@ export class LearnTab {
     switch (news.event) {
       case "lesson":
         this.#recall.begin(news.facts);
+        this.#shown = news.lesson;
         break;
       case "recall":
         this.#recall.show(news.right);
