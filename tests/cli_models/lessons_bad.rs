@@ -62,7 +62,7 @@ fn pairs_that_cannot_be_learnt_leave_nothing_behind() {
         (
             "leaks",
             vec![short.clone(), json!({"question": "8?", "answer": "7", "exam": [" 5 ?"]})],
-            "line 2: its exam asks \" 5 ?\", which line 1 teaches",
+            "line 2: its exam asks \"5 ?\", which line 1 teaches",
         ),
     ] {
         let pairs = rows(&files, &format!("{name}/pairs.jsonl"), &pairs);
