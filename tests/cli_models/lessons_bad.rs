@@ -41,7 +41,7 @@ fn pairs_that_cannot_be_learnt_leave_nothing_behind() {
         (
             "long",
             vec![short.clone(), json!({"question": "7".repeat(3000), "answer": "6"})],
-            "line 2: a question with its answer has 3003 tokens, and 256 fit",
+            "line 2: a question with its answer has 3002 tokens, and 256 fit",
         ),
         (
             "asked",
@@ -62,7 +62,7 @@ fn pairs_that_cannot_be_learnt_leave_nothing_behind() {
         (
             "leaks",
             vec![short.clone(), json!({"question": "8?", "answer": "7", "exam": [" 5 ?"]})],
-            "line 2: its exam asks \" 5 ?\", which line 1 teaches",
+            "line 2: its exam asks \"5 ?\", which line 1 teaches",
         ),
     ] {
         let pairs = rows(&files, &format!("{name}/pairs.jsonl"), &pairs);
@@ -97,7 +97,7 @@ fn the_gate_judges_whatever_pairs_say_and_says_it_once() {
         let lines: Vec<&str> = said.lines().filter(own).collect();
         assert!(widest(&lines.join("\n")) <= Some(80), "{said}");
         // Nothing of it is served.
-        assert!(json_lines(&run(&["board", "--json", &library]))[0]["heads"].as_array().unwrap().len() <= 1);
+        assert_eq!(json_lines(&run(&["board", "--json", &library]))[0]["lessons"][0]["status"], "rejected");
     }
 }
 

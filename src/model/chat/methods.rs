@@ -17,7 +17,7 @@ pub(super) fn call(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
-    if let Some(view) = View::of(state, value, method, args)? {
+    if let Some(view) = View::of(state, value, method, args, python::text)? {
         return Ok(view);
     }
     let known = match value.as_str() {

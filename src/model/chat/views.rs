@@ -9,7 +9,6 @@ use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::bounds::{self, is_namespace};
-use super::python;
 
 /// Most numbers of a range, as in Jinja's sandbox.
 const MAX_RANGE: usize = 100_000;
@@ -77,7 +76,12 @@ pub(super) struct View {
     /// As Python writes it before its items.
     pub(super) name: &'static str,
     pub(super) items: Vec<Value>,
+    /// Writes it; what writes values knows views, and not the other way round.
+    print: Print,
 }
+
+/// Python's `str(value)`.
+pub(super) type Print = fn(&Value) -> Result<String, Error>;
 
 impl View {
     /// The view that `method` of a dictionary is; `None` for other values and methods.
@@ -86,6 +90,7 @@ impl View {
         value: &Value,
         method: &str,
         args: &[Value],
+        print: Print,
     ) -> Result<Option<Value>, Error> {
         let name = match method {
             "keys" => "dict_keys",
@@ -97,7 +102,7 @@ impl View {
             return Ok(None);
         }
         let items = unknown_method_callback(state, value, method, args)?.try_iter()?.collect();
-        Ok(Some(Value::from_object(Self { name, items })))
+        Ok(Some(Value::from_object(Self { name, items, print })))
     }
 }
 
@@ -115,7 +120,7 @@ impl Object for View {
     }
 
     fn render(self: &Arc<Self>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&python::text(&Value::from_dyn_object(Arc::clone(self))).map_err(|_| fmt::Error)?)
+        out.write_str(&(self.print)(&Value::from_dyn_object(Arc::clone(self))).map_err(|_| fmt::Error)?)
     }
 }
 
