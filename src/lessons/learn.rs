@@ -363,6 +363,7 @@ impl<'a> Batches<'a> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::lessons::outcome::Kind;
 
     fn record(mark: u32, tokens: usize) -> Trajectory {
         let mut all = vec![mark; tokens + 1];
