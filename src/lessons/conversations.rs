@@ -171,9 +171,9 @@ mod tests {
                 "`reasoning_content`",
             ),
             (row(&[user.clone(), turn("tool", ""), assistant.clone()], ""), "a turn of `tool`"),
-            (row(&[assistant.clone()], ""), "no question before"),
+            (row(std::slice::from_ref(&assistant), ""), "no question before"),
             (row(&[turn("system", ""), assistant.clone()], ""), "not a question of `user`"),
-            (row(&[user.clone()], ""), "no turn with role `assistant`"),
+            (row(std::slice::from_ref(&user), ""), "no turn with role `assistant`"),
         ] {
             assert!(refused(&row).contains(words), "{row}: {}, expected {words}", refused(&row));
         }

@@ -53,7 +53,8 @@ pub fn choices(encoder: &Encoder, facts: &[&Fact], config: PreferenceConfig) -> 
     }
     let all = examples.len();
     // A prompt of the same fact would say the same: facts have the same number of wordings, or nearly.
-    let apart = all / facts.len().max(1);
+    let several = facts.iter().filter(|fact| fact.is_choice()).count();
+    let apart = all / several.max(1);
     let mismatched = |place: usize| {
         let (this, next) = (&examples[place].0, &examples[(place + apart.max(1)) % all].0);
         let prompt = &this.tokens[..this.answer().start];
@@ -62,7 +63,7 @@ pub fn choices(encoder: &Encoder, facts: &[&Fact], config: PreferenceConfig) -> 
     let choice = |place: usize| Choice {
         chosen: examples[place].0.clone().into(),
         rejected: examples[place].1.clone().into(),
-        other: (config.loss == PreferenceLoss::Kto && facts.len() > 1).then(|| mismatched(place)),
+        other: (config.loss == PreferenceLoss::Kto && several > 1).then(|| mismatched(place)),
         weight: examples[place].2,
         config,
     };

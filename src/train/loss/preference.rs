@@ -186,8 +186,8 @@ mod tests {
             pairs.iter_mut().enumerate().for_each(|(place, pair)| pair.weight = 1.0 + place as f64);
             let slopes = preference(&config, &pairs, case.divergence).slopes;
             let step = 1e-5;
-            for place in 0..pairs.len() {
-                for side in 0..2 {
+            for (place, slopes) in slopes.iter().enumerate() {
+                for (side, expected) in slopes.iter().enumerate() {
                     let at = |by: f64| {
                         let mut moved = pairs.clone();
                         let answer =
@@ -197,7 +197,7 @@ mod tests {
                     };
                     let slope = (at(step) - at(-step)) / (2.0 * step);
                     assert!(
-                        (slope - slopes[place][side]).abs() < 1e-6 * (1.0 + slope.abs()),
+                        (slope - expected).abs() < 1e-6 * (1.0 + slope.abs()),
                         "{config:?} {place} {side}"
                     );
                 }
