@@ -128,6 +128,7 @@ test(
     await page.locator("#learn-export").click();
     assert.equal((await download).suggestedFilename(), "notes.zip");
     await page.reload();
+    await demo.tab("Model");
     await demo.loadTiny();
     await demo.tab("Learn");
     await waitFor(page.locator("#learn-lessons li"), /known/);
