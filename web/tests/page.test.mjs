@@ -128,6 +128,7 @@ test(
     await page.locator("#learn-export").click();
     assert.equal((await download).suggestedFilename(), "notes.zip");
     await page.reload();
+    await demo.tab("Model");
     await demo.loadTiny();
     await demo.tab("Learn");
     await waitFor(page.locator("#learn-lessons li"), /known/);
@@ -458,7 +459,9 @@ test(
     await demo.loadTiny();
     for (const name of ["Model", "Chat", "LADDER", "TTRL", "Learn"]) {
       await demo.tab(name);
-      for (const details of await page.locator("[role=tabpanel]:not([hidden]) details:not([open]) summary").all()) await details.click();
+      // One after the other, since some are in others.
+      const closed = page.locator("[role=tabpanel]:not([hidden]) details:not([open]) > summary");
+      while ((await closed.count()) > 0) await closed.first().click();
       assert.deepEqual(await page.evaluate(flaws), [], name);
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme });

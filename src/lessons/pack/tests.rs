@@ -81,8 +81,11 @@ fn lesson(name: &str) -> LessonCard {
     }
 }
 
-/// A library with two lessons, one of them rejected, as it grows: after each step the file's length and what is in it.
-fn story() -> (Memory, Vec<(usize, Vec<(String, u64)>)>) {
+/// The length of a library's file, and what is in it.
+type Step = (usize, Vec<(String, u64)>);
+
+/// A library with two lessons, one of them rejected, as it grows, and how it stands after each step.
+fn story() -> (Memory, Vec<Step>) {
     let file = Memory::default();
     let mut steps = Vec::new();
     let mut note = || steps.push((file.bytes.borrow().len(), open(&file).unwrap().files()));

@@ -39,10 +39,12 @@ export class LearnTab {
   readonly #decision = h("div", { class: "buttons", hidden: true }, this.#accept, this.#reject);
   readonly #question = h("input", { id: "learn-question", autocomplete: "off", placeholder: "A question" });
   readonly #ask = button("Ask", () => void this.#answer(), { id: "learn-ask" });
-  readonly #said = h("p", { class: "answer", role: "status", id: "learn-answer" });
+  readonly #said = h("p", { class: "reply", role: "status", id: "learn-answer" });
   readonly #board: LessonBoard;
   #abort: AbortController | undefined;
   #info: LibraryInfo | undefined;
+  /** What the line told before something else was at work. */
+  #before: string | undefined;
   /** The lesson whose facts are shown. */
   #shown: number | undefined;
 
@@ -100,8 +102,20 @@ export class LearnTab {
       this.#enable();
       if (!model) this.#line.textContent = "Load a model first, in the tab Model.";
       else if (busy === undefined && model.info.name !== loaded) void this.#alert.guard(() => this.#choose((loaded = model.info.name)));
-      else if (busy !== undefined && this.#abort === undefined) this.#line.textContent = `Please wait: ${busy}.`;
+      else if (busy !== undefined && this.#abort === undefined) this.#waits(busy);
+      else if (busy === undefined) this.#waits(undefined);
     });
+  }
+
+  /** Tells what else is at work, and after that what was told before. */
+  #waits(busy: string | undefined): void {
+    if (busy !== undefined) {
+      this.#before ??= this.#line.textContent ?? "";
+      this.#line.textContent = `Please wait: ${busy}.`;
+    } else if (this.#before !== undefined) {
+      this.#line.textContent = this.#before;
+      this.#before = undefined;
+    }
   }
 
   /** The library that the page shows for a model: one that was made with it, or a name that is free. */

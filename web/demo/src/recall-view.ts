@@ -10,7 +10,7 @@ export class RecallView {
 
   begin(facts: readonly { question: string; answer: string }[]): void {
     this.element.hidden = false;
-    this.#items = facts.map(({ question, answer }) => h("li", { class: "open" }, h("span", { class: "mark", "aria-hidden": "true" }, "·"), h("span", {}, `${question} ${answer}`)));
+    this.#items = facts.map(({ question, answer }) => h("li", { class: "open" }, h("span", { class: "tick", "aria-hidden": "true" }, "·"), h("span", {}, `${question} ${answer}`)));
     this.#list.replaceChildren(...this.#items);
     this.#words.textContent = `${facts.length} to learn`;
   }
@@ -19,8 +19,8 @@ export class RecallView {
     this.#items.forEach((item, index) => {
       const is = right[index] === true;
       item.className = is ? "right" : "open";
-      const [mark] = item.children;
-      if (mark) mark.textContent = is ? "✓" : "·";
+      const [tick] = item.children;
+      if (tick) tick.textContent = is ? "✓" : "·";
     });
     this.#words.textContent = `${right.filter(Boolean).length} of ${this.#items.length} recalled`;
   }
