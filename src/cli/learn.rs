@@ -95,10 +95,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         None => args.settings(&opened)?,
     };
     let (session, mut learner) = learner(opened, &settings, context)?;
-    source.expect_fitting(&mut learner, &settings)?;
     let mut teller = Teller::new(context);
     let source =
         args.source.study(source, &mut learner, &model, &mut teller, context, &args.library.device)?;
+    source.expect_fitting(&mut learner, &settings)?;
     let mut library = match library {
         Some(library) => library,
         None => {

@@ -29,7 +29,6 @@ mod session;
 mod setting_args;
 mod signals;
 mod study;
-mod study_lessons;
 mod train;
 mod train_card;
 mod train_samples;

@@ -1,6 +1,8 @@
 //! `stepladder study`: arms, seeds and baselines at equal token budgets, described in a file.
 
 use std::collections::BTreeMap;
+mod lessons;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,7 +18,7 @@ use stepladder::ladder::study::plan::{Kind, Study};
 use stepladder::ladder::study::results::Results;
 use stepladder::ladder::study::run::{self, Lab, Progress};
 use stepladder::ladder::study::table;
-use stepladder::lessons::study as lessons;
+use stepladder::lessons::study::plan::Study as LessonStudy;
 use stepladder::model::config::ModelConfig;
 use stepladder::task::{self, Origin};
 use stepladder::train::adapter;
@@ -33,7 +35,6 @@ use super::context::Context;
 use super::ladder_view::View;
 use super::session::{Opened, Session, read_text};
 use super::signals::say;
-use super::study_lessons;
 use super::tuning::choose_kernels;
 
 /// What a study file holds, for the help text.
@@ -79,8 +80,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let text = read_text(&args.file)?;
     let output = args.output.clone().unwrap_or_else(|| args.file.with_extension(""));
-    if lessons::plan::Study::is_one(&text) {
-        return study_lessons::run(args, context, &output);
+    if LessonStudy::is_one(&text) {
+        return lessons::run(args, context, &output);
     }
     let name = || Ok(Study::read(&args.file)?.plan.name);
     args.check_outputs::<Results>(context, &output, &name, |results| &results.study)?;
@@ -94,7 +95,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 
 impl Args {
     /// Writes what a study came to into its folders and pages, and shows it; `parts` are its name and its texts for pages.
-    pub(super) fn publish<R: Serialize>(
+    fn publish<R: Serialize>(
         &self,
         context: &Context,
         output: &Path,
@@ -124,7 +125,7 @@ impl Args {
         })
     }
     /// Results are made anew in folders that hold those of the same study; others are not written over.
-    pub(super) fn check_outputs<R: DeserializeOwned>(
+    fn check_outputs<R: DeserializeOwned>(
         &self,
         context: &Context,
         output: &Path,
@@ -159,7 +160,7 @@ impl Args {
     }
 
     /// Fails for a name in `--arm` that none of the study's arms has.
-    pub(super) fn expect_arms<'a>(&self, known: impl Iterator<Item = &'a str>) -> Result<()> {
+    fn expect_arms<'a>(&self, known: impl Iterator<Item = &'a str>) -> Result<()> {
         let known: Vec<&str> = known.collect();
         match self.arm.iter().find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
@@ -172,7 +173,7 @@ impl Args {
     }
 }
 
-pub(super) fn read_results<R: DeserializeOwned>(folder: &Path) -> Result<R> {
+fn read_results<R: DeserializeOwned>(folder: &Path) -> Result<R> {
     let file = folder.join("results.json");
     serde_json::from_slice(&read(&file)?).map_err(|error| {
         let hint = "run the study without --render";

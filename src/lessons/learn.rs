@@ -372,7 +372,6 @@ impl<'a> Batches<'a> {
 mod tests {
     use super::super::outcome::Kind;
     use super::*;
-    use crate::lessons::outcome::Kind;
 
     fn record(mark: u32, tokens: usize) -> Trajectory {
         let mut all = vec![mark; tokens + 1];

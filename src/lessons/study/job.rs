@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::lab::Lab;
 use super::merge::{slao, slao_start, ties};
 use super::plan::{Arm, Study, Taught, Way};
 use super::results::{Step, packed};
-use super::run::Lab;
 use crate::ladder::learner::Learner;
 use crate::ladder::policy::{Policy, SampleRequest, Sampling};
 use crate::ladder::study::drift::text_logprob;

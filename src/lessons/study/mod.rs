@@ -6,6 +6,7 @@
 
 pub mod claims;
 mod job;
+pub mod lab;
 pub mod merge;
 pub mod plan;
 pub mod plots;

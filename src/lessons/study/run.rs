@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::job::{Job, questions};
+use super::lab::Lab;
 use super::plan::{Arm, Study, Way};
 use super::results::{self, ArmResult, Base, Results};
-use crate::ladder::learner::Learner;
 use crate::ladder::policy::{Policy, PolicyInfo};
 use crate::ladder::study::run::{expect_same, read_json, write_json};
 use crate::lessons::anchors::{self, Anchor, SANE_PROMPTS};
@@ -15,23 +15,8 @@ use crate::lessons::gate::GateRules;
 use crate::lessons::outcome::Half;
 use crate::lessons::settings::LearnSettings;
 use crate::train::files::{create_folder, write_atomic};
-use crate::train::fingerprint;
 use crate::train::lock::Lock;
 use crate::{Error, Result};
-
-/// The model at work, and who watches.
-pub struct Lab<'a> {
-    /// A learner whose adapter has the shape that every arm learns.
-    pub learner: &'a mut Learner,
-    /// What ties the study to its model.
-    pub base: Option<fingerprint::Base>,
-    /// Seconds since some moment.
-    pub clock: &'a dyn Fn() -> f64,
-    /// Hears a line of news.
-    pub words: &'a dyn Fn(&str),
-    /// Whether to stop.
-    pub stopped: &'a dyn Fn() -> bool,
-}
 
 /// Does what is not done in `output`, of the arms `only` if there are names in it, and gives the results of all that is done.
 ///

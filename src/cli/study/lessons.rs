@@ -5,16 +5,17 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use pollster::block_on;
+use stepladder::lessons::study::lab::Lab;
 use stepladder::lessons::study::plan::Study;
 use stepladder::lessons::study::results::Results;
 use stepladder::lessons::study::{run, table};
 use stepladder::{Error, Result};
 
-use super::context::Context;
-use super::library_args::learner;
-use super::session::Opened;
-use super::signals::say;
-use super::study::{Args, read_results};
+use super::{Args, read_results};
+use crate::cli::context::Context;
+use crate::cli::library_args::learner;
+use crate::cli::session::Opened;
+use crate::cli::signals::say;
 
 /// Does what is left of a study of lessons, then writes what it came to.
 pub(super) fn run(args: &Args, context: &Context, output: &Path) -> Result<()> {
@@ -45,7 +46,7 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
     let (session, mut learner) = learner(opened, &settings, context)?;
     let began = Instant::now();
     let cancel = context.cancelled();
-    let mut lab = run::Lab {
+    let mut lab = Lab {
         learner: &mut learner,
         base,
         clock: &move || began.elapsed().as_secs_f64(),
