@@ -10,10 +10,10 @@ use stepladder::lessons::anchors;
 use stepladder::lessons::board::wrapped;
 use stepladder::lessons::card::Card;
 use stepladder::lessons::course::Course;
+use stepladder::lessons::decide::{Outcome, conclude};
 use stepladder::lessons::gate::{Decision, Verdict};
-use stepladder::lessons::ledger::Entry;
 use stepladder::lessons::library::Library;
-use stepladder::lessons::settings::LearnSettings;
+use stepladder::lessons::settings::{LearnSettings, Wishes};
 use stepladder::{Error, Result};
 
 use super::args::positive;
@@ -147,19 +147,13 @@ impl Args {
     }
 
     fn settings(&self, opened: &Opened) -> Result<LearnSettings> {
-        let mut settings = LearnSettings::for_model(opened.config.parameters());
-        settings.lora.base_model = Some(opened.name.clone());
-        if let Some(rank) = self.rank {
-            // The same scale at any rank.
-            settings.lora.alpha *= f64::from(rank) / settings.lora.rank as f64;
-            settings.lora.rank = rank as usize;
-        }
-        settings.learning_rate = self.learning_rate.unwrap_or(settings.learning_rate);
-        settings.epochs = self.epochs.map_or(settings.epochs, u64::from);
-        settings.seed = self.seed.unwrap_or(settings.seed);
-        settings.max_length = settings.max_length.min(opened.context_length);
-        settings.validate()?;
-        Ok(settings)
+        let wishes = Wishes {
+            rank: self.rank.map(|rank| rank as usize),
+            learning_rate: self.learning_rate,
+            epochs: self.epochs.map(u64::from),
+            seed: self.seed,
+        };
+        LearnSettings::for_library(&opened.name, &opened.config, opened.context_length, &wishes)
     }
 
     /// Accepts, rejects, asks, or lets the lesson wait; `way` is the command that asks the model.
@@ -178,37 +172,28 @@ impl Args {
         let sure = self.yes && verdict.decision == Decision::Accepted;
         // Who is asked sees the verdict before the answer.
         let asks = may_accept && !sure && can_ask(context);
-        let (state, code, words) = match verdict.decision {
-            Decision::Rejected => {
+        // What the gate cannot tell a person may.
+        let accept = sure || asks && asked(context, verdict)?;
+        let state = conclude(library, number, verdict, accept)?;
+        let words = match state {
+            Outcome::Rejected => {
                 let reason = verdict.reason();
-                library.note(Entry::Rejected { lesson: number, reason: reason.clone() })?;
-                let words = wrapped(
-                    &format!(
-                        "{title} is kept apart: {reason}. The head is unchanged; ask what was learnt with:"
-                    ),
-                    "",
+                let words = format!(
+                    "{title} is kept apart: {reason}. The head is unchanged; ask what was learnt with:"
                 );
-                let command = format!("  stepladder {way} --library {place} --lesson {number}");
-                ("rejected", ExitCode::from(REJECTED), words + &command)
+                wrapped(&words, "") + &format!("  stepladder {way} --library {place} --lesson {number}")
             }
-            // What the gate cannot tell a person may.
-            _ if sure || asks && asked(context, verdict)? => {
-                library.note(Entry::Accepted { lesson: number, head: head.clone() })?;
-                (
-                    "accepted",
-                    ExitCode::SUCCESS,
-                    format!("{title} is accepted; ask with:\n  stepladder {way} --library {place}"),
-                )
+            Outcome::Accepted => {
+                format!("{title} is accepted; ask with:\n  stepladder {way} --library {place}")
             }
-            decision => {
-                let (state, code) = match decision {
-                    Decision::CannotTell => ("cannot_tell", ExitCode::from(CANNOT_TELL)),
-                    _ => ("waiting", ExitCode::SUCCESS),
-                };
-                let words =
-                    format!("{title} waits for:\n  stepladder accept {place}\n  stepladder reject {place}");
-                (state, code, words)
+            Outcome::Waiting | Outcome::CannotTell => {
+                format!("{title} waits for:\n  stepladder accept {place}\n  stepladder reject {place}")
             }
+        };
+        let code = match state {
+            Outcome::Rejected => ExitCode::from(REJECTED),
+            Outcome::CannotTell => ExitCode::from(CANNOT_TELL),
+            Outcome::Accepted | Outcome::Waiting => ExitCode::SUCCESS,
         };
         let answer = json!({
             "event": "decided", "lesson": number, "head": head, "state": state, "verdict": verdict,

@@ -4,16 +4,13 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
-use stepladder::ladder::learner::{Learner, LearnerSettings};
+use stepladder::ladder::learner::Learner;
 use stepladder::lessons::board::wrapped;
 use stepladder::lessons::course::{Listener, News};
 use stepladder::lessons::gate::Verdict;
 use stepladder::lessons::library::Library;
 use stepladder::lessons::settings::LearnSettings;
-use stepladder::model::generate::Lengths;
-use stepladder::train::adapter;
 use stepladder::train::fingerprint::Base;
-use stepladder::train::fit::Workload;
 use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
@@ -94,17 +91,7 @@ pub(super) fn learner(
     context: &Context,
 ) -> Result<(Session, Learner)> {
     let file = settings.fresh(&opened.config)?;
-    let length = settings.max_length.min(opened.context_length);
-    let tokens = settings.max_answer_tokens;
-    let answer = Lengths { prompt: length.saturating_sub(tokens).max(1), samples: 1, max_tokens: tokens };
-    let learner = LearnerSettings::default();
-    let workload = Workload {
-        training: Some(learner.pack_tokens.max(length)),
-        adapter: Some(adapter::layout(&opened.config, &file.config)?),
-        sampling: Some(learner.sampling(&vec![answer; learner.rows], opened.context_length, 0)),
-        ..Workload::default()
-    };
-    opened.check_memory("learning", &workload)?;
+    opened.check_memory("learning", &settings.workload(&opened.config, opened.context_length)?)?;
     context.stoppable();
     let session = opened.load()?;
     choose_kernels(&session.model)?;

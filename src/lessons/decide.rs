@@ -1,5 +1,7 @@
 //! Decisions about lessons: which of them count. No model is needed.
 
+use serde::Serialize;
+
 use super::gate::{Decision, Verdict};
 use super::ledger::Entry;
 use super::library::Library;
@@ -15,6 +17,40 @@ pub struct Accepted {
     pub head: String,
     /// Why the gate had not let it through, if it had not.
     pub against: Option<String>,
+}
+
+/// What became of a lesson that was examined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Its candidate is the head.
+    Accepted,
+    /// It is kept apart.
+    Rejected,
+    /// The gate let it through, and a person decides.
+    Waiting,
+    /// The gate cannot tell, and a person decides.
+    CannotTell,
+}
+
+/// Follows the gate's word on a lesson: what it rejects is kept apart; the rest becomes the head if `accept` says so, or waits.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn conclude(library: &mut Library, lesson: u32, verdict: &Verdict, accept: bool) -> Result<Outcome> {
+    let head = library.standing().candidate(lesson).map(str::to_owned);
+    match (verdict.decision, head) {
+        (Decision::Rejected, _) => {
+            library.note(Entry::Rejected { lesson, reason: verdict.reason() })?;
+            Ok(Outcome::Rejected)
+        }
+        (_, Some(head)) if accept => {
+            library.note(Entry::Accepted { lesson, head })?;
+            Ok(Outcome::Accepted)
+        }
+        (Decision::CannotTell, _) => Ok(Outcome::CannotTell),
+        (Decision::Accepted, _) => Ok(Outcome::Waiting),
+    }
 }
 
 /// Makes the candidate that waits the head.

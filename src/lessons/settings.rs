@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ladder::learner::LearnerSettings;
 use crate::model::config::ModelConfig;
+use crate::model::generate::Lengths;
 use crate::train::adapter;
+use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::AdapterFile;
 use crate::train::sft::settings::{BATCH_SIZE, EPOCHS, STEPS_PER_WARMUP, SftSettings, learning_rate};
@@ -40,6 +43,19 @@ pub struct LearnSettings {
     pub seed: u64,
 }
 
+/// What a user says of a new library.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// Rank of the adapter; its scale stays.
+    pub rank: Option<usize>,
+    /// See [`LearnSettings`].
+    pub learning_rate: Option<f64>,
+    /// See [`LearnSettings`].
+    pub epochs: Option<u64>,
+    /// See [`LearnSettings`].
+    pub seed: Option<u64>,
+}
+
 /// Parameters below which the adapter is that of a very small model.
 const SMALL: u64 = 10_000_000;
 
@@ -67,6 +83,42 @@ impl LearnSettings {
             optimizer: Optimizer::default(),
             seed: 0,
         }
+    }
+
+    /// Those of a new library on the model called `name`, with a context of `context` tokens.
+    ///
+    /// # Errors
+    /// As [`LearnSettings::validate`].
+    pub fn for_library(name: &str, config: &ModelConfig, context: usize, wishes: &Wishes) -> Result<Self> {
+        let mut settings = Self::for_model(config.parameters());
+        settings.lora.base_model = Some(name.to_owned());
+        if let Some(rank) = wishes.rank {
+            settings.lora.alpha *= rank as f64 / settings.lora.rank as f64;
+            settings.lora.rank = rank;
+        }
+        settings.learning_rate = wishes.learning_rate.unwrap_or(settings.learning_rate);
+        settings.epochs = wishes.epochs.unwrap_or(settings.epochs);
+        settings.seed = wishes.seed.unwrap_or(settings.seed);
+        settings.max_length = settings.max_length.min(context);
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    /// What learning and exams take on the GPU beside the model, whose context has `context` tokens.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the adapter is none of the model.
+    pub fn workload(&self, config: &ModelConfig, context: usize) -> Result<Workload> {
+        let length = self.max_length.min(context);
+        let max_tokens = self.max_answer_tokens;
+        let answer = Lengths { prompt: length.saturating_sub(max_tokens).max(1), samples: 1, max_tokens };
+        let learner = LearnerSettings::default();
+        Ok(Workload {
+            training: Some(learner.pack_tokens.max(length)),
+            adapter: Some(adapter::layout(config, &self.lora)?),
+            sampling: Some(learner.sampling(&vec![answer; learner.rows], context, 0)),
+            ..Workload::default()
+        })
     }
 
     /// The adapter that lessons begin with: what it adds to the base is zero.

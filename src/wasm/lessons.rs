@@ -19,18 +19,16 @@ use crate::ladder::learner::{Learner, LearnerSettings};
 use crate::lessons::anchors;
 use crate::lessons::card::{Card, LessonKind};
 use crate::lessons::course::{Course, Listener, News};
+use crate::lessons::decide::conclude;
 use crate::lessons::gate::Decision;
-use crate::lessons::ledger::Entry;
 use crate::lessons::library::Library;
 use crate::lessons::pairs;
 use crate::lessons::propose::{Origin, Otherwise, correction, from_pairs};
-use crate::lessons::settings::LearnSettings;
-use crate::model::generate::Lengths;
+use crate::lessons::settings::{LearnSettings, Wishes};
 use crate::model::open::OpenModel;
 use crate::task::PromptStyle;
 use crate::train::adapter;
 use crate::train::fingerprint::{self, Base};
-use crate::train::fit::Workload;
 use crate::train::loss::preference::PreferenceConfig;
 use crate::train::resume::words;
 use crate::{Error, Result};
@@ -220,18 +218,8 @@ impl Engine {
         tell(on_news, &begun)?;
         let verdict = Course::new(&mut library, &mut learner, &mut teller)?.teach(number).await?;
         let head = library.standing().candidate(number).map(str::to_owned).unwrap_or_default();
-        let state = match verdict.decision {
-            Decision::Rejected => {
-                library.note(Entry::Rejected { lesson: number, reason: verdict.reason() })?;
-                "rejected"
-            }
-            Decision::Accepted if options.accept => {
-                library.note(Entry::Accepted { lesson: number, head: head.clone() })?;
-                "accepted"
-            }
-            Decision::Accepted => "waiting",
-            Decision::CannotTell => "cannot_tell",
-        };
+        let accept = options.accept && verdict.decision == Decision::Accepted;
+        let state = conclude(&mut library, number, &verdict, accept)?;
         let cost = library.standing().cost(number);
         let learnt = json!({
             "lesson": number, "head": head, "state": state, "verdict": verdict, "words": verdict.lines(), "cost": cost,
@@ -241,20 +229,11 @@ impl Engine {
 
     /// A learner whose adapter has the shape of a library's heads and does nothing yet, if there is memory for it.
     fn lesson_learner(&self, settings: &LearnSettings) -> Result<Learner> {
+        self.layout(&settings.lora)?;
         let file = settings.fresh(self.model.config())?;
-        let context = self.model.context();
-        let length = settings.max_length.min(context);
-        let tokens = settings.max_answer_tokens;
-        let answer = Lengths { prompt: length.saturating_sub(tokens).max(1), samples: 1, max_tokens: tokens };
-        let learner = LearnerSettings::default();
-        let workload = Workload {
-            training: Some(learner.pack_tokens.max(length)),
-            adapter: Some(self.layout(&file.config)?),
-            sampling: Some(learner.sampling(&vec![answer; learner.rows], context, 0)),
-            ..Workload::default()
-        };
-        self.check_memory("learning", &workload)?;
+        self.check_memory("learning", &settings.workload(self.model.config(), self.model.context())?)?;
         let (model, language) = (Arc::clone(&self.model), Arc::clone(&self.language));
+        let learner = LearnerSettings::default();
         Learner::new(self.name.clone(), model, language, &file, learner, Arc::clone(&self.cancel))
     }
 
@@ -310,19 +289,13 @@ impl Learn {
 
     /// Those of a new library.
     fn settings(&self, engine: &Engine) -> Result<LearnSettings> {
-        let mut settings = LearnSettings::for_model(engine.model.config().parameters());
-        settings.lora.base_model = Some(engine.name.clone());
-        if let Some(rank) = self.rank {
-            // The same scale at any rank.
-            settings.lora.alpha *= rank as f64 / settings.lora.rank as f64;
-            settings.lora.rank = rank;
-        }
-        settings.learning_rate = self.learning_rate.unwrap_or(settings.learning_rate);
-        settings.epochs = self.epochs.unwrap_or(settings.epochs);
-        settings.seed = self.seed.unwrap_or(settings.seed);
-        settings.max_length = settings.max_length.min(engine.model.context());
-        settings.validate()?;
-        engine.layout(&settings.lora)?;
-        Ok(settings)
+        let wishes = Wishes {
+            rank: self.rank,
+            learning_rate: self.learning_rate,
+            epochs: self.epochs,
+            seed: self.seed,
+        };
+        let (config, context) = (engine.model.config(), engine.model.context());
+        LearnSettings::for_library(&engine.name, config, context, &wishes)
     }
 }
