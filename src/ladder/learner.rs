@@ -241,6 +241,15 @@ impl Learner {
         &mut self.trainer
     }
 
+    /// Goes on from another adapter of the same shape.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if its shape is another; GPU errors.
+    pub fn take_adapter(&mut self, adapter: &peft::AdapterFile) -> Result<()> {
+        let values = adapter::flatten(self.trainer.lora().layout(), adapter)?;
+        self.trainer.write_adapter(&values)
+    }
+
     /// Tokenizer and template.
     pub fn language(&self) -> &Arc<Language> {
         &self.language

@@ -240,7 +240,7 @@ impl<'a> Course<'a> {
             };
             self.next(&format!("keeping {:.0} % of the update{loses}", 100.0 * share))?;
             let head = self.library.write_head(&file)?;
-            self.write_adapter(&file)?;
+            self.learner.take_adapter(&file)?;
             let candidate = Candidate { verdict: self.examine(lesson, &head, share, before).await?, head };
             // With less of it the lesson would not be learnt either; with more it would lose as much.
             match candidate.lost_something() {
@@ -457,13 +457,7 @@ impl<'a> Course<'a> {
             Some(head) => self.read_head(head)?,
             None => self.library.card().settings.fresh(self.learner.trainer().model().config())?,
         };
-        self.write_adapter(&file)
-    }
-
-    fn write_adapter(&mut self, file: &AdapterFile) -> Result<()> {
-        let trainer = self.learner.trainer();
-        let values = adapter::flatten(trainer.lora().layout(), file)?;
-        trainer.write_adapter(&values)
+        self.learner.take_adapter(&file)
     }
 
     fn read_head(&mut self, head: &str) -> Result<AdapterFile> {

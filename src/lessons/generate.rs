@@ -4,6 +4,7 @@
 //! the embedded model, whose alphabet has digits and operators, and begin as none of its problems do.
 
 use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
 
 use super::fact::{Asked, Given};
 use super::outcome::Kind;
@@ -179,7 +180,8 @@ pub fn notation_book(count: usize, seed: u64) -> Vec<Given> {
 }
 
 /// A form that answers must take, to be understood from examples: the exam has other inputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Form {
     /// Letters backwards.
     Reverse,
@@ -196,6 +198,11 @@ pub enum Form {
 }
 
 impl Form {
+    /// Whether it is for models whose alphabet has no words.
+    pub fn is_notation(self) -> bool {
+        matches!(self, Self::NotationReverse | Self::NotationSum)
+    }
+
     /// How many inputs there are.
     fn inputs(self) -> usize {
         match self {

@@ -6,6 +6,7 @@ use std::path::Path;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
+use super::metrics::share;
 use super::outcome::Question;
 use super::preferences::{self, Choice, Reference};
 use super::settings::LearnSettings;
@@ -265,10 +266,6 @@ async fn answered(
         examine(learner, questions, &|_| String::new(), settings.max_answer_tokens, &mut go_on).await?;
     *tokens += asked.tokens;
     Ok(asked.outcomes.iter().map(|outcome| outcome.right).collect())
-}
-
-fn share(right: &[bool]) -> f64 {
-    right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64
 }
 
 impl Place {

@@ -98,8 +98,9 @@ impl Scores {
     }
 }
 
-fn share(flags: &[bool]) -> f64 {
-    flags.iter().filter(|&&right| right).count() as f64 / flags.len() as f64
+/// The share of answers that are right; 0 of none.
+pub(super) fn share(flags: &[bool]) -> f64 {
+    flags.iter().filter(|&&right| right).count() as f64 / flags.len().max(1) as f64
 }
 
 /// Mean over exams of the shares that are right. Their variances are those of Agresti and Coull (1998): two right and two wrong

@@ -19,6 +19,11 @@ const COLORS: [RGBColor; 8] = [
 /// Text and lines that can be read on white and on black.
 const INK: RGBColor = RGBColor(125, 125, 125);
 const SIZE: (u32, u32) = (720, 400);
+/// Pixels around a plot, and those to its right that the names of its series take.
+const MARGIN: u32 = 10;
+const LEGEND_WIDTH: u32 = 230;
+/// Most labels of an axis of many values.
+const LABELS: usize = 11;
 const FONT: &str = "system-ui, sans-serif";
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -103,7 +108,14 @@ fn accuracy(results: &Results) -> Option<String> {
     }
     let title = "Hard held-out problems solved (pass@1) by training tokens";
     svg(|area| {
-        let mut chart = frame(area, title, 0.0..right, 0.0..(top * 1.1).clamp(0.02, 1.0))?;
+        let thousands = |tokens: &f64| format!("{:.0} k", tokens / 1000.0);
+        let mut chart = frame(
+            area,
+            title,
+            (0.0..right, 0.0..(top * 1.1).clamp(0.02, 1.0)),
+            MARGIN,
+            (LABELS, &thousands),
+        )?;
         for (index, (arm, band)) in arms.iter().enumerate() {
             let color = COLORS[index % COLORS.len()];
             let outline: Vec<(f64, f64)> =
@@ -131,30 +143,13 @@ pub(crate) fn lines(title: &str, series: &[Line]) -> Option<String> {
         return None;
     }
     svg(|area| {
-        let mut chart = ChartBuilder::on(area)
-            .caption(title, (FONT, 15).into_font().color(&INK))
-            .margin(10)
-            .margin_right(LEGEND_WIDTH)
-            .x_label_area_size(28)
-            .y_label_area_size(52)
-            .build_cartesian_2d(1.0..right, 0.0..1.0)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(INK.mix(0.3))
-            .axis_style(INK)
-            .x_labels(right as usize)
-            .x_label_formatter(&|count| format!("{count:.0}"))
-            .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
-            .label_style((FONT, 12).into_font().color(&INK))
-            .draw()?;
+        let count = |count: &f64| format!("{count:.0}");
+        let labels = (right as usize, &count as &Label);
+        let mut chart = frame(area, title, (1.0..right, 0.0..1.0), LEGEND_WIDTH, labels)?;
         for (place, line) in series.iter().enumerate() {
             let color = COLORS[place % COLORS.len()];
             chart.draw_series(LineSeries::new(line.points.iter().copied(), color.stroke_width(2)))?;
-            let (x, y) = ((SIZE.0 - LEGEND_WIDTH + 14) as i32, 50 + 22 * place as i32);
-            area.draw(&Rectangle::new([(x, y), (x + 12, y + 10)], color.filled()))?;
-            area.draw(&Text::new(line.label.as_str(), (x + 18, y - 1), (FONT, 12).into_font().color(&INK)))?;
+            name_beside(area, place, &line.label)?;
         }
         Ok(())
     })
@@ -166,15 +161,21 @@ type Chart<'a, 'b> = ChartContext<
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
 >;
 
+/// What stands at a place of an axis.
+type Label = dyn Fn(&f64) -> String;
+
+/// A plot of shares over `x`, whose axis has at most so many labels, with so many pixels to its right.
 fn frame<'a, 'b>(
     area: &'b Area<'a>,
     title: &str,
-    x: std::ops::Range<f64>,
-    y: std::ops::Range<f64>,
+    (x, y): (std::ops::Range<f64>, std::ops::Range<f64>),
+    right: u32,
+    (labels, label): (usize, &Label),
 ) -> Result<Chart<'a, 'b>, Failure<'a>> {
     let mut chart = ChartBuilder::on(area)
         .caption(title, (FONT, 15).into_font().color(&INK))
-        .margin(10)
+        .margin(MARGIN)
+        .margin_right(right)
         .x_label_area_size(28)
         .y_label_area_size(52)
         .build_cartesian_2d(x, y)?;
@@ -184,7 +185,8 @@ fn frame<'a, 'b>(
         .light_line_style(TRANSPARENT)
         .bold_line_style(INK.mix(0.3))
         .axis_style(INK)
-        .x_label_formatter(&|tokens| format!("{:.0} k", tokens / 1000.0))
+        .x_labels(labels)
+        .x_label_formatter(&label)
         .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
         .label_style((FONT, 12).into_font().color(&INK))
         .draw()?;
@@ -207,8 +209,13 @@ struct Bars {
     values: Vec<Option<(f64, f64, f64)>>,
 }
 
-/// Pixels to the right of a plot that the names of its series take.
-const LEGEND_WIDTH: u32 = 230;
+/// The name of a series, with its colour, beside a plot that leaves [`LEGEND_WIDTH`] pixels for it.
+fn name_beside<'a>(area: &Area<'a>, place: usize, name: &str) -> Outcome<'a> {
+    let (x, y) = ((SIZE.0 - LEGEND_WIDTH + 14) as i32, 50 + 22 * place as i32);
+    let color = COLORS[place % COLORS.len()];
+    area.draw(&Rectangle::new([(x, y), (x + 12, y + 10)], color.filled()))?;
+    area.draw(&Text::new(name, (x + 18, y - 1), (FONT, 12).into_font().color(&INK)))
+}
 
 /// Grouped bars with whiskers and the names of the series beside them; `suffix` follows the numbers of the axis, which are values times `scale`.
 fn bars(title: &str, series: &[&str], groups: &[Bars], scale: f64, suffix: &str) -> Option<String> {
@@ -218,10 +225,10 @@ fn bars(title: &str, series: &[&str], groups: &[Bars], scale: f64, suffix: &str)
     }
     let width = series.len() as f64 + 1.0;
     svg(|area| {
-        let beside = if series.len() > 1 { LEGEND_WIDTH } else { 10 };
+        let beside = if series.len() > 1 { LEGEND_WIDTH } else { MARGIN };
         let mut chart = ChartBuilder::on(area)
             .caption(title, (FONT, 15).into_font().color(&INK))
-            .margin(10)
+            .margin(MARGIN)
             .margin_right(beside)
             .x_label_area_size(28)
             .y_label_area_size(52)
@@ -256,9 +263,7 @@ fn bars(title: &str, series: &[&str], groups: &[Bars], scale: f64, suffix: &str)
             chart.draw_series(drawn)?;
             chart.draw_series(whiskers)?;
             if series.len() > 1 {
-                let (x, y) = ((SIZE.0 - beside + 14) as i32, 50 + 22 * place as i32);
-                area.draw(&Rectangle::new([(x, y), (x + 12, y + 10)], color.filled()))?;
-                area.draw(&Text::new(*name, (x + 18, y - 1), (FONT, 12).into_font().color(&INK)))?;
+                name_beside(area, place, name)?;
             }
         }
         // The axis has no room for words: each group's name stands under its bars.

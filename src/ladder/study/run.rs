@@ -276,15 +276,25 @@ pub(crate) fn write_json<T: Serialize>(file: &Path, value: &T) -> Result<()> {
 /// # Errors
 /// [`Error::Io`].
 pub fn write(results: &Results, folder: &Path) -> Result<Vec<PathBuf>> {
+    write_all(results, &super::table::markdown(results), super::plots::all(results), folder)
+}
+
+/// [`write`] of the results of any study, with their `table` and `plots`.
+pub(crate) fn write_all<R: Serialize>(
+    results: &R,
+    table: &str,
+    plots: Vec<(&str, String)>,
+    folder: &Path,
+) -> Result<Vec<PathBuf>> {
     create_folder(folder)?;
     let file = folder.join("results.json");
     let text = serde_json::to_vec(results).map_err(|error| Error::write(&file, error.into()))?;
     write_atomic(&file, &text)?;
     let mut files = vec![file];
-    let table = folder.join("table.md");
-    write_atomic(&table, super::table::markdown(results).as_bytes())?;
-    files.push(table);
-    for (name, svg) in super::plots::all(results) {
+    let file = folder.join("table.md");
+    write_atomic(&file, table.as_bytes())?;
+    files.push(file);
+    for (name, svg) in plots {
         let file = folder.join(format!("{name}.svg"));
         write_atomic(&file, svg.as_bytes())?;
         files.push(file);

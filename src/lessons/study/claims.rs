@@ -1,6 +1,6 @@
 //! What would refute the way that lessons are learnt, and what the results say of it. The bounds stood before the study was run.
 
-use super::results::{ArmResult, Job, Results, share};
+use super::results::{ArmResult, Job, Results};
 use crate::ladder::stats::paired_difference;
 use crate::lessons::gate::Decision;
 
@@ -196,11 +196,6 @@ fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
         |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - middle) * (b - middle)).sum::<f64>();
     let spread = (product(&x, &x) * product(&y, &y)).sqrt();
     (pairs.len() > 2 && spread > 0.0).then(|| product(&x, &y) / spread)
-}
-
-/// The share of a skill's problems that a step solves.
-pub(super) fn solved(skill: &Option<String>) -> Option<f64> {
-    skill.as_deref().map(share)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use super::lab::Lab;
 use super::merge::{slao, slao_start, ties};
 use super::plan::{Arm, Study, Taught, Way};
 use super::results::{Step, packed};
-use crate::ladder::learner::Learner;
 use crate::ladder::policy::{Policy, SampleRequest, Sampling};
 use crate::ladder::study::drift::text_logprob;
 use crate::ladder::study::run::{read_json, write_json};
@@ -68,14 +67,11 @@ impl Job<'_> {
                 _ => self.learn(lab, place, &steps).await?,
             };
             step.counts = true;
-            if self.arm.gated {
-                steps.push(step.clone());
-                let decision = gate(&steps);
-                steps.pop();
-                step.counts = decision == Some(Decision::Accepted);
-            }
-            write_json(&file, &step)?;
             steps.push(step);
+            if self.arm.gated {
+                steps[place].counts = gate(&steps) == Some(Decision::Accepted);
+            }
+            write_json(&file, &steps[place])?;
         }
         Ok(steps)
     }
@@ -101,7 +97,7 @@ impl Job<'_> {
             Some(start) => start,
             None => self.settings.fresh(lab.learner.trainer().model().config())?,
         };
-        write(lab.learner, &start)?;
+        lab.learner.take_adapter(&start)?;
         let began = (lab.clock)();
         let mixture = self.mixture(lab, place, done)?;
         let title = format!("{}, lesson {} of {}", self.arm.label, place + 1, self.order.len());
@@ -129,7 +125,7 @@ impl Job<'_> {
             Way::Sequence | Way::Joint | Way::Apart | Way::Notes | Way::Retrieve => tuned,
         };
         write_adapter(folder.join(SERVED), &head)?;
-        write(lab.learner, &head)?;
+        lab.learner.take_adapter(&head)?;
         let mut step = self.examine(lab, place, done).await?;
         step.seconds = seconds;
         step.training_tokens = learned.cost.training_tokens;
@@ -200,8 +196,7 @@ impl Job<'_> {
             (step.exams, step.logprobs) = (before.exams.clone(), before.logprobs.clone());
         }
         for lesson in asked {
-            let facts = self.lessons[lesson].facts.clone();
-            self.ask(lab, &mut step, lesson, &|_| String::new(), &facts).await?;
+            self.ask(lab, &mut step, lesson, &|_| String::new()).await?;
         }
         self.general(lab, &mut step, last || self.arm.gated).await?;
         Ok(step)
@@ -210,7 +205,7 @@ impl Job<'_> {
     /// The base with notes before its questions.
     async fn look_up(&self, lab: &mut Lab<'_>) -> Result<Step> {
         let fresh = self.settings.fresh(lab.learner.trainer().model().config())?;
-        write(lab.learner, &fresh)?;
+        lab.learner.take_adapter(&fresh)?;
         let mut step = self.nothing();
         let current = |lesson: usize| {
             let taught = &self.lessons[lesson];
@@ -223,14 +218,13 @@ impl Job<'_> {
         };
         let all = Notes::of(self.order.iter().flat_map(|&lesson| current(lesson)));
         for &lesson in self.order {
-            let facts = &self.lessons[lesson].facts;
             if self.arm.kind == Way::Retrieve {
                 let before = |question: &Question| all.before(&question.prompt, View::Best(self.arm.lines));
-                self.ask(lab, &mut step, lesson, &before, facts).await?;
+                self.ask(lab, &mut step, lesson, &before).await?;
             } else {
                 let own = Notes::of(current(lesson));
                 let before = |question: &Question| own.before(&question.prompt, View::All);
-                self.ask(lab, &mut step, lesson, &before, facts).await?;
+                self.ask(lab, &mut step, lesson, &before).await?;
             }
         }
         self.general(lab, &mut step, true).await?;
@@ -249,9 +243,8 @@ impl Job<'_> {
         step: &mut Step,
         lesson: usize,
         before: &dyn Fn(&Question) -> String,
-        facts: &[Fact],
     ) -> Result<()> {
-        let questions = questions(facts, &self.lessons[lesson].replaced);
+        let questions = self.lessons[lesson].questions();
         let stopped = lab.stopped;
         let mut go_on = |_, _| !stopped();
         let sitting =
@@ -298,27 +291,16 @@ impl Job<'_> {
         }
         create_folder(&self.folder)?;
         let fresh = self.settings.fresh(lab.learner.trainer().model().config())?;
-        write(lab.learner, &fresh)?;
+        lab.learner.take_adapter(&fresh)?;
         let mut step = self.nothing();
         for &lesson in self.order {
-            self.ask(lab, &mut step, lesson, &|_| String::new(), &self.lessons[lesson].facts).await?;
+            self.ask(lab, &mut step, lesson, &|_| String::new()).await?;
         }
         self.general(lab, &mut step, true).await?;
         step.counts = true;
         write_json(&file, &step)?;
         Ok(step)
     }
-}
-
-/// A lesson's questions but for those of facts that are replaced.
-pub(super) fn questions<'a>(facts: &'a [Fact], replaced: &[bool]) -> Vec<&'a Question> {
-    facts.iter().zip(replaced).filter(|(_, replaced)| !**replaced).flat_map(|(fact, _)| &fact.exam).collect()
-}
-
-fn write(learner: &mut Learner, file: &AdapterFile) -> Result<()> {
-    let trainer = learner.trainer();
-    let values = adapter::flatten(trainer.lora().layout(), file)?;
-    trainer.write_adapter(&values)
 }
 
 /// Tells how learning goes.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::study::plan::{parse_plan, read_texts};
 use crate::lessons::fact::{Fact, Given, prepare};
 use crate::lessons::generate::{Form, PEOPLE_RELATIONS, book, corrections, form, notation_book, people};
+use crate::lessons::outcome::Question;
 use crate::lessons::settings::LearnSettings;
 use crate::model::source::bytes::utf8;
 use crate::task::{Problem, parse_problems};
@@ -90,20 +91,11 @@ pub enum Content {
     Book,
     /// [`notation_book`].
     NotationBook,
-    /// Words backwards.
-    Reverse,
-    /// Letters in order.
-    Sort,
-    /// Capitals.
-    Capitals,
-    /// Words in brackets.
-    Brackets,
-    /// Digits backwards, in notation.
-    NotationReverse,
-    /// Sums, in notation.
-    NotationSum,
     /// [`corrections`] of another lesson.
     Corrections,
+    /// [`form`], under the form's own name.
+    #[serde(untagged)]
+    Form(Form),
 }
 
 /// One way of learning.
@@ -318,17 +310,11 @@ impl Study {
         let mut given: Vec<Vec<Given>> = Vec::new();
         for (place, lesson) in lessons.iter().enumerate() {
             let seed = seed.wrapping_mul(1_000).wrapping_add(place as u64);
-            let content = |content| form(content, lesson.count, seed);
             given.push(match lesson.kind {
                 Content::People => people(lesson.count, seed),
                 Content::Book => book(lesson.count, seed),
                 Content::NotationBook => notation_book(lesson.count, seed),
-                Content::Reverse => content(Form::Reverse),
-                Content::Sort => content(Form::Sort),
-                Content::Capitals => content(Form::Capitals),
-                Content::Brackets => content(Form::Brackets),
-                Content::NotationReverse => content(Form::NotationReverse),
-                Content::NotationSum => content(Form::NotationSum),
+                Content::Form(kind) => form(kind, lesson.count, seed),
                 Content::Corrections => Vec::new(),
             });
         }
@@ -365,11 +351,22 @@ impl Study {
 impl Content {
     /// Whether its questions can stand in a sentence.
     fn is_in_words(self, study: &Study) -> bool {
-        let notation = [Self::NotationBook, Self::NotationReverse, Self::NotationSum];
+        let is_notation = |content: Self| match content {
+            Self::Form(form) => form.is_notation(),
+            content => content == Self::NotationBook,
+        };
         match self {
-            Self::Corrections => !study.plan.lessons.iter().any(|lesson| notation.contains(&lesson.kind)),
-            _ => !notation.contains(&self),
+            Self::Corrections => !study.plan.lessons.iter().any(|lesson| is_notation(lesson.kind)),
+            _ => !is_notation(self),
         }
+    }
+}
+
+impl Taught {
+    /// The exam's questions but for those of facts that are replaced.
+    pub fn questions(&self) -> Vec<&Question> {
+        let facts = self.facts.iter().zip(&self.replaced);
+        facts.filter(|(_, replaced)| !**replaced).flat_map(|(fact, _)| &fact.exam).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::results::{ArmResult, Job, Results};
 use crate::ladder::study::plots::{Line, lines};
+use crate::lessons::metrics::share;
 
 /// Every plot that the results have data for, with its name.
 pub fn all(results: &Results) -> Vec<(&'static str, String)> {
@@ -33,7 +34,7 @@ fn so_far(results: &Results, arm: &ArmResult, job: &Job, place: usize) -> Option
     let mut sum = 0.0;
     for &lesson in lessons {
         let flags = results.exam(arm, job.seed, step, lesson).unwrap_or_default();
-        sum += flags.iter().filter(|&&right| right).count() as f64 / flags.len().max(1) as f64;
+        sum += share(&flags);
     }
     Some(sum / lessons.len() as f64)
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ladder::policy::PolicyInfo;
 use crate::lessons::gate::{EarlierLesson, Evidence, GateRules, Verdict, judge};
-use crate::lessons::metrics::{Metrics, Scores};
+use crate::lessons::metrics::{Metrics, Scores, share};
 use crate::lessons::outcome::{Half, Outcome};
 
 /// All of it; tables and plots are made from this and nothing else.
@@ -115,13 +115,13 @@ pub(super) fn packed(flags: impl IntoIterator<Item = bool>) -> String {
 }
 
 /// Kept flags.
-pub(super) fn flags(text: &str) -> Vec<bool> {
+fn flags(text: &str) -> Vec<bool> {
     text.chars().map(|c| c == '1').collect()
 }
 
-/// Share of kept flags that are set.
-pub(super) fn share(text: &str) -> f64 {
-    text.chars().filter(|&c| c == '1').count() as f64 / text.len().max(1) as f64
+/// Per cent of kept flags that are set.
+pub(super) fn percent(text: &str) -> f64 {
+    100.0 * share(&flags(text))
 }
 
 impl Base {

@@ -4,24 +4,24 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::job::{Job, questions};
+use super::job::Job;
 use super::lab::Lab;
 use super::plan::{Arm, Study, Way};
 use super::results::{self, ArmResult, Base, Results};
+use crate::Result;
 use crate::ladder::policy::{Policy, PolicyInfo};
-use crate::ladder::study::run::{expect_same, read_json, write_json};
+use crate::ladder::study::run::{expect_same, read_json, write_all, write_json};
 use crate::lessons::anchors::{self, Anchor, SANE_PROMPTS};
 use crate::lessons::gate::GateRules;
 use crate::lessons::outcome::Half;
 use crate::lessons::settings::LearnSettings;
-use crate::train::files::{create_folder, write_atomic};
+use crate::train::files::create_folder;
 use crate::train::lock::Lock;
-use crate::{Error, Result};
 
 /// Does what is not done in `output`, of the arms `only` if there are names in it, and gives the results of all that is done.
 ///
 /// # Errors
-/// [`Error::Cancelled`], after which the same call goes on; [`Error::Usage`] if `output` holds another study's jobs.
+/// [`Error::Cancelled`](crate::Error::Cancelled), after which the same call goes on; [`Error::Usage`](crate::Error::Usage) if `output` holds another study's jobs.
 pub async fn run(lab: &mut Lab<'_>, study: &Study, output: &Path, only: &[String]) -> Result<Results> {
     let info = lab.learner.info();
     create_folder(output)?;
@@ -70,7 +70,7 @@ pub async fn run(lab: &mut Lab<'_>, study: &Study, output: &Path, only: &[String
             folder,
         };
         let halves = lessons.iter().map(|taught| {
-            let questions = questions(&taught.facts, &taught.replaced).into_iter();
+            let questions = taught.questions().into_iter();
             questions.map(|question| if question.half == Half::Gate { 'g' } else { 'a' }).collect()
         });
         all.bases.push(Base { seed, halves: halves.collect(), step: base.base(lab).await? });
@@ -143,9 +143,7 @@ async fn anchors_of(
     }
     create_folder(folder)?;
     let fresh = settings.fresh(lab.learner.trainer().model().config())?;
-    let trainer = lab.learner.trainer();
-    let values = crate::train::adapter::flatten(trainer.lora().layout(), &fresh)?;
-    trainer.write_adapter(&values)?;
+    lab.learner.take_adapter(&fresh)?;
     let stopped = lab.stopped;
     let made = anchors::make(lab.learner, seed, &mut |_, _| !stopped()).await?;
     write_json(&file, &made)?;
@@ -172,20 +170,7 @@ fn spec(study: &Study, job: &Job<'_>, lab: &Lab<'_>, seed: u64) -> Result<Value>
 /// Writes `results.json`, the table and the plots into `folder`, and names the files.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::Io`](crate::Error::Io).
 pub fn write(results: &Results, folder: &Path) -> Result<Vec<PathBuf>> {
-    create_folder(folder)?;
-    let file = folder.join("results.json");
-    let text = serde_json::to_vec(results).map_err(|error| Error::write(&file, error.into()))?;
-    write_atomic(&file, &text)?;
-    let mut files = vec![file];
-    let table = folder.join("table.md");
-    write_atomic(&table, super::table::markdown(results).as_bytes())?;
-    files.push(table);
-    for (name, svg) in super::plots::all(results) {
-        let file = folder.join(format!("{name}.svg"));
-        write_atomic(&file, svg.as_bytes())?;
-        files.push(file);
-    }
-    Ok(files)
+    write_all(results, &super::table::markdown(results), super::plots::all(results), folder)
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::claims::{claims, solved};
-use super::results::{ArmResult, Job, Results};
+use super::claims::claims;
+use super::results::{ArmResult, Job, Results, Step, percent};
 use crate::ladder::study::table::duration;
-use crate::lessons::metrics::{Estimate, Metrics};
+use crate::lessons::metrics::{Estimate, Metrics, share};
 
 /// Everything that a reader must know, made from `results` and nothing else.
 pub fn markdown(results: &Results) -> String {
@@ -67,14 +67,14 @@ fn arms(text: &mut String, results: &Results) {
     text.push_str(
         "| arm | after its lesson | at the end | forgotten | forward | skill | text | drift | training tokens | tokens a question | minutes |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    let base = |of: &dyn Fn(&super::results::Step) -> Option<f64>| -> Vec<f64> {
+    let base = |of: &dyn Fn(&Step) -> Option<f64>| -> Vec<f64> {
         results.bases.iter().filter_map(|base| of(&base.step)).collect()
     };
     let _ = writeln!(
         text,
         "| base |  | {} |  |  | {} | {} | 0 |  |  |  |",
         spread(&base(&|step| mean_of_exams(results, step)), 1, false),
-        spread(&base(&|step| solved(&step.skill).map(|share| 100.0 * share)), 1, false),
+        spread(&base(&|step| step.skill.as_deref().map(percent)), 1, false),
         spread(&base(&|step| step.text), 3, false),
     );
     for arm in results.arms.iter().filter(|arm| !arm.jobs.is_empty()) {
@@ -85,7 +85,6 @@ fn arms(text: &mut String, results: &Results) {
         };
         let last =
             |of: &dyn Fn(&Job) -> Option<f64>| -> Vec<f64> { arm.jobs.iter().filter_map(of).collect() };
-        let end = |job: &Job| results.head(job).cloned();
         let mark = if arm.name == results.subject { "**" } else { "" };
         let _ = writeln!(
             text,
@@ -95,9 +94,9 @@ fn arms(text: &mut String, results: &Results) {
             column(&|m| m.average, true),
             column(&|m| m.forgetting, true),
             column(&|m| m.forward, false),
-            spread(&last(&|job| solved(&end(job)?.skill).map(|share| 100.0 * share)), 1, true),
-            spread(&last(&|job| end(job)?.text), 3, false),
-            spread(&last(&|job| Some(end(job)?.drift.0)), 3, false),
+            spread(&last(&|job| results.head(job)?.skill.as_deref().map(percent)), 1, true),
+            spread(&last(&|job| results.head(job)?.text), 3, false),
+            spread(&last(&|job| Some(results.head(job)?.drift.0)), 3, false),
             thousands(&last(&|job| Some(
                 job.steps.iter().map(|step| step.training_tokens).sum::<u64>() as f64
             ))),
@@ -116,9 +115,8 @@ fn thousands(values: &[f64]) -> String {
     if mean < 1.0 { String::new() } else { format!("{:.0} k", mean / 1000.0) }
 }
 
-fn mean_of_exams(results: &Results, step: &super::results::Step) -> Option<f64> {
-    let shares: Vec<f64> =
-        step.exams.iter().flatten().map(|text| 100.0 * super::results::share(text)).collect();
+fn mean_of_exams(results: &Results, step: &Step) -> Option<f64> {
+    let shares: Vec<f64> = step.exams.iter().flatten().map(|text| percent(text)).collect();
     (shares.len() == results.lessons.len()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
 }
 
@@ -140,7 +138,7 @@ fn lessons(text: &mut String, results: &Results) {
     };
     let base = |lesson: usize| {
         let exams = results.bases.iter().filter_map(|base| base.step.exams[lesson].as_deref());
-        exams.map(|text| 100.0 * super::results::share(text)).collect()
+        exams.map(percent).collect()
     };
     row(text, "base", cells(&base));
     for arm in results.arms.iter().filter(|arm| !arm.jobs.is_empty()) {
@@ -151,7 +149,7 @@ fn lessons(text: &mut String, results: &Results) {
 fn at_the_end(results: &Results, arm: &ArmResult, lesson: usize) -> Vec<f64> {
     let share = |job: &Job| {
         let flags = results.exam(arm, job.seed, results.head(job)?, lesson)?;
-        Some(100.0 * flags.iter().filter(|&&right| right).count() as f64 / flags.len().max(1) as f64)
+        Some(100.0 * share(&flags))
     };
     arm.jobs.iter().filter_map(share).collect()
 }
