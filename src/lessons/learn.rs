@@ -243,8 +243,7 @@ pub async fn learn(
             let right = answered(learner, &kept, settings, &mut place.exam_tokens, watch).await?;
             place.kept = Some(share(&right));
         }
-        let is_kept = place.kept >= place.kept_asked;
-        place.enough = if place.recall >= settings.recall && is_kept { place.enough + 1 } else { 0 };
+        place.enough = if place.is_enough(settings) { place.enough + 1 } else { 0 };
         let mut state = learner.trainer().state().await?;
         state.put(PLACE, &place)?;
         watch.epoch(&place.report(settings), state)?;
@@ -269,6 +268,11 @@ async fn answered(
 }
 
 impl Place {
+    /// Whether the lesson is recalled, and of earlier ones as much as is asked.
+    fn is_enough(&self, settings: &LearnSettings) -> bool {
+        self.recall >= settings.recall && self.kept >= self.kept_asked
+    }
+
     fn report(&self, settings: &LearnSettings) -> Epoch {
         let Self { epoch, loss, recall, kept, .. } = *self;
         Epoch { epoch, epochs: settings.epochs, loss, recall, kept }
@@ -431,6 +435,21 @@ mod tests {
         }
         assert_ne!(whole, identity(&mixture(), &settings, 8));
         assert_ne!(whole, identity(&mixture(), &LearnSettings { seed: 1, ..settings }, 7));
+    }
+
+    #[test]
+    fn learning_goes_on_until_earlier_facts_hold_too() {
+        let settings = LearnSettings::for_model(135_000_000);
+        for (recall, kept, kept_asked, enough) in [
+            (1.0, None, None, true),
+            (0.5, None, None, false),
+            (1.0, Some(0.9), Some(0.9), true),
+            (1.0, Some(0.8), Some(0.9), false),
+            (0.5, Some(1.0), Some(0.9), false),
+        ] {
+            let place = Place { recall, kept, kept_asked, ..Place::default() };
+            assert_eq!(place.is_enough(&settings), enough, "{place:?}");
+        }
     }
 
     #[test]

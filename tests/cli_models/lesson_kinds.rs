@@ -5,24 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::program::{Files, json_lines, model, run, text};
-
-/// Learns; the last line of JSON.
-fn learn(args: &[&str]) -> Value {
-    let output = run(&[&["learn", "--json", "--yes"], args].concat());
-    let last = text(&output.stdout).lines().last().unwrap_or_else(|| panic!("{}", text(&output.stderr)));
-    serde_json::from_str(last).unwrap()
-}
-
-/// A command that fails with these words.
-fn says(args: &[&str], words: &[&str]) {
-    let output = run(args);
-    let error = text(&output.stderr);
-    assert!(!output.status.success(), "{args:?}");
-    for word in words {
-        assert!(error.contains(word), "{error}, expected {word}");
-    }
-}
+use super::program::{Files, json_lines, learn, model, run, says, text};
 
 /// A file of JSON of the library's only lesson.
 fn lesson(library: &str, file: &str) -> Vec<Value> {
@@ -48,7 +31,7 @@ fn what_a_run_solved_is_a_lesson() {
     args.extend(["--prompts-per-step", "6", "--group-size", "4", "--set", "variants.enabled=false"]);
     json_lines(&run(&args));
 
-    let decided = learn(&[&library, "-m", "tiny", "--run", &first, "--epochs", "3"]);
+    let (decided, _) = learn(&[&library, "-m", "tiny", "--run", &first, "--epochs", "3"]);
     assert!(decided["verdict"]["checks"].is_array(), "{decided}");
     let card = &lesson(&library, "lesson.json")[0];
     assert_eq!((card["kind"].as_str(), card["name"].as_str()), (Some("run"), Some("first")), "{card}");
@@ -94,7 +77,7 @@ fn conversations_are_learnt_after_their_turns() {
     };
     let rows = files.write("talk.jsonl", talk("Where?", "Varna") + &talk("Who?", "Mira"));
     says(&["learn", &files.path("x.library"), "-m", "tiny", "--pairs", &rows], &["chat template"]);
-    let decided = learn(&[&library, "-m", &model("qwen2"), "--pairs", &rows, "--epochs", "1"]);
+    let (decided, _) = learn(&[&library, "-m", &model("qwen2"), "--pairs", &rows, "--epochs", "1"]);
     assert_eq!(decided["event"], "decided", "{decided}");
     assert_eq!(lesson(&library, "lesson.json")[0]["kind"], "conversations");
     let facts = lesson(&library, "facts.jsonl");
@@ -117,7 +100,7 @@ fn thumbs_edits_and_choices_are_learnt() {
         let library = files.path(&format!("{loss}.library"));
         let rows = files.write("rows.jsonl", &choices);
         let args = [&library, "-m", "tiny", "--feedback", &rows, "--preference", loss, "--epochs", "40"];
-        let decided = learn(&args);
+        let (decided, _) = learn(&args);
         let card = &lesson(&library, "lesson.json")[0];
         assert_eq!(
             (card["kind"].as_str(), card["preference"]["loss"].as_str()),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::program::{Files, command, json, json_lines, model, run, text};
+use super::program::{Files, command, json, json_lines, learn, model, run, says, text};
 
 /// Pairs of numbers, all different from those of another `start`.
 fn book(files: &Files, name: &str, start: u32, count: u32) -> String {
@@ -21,24 +21,8 @@ fn book(files: &Files, name: &str, start: u32, count: u32) -> String {
     files.write(name, (0..count).map(line).collect::<String>())
 }
 
-/// Learns, and gives the last line of JSON with the exit status.
-fn learn(args: &[&str]) -> (Value, Option<i32>) {
-    let output = run(&[&["learn", "--json", "--yes"], args].concat());
-    let last = text(&output.stdout).lines().last().unwrap_or_else(|| panic!("{}", text(&output.stderr)));
-    (serde_json::from_str(last).unwrap(), output.status.code())
-}
-
 fn board(library: &str) -> Value {
     json(&run(&["board", "--json", library]))
-}
-
-fn says(args: &[&str], words: &[&str]) {
-    let output = run(args);
-    let error = text(&output.stderr);
-    assert!(!output.status.success(), "{args:?}");
-    for word in words {
-        assert!(error.contains(word), "{error}, expected {word}");
-    }
 }
 
 fn answer(library: &str, question: &str) -> String {

@@ -109,3 +109,20 @@ impl Files {
         self.write(name, old.replace(from, to));
     }
 }
+
+/// Learns, and gives the last line of JSON with the exit status.
+pub(super) fn learn(args: &[&str]) -> (Value, Option<i32>) {
+    let output = run(&[&["learn", "--json", "--yes"], args].concat());
+    let last = text(&output.stdout).lines().last().unwrap_or_else(|| panic!("{}", text(&output.stderr)));
+    (serde_json::from_str(last).unwrap(), output.status.code())
+}
+
+/// A command that fails with these words.
+pub(super) fn says(args: &[&str], words: &[&str]) {
+    let output = run(args);
+    let error = text(&output.stderr);
+    assert!(!output.status.success(), "{args:?}");
+    for word in words {
+        assert!(error.contains(word), "{error}, expected {word}");
+    }
+}
