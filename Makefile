@@ -80,7 +80,7 @@ study-smollm2: build models ## study 2: the same with SmolLM2-135M after a warm 
 gpu: build ## whether it is right and fast on this machine's GPU, into benches/results: NAME=card PARTS=checks,speed,peers MINUTES=25
 	@benches/gpu.py $(if $(NAME),"$(NAME)",gpu) --minutes $(if $(MINUTES),"$(MINUTES)",25) $(if $(PARTS),--parts "$(PARTS)")
 
-study-lessons: build ## study 3: what lessons keep, by ten ways of learning them on the embedded model; an hour on two cores
+study-lessons: build ## study 3: what lessons keep, by nine ways of learning them on the embedded model; some hours on two cores
 	@$(call study,lessons)
 
 study-lessons-smollm2: build models ## the same with SmolLM2-135M; a night on two cores, minutes on a GPU

@@ -11,7 +11,7 @@ checks  kernels' tables against f64, fixtures of PyTorch, trajectories, tuned va
 speed   the suites of `stepladder bench` that the bars of a discrete GPU need.
 peers   PyTorch with peft and transformers, where this Python has them (benches/peers/torch).
 
-What is not in --parts, and what --minutes leave no time for, keeps its place in an existing file of the same commit.
+What is not in --parts keeps its place in an existing file of the same commit.
 """
 import argparse
 import datetime
@@ -192,9 +192,10 @@ def words(result):
         if chosen:
             lines += ["", f"{title}:", ""]
             lines += [f"- {row['name']}, {row['shape']}: {row['fraction_of_peak']:.0%} ({number(row['value'])} {row['unit']})" for row in chosen]
-    if result["problems"]:
+    problems = {what: problem.strip() for part in result["problems"].values() for what, problem in part.items()}
+    if problems:
         lines += ["", "## What was not measured", ""]
-        lines += [f"- {what}: {problem.strip().splitlines()[-1] if problem.strip() else 'failed without a word'}" for what, problem in result["problems"].items()]
+        lines += [f"- {what}: {problem.splitlines()[-1] if problem else 'failed without a word'}" for what, problem in problems.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -237,19 +238,16 @@ def main():
         path.write_text(json.dumps(result, indent=1) + "\n")
         path.with_suffix(".md").write_text(words(result))
 
-    result["problems"] = {}
     if "checks" in parts:
         result["checks"] |= checks(clock, options.tests, options.only)
         save()
     if "speed" in parts:
-        report, problems = speed(clock, options.only)
+        report, result["problems"]["speed"] = speed(clock, options.only)
         result["report"] = report or result["report"]
-        result["problems"] |= problems
         save()
     if "peers" in parts:
-        found, problems = peers(clock)
+        found, result["problems"]["peers"] = peers(clock)
         result["peers"] = found or result["peers"]
-        result["problems"] |= problems
     save()
     print(path.with_suffix(".md").read_text())
     wrong = any(check.get("failed") or check.get("problem") for check in result["checks"].values())
