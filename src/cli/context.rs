@@ -26,6 +26,10 @@ const INPUTS: &[&str] = &[
     "library",
     "data",
     "pairs",
+    "run",
+    "feedback",
+    "document",
+    "author",
     "problems",
     "eval_problems",
     "shot_problems",
@@ -36,7 +40,7 @@ const INPUTS: &[&str] = &[
 
 /// Options whose values are written to. A page is read and written: a part of it is replaced.
 #[cfg(test)]
-const OUTPUTS: &[&str] = &["html", "output", "keep", "publish", "page", "trace"];
+const OUTPUTS: &[&str] = &["html", "output", "keep", "publish", "page", "trace", "report"];
 
 /// Commands that run no kernels whose time is kept.
 const UNTIMED: &[&str] = &["info", "examples", "verify", "export", "board", "accept", "reject", "rollback"];

@@ -9,7 +9,7 @@ import { RunControl } from "./run-control.js";
 import { RunView } from "./run-view.js";
 import type { Session } from "./session.js";
 import { StoredRuns } from "./stored-runs.js";
-import { zip } from "./zip.js";
+import { zipped } from "./zip.js";
 
 const REASONS: Record<string, string> = {
   completed: "Done.",
@@ -102,7 +102,7 @@ export class LadderTab {
 
   async #saveAdapter(): Promise<void> {
     const files = await this.session.state.model?.adapter.save();
-    if (files) saveFile("adapter.zip", "application/zip", zip(files));
+    if (files) saveFile("adapter.zip", "application/zip", [await zipped(files)]);
   }
 
   async #saveReport(): Promise<void> {

@@ -8,7 +8,7 @@ import { LessonBoard } from "./lesson-board.js";
 import { RecallView } from "./recall-view.js";
 import type { Session } from "./session.js";
 import { parsePairs } from "./teach-data.js";
-import { zip } from "./zip.js";
+import { zipped } from "./zip.js";
 
 const SAMPLE = "Q: What is the tallest step of the ladder called?\nA: The top cap. Nobody should stand on it.\n\nQ: Who wrote this page?\nA: Somebody who likes short answers.";
 
@@ -86,7 +86,7 @@ export class LearnTab {
       "div",
       { class: "buttons" },
       save("Save the board", "learn-board", async (library) => saveFile(`${library.name}.html`, "text/html", [await library.boardPage()])),
-      save("Save the adapter", "learn-adapter", async (library) => saveFile("adapter.zip", "application/zip", zip(await library.adapter()))),
+      save("Save the adapter", "learn-adapter", async (library) => saveFile("adapter.zip", "application/zip", [await zipped(await library.adapter())])),
       save("Export the library", "learn-export", async (library) => saveFile(`${library.name}.zip`, "application/zip", [await library.export()])),
     );
     this.#board.element.append(keep, field("Take a library in", taken, "A ZIP file that was exported here, or of a library’s folder."));
