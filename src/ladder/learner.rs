@@ -150,6 +150,11 @@ impl Language {
         self.style.unwrap_or(usual)
     }
 
+    /// Whether the model is asked in sentences, in its chat format.
+    pub fn asks_in_sentences(&self) -> bool {
+        self.style() == PromptStyle::Instruct
+    }
+
     /// Tokens of a prompt: one user turn of the chat template, or the text as it stands where there is none or the
     /// wording is terse.
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
@@ -161,7 +166,7 @@ impl Language {
     /// # Errors
     /// [`Error::Usage`] without a chat template; those of the tokenizer and the template.
     pub fn conversation(&self, before: &[(&str, &str)], text: &str) -> Result<Vec<u32>> {
-        let Some(chat) = self.chat.as_ref().filter(|_| self.style() == PromptStyle::Instruct) else {
+        let Some(chat) = self.chat.as_ref().filter(|_| self.asks_in_sentences()) else {
             return Err(Error::usage(
                 "messages",
                 "the model has no chat template to write earlier turns with",
@@ -179,7 +184,7 @@ impl Language {
     /// # Errors
     /// [`Error::Usage`] for examples without a template or an end token; those of the tokenizer and the template.
     pub fn dialogue(&self, shots: &[(String, String)], text: &str) -> Result<Vec<u32>> {
-        if let Some(chat) = self.chat.as_ref().filter(|_| self.style() == PromptStyle::Instruct) {
+        if let Some(chat) = self.chat.as_ref().filter(|_| self.asks_in_sentences()) {
             let turns = shots.iter().flat_map(|(asked, answer)| {
                 [Message::user(asked.as_str()), Message::new("assistant", answer.as_str())]
             });

@@ -14,6 +14,7 @@ pub mod course;
 pub mod decide;
 pub mod document;
 pub mod exam;
+pub mod examination;
 pub mod fact;
 pub mod feedback;
 #[cfg(not(target_arch = "wasm32"))]
@@ -38,6 +39,7 @@ pub mod repair;
 pub mod rows;
 pub mod runs;
 pub mod settings;
+pub mod source;
 pub mod standing;
 pub mod store;
 #[cfg(not(target_arch = "wasm32"))]

@@ -203,6 +203,8 @@ pub(super) type Paths = serde_json::Map<String, Value>;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Ladder {
+    /// The hash of the model's weights.
+    pub(super) weights: Option<String>,
     pub(super) task: String,
     pub(super) task_options: TaskOptions,
     pub(super) problems: Vec<Problem>,

@@ -37,6 +37,9 @@ impl Engine {
                 expect_problems(option, own, given, RUN)?;
             }
         }
+        if let (Some(base), Some(weights)) = (&card.base, &options.weights) {
+            expect_equal("model", Some(weights), &base.sha256)?;
+        }
         let asked = options.asked()?;
         change(&mut card.settings, &asked, ("steps", done as u64), RUN)?;
         to_json(&card)

@@ -3,12 +3,14 @@
 
 import type { ErrorCode } from "./errors.js";
 import type { Event, Verdict } from "./events.js";
-import type { Asking, LessonSource } from "./library.js";
+import type { Asking } from "./library.js";
 import type {
   CachedModel,
   Completion,
+  Consolidated,
   EvaluateOptions,
   Evaluation,
+  ExamOptions,
   Example,
   Fit,
   FitOptions,
@@ -17,11 +19,13 @@ import type {
   LearnOptions,
   Learned,
   LessonNews,
+  LessonSource,
   LibraryInfo,
   LoadOptions,
   LoadProgress,
   Message,
   ModelInfo,
+  Paper,
   PreFlight,
   Problem,
   RunLog,
@@ -69,7 +73,9 @@ export interface Commands {
   loadAdapter: Exchange<readonly NamedBytes[], never, null>;
   clearAdapter: Exchange<null, never, null>;
   report: Exchange<{ run?: string }, never, string>;
-  learn: Exchange<{ name: string; source: LessonSource; options: Plain<LearnOptions> }, LessonNews, Learned>;
+  learn: Exchange<{ name: string; source: LessonSource | undefined; options: Plain<LearnOptions> }, LessonNews, Learned>;
+  exam: Exchange<{ name: string; options: Plain<ExamOptions> }, LessonNews, Paper[]>;
+  consolidate: Exchange<{ name: string; without: readonly number[] }, LessonNews, Consolidated>;
   askHead: Exchange<{ name: string; asking: Asking; options: Plain<SamplingOptions> & { lesson?: number } }, string, Completion>;
   scoreHead: Exchange<{ name: string; text: string; lesson: number | undefined }, never, { tokens: number[]; logprobs: number[] }>;
   libraryInfo: Exchange<string, never, LibraryInfo | undefined>;
