@@ -30,6 +30,7 @@ const INPUTS: &[&str] = &[
     "feedback",
     "document",
     "author",
+    "neighbours",
     "problems",
     "eval_problems",
     "shot_problems",

@@ -55,7 +55,7 @@ pub(super) struct Args {
 
 /// Learns a lesson and decides about it.
 pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    let source = args.source.read()?;
+    let (source, wanted) = (args.source.read()?, args.source.wanted()?);
     let place = &args.library.library;
     let mut library = None;
     if Library::exists(place) {
@@ -113,7 +113,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     };
     let number = match (pending, &source) {
         (Some(number), _) => number,
-        (None, source) => source.propose(&mut library, &mut learner, &args.source.wanted(), &mut say)?,
+        (None, source) => {
+            let mut progress = |done, all, what: &str| teller.go_on(done, all, what);
+            block_on(source.propose(&mut library, &mut learner, &wanted, &mut say, &mut progress))?
+        }
     };
     let verdict = match block_on(Course::new(&mut library, &mut learner, &mut teller)?.teach(number)) {
         Err(Error::Cancelled) => {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use pollster::block_on;
 use stepladder::ladder::learner::Learner;
 use stepladder::lessons::document;
+use stepladder::lessons::neighbours;
 use stepladder::lessons::source::{Source, Wanted};
 use stepladder::train::loss::preference::{PreferenceConfig, PreferenceLoss};
 use stepladder::{Error, Result};
@@ -53,6 +54,9 @@ pub(super) struct SourceArgs {
     /// Name of the lesson [default: that of the file]
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<String>,
+    /// Questions whose present answers must stay, one JSON object a line with `question`: the gate asks them before and after
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub(super) neighbours: Option<PathBuf>,
     /// Let answers that differ from those of earlier lessons take their place
     #[arg(long, requires = "source", conflicts_with_all = ["run", "correct"])]
     pub(super) supersede: bool,
@@ -93,7 +97,7 @@ impl SourceArgs {
     }
 
     /// What is wanted of the lesson beside that.
-    pub(super) fn wanted(&self) -> Wanted {
+    pub(super) fn wanted(&self) -> Result<Wanted> {
         let usual = PreferenceConfig::default();
         let loss = match self.preference {
             None => usual.loss,
@@ -102,7 +106,11 @@ impl SourceArgs {
             Some(Preference::Kto) => PreferenceLoss::Kto,
         };
         let preference = PreferenceConfig { loss, beta: self.beta.unwrap_or(usual.beta) };
-        Wanted { name: self.name.clone(), supersede: self.supersede, preference }
+        let neighbours = match &self.neighbours {
+            Some(file) => neighbours::parse(read_text(file)?.as_bytes(), file)?,
+            None => Vec::new(),
+        };
+        Ok(Wanted { name: self.name.clone(), supersede: self.supersede, preference, neighbours })
     }
 
     /// Makes pairs of a document, by the author or the learner, whose adapter does nothing yet. Other sources stay as they are.

@@ -15,7 +15,7 @@ use super::propose::{Origin, Otherwise, Proposal, correction, from_pairs, from_r
 use super::records::Encoder;
 use super::rows::Pair;
 use super::settings::LearnSettings;
-use super::{pairs, runs};
+use super::{heads, neighbours, pairs, runs};
 use crate::ladder::events::Event;
 use crate::ladder::learner::{Language, Learner};
 use crate::ladder::run::RunCard;
@@ -72,6 +72,8 @@ pub struct Wanted {
     pub supersede: bool,
     /// How answers are learnt to be preferred.
     pub preference: PreferenceConfig,
+    /// Questions whose present answers must stay.
+    pub neighbours: Vec<String>,
 }
 
 impl Source {
@@ -223,19 +225,21 @@ impl Source {
         Ok(())
     }
 
-    /// Puts the source into the library as a lesson; its number. `tell` gets what is left out.
+    /// Puts the source into the library as a lesson; its number. `tell` gets what is left out, `progress` (done, all, what) and
+    /// may ask to stop by `false`. The learner has the library's head in the end, where questions are asked that must stay.
     ///
     /// # Errors
     /// As [`from_pairs`], [`correction`], [`from_run`] and [`Proposal::put`]; [`Error::Usage`] for a source
     /// that is no lesson.
-    pub fn propose(
+    pub async fn propose(
         &self,
         library: &mut Library,
         learner: &mut Learner,
         wanted: &Wanted,
         tell: &mut dyn FnMut(&str),
+        progress: &mut dyn FnMut(usize, usize, &str) -> bool,
     ) -> Result<u32> {
-        let (proposal, origin) = self.make(library, learner, wanted, tell)?;
+        let (mut proposal, origin) = self.make(library, learner, wanted, tell)?;
         let (known, contradicting) = (proposal.known, proposal.contradicting);
         if contradicting > 0 {
             tell(&format!(
@@ -245,6 +249,18 @@ impl Source {
         if known > 0 {
             let what = if origin.kind == LessonKind::Run { "solved problems" } else { "pairs" };
             tell(&format!("{known} {what} are taught by earlier lessons already and are left out"));
+        }
+        if !wanted.neighbours.is_empty() {
+            heads::load(library, learner, library.standing().head())?;
+            let mut go_on = |done, all| progress(done, all, "what must stay");
+            let most = library.card().settings.max_answer_tokens;
+            proposal.neighbours = neighbours::answered(learner, &wanted.neighbours, most, &mut go_on).await?;
+            let silent = wanted.neighbours.len() - proposal.neighbours.len();
+            if silent > 0 {
+                tell(&format!(
+                    "{silent} of the questions whose answers must stay have none now and are left out"
+                ));
+            }
         }
         let origin = Origin { name: wanted.name.clone().unwrap_or(origin.name), ..origin };
         proposal.put(library, learner, origin)

@@ -51,6 +51,7 @@ struct Learn {
     supersede: bool,
     preference: Option<PreferenceLoss>,
     beta: Option<f64>,
+    neighbours: Vec<String>,
     accept: bool,
     rank: Option<usize>,
     learning_rate: Option<f64>,
@@ -295,7 +296,10 @@ impl Engine {
         };
         let number = match library.standing().pending() {
             Some(number) => number,
-            None => source.propose(&mut library, &mut learner, &wanted, &mut note(on_news))?,
+            None => {
+                let mut note = note(on_news);
+                source.propose(&mut library, &mut learner, &wanted, &mut note, &mut progress).await?
+            }
         };
         let lesson = library.lesson(number)?;
         let questions: Vec<_> = lesson
@@ -410,7 +414,8 @@ impl Learn {
             return Err(Error::usage("preference", problem, "leave it out, or learn from feedback"));
         }
         let preference = PreferenceConfig { loss: self.preference.unwrap_or(usual.loss), beta };
-        Ok(Wanted { name: self.name.clone(), supersede: self.supersede, preference })
+        let neighbours = self.neighbours.clone();
+        Ok(Wanted { name: self.name.clone(), supersede: self.supersede, preference, neighbours })
     }
 
     /// Those of a new library.

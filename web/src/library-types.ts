@@ -50,6 +50,8 @@ export interface LearnOptions {
   /** Loss on better and worse answers of feedback (default `dpo`), and how strongly the model before the lesson holds (0.1). */
   preference?: "dpo" | "ipo" | "kto";
   beta?: number;
+  /** Questions whose present answers must stay: the gate asks them before and after. */
+  neighbours?: readonly string[];
   /** Of a new library alone: rank of its heads, size of an update, most times that every record is seen, seed. */
   rank?: number;
   learningRate?: number;
