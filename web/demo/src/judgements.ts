@@ -45,8 +45,8 @@ export class Judgements {
   #edit(): void {
     const edited = this.#better.value.trim();
     if (edited === "") this.#better.focus();
-    // A model that said nothing is not told what was worse.
-    else this.#judge(this.#answered?.answer.trim() === "" ? { answer: edited, thumb: "up" } : { edited });
+    // The visitor wants to hear this answer, not only that it is likelier than the one that was wrong.
+    else this.#judge({ answer: edited, thumb: "up" });
   }
 
   #judge(word: Partial<Feedback>): void {
