@@ -9,6 +9,7 @@ use stepladder::error::Plain;
 use stepladder::ladder::learner::Learner;
 use stepladder::ladder::settings::Preset;
 use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
+use stepladder::settings::LADDER;
 use stepladder::task::{Origin, Problem, Task, VerdictKind};
 use stepladder::train::files::write_adapter;
 use stepladder::train::fingerprint::sha256;
@@ -81,7 +82,7 @@ impl Rows for TtrlRows {
         }
     }
 
-    const DEFAULT_PRESET: &'static str = "as for `ladder`, with fewer steps: 100, 40, 4, 20";
+    const DEFAULT_PRESET: Option<&'static str> = Some("as for `ladder`, with fewer steps: 100, 40, 4, 20");
 }
 
 /// Learns each problem's neighbourhood in an adapter that is dropped afterwards, and answers by vote.
@@ -110,7 +111,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let fresh: &LoraConfig = &settings.settings.lora;
     let adapter = opened.trainable(chosen.adapter.as_deref(), fresh, settings.settings.seed)?;
     if chosen.adapter.is_some() {
-        expect_lora(args.settings.changes(), &settings.settings, &adapter)?;
+        expect_lora(args.settings.changes()?, &settings.settings, &adapter)?;
     }
     opened.check_run("test-time learning", &settings.settings, &*task, [&problems, &[]], &adapter)?;
     let mut answers = None;
@@ -229,7 +230,7 @@ impl Args {
         settings.votes = self.votes.map_or(settings.votes, |votes| votes as usize);
         settings.confident = self.confident;
         settings.keep = self.keep.is_some();
-        settings.check().map_err(worded)?;
+        settings.check().map_err(worded(LADDER))?;
         Ok(settings)
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::ladder::settings::Settings;
 use stepladder::ladder::variants::{ProposedVariant, variant_tree};
-use stepladder::settings::Setting;
+use stepladder::settings::{LADDER, Setting};
 use stepladder::task::Problem;
 use stepladder::{Result, task};
 
@@ -37,7 +37,7 @@ pub(super) struct Args {
 pub(super) struct SeedRow;
 
 impl Rows for SeedRow {
-    const DEFAULT_PRESET: &'static str = "as for `ladder`";
+    const DEFAULT_PRESET: Option<&'static str> = Some("as for `ladder`");
 
     fn unused(path: &str) -> Option<&'static str> {
         let used = ["seed", "prompt_style", "variants"].contains(&path) || path.starts_with("variants.");
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     let mut settings = Settings::preset(preset);
     args.settings.asked()?.make(&mut settings)?;
-    settings.check().map_err(worded)?;
+    settings.check().map_err(worded(LADDER))?;
     let opened = chosen.open(context, &args.device)?.worded(settings.prompt_style);
     let adapter = opened.adapter(chosen.adapter.as_deref())?;
     let session = opened.load()?;

@@ -2,11 +2,13 @@
 //! after each epoch.
 
 mod course;
+mod options;
 pub mod settings;
 mod split;
 
 pub use course::{Change, Course, Epoch, Verdict};
-pub use settings::{SftOptions, SftSettings};
+pub use options::SftOptions;
+pub use settings::SftSettings;
 pub use split::{LEAST, Split};
 
 use std::path::Path;

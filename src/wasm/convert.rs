@@ -40,6 +40,11 @@ pub(super) fn to_json(value: &impl Serialize) -> Answer<String> {
     Ok(text)
 }
 
+/// The JSON form of a value; `what` is named in errors.
+pub(super) fn to_value(what: &str, value: &impl Serialize) -> crate::Result<serde_json::Value> {
+    serde_json::to_value(value).map_err(|error| Error::usage(what, error.to_string(), "use plain values"))
+}
+
 /// A value from JSON text; `what` is named in errors.
 pub(super) fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Answer<T> {
     let value = serde_json::from_str(text)

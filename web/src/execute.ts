@@ -1,6 +1,6 @@
 // What each command does, on the worker's side.
 
-import { report as renderReport, tasks, verify } from "./wasm/stepladder.js";
+import { report as renderReport, settings, tasks, verify } from "./wasm/stepladder.js";
 import { engineOf, loadAdapter, withDevice, type Context } from "./context.js";
 import { StepladderError } from "./errors.js";
 import { load } from "./engine.js";
@@ -135,6 +135,8 @@ export async function execute(context: Context, request: Extract<Request, { name
       return null;
     case "tasks":
       return JSON.parse(tasks());
+    case "settings":
+      return JSON.parse(settings(request.asks.kind, request.asks.preset));
     case "verify": {
       const { task, options, problem, answer } = request.asks;
       return JSON.parse(verify(task, JSON.stringify(options), JSON.stringify(problem), answer));
