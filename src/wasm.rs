@@ -32,6 +32,7 @@ use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use crate::Error;
+use crate::error::name_by;
 use crate::ladder::report;
 use crate::ladder::run::RunCard;
 use crate::ladder::settings::{Preset, Settings};
@@ -52,6 +53,7 @@ extern "C" {
 /// A panic would otherwise show as nothing but `unreachable`.
 #[wasm_bindgen(start)]
 fn start() {
+    name_by(|name| Some(options::field(name)));
     std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
 }
 

@@ -9,6 +9,8 @@
 mod circles;
 #[path = "layout/file_arrows.rs"]
 mod file_arrows;
+#[path = "layout/option_texts.rs"]
+mod option_texts;
 #[path = "layout/rust_tokens.rs"]
 mod rust_tokens;
 

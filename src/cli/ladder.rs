@@ -14,7 +14,7 @@ use stepladder::ladder::run_folder::RunFolder;
 use stepladder::ladder::settings::{Preset, Settings};
 use stepladder::ladder::state::{Host, Snapshot};
 use stepladder::model::tiny;
-use stepladder::settings::{Change, LADDER};
+use stepladder::settings::Change;
 use stepladder::task::{self, Origin};
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::resume::{differences, differs};
@@ -26,7 +26,7 @@ use super::context::Context;
 use super::ladder_view::View;
 use super::resume::{ADAPTER, RUN, expect_computed, expect_model};
 use super::session::{Opened, open_gpu, read_problems};
-use super::setting_args::{Rows, SettingArgs, worded};
+use super::setting_args::{Rows, SettingArgs};
 use super::signals::{quoted, say};
 use super::tuning::choose_kernels;
 
@@ -181,7 +181,7 @@ impl Args {
         let mut card = folder.card().clone();
         let done = saved.as_ref().map_or(0, |saved| saved.progress.step);
         let asked = self.settings.asked()?;
-        resume::change(&mut card.settings, &asked, ("--steps", done), RUN).map_err(worded(LADDER))?;
+        resume::change(&mut card.settings, &asked, ("--steps", done), RUN)?;
         if let Some(adapter) = self.adapter.as_ref().map(|path| path.display().to_string())
             && card.adapter.as_ref() != Some(&adapter)
         {
@@ -221,7 +221,7 @@ impl Args {
         };
         let mut settings = Settings::preset(preset);
         self.settings.asked()?.make(&mut settings)?;
-        settings.check().map_err(worded(LADDER))?;
+        settings.check()?;
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), read_problems);
         Ok(RunCard {
             version: env!("CARGO_PKG_VERSION").into(),

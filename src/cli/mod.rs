@@ -22,6 +22,7 @@ mod ladder_view;
 mod learn;
 mod learn_source;
 mod library_args;
+mod naming;
 mod progress;
 mod resume;
 mod score;
@@ -44,10 +45,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
+use stepladder::error::name_by;
 use stepladder::ladder::changes;
 use stepladder::{Error, Result, task};
 
 use context::Context;
+use naming::Names;
 
 /// Language models that teach themselves, on the GPU at hand.
 #[derive(Debug, Parser)]
@@ -155,6 +158,10 @@ pub(crate) fn main() -> ExitCode {
     let colours =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    if let Some(command) = matches.subcommand_name() {
+        let names = Names::new(&definition(), command);
+        name_by(move |name| names.option(name));
+    }
     let result = Context::new(&cli.global, &matches).and_then(|context| run(&cli.command, &context));
     match result {
         Ok(code) => code,

@@ -70,7 +70,7 @@ impl<R: Rows> SettingArgs<R> {
     /// # Errors
     /// [`Error::Usage`] for an unknown name.
     pub(super) fn preset(&self) -> Result<Option<Preset>> {
-        self.preset.as_deref().map(|name| name.parse().map_err(worded(R::TABLE))).transpose()
+        self.preset.as_deref().map(|name| name.parse()).transpose()
     }
 
     /// What the options ask of settings.
@@ -81,22 +81,6 @@ impl<R: Rows> SettingArgs<R> {
         let changes = self.changes()?.to_vec();
         let preset = self.preset()?.map(|preset| ("--preset".to_owned(), preset));
         Ok(Asked { preset, changes, few_probes: R::FEW_PROBES })
-    }
-}
-
-/// Puts the option of a table's setting in place of its path in an error.
-pub(super) fn worded(table: Table) -> impl Fn(Error) -> Error {
-    move |error| {
-        let Error::Usage { option, problem, hint } = error else { return error };
-        let setting = table.rows.iter().find(|setting| setting.path == option);
-        let option = match setting.and_then(|setting| setting.option) {
-            Some(name) => format!("--{name}"),
-            // Of test-time learning, and of the choice of a preset.
-            None if ["preset", "votes", "confident"].contains(&option.as_str()) => format!("--{option}"),
-            None if table.find(&option).is_ok() => format!("--set {option}"),
-            None => option,
-        };
-        Error::Usage { option, problem, hint }
     }
 }
 
@@ -305,9 +289,7 @@ mod tests {
             .make(&mut settings)
             .unwrap_err();
         assert!(error.to_string().starts_with("--set variants.temprature: there is no"), "{error}");
-        settings.group_size = 1;
-        assert!(worded(LADDER)(settings.check().unwrap_err()).to_string().starts_with("--group-size: is 1"));
         let error = parse(&["--preset", "pape"]).unwrap().preset().unwrap_err().to_string();
-        assert!(error.starts_with("--preset") && error.contains("paper, small, software or tiny"), "{error}");
+        assert!(error.starts_with("preset") && error.contains("paper, small, software or tiny"), "{error}");
     }
 }

@@ -28,7 +28,7 @@ use super::context::Context;
 use super::progress::Progress;
 use super::resume::{expect_model, expect_place};
 use super::session::Opened;
-use super::setting_args::{Rows, SettingArgs, worded};
+use super::setting_args::{Rows, SettingArgs};
 use super::signals::{quoted, say};
 use super::train_card::{Card, expect_adapter};
 use super::train_samples::{answer, choose};
@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     card.tie_to_data(&bytes, &data)?;
     let parameters = opened.config.parameters();
     if saved.is_none() {
-        card.settings = asked.settings(parameters, &data).map_err(worded(SFT))?;
+        card.settings = asked.settings(parameters, &data)?;
     }
     let split = Split::new(&data, card.settings.held_out, card.settings.seed);
     let prompts = if args.no_samples { Vec::new() } else { choose(&bytes, &data, &split) };

@@ -9,7 +9,6 @@ use stepladder::error::Plain;
 use stepladder::ladder::learner::Learner;
 use stepladder::ladder::settings::Preset;
 use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
-use stepladder::settings::LADDER;
 use stepladder::task::{Origin, Problem, Task, VerdictKind};
 use stepladder::train::files::write_adapter;
 use stepladder::train::fingerprint::sha256;
@@ -24,7 +23,7 @@ use super::context::Context;
 use super::ladder::{default_preset, expect_lora};
 use super::ladder_view::View;
 use super::session::read_problems;
-use super::setting_args::{Rows, SettingArgs, worded};
+use super::setting_args::{Rows, SettingArgs};
 use super::signals::say;
 use super::ttrl_answers::{Answers, Judged};
 use super::tuning::choose_kernels;
@@ -230,7 +229,7 @@ impl Args {
         settings.votes = self.votes.map_or(settings.votes, |votes| votes as usize);
         settings.confident = self.confident;
         settings.keep = self.keep.is_some();
-        settings.check().map_err(worded(LADDER))?;
+        settings.check()?;
         Ok(settings)
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::ladder::settings::Settings;
 use stepladder::ladder::variants::{ProposedVariant, variant_tree};
-use stepladder::settings::{LADDER, Setting};
+use stepladder::settings::Setting;
 use stepladder::task::Problem;
 use stepladder::{Result, task};
 
@@ -14,7 +14,7 @@ use super::chosen::ModelArgs;
 use super::context::Context;
 use super::ladder::default_preset;
 use super::ladder_view::View;
-use super::setting_args::{Rows, SettingArgs, worded};
+use super::setting_args::{Rows, SettingArgs};
 
 /// Options of `variants`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     let mut settings = Settings::preset(preset);
     args.settings.asked()?.make(&mut settings)?;
-    settings.check().map_err(worded(LADDER))?;
+    settings.check()?;
     let opened = chosen.open(context, &args.device)?.worded(settings.prompt_style);
     let adapter = opened.adapter(chosen.adapter.as_deref())?;
     let session = opened.load()?;

@@ -123,13 +123,7 @@ impl Setting {
 
     /// Its name among the options of a call of the package: the last part of its path, in JavaScript's spelling.
     pub fn field(&self) -> String {
-        let last = self.path.rsplit('.').next().unwrap_or(self.path);
-        let mut parts = last.split('_');
-        let first = parts.next().unwrap_or_default().to_owned();
-        parts.fold(first, |name, part| {
-            let (head, tail) = part.split_at(part.len().min(1));
-            name + &head.to_uppercase() + tail
-        })
+        camel_case(self.path.rsplit('.').next().unwrap_or(self.path))
     }
 
     /// Whether `value` may stand at the path.
@@ -152,6 +146,16 @@ impl Setting {
         };
         Err(Error::usage(self.path, problem, format!("give {}{or_null}", self.takes.words())))
     }
+}
+
+/// A name in JavaScript's spelling.
+pub fn camel_case(name: &str) -> String {
+    let mut parts = name.split('_');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |name, part| {
+        let (head, tail) = part.split_at(part.len().min(1));
+        name + &head.to_uppercase() + tail
+    })
 }
 
 /// Most characters of a value in a message.

@@ -266,7 +266,7 @@ impl Sft {
             return Ok(());
         }
         let what = format!("the adapter is not finite after step {}", self.done);
-        let hint = "it is not saved, and what was saved before is kept; lower --learning-rate";
+        let hint = "it is not saved, and what was saved before is kept; lower <learning_rate>";
         Err(Error::NotKept { what, hint: hint.into() })
     }
 

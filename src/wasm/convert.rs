@@ -17,9 +17,9 @@ impl From<Error> for Thrown {
     fn from(error: Error) -> Self {
         let whole = error.to_string();
         let hint = error.hint().unwrap_or_default();
-        let message = whole.strip_suffix(hint).map_or(&*whole, |rest| rest.trim_end_matches("; "));
+        let message = whole.strip_suffix(&*hint).map_or(&*whole, |rest| rest.trim_end_matches("; "));
         let thrown = js_sys::Error::new(message);
-        for (name, text) in [("code", error.code()), ("hint", hint)] {
+        for (name, text) in [("code", error.code()), ("hint", &*hint)] {
             // Setting a field of a fresh object cannot fail.
             let _ = js_sys::Reflect::set(&thrown, &name.into(), &text.into());
         }

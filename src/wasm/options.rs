@@ -8,7 +8,7 @@ use crate::ladder::changes::Asked;
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::ttrl::TtrlSettings;
 use crate::model::generate::Sampling;
-use crate::settings::{Change, SFT};
+use crate::settings::{Change, LADDER, SFT, Setting, camel_case};
 use crate::task::{Problem, TaskOptions};
 use crate::train::sft::{SftOptions, SftSettings, settings};
 use crate::{Error, Result};
@@ -87,6 +87,31 @@ pub(super) fn train_changes(options: &str) -> Result<Vec<Change>> {
     SFT.asked(serde_json::from_str(options).map_err(failed)?)
 }
 
+/// The option of a call by which JavaScript knows a setting or another thing that is given.
+pub(super) fn field(name: &str) -> String {
+    let is_option = |setting: &&Setting| setting.path == name && setting.option.is_some();
+    match SFT.rows.iter().find(is_option) {
+        Some(setting) => setting.field(),
+        None if LADDER.find(name).is_ok() => in_settings(name),
+        None => camel_case(name.rsplit('.').next().unwrap_or(name)),
+    }
+}
+
+/// A setting by its path as a call's `settings` have it.
+fn in_settings(path: &str) -> String {
+    format!("settings.{path}")
+}
+
+/// An error of the settings of a run as a whole, with the name that calls have for the one at fault.
+fn in_call(error: Error) -> Error {
+    match error {
+        Error::Usage { option, problem, hint } if LADDER.find(&option).is_ok() => {
+            Error::Usage { option: in_settings(&option), problem, hint }
+        }
+        error => error,
+    }
+}
+
 /// Settings by their paths, as `--set PATH=VALUE` gives them.
 pub(super) type Paths = serde_json::Map<String, Value>;
 
@@ -156,9 +181,7 @@ fn asked(preset: Option<&str>, paths: &Paths, steps: Option<u64>, seed: Option<u
         let Some(value) = value else { continue };
         changes.push(Change::new(option, option, value.into()));
     }
-    changes.extend(
-        paths.iter().map(|(path, value)| Change::new(format!("settings.{path}"), path, value.clone())),
-    );
+    changes.extend(paths.iter().map(|(path, value)| Change::new(in_settings(path), path, value.clone())));
     Ok(Asked { preset, changes, few_probes: false })
 }
 
@@ -173,7 +196,7 @@ impl Ladder {
         let asked = self.asked()?;
         let mut settings = Settings::preset(asked.preset.as_ref().map_or(suits, |(_, preset)| *preset));
         asked.make(&mut settings)?;
-        settings.check()?;
+        settings.check().map_err(in_call)?;
         Ok(settings)
     }
 }
@@ -195,7 +218,7 @@ impl Ttrl {
         all.sampling = all.settings.sampling;
         all.votes = self.votes.unwrap_or(all.votes);
         all.keep = self.keep.unwrap_or(false);
-        all.check()?;
+        all.check().map_err(in_call)?;
         Ok(all)
     }
 }
