@@ -37,8 +37,7 @@ use crate::ladder::report;
 use crate::ladder::run::RunCard;
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::state::Snapshot;
-use crate::ladder::ttrl::TtrlSettings;
-use crate::settings::{LADDER, PACKAGE, SFT};
+use crate::settings::{LADDER, PACKAGE, SFT, name_in_calls};
 use crate::task::{self as tasks, Parameter, Problem, TaskOptions};
 use crate::train::checkpoint::State;
 use crate::train::sft::SftOptions;
@@ -53,7 +52,7 @@ extern "C" {
 /// A panic would otherwise show as nothing but `unreachable`.
 #[wasm_bindgen(start)]
 fn start() {
-    name_by(|name| Some(options::field(name)));
+    name_by(|name| Some(name_in_calls(name)));
     std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
 }
 
@@ -96,7 +95,7 @@ pub fn settings(kind: &str, preset: Option<String>) -> Answer<String> {
             return Err(Error::usage("preset", problem, "leave it out").into());
         }
         ("ladder", _) => LADDER.forms(&to_value(kind, &Settings::preset(named()?))?, false),
-        ("ttrl", _) => LADDER.forms(&to_value(kind, &TtrlSettings::preset(named()?).settings)?, false),
+        ("ttrl", _) => LADDER.forms(&to_value(kind, &options::ttrl_preset(named()?).settings)?, false),
         _ => {
             let problem = format!("there is no kind of run `{kind}`");
             return Err(Error::usage("kind", problem, "give train, ladder or ttrl").into());

@@ -26,7 +26,7 @@ use super::context::Context;
 use super::ladder_view::View;
 use super::resume::{ADAPTER, RUN, expect_computed, expect_model};
 use super::session::{Opened, open_gpu, read_problems};
-use super::setting_args::{Rows, SettingArgs};
+use super::setting_args::{Rows, SettingArgs, anew};
 use super::signals::{quoted, say};
 use super::tuning::choose_kernels;
 
@@ -51,10 +51,8 @@ pub(super) struct Args {
     /// Folder of the run, new or empty: settings, events, adapter, tree, report
     #[arg(long, value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// Go on with the run in --output, on the same model and problems. Steps, learning rate, and with --set schedule,
-    /// warmup_steps, token_budget, checkpoint_every, evaluation.every, optimizer.weight_decay and optimizer.max_grad_norm may be
-    /// given anew; anything else that differs is refused
-    #[arg(long)]
+    /// Go on with the run in --output, on the same model and problems; what may differ the help says
+    #[arg(long, help = resume_help())]
     pub(super) resume: bool,
     #[command(flatten)]
     pub(super) settings: SettingArgs<LadderRows>,
@@ -63,6 +61,13 @@ pub(super) struct Args {
     pub(super) eval_problems: Option<PathBuf>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
+}
+
+fn resume_help() -> String {
+    format!(
+        "Go on with the run in --output, on the same model and problems. {}; anything else that differs is refused",
+        anew::<LadderRows>()
+    )
 }
 
 /// Every setting that has an option.

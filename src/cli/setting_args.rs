@@ -84,13 +84,28 @@ impl<R: Rows> SettingArgs<R> {
     }
 }
 
+/// What a run that goes on may be given another value of, as its user writes it.
+pub(super) fn anew<R: Rows>() -> String {
+    let has_option = |row: &Setting| R::take(row).then_some(row.option).flatten();
+    let (mut options, mut paths) = (Vec::new(), Vec::new());
+    for row in R::TABLE.rows.iter().filter(|row| row.anew) {
+        match has_option(row) {
+            Some(name) => options.push(format!("--{name}")),
+            None => paths.push(row.path),
+        }
+    }
+    match paths.is_empty() {
+        true => format!("{} may be given anew", options.join(", ")),
+        false => format!("{}, and by --set {} may be given anew", options.join(", "), paths.join(", ")),
+    }
+}
+
 fn option_of(setting: &'static Setting, name: &'static str, default: Option<String>) -> Arg {
     let doc = setting.switch.map_or(setting.doc, |(_, doc)| doc);
     let mut letters = doc.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     let names = match setting.takes {
         Takes::Word(_) => format!(": {}", setting.takes.words()),
-        Takes::Words(words) => format!(": {}", words.join(",")),
         _ => String::new(),
     };
     let default = default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
@@ -101,9 +116,10 @@ fn option_of(setting: &'static Setting, name: &'static str, default: Option<Stri
     // A list may also be given a word at a time.
     let action = if matches!(setting.takes, Takes::Words(_)) { ArgAction::Append } else { ArgAction::Set };
     arg.action(action).value_name(setting.value_name()).value_parser(move |text: &str| {
-        match setting.takes.fits(&setting.takes.read(text)) {
+        let value = setting.takes.read(text);
+        match setting.takes.fits(&value) {
             true => Ok(text.to_owned()),
-            false => Err(format!("expected {}", setting.takes.words())),
+            false => Err(format!("expected {}", setting.takes.words_for(&value))),
         }
     })
 }
@@ -253,6 +269,7 @@ mod tests {
         }
         for (args, words) in [
             (&["--target-modules", "q_proj,head"][..], "expected a list of q_proj"),
+            (&["--learning-rate", "1e300"], "expected a number above 0 that fits 32-bit floats"),
             (&["--steps", "2", "--epochs", "1"], "cannot be used with"),
             (&["--steps", "2", "--set", "epochs=1"], "--set epochs: is 1, but --steps is 2 in the same call"),
             (
@@ -268,6 +285,18 @@ mod tests {
             let error = training(args).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn what_may_be_given_anew_is_said_of_the_rows() {
+        let words = "--steps, --epochs, --learning-rate, --schedule, --warmup-steps, --weight-decay, --max-grad-norm, \
+                     --checkpoint-every may be given anew";
+        assert_eq!(anew::<Training>(), words);
+        let words = anew::<All>();
+        assert!(
+            words.starts_with("--steps, --learning-rate, and by --set token_budget, schedule, "),
+            "{words}"
+        );
     }
 
     #[test]

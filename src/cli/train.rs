@@ -28,7 +28,7 @@ use super::context::Context;
 use super::progress::Progress;
 use super::resume::{expect_model, expect_place};
 use super::session::Opened;
-use super::setting_args::{Rows, SettingArgs};
+use super::setting_args::{Rows, SettingArgs, anew};
 use super::signals::{quoted, say};
 use super::train_card::{Card, expect_adapter};
 use super::train_samples::{answer, choose};
@@ -50,9 +50,8 @@ pub(super) struct Args {
     /// Folder to write the adapter to, in PEFT's layout: new, or empty
     #[arg(long, value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// Go on with the run in --output that was stopped, on the same model and data. Steps, epochs, learning rate, schedule,
-    /// warm-up, weight decay, bound of the gradient and checkpoints may be given anew; anything else that differs is refused
-    #[arg(long)]
+    /// Go on with the run in --output that was stopped, on the same model and data; what may differ the help says
+    #[arg(long, help = resume_help())]
     pub(super) resume: bool,
     /// No answers of the model to some of your prompts, before and after, at the end
     #[arg(long)]
@@ -61,6 +60,13 @@ pub(super) struct Args {
     pub(super) settings: SettingArgs<TrainRows>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
+}
+
+fn resume_help() -> String {
+    format!(
+        "Go on with the run in --output that was stopped, on the same model and data. {}; anything else that differs is refused",
+        anew::<TrainRows>()
+    )
 }
 
 /// Every setting that has an option.

@@ -231,6 +231,16 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_a_value_as_text_and_as_json() {
+        for value in [serde_json::json!([0.5, 1.0]), Value::from("[0.5, 1.0]")] {
+            let mut settings = Settings::preset(Preset::Tiny);
+            let change = Change::new("settings.variants.temperatures", "variants.temperatures", value);
+            change.make(&mut settings).unwrap();
+            assert_eq!(settings.variants.temperatures, [0.5, 1.0]);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_set_is_said() {
         let mut settings = Settings::preset(Preset::Tiny);
         let before = settings.clone();

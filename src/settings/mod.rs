@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub use change::{Change, Tabled, expect_one_value, put, same, setter};
 pub use ladder::LADDER;
-pub use package::{SettingKind, SettingRow};
+pub use package::{SettingKind, SettingRow, in_settings, name_in_calls};
 pub use sft::SFT;
 pub use shells::{PACKAGE, PROGRAM, Shell};
 pub use takes::{Bounds, MOST, Takes, list};
@@ -137,14 +137,11 @@ impl Setting {
         let shown: String = value.to_string().chars().take(SHOWN).collect();
         let or_null = if self.nullable { ", or null" } else { "" };
         // JSON has no form for a number that is not finite but null.
-        let problem = match value.as_f64() {
-            None if value.is_null() && self.takes.is_number() => "is not a finite number".to_owned(),
-            Some(number) if !(number as f32).is_finite() => {
-                format!("is {shown}, too large for 32-bit floats")
-            }
-            _ => format!("is {shown}"),
+        let problem = match value.is_null() && self.takes.is_number() {
+            true => "is not a finite number".to_owned(),
+            false => format!("is {shown}"),
         };
-        Err(Error::usage(self.path, problem, format!("give {}{or_null}", self.takes.words())))
+        Err(Error::usage(self.path, problem, format!("give {}{or_null}", self.takes.words_for(value))))
     }
 }
 
@@ -324,7 +321,7 @@ mod tests {
         let row =
             |path: &str, value: Value| LADDER.find(path).unwrap().check(&value).unwrap_err().to_string();
         assert!(row("learning_rate", Value::Null).contains("not a finite number"));
-        assert!(row("learning_rate", 1e39.into()).contains("too large for 32-bit floats"));
+        assert!(row("learning_rate", 1e39.into()).contains("above 0 that fits 32-bit floats"));
         assert!(row("learning_rate", 0.into()).contains("give a number above 0"));
         assert!(row("curriculum.memory", 2.0.into()).contains("from 0 to 1"));
         assert!(row("token_budget", 0.into()).contains("or null"));

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Change, Table, Takes, at};
+use super::{Change, LADDER, SFT, Table, Takes, at, camel_case};
 use crate::{Error, Result};
 
 /// A setting, for a form on a page.
@@ -120,8 +120,7 @@ impl Table {
                 let Value::Object(paths) = value else {
                     return Err(Error::usage(name, "is no object", "give { PATH: value }"));
                 };
-                let named =
-                    |(path, value): (String, Value)| Change::new(format!("settings.{path}"), &path, value);
+                let named = |(path, value): (String, Value)| Change::new(in_settings(&path), &path, value);
                 changes.extend(paths.into_iter().map(named));
                 continue;
             }
@@ -137,13 +136,39 @@ impl Table {
     }
 }
 
+/// What calls of the package have other names for than the rest of the program.
+const RENAMED: &[(&str, &str)] = &[
+    ("context", "contextLength"),
+    ("data", "examples"),
+    ("eval_problems", "heldOut"),
+    ("task_option", "task.options"),
+];
+
+/// The name that calls have for a setting, by its path, or for another thing that is given.
+pub fn name_in_calls(name: &str) -> String {
+    let is_option = |setting: &&super::Setting| setting.path == name && setting.option.is_some();
+    if let Some(setting) = SFT.rows.iter().find(is_option) {
+        return setting.field();
+    }
+    if LADDER.find(name).is_ok() {
+        return in_settings(name);
+    }
+    let renamed = RENAMED.iter().find(|(own, _)| *own == name);
+    renamed
+        .map_or_else(|| camel_case(name.rsplit('.').next().unwrap_or(name)), |(_, other)| (*other).to_owned())
+}
+
+/// A setting by its path as a call's `settings` have it.
+pub fn in_settings(path: &str) -> String {
+    format!("settings.{path}")
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::settings::SFT;
 
     #[test]
     fn options_of_a_call_are_changes_of_settings() {
@@ -170,6 +195,21 @@ mod tests {
         ] {
             let got: Result<Vec<(String, String, Value)>, String> = asked(options);
             assert!(got.unwrap_err().starts_with(words), "{words}");
+        }
+    }
+
+    #[test]
+    fn calls_have_their_own_names() {
+        for (name, own) in [
+            ("lora.rank", "rank"),
+            ("optimizer.weight_decay", "weightDecay"),
+            ("prompts_per_step", "settings.prompts_per_step"),
+            ("sampling.max_tokens", "settings.sampling.max_tokens"),
+            ("max_tokens", "maxTokens"),
+            ("eval_problems", "heldOut"),
+            ("resume", "resume"),
+        ] {
+            assert_eq!(name_in_calls(name), own);
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Setting, Table, Takes};
 /// What the model and the data ask for; `src/train/sft/settings.rs` says how, and where the numbers come from.
 const FITS: &str = "model and data";
 const LORA: &str = "LoRA Without Regret";
-/// Decoupled weight decay and its defaults (arXiv 1711.05101), as PyTorch has them.
+/// Its defaults in PyTorch, which are those of Adam (arXiv 1412.6980).
 const ADAMW: &str = "AdamW";
 const CHOICE: &str = "our choice";
 
@@ -21,14 +21,14 @@ pub const SFT: Table = Table { rows: &[
     Setting::new("epochs", SOME, FITS, "times that every example is seen").option("epochs").fitted().anew(),
     Setting::new("batch_size", SOME, FITS, "examples an update; what does not fit into one pass is accumulated").option("batch-size").fitted(),
     Setting::new("learning_rate", Takes::POSITIVE, FITS, "size of an update").option("learning-rate").fitted().anew(),
-    Setting::new("schedule", Takes::Word(&["constant", "linear", "cosine"]), LORA, "course of the size of updates after warm-up").option("schedule").anew(),
+    Setting::new("schedule", Takes::Word(&["constant", "linear", "cosine"]), CHOICE, "course of the size of updates after warm-up").option("schedule").anew(),
     Setting::new("warmup_steps", ANY, FITS, "updates in which their size grows to its full value").option("warmup-steps").fitted().anew(),
     Setting::new("held_out", Takes::SHARE_BELOW_ONE, CHOICE, "share of the examples that is not learnt, but whose loss is measured after each epoch; 0 for none. Examples with the same prompt stay together").option("held-out").unit("SHARE"),
     Setting::new("patience", ANY, FITS, "stop when the loss of what is held out has not fallen for so many epochs, and keep the adapter of the best one; 0 for all epochs").option("patience").unit("EPOCHS").fitted(),
     Setting::new("optimizer.beta1", Takes::SHARE_BELOW_ONE, ADAMW, "decay of the first moment"),
     Setting::new("optimizer.beta2", Takes::SHARE_BELOW_ONE, ADAMW, "decay of the second moment"),
     Setting::new("optimizer.eps", Takes::POSITIVE, ADAMW, "added to the root of the second moment"),
-    Setting::new("optimizer.weight_decay", Takes::NON_NEGATIVE, LORA, "pull of the adapter towards zero").option("weight-decay").anew(),
+    Setting::new("optimizer.weight_decay", Takes::NON_NEGATIVE, CHOICE, "pull of the adapter towards zero").option("weight-decay").anew(),
     Setting::new("optimizer.max_grad_norm", Takes::NON_NEGATIVE, CHOICE, "largest norm of the gradient; 0 for no bound").option("max-grad-norm").anew(),
     Setting::new("lora.rank", SOME, "arXiv 2603.01097", "rank of a new adapter").option("rank"),
     Setting::new("lora.alpha", Takes::POSITIVE, LORA, "scale of a new adapter: its output is multiplied by alpha/rank").option("alpha"),

@@ -130,6 +130,15 @@ impl Takes {
         }
     }
 
+    /// What they are, for a message about `value`, which is none of them: `a number above 0 that fits 32-bit floats`.
+    pub fn words_for(&self, value: &Value) -> String {
+        let too_large = value.as_f64().is_some_and(|number| !(number as f32).is_finite());
+        match self {
+            Self::Number(_) if too_large => format!("{} that fits 32-bit floats", self.words()),
+            _ => self.words(),
+        }
+    }
+
     /// The name of a value in the help of an option.
     pub fn value_name(&self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use crate::ladder::changes::Asked;
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::ttrl::TtrlSettings;
 use crate::model::generate::Sampling;
-use crate::settings::{Change, LADDER, SFT, Setting, camel_case};
+use crate::settings::{Change, LADDER, PACKAGE, SFT, in_settings};
 use crate::task::{Problem, TaskOptions};
 use crate::train::sft::{SftOptions, SftSettings, settings};
 use crate::{Error, Result};
@@ -85,21 +85,6 @@ pub(super) fn train_changes(options: &str) -> Result<Vec<Change>> {
     let failed =
         |error: serde_json::Error| Error::usage("options", error.to_string(), "see the package's types");
     SFT.asked(serde_json::from_str(options).map_err(failed)?)
-}
-
-/// The option of a call by which JavaScript knows a setting or another thing that is given.
-pub(super) fn field(name: &str) -> String {
-    let is_option = |setting: &&Setting| setting.path == name && setting.option.is_some();
-    match SFT.rows.iter().find(is_option) {
-        Some(setting) => setting.field(),
-        None if LADDER.find(name).is_ok() => in_settings(name),
-        None => camel_case(name.rsplit('.').next().unwrap_or(name)),
-    }
-}
-
-/// A setting by its path as a call's `settings` have it.
-fn in_settings(path: &str) -> String {
-    format!("settings.{path}")
 }
 
 /// An error of the settings of a run as a whole, with the name that calls have for the one at fault.
@@ -201,6 +186,14 @@ impl Ladder {
     }
 }
 
+/// A preset of test-time learning, with what the package has of its own.
+pub(super) fn ttrl_preset(preset: Preset) -> TtrlSettings {
+    let mut all = TtrlSettings::preset(preset);
+    let every = &mut all.settings.checkpoint_every;
+    *every = PACKAGE.question_checkpoint_every.unwrap_or(*every);
+    all
+}
+
 impl Ttrl {
     /// What the call asks of settings.
     pub(super) fn asked(&self) -> Result<Asked> {
@@ -211,9 +204,7 @@ impl Ttrl {
     /// The settings of test-time learning; `suits` is the preset where none is asked for.
     pub(super) fn settings(&self, suits: Preset) -> Result<TtrlSettings> {
         let asked = self.asked()?;
-        let mut all = TtrlSettings::preset(asked.preset.as_ref().map_or(suits, |(_, preset)| *preset));
-        // A tab may close at any moment, and what is kept of a step is small.
-        all.settings.checkpoint_every = 1;
+        let mut all = ttrl_preset(asked.preset.as_ref().map_or(suits, |(_, preset)| *preset));
         asked.make(&mut all.settings)?;
         all.sampling = all.settings.sampling;
         all.votes = self.votes.unwrap_or(all.votes);

@@ -243,7 +243,7 @@ mod tests {
         for (path, text, words) in [
             ("steps", "0", "is 0; give a whole number from 1 up, or null"),
             ("learning_rate", "0", "give a number above 0"),
-            ("learning_rate", "1e39", "too large for 32-bit floats"),
+            ("learning_rate", "1e39", "above 0 that fits 32-bit floats"),
             ("held_out", "1", "from 0 to below 1"),
             ("held_out", "null", "is not a finite number"),
             ("schedule", "cos", "give constant, linear or cosine"),
