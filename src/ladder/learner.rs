@@ -195,9 +195,9 @@ impl Language {
         for (asked, answer) in shots {
             let end = self.end.ok_or_else(|| {
                 Error::usage(
-                    "--shots",
+                    "shots",
                     "the model names no token that ends a text, so examples cannot be told apart",
-                    "add eos_token_id to its config.json, or leave --shots out",
+                    "add eos_token_id to its config.json, or leave <shots> out",
                 )
             })?;
             tokens.extend(self.tokenizer.encode_prompt(asked)?);
@@ -301,7 +301,7 @@ impl Policy for Learner {
     fn encode_dialogue(&self, shots: &[(String, String)], user_message: &str) -> Result<Vec<u32>> {
         let tokens = self.language.dialogue(shots, user_message)?;
         if tokens.is_empty() {
-            return Err(Error::usage("--problem", "its prompt is empty", "give a problem of the task"));
+            return Err(Error::usage("problem", "its prompt is empty", "give a problem of the task"));
         }
         shots::check_length(shots.len(), tokens.len(), self.trainer.model().context())?;
         Ok(tokens)

@@ -151,7 +151,7 @@ pub fn from_pairs(
             }
             if otherwise == Otherwise::Refuse {
                 let problem = format!("{} answers this question by {:?}", lesson.title(), fact.answer);
-                return bad(problem, "add --supersede to replace what was taught, or remove the line");
+                return bad(problem, "add <supersede> to replace what was taught, or remove the line");
             }
         }
         if let Some((asked, lesson)) =
@@ -230,7 +230,7 @@ pub fn correction(
         return Err(Error::usage(
             "correct",
             problem,
-            "give the question in words of a lesson, or teach it by --pairs",
+            "give the question in words of a lesson, or teach it by <pairs>",
         ));
     };
     if matches!(fact.judge, Some(Judge::Task(_))) {

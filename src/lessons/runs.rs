@@ -76,11 +76,11 @@ pub fn of(
     }
     if let Some(other) = card.settings.prompt_style.filter(|&other| other != style) {
         let problem = format!("is {other:?}, but the library's model is asked in the style {style:?}");
-        return bad("settings.prompt_style", problem, "make the run without --prompt-style");
+        return bad("settings.prompt_style", problem, "make the run without <prompt_style>");
     }
     if card.task == OUTSIDE {
         let problem = format!("is `{OUTSIDE}`: a library runs no program to judge answers");
-        return bad("task", problem, "write what it solved as lines of question and answer for --pairs");
+        return bad("task", problem, "write what it solved as lines of question and answer for <pairs>");
     }
     let task = task::create(&card.task, &card.task_options)?;
     let (mut solved, cut) = solved(events, card, &*task);

@@ -98,7 +98,7 @@ impl Weights {
                 what: format!("the weights of {}", source.name()),
                 needed,
                 available,
-                hint: "load them smaller with --weights q8 or --weights q4, or take a smaller model".into(),
+                hint: "load them smaller with <weights> q8 or q4, or take a smaller model".into(),
             });
         }
         let index: HashMap<String, usize> =
@@ -250,7 +250,7 @@ impl Loader<'_> {
             if packed.format != format {
                 let file = self.source.name();
                 let problem = "has values beyond the range of f16";
-                return Err(Error::input(file, &info.name, problem, "load it with --weights f32, q8 or q4"));
+                return Err(Error::input(file, &info.name, problem, "load it with <weights> f32, q8 or q4"));
             }
             let Packed { words, scales, .. } = packed;
             weight.write_rows(self.gpu, row, &words, &scales)?;

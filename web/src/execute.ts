@@ -1,6 +1,6 @@
 // What each command does, on the worker's side.
 
-import { report as renderReport, tasks, verify } from "./wasm/stepladder.js";
+import { report as renderReport, settings, tasks, verify } from "./wasm/stepladder.js";
 import { engineOf, loadAdapter, withDevice, type Context } from "./context.js";
 import { StepladderError } from "./errors.js";
 import { load } from "./engine.js";
@@ -9,7 +9,7 @@ import { gpuFacts } from "./gpu.js";
 import * as libraries from "./library.js";
 import { evaluate, ladder, train, ttrl } from "./learning.js";
 import { preFlight } from "./pre-flight.js";
-import type { Verdict } from "./events.js";
+import type { SettingRow, Verdict } from "./events.js";
 import type { CommandName, Commands, NamedBytes, Request } from "./protocol.js";
 import { parseCard } from "./run-place.js";
 import { listRuns, readRun, removeRun, runLog } from "./runs.js";
@@ -113,6 +113,7 @@ const commands: { [Name in CommandName]: Work<Name> } = {
     return null;
   },
   tasks: () => JSON.parse(tasks()) as TaskInfo[],
+  settings: (_, { kind, preset }) => JSON.parse(settings(kind, preset)) as SettingRow[],
   verify: (_, { task, options, problem, answer }) => JSON.parse(verify(task, JSON.stringify(options), JSON.stringify(problem), answer)) as Verdict,
   preFlight: (_, { source, options }, hooks) => preFlight(source, options, hooks.signal),
   runs: () => listRuns(),

@@ -2,7 +2,7 @@
 // what it answers. Everything here survives `postMessage`.
 
 import type { ErrorCode } from "./errors.js";
-import type { Event, Verdict } from "./events.js";
+import type { Event, Preset, SettingRow, Verdict } from "./events.js";
 import type { Asking } from "./library.js";
 import type {
   CachedModel,
@@ -28,6 +28,7 @@ import type {
   Paper,
   PreFlight,
   Problem,
+  RunKind,
   RunLog,
   SamplingOptions,
   Source,
@@ -92,6 +93,7 @@ export interface Commands {
   dispose: Exchange<null, never, null>;
   loseDevice: Exchange<null, never, null>;
   tasks: Exchange<null, never, TaskInfo[]>;
+  settings: Exchange<{ kind: RunKind; preset?: Preset }, never, SettingRow[]>;
   verify: Exchange<{ task: string; options: Record<string, string>; problem: Problem; answer: string }, never, Verdict>;
   preFlight: Exchange<{ source: Source; options: Plain<FitOptions> }, never, PreFlight>;
   runs: Exchange<null, never, StoredRun[]>;
