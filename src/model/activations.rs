@@ -43,7 +43,7 @@ impl Activations {
         let buffer = |label: &str, cols: usize| gpu.buffer(label, &[tokens, cols]);
         let [raw_q, raw_k, v] = regions(gpu, "qkv", tokens, [q, kv, kv])?;
         let [gate, up] = regions(gpu, "gate_up", tokens, [config.intermediate_size; 2])?;
-        let (raw_qk, q, k) = match config.qk_norm {
+        let (raw_qk, q, k) = match config.qk_norm() {
             true => (Some([raw_q, raw_k]), buffer("q", q)?, buffer("k", kv)?),
             false => (None, raw_q, raw_k),
         };
@@ -69,7 +69,7 @@ impl Activations {
     /// Bytes that [`Activations::new`] takes; a few less where its regions exceed a binding.
     pub fn bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
         let (q, kv) = (config.q_size(), config.kv_size());
-        let normed = if config.qk_norm { q + kv } else { 0 };
+        let normed = if config.qk_norm() { q + kv } else { 0 };
         let row = 2 * config.hidden_size + normed + q + 2 * config.num_heads + config.intermediate_size;
         let regions =
             region_elements(tokens, &[q, kv, kv]) + region_elements(tokens, &[config.intermediate_size; 2]);

@@ -60,7 +60,7 @@ impl GradientBuffers {
         let buffer = |label: &str, cols: usize| gpu.buffer(label, &[tokens, cols]);
         let [d_raw_q, d_raw_k, dv] = regions(gpu, "dqkv", tokens, [q, kv, kv])?;
         let [d_gate, d_up] = regions(gpu, "d_gate_up", tokens, [ffn; 2])?;
-        let (d_raw, dq, dk) = match config.qk_norm {
+        let (d_raw, dq, dk) = match config.qk_norm() {
             true => (Some([d_raw_q, d_raw_k]), buffer("dq", q)?, buffer("dk", kv)?),
             false => (None, d_raw_q, d_raw_k),
         };
@@ -85,7 +85,7 @@ impl GradientBuffers {
     pub(super) fn bytes(config: &ModelConfig, tokens: usize, rows: usize, rank: usize) -> u64 {
         let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.q_size(), config.kv_size());
-        let normed = if config.qk_norm { q + kv } else { 0 };
+        let normed = if config.qk_norm() { q + kv } else { 0 };
         let row = 3 * hidden + q + normed + ffn;
         let regions = region_elements(tokens, &[q, kv, kv]) + region_elements(tokens, &[ffn; 2]);
         let low = Module::ALL.len() * low_elements(tokens, rank);

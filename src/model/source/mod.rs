@@ -10,7 +10,7 @@ pub mod expected;
 pub mod folder;
 pub mod gguf;
 mod gguf_header;
-mod gguf_metadata;
+pub mod gguf_metadata;
 pub mod head;
 pub mod names;
 pub mod quant;
