@@ -52,13 +52,11 @@ impl ModelConfig {
 /// Every tensor of the model with its shape, in the order of the forward pass.
 pub fn expected(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     let of_block = |tensor: &&Tensor| tensor.role.is_of_block();
-    let of_model = |tensor: &&Tensor| {
-        !tensor.role.is_of_block() && !(config.tie_word_embeddings && tensor.role == Role::Head)
-    };
-    let all = config.family.tensors.iter();
+    let left_out = |tensor: &&Tensor| config.tie_word_embeddings && tensor.role == Role::Head;
     let named = |layer: usize| move |tensor: &Tensor| (tensor.hf_name(layer), config.shape(tensor));
-    let before = all.clone().take_while(|tensor| !of_block(tensor)).map(named(0));
-    let blocks = (0..config.num_layers).flat_map(|layer| all.clone().filter(of_block).map(named(layer)));
-    let after = all.clone().skip_while(|tensor| !of_block(tensor)).filter(of_model).map(named(0));
+    let all = || config.family.tensors.iter().filter(|tensor| !left_out(tensor));
+    let before = all().take_while(|tensor| !of_block(tensor)).map(named(0));
+    let blocks = (0..config.num_layers).flat_map(|layer| all().filter(of_block).map(named(layer)));
+    let after = all().skip_while(|tensor| !of_block(tensor)).filter(|tensor| !of_block(tensor)).map(named(0));
     before.chain(blocks).chain(after).collect()
 }
