@@ -1,7 +1,7 @@
 //! The kernels that take the time, at a model's shapes.
 
 use super::measure::{Cost, Work};
-use super::shape::{Shape, format_name, random_values, random_weight};
+use super::shape::{Shape, random_values, random_weight};
 use super::{Options, What};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder};
@@ -83,11 +83,11 @@ impl Maker<'_> {
     /// Products of `rows` rows with a weight matrix `[n, k]`, forward and, where `backward`, the input's gradient.
     fn matmul(&mut self, format: Format, rows: &[usize], n: usize, k: usize, backward: bool) -> Result<()> {
         let w = random_weight(self.gpu, "bench.w", format, n, k)?;
-        self.format = Some(format_name(format));
+        self.format = Some(format.name());
         for &m in rows {
             let (x, y) = (self.random(&[m, k])?, self.random(&[m, n])?);
             let cost = Cost { flops: (2 * m * n * k) as f64, bytes: w.bytes() as f64 + bytes(&[&x, &y]) };
-            let format = format_name(format);
+            let format = format.name();
             let shape = format!("{m} x {k} -> {n}, {format}");
             self.add("matmul/forward", shape, cost, &y, |rec| {
                 product::forward(rec, &w, &x, &y, None, false)
@@ -121,8 +121,8 @@ impl Maker<'_> {
             let w = random_weight(self.gpu, "bench.w", format, n, n)?;
             let (x, y) = (self.random(&[n, n])?, self.random(&[n, n])?);
             let cost = Cost { flops: 2.0 * (n as f64).powi(3), bytes: w.bytes() as f64 + bytes(&[&x, &y]) };
-            self.format = Some(format_name(format));
-            let shape = format!("{n} x {n} -> {n}, {}", format_name(format));
+            self.format = Some(format.name());
+            let shape = format!("{n} x {n} -> {n}, {}", format.name());
             self.add("matmul_coop/forward", shape.clone(), cost, &y, |rec| {
                 product::forward_by(rec, By::MatrixUnits, &w, &x, &[Segment::plain(&y)], false)
             })?;
@@ -334,8 +334,8 @@ pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Ca
     }
     let Heads { heads, kv_heads, head_dim } = shape.heads;
     let [q, kv] = [heads * head_dim, kv_heads * head_dim];
-    let usual = [Format::F32, Format::F16, Format::Q8, Format::Q4];
-    for format in usual.into_iter().filter(|f| options.formats.is_empty() || options.formats.contains(f)) {
+    let wanted = |format: &Format| options.formats.is_empty() || options.formats.contains(format);
+    for format in Format::offered().map(|(format, _)| format).filter(wanted) {
         // Queries, keys and values are one product, gate and up another.
         maker.matmul(format, &[1, 8], q + 2 * kv, hidden, false)?;
         maker.matmul(format, &[1, 8], 2 * mlp, hidden, false)?;

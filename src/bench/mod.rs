@@ -23,7 +23,6 @@ use crate::{Error, Result};
 pub use measure::{Bandwidth, Limit, Peaks};
 use measure::{Cost, PeakWork};
 pub use shape::Shape;
-use shape::format_name;
 
 /// A group of measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -109,7 +108,7 @@ impl What {
         Self {
             model: shape.name,
             layers: Some(layers),
-            format: Some(format_name(format)),
+            format: Some(format.name()),
             batch: None,
             length: None,
             rank: None,

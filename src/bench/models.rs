@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::job::{Grpo, Job, Taken};
 use super::measure::{PeakWork, Peaks, median};
-use super::shape::{Shape, format_name};
+use super::shape::Shape;
 use super::{Options, Row, Schedule, Suite, What, row};
 use crate::Result;
 use crate::gpu::{Gpu, GpuOptions};
@@ -76,7 +76,7 @@ fn formats(options: &Options, suite: Suite) -> Vec<Format> {
     match (&options.formats[..], suite) {
         ([], Suite::Growth | Suite::Grpo) => vec![Format::F32],
         ([], _) if options.quick => vec![Format::F32],
-        ([], _) => vec![Format::F32, Format::F16, Format::Q8, Format::Q4],
+        ([], _) => Format::offered().map(|(format, _)| format).collect(),
         (formats, _) => formats.to_vec(),
     }
 }
@@ -272,7 +272,7 @@ pub(super) async fn all(
     let &Bench { gpu, options, .. } = bench;
     let mut all = Vec::new();
     for &shape in &options.shapes {
-        for format in [Format::F32, Format::F16, Format::Q8, Format::Q4] {
+        for (format, _) in Format::offered() {
             let wanted =
                 |&suite: &Suite| suite != Suite::Kernels && formats(options, suite).contains(&format);
             let suites: Vec<Suite> = options.suites.iter().copied().filter(wanted).collect();
@@ -286,7 +286,7 @@ pub(super) async fn all(
                 if suites.is_empty() || layers == 0 || layers > shape.layers {
                     continue;
                 }
-                progress(&format!("{}, {layers} layers, {}", shape.name, format_name(format)));
+                progress(&format!("{}, {layers} layers, {}", shape.name, format.name()));
                 let model = shape.load(gpu, layers, format, CONTEXT)?;
                 let what = What::model(shape, layers, format);
                 all.extend(measure(bench, &model, what.clone(), &suites, peaks).await?);

@@ -122,17 +122,6 @@ pub(super) fn parameters(model: &Model) -> f64 {
     std::iter::once(weights.head()).chain(linears).map(|w| (w.rows * w.cols) as f64).sum()
 }
 
-/// A format's usual name.
-pub(super) fn format_name(format: Format) -> &'static str {
-    match format {
-        Format::F32 => "f32",
-        Format::F16 => "f16",
-        Format::Q8 => "q8",
-        Format::Q8x2 => "q8x2",
-        Format::Q4 => "q4",
-    }
-}
-
 /// A weight matrix of random numbers.
 pub(super) fn random_weight(
     gpu: &Gpu,

@@ -1,6 +1,7 @@
 //! Groups of options that several commands share, and the checks of single values.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::Map;
 use stepladder::kernel::weight::Format;
@@ -14,9 +15,9 @@ use super::context::Context;
 /// How a model is put on the GPU.
 #[derive(Debug, Clone, Args, Serialize)]
 pub(super) struct DeviceArgs {
-    /// Store the weights as f32, f16, q8 or q4 [default: as they are in the file]
-    #[arg(long, value_name = "FORMAT", help_heading = "Options of the device")]
-    pub(super) weights: Option<WeightFormat>,
+    /// Store the weights in this format [default: as they are in the file]
+    #[arg(long, value_name = "FORMAT", value_parser = weight_format(), help_heading = "Options of the device")]
+    pub(super) weights: Option<Format>,
     /// Longest sequence, prompt and answer together
     #[arg(long, value_name = "TOKENS", help = context_help(), value_parser = clap::value_parser!(u32).range(2..), help_heading = "Options of the device")]
     pub(super) context: Option<u32>,
@@ -33,10 +34,7 @@ impl DeviceArgs {
     pub(super) fn base(&self, context: &Context) -> Base {
         Base {
             sha256: String::new(),
-            weights: self
-                .weights
-                .and_then(|weights| weights.to_possible_value())
-                .map(|value| value.get_name().into()),
+            weights: self.weights.map(|format| format.name().into()),
             context: self.context,
             f16: context.f16 || self.f16,
             model: Map::new(),
@@ -51,7 +49,7 @@ impl DeviceArgs {
     /// The same computed as in a run that goes on.
     pub(super) fn as_in(&self, base: Option<&Base>) -> Self {
         let Some(base) = base else { return self.clone() };
-        let weights = base.weights.as_deref().and_then(|name| WeightFormat::from_str(name, true).ok());
+        let weights = base.weights.as_deref().and_then(Format::named);
         Self { weights, context: base.context, f16: base.f16, ..self.clone() }
     }
 }
@@ -61,29 +59,11 @@ fn context_help() -> String {
     format!("Longest sequence, prompt and answer together [default: the model's own, at most {most}]")
 }
 
-/// Storage of weights on the GPU.
-#[derive(Debug, Clone, Copy, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum WeightFormat {
-    /// 32-bit floats
-    F32,
-    /// 16-bit floats
-    F16,
-    /// 8-bit blocks
-    Q8,
-    /// 4-bit blocks
-    Q4,
-}
-
-impl From<WeightFormat> for Format {
-    fn from(format: WeightFormat) -> Self {
-        match format {
-            WeightFormat::F32 => Self::F32,
-            WeightFormat::F16 => Self::F16,
-            WeightFormat::Q8 => Self::Q8,
-            WeightFormat::Q4 => Self::Q4,
-        }
-    }
+/// Reads a weight format that a user may ask for.
+pub(super) fn weight_format() -> impl TypedValueParser<Value = Format> {
+    let value = |(format, help): (Format, &'static str)| PossibleValue::new(format.name()).help(help);
+    let names = PossibleValuesParser::new(Format::offered().map(value));
+    names.try_map(|name| Format::named(&name).ok_or("there is no such format"))
 }
 
 /// How tokens are drawn.

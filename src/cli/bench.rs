@@ -10,6 +10,7 @@ use stepladder::kernel::weight::Format;
 use stepladder::train::files::write_atomic;
 use stepladder::{Error, Result};
 
+use super::args::weight_format;
 use super::context::Context;
 use super::session::print_profile;
 use super::signals::say;
@@ -28,8 +29,8 @@ pub(super) struct Args {
           default_value = Shape::SMOLLM2.name, value_name = "MODELS")]
     shape: Vec<String>,
     /// Weight formats (default: those that suit the suite)
-    #[arg(long, value_delimiter = ',', value_parser = names(FORMATS.map(|(name, _)| name)), value_name = "FORMATS")]
-    format: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_parser = weight_format(), value_name = "FORMATS")]
+    format: Vec<Format>,
     /// Layers of the models (default: all on a GPU, 4 on a software adapter)
     #[arg(long)]
     layers: Option<usize>,
@@ -53,9 +54,6 @@ const REPORTED_SUITES: [Suite; 5] =
     [Suite::Kernels, Suite::Prefill, Suite::Decode, Suite::Train, Suite::Grpo];
 const REPORTED_FORMATS: [Format; 3] = [Format::F32, Format::F16, Format::Q4];
 
-const FORMATS: [(&str, Format); 4] =
-    [("f32", Format::F32), ("f16", Format::F16), ("q8", Format::Q8), ("q4", Format::Q4)];
-
 fn names<const N: usize>(names: [&'static str; N]) -> clap::builder::PossibleValuesParser {
     clap::builder::PossibleValuesParser::new(names)
 }
@@ -64,8 +62,6 @@ impl Args {
     fn options(&self) -> Options {
         let suite =
             |name: &String| Suite::ALL.into_iter().find(|(known, _)| known == name).map(|(_, suite)| suite);
-        let format =
-            |name: &String| FORMATS.into_iter().find(|(known, _)| known == name).map(|(_, format)| format);
         let reported = self.report.is_some();
         Options {
             quick: self.quick,
@@ -77,7 +73,7 @@ impl Args {
             shapes: self.shape.iter().filter_map(|name| Shape::named(name)).collect(),
             formats: match self.format.is_empty() && reported {
                 true => REPORTED_FORMATS.into(),
-                false => self.format.iter().filter_map(format).collect(),
+                false => self.format.clone(),
             },
             layers: self.layers,
             rounds: self.rounds,

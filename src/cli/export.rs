@@ -52,13 +52,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     context.stoppable();
     let files = if gguf {
         let config = &opened.config;
-        let base = GgufBase {
-            architecture: config.family.gguf_architecture,
-            interleaved_heads: config
-                .family
-                .gguf_interleaves_qk
-                .then_some((config.num_heads, config.num_kv_heads)),
-        };
+        let base = GgufBase { family: config.family, heads: [config.num_heads, config.num_kv_heads] };
         write_atomic(output, &to_gguf(&adapter, &base)?)?;
         vec![output.to_path_buf()]
     } else if args.adapter_only {

@@ -6,7 +6,6 @@ use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::gpu::{AdapterReport, adapters};
-use stepladder::kernel::weight::Format;
 use stepladder::train::adapter;
 use stepladder::train::files::read_adapter_for;
 use stepladder::train::fit::{Fit, Workload};
@@ -104,7 +103,7 @@ impl Args {
         let layout = adapter::layout(config, &lora)?;
         let rank = layout.max_rank();
         let workload = Workload::of_batch(layout, batch, length, PACK_TOKENS, limit);
-        let format = self.device.weights.map(Format::from);
+        let format = self.device.weights;
         let fit = Fit::new(config, &*opened.source, format, limit, &workload);
         let largest = device.map(|device| device.max_buffer_size.min(device.max_binding_size));
         let problem = largest.and_then(|largest| fit.check(model, self.device.memory_limit, largest).err());

@@ -102,7 +102,7 @@ impl Opened {
             style: None,
             end: config.eos_token_ids.first().copied(),
         });
-        let format = device.weights.map(Format::from);
+        let format = device.weights;
         let source = RefCell::new(source);
         Ok(Self { name, gpu, config, language, source, format, context_length })
     }

@@ -1,6 +1,7 @@
 //! Device, buffers, shader text, pipelines, recorded plans and readback: the only folder that names wgpu.
 
 mod buffer;
+pub mod buffer_set;
 mod coop;
 mod device;
 mod pipeline;

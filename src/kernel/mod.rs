@@ -39,6 +39,7 @@ macro_rules! kernel {
 pub mod adamw;
 pub mod attention;
 pub mod embed;
+pub mod format;
 pub mod gather;
 pub mod kv_write;
 mod list;

@@ -3,6 +3,7 @@
 use super::attention::PAGE;
 use super::{reducing_long, word};
 use crate::Result;
+use crate::gpu::buffer_set::buffer_set;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};
 
 params! { Params { rows: u32, vocab: u32, row_pages: u32, capacity: u32 } }
@@ -56,23 +57,24 @@ impl Settings {
     pub const WORDS: usize = size_of::<Self>() / 4;
 }
 
-/// The state of a decode batch. All but `settings` and `pages` change at every step.
-#[derive(Debug, Clone)]
-pub struct State {
-    /// [`Settings`] of each row `[rows, Settings::WORDS]`.
-    pub settings: Buffer,
-    /// Page numbers `[rows, pages of a row]`.
-    pub pages: Buffer,
-    /// The token to feed next `[rows]`.
-    pub token: Buffer,
-    /// Its position `[rows]`.
-    pub position: Buffer,
-    /// 1 while the row goes on `[rows]`.
-    pub live: Buffer,
-    /// Where its key and value go: (row, place) `[rows, 2]`.
-    pub pair: Buffer,
-    /// Chosen tokens and the bits of their log-probabilities `[rows, capacity, 2]`.
-    pub out: Buffer,
+buffer_set! {
+    /// The state of a decode batch. All but `settings` and `pages` change at every step.
+    pub struct State[rows](row_pages: usize, capacity: usize) {
+        /// [`Settings`] of each row.
+        pub settings[rows]: Buffer = [rows, Settings::WORDS];
+        /// Page numbers.
+        pub pages[rows]: Buffer = [rows, row_pages];
+        /// The token to feed next.
+        pub token[rows]: Buffer = [rows];
+        /// Its position.
+        pub position[rows]: Buffer = [rows];
+        /// 1 while the row goes on.
+        pub live[rows]: Buffer = [rows];
+        /// Where its key and value go: (row, place).
+        pub pair[rows]: Buffer = [rows, 2];
+        /// Chosen tokens and the bits of their log-probabilities.
+        pub out[rows]: Buffer = [rows, capacity, 2];
+    }
 }
 
 /// Chooses a token for every live row from the logits z `[rows, vocab]` and moves the rows on.

@@ -1,93 +1,12 @@
-//! Weight matrices on the GPU: f32, f16 or quantised blocks, split by rows where they exceed a binding.
-//! No shader of its own: each format is a file `shaders/include/weight_*.wgsl` with the same bindings.
+//! Weight matrices on the GPU in one of the formats of [`format`](super::format), split by rows where they exceed a binding.
+//! No shader of its own: each format is a file of `shaders/include/` with the same bindings.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use half::f16;
-
+pub use super::format::{Format, GROUP, Numbers};
 use crate::gpu::{Buffer, Gpu};
 use crate::{Error, Result};
-
-/// How the values of a weight matrix are stored on the GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// 4 bytes a value.
-    F32,
-    /// 2 bytes a value; the low half of a word is the even column.
-    F16,
-    /// Signed bytes with (scale, min) for 32 values: scale·q + min.
-    Q8,
-    /// Signed bytes with (scale of the first 16, scale of the second 16) for 32 values: scale·q.
-    Q8x2,
-    /// Nibbles with (scale, min) for 32 values: scale·q + min, q in 0..15; value i of a word at bits 4i.
-    Q4,
-}
-
-impl Format {
-    /// Every format.
-    pub const ALL: [Self; 5] = [Self::F32, Self::F16, Self::Q8, Self::Q8x2, Self::Q4];
-
-    /// The include file that decodes it.
-    pub fn import(self) -> &'static str {
-        match self {
-            Self::F32 => "weight_f32",
-            Self::F16 => "weight_f16",
-            Self::Q8 => "weight_q8",
-            Self::Q8x2 => "weight_q8x2",
-            Self::Q4 => "weight_q4",
-        }
-    }
-
-    /// Values in a 4-byte word.
-    pub fn values_per_word(self) -> usize {
-        match self {
-            Self::F32 => 1,
-            Self::F16 => 2,
-            Self::Q8 | Self::Q8x2 => 4,
-            Self::Q4 => 8,
-        }
-    }
-
-    /// Whether every 32 values have two numbers more.
-    pub const fn has_scales(self) -> bool {
-        matches!(self, Self::Q8 | Self::Q8x2 | Self::Q4)
-    }
-
-    /// Columns must be a multiple of this.
-    pub const fn column_multiple(self) -> usize {
-        if self.has_scales() { 32 } else { 8 }
-    }
-
-    /// A bound of the sizes of packed values, for f32 and f16 the largest of them; infinite or no number if one of them is.
-    fn largest(self, words: &[u32], scales: &[[f32; 2]]) -> f32 {
-        let size = |word: u32| word & 0x7fff_ffff;
-        let of_scales = |of_first: f32, of_second: f32| {
-            let bound = |[first, second]: &[f32; 2]| first.abs() * of_first + second.abs() * of_second;
-            scales.iter().map(|pair| size(bound(pair).to_bits())).max()
-        };
-        let largest = match self {
-            Self::F32 => words.iter().map(|&word| size(word)).max(),
-            Self::F16 => {
-                let halves = words.iter().map(|word| (word & 0x7fff).max(word >> 16 & 0x7fff));
-                let bits = halves.max().and_then(|bits| u16::try_from(bits).ok());
-                bits.map(|bits| f16::from_bits(bits).to_f32().to_bits())
-            }
-            Self::Q8 => of_scales(128.0, 1.0),
-            Self::Q8x2 => of_scales(128.0, 128.0),
-            Self::Q4 => of_scales(15.0, 1.0),
-        };
-        f32::from_bits(largest.unwrap_or(0))
-    }
-
-    /// Bytes of a matrix.
-    pub fn bytes(self, rows: usize, cols: usize) -> u64 {
-        let words = rows * cols / self.values_per_word();
-        let scales = if self.has_scales() { rows * cols / 32 * 2 } else { 0 };
-        (words + scales) as u64 * 4
-    }
-}
 
 /// Some rows of a weight matrix.
 #[derive(Debug, Clone)]
@@ -146,7 +65,7 @@ impl Weight {
         let mut row0 = 0;
         while row0 < rows {
             let count = rows_per_part.min(rows - row0);
-            let scales = if format.has_scales() { count * cols / 32 * 2 } else { 1 };
+            let scales = if format.has_scales() { count * cols / GROUP * 2 } else { 1 };
             parts.push(Part {
                 row0,
                 rows: count,
@@ -165,7 +84,7 @@ impl Weight {
     /// [`Error::Shape`] if that is no number of whole rows, more rows than there are, or not their scales.
     pub fn write_rows(&self, gpu: &Gpu, row: usize, words: &[u32], scales: &[[f32; 2]]) -> Result<()> {
         let words_per_row = self.cols / self.format.values_per_word();
-        let scales_per_row = if self.format.has_scales() { self.cols / 32 } else { 0 };
+        let scales_per_row = if self.format.has_scales() { self.cols / GROUP } else { 0 };
         let count = words.len() / words_per_row;
         if words.len() != count * words_per_row
             || scales.len() != count * scales_per_row

@@ -217,29 +217,27 @@ impl<'a> Block<'a> {
         let eps = self.config.rms_norm_eps;
         let fused = self.fuses(rec, h, attend);
         let input = self.normed(rec, QKV, [h, &act.x_attention], &self.weights.attention_norm, act, fused)?;
-        let [raw_q, raw_k] = match &act.raw_qk {
-            Some([q, k]) => [q, k],
-            None => [&act.q, &act.k],
-        };
-        self.linears(rec, QKV, input, &[raw_q, raw_k, &act.v], act)?;
+        let [raw_q, raw_k, v] = &act.qkv;
+        self.linears(rec, QKV, input, &[raw_q, raw_k, v], act)?;
+        let (q, k) = (act.q(), act.k());
         if let Some([q_norm, k_norm]) = &self.weights.qk_norm {
-            rms_norm::forward(rec, raw_q, q_norm, &act.q, eps)?;
-            rms_norm::forward(rec, raw_k, k_norm, &act.k, eps)?;
+            rms_norm::forward(rec, raw_q, q_norm, q, eps)?;
+            rms_norm::forward(rec, raw_k, k_norm, k, eps)?;
         }
         match attend {
             Attend::Packed { span } => {
-                rope::forward(rec, positions, &act.q, &act.k)?;
+                rope::forward(rec, positions, q, k)?;
                 attention::full::forward(rec, self.heads(), span, act.saved())?;
             }
             Attend::Prefill { span, pair, cache } => {
-                rope::forward(rec, positions, &act.q, &act.k)?;
-                kv_write::forward(rec, pair, &act.k, &act.v, &cache.k, &cache.v)?;
+                rope::forward(rec, positions, q, k)?;
+                kv_write::forward(rec, pair, k, v, &cache.k, &cache.v)?;
                 attention::full::forward(rec, self.heads(), span, act.saved())?;
             }
             Attend::Cached { rows, pair, cache } => {
                 let pages = [&cache.k, &cache.v];
-                rope::forward_cached(rec, positions, [&act.q, &act.k, &act.v], pair, pages)?;
-                attention::decode::forward(rec, self.heads(), rows, &act.q, &cache.k, &cache.v, &act.o)?;
+                rope::forward_cached(rec, positions, [q, k, v], pair, pages)?;
+                attention::decode::forward(rec, self.heads(), rows, q, &cache.k, &cache.v, &act.o)?;
             }
         }
         self.low(rec, &[Module::O], Input::plain(&act.o), act)?;
@@ -254,8 +252,9 @@ impl<'a> Block<'a> {
 
     /// The same from the normalised input on.
     fn mlp_apart(&self, rec: &mut Recorder<'_>, input: Input<'_>, act: &Activations) -> Result<()> {
-        self.linears(rec, GATE_UP, input, &[&act.gate, &act.up], act)?;
-        self.make(rec, &[Module::Down], [&act.gate, &act.act], Made::SwiGlu(&act.up), act)
+        let [gate, up] = &act.gate_up;
+        self.linears(rec, GATE_UP, input, &[gate, up], act)?;
+        self.make(rec, &[Module::Down], [gate, &act.act], Made::SwiGlu(up), act)
     }
 
     /// [`Block::mlp_inner`] in as few dispatches as there can be; the contents of gate, up and the normalised input are
@@ -265,7 +264,8 @@ impl<'a> Block<'a> {
         let Some(weight) = self.weights.joined(GATE_UP) else {
             return self.mlp_apart(rec, input, act);
         };
-        let segments = [self.segment(Module::Gate, &act.gate, act)?, self.segment(Module::Up, &act.up, act)?];
+        let [gate, up] = &act.gate_up;
+        let segments = [self.segment(Module::Gate, gate, act)?, self.segment(Module::Up, up, act)?];
         product::forward_swiglu(rec, weight, input, segments, &act.act)?;
         self.low(rec, &[Module::Down], Input::plain(&act.act), act)
     }

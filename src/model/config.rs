@@ -105,10 +105,6 @@ pub struct ModelConfig {
     pub tie_word_embeddings: bool,
     /// Position embedding.
     pub rope: Rope,
-    /// q, k and v have biases.
-    pub attention_bias: bool,
-    /// q and k heads are normalised before RoPE.
-    pub qk_norm: bool,
     /// Beginning-of-text token.
     pub bos_token_id: Option<u32>,
     /// Tokens that end a completion.
@@ -122,16 +118,6 @@ impl ModelConfig {
     /// `Input` for anything missing, contradictory or unsupported.
     pub fn from_json(file: &Path, text: &str) -> Result<Self> {
         json::parse(file, text)
-    }
-
-    /// Rows of the q projection: `num_heads * head_dim`.
-    pub fn q_size(&self) -> usize {
-        self.num_heads * self.head_dim
-    }
-
-    /// Rows of the k and of the v projection: `num_kv_heads * head_dim`.
-    pub fn kv_size(&self) -> usize {
-        self.num_kv_heads * self.head_dim
     }
 
     /// Number of weights, each counted once where embedding and head are tied.

@@ -139,7 +139,7 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
         "rope_scaling": scaling,
         "max_position_embeddings": config.max_position_embeddings,
         "tie_word_embeddings": config.tie_word_embeddings,
-        "attention_bias": config.attention_bias,
+        "attention_bias": config.attention_bias(),
         "mlp_bias": false,
         "bos_token_id": config.bos_token_id,
         "eos_token_id": ends,

@@ -44,14 +44,14 @@ impl Layout {
     ) -> Result<Self> {
         let mut layout = Self::default();
         for (layer, module, rank, scale) in modules {
-            let [outputs, inputs] = module_shape(config, module);
-            if layer >= config.num_layers || rank == 0 {
+            let shape = config.module_shape(module).filter(|_| layer < config.num_layers && rank > 0);
+            let Some([outputs, inputs]) = shape else {
                 return Err(Error::usage(
                     "adapter",
                     format!("{} with rank {rank} does not exist in this model", module.path(layer)),
                     "use an adapter that was made for this model",
                 ));
-            }
+            };
             let a_start = layout.len;
             let b_start = a_start + (rank * inputs).next_multiple_of(VIEW_ALIGNMENT);
             layout.len = b_start + (outputs * rank).next_multiple_of(VIEW_ALIGNMENT);
@@ -83,18 +83,6 @@ impl Layout {
     /// The largest rank.
     pub fn max_rank(&self) -> usize {
         self.sites.iter().map(|site| site.rank).max().unwrap_or(0)
-    }
-}
-
-/// `[outputs, inputs]` of a module's weight.
-pub fn module_shape(config: &ModelConfig, module: Module) -> [usize; 2] {
-    let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
-    match module {
-        Module::Q => [config.q_size(), hidden],
-        Module::K | Module::V => [config.kv_size(), hidden],
-        Module::O => [hidden, config.q_size()],
-        Module::Gate | Module::Up => [ffn, hidden],
-        Module::Down => [hidden, ffn],
     }
 }
 

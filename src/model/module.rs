@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+/// What the names of tensors of blocks begin with in Hugging Face checkpoints.
+pub const BLOCKS: &str = "model.layers.";
+
 /// A linear module of a transformer block, in the order of the forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -38,31 +41,32 @@ impl Module {
     /// All modules.
     pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
 
+    /// The path inside a block in Hugging Face checkpoints, such as `self_attn.q_proj`.
+    pub const fn stem(self) -> &'static str {
+        match self {
+            Self::Q => "self_attn.q_proj",
+            Self::K => "self_attn.k_proj",
+            Self::V => "self_attn.v_proj",
+            Self::O => "self_attn.o_proj",
+            Self::Gate => "mlp.gate_proj",
+            Self::Up => "mlp.up_proj",
+            Self::Down => "mlp.down_proj",
+        }
+    }
+
     /// The name in Hugging Face checkpoints, such as `q_proj`.
     pub fn hf_name(self) -> &'static str {
-        match self {
-            Self::Q => "q_proj",
-            Self::K => "k_proj",
-            Self::V => "v_proj",
-            Self::O => "o_proj",
-            Self::Gate => "gate_proj",
-            Self::Up => "up_proj",
-            Self::Down => "down_proj",
-        }
+        self.stem().rsplit_once('.').map_or(self.stem(), |(_, name)| name)
     }
 
     /// The path inside the model, such as `model.layers.3.self_attn.q_proj`.
     pub fn path(self, layer: usize) -> String {
-        let parent = match self {
-            Self::Q | Self::K | Self::V | Self::O => "self_attn",
-            Self::Gate | Self::Up | Self::Down => "mlp",
-        };
-        format!("model.layers.{layer}.{parent}.{}", self.hf_name())
+        format!("{BLOCKS}{layer}.{}", self.stem())
     }
 
     /// The layer and module of such a path; `None` for any other.
     pub fn from_path(path: &str) -> Option<(usize, Self)> {
-        let (layer, rest) = path.strip_prefix("model.layers.")?.split_once('.')?;
+        let (layer, rest) = path.strip_prefix(BLOCKS)?.split_once('.')?;
         let module: Self = rest.rsplit_once('.')?.1.parse().ok()?;
         let layer = layer.parse().ok()?;
         // Comparing with the canonical form rejects `model.layers.+1`, `01`, and a module under another parent.

@@ -108,7 +108,7 @@ impl OpenModel {
             config.add_eos(&file, &ends)?;
             tell(&file, &unknown);
         }
-        let mut source = canonical(source, config.tie_word_embeddings);
+        let mut source = canonical(source, &config);
         untie_if_different(&mut config, source.as_mut())?;
         check(&config, source.as_ref())?;
         let beside = TokenizerConfig::parse(

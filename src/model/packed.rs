@@ -5,6 +5,7 @@ use super::activations::Activations;
 use super::block::{Attend, Positions};
 use super::config::ModelConfig;
 use super::lora::Lora;
+use crate::gpu::buffer_set::{First, buffer_set};
 use crate::gpu::{Buffer, Gpu, Recorder};
 use crate::kernel::{NONE, embed, gather, log_softmax, product, rms_norm};
 use crate::{Error, Result};
@@ -92,76 +93,45 @@ fn most_elements(binding: u64) -> usize {
     most.clamp(LOGITS_ELEMENTS, GPU_LOGITS_ELEMENTS)
 }
 
-/// Inputs and outputs of a packed forward pass of one bucket.
-#[derive(Debug, Clone)]
-pub struct PackedBuffers {
-    /// `[tokens]`
-    pub token: Buffer,
-    /// `[tokens]`
-    pub position: Buffer,
-    /// `[tokens, 2]`
-    pub span: Buffer,
-    /// Scored rows `[rows]`.
-    pub index: Buffer,
-    /// `[rows]`
-    pub target: Buffer,
-    /// Log-probability of each target `[rows]`.
-    pub logprob: Buffer,
-    /// Entropy of each prediction `[rows]`.
-    pub entropy: Buffer,
-    /// Final hidden state of each scored row, normalised `[rows, hidden]`.
-    pub selected: Buffer,
-    /// Final hidden state, normalised `[tokens, hidden]`.
-    pub normed: Buffer,
-    /// Logits of one chunk of rows `[chunk, vocab]`.
-    pub logits: Buffer,
+buffer_set! {
+    /// Inputs and outputs of a packed forward pass of one bucket; logits exist for `chunk` rows at a time.
+    pub struct PackedBuffers[tokens, rows](config: &ModelConfig, chunk: usize) {
+        /// Tokens.
+        pub token[tokens]: Buffer = [tokens];
+        /// Positions in their sequences.
+        pub position[tokens]: Buffer = [tokens];
+        /// First token and end of each token's sequence.
+        pub span[tokens]: Buffer = [tokens, 2];
+        /// Scored rows.
+        pub index[rows]: Buffer = [rows];
+        /// The token that follows each.
+        pub target[rows]: Buffer = [rows];
+        /// Log-probability of each target.
+        pub logprob[rows]: Buffer = [rows];
+        /// Entropy of each prediction.
+        pub entropy[rows]: Buffer = [rows];
+        /// Final hidden state of each scored row, normalised.
+        pub selected[rows]: Buffer = [rows, config.hidden_size];
+        /// Final hidden state, normalised.
+        pub normed[tokens]: Buffer = [tokens, config.hidden_size];
+        /// Logits of one chunk of rows.
+        pub logits[]: Buffer = [chunk, config.vocab_size];
+    }
 }
 
 impl PackedBuffers {
-    /// Buffers for `tokens` tokens and `rows` scored rows.
-    pub fn new(gpu: &Gpu, model: &Model, tokens: usize, rows: usize) -> Result<Self> {
-        let config = model.config();
-        let chunk = logits_rows(config, logits_elements(gpu), rows);
-        Ok(Self {
-            token: gpu.buffer("token", &[tokens])?,
-            position: gpu.buffer("position", &[tokens])?,
-            span: gpu.buffer("span", &[tokens, 2])?,
-            index: gpu.buffer("index", &[rows])?,
-            target: gpu.buffer("target", &[rows])?,
-            logprob: gpu.buffer("logprob", &[rows])?,
-            entropy: gpu.buffer("entropy", &[rows])?,
-            selected: gpu.buffer("selected", &[rows, config.hidden_size])?,
-            normed: gpu.buffer("normed", &[tokens, config.hidden_size])?,
-            logits: gpu.buffer("logits", &[chunk, config.vocab_size])?,
-        })
+    /// Buffers for passes over `model`, with as many rows of logits at a time as suit its device.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::buffer`].
+    pub fn for_model(model: &Model, tokens: usize, rows: usize) -> Result<Self> {
+        let (gpu, config) = (model.gpu(), model.config());
+        Self::new(gpu, tokens, rows, config, logits_rows(config, logits_elements(gpu), rows))
     }
 
-    /// Bytes that [`PackedBuffers::new`] takes at least, and at most where memory is limited.
-    pub fn bytes(config: &ModelConfig, tokens: usize, rows: usize) -> u64 {
-        let hidden = config.hidden_size as u64;
-        let logits = (logits_rows(config, LOGITS_ELEMENTS, rows) * config.vocab_size) as u64;
-        4 * (tokens as u64 * (4 + hidden) + rows as u64 * (4 + hidden) + logits)
-    }
-
-    /// The same memory for a smaller bucket.
-    pub fn first(&self, tokens: usize, rows: usize) -> Result<Self> {
-        let cut = |buffer: &Buffer, count: usize| {
-            let mut shape = buffer.shape().to_vec();
-            shape[0] = count;
-            buffer.view(0, &shape)
-        };
-        Ok(Self {
-            token: cut(&self.token, tokens)?,
-            position: cut(&self.position, tokens)?,
-            span: cut(&self.span, tokens)?,
-            index: cut(&self.index, rows)?,
-            target: cut(&self.target, rows)?,
-            logprob: cut(&self.logprob, rows)?,
-            entropy: cut(&self.entropy, rows)?,
-            selected: cut(&self.selected, rows)?,
-            normed: cut(&self.normed, tokens)?,
-            logits: self.logits.clone(),
-        })
+    /// Rows of logits that exist at a time at least, and at most where memory is limited.
+    pub fn least_chunk(config: &ModelConfig, rows: usize) -> usize {
+        logits_rows(config, LOGITS_ELEMENTS, rows)
     }
 
     /// Writes a batch that is not larger than the buffers.
@@ -218,7 +188,7 @@ impl Intermediates {
     /// Buffers for up to `tokens` tokens and adapters of up to `rank`, of all blocks if `keep`.
     pub fn new(gpu: &Gpu, config: &ModelConfig, tokens: usize, rank: usize, keep: bool) -> Result<Self> {
         let kept = if keep { config.num_layers } else { 0 };
-        let block = |_| Activations::new(gpu, config, tokens, rank);
+        let block = |_| Activations::new(gpu, tokens, config, rank);
         let middle = |_| gpu.buffer("h_middle", &[tokens, config.hidden_size]);
         Ok(Self {
             blocks: (0..kept.max(1)).map(block).collect::<Result<_>>()?,
@@ -230,15 +200,14 @@ impl Intermediates {
     pub fn kept_bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
         let layers = config.num_layers as u64;
         let middle = (tokens * config.hidden_size * 4) as u64;
-        layers.saturating_sub(1) * Activations::bytes(config, tokens, rank) + layers * middle
+        layers.saturating_sub(1) * Activations::bytes(tokens, config, rank) + layers * middle
     }
 
-    /// The same memory for fewer tokens.
+    /// Views of the first `tokens` rows of every buffer; nothing is allocated.
     pub fn first(&self, tokens: usize) -> Result<Self> {
-        let middle = |middle: &Buffer| middle.view(0, &[tokens, middle.shape()[1]]);
         Ok(Self {
             blocks: self.blocks.iter().map(|act| act.first(tokens)).collect::<Result<_>>()?,
-            middles: self.middles.iter().map(middle).collect::<Result<_>>()?,
+            middles: self.middles.first(tokens)?,
         })
     }
 

@@ -12,8 +12,8 @@ use crate::{Error, Result};
 
 /// Bytes that scoring `tokens` tokens takes beside the model and its adapter.
 pub fn bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
-    PackedBuffers::bytes(config, tokens, tokens)
-        + Activations::bytes(config, tokens, rank)
+    PackedBuffers::bytes(tokens, tokens, config, PackedBuffers::least_chunk(config, tokens))
+        + Activations::bytes(tokens, config, rank)
         + 4 * (tokens * config.hidden_size) as u64
 }
 
@@ -42,7 +42,7 @@ pub async fn logprobs(
             "use the tokenizer that belongs to the model",
         ));
     }
-    let buffers = PackedBuffers::new(gpu, model, count, count - 1)?;
+    let buffers = PackedBuffers::for_model(model, count, count - 1)?;
     let rank = lora.map_or(0, |lora| lora.layout().max_rank());
     let act = Intermediates::new(gpu, config, count, rank, false)?;
     let hidden = [gpu.buffer("hidden", &[count, config.hidden_size])?];

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::config::ModelConfig;
-use super::lora::module_shape;
+use super::family::Family;
+use super::family::tensors::{HEAD, Role};
 use super::module::Module;
 use super::pack::{self, Packed};
 use super::source::{self, Dtype, TensorInfo, TensorSource, quant};
@@ -104,14 +105,16 @@ impl Weights {
         let index: HashMap<String, usize> =
             source.tensors().iter().enumerate().map(|(i, tensor)| (tensor.name.clone(), i)).collect();
         let total: u64 = source.tensors().iter().map(|t| (t.rows() * t.row_bytes()) as u64).sum();
-        let mut loader = Loader { gpu, source, index, format, progress, done: 0, total, bytes: Vec::new() };
-        let embedding = loader.matrix("model.embed_tokens.weight")?;
+        let family = config.family;
+        let mut loader =
+            Loader { gpu, family, source, index, format, progress, done: 0, total, bytes: Vec::new() };
+        let embedding = loader.matrix(Role::Embedding, 0)?;
         let mut layers = Vec::with_capacity(config.num_layers);
         for layer in 0..config.num_layers {
             layers.push(loader.layer(config, layer)?);
         }
-        let norm = loader.vector("model.norm.weight")?;
-        let head = if config.tie_word_embeddings { None } else { Some(loader.matrix("lm_head.weight")?) };
+        let norm = loader.vector(Role::FinalNorm, 0)?;
+        let head = if config.tie_word_embeddings { None } else { Some(loader.matrix(Role::Head, 0)?) };
         gpu.check()?;
         Ok(Self { embedding, layers, norm, head })
     }
@@ -144,7 +147,7 @@ pub fn target_format(dtype: Dtype, cols: usize, wanted: Option<Format>) -> Forma
 pub fn weight_bytes(config: &ModelConfig, source: &dyn TensorSource, format: Option<Format>) -> u64 {
     let matrices = source.tensors().iter().filter(|tensor| tensor.shape.len() == 2);
     matrices
-        .filter(|tensor| !(config.tie_word_embeddings && tensor.name == "lm_head.weight"))
+        .filter(|tensor| !(config.tie_word_embeddings && HEAD.is(&tensor.name)))
         .map(|tensor| target_format(tensor.dtype, tensor.cols(), format).bytes(tensor.rows(), tensor.cols()))
         .sum()
 }
@@ -158,16 +161,22 @@ pub fn resident_bytes(
 ) -> u64 {
     let vectors = source.tensors().iter().filter(|tensor| tensor.shape.len() == 1);
     let vectors: u64 = vectors.map(|tensor| tensor.cols() as u64 * 4).sum();
-    let biases = [config.q_size(), config.kv_size(), config.kv_size()];
-    let padding = match config.attention_bias {
+    let biases = bias_sizes(config);
+    let padding = match config.attention_bias() {
         true => 4 * (config.num_layers * (region_elements(1, &biases) - biases.iter().sum::<usize>())) as u64,
         false => 0,
     };
     weight_bytes(config, source, format) + vectors + padding + (context * config.head_dim * 4) as u64
 }
 
+/// The sizes of the biases of [`QKV`].
+fn bias_sizes(config: &ModelConfig) -> [usize; 3] {
+    [config.q_size(), config.kv_size(), config.kv_size()]
+}
+
 struct Loader<'a> {
     gpu: &'a Gpu,
+    family: &'static Family,
     source: &'a mut dyn TensorSource,
     index: HashMap<String, usize>,
     format: Option<Format>,
@@ -178,8 +187,14 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn find(&self, name: &str) -> Result<(usize, TensorInfo)> {
-        let found = self.index.get(name).map(|&i| (i, self.source.tensors()[i].clone()));
+    /// The tensor for `role`, in block `layer` if it is one of blocks.
+    fn find(&self, role: Role, layer: usize) -> Result<(usize, TensorInfo)> {
+        let name = self.family.tensor(role).map(|tensor| tensor.hf_name(layer));
+        let name = name.ok_or_else(|| Error::Gpu {
+            what: "weights".into(),
+            problem: format!("{} has no tensor for {role:?}", self.family.name),
+        })?;
+        let found = self.index.get(&name).map(|&i| (i, self.source.tensors()[i].clone()));
         found.ok_or_else(|| {
             let file = self.source.name();
             Error::input(Path::new(&file), name, "the tensor is missing", "take the complete model")
@@ -194,23 +209,24 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn values(&mut self, name: &str) -> Result<Vec<f32>> {
-        let (index, info) = self.find(name)?;
+    fn values(&mut self, role: Role, layer: usize) -> Result<Vec<f32>> {
+        let (index, info) = self.find(role, layer)?;
         self.read(index, 0, 1)?;
         let mut values = vec![0.0; info.cols()];
         quant::dequantize(info.dtype, &self.bytes, &mut values)?;
         Ok(values)
     }
 
-    fn vector(&mut self, name: &str) -> Result<Buffer> {
-        let values = self.values(name)?;
-        self.gpu.upload(name, &[values.len()], &values)
+    fn vector(&mut self, role: Role, layer: usize) -> Result<Buffer> {
+        let (_, info) = self.find(role, layer)?;
+        let values = self.values(role, layer)?;
+        self.gpu.upload(&info.name, &[values.len()], &values)
     }
 
-    fn matrix(&mut self, name: &str) -> Result<Weight> {
-        let (index, info) = self.find(name)?;
+    fn matrix(&mut self, role: Role, layer: usize) -> Result<Weight> {
+        let (index, info) = self.find(role, layer)?;
         let format = target_format(info.dtype, info.cols(), self.format);
-        let weight = Weight::new(self.gpu, name, format, info.rows(), info.cols())?;
+        let weight = Weight::new(self.gpu, &info.name, format, info.rows(), info.cols())?;
         self.fill(index, &info, &weight)?;
         Ok(weight)
     }
@@ -219,7 +235,7 @@ impl Loader<'_> {
     fn joined(&self, layer: usize, modules: &[Module]) -> Result<Option<Weight>> {
         let mut all: Option<(Format, usize, usize)> = None;
         for module in modules {
-            let (_, info) = self.find(&format!("{}.weight", module.path(layer)))?;
+            let (_, info) = self.find(Role::Weight(*module), layer)?;
             let format = target_format(info.dtype, info.cols(), self.format);
             let (first, cols, rows) = *all.get_or_insert((format, info.cols(), 0));
             if (format, info.cols()) != (first, cols) {
@@ -263,13 +279,11 @@ impl Loader<'_> {
     /// The bias of each module, those of queries, keys and values in one buffer.
     fn biases(&mut self, config: &ModelConfig, layer: usize) -> Result<[Option<Buffer>; 7]> {
         let mut biases = [const { None }; 7];
-        if !config.attention_bias {
+        if !config.attention_bias() {
             return Ok(biases);
         }
-        let modules = QKV;
-        let sizes: Vec<usize> = modules.iter().map(|&module| module_shape(config, module)[0]).collect();
-        for (module, place) in modules.iter().zip(self.gpu.regions("bias", 1, &sizes)?) {
-            let values = self.values(&format!("{}.bias", module.path(layer)))?;
+        for (module, place) in QKV.iter().zip(self.gpu.regions("bias", 1, &bias_sizes(config))?) {
+            let values = self.values(Role::Bias(*module), layer)?;
             let bias = place.view(0, &[place.len()])?;
             self.gpu.write(&bias, 0, &values)?;
             biases[*module as usize] = Some(bias);
@@ -278,37 +292,34 @@ impl Loader<'_> {
     }
 
     fn layer(&mut self, config: &ModelConfig, layer: usize) -> Result<LayerWeights> {
-        let name = |rest: &str| format!("model.layers.{layer}.{rest}.weight");
         let joined = [self.joined(layer, QKV)?, self.joined(layer, GATE_UP)?];
         let biases = self.biases(config, layer)?;
         let mut linears = Vec::with_capacity(7);
         let mut row = [0; 2];
         for (module, bias) in Module::ALL.into_iter().zip(biases) {
-            let path = format!("{}.weight", module.path(layer));
-            let [outputs, inputs] = module_shape(config, module);
+            let role = Role::Weight(module);
             let group = JOINED.iter().position(|group| group.contains(&module));
             let weight = match group.and_then(|group| Some((group, joined[group].as_ref()?))) {
                 Some((group, whole)) => {
-                    let weight = whole.rows_from(row[group], outputs)?;
-                    row[group] += outputs;
-                    let (index, info) = self.find(&path)?;
+                    let (index, info) = self.find(role, layer)?;
+                    let weight = whole.rows_from(row[group], info.rows())?;
+                    row[group] += info.rows();
                     self.fill(index, &info, &weight)?;
                     weight
                 }
-                None => self.matrix(&path)?,
+                None => self.matrix(role, layer)?,
             };
-            debug_assert_eq!([weight.rows, weight.cols], [outputs, inputs]);
+            debug_assert_eq!(Some([weight.rows, weight.cols]), config.module_shape(module));
             linears.push(Linear { weight, bias });
         }
-        let qk_norm = if config.qk_norm {
-            Some([self.vector(&name("self_attn.q_norm"))?, self.vector(&name("self_attn.k_norm"))?])
-        } else {
-            None
+        let qk_norm = match config.qk_norm() {
+            true => Some([self.vector(Role::QueryNorm, layer)?, self.vector(Role::KeyNorm, layer)?]),
+            false => None,
         };
         Ok(LayerWeights {
-            attention_norm: self.vector(&name("input_layernorm"))?,
+            attention_norm: self.vector(Role::AttentionNorm, layer)?,
             qk_norm,
-            mlp_norm: self.vector(&name("post_attention_layernorm"))?,
+            mlp_norm: self.vector(Role::MlpNorm, layer)?,
             joined,
             linears: linears.try_into().map_err(|_| Error::Gpu {
                 what: "weights".into(),

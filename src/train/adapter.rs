@@ -4,7 +4,7 @@ use super::lora_config::LoraConfig;
 use super::peft::{AdapterFile, LoraPair};
 use crate::gpu::Gpu;
 use crate::model::config::ModelConfig;
-use crate::model::lora::{Layout, Lora, module_shape};
+use crate::model::lora::{Layout, Lora};
 use crate::model::module::Module;
 use crate::{Error, Result};
 
@@ -12,8 +12,8 @@ use crate::{Error, Result};
 pub fn dims(config: &ModelConfig) -> impl Fn(usize, Module) -> Option<(usize, usize)> {
     let config = config.clone();
     move |layer, module| {
-        let [outputs, inputs] = module_shape(&config, module);
-        (layer < config.num_layers).then_some((outputs, inputs))
+        let [outputs, inputs] = config.module_shape(module).filter(|_| layer < config.num_layers)?;
+        Some((outputs, inputs))
     }
 }
 

@@ -10,14 +10,15 @@
 //!   dt = s·dy·B,  dB += s·dyᵀ·t,  dA += dtᵀ·x,  dx += dt·A
 
 use crate::Result;
-use crate::gpu::{Buffer, Gpu, Recorder, region_elements};
+use crate::gpu::buffer_set::{Joined, buffer_set};
+use crate::gpu::{Buffer, Recorder};
 use crate::kernel::attention::full::{self as attention, Gradients};
 use crate::kernel::lora::grad as lora_grad;
 use crate::kernel::lora::up::Adapter;
 use crate::kernel::product::{self as matmul, Segment};
 use crate::kernel::{gather, log_softmax, rms_norm, rope, swiglu};
 use crate::model::Model;
-use crate::model::activations::{low_elements, low_of, regions};
+use crate::model::activations::{low_elements, low_of};
 use crate::model::block::{Attend, Block, Positions};
 use crate::model::config::ModelConfig;
 use crate::model::lora::{Lora, Pair};
@@ -25,94 +26,32 @@ use crate::model::module::Module;
 use crate::model::packed::{Intermediates, PackedBuffers};
 use crate::model::weights::{GATE_UP, QKV};
 
-/// Gradients of the activations.
-#[derive(Debug, Clone)]
-pub(super) struct GradientBuffers {
-    /// Residual stream `[tokens, hidden]`.
-    dh: Buffer,
-    /// Normalised input of either half, and of the head `[tokens, hidden]`.
-    dx: Buffer,
-    /// Queries, keys, values.
-    dq: Buffer,
-    dk: Buffer,
-    dv: Buffer,
-    /// Queries and keys before their per-head norm, where the family has one.
-    d_raw: Option<[Buffer; 2]>,
-    /// Output of attention `[tokens, heads·head_dim]`.
-    d_out: Buffer,
-    /// silu(gate)·up, gate and up `[tokens, intermediate]`.
-    d_act: Buffer,
-    d_gate: Buffer,
-    d_up: Buffer,
-    /// scale·dy·B of each module, as `Activations::low` has A·x.
-    d_low: Buffer,
-    /// Residual stream between the halves, recomputed `[tokens, hidden]`.
-    h_mid: Buffer,
-    /// Scored rows of the head's input `[rows, hidden]`.
-    d_selected: Buffer,
-}
-
-impl GradientBuffers {
-    pub(super) fn new(gpu: &Gpu, model: &Model, tokens: usize, rows: usize, rank: usize) -> Result<Self> {
-        let config = model.config();
-        let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
-        let (q, kv) = (config.q_size(), config.kv_size());
-        let buffer = |label: &str, cols: usize| gpu.buffer(label, &[tokens, cols]);
-        let [d_raw_q, d_raw_k, dv] = regions(gpu, "dqkv", tokens, [q, kv, kv])?;
-        let [d_gate, d_up] = regions(gpu, "d_gate_up", tokens, [ffn; 2])?;
-        let (d_raw, dq, dk) = match config.qk_norm {
-            true => (Some([d_raw_q, d_raw_k]), buffer("dq", q)?, buffer("dk", kv)?),
-            false => (None, d_raw_q, d_raw_k),
-        };
-        Ok(Self {
-            dh: buffer("dh", hidden)?,
-            dx: buffer("dx", hidden)?,
-            dq,
-            dk,
-            dv,
-            d_raw,
-            d_out: buffer("d_out", q)?,
-            d_act: buffer("d_act", ffn)?,
-            d_gate,
-            d_up,
-            d_low: gpu.buffer("d_low", &[Module::ALL.len(), low_elements(tokens, rank)])?,
-            h_mid: buffer("h_mid", hidden)?,
-            d_selected: gpu.buffer("d_selected", &[rows, hidden])?,
-        })
-    }
-
-    /// Bytes that [`GradientBuffers::new`] takes; a few less where its regions exceed a binding.
-    pub(super) fn bytes(config: &ModelConfig, tokens: usize, rows: usize, rank: usize) -> u64 {
-        let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
-        let (q, kv) = (config.q_size(), config.kv_size());
-        let normed = if config.qk_norm { q + kv } else { 0 };
-        let row = 3 * hidden + q + normed + ffn;
-        let regions = region_elements(tokens, &[q, kv, kv]) + region_elements(tokens, &[ffn; 2]);
-        let low = Module::ALL.len() * low_elements(tokens, rank);
-        4 * (tokens as u64 * row as u64 + (regions + low) as u64 + rows as u64 * hidden as u64)
-    }
-
-    /// The same memory for a smaller bucket.
-    pub(super) fn first(&self, tokens: usize, rows: usize) -> Result<Self> {
-        let cut = |buffer: &Buffer, count: usize| buffer.view(0, &[count, buffer.shape()[1]]);
-        Ok(Self {
-            dh: cut(&self.dh, tokens)?,
-            dx: cut(&self.dx, tokens)?,
-            dq: cut(&self.dq, tokens)?,
-            dk: cut(&self.dk, tokens)?,
-            dv: cut(&self.dv, tokens)?,
-            d_raw: match &self.d_raw {
-                Some([q, k]) => Some([cut(q, tokens)?, cut(k, tokens)?]),
-                None => None,
-            },
-            d_out: cut(&self.d_out, tokens)?,
-            d_act: cut(&self.d_act, tokens)?,
-            d_gate: cut(&self.d_gate, tokens)?,
-            d_up: cut(&self.d_up, tokens)?,
-            d_low: self.d_low.clone(),
-            h_mid: cut(&self.h_mid, tokens)?,
-            d_selected: cut(&self.d_selected, rows)?,
-        })
+buffer_set! {
+    /// Gradients of the activations, with adapters of up to `rank`.
+    pub(super) struct GradientBuffers[tokens, rows](config: &ModelConfig, rank: usize) {
+        /// Residual stream.
+        dh[tokens]: Buffer = [tokens, config.hidden_size];
+        /// Normalised input of either half, and of the head.
+        dx[tokens]: Buffer = [tokens, config.hidden_size];
+        /// What the projections made: queries, keys and values.
+        d_qkv[tokens]: [Buffer; 3] =
+            Joined(tokens, [config.q_size(), config.kv_size(), config.kv_size()]);
+        /// Queries after their per-head norm, where the family has one.
+        d_normed_q[tokens]: Option<Buffer> = config.qk_norm().then(|| [tokens, config.q_size()]);
+        /// Keys after theirs.
+        d_normed_k[tokens]: Option<Buffer> = config.qk_norm().then(|| [tokens, config.kv_size()]);
+        /// Output of attention.
+        d_out[tokens]: Buffer = [tokens, config.q_size()];
+        /// silu(gate)·up.
+        d_act[tokens]: Buffer = [tokens, config.intermediate_size];
+        /// Gate and up.
+        d_gate_up[tokens]: [Buffer; 2] = Joined(tokens, [config.intermediate_size; 2]);
+        /// scale·dy·B of each module, as `Activations::low` has A·x.
+        d_low[]: Buffer = [Module::ALL.len(), low_elements(tokens, rank)];
+        /// Residual stream between the halves, recomputed.
+        h_mid[tokens]: Buffer = [tokens, config.hidden_size];
+        /// Scored rows of the head's input.
+        d_selected[rows]: Buffer = [rows, config.hidden_size];
     }
 }
 
@@ -195,25 +134,25 @@ impl Backward<'_> {
         }
 
         self.linears(rec, &block, &[Module::Down], &act.act, &[&d.dh], Some(&d.d_act))?;
-        swiglu::backward(rec, &act.gate, &act.up, &d.d_act, &d.d_gate, &d.d_up)?;
-        self.linears(rec, &block, GATE_UP, &act.x_mlp, &[&d.d_gate, &d.d_up], Some(&d.dx))?;
+        let ([gate, up], [d_gate, d_up]) = (&act.gate_up, &d.d_gate_up);
+        swiglu::backward(rec, gate, up, &d.d_act, d_gate, d_up)?;
+        self.linears(rec, &block, GATE_UP, &act.x_mlp, &[d_gate, d_up], Some(&d.dx))?;
         rms_norm::backward_x(rec, h_mid, &block.weights.mlp_norm, &d.dx, &d.dh, eps, true)?;
 
         self.linears(rec, &block, &[Module::O], &act.o, &[&d.dh], Some(&d.d_out))?;
-        let grads = Gradients { dq: &d.dq, dk: &d.dk, dv: &d.dv };
+        let ([raw_q, raw_k, _], [d_raw_q, d_raw_k, dv]) = (&act.qkv, &d.d_qkv);
+        let dq = d.d_normed_q.as_ref().unwrap_or(d_raw_q);
+        let dk = d.d_normed_k.as_ref().unwrap_or(d_raw_k);
+        let grads = Gradients { dq, dk, dv };
         attention::backward(rec, block.heads(), span, act.saved(), &d.d_out, grads)?;
-        rope::backward(rec, positions, &d.dq, &d.dk)?;
-        let [dq, dk] = match (&d.d_raw, &act.raw_qk, &block.weights.qk_norm) {
-            (Some([d_raw_q, d_raw_k]), Some([raw_q, raw_k]), Some([q_norm, k_norm])) => {
-                rms_norm::backward_x(rec, raw_q, q_norm, &d.dq, d_raw_q, eps, false)?;
-                rms_norm::backward_x(rec, raw_k, k_norm, &d.dk, d_raw_k, eps, false)?;
-                [d_raw_q, d_raw_k]
-            }
-            _ => [&d.dq, &d.dk],
-        };
+        rope::backward(rec, positions, dq, dk)?;
+        if let Some([q_norm, k_norm]) = &block.weights.qk_norm {
+            rms_norm::backward_x(rec, raw_q, q_norm, dq, d_raw_q, eps, false)?;
+            rms_norm::backward_x(rec, raw_k, k_norm, dk, d_raw_k, eps, false)?;
+        }
         // Nothing below the first block learns, so its input needs no gradient.
         let dx = (layer > 0).then_some(&d.dx);
-        self.linears(rec, &block, QKV, &act.x_attention, &[dq, dk, &d.dv], dx)?;
+        self.linears(rec, &block, QKV, &act.x_attention, &[d_raw_q, d_raw_k, dv], dx)?;
         if layer > 0 {
             rms_norm::backward_x(rec, h_in, &block.weights.attention_norm, &d.dx, &d.dh, eps, true)?;
         }

@@ -10,11 +10,11 @@ use super::lock;
 use super::peft::{AdapterFile, CONFIG_FILE, Copy, Dims, WEIGHTS_FILE};
 use super::tensor_file::Tensor;
 use crate::model::config::ModelConfig;
+use crate::model::family::tensors::{EMBEDDING, HEAD};
 use crate::model::source::TensorSource;
 use crate::model::source::bytes::read_bytes;
 use crate::model::source::durable::sync_folder;
 use crate::model::source::head::equals;
-use crate::model::source::names::{EMBEDDING, HEAD};
 use crate::{Error, Result};
 
 /// The longest settings and weights of an adapter that are read: far more than PEFT writes.
@@ -71,8 +71,9 @@ pub fn read_adapter_for(
 }
 
 fn compare_with_base(name: &str, tensor: &Tensor, source: &mut dyn TensorSource, tied: bool) -> Result<Copy> {
-    let name = if tied && name == HEAD { EMBEDDING } else { name };
-    let Some(index) = source.tensors().iter().position(|info| info.name == name) else {
+    let embedding = tied && HEAD.is(name);
+    let mut names = source.tensors().iter().map(|info| info.name.as_str());
+    let Some(index) = names.position(|held| if embedding { EMBEDDING.is(held) } else { held == name }) else {
         return Ok(Copy::Unknown);
     };
     let equal = source.tensors()[index].shape == tensor.shape && equals(source, index, &tensor.data)?;

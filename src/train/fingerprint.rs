@@ -47,8 +47,8 @@ pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
         ("rms_norm_eps", json!(config.rms_norm_eps)),
         ("rope_theta", json!(config.rope.theta)),
         ("rope_scaling", scaling),
-        ("attention_bias", json!(config.attention_bias)),
-        ("qk_norm", json!(config.qk_norm)),
+        ("attention_bias", json!(config.attention_bias())),
+        ("qk_norm", json!(config.qk_norm())),
         ("tie_word_embeddings", json!(config.tie_word_embeddings)),
     ];
     numbers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

@@ -76,16 +76,16 @@ impl Fit {
         if let Some(sizes) = &workload.sampling {
             fit.kv = sizes.kv_bytes(config);
             fit.activations += sizes.activation_bytes(config, rank);
-            fit.largest_buffer = fit.largest_buffer.max(sizes.largest_buffer(config));
+            fit.largest_buffer = fit.largest_buffer.max(sizes.largest_buffer(config, rank));
         }
         if let Some(tokens) = workload.scoring {
             fit.activations += score::bytes(config, tokens, rank);
-            fit.largest_buffer = fit.largest_buffer.max(trainer::largest_buffer(config, tokens));
+            fit.largest_buffer = fit.largest_buffer.max(trainer::largest_buffer(config, tokens, rank));
         }
         if let Some(tokens) = workload.training {
             fit.optimizer = 3 * flat;
             fit.activations += trainer::arena_bytes(config, tokens, rank);
-            fit.largest_buffer = fit.largest_buffer.max(trainer::largest_buffer(config, tokens));
+            fit.largest_buffer = fit.largest_buffer.max(trainer::largest_buffer(config, tokens, rank));
         }
         fit
     }

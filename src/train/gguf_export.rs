@@ -3,8 +3,10 @@
 //! llama.cpp scales B A x by adapter.lora.alpha / rank with one alpha for the whole file. Where rank-stabilised scaling
 //! or an alpha pattern asks for another factor, it is multiplied into B, so that the product stays the same.
 
-use super::lora_config::{LoraConfig, Module};
+use super::lora_config::LoraConfig;
 use super::peft::AdapterFile;
+use crate::model::family::Family;
+use crate::model::family::tensors::Role;
 use crate::{Error, Result};
 
 /// Tensor data begins at multiples of this many bytes (GGUF's default).
@@ -19,19 +21,18 @@ const STRING: u32 = 8;
 const F32: u32 = 0;
 
 /// What the file must say of its base model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GgufBase<'a> {
-    /// `general.architecture` of the base model's GGUF, such as `llama` or `qwen2`.
-    pub architecture: &'a str,
-    /// (query heads, key and value heads) where the architecture stores the rows of q and k with each head's two halves
-    /// interleaved, as `llama` does; `None` where it does not, as `qwen2` and `qwen3`.
-    pub interleaved_heads: Option<(usize, usize)>,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GgufBase {
+    /// The base model's family: it has the names, and the order of q's and k's rows.
+    pub family: &'static Family,
+    /// Query heads, key and value heads.
+    pub heads: [usize; 2],
 }
 
 /// The file's bytes.
 ///
-/// Errors: [`Error::Shape`] if the rows of q or k are not whole heads of an even size, or a matrix does not have its rank.
-pub fn to_gguf(adapter: &AdapterFile, base: &GgufBase<'_>) -> Result<Vec<u8>> {
+/// Errors: [`Error::Usage`] if the family does not have a module, [`Error::Shape`] if the rows of q or k are not whole heads of an even size, or a matrix does not have its rank.
+pub fn to_gguf(adapter: &AdapterFile, base: &GgufBase) -> Result<Vec<u8>> {
     let config = &adapter.config;
     let file_alpha = effective_alpha(config, config.alpha, config.rank);
     let mut tensors = Vec::with_capacity(2 * adapter.tensors.len());
@@ -48,23 +49,23 @@ pub fn to_gguf(adapter: &AdapterFile, base: &GgufBase<'_>) -> Result<Vec<u8>> {
             }
         }
         let factor = effective_alpha(config, config.alpha_of(layer, module), rank) / file_alpha;
-        let heads = match (module, base.interleaved_heads) {
-            (Module::Q, Some((heads, _))) | (Module::K, Some((_, heads))) => Some(heads),
-            _ => None,
-        };
-        let mut b = match heads {
+        let tensor = base.family.tensor(Role::Weight(module)).ok_or_else(|| {
+            let problem = format!("{} has no {module}", base.family.name);
+            Error::usage("--adapter", problem, "use an adapter that was made for this model")
+        })?;
+        let mut b = match base.family.interleaved_heads(module, base.heads) {
             Some(heads) => interleave(&pair.b, rank, heads)?,
             None => pair.b.clone(),
         };
         // A factor of 1 is exact, so that files without patterns keep B's bits.
         b.iter_mut().for_each(|b| *b = (f64::from(*b) * factor) as f32);
-        let name = format!("blk.{layer}.{}.weight", gguf_name(module));
+        let name = tensor.gguf_name(layer);
         tensors.push((format!("{name}.lora_a"), [pair.a.len() / rank, rank], pair.a.clone()));
         tensors.push((format!("{name}.lora_b"), [rank, pair.b.len() / rank], b));
     }
     let mut values = vec![
         ("general.type".to_owned(), Value::Text("adapter")),
-        ("general.architecture".to_owned(), Value::Text(base.architecture)),
+        ("general.architecture".to_owned(), Value::Text(base.family.gguf_architecture)),
         ("general.file_type".to_owned(), Value::Whole(F32)),
         ("adapter.type".to_owned(), Value::Text("lora")),
         ("adapter.lora.alpha".to_owned(), Value::Float(file_alpha as f32)),
@@ -79,18 +80,6 @@ pub fn to_gguf(adapter: &AdapterFile, base: &GgufBase<'_>) -> Result<Vec<u8>> {
 /// The alpha which, divided by the rank, gives the factor of B A x.
 fn effective_alpha(config: &LoraConfig, alpha: f64, rank: usize) -> f64 {
     if config.rslora { alpha * (rank as f64).sqrt() } else { alpha }
-}
-
-fn gguf_name(module: Module) -> &'static str {
-    match module {
-        Module::Q => "attn_q",
-        Module::K => "attn_k",
-        Module::V => "attn_v",
-        Module::O => "attn_output",
-        Module::Gate => "ffn_gate",
-        Module::Up => "ffn_up",
-        Module::Down => "ffn_down",
-    }
 }
 
 /// Moves row i of the first half of each head to 2 i, and row i of the second to 2 i + 1. llama.cpp rotates neighbours
@@ -172,10 +161,12 @@ fn serialize(values: &[(String, Value<'_>)], tensors: &[(String, [usize; 2], Vec
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::model::family::{llama, qwen2};
+    use crate::model::module::Module;
     use crate::train::peft::LoraPair;
     use std::collections::BTreeMap;
 
-    const LLAMA: GgufBase<'_> = GgufBase { architecture: "llama", interleaved_heads: Some((2, 1)) };
+    const LLAMA: GgufBase = GgufBase { family: &llama::FAMILY, heads: [2, 1] };
 
     /// Two query heads and one key head of size 4, hidden size 3, rank 2: B's row n holds n and n + 1/2.
     fn adapter(config: LoraConfig) -> AdapterFile {
@@ -263,10 +254,10 @@ mod tests {
         assert_eq!(first(&llama["blk.0.attn_q.weight.lora_b"].1), [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
         assert_eq!(first(&llama["blk.0.attn_k.weight.lora_b"].1), [0.0, 2.0, 1.0, 3.0]);
         assert_eq!(first(&llama["blk.1.attn_v.weight.lora_b"].1), [0.0, 1.0, 2.0, 3.0]);
-        let qwen = GgufBase { architecture: "qwen2", interleaved_heads: None };
+        let qwen = GgufBase { family: &qwen2::FAMILY, heads: [2, 1] };
         let (_, qwen) = read(&to_gguf(&adapter(LoraConfig::default()), &qwen).unwrap());
         assert_eq!(first(&qwen["blk.0.attn_q.weight.lora_b"].1), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
-        let odd = GgufBase { architecture: "llama", interleaved_heads: Some((3, 1)) };
+        let odd = GgufBase { family: &llama::FAMILY, heads: [3, 1] };
         assert_eq!(to_gguf(&adapter(LoraConfig::default()), &odd).unwrap_err().code(), "shape");
         let mut cut = adapter(LoraConfig::default());
         cut.tensors.get_mut(&(1, Module::V)).unwrap().a.pop();

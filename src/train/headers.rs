@@ -41,7 +41,7 @@ pub fn open_headers<R: ReadAt + 'static>(
     let config = ModelConfig::from_json(&folder.join("config.json"), &text(config)?)?;
     let index = take(INDEX).map(text).transpose()?;
     let source = Folder::of(folder, index.as_deref(), |shard| Ok(take(shard)))?;
-    let source = canonical(Box::new(source), config.tie_word_embeddings);
+    let source = canonical(Box::new(source), &config);
     check(&config, source.as_ref())?;
     Ok((config, source))
 }

@@ -214,8 +214,13 @@ impl Trainer {
             let mut rec = Recorder::new(&gpu);
             let model = &*self.model;
             let forward = |rec: &mut Recorder<'_>, lora: Option<&Lora>| {
-                packed::record_blocks(rec, model, lora, &view.buffers, &view.act, &view.hidden)?;
-                packed::record_select(rec, model, &view.buffers, &view.hidden[view.hidden.len() - 1])
+                packed::record_blocks(rec, model, lora, &view.buffers, &view.act, &view.pass.hidden)?;
+                packed::record_select(
+                    rec,
+                    model,
+                    &view.buffers,
+                    &view.pass.hidden[view.pass.hidden.len() - 1],
+                )
             };
             let backward = Backward {
                 model,
@@ -223,8 +228,8 @@ impl Trainer {
                 grads: &self.grads,
                 buffers: &view.buffers,
                 act: &view.act,
-                hidden: &view.hidden,
-                coefficient: &view.coefficient,
+                hidden: &view.pass.hidden,
+                coefficient: &view.pass.coefficient,
                 d: &view.d,
             };
             match pass {
@@ -294,7 +299,7 @@ impl Trainer {
         let Some(arena) = &self.arena else { return Ok(()) };
         let mut padded = coefficients.to_vec();
         padded.resize(key.1, 0.0);
-        self.gpu().write(&arena.coefficient, 0, &padded)
+        self.gpu().write(&arena.pass.coefficient, 0, &padded)
     }
 
     /// Log-probabilities of the scored tokens of each sequence, with the adapter or under the base model.

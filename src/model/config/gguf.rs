@@ -4,8 +4,9 @@ use super::fields::Harmless;
 use super::{ModelConfig, Rope, RopeScaling};
 use crate::Result;
 use crate::model::family::Family;
+use crate::model::family::tensors::Role;
 use crate::model::source::TensorInfo;
-use crate::model::source::gguf::{Metadata, Value};
+use crate::model::source::gguf_metadata::{Metadata, Value};
 
 /// Reads the configuration of a model of `family`; `tensors` are those of the file under their GGUF names, `divisors`
 /// the contents of `rope_freqs.weight` if there is one.
@@ -27,9 +28,9 @@ pub fn parse<'a>(
     };
     let (mut vocab_size, mut has_head) = (None, false);
     for tensor in tensors {
-        match tensor.name.as_str() {
-            "token_embd.weight" => vocab_size = Some(tensor.rows()),
-            "output.weight" => has_head = true,
+        match family.gguf_tensor(&tensor.name).map(|(_, known)| known.role) {
+            Some(Role::Embedding) => vocab_size = Some(tensor.rows()),
+            Some(Role::Head) => has_head = true,
             _ => {}
         }
     }
@@ -76,8 +77,6 @@ pub fn parse<'a>(
         max_position_embeddings: required("context_length")?,
         tie_word_embeddings: !has_head,
         rope: rope(family, metadata, divisors)?,
-        attention_bias: family.attention_bias,
-        qk_norm: family.qk_norm,
         bos_token_id: metadata.token_id("tokenizer.ggml.bos_token_id")?,
         eos_token_ids,
     };

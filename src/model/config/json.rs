@@ -58,8 +58,6 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         max_position_embeddings: fields.required_count("max_position_embeddings")?,
         tie_word_embeddings: fields.flag("tie_word_embeddings")?,
         rope: rope::rope(&fields)?,
-        attention_bias: family.attention_bias,
-        qk_norm: family.qk_norm,
         bos_token_id: fields.token_ids("bos_token_id")?.first().copied(),
         eos_token_ids: fields.token_ids("eos_token_id")?,
     };

@@ -1,37 +1,62 @@
-//! The tensors that a configuration calls for.
+//! The tensors that a configuration calls for: those of its family, in its sizes.
 
 use super::ModelConfig;
-use crate::model::source::names::{EMBEDDING, HEAD};
+use crate::model::family::tensors::{Dim, Role, Tensor};
+use crate::model::module::Module;
+
+impl ModelConfig {
+    /// A size by its name.
+    pub fn size(&self, dim: Dim) -> usize {
+        match dim {
+            Dim::Vocabulary => self.vocab_size,
+            Dim::Hidden => self.hidden_size,
+            Dim::Intermediate => self.intermediate_size,
+            Dim::Queries => self.num_heads * self.head_dim,
+            Dim::Keys => self.num_kv_heads * self.head_dim,
+            Dim::Head => self.head_dim,
+        }
+    }
+
+    /// Rows of the q projection: `num_heads * head_dim`.
+    pub fn q_size(&self) -> usize {
+        self.size(Dim::Queries)
+    }
+
+    /// Rows of the k and of the v projection: `num_kv_heads * head_dim`.
+    pub fn kv_size(&self) -> usize {
+        self.size(Dim::Keys)
+    }
+
+    /// The shape of a tensor of this model.
+    pub fn shape(&self, tensor: &Tensor) -> Vec<usize> {
+        tensor.shape.iter().map(|&dim| self.size(dim)).collect()
+    }
+
+    /// `[outputs, inputs]` of a module's matrix; `None` if the family does not have the module.
+    pub fn module_shape(&self, module: Module) -> Option<[usize; 2]> {
+        let tensor = self.family.tensor(Role::Weight(module))?;
+        self.shape(tensor).try_into().ok()
+    }
+
+    /// Whether q, k and v have biases.
+    pub fn attention_bias(&self) -> bool {
+        self.family.has(Role::Bias(Module::Q))
+    }
+
+    /// Whether q and k heads are normalised before RoPE.
+    pub fn qk_norm(&self) -> bool {
+        self.family.has(Role::QueryNorm)
+    }
+}
 
 /// Every tensor of the model with its shape, in the order of the forward pass.
 pub fn expected(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
-    let (hidden, mlp) = (config.hidden_size, config.intermediate_size);
-    let (q, kv) = (config.q_size(), config.kv_size());
-    let mut tensors = vec![(EMBEDDING.to_string(), vec![config.vocab_size, hidden])];
-    for layer in 0..config.num_layers {
-        let mut add = |name: &str, shape: &[usize]| {
-            tensors.push((format!("model.layers.{layer}.{name}"), shape.to_vec()));
-        };
-        add("input_layernorm.weight", &[hidden]);
-        for (projection, rows) in [("q", q), ("k", kv), ("v", kv)] {
-            add(&format!("self_attn.{projection}_proj.weight"), &[rows, hidden]);
-            if config.attention_bias {
-                add(&format!("self_attn.{projection}_proj.bias"), &[rows]);
-            }
-        }
-        if config.qk_norm {
-            add("self_attn.q_norm.weight", &[config.head_dim]);
-            add("self_attn.k_norm.weight", &[config.head_dim]);
-        }
-        add("self_attn.o_proj.weight", &[hidden, q]);
-        add("post_attention_layernorm.weight", &[hidden]);
-        add("mlp.gate_proj.weight", &[mlp, hidden]);
-        add("mlp.up_proj.weight", &[mlp, hidden]);
-        add("mlp.down_proj.weight", &[hidden, mlp]);
-    }
-    tensors.push(("model.norm.weight".to_string(), vec![hidden]));
-    if !config.tie_word_embeddings {
-        tensors.push((HEAD.to_string(), vec![config.vocab_size, hidden]));
-    }
-    tensors
+    let of_block = |tensor: &&Tensor| tensor.role.is_of_block();
+    let left_out = |tensor: &&Tensor| config.tie_word_embeddings && tensor.role == Role::Head;
+    let named = |layer: usize| move |tensor: &Tensor| (tensor.hf_name(layer), config.shape(tensor));
+    let all = || config.family.tensors.iter().filter(|tensor| !left_out(tensor));
+    let before = all().take_while(|tensor| !of_block(tensor)).map(named(0));
+    let blocks = (0..config.num_layers).flat_map(|layer| all().filter(of_block).map(named(layer)));
+    let after = all().skip_while(|tensor| !of_block(tensor)).filter(|tensor| !of_block(tensor)).map(named(0));
+    before.chain(blocks).chain(after).collect()
 }

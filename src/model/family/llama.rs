@@ -1,5 +1,8 @@
 //! Llama: Llama 2 and 3.x, SmolLM2, TinyLlama, and Mistral without a sliding window.
 
+use super::tensors::{
+    ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, MLP_NORM, O, Q, Tensor, UP, V,
+};
 use super::{Family, Fields, window};
 use crate::Result;
 
@@ -8,13 +11,15 @@ pub const FAMILY: Family = Family {
     name: "llama",
     architectures: &["LlamaForCausalLM", "MistralForCausalLM"],
     gguf_architecture: "llama",
-    attention_bias: false,
-    qk_norm: false,
+    tensors: TENSORS,
     gguf_interleaves_qk: true,
     num_kv_heads: None,
     head_dim: None,
     check,
 };
+
+const TENSORS: &[Tensor] =
+    &[EMBEDDING, ATTENTION_NORM, Q, K, V, O, MLP_NORM, GATE, UP, DOWN, FINAL_NORM, HEAD];
 
 fn check(fields: &Fields<'_>) -> Result<()> {
     // With attention_bias the output projection has a bias too, which the forward pass does not add.

@@ -1,16 +1,20 @@
 //! Model families: what distinguishes the checkpoints of one architecture from another's.
 //!
-//! A family is data. To add one, write its file with a [`Family`] and add it to [`FAMILIES`].
+//! A family is data. To add one, write its file with a [`Family`] and add it to [`FAMILIES`]. A new kind of tensor is a
+//! [`Role`] more, which the loader and the passes over a block must know.
 
 pub mod llama;
 pub mod qwen2;
 pub mod qwen3;
+pub mod tensors;
 pub mod window;
 
 use std::path::Path;
 
 pub use super::config::fields::Fields;
+use super::module::Module;
 use crate::{Error, Result};
+use tensors::{Role, Tensor};
 
 /// Every family that can be loaded.
 pub const FAMILIES: &[&Family] = &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY];
@@ -24,10 +28,8 @@ pub struct Family {
     pub architectures: &'static [&'static str],
     /// Value of `general.architecture` in a GGUF file; the prefix of its keys.
     pub gguf_architecture: &'static str,
-    /// The q, k and v projections have biases.
-    pub attention_bias: bool,
-    /// q and k go through an RMSNorm over `head_dim` before RoPE.
-    pub qk_norm: bool,
+    /// Its tensors in the order of the forward pass: what each block has stands once, between what the whole model has.
+    pub tensors: &'static [Tensor],
     /// The GGUF converter interleaves the two RoPE halves of each head's q and k rows.
     pub gguf_interleaves_qk: bool,
     /// transformers' `num_key_value_heads` where a `config.json` has no such key, if that is not the number of heads.
@@ -41,6 +43,35 @@ pub struct Family {
 impl PartialEq for Family {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
+    }
+}
+
+impl Family {
+    /// The tensor for `role`, if this family has one.
+    pub fn tensor(&self, role: Role) -> Option<&'static Tensor> {
+        self.tensors.iter().find(|tensor| tensor.role == role)
+    }
+
+    /// Whether this family has a tensor for `role`.
+    pub fn has(&self, role: Role) -> bool {
+        self.tensor(role).is_some()
+    }
+
+    /// The tensor that has `name` in GGUF files, and its block. What only other families have is found too, so that it can be
+    /// said which tensor is too much.
+    pub fn gguf_tensor(&self, name: &str) -> Option<(usize, &'static Tensor)> {
+        let others = FAMILIES.iter().flat_map(|family| family.tensors);
+        let mut all = self.tensors.iter().chain(others);
+        all.find_map(|tensor| tensor.gguf_layer(name).map(|layer| (layer, tensor)))
+    }
+
+    /// The heads of `module`'s rows if GGUF files have the RoPE halves of each interleaved, where q has `heads` and k has `kv_heads`.
+    pub fn interleaved_heads(&self, module: Module, [heads, kv_heads]: [usize; 2]) -> Option<usize> {
+        match module {
+            Module::Q if self.gguf_interleaves_qk => Some(heads),
+            Module::K if self.gguf_interleaves_qk => Some(kv_heads),
+            _ => None,
+        }
     }
 }
 

@@ -1,5 +1,9 @@
 //! Qwen2 and Qwen2.5: biases on q, k and v.
 
+use super::tensors::{
+    ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, K_BIAS, MLP_NORM, O, Q, Q_BIAS, Tensor, UP,
+    V, V_BIAS,
+};
 use super::{Family, Fields, window};
 use crate::Result;
 
@@ -8,13 +12,30 @@ pub const FAMILY: Family = Family {
     name: "qwen2",
     architectures: &["Qwen2ForCausalLM"],
     gguf_architecture: "qwen2",
-    attention_bias: true,
-    qk_norm: false,
+    tensors: TENSORS,
     gguf_interleaves_qk: false,
     num_kv_heads: Some(32),
     head_dim: None,
     check,
 };
+
+const TENSORS: &[Tensor] = &[
+    EMBEDDING,
+    ATTENTION_NORM,
+    Q,
+    Q_BIAS,
+    K,
+    K_BIAS,
+    V,
+    V_BIAS,
+    O,
+    MLP_NORM,
+    GATE,
+    UP,
+    DOWN,
+    FINAL_NORM,
+    HEAD,
+];
 
 fn check(fields: &Fields<'_>) -> Result<()> {
     // The biases are always there, whatever this says.

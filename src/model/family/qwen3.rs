@@ -1,5 +1,8 @@
 //! Qwen3 (dense): RMSNorm on every q and k head, `head_dim` apart from `hidden_size`, no biases.
 
+use super::tensors::{
+    ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, K_NORM, MLP_NORM, O, Q, Q_NORM, Tensor, UP, V,
+};
 use super::{Family, Fields, window};
 use crate::Result;
 
@@ -8,13 +11,15 @@ pub const FAMILY: Family = Family {
     name: "qwen3",
     architectures: &["Qwen3ForCausalLM"],
     gguf_architecture: "qwen3",
-    attention_bias: false,
-    qk_norm: true,
+    tensors: TENSORS,
     gguf_interleaves_qk: false,
     num_kv_heads: Some(32),
     head_dim: Some(128),
     check,
 };
+
+const TENSORS: &[Tensor] =
+    &[EMBEDDING, ATTENTION_NORM, Q, K, V, Q_NORM, K_NORM, O, MLP_NORM, GATE, UP, DOWN, FINAL_NORM, HEAD];
 
 fn check(fields: &Fields<'_>) -> Result<()> {
     fields.reject_flag("attention_bias", "a bias on the attention's projections")?;

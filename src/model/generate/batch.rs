@@ -5,9 +5,11 @@ use std::sync::atomic::AtomicBool;
 
 use super::super::activations::Activations;
 use super::super::block::{Attend, LayerCache, Positions, heads};
+use super::super::config::ModelConfig;
 use super::super::lora::Lora;
 use super::super::{Model, index32};
 use crate::Result;
+use crate::gpu::buffer_set::buffer_set;
 use crate::gpu::{Buffer, Gpu, Pending, Plan, Recorder};
 use crate::kernel::attention::decode_split::part_elements;
 use crate::kernel::attention::{PAGE, Rows};
@@ -32,31 +34,24 @@ pub(super) struct RowStart {
 pub(super) struct Batch {
     state: State,
     act: Activations,
-    hidden: Buffer,
-    normed: Buffer,
-    logits: Buffer,
-    /// What the splits of long rows leave for each other.
-    parts: Option<Buffer>,
+    decoded: Decoded,
     /// By number of rows, and whether these may be split.
     plans: HashMap<(usize, bool), Plan>,
 }
 
-/// A state's first rows.
-fn first(state: &State, rows: usize) -> Result<State> {
-    let cut = |buffer: &Buffer| {
-        let mut shape = buffer.shape().to_vec();
-        shape[0] = rows;
-        buffer.view(0, &shape)
-    };
-    Ok(State {
-        settings: cut(&state.settings)?,
-        pages: cut(&state.pages)?,
-        token: cut(&state.token)?,
-        position: cut(&state.position)?,
-        live: cut(&state.live)?,
-        pair: cut(&state.pair)?,
-        out: cut(&state.out)?,
-    })
+buffer_set! {
+    /// What a decode step computes outside of blocks.
+    pub(super) struct Decoded[rows](config: &ModelConfig, row_pages: usize) {
+        /// The residual stream.
+        hidden[rows]: Buffer = [rows, config.hidden_size];
+        /// Its end, normalised.
+        normed[rows]: Buffer = [rows, config.hidden_size];
+        /// Logits.
+        logits[rows]: Buffer = [rows, config.vocab_size];
+        /// What the splits of long rows leave for each other.
+        parts[]: Option<Buffer> =
+            Some(part_elements(heads(config), rows, row_pages)).filter(|&elements| elements > 0).map(|n| [n]);
+    }
 }
 
 impl Batch {
@@ -70,23 +65,9 @@ impl Batch {
         let (gpu, config) = (model.gpu(), model.config());
         let rank = lora.map_or(0, |lora| lora.layout().max_rank());
         Ok(Self {
-            state: State {
-                settings: gpu.buffer("settings", &[rows, Settings::WORDS])?,
-                pages: gpu.buffer("pages", &[rows, row_pages])?,
-                token: gpu.buffer("row_token", &[rows])?,
-                position: gpu.buffer("row_position", &[rows])?,
-                live: gpu.buffer("live", &[rows])?,
-                pair: gpu.buffer("pair", &[rows, 2])?,
-                out: gpu.buffer("out", &[rows, capacity, 2])?,
-            },
-            act: Activations::new(gpu, config, rows, rank)?,
-            hidden: gpu.buffer("hidden", &[rows, config.hidden_size])?,
-            normed: gpu.buffer("normed", &[rows, config.hidden_size])?,
-            logits: gpu.buffer("logits", &[rows, config.vocab_size])?,
-            parts: match part_elements(heads(config), rows, row_pages) {
-                0 => None,
-                elements => Some(gpu.buffer("attention_parts", &[elements])?),
-            },
+            state: State::new(gpu, rows, row_pages, capacity)?,
+            act: Activations::new(gpu, rows, config, rank)?,
+            decoded: Decoded::new(gpu, rows, config, row_pages)?,
             plans: HashMap::new(),
         })
     }
@@ -155,14 +136,13 @@ impl Batch {
         long: bool,
     ) -> Result<Plan> {
         let (gpu, weights) = (model.gpu(), model.weights());
-        let state = first(&self.state, rows)?;
+        let state = self.state.first(rows)?;
         let act = self.act.first(rows)?;
-        let cut = |buffer: &Buffer| buffer.view(0, &[rows, buffer.shape()[1]]);
-        let (hidden, normed, logits) = (cut(&self.hidden)?, cut(&self.normed)?, cut(&self.logits)?);
+        let Decoded { hidden, normed, logits, parts } = self.decoded.first(rows)?;
         let mut rec = Recorder::new(gpu);
         embed::forward(&mut rec, &weights.embedding, &state.token, &hidden)?;
         let positions = Positions { position: &state.position, table: model.rope_table() };
-        let parts = self.parts.as_ref().filter(|_| long);
+        let parts = parts.as_ref().filter(|_| long);
         let places = Rows { position: &state.position, live: &state.live, pages: &state.pages, parts };
         for (layer, cache) in cache.iter().enumerate() {
             let attend = Attend::Cached { rows: places, pair: &state.pair, cache };
@@ -182,7 +162,7 @@ impl Batch {
 
     /// Starts reading what the rows have done.
     pub(super) fn read_later(&self, gpu: &Gpu, rows: usize) -> Result<Pending> {
-        let state = first(&self.state, rows)?;
+        let state = self.state.first(rows)?;
         Ok(gpu.read_later(&[&state.position, &state.live, &state.out]))
     }
 

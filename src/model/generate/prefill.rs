@@ -9,10 +9,12 @@ use std::sync::atomic::AtomicBool;
 
 use super::super::activations::Activations;
 use super::super::block::{Attend, LayerCache, Positions};
+use super::super::config::ModelConfig;
 use super::super::lora::Lora;
 use super::super::packed::{Packed, bucket};
 use super::super::{Model, index32};
 use crate::Result;
+use crate::gpu::buffer_set::buffer_set;
 use crate::gpu::{Buffer, Gpu, Plan, Recorder};
 use crate::kernel::attention::Rows;
 use crate::kernel::{NONE, embed};
@@ -29,51 +31,53 @@ pub(super) struct Part<'a> {
     pub(super) table: Vec<u32>,
 }
 
-/// What tokens that go on from a prefix need besides: `[tokens]` and `[tokens, pages of a row]`.
-struct Tables {
-    live: Buffer,
-    pages: Buffer,
+buffer_set! {
+    /// What tokens that go on from a prefix need besides.
+    pub(super) struct Tables[tokens](row_pages: usize) {
+        /// 1 for what is not padding.
+        live[tokens]: Buffer = [tokens];
+        /// Page numbers of each token's row.
+        pages[tokens]: Buffer = [tokens, row_pages];
+    }
+}
+
+buffer_set! {
+    /// Inputs and residual stream of a prefill pass.
+    pub(super) struct Inputs[tokens, pairs](config: &ModelConfig) {
+        /// Tokens.
+        token[tokens]: Buffer = [tokens];
+        /// Their positions.
+        position[tokens]: Buffer = [tokens];
+        /// First token and end of each token's sequence.
+        span[tokens]: Buffer = [tokens, 2];
+        /// (token, place) of keys and values.
+        pair[pairs]: Buffer = [pairs, 2];
+        /// The residual stream.
+        hidden[tokens]: Buffer = [tokens, config.hidden_size];
+    }
 }
 
 /// Buffers of one size, shared by the plans of smaller buckets.
 struct Arena {
-    token: Buffer,
-    position: Buffer,
-    span: Buffer,
-    pair: Buffer,
-    hidden: Buffer,
+    inputs: Inputs,
     act: Activations,
     tables: Option<Tables>,
 }
 
 impl Arena {
-    fn new(gpu: &Gpu, model: &Model, tokens: usize, pairs: usize, rank: usize) -> Result<Self> {
+    fn new(gpu: &Gpu, config: &ModelConfig, tokens: usize, pairs: usize, rank: usize) -> Result<Self> {
         Ok(Self {
-            token: gpu.buffer("token", &[tokens])?,
-            position: gpu.buffer("position", &[tokens])?,
-            span: gpu.buffer("span", &[tokens, 2])?,
-            pair: gpu.buffer("pair", &[pairs, 2])?,
-            hidden: gpu.buffer("hidden", &[tokens, model.config().hidden_size])?,
-            act: Activations::new(gpu, model.config(), tokens, rank)?,
+            inputs: Inputs::new(gpu, tokens, pairs, config)?,
+            act: Activations::new(gpu, tokens, config, rank)?,
             tables: None,
         })
     }
 
     fn first(&self, tokens: usize, pairs: usize) -> Result<Self> {
         Ok(Self {
-            token: self.token.view(0, &[tokens])?,
-            position: self.position.view(0, &[tokens])?,
-            span: self.span.view(0, &[tokens, 2])?,
-            pair: self.pair.view(0, &[pairs, 2])?,
-            hidden: self.hidden.view(0, &[tokens, self.hidden.shape()[1]])?,
+            inputs: self.inputs.first(tokens, pairs)?,
             act: self.act.first(tokens)?,
-            tables: match &self.tables {
-                Some(Tables { live, pages }) => Some(Tables {
-                    live: live.view(0, &[tokens])?,
-                    pages: pages.view(0, &[tokens, pages.shape()[1]])?,
-                }),
-                None => None,
-            },
+            tables: self.tables.as_ref().map(|tables| tables.first(tokens)).transpose()?,
         })
     }
 }
@@ -150,9 +154,9 @@ impl Prefill {
         let extends = first > 0;
         self.make_arena(model, lora, [tokens, count], extends)?;
         let Some(arena) = &self.arena else { return Ok(()) };
-        gpu.write(&arena.token, 0, &packed.tokens)?;
-        gpu.write(&arena.position, 0, &packed.positions)?;
-        gpu.write(&arena.pair, 0, &flat)?;
+        gpu.write(&arena.inputs.token, 0, &packed.tokens)?;
+        gpu.write(&arena.inputs.position, 0, &packed.positions)?;
+        gpu.write(&arena.inputs.pair, 0, &flat)?;
         if let Some(Tables { live, pages }) = arena.tables.as_ref().filter(|_| extends) {
             let mut tables = vec![0u32; tokens * self.row_pages];
             let of_tokens = parts.iter().flat_map(|part| part.tokens.iter().map(|_| &part.table));
@@ -162,7 +166,7 @@ impl Prefill {
             gpu.write(live, 0, &(0..tokens).map(|row| u32::from(row < real)).collect::<Vec<_>>())?;
             gpu.write(pages, 0, &tables)?;
         } else {
-            gpu.write(&arena.span, 0, &packed.spans)?;
+            gpu.write(&arena.inputs.span, 0, &packed.spans)?;
         }
         let plan = match self.plans.entry((tokens, count, extends)) {
             Entry::Occupied(found) => found.into_mut(),
@@ -183,22 +187,20 @@ impl Prefill {
         extends: bool,
     ) -> Result<()> {
         let gpu = model.gpu();
-        let had = self.arena.as_ref().map_or((0, 0), |arena| (arena.token.len(), arena.pair.shape()[0]));
+        let had = self.arena.as_ref().map(|arena| &arena.inputs);
+        let had = had.map_or((0, 0), |inputs| (inputs.token.len(), inputs.pair.shape()[0]));
         let kept = self.arena.take().filter(|_| tokens <= had.0 && pairs <= had.1);
         let mut arena = match kept {
             Some(arena) => arena,
             None => {
                 self.plans.clear();
                 let rank = lora.map_or(0, |lora| lora.layout().max_rank());
-                Arena::new(gpu, model, tokens.max(had.0), pairs.max(had.1), rank)?
+                Arena::new(gpu, model.config(), tokens.max(had.0), pairs.max(had.1), rank)?
             }
         };
         if extends && arena.tables.is_none() {
-            let tokens = arena.token.len();
-            arena.tables = Some(Tables {
-                live: gpu.buffer("live", &[tokens])?,
-                pages: gpu.buffer("pages", &[tokens, self.row_pages])?,
-            });
+            let tokens = arena.inputs.token.len();
+            arena.tables = Some(Tables::new(gpu, tokens, self.row_pages)?);
         }
         self.arena = Some(arena);
         Ok(())
@@ -212,20 +214,21 @@ fn record(
     arena: &Arena,
     extends: bool,
 ) -> Result<Plan> {
+    let Arena { inputs: Inputs { token, position, span, pair, hidden }, act, tables } = arena;
     let mut rec = Recorder::new(model.gpu());
-    embed::forward(&mut rec, &model.weights().embedding, &arena.token, &arena.hidden)?;
-    let positions = Positions { position: &arena.position, table: model.rope_table() };
+    embed::forward(&mut rec, &model.weights().embedding, token, hidden)?;
+    let positions = Positions { position, table: model.rope_table() };
     for (layer, cache) in cache.iter().enumerate() {
-        let attend = match arena.tables.as_ref().filter(|_| extends) {
+        let attend = match tables.as_ref().filter(|_| extends) {
             Some(Tables { live, pages }) => Attend::Cached {
                 // A row for each token of the prompts, which are seldom few; they go without splits.
-                rows: Rows { position: &arena.position, live, pages, parts: None },
-                pair: &arena.pair,
+                rows: Rows { position, live, pages, parts: None },
+                pair,
                 cache,
             },
-            None => Attend::Prefill { span: &arena.span, pair: &arena.pair, cache },
+            None => Attend::Prefill { span, pair, cache },
         };
-        model.block(layer, lora).forward(&mut rec, &arena.hidden, &arena.act, positions, attend, None)?;
+        model.block(layer, lora).forward(&mut rec, hidden, act, positions, attend, None)?;
     }
     rec.finish()
 }

@@ -1,13 +1,12 @@
 //! How much memory a batch of requests takes.
 
 use super::super::activations::Activations;
-use super::super::block::heads;
 use super::super::config::ModelConfig;
 use super::super::packed::bucket;
-use super::prefill::PACK_TOKENS;
+use super::batch::Decoded;
+use super::prefill::{Inputs, PACK_TOKENS, Tables};
 use crate::kernel::attention::PAGE;
-use crate::kernel::attention::decode_split::part_elements;
-use crate::kernel::sample::Settings;
+use crate::kernel::sample::State;
 
 /// The lengths of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,28 +72,33 @@ impl Sizes {
 
     /// Bytes of everything else.
     pub fn activation_bytes(&self, config: &ModelConfig, rank: usize) -> u64 {
-        // Settings, token, position, live, pair (2), hidden state before and after the norm.
-        let row = Settings::WORDS
-            + 5
-            + self.row_pages
-            + 2 * self.capacity
-            + 2 * config.hidden_size
-            + config.vocab_size;
-        // Token, position, span (2), as many (token, place) pairs; of tokens after a prefix the page table and `live`.
-        let prefill = bucket(self.prefill.max(1));
-        4 * self.rows as u64 * row as u64
-            + 4 * part_elements(heads(config), self.rows, self.row_pages) as u64
-            + Activations::bytes(config, self.rows, rank)
-            + 4 * prefill as u64 * (7 + self.row_pages + config.hidden_size) as u64
-            + Activations::bytes(config, prefill, rank)
+        let tokens = self.prefill_tokens();
+        State::bytes(self.rows, self.row_pages, self.capacity)
+            + Decoded::bytes(self.rows, config, self.row_pages)
+            + Activations::bytes(self.rows, config, rank)
+            + Inputs::bytes(tokens, tokens, config)
+            + Tables::bytes(tokens, self.row_pages)
+            + Activations::bytes(tokens, config, rank)
     }
 
-    /// The largest buffer among these, in bytes.
-    pub fn largest_buffer(&self, config: &ModelConfig) -> u64 {
-        let logits = 4 * self.rows as u64 * config.vocab_size as u64;
-        let prefill = 4 * bucket(self.prefill.max(1)) as u64 * config.intermediate_size as u64;
-        let parts = 4 * part_elements(heads(config), self.rows, self.row_pages) as u64;
-        self.layer_bytes(config).max(logits).max(prefill).max(parts)
+    /// The largest buffer among these that cannot be split, in bytes.
+    pub fn largest_buffer(&self, config: &ModelConfig, rank: usize) -> u64 {
+        let tokens = self.prefill_tokens();
+        let each = [
+            self.layer_bytes(config),
+            State::largest(self.rows, self.row_pages, self.capacity),
+            Decoded::largest(self.rows, config, self.row_pages),
+            Activations::largest(self.rows, config, rank),
+            Inputs::largest(tokens, tokens, config),
+            Tables::largest(tokens, self.row_pages),
+            Activations::largest(tokens, config, rank),
+        ];
+        each.into_iter().max().unwrap_or(0)
+    }
+
+    /// Tokens, and pairs of (token, place), of the buffers for prefill.
+    fn prefill_tokens(&self) -> usize {
+        bucket(self.prefill.max(1))
     }
 
     /// Bytes of the keys, or of the values, of one layer.

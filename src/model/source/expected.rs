@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::names::HEAD;
 use super::{TensorInfo, TensorSource, quant};
 use crate::model::config::ModelConfig;
 use crate::model::config::tensors::expected;
+use crate::model::family::tensors::HEAD;
 use crate::{Error, Result};
 
 /// Errors if `bytes`, which were read from tensor `index` of `source`, hold a number that is not finite or absurdly large: it would
@@ -41,7 +41,7 @@ pub fn check(config: &ModelConfig, source: &dyn TensorSource) -> Result<()> {
     let expected = expected(config);
     for (name, shape) in &expected {
         let Some(tensor) = found.get(name.as_str()) else {
-            let hint = if name == HEAD {
+            let hint = if HEAD.is(name) {
                 "set tie_word_embeddings to true if the head is the embedding, or take the complete model"
             } else {
                 "take the complete model, with the config.json that belongs to it"
@@ -61,7 +61,7 @@ pub fn check(config: &ModelConfig, source: &dyn TensorSource) -> Result<()> {
     let known: std::collections::HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
     for tensor in source.tensors() {
         let name = tensor.name.as_str();
-        if name != HEAD && !known.contains(name) {
+        if !HEAD.is(name) && !known.contains(name) {
             return Err(Error::input(
                 file,
                 name,

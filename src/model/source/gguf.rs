@@ -9,6 +9,7 @@ use super::{Dtype, ReadAt, TensorInfo, TensorSource, broken, row_range};
 use crate::Result;
 use crate::model::config::{self, ModelConfig};
 use crate::model::family;
+use crate::model::family::tensors::Tensor;
 
 /// Where a tensor lies and how its rows are ordered.
 #[derive(Debug, Clone, Copy)]
@@ -73,14 +74,17 @@ impl<R: ReadAt> Gguf<R> {
         let mut places = Vec::with_capacity(entries.len());
         let mut names = HashSet::new();
         for Entry { mut info, part, offset } in entries {
-            if let Some(name) = canonical_name(&info.name) {
-                info.name = name;
+            let known = family.gguf_tensor(&info.name);
+            if let Some((layer, tensor)) = known {
+                info.name = tensor.hf_name(layer);
             }
             if !names.insert(info.name.clone()) {
                 return Err(broken(readers[part].path(), &info.name, "two tensors have this name"));
             }
-            let interleaved_heads =
-                if family.gguf_interleaves_qk { interleaved_heads(&file, &info, &config)? } else { None };
+            let interleaved_heads = match known {
+                Some((_, tensor)) => interleaved_heads(&file, &info, tensor, &config)?,
+                None => None,
+            };
             places.push(Place { part, offset, interleaved_heads });
             tensors.push(info);
         }
@@ -177,48 +181,18 @@ fn rope_divisors<R: ReadAt>(readers: &mut [R], entries: &mut Vec<Entry>) -> Resu
 }
 
 /// The number of heads of a q or k projection, whose rows the converter interleaved.
-fn interleaved_heads(file: &Path, info: &TensorInfo, config: &ModelConfig) -> Result<Option<usize>> {
-    let heads = if info.name.contains("self_attn.q_proj.") {
-        config.num_heads
-    } else if info.name.contains("self_attn.k_proj.") {
-        config.num_kv_heads
-    } else {
-        return Ok(None);
-    };
+fn interleaved_heads(
+    file: &Path,
+    info: &TensorInfo,
+    tensor: &Tensor,
+    config: &ModelConfig,
+) -> Result<Option<usize>> {
+    let heads = [config.num_heads, config.num_kv_heads];
+    let interleaved = |module| config.family.interleaved_heads(module, heads);
+    let Some(heads) = tensor.role.module().and_then(interleaved) else { return Ok(None) };
     let rows = if info.shape.len() == 1 { info.cols() } else { info.rows() };
     if !rows.is_multiple_of(2 * heads) || (info.shape.len() == 1 && info.dtype.block().0 != 1) {
         return Err(broken(file, &info.name, format!("its {rows} rows are not {heads} heads")));
     }
     Ok(Some(heads))
-}
-
-/// The Hugging Face name of a GGUF tensor; `None` for one that no family here has.
-fn canonical_name(name: &str) -> Option<String> {
-    let fixed = match name {
-        "token_embd.weight" => Some("model.embed_tokens.weight"),
-        "output_norm.weight" => Some("model.norm.weight"),
-        "output.weight" => Some("lm_head.weight"),
-        _ => None,
-    };
-    if let Some(name) = fixed {
-        return Some(name.to_string());
-    }
-    let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
-    let layer: u32 = layer.parse().ok()?;
-    let (stem, kind) = rest.rsplit_once('.')?;
-    let stem = match stem {
-        "attn_norm" => "input_layernorm",
-        "ffn_norm" => "post_attention_layernorm",
-        "attn_q" => "self_attn.q_proj",
-        "attn_k" => "self_attn.k_proj",
-        "attn_v" => "self_attn.v_proj",
-        "attn_output" => "self_attn.o_proj",
-        "attn_q_norm" => "self_attn.q_norm",
-        "attn_k_norm" => "self_attn.k_norm",
-        "ffn_gate" => "mlp.gate_proj",
-        "ffn_up" => "mlp.up_proj",
-        "ffn_down" => "mlp.down_proj",
-        _ => return None,
-    };
-    (kind == "weight" || kind == "bias").then(|| format!("model.layers.{layer}.{stem}.{kind}"))
 }

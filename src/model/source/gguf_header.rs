@@ -134,9 +134,9 @@ fn tensor_entry<R: ReadAt>(cursor: &mut Cursor<'_, R>) -> Result<(TensorInfo, u6
     // GGUF lists the contiguous dimension first.
     shape.reverse();
     let kind = cursor.u32()?;
-    let Some(dtype) = dtype(kind) else {
+    let Some(dtype) = Dtype::from_ggml(kind) else {
         let problem = format!("type {} is not supported", type_name(kind));
-        let hint = "use a file in F64, F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K";
+        let hint = format!("use a file in {}", Dtype::names());
         return match cursor.error("") {
             Error::Input { file, field, .. } => Err(Error::input(file, field, problem, hint)),
             other => Err(other),
@@ -177,25 +177,6 @@ fn check_layout(file: &Path, entries: &[(TensorInfo, u64)], alignment: u64, data
         Some(pair) => Err(broken(file, pair[1].2, format!("overlaps {}", pair[0].2))),
         None => Ok(()),
     }
-}
-
-/// The type of ggml's number `kind`.
-fn dtype(kind: u32) -> Option<Dtype> {
-    Some(match kind {
-        0 => Dtype::F32,
-        1 => Dtype::F16,
-        2 => Dtype::Q4_0,
-        3 => Dtype::Q4_1,
-        6 => Dtype::Q5_0,
-        7 => Dtype::Q5_1,
-        8 => Dtype::Q8_0,
-        12 => Dtype::Q4K,
-        13 => Dtype::Q5K,
-        14 => Dtype::Q6K,
-        28 => Dtype::F64,
-        30 => Dtype::BF16,
-        _ => return None,
-    })
 }
 
 /// A name for a type that cannot be read.

@@ -1,9 +1,9 @@
 //! A stored output head in a model whose configuration says that the head is the embedding.
 
-use super::names::{EMBEDDING, HEAD};
 use super::{TensorInfo, TensorSource, quant};
 use crate::Result;
 use crate::model::config::ModelConfig;
+use crate::model::family::tensors::{EMBEDDING, HEAD, Tensor};
 
 /// Values of a tensor that are compared at a time.
 const CHUNK_VALUES: usize = 1 << 20;
@@ -14,7 +14,7 @@ const CHUNK_VALUES: usize = 1 << 20;
 /// # Errors
 /// Those of reading.
 pub fn untie_if_different(config: &mut ModelConfig, source: &mut dyn TensorSource) -> Result<()> {
-    let find = |name: &str| source.tensors().iter().position(|tensor| tensor.name == name);
+    let find = |wanted: Tensor| source.tensors().iter().position(|tensor| wanted.is(&tensor.name));
     if let (true, Some(embedding), Some(head)) = (config.tie_word_embeddings, find(EMBEDDING), find(HEAD)) {
         config.tie_word_embeddings = are_equal(source, [embedding, head])?;
     }

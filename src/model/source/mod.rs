@@ -4,13 +4,14 @@
 //! Formats parse their headers over [`ReadAt`], which a file, static bytes or a browser's blob can implement.
 
 pub mod bytes;
+mod dtype;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod durable;
 pub mod expected;
 pub mod folder;
 pub mod gguf;
 mod gguf_header;
-mod gguf_metadata;
+pub mod gguf_metadata;
 pub mod head;
 pub mod names;
 pub mod quant;
@@ -18,66 +19,13 @@ pub mod safetensors;
 
 pub use super::config::tensors::expected;
 pub use bytes::ReadAt;
+pub use dtype::Dtype;
 pub use expected::{check, check_finite};
 pub use gguf_header::part_names;
 
 use std::path::Path;
 
 use crate::{Error, Result};
-
-/// How a tensor's values are stored. Block formats are ggml's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    /// IEEE double, of which the nearest single is used.
-    F64,
-    /// IEEE single.
-    F32,
-    /// IEEE half.
-    F16,
-    /// The upper half of an IEEE single.
-    BF16,
-    /// 8-bit, scale per 32.
-    Q8_0,
-    /// 4-bit, scale per 32.
-    Q4_0,
-    /// 4-bit, scale and minimum per 32.
-    Q4_1,
-    /// 5-bit, scale per 32.
-    Q5_0,
-    /// 5-bit, scale and minimum per 32.
-    Q5_1,
-    /// 4-bit, 6-bit scale and minimum per 32, in blocks of 256.
-    Q4K,
-    /// 5-bit, 6-bit scale and minimum per 32, in blocks of 256.
-    Q5K,
-    /// 6-bit, 8-bit scale per 16, in blocks of 256.
-    Q6K,
-}
-
-impl Dtype {
-    /// `(values, bytes)` of the smallest piece that can be decoded alone.
-    pub const fn block(self) -> (usize, usize) {
-        match self {
-            Self::F64 => (1, 8),
-            Self::F32 => (1, 4),
-            Self::F16 | Self::BF16 => (1, 2),
-            Self::Q8_0 => (32, 34),
-            Self::Q4_0 => (32, 18),
-            Self::Q4_1 => (32, 20),
-            Self::Q5_0 => (32, 22),
-            Self::Q5_1 => (32, 24),
-            Self::Q4K => (256, 144),
-            Self::Q5K => (256, 176),
-            Self::Q6K => (256, 210),
-        }
-    }
-
-    /// Bytes of `values` consecutive values; `None` if they are not whole blocks or the size overflows.
-    pub fn size(self, values: usize) -> Option<usize> {
-        let (block, bytes) = self.block();
-        if values.is_multiple_of(block) { (values / block).checked_mul(bytes) } else { None }
-    }
-}
 
 /// A tensor's name, type and shape.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 use super::{TensorInfo, TensorSource};
 use crate::Result;
+use crate::model::config::ModelConfig;
+use crate::model::family::tensors::{EMBEDDING, HEAD, Tensor};
 
 /// Ends of the names of buffers that programs store beside the weights and compute again: rotation caches, masks, counters.
 const BUFFERS: &[&str] = &[
@@ -26,12 +28,8 @@ pub fn is_buffer(name: &str, float: bool) -> bool {
     BUFFERS.iter().any(|end| name.ends_with(end)) || !float && MASKS.iter().any(|end| name.ends_with(end))
 }
 
-/// The embedding's name.
-pub const EMBEDDING: &str = "model.embed_tokens.weight";
-/// The output head's name.
-pub const HEAD: &str = "lm_head.weight";
-/// A tensor that every model here has, below the module that is `model` in a checkpoint of a language model.
-const FIRST: &str = "layers.0.input_layernorm.weight";
+/// The module of a language model that holds all but the head.
+const DECODER: &str = "model.";
 
 /// A source under other names.
 struct Renamed {
@@ -57,31 +55,35 @@ impl TensorSource for Renamed {
 ///
 /// What is stored below another module has that module's name before all of its own (`_orig_mod.` of torch.compile,
 /// `base_model.model.` of PEFT, `module.`, ...), and a bare decoder lacks `model.`; both are undone where all tensors are so.
-/// In a `tied` model without an embedding the head is stored in its place.
-pub fn canonical(source: Box<dyn TensorSource>, tied: bool) -> Box<dyn TensorSource> {
+/// In a model that ties the two and has no embedding the head is stored in its place.
+pub fn canonical(source: Box<dyn TensorSource>, config: &ModelConfig) -> Box<dyn TensorSource> {
     let mut tensors = source.tensors().to_vec();
-    if let Some(names) = below_one_module(&tensors) {
+    let first = config.family.tensors.iter().find(|tensor| tensor.role.is_of_block());
+    let first = first.map(|tensor| tensor.hf_name(0)).unwrap_or_default();
+    if let Some(names) = below_one_module(&tensors, &first) {
         tensors.iter_mut().zip(names).for_each(|(tensor, name)| tensor.name = name);
     }
-    let has = |wanted: &str| tensors.iter().position(|tensor| tensor.name == wanted);
-    if let (true, None, Some(head)) = (tied, has(EMBEDDING), has(HEAD)) {
-        tensors[head].name = EMBEDDING.into();
+    let has = |wanted: Tensor| tensors.iter().position(|tensor| wanted.is(&tensor.name));
+    if let (true, None, Some(head)) = (config.tie_word_embeddings, has(EMBEDDING), has(HEAD)) {
+        tensors[head].name = EMBEDDING.hf_name(0);
     }
     if tensors == source.tensors() { source } else { Box::new(Renamed { inner: source, tensors }) }
 }
 
-/// The names without what stands before all of them; `None` if they are right already or have nothing in common.
-fn below_one_module(tensors: &[TensorInfo]) -> Option<Vec<String>> {
-    let decoder = tensors.iter().find_map(|tensor| tensor.name.strip_suffix(FIRST))?;
-    if decoder == "model." || !(decoder.is_empty() || decoder.ends_with('.')) {
+/// The names without what stands before all of them; `None` if they are right already or have nothing in common. `first` is the
+/// name of a tensor that the model must have.
+fn below_one_module(tensors: &[TensorInfo], first: &str) -> Option<Vec<String>> {
+    let (first, head) = (first.strip_prefix(DECODER)?, HEAD.hf_name(0));
+    let decoder = tensors.iter().find_map(|tensor| tensor.name.strip_suffix(first))?;
+    if decoder == DECODER || !(decoder.is_empty() || decoder.ends_with('.')) {
         return None;
     }
     let rename = |tensor: &TensorInfo| {
         let name = tensor.name.as_str();
         // The head stands beside the decoder, below the same module.
-        match name.strip_suffix(HEAD) {
-            Some(above) if decoder.starts_with(above) => Some(HEAD.to_string()),
-            _ => name.strip_prefix(decoder).map(|rest| format!("model.{rest}")),
+        match name.strip_suffix(&head) {
+            Some(above) if decoder.starts_with(above) => Some(head.clone()),
+            _ => name.strip_prefix(decoder).map(|rest| format!("{DECODER}{rest}")),
         }
     };
     tensors.iter().map(rename).collect()
@@ -95,12 +97,15 @@ mod tests {
 
     fn renamed(names: &[&str]) -> Option<Vec<String>> {
         let tensor = |name: &&str| TensorInfo { name: name.to_string(), dtype: Dtype::F32, shape: vec![1] };
-        below_one_module(&names.iter().map(tensor).collect::<Vec<_>>())
+        below_one_module(
+            &names.iter().map(tensor).collect::<Vec<_>>(),
+            "model.layers.0.input_layernorm.weight",
+        )
     }
 
     #[test]
     fn names_below_one_module_are_understood() {
-        let want = ["model.layers.0.input_layernorm.weight", "model.norm.weight", HEAD];
+        let want = ["model.layers.0.input_layernorm.weight", "model.norm.weight", "lm_head.weight"];
         for (decoder, head) in [
             ("", ""),
             ("_orig_mod.model.", "_orig_mod."),
@@ -109,8 +114,9 @@ mod tests {
             ("transformer.", ""),
             ("module.model.", "module."),
         ] {
-            let names = [FIRST, "norm.weight"].map(|name| format!("{decoder}{name}"));
-            let head = format!("{head}{HEAD}");
+            let names =
+                ["layers.0.input_layernorm.weight", "norm.weight"].map(|name| format!("{decoder}{name}"));
+            let head = format!("{head}lm_head.weight");
             assert_eq!(renamed(&[&names[0], &names[1], &head]).unwrap(), want, "{decoder}");
         }
         assert_eq!(renamed(&want), None);

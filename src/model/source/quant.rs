@@ -7,10 +7,8 @@
 use half::{bf16, f16};
 
 use super::Dtype;
+pub use crate::kernel::weight::GROUP;
 use crate::{Error, Result};
-
-/// Values in a group.
-pub const GROUP: usize = 32;
 
 /// 32 consecutive values: value `i` is `scales[i / 16] * q[i] + min`.
 #[derive(Debug, Clone, Copy, PartialEq)]

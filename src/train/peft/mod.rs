@@ -13,7 +13,7 @@ use std::path::Path;
 use super::lora_config::{LoraConfig, Module};
 use super::rng;
 use super::tensor_file::{self, Tensor, TensorFile};
-use crate::model::source::names::{EMBEDDING, HEAD};
+use crate::model::family::tensors::{EMBEDDING, HEAD};
 use crate::{Error, Result};
 
 /// The settings' file name in an adapter folder.
@@ -96,7 +96,7 @@ impl AdapterFile {
     ///
     /// Errors: [`Error::Input`] if a file is damaged, is not a plain LoRA adapter, or does not fit the model.
     pub fn from_bytes(config: &[u8], weights: &[u8], folder: &Path, dims: &Dims<'_>) -> Result<Self> {
-        let mut compare = |name: &str, _: &Tensor| match [EMBEDDING, HEAD].contains(&name) {
+        let mut compare = |name: &str, _: &Tensor| match EMBEDDING.is(name) || HEAD.is(name) {
             true => Ok(Copy::NotCompared),
             false => Ok(Copy::Unknown),
         };

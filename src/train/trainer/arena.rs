@@ -1,6 +1,7 @@
 //! The GPU memory of training passes: made once, seen in part by the plans of smaller buckets.
 
 use crate::Result;
+use crate::gpu::buffer_set::{Each, buffer_set};
 use crate::gpu::{Buffer, Gpu};
 use crate::model::Model;
 use crate::model::activations::Activations;
@@ -8,26 +9,32 @@ use crate::model::config::ModelConfig;
 use crate::model::packed::{Intermediates, PackedBuffers, bucket};
 use crate::train::backward::GradientBuffers;
 
+buffer_set! {
+    /// What the forward pass leaves for the backward pass besides, and what the loss says in between.
+    pub(super) struct PassState[tokens, rows](config: &ModelConfig) {
+        /// The input of every block, and the final state.
+        pub(super) hidden[tokens]: Vec<Buffer> = Each(config.num_layers + 1, [tokens, config.hidden_size]);
+        /// dLoss/dlogprob of each scored row.
+        pub(super) coefficient[rows]: Buffer = [rows];
+    }
+}
+
 /// The memory that plans of every bucket share.
 pub(super) struct Arena {
     pub(super) buffers: PackedBuffers,
     pub(super) act: Intermediates,
-    /// The input of every block, and the final state.
-    pub(super) hidden: Vec<Buffer>,
-    pub(super) coefficient: Buffer,
+    pub(super) pass: PassState,
     pub(super) d: GradientBuffers,
 }
 
 impl Arena {
     pub(super) fn new(gpu: &Gpu, model: &Model, tokens: usize, rows: usize, rank: usize) -> Result<Self> {
         let config = model.config();
-        let hidden = (0..=config.num_layers).map(|_| gpu.buffer("hidden", &[tokens, config.hidden_size]));
         Ok(Self {
-            buffers: PackedBuffers::new(gpu, model, tokens, rows)?,
+            buffers: PackedBuffers::for_model(model, tokens, rows)?,
             act: Intermediates::new(gpu, config, tokens, rank, keeps(gpu, config, tokens, rank))?,
-            hidden: hidden.collect::<Result<_>>()?,
-            coefficient: gpu.buffer("coefficient", &[rows])?,
-            d: GradientBuffers::new(gpu, model, tokens, rows, rank)?,
+            pass: PassState::new(gpu, tokens, rows, config)?,
+            d: GradientBuffers::new(gpu, tokens, rows, config, rank)?,
         })
     }
 
@@ -40,12 +47,10 @@ impl Arena {
     }
 
     pub(super) fn first(&self, tokens: usize, rows: usize) -> Result<Self> {
-        let width = |buffer: &Buffer| buffer.shape()[1];
         Ok(Self {
             buffers: self.buffers.first(tokens, rows)?,
             act: self.act.first(tokens)?,
-            hidden: self.hidden.iter().map(|h| h.view(0, &[tokens, width(h)])).collect::<Result<_>>()?,
-            coefficient: self.coefficient.view(0, &[rows])?,
+            pass: self.pass.first(tokens, rows)?,
             d: self.d.first(tokens, rows)?,
         })
     }
@@ -68,14 +73,20 @@ fn keeps(gpu: &Gpu, config: &ModelConfig, tokens: usize, rank: usize) -> bool {
 /// takes more, see [`keeps`].
 pub(in crate::train) fn arena_bytes(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
     let tokens = bucket(tokens);
-    let hidden = (config.num_layers + 1) * config.hidden_size;
-    PackedBuffers::bytes(config, tokens, tokens)
-        + Activations::bytes(config, tokens, rank)
-        + GradientBuffers::bytes(config, tokens, tokens, rank)
-        + 4 * tokens as u64 * (hidden + 1) as u64
+    PackedBuffers::bytes(tokens, tokens, config, PackedBuffers::least_chunk(config, tokens))
+        + Activations::bytes(tokens, config, rank)
+        + PassState::bytes(tokens, tokens, config)
+        + GradientBuffers::bytes(tokens, tokens, config, rank)
 }
 
-/// The largest buffer among these, in bytes.
-pub(in crate::train) fn largest_buffer(config: &ModelConfig, tokens: usize) -> u64 {
-    4 * bucket(tokens) as u64 * config.hidden_size.max(config.intermediate_size).max(config.q_size()) as u64
+/// The largest buffer among these that cannot be split, in bytes.
+pub(in crate::train) fn largest_buffer(config: &ModelConfig, tokens: usize, rank: usize) -> u64 {
+    let tokens = bucket(tokens);
+    let each = [
+        PackedBuffers::largest(tokens, tokens, config, PackedBuffers::least_chunk(config, tokens)),
+        Activations::largest(tokens, config, rank),
+        PassState::largest(tokens, tokens, config),
+        GradientBuffers::largest(tokens, tokens, config, rank),
+    ];
+    each.into_iter().max().unwrap_or(0)
 }

@@ -1,0 +1,97 @@
+//! How the values of a tensor are stored in files: one row a type. Block formats are ggml's.
+
+use crate::kernel::weight::Format;
+
+/// All that is particular to a type but its decoding, which is in [`quant`](super::quant).
+struct Row {
+    dtype: Dtype,
+    /// As llama.cpp names it.
+    name: &'static str,
+    /// `(values, bytes)` of the smallest piece that can be decoded alone.
+    block: (usize, usize),
+    /// ggml's number in GGUF files.
+    ggml: u32,
+    /// The layout on the GPU that keeps every value.
+    format: Format,
+}
+
+macro_rules! dtypes {
+    ($($(#[$doc:meta])* $dtype:ident: $name:literal, $block:expr, $ggml:literal, $format:ident;)*) => {
+        /// How a tensor's values are stored.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Dtype {
+            $($(#[$doc])* $dtype),*
+        }
+
+        const ROWS: &[Row] = &[$(Row {
+            dtype: Dtype::$dtype,
+            name: $name,
+            block: $block,
+            ggml: $ggml,
+            format: Format::$format,
+        }),*];
+    };
+}
+
+dtypes! {
+    /// IEEE double, of which the nearest single is used.
+    F64: "F64", (1, 8), 28, F32;
+    /// IEEE single.
+    F32: "F32", (1, 4), 0, F32;
+    /// IEEE half.
+    F16: "F16", (1, 2), 1, F16;
+    /// The upper half of an IEEE single.
+    BF16: "BF16", (1, 2), 30, F32;
+    /// 8-bit, scale per 32.
+    Q8_0: "Q8_0", (32, 34), 8, Q8;
+    /// 4-bit, scale per 32.
+    Q4_0: "Q4_0", (32, 18), 2, Q4;
+    /// 4-bit, scale and minimum per 32.
+    Q4_1: "Q4_1", (32, 20), 3, Q4;
+    /// 5-bit, scale per 32.
+    Q5_0: "Q5_0", (32, 22), 6, Q8;
+    /// 5-bit, scale and minimum per 32.
+    Q5_1: "Q5_1", (32, 24), 7, Q8;
+    /// 4-bit, 6-bit scale and minimum per 32, in blocks of 256.
+    Q4K: "Q4_K", (256, 144), 12, Q4;
+    /// 5-bit, 6-bit scale and minimum per 32, in blocks of 256.
+    Q5K: "Q5_K", (256, 176), 13, Q8;
+    /// 6-bit, 8-bit scale per 16, in blocks of 256.
+    Q6K: "Q6_K", (256, 210), 14, Q8x2;
+}
+
+impl Dtype {
+    const fn row(self) -> &'static Row {
+        &ROWS[self as usize]
+    }
+
+    /// `(values, bytes)` of the smallest piece that can be decoded alone.
+    pub const fn block(self) -> (usize, usize) {
+        self.row().block
+    }
+
+    /// The layout on the GPU that keeps every value, where rows fit it.
+    pub const fn format(self) -> Format {
+        self.row().format
+    }
+
+    /// Bytes of `values` consecutive values; `None` if they are not whole blocks or the size overflows.
+    pub fn size(self, values: usize) -> Option<usize> {
+        let (block, bytes) = self.block();
+        if values.is_multiple_of(block) { (values / block).checked_mul(bytes) } else { None }
+    }
+
+    /// The type of ggml's number.
+    pub(super) fn from_ggml(number: u32) -> Option<Self> {
+        ROWS.iter().find(|row| row.ggml == number).map(|row| row.dtype)
+    }
+
+    /// The names of all types, as a sentence lists them.
+    pub(super) fn names() -> String {
+        let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+        match names.split_last() {
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+}
