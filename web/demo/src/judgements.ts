@@ -9,8 +9,8 @@ export class Judgements {
   readonly #wrong = button("It should have been this", () => this.#edit(), { id: "learn-wrong", class: "quiet" });
   readonly #learn = button("Learn from it", () => this.learn([...this.#rows.values()]), { id: "learn-judged" });
   readonly #line = h("p", { class: "muted", role: "status" });
-  readonly #about = h("div", { hidden: true }, h("div", { class: "buttons" }, this.#good), field("A better answer", this.#better), h("div", { class: "buttons" }, this.#wrong));
-  readonly element = h("div", {}, this.#about, this.#line, h("div", { class: "buttons" }, this.#learn));
+  readonly #about = h("div", { class: "fields", hidden: true }, h("div", { class: "buttons" }, this.#good), field("A better answer", this.#better), h("div", { class: "buttons" }, this.#wrong));
+  readonly element = h("div", { class: "fields" }, this.#about, this.#line, h("div", { class: "buttons" }, this.#learn));
   /** By question: the last word counts. */
   readonly #rows = new Map<string, Feedback>();
   #answered: { prompt: string; answer: string } | undefined;

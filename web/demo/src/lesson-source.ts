@@ -30,11 +30,11 @@ export class LessonSourceView {
     this.#kind.addEventListener("change", () => this.#preview());
     this.#written = h(
       "div",
-      {},
+      { class: "fields" },
       field("Text", this.#text, "“Q:” and “A:”, or a question, a tab and its answer a line, or lines of JSON with question and answer. Or any text, if the model is to ask about it itself."),
       field("Or files", file, "You can also drop them on this card."),
     );
-    this.element = h("div", {}, field("What it is", this.#kind), this.#written, this.#run, this.#count);
+    this.element = h("div", { class: "fields" }, field("What it is", this.#kind), this.#written, this.#run, this.#count);
     this.#preview();
   }
 
