@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Change, LADDER, SFT, Table, Takes, at, camel_case};
+use super::{Change, LADDER, SFT, Table, Takes, at, camel_case, shortest};
 use crate::{Error, Result};
 
 /// A setting, for a form on a page.
@@ -101,7 +101,7 @@ impl Table {
                 // What stands for several fields has no value of its own.
                 value: at(values, setting.path)
                     .filter(|value| setting.takes.fits(value))
-                    .cloned()
+                    .map(shortest)
                     .unwrap_or_default(),
             }
         };
