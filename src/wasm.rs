@@ -52,7 +52,7 @@ extern "C" {
 /// A panic would otherwise show as nothing but `unreachable`.
 #[wasm_bindgen(start)]
 fn start() {
-    name_by(|name| Some(name_in_calls(name)));
+    name_by(name_in_calls);
     std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
 }
 

@@ -28,8 +28,9 @@ impl Names {
         let has = |option: &str| self.options.contains(option).then(|| format!("--{option}"));
         let row = self.table.rows.iter().find(|row| row.path == name);
         let by_row = || row.and_then(|row| row.option).and_then(has);
-        // A setting that is known by the last part of its path where a command has it alone.
-        let by_name = || has(&name.rsplit('.').next().unwrap_or(name).replace('_', "-"));
+        // A setting is known by the last part of its path where a command has it alone; other paths are no names.
+        let is_name = !name.contains('.') || SFT.find(name).is_ok() || LADDER.find(name).is_ok();
+        let by_name = || has(&name.rsplit('.').next().filter(|_| is_name)?.replace('_', "-"));
         let by_path = || {
             (self.options.contains("set") && self.table.find(name).is_ok()).then(|| format!("--set {name}"))
         };
@@ -70,6 +71,8 @@ mod tests {
             ("generate", "learning_rate", None),
             ("chat", "memory_limit", Some("--memory-limit")),
             ("chat", "preset", None),
+            ("study", "arms.output", None),
+            ("ladder", "--set", None),
         ] {
             assert_eq!(Names::new(&program, command).option(name).as_deref(), option, "{command} {name}");
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::ladder::presets::Preset;
 use crate::ladder::settings::Settings;
-use crate::settings::{Change, LADDER, Table, Tabled, at, expect_one_value, put, setter};
+use crate::settings::{Change, LADDER, Table, Tabled, at, expect_one_value, put, setter, shortest};
 use crate::train::loss::{Aggregation, KlConfig, KlEstimator, LossConfig, LossName};
 use crate::{Error, Result};
 
@@ -124,7 +124,7 @@ fn loss_name(settings: &Settings) -> Option<&'static str> {
 pub fn help() -> String {
     let presets = Preset::ALL.map(|preset| {
         let settings = Settings::preset(preset);
-        let mut json = serde_json::to_value(&settings).unwrap_or_default();
+        let mut json = shortest(&serde_json::to_value(&settings).unwrap_or_default());
         json["loss"]["name"] = loss_name(&settings).into();
         json
     });
@@ -202,6 +202,7 @@ mod tests {
         assert!(LADDER.rows.iter().all(|setting| help.contains(setting.path)));
         assert!(help.contains("[grpo | dapo | dapo | grpo;"), "{help}");
         assert!(help.contains("0.7 |") || help.contains("[0.7;"), "{help}");
+        assert!(help.contains("[[0.8,1.0,1.2,1.4]; ") && !help.contains("00000"), "{help}");
     }
 
     #[test]

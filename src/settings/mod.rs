@@ -210,6 +210,21 @@ pub fn unknown(path: &str, rows: &[Setting]) -> Error {
     Error::usage(path, "there is no such setting", hint)
 }
 
+/// A value to be shown: what is a 32-bit float has as few digits as such a float needs, `0.8` and not `0.800000011920929`.
+pub fn shortest(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let float = number.as_f64().filter(|_| number.is_f64()).unwrap_or_default();
+            let short = float as f32;
+            let digits = (f64::from(short) == float).then(|| short.to_string().parse::<f64>().ok()).flatten();
+            digits.filter(|_| number.is_f64()).map_or_else(|| value.clone(), Value::from)
+        }
+        Value::Array(items) => items.iter().map(shortest).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), shortest(value))).collect(),
+        _ => value.clone(),
+    }
+}
+
 /// The value at `path`.
 pub fn at<'a>(settings: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(settings, |place, name| place.get(name))
@@ -308,6 +323,13 @@ mod tests {
         assert_eq!(LADDER.find("reward.weights.style").unwrap().path, "reward.weights");
         assert_eq!(LADDER.find("loss.kl.coef").unwrap().path, "loss.kl.coef");
         assert_eq!(LADDER.find("loss.kl.estimator").unwrap().path, "loss.kl");
+    }
+
+    #[test]
+    fn floats_are_shown_as_they_were_typed() {
+        let value = serde_json::json!({"a": [0.8f32, 1.2f32, 1.0], "b": 0.1, "c": 7, "d": "x", "e": 1e-8});
+        let shown = r#"{"a":[0.8,1.2,1.0],"b":0.1,"c":7,"d":"x","e":1e-8}"#;
+        assert_eq!(shortest(&value).to_string(), shown);
     }
 
     #[test]

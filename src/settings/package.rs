@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Change, LADDER, SFT, Table, Takes, at, camel_case};
+use super::{Change, LADDER, SFT, Table, Takes, at, camel_case, shortest};
 use crate::{Error, Result};
 
 /// A setting, for a form on a page.
@@ -101,7 +101,7 @@ impl Table {
                 // What stands for several fields has no value of its own.
                 value: at(values, setting.path)
                     .filter(|value| setting.takes.fits(value))
-                    .cloned()
+                    .map(shortest)
                     .unwrap_or_default(),
             }
         };
@@ -144,18 +144,18 @@ const RENAMED: &[(&str, &str)] = &[
     ("task_option", "task.options"),
 ];
 
-/// The name that calls have for a setting, by its path, or for another thing that is given.
-pub fn name_in_calls(name: &str) -> String {
+/// The name that calls have for a setting, by its path, or for another thing that is given; `None` for what is written as in calls
+/// already.
+pub fn name_in_calls(name: &str) -> Option<String> {
     let is_option = |setting: &&super::Setting| setting.path == name && setting.option.is_some();
     if let Some(setting) = SFT.rows.iter().find(is_option) {
-        return setting.field();
+        return Some(setting.field());
     }
-    if LADDER.find(name).is_ok() {
-        return in_settings(name);
+    if SFT.find(name).is_ok() || LADDER.find(name).is_ok() {
+        return Some(in_settings(name));
     }
-    let renamed = RENAMED.iter().find(|(own, _)| *own == name);
-    renamed
-        .map_or_else(|| camel_case(name.rsplit('.').next().unwrap_or(name)), |(_, other)| (*other).to_owned())
+    let renamed = RENAMED.iter().find(|(own, _)| *own == name).map(|(_, other)| (*other).to_owned());
+    renamed.or_else(|| (!name.contains('.')).then(|| camel_case(name)))
 }
 
 /// A setting by its path as a call's `settings` have it.
@@ -201,15 +201,18 @@ mod tests {
     #[test]
     fn calls_have_their_own_names() {
         for (name, own) in [
-            ("lora.rank", "rank"),
-            ("optimizer.weight_decay", "weightDecay"),
-            ("prompts_per_step", "settings.prompts_per_step"),
-            ("sampling.max_tokens", "settings.sampling.max_tokens"),
-            ("max_tokens", "maxTokens"),
-            ("eval_problems", "heldOut"),
-            ("resume", "resume"),
+            ("lora.rank", Some("rank")),
+            ("optimizer.weight_decay", Some("weightDecay")),
+            ("optimizer.beta1", Some("settings.optimizer.beta1")),
+            ("prompts_per_step", Some("settings.prompts_per_step")),
+            ("sampling.max_tokens", Some("settings.sampling.max_tokens")),
+            ("max_tokens", Some("maxTokens")),
+            ("eval_problems", Some("heldOut")),
+            ("resume", Some("resume")),
+            ("settings.prompts_per_step", None),
+            ("task.options.time_limit", None),
         ] {
-            assert_eq!(name_in_calls(name), own);
+            assert_eq!(name_in_calls(name).as_deref(), own, "{name}");
         }
     }
 

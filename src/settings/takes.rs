@@ -106,15 +106,18 @@ impl Takes {
 
     /// `text` as one of them if it can be, else as JSON, else as a word. Whether it fits is not said.
     pub fn read(&self, text: &str) -> Value {
+        let json = || serde_json::from_str(text).ok();
         let value = match self {
             // Also forms that JSON has not, such as `.5`.
-            Self::Number(_) => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from),
+            Self::Number(_) => json()
+                .filter(Value::is_number)
+                .or_else(|| text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from)),
             Self::Words(_) if !text.trim_start().starts_with('[') => {
                 Some(text.split(',').map(|word| Value::from(word.trim())).collect())
             }
             _ => None,
         };
-        value.or_else(|| serde_json::from_str(text).ok()).unwrap_or_else(|| Value::String(text.to_owned()))
+        value.or_else(json).unwrap_or_else(|| Value::String(text.to_owned()))
     }
 
     /// What they are, for messages: `a number from 0 to 1`.

@@ -93,6 +93,45 @@ fn the_end_is_a_line_for_programs() {
 }
 
 #[test]
+fn a_setting_by_its_path_is_its_option() {
+    let files = Files::new();
+    let data = files.write("data.jsonl", lesson(6));
+    let bits = |name: &str, settings: &[&str]| {
+        let output = files.path(name);
+        let common = ["train", "-m", "tiny", "--data", &data, "--output", &output, "--no-samples"];
+        let done =
+            run(&[&common[..], &["--held-out", "0", "--set", "optimizer.beta2=0.9"], settings].concat());
+        assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+        let told = "6 examples, 3 steps, rate 0.005 linear, rank 2; 0 held out\n";
+        assert!(text(&done.stderr).starts_with(told), "{}", text(&done.stderr));
+        fs::read(files.path(&format!("{name}/adapter_model.safetensors"))).unwrap()
+    };
+    let options = ["--steps", "3", "--learning-rate", "5e-3", "--schedule", "linear", "--rank", "2"];
+    let options = [&options[..], &["--target-modules", "q_proj", "--no-shuffle"]].concat();
+    let mut paths = Vec::new();
+    for setting in [
+        "steps=3",
+        "learning_rate=.005",
+        "schedule=linear",
+        "lora.rank=2",
+        "lora.targets=q_proj",
+        "shuffle=false",
+    ] {
+        paths.extend(["--set", setting]);
+    }
+    assert_eq!(bits("options", &options), bits("paths", &paths));
+    let output = files.path("none");
+    for (setting, words) in [
+        ("lora.rank=0", "--set lora.rank: is 0; give a whole number from 1 up"),
+        ("rank=2", "--set rank: there is no such setting; did you mean lora.rank?"),
+        ("held_out=1", "--set held_out: is 1; give a number from 0 to below 1"),
+    ] {
+        fails(&["train", "-m", "tiny", "--data", &data, "--output", &output, "--set", setting], 2, &[words]);
+    }
+    assert!(!files.exists("none"));
+}
+
+#[test]
 fn the_best_epoch_is_kept_through_a_kill() {
     let files = Files::new();
     // Answers without a rule: what is held out cannot be learnt.
