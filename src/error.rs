@@ -1,16 +1,25 @@
 //! The one error type of the crate: what went wrong, where, and what to do about it.
 
+mod naming;
+
 use std::fmt::{self, Display, Write};
 use std::path::{Path, PathBuf};
+
+use naming::{Advice, Called};
+pub use naming::{either, name_by, named};
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What to do about [`Error::DeviceLost`].
+const LOST_HINT: &str = "run again, with <resume> if this was a training run";
+/// What to do about [`Error::Diverged`].
+const DIVERGED_HINT: &str = "lower <learning_rate> (the last good state is saved)";
 /// Why a model computes what is no number.
 const NOT_FINITE_CAUSE: &str =
     "weights of the model or of the adapter are damaged, or so large that the arithmetic overflows";
 /// What to do about it.
-const NOT_FINITE_HINT: &str = "try without --f16 and without --adapter, else take the model's original files";
+const NOT_FINITE_HINT: &str = "try without <f16> and without <adapter>, else take the model's original files";
 
 /// A text that may come from anywhere, safe to print: on one line, and without signs that command a terminal or turn the
 /// direction of writing, which are shown as `\u{1b}`.
@@ -51,7 +60,7 @@ fn is_format(sign: char) -> bool {
 #[non_exhaustive]
 pub enum Error {
     /// A file that the user gave is not what it should be.
-    #[error("{}: {}: {}; {}", Plain(file.display()), Plain(field), Plain(problem), Plain(hint))]
+    #[error("{}: {}: {}; {}", Plain(file.display()), Plain(field), Plain(problem), Advice(hint))]
     Input {
         /// The file.
         file: PathBuf,
@@ -63,9 +72,9 @@ pub enum Error {
         hint: String,
     },
     /// An option or argument has a value that cannot be used.
-    #[error("{}: {}; {}", Plain(option), Plain(problem), Plain(hint))]
+    #[error("{}: {}; {}", Called(option), Plain(problem), Advice(hint))]
     Usage {
-        /// The option, as the user writes it.
+        /// The setting or thing, by its name or as the user writes it.
         option: String,
         /// What is wrong with it.
         problem: String,
@@ -85,7 +94,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// No GPU adapter, not even a software one, could be used.
-    #[error("no GPU adapter: {}; {hint}", Plain(problem))]
+    #[error("no GPU adapter: {}; {}", Plain(problem), Advice(hint))]
     NoAdapter {
         /// What was looked for.
         problem: String,
@@ -93,7 +102,11 @@ pub enum Error {
         hint: String,
     },
     /// The plan does not fit into the memory at hand.
-    #[error("{} needs {needed} bytes of GPU memory but {available} are available; {hint}", Plain(what))]
+    #[error(
+        "{} needs {needed} bytes of GPU memory but {available} are available; {}",
+        Plain(what),
+        Advice(hint)
+    )]
     OutOfMemory {
         /// What needs the memory.
         what: String,
@@ -105,7 +118,7 @@ pub enum Error {
         hint: String,
     },
     /// The device stopped working (driver reset, unplugged, destroyed).
-    #[error("the GPU device was lost: {0}; run again, with --resume if this was a training run")]
+    #[error("the GPU device was lost: {0}; {hint}", hint = Advice(LOST_HINT))]
     DeviceLost(String),
     /// The GPU or its driver rejected something: a defect in this program or in the driver.
     #[error("GPU error in {what}: {problem}; please report this together with `stepladder info --json`")]
@@ -128,7 +141,7 @@ pub enum Error {
         got: Vec<usize>,
     },
     /// A text is longer than the model's context.
-    #[error("{what} has {tokens} tokens but the context holds {context}; {hint}")]
+    #[error("{what} has {tokens} tokens but the context holds {context}; {}", Advice(hint))]
     Context {
         /// Which text.
         what: String,
@@ -140,7 +153,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// A download failed.
-    #[error("{}: {}; {}", Plain(url), Plain(problem), Plain(hint))]
+    #[error("{}: {}; {}", Plain(url), Plain(problem), Advice(hint))]
     Download {
         /// What was fetched.
         url: String,
@@ -151,22 +164,21 @@ pub enum Error {
     },
     /// A log-probability or loss is NaN or infinite before anything was learnt.
     #[error(
-        "{what} is not a finite number, so that what the model says would be chance: {NOT_FINITE_CAUSE}; {NOT_FINITE_HINT}"
+        "{what} is not a finite number, so that what the model says would be chance: {NOT_FINITE_CAUSE}; {}",
+        Advice(NOT_FINITE_HINT)
     )]
     NotFinite {
         /// What was computed.
         what: &'static str,
     },
     /// Loss or gradient was not finite several steps in a row.
-    #[error(
-        "{steps} steps in a row had a non-finite loss or gradient; lower --learning-rate (the last good state is saved)"
-    )]
+    #[error("{steps} steps in a row had a non-finite loss or gradient; {}", Advice(DIVERGED_HINT))]
     Diverged {
         /// Number of steps in a row.
         steps: u32,
     },
     /// What training made is not finite, so that it was not kept.
-    #[error("{what}; {hint}")]
+    #[error("{what}; {}", Advice(hint))]
     NotKept {
         /// What is not finite, and since when.
         what: String,
@@ -209,22 +221,23 @@ impl Error {
     }
 
     /// What to do about it, as [`Display`](std::fmt::Display) says after the last semicolon; `None` where there is nothing to do.
-    pub fn hint(&self) -> Option<&str> {
-        match self {
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
             Self::Input { hint, .. }
             | Self::Usage { hint, .. }
             | Self::NoAdapter { hint, .. }
             | Self::OutOfMemory { hint, .. }
             | Self::Download { hint, .. }
-            | Self::NotKept { hint, .. } => Some(hint),
-            Self::Io { hint, .. } | Self::Context { hint, .. } => Some(hint),
-            Self::DeviceLost(_) => Some("run again, with --resume if this was a training run"),
+            | Self::NotKept { hint, .. } => Some(hint.as_str()),
+            Self::Io { hint, .. } | Self::Context { hint, .. } => Some(*hint),
+            Self::DeviceLost(_) => Some(LOST_HINT),
             Self::Gpu { .. } => Some("please report this together with `stepladder info --json`"),
-            Self::Diverged { .. } => Some("lower --learning-rate (the last good state is saved)"),
+            Self::Diverged { .. } => Some(DIVERGED_HINT),
             Self::Busy { .. } => Some(BUSY_HINT),
             Self::NotFinite { .. } => Some(NOT_FINITE_HINT),
             Self::Shape { .. } | Self::Cancelled => None,
-        }
+        };
+        hint.map(named)
     }
 
     /// A user's file is wrong: `field` says where in it.
@@ -242,14 +255,14 @@ impl Error {
         }
     }
 
-    /// An option's value cannot be used.
+    /// The value of a setting, or of another thing that a user gives, cannot be used; `option` is its name, or as the user writes it.
     pub fn usage(option: impl Into<String>, problem: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Usage { option: option.into(), problem: problem.into(), hint: hint.into() }
     }
 
     /// `what` has more tokens than the context holds, or leaves no room for an answer.
     pub fn context(what: impl Into<String>, tokens: usize, context: usize) -> Self {
-        let hint = "shorten it, or raise --context if the model allows more";
+        let hint = "shorten it, or raise <context> if the model allows more";
         Self::Context { what: what.into(), tokens, context, hint }
     }
 

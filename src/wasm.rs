@@ -32,12 +32,16 @@ use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use crate::Error;
+use crate::error::name_by;
 use crate::ladder::report;
 use crate::ladder::run::RunCard;
+use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::state::Snapshot;
+use crate::settings::{LADDER, PACKAGE, SFT, name_in_calls};
 use crate::task::{self as tasks, Parameter, Problem, TaskOptions};
 use crate::train::checkpoint::State;
-use convert::{from_json, to_json};
+use crate::train::sft::SftOptions;
+use convert::{from_json, to_json, to_value};
 
 #[wasm_bindgen]
 extern "C" {
@@ -48,6 +52,7 @@ extern "C" {
 /// A panic would otherwise show as nothing but `unreachable`.
 #[wasm_bindgen(start)]
 fn start() {
+    name_by(|name| Some(name_in_calls(name)));
     std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
 }
 
@@ -74,6 +79,29 @@ pub fn tasks() -> Answer<String> {
         })
         .collect();
     to_json(&infos)
+}
+
+/// The settings of `kind` of run (`train`, `ladder` or `ttrl`) with the values of a preset, as JSON (`SettingRow`s).
+///
+/// # Errors
+/// `usage` for a kind or a preset that there is not.
+#[wasm_bindgen]
+pub fn settings(kind: &str, preset: Option<String>) -> Answer<String> {
+    let named = || preset.as_deref().map_or(Ok(Preset::Small), str::parse::<Preset>);
+    let rows = match (kind, &preset) {
+        ("train", None) => SFT.forms(&to_value(kind, &SftOptions::of(PACKAGE))?, true),
+        ("train", Some(_)) => {
+            let problem = "supervised training has no presets: its defaults fit the model and the examples";
+            return Err(Error::usage("preset", problem, "leave it out").into());
+        }
+        ("ladder", _) => LADDER.forms(&to_value(kind, &Settings::preset(named()?))?, false),
+        ("ttrl", _) => LADDER.forms(&to_value(kind, &options::ttrl_preset(named()?).settings)?, false),
+        _ => {
+            let problem = format!("there is no kind of run `{kind}`");
+            return Err(Error::usage("kind", problem, "give train, ladder or ttrl").into());
+        }
+    };
+    to_json(&rows)
 }
 
 /// The verdict on one answer, as JSON; needs no GPU. `options` and `problem` are JSON objects.

@@ -9,6 +9,8 @@
 mod circles;
 #[path = "layout/file_arrows.rs"]
 mod file_arrows;
+#[path = "layout/option_texts.rs"]
+mod option_texts;
 #[path = "layout/rust_tokens.rs"]
 mod rust_tokens;
 
@@ -29,9 +31,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gpu", &[]),
     ("kernel", &["gpu"]),
     ("model", &["gpu", "kernel"]),
-    ("train", &["gpu", "kernel", "model"]),
-    ("task", &[]),
     ("settings", &[]),
+    ("train", &["gpu", "kernel", "model", "settings"]),
+    ("task", &[]),
     ("ladder", &["gpu", "kernel", "model", "train", "task", "settings"]),
     ("lessons", &["gpu", "kernel", "model", "train", "task", "settings", "ladder"]),
     ("bench", &["gpu", "kernel", "model", "train", "task"]),

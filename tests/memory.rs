@@ -106,6 +106,6 @@ fn what_does_not_fit_says_what_is_needed_and_what_lowers_it() {
     assert_eq!(error.code(), "out_of_memory");
     let text = error.to_string();
     assert!(text.contains("it needs 100 bytes") && text.contains("99 are available"), "{text}");
-    assert!(text.contains("--memory-limit") && text.contains("--context"), "{text}");
+    assert!(text.contains("raise memory_limit") && text.contains("context"), "{text}");
     assert!(fit.check("it", None, 39).unwrap_err().to_string().contains("largest buffer of it needs 40"));
 }

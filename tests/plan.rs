@@ -190,7 +190,7 @@ fn memory_limits_are_typed_errors_with_a_remedy() {
     assert_eq!(
         error.to_string(),
         "buffer `kv cache` needs 204 bytes of GPU memory but 200 are available; \
-         raise --memory-limit, or lower --batch-size, --group-size, --max-length"
+         raise memory_limit, or lower batch_size, group_size, max_length or max_tokens"
     );
     assert_eq!(gpu.memory().current(), 800, "what failed is not counted");
     drop(first);

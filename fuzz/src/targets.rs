@@ -21,11 +21,13 @@ use stepladder::model::source::safetensors::SafeTensors;
 use stepladder::model::source::{Dtype, TensorSource, quant};
 use stepladder::model::tokenizer::Tokenizer;
 use stepladder::model::tokenizer::config::TokenizerConfig;
+use stepladder::settings::Tabled;
 use stepladder::task::{self, Problem, PromptStyle, TaskOptions};
 use stepladder::train::adapter;
 use stepladder::train::checkpoint::State;
 use stepladder::train::data::Record;
 use stepladder::train::peft::AdapterFile;
+use stepladder::train::sft::SftOptions;
 
 /// A parser under test.
 pub(crate) type Target = fn(&[u8]);
@@ -287,9 +289,10 @@ fn judge(name: &str, problem: &Problem, answer: &str) {
 fn settings(bytes: &[u8]) {
     with_text(bytes, |text| {
         let Ok(preset) = "tiny".parse() else { return };
-        let mut settings = Settings::preset(preset);
+        let (mut settings, mut training) = (Settings::preset(preset), SftOptions::default());
         for (path, value) in text.lines().filter_map(|line| line.split_once('=')).take(64) {
             drop(settings.set(path, value));
+            drop(training.set(path, value));
         }
         if settings.check().is_ok() {
             drop(serde_json::to_string(&settings));

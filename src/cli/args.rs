@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Map;
 use stepladder::kernel::weight::Format;
 use stepladder::model::generate::Sampling;
+use stepladder::settings::PROGRAM;
 use stepladder::task::{PromptStyle, TaskOptions};
 use stepladder::train::fingerprint::Base;
 
@@ -17,8 +18,8 @@ pub(super) struct DeviceArgs {
     /// Store the weights in this format [default: as they are in the file]
     #[arg(long, value_name = "FORMAT", value_parser = weight_format(), help_heading = "Options of the device")]
     pub(super) weights: Option<Format>,
-    /// Longest sequence, prompt and answer together [default: the model's own, at most 4096]
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(2..), help_heading = "Options of the device")]
+    /// Longest sequence, prompt and answer together
+    #[arg(long, value_name = "TOKENS", help = context_help(), value_parser = clap::value_parser!(u32).range(2..), help_heading = "Options of the device")]
     pub(super) context: Option<u32>,
     /// Never allocate more than this on the GPU
     #[arg(long, value_name = "BYTES", help_heading = "Options of the device")]
@@ -40,12 +41,22 @@ impl DeviceArgs {
         }
     }
 
+    /// The longest sequence that is asked for, or taken where the model has no shorter.
+    pub(super) fn context_length(&self) -> usize {
+        self.context.map_or(PROGRAM.context, |context| context as usize)
+    }
+
     /// The same computed as in a run that goes on.
     pub(super) fn as_in(&self, base: Option<&Base>) -> Self {
         let Some(base) = base else { return self.clone() };
         let weights = base.weights.as_deref().and_then(Format::named);
         Self { weights, context: base.context, f16: base.f16, ..self.clone() }
     }
+}
+
+fn context_help() -> String {
+    let most = PROGRAM.context;
+    format!("Longest sequence, prompt and answer together [default: the model's own, at most {most}]")
 }
 
 /// Reads a weight format that a user may ask for.
@@ -144,11 +155,6 @@ pub(super) fn positive(text: &str) -> Result<f64, String> {
 /// A number from 0 to 1.
 pub(super) fn share(text: &str) -> Result<f64, String> {
     number(text, "from 0 to 1", |value| (0.0..=1.0).contains(&value))
-}
-
-/// A number from 0 to below 1.
-pub(super) fn share_below_one(text: &str) -> Result<f64, String> {
-    number(text, "from 0 to below 1", |value| (0.0..1.0).contains(&value))
 }
 
 /// A number above 0, at most 1.

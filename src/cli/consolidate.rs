@@ -4,6 +4,7 @@ use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::lessons::course::Course;
+use stepladder::lessons::decide::expect_consolidation;
 use stepladder::lessons::library::Library;
 use stepladder::{Error, Result};
 
@@ -24,15 +25,7 @@ pub(super) struct Args {
 /// Learns and makes the result the head.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut library = Library::open_to_write(&args.library.library)?;
-    library.expect_decided()?;
-    let active = library.standing().active();
-    if active.is_empty() {
-        return Err(Error::usage("library", "no lesson counts", "accept a lesson first"));
-    }
-    if let Some(number) = args.without.iter().find(|number| !active.contains(number)) {
-        let problem = format!("lesson {number} does not count");
-        return Err(Error::usage("--without", problem, "`stepladder board` lists those that do"));
-    }
+    expect_consolidation(&library, &args.without)?;
     let (session, mut learner) = args.library.learner(&library, context)?;
     let mut teller = Teller::new(context);
     let made = block_on(Course::new(&mut library, &mut learner, &mut teller)?.consolidate(&args.without));

@@ -12,7 +12,6 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde::Serialize;
 use stepladder::model::tiny;
-use stepladder::settings::TABLE;
 use stepladder::train::output::Gate;
 use stepladder::{Error, Result};
 
@@ -30,6 +29,7 @@ const INPUTS: &[&str] = &[
     "feedback",
     "document",
     "author",
+    "neighbours",
     "problems",
     "eval_problems",
     "shot_problems",
@@ -74,7 +74,7 @@ impl Context {
         let from_environment = || std::env::var("WGPU_ADAPTER_NAME").ok();
         let gpu = global.gpu.clone().or_else(from_environment).filter(|name| !name.is_empty());
         let (given, inputs) = matches.subcommand().map(|(_, of)| (given(of), inputs(of))).unwrap_or_default();
-        matches.subcommand().map_or(Ok(()), |(_, of)| check_pairs(of, &given))?;
+        matches.subcommand().map_or(Ok(()), |(_, of)| check_pairs(of))?;
         if global.overwrite && given.contains("resume") {
             let problem = "--resume goes on with what is there";
             return Err(Error::usage("--overwrite", problem, "leave one of them out"));
@@ -189,27 +189,19 @@ fn inputs(matches: &ArgMatches) -> Vec<(String, PathBuf)> {
     inputs
 }
 
-/// Fails where a name gets two values by options that take NAME=VALUE, or one of `given` beside them: one of the two would
-/// be passed over in silence.
-fn check_pairs(matches: &ArgMatches, given: &BTreeSet<String>) -> Result<()> {
-    for id in ["task_option", "set"] {
-        let Ok(Some(pairs)) = matches.try_get_many::<(String, String)>(id) else { continue };
-        let mut known: BTreeMap<&str, (String, String)> = BTreeMap::new();
-        let options = TABLE.iter().filter_map(|setting| Some((setting.option?, setting.path)));
-        for (name, path) in options.filter(|(name, _)| id == "set" && given.contains(*name)) {
-            let raw = matches.try_get_raw(name).ok().flatten().and_then(|mut values| values.next());
-            let value = raw.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
-            known.insert(path, (option(name), value));
-        }
-        for (name, value) in pairs {
-            let this = format!("{} {name}", option(id));
-            match known.get(name.as_str()) {
-                Some((other, old)) if !is_same(old, value) => {
-                    let problem = format!("is {value}, but {other} is {old} in the same call");
-                    return Err(Error::usage(this, problem, "give one of them"));
-                }
-                _ => _ = known.insert(name, (this, value.clone())),
+/// Fails where a parameter of the task gets two values: one of the two would be passed over in silence.
+fn check_pairs(matches: &ArgMatches) -> Result<()> {
+    let id = "task_option";
+    let Ok(Some(pairs)) = matches.try_get_many::<(String, String)>(id) else { return Ok(()) };
+    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, value) in pairs {
+        match known.insert(name, value) {
+            Some(old) if !is_same(old, value) => {
+                let this = format!("{} {name}", option(id));
+                let problem = format!("is {value}, but {this} is {old} in the same call");
+                return Err(Error::usage(this, problem, "give one of them"));
             }
+            _ => {}
         }
     }
     Ok(())
@@ -232,38 +224,19 @@ mod tests {
     use clap::builder::ValueParser;
 
     #[test]
-    fn a_name_gets_one_value() {
+    fn a_parameter_gets_one_value() {
         let check = |line: &str| {
-            let words = std::iter::once("stepladder").chain(line.split(' '));
+            let words =
+                "stepladder verify --task countdown --problem x --answer y".split(' ').chain(line.split(' '));
             let matches = super::super::definition().try_get_matches_from(words).unwrap();
             let (_, of) = matches.subcommand().unwrap();
-            check_pairs(of, &given(of)).map_err(|error| error.to_string())
+            check_pairs(of).map_err(|error| error.to_string())
         };
-        let ladder = "ladder -m tiny --task integral --problems p --output r";
-        let verify = "verify --task countdown --problem x --answer y";
-        let ttrl = "ttrl -m tiny --task integral --problem x";
-        for (line, words) in [
-            (
-                format!("{verify} --task-option a=1 --task-option a=2"),
-                "--task-option a: is 2, but --task-option a is 1",
-            ),
-            (format!("{ladder} --set steps=1 --set steps=2"), "--set steps: is 2, but --set steps is 1"),
-            (format!("{ladder} --steps 1 --set steps=2"), "--set steps: is 2, but --steps is 1"),
-            (format!("{ladder} --set sampling.temperature=1 --temperature 0.5"), "but --temperature is 0.5"),
-            (format!("{ttrl} --seed 1 --set seed=2"), "--set seed: is 2, but --seed is 1"),
-        ] {
-            let error = check(&line).unwrap_err();
-            assert!(error.contains(words), "{error}");
-        }
-        for line in [
-            format!("{verify} --task-option a=1 --task-option b=1 --task-option a=1"),
-            format!(
-                "{ladder} --learning-rate 1e-3 --set learning_rate=0.001 --set lora.rank=2 --set lora.alpha=3"
-            ),
-            format!("{ttrl} --set seed=2"),
-        ] {
-            assert_eq!(check(&line), Ok(()));
-        }
+        assert_eq!(
+            check("--task-option a=1 --task-option a=2").unwrap_err(),
+            "--task-option a: is 2, but --task-option a is 1 in the same call; give one of them"
+        );
+        assert_eq!(check("--task-option a=1 --task-option b=1 --task-option a=1.0"), Ok(()));
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use pollster::block_on;
 use serde::Serialize;
-use serde_json::json;
+use stepladder::Result;
+use stepladder::error::Plain;
 use stepladder::lessons::course::Course;
-use stepladder::lessons::library::{BASE, Library};
+use stepladder::lessons::examination::{Answered, Examination, Paper};
+use stepladder::lessons::library::Library;
 use stepladder::lessons::notes::View;
-use stepladder::{Error, Result};
 
 use super::context::Context;
 use super::library_args::{LibraryArgs, Teller};
@@ -33,77 +34,42 @@ pub(super) struct Args {
 /// Asks what was not asked yet, and tells all.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut library = Library::open_to_write(&args.library.library)?;
-    let head = match args.head.as_deref() {
-        None => library.standing().head().map(str::to_owned),
-        Some(BASE) => None,
-        Some(head) => {
-            library.head_folder(head)?;
-            Some(head.to_owned())
-        }
-    };
     let view = match (args.notes, args.retrieve) {
         (true, _) => Some(View::All),
         (false, Some(count)) => Some(View::Best(count as usize)),
         (false, None) => None,
     };
-    let lessons = match args.lesson {
-        Some(number) => vec![library.lesson(number)?.card.number],
-        None => library.standing().active().to_vec(),
-    };
-    if lessons.is_empty() {
-        let hint = "accept a lesson, or name one by --lesson";
-        return Err(Error::usage("--lesson", "no lesson counts yet", hint));
-    }
+    let examination = Examination::of(&library, args.head.as_deref(), view, args.lesson)?;
     let (session, mut learner) = args.library.learner(&library, context)?;
     let mut teller = Teller::new(context);
-    let mut course = Course::new(&mut library, &mut learner, &mut teller)?;
-    let name = match view {
-        Some(view) => {
-            lessons.iter().try_for_each(|number| block_on(course.examine_notes(*number, view)))?;
-            view.name()
-        }
-        None => {
-            block_on(course.examine_head(head.as_deref(), &lessons))?;
-            head.unwrap_or_else(|| BASE.into())
-        }
-    };
+    block_on(examination.sit(&mut Course::new(&mut library, &mut learner, &mut teller)?))?;
     drop(teller);
-    for number in lessons {
-        let lesson = library.lesson(number)?;
-        let Some(sitting) = library.results(lesson, &name)? else { continue };
-        let right = sitting.outcomes.iter().filter(|outcome| outcome.right).count();
-        let all = sitting.outcomes.len();
-        let questions: Vec<_> =
-            lesson.questions().map(|(_, question)| question).zip(&sitting.outcomes).collect();
-        let rows: Vec<_> = questions
-            .iter()
-            .map(|(question, outcome)| json!({ "question": question, "outcome": outcome }))
-            .collect();
-        let answer = json!({
-            "lesson": number, "name": lesson.card.name, "by": name, "right": right, "questions": all,
-            "tokens": sitting.tokens, "seconds": sitting.seconds, "outcomes": rows,
-        });
-        context.answer(&answer, || {
-            let each = |total: f64| total / all.max(1) as f64;
-            let mut lines = vec![format!(
-                "{}, {name}: {right} of {all} right; {:.0} tokens and {:.2} s a question",
-                lesson.title(),
-                each(sitting.tokens as f64),
-                each(sitting.seconds)
-            )];
-            for (question, outcome) in questions.iter().filter(|(_, outcome)| !outcome.right) {
-                let plain = |text: &str| {
-                    stepladder::error::Plain(text.chars().take(60).collect::<String>()).to_string()
-                };
-                lines.push(format!(
-                    "  {} said {:?}, right is {:?}",
-                    plain(&question.prompt),
-                    plain(&outcome.said),
-                    plain(&question.answer)
-                ));
-            }
-            lines.join("\n")
-        })?;
+    for paper in examination.papers(&library)? {
+        let title = library.lesson(paper.lesson)?.title();
+        context.answer(&paper, || words(&paper, &title))?;
     }
     session.print_profile(context)
+}
+
+/// A paper for people: the sum, and what went wrong.
+fn words(paper: &Paper<'_>, title: &str) -> String {
+    let each = |total: f64| total / paper.questions.max(1) as f64;
+    let mut lines = vec![format!(
+        "{title}, {}: {} of {} right; {:.0} tokens and {:.2} s a question",
+        paper.by,
+        paper.right,
+        paper.questions,
+        each(paper.tokens as f64),
+        each(paper.seconds)
+    )];
+    for Answered { question, outcome } in paper.outcomes.iter().filter(|answered| !answered.outcome.right) {
+        let plain = |text: &str| Plain(text.chars().take(60).collect::<String>()).to_string();
+        lines.push(format!(
+            "  {} said {:?}, right is {:?}",
+            plain(&question.prompt),
+            plain(&outcome.said),
+            plain(&question.answer)
+        ));
+    }
+    lines.join("\n")
 }

@@ -16,7 +16,7 @@ use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
 use super::context::Context;
-use super::session::{DEFAULT_CONTEXT, open_model};
+use super::session::open_model;
 use super::train::PACK_TOKENS;
 
 /// Options of `info`.
@@ -97,8 +97,7 @@ impl Args {
             Some(folder) => read_adapter_for(folder, config, &mut *opened.source)?.config,
             None => LoraConfig { rank: self.rank as usize, ..LoraConfig::default() },
         };
-        let limit =
-            (self.device.context.unwrap_or(DEFAULT_CONTEXT) as usize).min(config.max_position_embeddings);
+        let limit = self.device.context_length().min(config.max_position_embeddings);
         let length = (self.max_length as usize).min(limit);
         let batch = self.batch_size as usize;
         let layout = adapter::layout(config, &lora)?;

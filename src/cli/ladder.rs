@@ -6,7 +6,6 @@ use std::time::Instant;
 use pollster::block_on;
 use serde::Serialize;
 use serde_json::Value;
-use stepladder::ladder::changes::Change;
 use stepladder::ladder::events::Event;
 use stepladder::ladder::policy::Policy;
 use stepladder::ladder::resume::{self, expect_problems, expect_task};
@@ -15,18 +14,19 @@ use stepladder::ladder::run_folder::RunFolder;
 use stepladder::ladder::settings::{Preset, Settings};
 use stepladder::ladder::state::{Host, Snapshot};
 use stepladder::model::tiny;
+use stepladder::settings::Change;
 use stepladder::task::{self, Origin};
 use stepladder::train::peft::AdapterFile;
-use stepladder::train::resume::{Rule, differences, differs};
+use stepladder::train::resume::{differences, differs};
 use stepladder::{Error, Result};
 
 use super::args::{DeviceArgs, name_value};
 use super::checker_files;
 use super::context::Context;
 use super::ladder_view::View;
-use super::resume::{ADAPTER, RUN, expect_model, reconcile};
+use super::resume::{ADAPTER, RUN, expect_computed, expect_model};
 use super::session::{Opened, open_gpu, read_problems};
-use super::setting_args::{Rows, SettingArgs, worded};
+use super::setting_args::{Rows, SettingArgs, anew};
 use super::signals::{quoted, say};
 use super::tuning::choose_kernels;
 
@@ -51,10 +51,8 @@ pub(super) struct Args {
     /// Folder of the run, new or empty: settings, events, adapter, tree, report
     #[arg(long, value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// Go on with the run in --output, on the same model and problems. Steps, learning rate, and with --set schedule,
-    /// warmup_steps, token_budget, checkpoint_every, evaluation.every, optimizer.weight_decay and optimizer.max_grad_norm may be
-    /// given anew; anything else that differs is refused
-    #[arg(long)]
+    /// Go on with the run in --output, on the same model and problems; what may differ the help says
+    #[arg(long, help = resume_help())]
     pub(super) resume: bool,
     #[command(flatten)]
     pub(super) settings: SettingArgs<LadderRows>,
@@ -65,18 +63,21 @@ pub(super) struct Args {
     pub(super) device: DeviceArgs,
 }
 
+fn resume_help() -> String {
+    format!(
+        "Go on with the run in --output, on the same model and problems. {}; anything else that differs is refused",
+        anew::<LadderRows>()
+    )
+}
+
 /// Every setting that has an option.
 #[derive(Debug)]
 pub(super) struct LadderRows;
 
 impl Rows for LadderRows {
-    const DEFAULT_PRESET: &'static str =
-        "tiny for the model `tiny`, software where the GPU is a program on the CPU, else small";
+    const DEFAULT_PRESET: Option<&'static str> =
+        Some("tiny for the model `tiny`, software where the GPU is a program on the CPU, else small");
 }
-
-/// Options on how numbers are computed, with their places in a run's base.
-const COMPUTED: &[(&str, &str, Rule)] =
-    &[("weights", "/weights", Rule::Same), ("context", "/context", Rule::Same), ("f16", "/f16", Rule::Same)];
 
 /// Runs LADDER, or goes on with a run.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
@@ -111,7 +112,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         opened.trainable(folder, &card.settings.lora, card.settings.seed)?
     };
     if card.adapter.is_some() && !args.resume {
-        expect_lora(args.settings.changes(), &card.settings, &adapter)?;
+        expect_lora(args.settings.changes()?, &card.settings, &adapter)?;
     }
     card.settings.lora = adapter.config.clone();
     let problems = [&card.problems[..], &card.held_out];
@@ -185,7 +186,7 @@ impl Args {
         let mut card = folder.card().clone();
         let done = saved.as_ref().map_or(0, |saved| saved.progress.step);
         let asked = self.settings.asked()?;
-        resume::change(&mut card.settings, &asked, ("--steps", done), RUN).map_err(worded)?;
+        resume::change(&mut card.settings, &asked, ("--steps", done), RUN)?;
         if let Some(adapter) = self.adapter.as_ref().map(|path| path.display().to_string())
             && card.adapter.as_ref() != Some(&adapter)
         {
@@ -212,7 +213,7 @@ impl Args {
                 expect_problems(option, own, &read_problems(file)?, RUN)?;
             }
         }
-        reconcile(context, RUN, COMPUTED, &json(&self.device.base(context))?, &mut json(&card.base)?)?;
+        expect_computed(context, &json(&self.device.base(context))?, &json(&card.base)?)?;
         Ok((folder, saved, card))
     }
 
@@ -225,7 +226,7 @@ impl Args {
         };
         let mut settings = Settings::preset(preset);
         self.settings.asked()?.make(&mut settings)?;
-        settings.check().map_err(worded)?;
+        settings.check()?;
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), read_problems);
         Ok(RunCard {
             version: env!("CARGO_PKG_VERSION").into(),

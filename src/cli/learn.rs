@@ -14,12 +14,13 @@ use stepladder::lessons::decide::{Outcome, conclude};
 use stepladder::lessons::gate::{Decision, Verdict};
 use stepladder::lessons::library::Library;
 use stepladder::lessons::settings::{LearnSettings, Wishes};
+use stepladder::lessons::source::Source;
 use stepladder::{Error, Result};
 
 use super::args::positive;
 use super::context::Context;
-use super::learn_source::{Source, SourceArgs};
-use super::library_args::{LibraryArgs, Teller, asks_in_sentences, learner, verdict_text};
+use super::learn_source::SourceArgs;
+use super::library_args::{LibraryArgs, Teller, learner, verdict_text};
 use super::session::Opened;
 use super::signals::{quoted, say};
 
@@ -54,7 +55,7 @@ pub(super) struct Args {
 
 /// Learns a lesson and decides about it.
 pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    let source = args.source.read()?;
+    let (source, wanted) = (args.source.read()?, args.source.wanted()?);
     let place = &args.library.library;
     let mut library = None;
     if Library::exists(place) {
@@ -88,8 +89,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let model = args.library.model(library.as_ref())?;
     let mut base = library.as_ref().map(|library| library.card().base.clone());
     let opened = args.library.open(context, &model, &mut base)?;
-    source.check(&opened, base.as_ref().map_or("", |base| &base.sha256))?;
-    source.tell_lacking(&opened);
+    source.check(&opened.language, base.as_ref().map_or("", |base| &base.sha256))?;
+    opened.tell_lacking(source.texts());
     let settings = match &library {
         Some(library) => library.card().settings.clone(),
         None => args.settings(&opened)?,
@@ -97,7 +98,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let (session, mut learner) = learner(opened, &settings, context)?;
     let mut teller = Teller::new(context);
     let source =
-        args.source.study(source, &mut learner, &model, &mut teller, context, &args.library.device)?;
+        args.source.worked_out(source, &mut learner, &model, &mut teller, context, &args.library.device)?;
     source.expect_fitting(&mut learner, &settings)?;
     let mut library = match library {
         Some(library) => library,
@@ -112,7 +113,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     };
     let number = match (pending, &source) {
         (Some(number), _) => number,
-        (None, source) => args.source.propose(&mut library, source, &mut learner)?,
+        (None, source) => {
+            let mut progress = |done, all, what: &str| teller.go_on(done, all, what);
+            block_on(source.propose(&mut library, &mut learner, &wanted, &mut say, &mut progress))?
+        }
     };
     let verdict = match block_on(Course::new(&mut library, &mut learner, &mut teller)?.teach(number)) {
         Err(Error::Cancelled) => {
@@ -122,7 +126,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         verdict => verdict?,
     };
     drop(teller);
-    let way = if asks_in_sentences(&learner) { "chat" } else { "generate -p QUESTION" };
+    let way = if learner.language().asks_in_sentences() { "chat" } else { "generate -p QUESTION" };
     let code = args.decide(context, &mut library, number, &verdict, way)?;
     session.print_profile(context)?;
     Ok(code)

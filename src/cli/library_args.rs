@@ -160,8 +160,3 @@ pub(super) fn verdict_text(verdict: &Verdict) -> String {
     let lines: String = verdict.lines().iter().map(|line| wrapped(&format!("- {line}"), "  ")).collect();
     lines.trim_end().to_owned()
 }
-
-/// Whether questions are asked in sentences.
-pub(super) fn asks_in_sentences(learner: &Learner) -> bool {
-    learner.language().style() == stepladder::task::PromptStyle::Instruct
-}

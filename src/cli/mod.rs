@@ -22,6 +22,7 @@ mod ladder_view;
 mod learn;
 mod learn_source;
 mod library_args;
+mod naming;
 mod progress;
 mod resume;
 mod score;
@@ -44,10 +45,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
+use stepladder::error::name_by;
 use stepladder::ladder::changes;
 use stepladder::{Error, Result, task};
 
 use context::Context;
+use naming::Names;
 
 /// Language models that teach themselves, on the GPU at hand.
 #[derive(Debug, Parser)]
@@ -65,6 +68,9 @@ Nothing is written over: an output is new or empty, or is gone on with by --resu
 reads is never replaced.\n\
 A problems file has one JSON object a line: {\"problem\": \"x*exp(x)\"}, optional id, level and answer.\n\
 Run `stepladder help COMMAND` for a command's options.";
+
+/// How settings are changed by path.
+const SET_HELP: &str = "Settings (--set PATH=VALUE, several times; values are JSON or a word),";
 
 /// Options that every command takes.
 #[derive(Debug, clap::Args, Serialize)]
@@ -152,6 +158,10 @@ pub(crate) fn main() -> ExitCode {
     let colours =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    if let Some(command) = matches.subcommand_name() {
+        let names = Names::new(&definition(), command);
+        name_by(move |name| names.option(name));
+    }
     let result = Context::new(&cli.global, &matches).and_then(|context| run(&cli.command, &context));
     match result {
         Ok(code) => code,
@@ -173,10 +183,12 @@ fn definition() -> clap::Command {
             sections.push(tasks_help());
         }
         if takes("set") {
-            sections.push(changes::help());
-        }
-        if command.get_name() == "train" {
-            sections.push(train_words::defaults_help());
+            let is_train = command.get_name() == "train";
+            let rows = if is_train { train_words::settings_help() } else { changes::help() };
+            sections.push(format!("{SET_HELP} {rows}"));
+            if is_train {
+                sections.push(train_words::defaults_help());
+            }
         }
         if command.get_name() == "study" {
             sections.push(study::FILE_HELP.into());
@@ -279,6 +291,8 @@ mod tests {
             "examples --task countdown --output e.jsonl --exclude a.jsonl --exclude b.jsonl --seed 1 --json",
             "train -m tiny --data d.jsonl --output o --steps 3 --target-modules q_proj,v_proj --no-shuffle",
             "train -m tiny --data d.jsonl --output o --epochs 2 --adapter a --schedule cosine --warmup-steps 2",
+            "train -m tiny --data d.jsonl --output o --target-modules q_proj --target-modules v_proj --rslora --rank 4",
+            "train -m tiny --data d.jsonl --output o --set learning_rate=1e-4 --set optimizer.beta2=0.95",
             "train --output o --resume",
             "ladder -m tiny --task integral --problems p.jsonl --output r --loss dapo --kl-coef 0.001",
             "ladder --output r --resume",
@@ -319,6 +333,10 @@ mod tests {
             "examples --task integral --output e --style loud",
             "train -m tiny --data d --output o --steps 1 --epochs 1",
             "train -m tiny --data d --output o --target-modules q_proj,head",
+            "train -m tiny --data d --output o --learning-rate 0",
+            "train -m tiny --data d --output o --held-out 1",
+            "train -m tiny --data d --output o --max-length 1",
+            "train -m tiny --data d --output o --schedule cos",
             "train -m tiny --data d --output o --rank 0",
             "ladder -m tiny --task integral --problems p.jsonl",
             "ladder -m tiny --task integral --output r",

@@ -4,7 +4,7 @@ use std::path::{Path, absolute};
 
 use serde_json::Value;
 use stepladder::model::tiny;
-use stepladder::train::resume::{self, Owner, Rule};
+use stepladder::train::resume::{Owner, expect_same};
 use stepladder::{Error, Result};
 
 use super::context::{Context, option};
@@ -50,18 +50,15 @@ pub(super) fn expect_model(spec: &str) -> Result<()> {
     }
 }
 
-/// Holds the options of this call to what `owner` has.
+/// Options on how numbers are computed, with their places in what a run stands on.
+const COMPUTED: &[(&str, &str)] = &[("weights", "/weights"), ("context", "/context"), ("f16", "/f16")];
+
+/// Holds the options of this call on how numbers are computed to what a run was begun with.
 ///
 /// # Errors
-/// As [`resume::reconcile`].
-pub(super) fn reconcile(
-    context: &Context,
-    owner: Owner<'_>,
-    rules: &[(&str, &str, Rule)],
-    asked: &Value,
-    has: &mut Value,
-) -> Result<()> {
-    resume::reconcile(owner, rules, |name| context.is_given(name).then(|| option(name)), asked, has)
+/// As [`expect_same`].
+pub(super) fn expect_computed(context: &Context, asked: &Value, has: &Value) -> Result<()> {
+    expect_same(RUN, COMPUTED, |name| context.is_given(name).then(|| option(name)), asked, has)
 }
 
 #[cfg(test)]

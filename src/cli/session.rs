@@ -95,8 +95,7 @@ impl Opened {
     pub(super) fn new(context: &Context, spec: &str, device: &DeviceArgs) -> Result<Self> {
         let OpenModel { config, source, tokenizer, chat_template, name, .. } = open_model(context, spec)?;
         let gpu = open_gpu(context, device)?;
-        let context_length =
-            (device.context.unwrap_or(DEFAULT_CONTEXT) as usize).min(config.max_position_embeddings);
+        let context_length = device.context_length().min(config.max_position_embeddings);
         let language = Arc::new(Language {
             tokenizer,
             chat: chat_template,
@@ -317,9 +316,6 @@ pub(super) fn print_profile(context: &Context, gpu: &Gpu) -> Result<()> {
     }
     Ok(())
 }
-
-/// Longest sequence unless `--context` says otherwise: enough for the presets, small enough for any GPU.
-pub(super) const DEFAULT_CONTEXT: u32 = 4096;
 
 /// The problems in a file.
 pub(super) fn read_problems(path: &Path) -> Result<Vec<stepladder::task::Problem>> {

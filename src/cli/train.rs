@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use clap::ValueEnum;
 use pollster::block_on;
 use serde::Serialize;
-use stepladder::model::module::Module;
+use stepladder::settings::{Change, SFT, Setting, Table, setter};
 use stepladder::train::adapter;
 use stepladder::train::checkpoint::State;
 use stepladder::train::data::Dataset;
@@ -19,20 +18,21 @@ use stepladder::train::fit::Workload;
 use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::resume::before;
-use stepladder::train::sft::{Epoch, News, Sft, SftOptions, SftSettings, SftStep, Split, largest_pass};
+use stepladder::train::sft::{Epoch, News, Sft, SftOptions, SftStep, Split, largest_pass};
 use stepladder::train::text::ModelText;
-use stepladder::train::trainer::{Optimizer, Trainer};
+use stepladder::train::trainer::Trainer;
 use stepladder::{Error, Result};
 
-use super::args::{DeviceArgs, non_negative, positive, share_below_one};
-use super::context::{Context, option};
+use super::args::DeviceArgs;
+use super::context::Context;
 use super::progress::Progress;
 use super::resume::{expect_model, expect_place};
 use super::session::Opened;
+use super::setting_args::{Rows, SettingArgs, anew};
 use super::signals::{quoted, say};
-use super::train_card::Card;
+use super::train_card::{Card, expect_adapter};
 use super::train_samples::{answer, choose};
-use super::train_words::{end, finished, next, plan, warning};
+use super::train_words::{self, end, finished, next, plan, warning};
 use super::tuning::choose_kernels;
 
 /// Options of `train`. With `--resume`, what is not given comes from the run.
@@ -50,71 +50,40 @@ pub(super) struct Args {
     /// Folder to write the adapter to, in PEFT's layout: new, or empty
     #[arg(long, value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// Go on with the run in --output that was stopped, on the same model and data. Steps, epochs, learning rate, schedule,
-    /// warm-up, weight decay, bound of the gradient and checkpoints may be given anew; anything else that differs is refused
-    #[arg(long)]
+    /// Go on with the run in --output that was stopped, on the same model and data; what may differ the help says
+    #[arg(long, help = resume_help())]
     pub(super) resume: bool,
-    /// Number of updates, instead of --epochs
-    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) steps: Option<u32>,
-    /// Times that every example is seen [default: by model and data, see below]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) epochs: Option<u32>,
-    /// Examples an update; what does not fit into one pass is accumulated [default: by model and data, see below]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) batch_size: Option<u32>,
-    /// Size of an update [default: by model and data, see below]
-    #[arg(long, value_name = "X", value_parser = positive)]
-    pub(super) learning_rate: Option<f64>,
-    /// Course of the size of updates after warm-up: constant, linear or cosine [default: cosine]
-    #[arg(long, value_name = "NAME")]
-    pub(super) schedule: Option<String>,
-    /// Updates in which their size grows to its full value [default: by model and data, see below]
-    #[arg(long, value_name = "N")]
-    pub(super) warmup_steps: Option<u32>,
-    /// Share of the examples that is not learnt, but whose loss is measured after each epoch; 0 for none. Examples with the
-    /// same prompt stay together
-    #[arg(long, value_name = "SHARE", default_value_t = SftOptions::default().held_out, value_parser = share_below_one)]
-    pub(super) held_out: f64,
-    /// Stop when the loss of what is held out has not fallen for so many epochs, and keep the adapter of the best one; 0 for
-    /// all epochs [default: by model and data, see below]
-    #[arg(long, value_name = "EPOCHS")]
-    pub(super) patience: Option<u32>,
     /// No answers of the model to some of your prompts, before and after, at the end
     #[arg(long)]
     pub(super) no_samples: bool,
-    /// Pull of the adapter towards zero
-    #[arg(long, value_name = "X", default_value_t = Optimizer::default().weight_decay, value_parser = non_negative)]
-    pub(super) weight_decay: f64,
-    /// Largest norm of the gradient; 0 for no bound
-    #[arg(long, value_name = "X", default_value_t = Optimizer::default().max_grad_norm, value_parser = non_negative)]
-    pub(super) max_grad_norm: f64,
-    /// Rank of a new adapter
-    #[arg(long, value_name = "N", default_value_t = SftSettings::adapter().rank as u32, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) rank: u32,
-    /// Scale of a new adapter: its output is multiplied by alpha/rank
-    #[arg(long, value_name = "X", default_value_t = SftSettings::adapter().alpha, value_parser = positive)]
-    pub(super) alpha: f64,
-    /// Scale a new adapter by alpha/sqrt(rank) instead (rsLoRA)
-    #[arg(long)]
-    pub(super) rslora: bool,
-    /// Linear layers that a new adapter is put on
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = TargetModule::ALL)]
-    pub(super) target_modules: Vec<TargetModule>,
-    /// Tokens of the longest example; longer ones are cut
-    #[arg(long, value_name = "N", default_value_t = SftOptions::default().max_length as u32, value_parser = clap::value_parser!(u32).range(2..))]
-    pub(super) max_length: u32,
-    /// Keep the order of the file
-    #[arg(long)]
-    pub(super) no_shuffle: bool,
-    /// Seed of the adapter's first values, of the order, and of what is held out
-    #[arg(long, value_name = "N", default_value_t = SftOptions::default().seed)]
-    pub(super) seed: u64,
-    /// Updates between checkpoints, from which --resume goes on
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) checkpoint_every: u32,
+    #[command(flatten)]
+    pub(super) settings: SettingArgs<TrainRows>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
+}
+
+fn resume_help() -> String {
+    format!(
+        "Go on with the run in --output that was stopped, on the same model and data. {}; anything else that differs is refused",
+        anew::<TrainRows>()
+    )
+}
+
+/// Every setting that has an option.
+#[derive(Debug)]
+pub(super) struct TrainRows;
+
+impl Rows for TrainRows {
+    const TABLE: Table = SFT;
+    const DEFAULT_PRESET: Option<&'static str> = None;
+
+    fn default_words(setting: &Setting) -> Option<String> {
+        if setting.switch.is_some() || setting.instead.is_some() {
+            return None;
+        }
+        let followed = || "by model and data, see below".to_owned();
+        Some(train_words::default_of(setting).unwrap_or_else(followed))
+    }
 }
 
 /// Tokens of one pass of the model. Sets the memory and not the result.
@@ -125,11 +94,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     expect_folder("--output", &args.output)?;
     let folder = OutputFolder::new(&args.output)?;
     let replaces = args.check_output(context)?;
+    let asked = args.asked()?;
+    let changes = args.settings.changes()?;
     let (mut card, saved) = if args.resume {
         let (card, saved) = Card::resumed(args, context)?;
         (card, Some(saved))
     } else {
-        (Card { replaces, ..Card::new(args, context)? }, None)
+        (Card { replaces, ..Card::new(args, &asked, context) }, None)
     };
     let device = args.device.as_in(card.base.as_ref());
     if args.resume {
@@ -144,10 +115,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         opened.trainable(card.adapter.as_deref(), &card.lora, card.settings.seed)?
     };
     if let (Some(folder), false) = (&card.adapter, args.resume) {
-        if context.is_given("rank") {
-            adapter.expect_rank(args.rank as usize, folder)?;
+        if setter(changes, "lora.rank").is_some() {
+            adapter.expect_rank(asked.lora.rank, folder)?;
         }
-        card.expect_adapter(&adapter, context)?;
+        expect_adapter(&adapter, changes)?;
     }
     card.lora = adapter.config.clone();
     let bytes = read(&card.data)?;
@@ -155,7 +126,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     card.tie_to_data(&bytes, &data)?;
     let parameters = opened.config.parameters();
     if saved.is_none() {
-        card.settings = args.asked()?.settings(parameters, &data).map_err(by_option)?;
+        card.settings = asked.settings(parameters, &data)?;
     }
     let split = Split::new(&data, card.settings.held_out, card.settings.seed);
     let prompts = if args.no_samples { Vec::new() } else { choose(&bytes, &data, &split) };
@@ -177,18 +148,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut sft = Sft::new(trainer, adapter.config.clone(), &data, card.settings.clone())?;
     if let Some(saved) = &saved {
         sft.restore(saved, &folder.path().join(STATE_FILE))?;
-        expect_more(context, sft.done(), sft.steps())?;
+        expect_more(changes, sft.done(), sft.steps())?;
         say(&format!("going on after step {} of {}", sft.done(), sft.steps()));
     }
     let tokens = split.learnt.iter().map(|&index| data.examples[index].scored_tokens()).sum();
     // A run that goes on has what it was begun with, whatever would follow from the data.
-    let given = |name: &str| saved.is_some() || context.is_given(name);
+    let given = |path: &str| saved.is_some() || setter(changes, path).is_some();
     plan(&card.settings, &split, rank, (tokens, parameters), given).iter().for_each(|line| say(line));
     drop(data);
     if let Some(note) = sft.schedule().note() {
         say(&format!("--warmup-steps: {note}"));
     }
-    let every = card.checkpoint_every.unwrap_or(args.checkpoint_every.into());
+    let every = card.checkpoint_every.unwrap_or(asked.checkpoint_every);
     let mut keeper = Keeper { card, folder: folder.path(), saved: saved.is_some() };
     // What was changed is kept from here on.
     if saved.is_some_and(|saved| !keeper.card.is_in(&saved)) {
@@ -228,21 +199,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     session.print_profile(context)
 }
 
-/// An error of a setting, with its option in place of its name.
-fn by_option(error: Error) -> Error {
-    match error {
-        Error::Usage { option: name, problem, hint } => Error::Usage { option: option(&name), problem, hint },
-        other => other,
-    }
-}
-
 /// Holds a new end of a run to what is done.
-fn expect_more(context: &Context, done: u64, steps: u64) -> Result<()> {
+fn expect_more(changes: &[Change], done: u64, steps: u64) -> Result<()> {
     if steps >= done {
         return Ok(());
     }
-    let name = if context.is_given("epochs") { "--epochs" } else { "--steps" };
-    Err(before(name, steps, done))
+    let end = setter(changes, "epochs").or_else(|| setter(changes, "steps"));
+    Err(before(end.map_or("--steps", |change| &change.name), steps, done))
 }
 
 /// Writes checkpoints.
@@ -356,25 +319,11 @@ fn read_data(opened: &Opened, card: &Card, bytes: &[u8]) -> Result<Dataset> {
 
 impl Args {
     /// What is asked of the settings.
-    pub(super) fn asked(&self) -> Result<SftOptions> {
-        Ok(SftOptions {
-            steps: self.steps.map(u64::from),
-            epochs: self.epochs.map(u64::from),
-            batch_size: self.batch_size.map(|size| size as usize),
-            learning_rate: self.learning_rate,
-            schedule: self.schedule.as_deref().map(str::parse).transpose()?,
-            warmup_steps: self.warmup_steps.map(u64::from),
-            patience: self.patience.map(u64::from),
-            held_out: self.held_out,
-            max_length: self.max_length as usize,
-            shuffle: !self.no_shuffle,
-            seed: self.seed,
-            optimizer: Optimizer {
-                weight_decay: self.weight_decay,
-                max_grad_norm: self.max_grad_norm,
-                ..Optimizer::default()
-            },
-        })
+    ///
+    /// # Errors
+    /// As [`SftOptions::with`].
+    fn asked(&self) -> Result<SftOptions> {
+        SftOptions::default().with(self.settings.changes()?)
     }
 
     /// Whether the output may be written to; true if there is something to be replaced.
@@ -390,39 +339,5 @@ impl Args {
         }
         // Only the adapter's own files are replaced; others stay.
         context.gate.folder("--output", &self.output, |_| true)
-    }
-}
-
-/// A linear layer of a transformer block, by its name in checkpoints: queries, keys, values and output of attention,
-/// then gate, up and down projection of the MLP. The variants have no text of their own, so that the help stays short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[value(rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-#[allow(clippy::enum_variant_names, reason = "the names of checkpoints and of PEFT")]
-pub(super) enum TargetModule {
-    QProj,
-    KProj,
-    VProj,
-    OProj,
-    GateProj,
-    UpProj,
-    DownProj,
-}
-
-impl TargetModule {
-    const ALL: &str = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj";
-}
-
-impl From<TargetModule> for Module {
-    fn from(module: TargetModule) -> Self {
-        match module {
-            TargetModule::QProj => Self::Q,
-            TargetModule::KProj => Self::K,
-            TargetModule::VProj => Self::V,
-            TargetModule::OProj => Self::O,
-            TargetModule::GateProj => Self::Gate,
-            TargetModule::UpProj => Self::Up,
-            TargetModule::DownProj => Self::Down,
-        }
     }
 }

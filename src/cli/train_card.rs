@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use stepladder::settings::Change;
 use stepladder::train::checkpoint::State;
 use stepladder::train::data::Dataset;
 use stepladder::train::files::{STATE_FILE, last_state};
 use stepladder::train::fingerprint::{Base, sha256};
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft::{AdapterFile, WEIGHTS_FILE};
-use stepladder::train::resume::{RULES, differs};
-use stepladder::train::sft::SftSettings;
+use stepladder::train::resume::differs;
+use stepladder::train::sft::{SftOptions, SftSettings};
 use stepladder::{Error, Result};
 
 use super::context::Context;
-use super::resume::{ADAPTER, RUN, reconcile};
+use super::resume::{ADAPTER, RUN, expect_computed};
 use super::signals::say;
 use super::train::Args;
 
@@ -49,27 +50,20 @@ const CARD: &str = "run";
 
 impl Card {
     /// What defines the run that `args` ask for.
-    pub(super) fn new(args: &Args, context: &Context) -> Result<Self> {
-        let lora = LoraConfig {
-            rank: args.rank as usize,
-            alpha: args.alpha,
-            rslora: args.rslora,
-            targets: args.target_modules.iter().map(|&module| module.into()).collect(),
-            ..SftSettings::adapter()
-        };
-        Ok(Self {
+    pub(super) fn new(args: &Args, asked: &SftOptions, context: &Context) -> Self {
+        Self {
             model: args.model.clone().unwrap_or_default(),
             adapter: args.adapter.clone(),
             data: args.data.clone().unwrap_or_default(),
-            lora,
+            lora: asked.lora.clone(),
             // Of no model and no data: what follows from them is put in once they are read.
-            settings: SftSettings::for_model_and_data(&args.asked()?, 0, 0, 0),
-            checkpoint_every: Some(args.checkpoint_every.into()),
+            settings: SftSettings::for_model_and_data(asked, 0, 0, 0),
+            checkpoint_every: Some(asked.checkpoint_every),
             base: Some(args.device.base(context)),
             data_sha256: None,
             tokens_sha256: None,
             replaces: false,
-        })
+        }
     }
 
     /// The run that was stopped, with what `args` change of it, and its state.
@@ -91,9 +85,10 @@ impl Card {
             say(&warning);
         }
         let failed = |error: serde_json::Error| Error::read(folder.join(STATE_FILE), error.into());
-        let asked = serde_json::to_value(Self::new(args, context)?).map_err(failed)?;
         let mut has = serde_json::to_value(&card).map_err(failed)?;
-        reconcile(context, RUN, RULES, &asked, &mut has)?;
+        let asked = serde_json::to_value(args.device.base(context)).map_err(failed)?;
+        expect_computed(context, &asked, &has["base"])?;
+        SftOptions::change(RUN, args.settings.changes()?, &mut has)?;
         let mut card: Self = serde_json::from_value(has).map_err(failed)?;
         if let Some(data) = &args.data {
             card.data.clone_from(data);
@@ -110,22 +105,7 @@ impl Card {
             }
             card.model.clone_from(model);
         }
-        if let Some(steps) = args.steps {
-            card.settings.steps = Some(steps.into());
-        } else if let Some(epochs) = args.epochs {
-            card.settings.steps = None;
-            card.settings.epochs = epochs.into();
-        }
         Ok((card, state))
-    }
-
-    /// Holds the options that describe a new adapter to the one that training goes on from.
-    pub(super) fn expect_adapter(&self, adapter: &AdapterFile, context: &Context) -> Result<()> {
-        let failed = |error: serde_json::Error| Error::read("adapter", error.into());
-        let of =
-            |lora: &LoraConfig| serde_json::to_value(lora).map(|lora| serde_json::json!({ "lora": lora }));
-        let (asked, mut has) = (of(&self.lora).map_err(failed)?, of(&adapter.config).map_err(failed)?);
-        reconcile(context, ADAPTER, RULES, &asked, &mut has)
     }
 
     /// Holds the run to the data that it was begun with, or notes what it begins with.
@@ -165,4 +145,13 @@ impl Card {
     pub(super) fn put_into(&self, state: &mut State) -> Result<()> {
         state.put(CARD, self)
     }
+}
+
+/// Holds the options that describe a new adapter to the one that training goes on from.
+///
+/// # Errors
+/// [`Error::Usage`] that names the option and both values.
+pub(super) fn expect_adapter(adapter: &AdapterFile, changes: &[Change]) -> Result<()> {
+    let lora = serde_json::to_value(&adapter.config).map_err(|error| Error::read("adapter", error.into()))?;
+    SftOptions::change(ADAPTER, changes, &mut serde_json::json!({ "lora": lora }))
 }

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use stepladder::settings::{SFT, Setting, at};
+use stepladder::train::resume;
 use stepladder::train::schedule::ScheduleKind;
 use stepladder::train::sft::settings::{self, learning_rate};
-use stepladder::train::sft::{Change, Epoch, LEAST, Outcome, SftSettings, Split, Verdict};
+use stepladder::train::sft::{Change, Epoch, LEAST, Outcome, SftOptions, SftSettings, Split, Verdict};
 
 use super::signals::quoted;
 use super::train_samples::{Prompt, Sample, words};
@@ -35,7 +37,30 @@ pub(super) fn defaults_help() -> String {
     format!("Defaults that follow from model and data:{}", rows.concat())
 }
 
-/// What a run will do, in one line, and what of its settings follows from what, in another. `given` says which options were.
+/// The value of a setting that a user says nothing of; `None` where it follows from the model and the data.
+pub(super) fn default_of(setting: &Setting) -> Option<String> {
+    let defaults = serde_json::to_value(SftOptions::default()).unwrap_or_default();
+    let value = at(&defaults, setting.path).filter(|value| !value.is_null())?;
+    // Whole numbers without `.0`, as they are typed.
+    Some(value.as_f64().map_or_else(|| resume::words(value), |number| number.to_string()))
+}
+
+/// Every setting by its path: the option that it has, or what it does.
+pub(super) fn settings_help() -> String {
+    let mut text = String::from("with their options, defaults and sources:");
+    for setting in SFT.rows {
+        let option = setting.option.map(|name| format!("--{name}"));
+        let default = match setting.fitted {
+            true => "see below".to_owned(),
+            false => default_of(setting).unwrap_or_else(|| "none".into()),
+        };
+        let (words, source) = (option.as_deref().unwrap_or(setting.doc), setting.source);
+        text += &format!("\n  {:<24} {words} [{default}; {source}]", setting.path);
+    }
+    text
+}
+
+/// What a run will do, in one line, and what of its settings follows from what, in another. `given` says which paths were set.
 pub(super) fn plan(
     settings: &SftSettings,
     split: &Split,
@@ -195,7 +220,7 @@ pub(super) fn finished(run: &Outcome, samples: &[Sample], folder: &Path, next: &
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use stepladder::train::sft::{Course, SftOptions};
+    use stepladder::train::sft::Course;
 
     use super::*;
 
@@ -224,6 +249,26 @@ mod tests {
         let asked = SftOptions { steps: Some(1), held_out: 0.0, ..SftOptions::default() };
         let one = planned(&asked, 1, 0, &["steps", "batch_size", "learning_rate"]);
         assert_eq!(one, ["1 example, 1 step, rate 0.001 cosine, rank 16; 0 held out"]);
+    }
+
+    #[test]
+    fn defaults_are_typed_as_they_are_shown() {
+        for (path, words) in [
+            ("learning_rate", None),
+            ("held_out", Some("0.1")),
+            ("schedule", Some("cosine")),
+            ("lora.alpha", Some("32")),
+            ("optimizer.eps", Some("0.00000001")),
+            ("lora.targets", Some("q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj")),
+        ] {
+            let row = SFT.find(path).unwrap();
+            assert_eq!(default_of(row).as_deref(), words);
+            assert!(words.is_none_or(|words| row.takes.fits(&row.takes.read(words))), "{path}");
+        }
+        let help = settings_help();
+        assert!(SFT.rows.iter().all(|row| help.contains(row.path)), "{help}");
+        assert!(help.contains("decay of the first moment [0.9; AdamW]"), "{help}");
+        assert!(help.contains("--rank [16; "), "{help}");
     }
 
     fn run(asked: &SftOptions, losses: &[f64]) -> Outcome {

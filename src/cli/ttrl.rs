@@ -23,7 +23,7 @@ use super::context::Context;
 use super::ladder::{default_preset, expect_lora};
 use super::ladder_view::View;
 use super::session::read_problems;
-use super::setting_args::{Rows, SettingArgs, worded};
+use super::setting_args::{Rows, SettingArgs};
 use super::signals::say;
 use super::ttrl_answers::{Answers, Judged};
 use super::tuning::choose_kernels;
@@ -81,7 +81,7 @@ impl Rows for TtrlRows {
         }
     }
 
-    const DEFAULT_PRESET: &'static str = "as for `ladder`, with fewer steps: 100, 40, 4, 20";
+    const DEFAULT_PRESET: Option<&'static str> = Some("as for `ladder`, with fewer steps: 100, 40, 4, 20");
 }
 
 /// Learns each problem's neighbourhood in an adapter that is dropped afterwards, and answers by vote.
@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let fresh: &LoraConfig = &settings.settings.lora;
     let adapter = opened.trainable(chosen.adapter.as_deref(), fresh, settings.settings.seed)?;
     if chosen.adapter.is_some() {
-        expect_lora(args.settings.changes(), &settings.settings, &adapter)?;
+        expect_lora(args.settings.changes()?, &settings.settings, &adapter)?;
     }
     opened.check_run("test-time learning", &settings.settings, &*task, [&problems, &[]], &adapter)?;
     let mut answers = None;
@@ -229,7 +229,7 @@ impl Args {
         settings.votes = self.votes.map_or(settings.votes, |votes| votes as usize);
         settings.confident = self.confident;
         settings.keep = self.keep.is_some();
-        settings.check().map_err(worded)?;
+        settings.check()?;
         Ok(settings)
     }
 }

@@ -14,7 +14,7 @@ use super::chosen::ModelArgs;
 use super::context::Context;
 use super::ladder::default_preset;
 use super::ladder_view::View;
-use super::setting_args::{Rows, SettingArgs, worded};
+use super::setting_args::{Rows, SettingArgs};
 
 /// Options of `variants`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -37,7 +37,7 @@ pub(super) struct Args {
 pub(super) struct SeedRow;
 
 impl Rows for SeedRow {
-    const DEFAULT_PRESET: &'static str = "as for `ladder`";
+    const DEFAULT_PRESET: Option<&'static str> = Some("as for `ladder`");
 
     fn unused(path: &str) -> Option<&'static str> {
         let used = ["seed", "prompt_style", "variants"].contains(&path) || path.starts_with("variants.");
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     let mut settings = Settings::preset(preset);
     args.settings.asked()?.make(&mut settings)?;
-    settings.check().map_err(worded)?;
+    settings.check()?;
     let opened = chosen.open(context, &args.device)?.worded(settings.prompt_style);
     let adapter = opened.adapter(chosen.adapter.as_deref())?;
     let session = opened.load()?;

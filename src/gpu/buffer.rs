@@ -91,7 +91,7 @@ impl Buffer {
                 what: format!("buffer `{label}`"),
                 needed: bytes,
                 available: largest,
-                hint: "lower --batch-size, --group-size or --max-length".into(),
+                hint: "lower <batch_size|group_size|max_length|max_tokens>".into(),
             });
         }
         gpu.reserve(label, bytes)?;

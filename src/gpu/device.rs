@@ -254,7 +254,7 @@ impl Gpu {
         }
         let (device, queue) = opened.map_err(|error| Error::NoAdapter {
             problem: format!("{} refused to open: {error}", report.name),
-            hint: "choose another with --gpu NAME".into(),
+            hint: "choose another with <gpu> NAME".into(),
         })?;
         let faults = Arc::new(Faults::default());
         let sink = Arc::clone(&faults);
@@ -264,7 +264,8 @@ impl Gpu {
                     what: "the device".into(),
                     needed: 0,
                     available: 0,
-                    hint: "lower --batch-size, --group-size, --max-length or the weights' precision".into(),
+                    hint: "lower <batch_size|group_size|max_length|max_tokens> or the weights' precision"
+                        .into(),
                 },
                 other => Error::Gpu { what: "validation".into(), problem: other.to_string() },
             });
@@ -401,7 +402,7 @@ impl Gpu {
                 what: format!("buffer `{label}`"),
                 needed: bytes,
                 available,
-                hint: "raise --memory-limit, or lower --batch-size, --group-size, --max-length".into(),
+                hint: "raise <memory_limit>, or lower <batch_size|group_size|max_length|max_tokens>".into(),
             }),
             _ => Ok(()),
         }

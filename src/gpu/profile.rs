@@ -111,7 +111,7 @@ fn check(gpu: &Gpu) -> Result<()> {
     if gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
         return Ok(());
     }
-    Err(Error::usage("--profile", "this adapter has no timestamps", "leave the option out"))
+    Err(Error::usage("profile", "this adapter has no timestamps", "leave the option out"))
 }
 
 impl Profiler {

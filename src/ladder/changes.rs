@@ -2,55 +2,13 @@
 
 use std::fmt::Write;
 
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::ladder::presets::Preset;
 use crate::ladder::settings::Settings;
-use crate::settings::{TABLE, at, find, unknown};
+use crate::settings::{Change, LADDER, Table, Tabled, at, expect_one_value, put, setter};
 use crate::train::loss::{Aggregation, KlConfig, KlEstimator, LossConfig, LossName};
 use crate::{Error, Result};
-
-/// A change of one setting that a user asks for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Change {
-    /// What the user calls it: an option, or the path as the shell at hand writes it.
-    pub name: String,
-    /// The setting's path.
-    pub path: String,
-    /// The value: JSON, or a text that is read as the setting takes it.
-    pub value: Value,
-}
-
-impl Change {
-    /// The change that `name` asks for.
-    pub fn new(name: impl Into<String>, path: &str, value: Value) -> Self {
-        Self { name: name.into(), path: path.to_owned(), value }
-    }
-
-    /// Makes it.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] that names it as the user does.
-    pub fn make(&self, settings: &mut Settings) -> Result<()> {
-        let made = match &self.value {
-            Value::String(text) => settings.set(&self.path, text),
-            value => settings.set_value(&self.path, value.clone()),
-        };
-        made.map_err(|error| match error {
-            Error::Usage { problem, hint, .. } => Error::Usage { option: self.name.clone(), problem, hint },
-            other => other,
-        })
-    }
-
-    /// Whether it sets what is at `path`, or a part of it.
-    pub fn touches(&self, path: &str) -> bool {
-        let within = |outer: &str, inner: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        within(&self.path, path) || within(path, &self.path)
-    }
-}
 
 /// What a user asks of a run's settings.
 #[derive(Debug, Clone, Default)]
@@ -67,8 +25,9 @@ impl Asked {
     /// Makes every change.
     ///
     /// # Errors
-    /// As [`Change::make`].
+    /// As [`Change::make`] and [`expect_one_value`].
     pub fn make(&self, settings: &mut Settings) -> Result<()> {
+        expect_one_value(LADDER, &self.changes)?;
         self.changes.iter().try_for_each(|change| change.make(settings))?;
         if self.few_probes && self.setter("curriculum.probe_samples").is_none() {
             let probes = &mut settings.curriculum.probe_samples;
@@ -79,34 +38,18 @@ impl Asked {
 
     /// The last change that sets what is at `path`.
     pub fn setter(&self, path: &str) -> Option<&Change> {
-        self.changes.iter().rev().find(|change| change.touches(path))
+        setter(&self.changes, path)
     }
 }
 
 /// Where the weights of rewards are; the names behind it are the task's.
 const WEIGHTS: &str = "reward.weights.";
 
-impl Settings {
-    /// Sets the value at `path`: `text` is JSON, or a bare word. The result is not checked as a whole
-    /// ([`Settings::check`]), so that several settings can be changed one after the other.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] that names `path` if no setting has it, or if it takes other values.
-    pub fn set(&mut self, path: &str, text: &str) -> Result<()> {
-        let setting = find(path)?;
-        let value = match setting.path == path {
-            true => setting.read(text),
-            false => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
-        };
-        self.set_value(path, value)
-    }
+impl Tabled for Settings {
+    const TABLE: Table = LADDER;
 
-    /// [`Settings::set`] with a value that is JSON already.
-    ///
-    /// # Errors
-    /// As [`Settings::set`].
-    pub fn set_value(&mut self, path: &str, value: Value) -> Result<()> {
-        let setting = find(path)?;
+    fn set_value(&mut self, path: &str, value: Value) -> Result<()> {
+        let setting = LADDER.find(path)?;
         if setting.path == path {
             setting.check(&value)?;
         }
@@ -124,7 +67,8 @@ impl Settings {
         }
         match path.strip_prefix(WEIGHTS) {
             Some(name) => self.set_weight(path, name, &value)?,
-            None => self.replace(path, value)?,
+            // The weights of rewards are a list, which is replaced whole.
+            None => *self = put(self, path, value, path == "lora" || path == "loss.kl")?,
         }
         if path == "sampling.max_tokens"
             && let Aggregation::DrGrpo { max_completion } = &mut self.loss.aggregation
@@ -133,31 +77,9 @@ impl Settings {
         }
         Ok(())
     }
+}
 
-    /// Puts `value` in the place of the one at `path`.
-    fn replace(&mut self, path: &str, value: Value) -> Result<()> {
-        let failed = |problem: String, hint: &str| Error::usage(path, problem, hint);
-        let mut whole =
-            serde_json::to_value(&*self).map_err(|error| failed(error.to_string(), "report this"))?;
-        let mut place = &mut whole;
-        for name in path.split('.') {
-            // Text of the user's never makes a field: a path inside of `lora` or `loss` may be misspelt.
-            place = place.get_mut(name).ok_or_else(|| unknown(path))?;
-        }
-        let shown: String = value.to_string().chars().take(60).collect();
-        match (&mut *place, value) {
-            // What is not said stays, but for the weights of rewards, which are a list.
-            (Value::Object(old), Value::Object(new)) if path == "lora" || path == "loss.kl" => {
-                old.extend(new)
-            }
-            (place, value) => *place = value,
-        }
-        *self = serde_json::from_value(whole).map_err(|error| {
-            failed(format!("`{shown}` cannot be used ({error})"), "the list of settings says what it takes")
-        })?;
-        Ok(())
-    }
-
+impl Settings {
     fn set_weight(&mut self, path: &str, name: &str, value: &Value) -> Result<()> {
         let fail = |problem: String, hint: &str| Error::usage(path, problem, hint);
         if name.is_empty() {
@@ -207,11 +129,8 @@ pub fn help() -> String {
         json
     });
     let names = Preset::ALL.map(Preset::as_str).join(" | ");
-    let mut text = format!(
-        "Settings (--set PATH=VALUE, several times; values are JSON or a word), with the values of the presets {names} and \
-         their source:"
-    );
-    for setting in TABLE {
+    let mut text = format!("with the values of the presets {names} and their source:");
+    for setting in LADDER.rows {
         let place = if setting.path == "loss" { "loss.name" } else { setting.path };
         let mut values: Vec<String> = presets.iter().map(|preset| shown(at(preset, place))).collect();
         if values.iter().all(|value| *value == values[0]) {
@@ -273,14 +192,14 @@ mod tests {
         for preset in Preset::ALL {
             let mut found = Vec::new();
             leaves("", &serde_json::to_value(Settings::preset(preset)).unwrap(), &whole, &mut found);
-            let rows = TABLE.iter().filter(|setting| !setting.shorthand);
+            let rows = LADDER.rows.iter().filter(|setting| !setting.shorthand);
             let mut listed: Vec<_> = rows.map(|setting| setting.path.to_owned()).collect();
             found.sort();
             listed.sort();
             assert_eq!(found, listed);
         }
         let help = help();
-        assert!(TABLE.iter().all(|setting| help.contains(setting.path)));
+        assert!(LADDER.rows.iter().all(|setting| help.contains(setting.path)));
         assert!(help.contains("[grpo | dapo | dapo | grpo;"), "{help}");
         assert!(help.contains("0.7 |") || help.contains("[0.7;"), "{help}");
     }
@@ -309,6 +228,16 @@ mod tests {
         assert_eq!((weights["style"], weights["a.b"], settings.reward.weight("other")), (0.2, -1.0, 1.0));
         settings.set("reward.weights", r#"{"style": 3}"#).unwrap();
         assert_eq!(settings.reward.weights, [("style".to_owned(), 3.0)].into());
+    }
+
+    #[test]
+    fn a_list_is_a_value_as_text_and_as_json() {
+        for value in [serde_json::json!([0.5, 1.0]), Value::from("[0.5, 1.0]")] {
+            let mut settings = Settings::preset(Preset::Tiny);
+            let change = Change::new("settings.variants.temperatures", "variants.temperatures", value);
+            change.make(&mut settings).unwrap();
+            assert_eq!(settings.variants.temperatures, [0.5, 1.0]);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The checks of a run's settings.
 
 use crate::ladder::settings::Settings;
-use crate::settings::{self, MOST};
+use crate::settings::{LADDER, MOST};
 use crate::{Error, Result};
 
 impl Settings {
@@ -13,7 +13,7 @@ impl Settings {
         // What is not finite is null there: it would not come back from a file as what it was.
         let whole = serde_json::to_value(self);
         let whole = whole.map_err(|error| Error::usage("settings", error.to_string(), "report this"))?;
-        settings::check(&whole)?;
+        LADDER.check(&whole)?;
         let attempts = self.prompts_per_step.saturating_mul(self.group_size);
         if attempts as u64 > MOST {
             let problem = format!("{attempts} attempts in an update are more than can be computed");
@@ -36,7 +36,7 @@ impl Settings {
     }
 
     fn check_weights(&self) -> Result<()> {
-        let correct = settings::find("reward.correct")?;
+        let correct = LADDER.find("reward.correct")?;
         for (name, weight) in &self.reward.weights {
             if !correct.takes.fits(&(*weight).into()) {
                 let problem = format!("{weight} cannot be a weight");

@@ -150,6 +150,11 @@ impl Language {
         self.style.unwrap_or(usual)
     }
 
+    /// Whether the model is asked in sentences, in its chat format.
+    pub fn asks_in_sentences(&self) -> bool {
+        self.style() == PromptStyle::Instruct
+    }
+
     /// Tokens of a prompt: one user turn of the chat template, or the text as it stands where there is none or the
     /// wording is terse.
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
@@ -161,7 +166,7 @@ impl Language {
     /// # Errors
     /// [`Error::Usage`] without a chat template; those of the tokenizer and the template.
     pub fn conversation(&self, before: &[(&str, &str)], text: &str) -> Result<Vec<u32>> {
-        let Some(chat) = self.chat.as_ref().filter(|_| self.style() == PromptStyle::Instruct) else {
+        let Some(chat) = self.chat.as_ref().filter(|_| self.asks_in_sentences()) else {
             return Err(Error::usage(
                 "messages",
                 "the model has no chat template to write earlier turns with",
@@ -179,7 +184,7 @@ impl Language {
     /// # Errors
     /// [`Error::Usage`] for examples without a template or an end token; those of the tokenizer and the template.
     pub fn dialogue(&self, shots: &[(String, String)], text: &str) -> Result<Vec<u32>> {
-        if let Some(chat) = self.chat.as_ref().filter(|_| self.style() == PromptStyle::Instruct) {
+        if let Some(chat) = self.chat.as_ref().filter(|_| self.asks_in_sentences()) {
             let turns = shots.iter().flat_map(|(asked, answer)| {
                 [Message::user(asked.as_str()), Message::new("assistant", answer.as_str())]
             });
@@ -190,9 +195,9 @@ impl Language {
         for (asked, answer) in shots {
             let end = self.end.ok_or_else(|| {
                 Error::usage(
-                    "--shots",
+                    "shots",
                     "the model names no token that ends a text, so examples cannot be told apart",
-                    "add eos_token_id to its config.json, or leave --shots out",
+                    "add eos_token_id to its config.json, or leave <shots> out",
                 )
             })?;
             tokens.extend(self.tokenizer.encode_prompt(asked)?);
@@ -296,7 +301,7 @@ impl Policy for Learner {
     fn encode_dialogue(&self, shots: &[(String, String)], user_message: &str) -> Result<Vec<u32>> {
         let tokens = self.language.dialogue(shots, user_message)?;
         if tokens.is_empty() {
-            return Err(Error::usage("--problem", "its prompt is empty", "give a problem of the task"));
+            return Err(Error::usage("problem", "its prompt is empty", "give a problem of the task"));
         }
         shots::check_length(shots.len(), tokens.len(), self.trainer.model().context())?;
         Ok(tokens)

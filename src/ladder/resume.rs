@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::ladder::changes::Asked;
 use crate::ladder::settings::Settings;
-use crate::settings::TABLE;
+use crate::settings::LADDER;
 use crate::task::{Problem, TaskOptions};
 use crate::train::resume::{Owner, before, differences, differs};
 use crate::{Error, Result};
@@ -44,7 +44,7 @@ pub fn change(
 
 /// Whether a run that goes on may be given another value.
 fn may_change(path: &str) -> bool {
-    TABLE.iter().any(|setting| setting.path == path && setting.anew)
+    LADDER.rows.iter().any(|setting| setting.path == path && setting.anew)
 }
 
 /// The settings of a preset for a run that has `settings`: what may change, the seed, and the shape of the adapter, which may be
@@ -54,7 +54,7 @@ fn may_change(path: &str) -> bool {
 /// [`Error::Usage`] if they have no form in JSON.
 pub fn with_own(preset: &Settings, settings: &Settings) -> Result<Settings> {
     let (mut value, own) = (json(preset)?, json(settings)?);
-    let anew = TABLE.iter().filter(|setting| setting.anew).map(|setting| setting.path);
+    let anew = LADDER.rows.iter().filter(|setting| setting.anew).map(|setting| setting.path);
     for path in anew.chain(["seed", "lora"]) {
         let place = format!("/{}", path.replace('.', "/"));
         if let (Some(new), Some(own)) = (value.pointer_mut(&place), own.pointer(&place)) {
@@ -114,8 +114,8 @@ fn no_json(error: &serde_json::Error) -> Error {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::ladder::changes::Change;
     use crate::ladder::settings::Preset;
+    use crate::settings::Change;
 
     const RUN: Owner<'static> = Owner { name: "the run", hint: "leave it out" };
 
@@ -142,7 +142,9 @@ mod tests {
         assert!(changed(&[("learning_rate", "-1")]).is_err());
         // What comes out at the end counts.
         let size = Settings::preset(Preset::Tiny).group_size.to_string();
-        assert!(changed(&[("group_size", "9"), ("group_size", &size)]).is_ok());
+        assert!(
+            changed(&[("group_size", "9"), ("group_size", &size)]).unwrap_err().contains("in the same call")
+        );
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub async fn run<P: Policy>(
     let (tree, progress) = match saved {
         Some(saved) => {
             policy.restore(&saved.trainer).await?;
-            let damaged = |problem| Error::usage("--resume", problem, "start a new run in another folder");
+            let damaged = |problem| Error::usage("resume", problem, "start a new run in another folder");
             let tree = Tree::from_nodes(saved.nodes, saved.progress.rejections.clone(), held_out)
                 .map_err(damaged)?;
             if let Some(id) = saved.progress.pending.iter().find(|&&id| id as usize >= tree.len()) {
@@ -133,7 +133,7 @@ fn canonical_forms(task: &dyn Task, problems: &[Problem]) -> Result<HashSet<Stri
         .map(|problem| {
             task.canonical(&problem.problem).map_err(|reason| {
                 Error::usage(
-                    "--eval-problems",
+                    "eval_problems",
                     format!("`{}`: {reason}", events::logged_text(&problem.problem)),
                     "correct or remove that line",
                 )
@@ -152,7 +152,7 @@ fn no_roots(refused: &[(&Problem, crate::ladder::tree::Rejection)]) -> Error {
             reason.words()
         ),
     };
-    Error::usage("--problems", problem, "give at least one problem of the task that is not held out")
+    Error::usage("problems", problem, "give at least one problem of the task that is not held out")
 }
 
 /// Whether every problem that the user gave fits into the context, before anything is computed.
@@ -338,7 +338,7 @@ impl<P: Policy> Run<'_, '_, P> {
         if trainer.not_finite().is_some() {
             return Err(Error::NotKept {
                 what: format!("the adapter is not finite after step {}", engine.progress.step),
-                hint: "the last checkpoint is kept; go on from it with --resume and a lower --learning-rate"
+                hint: "the last checkpoint is kept; go on from it with <resume> and a lower <learning_rate>"
                     .into(),
             });
         }

@@ -63,19 +63,19 @@ impl RunFolder {
     pub fn create(path: impl AsRef<Path>, card: RunCard) -> Result<Self> {
         let path = path.as_ref();
         restore(path)?;
-        expect_folder("--output", path)?;
+        expect_folder("output", path)?;
         create_folder(path)?;
         let lock = Lock::folder(path)?;
         if begun(path) {
             return Err(Error::usage(
-                "--output",
+                "output",
                 format!("{} holds a run already", path.display()),
-                "add --resume to go on with it or --overwrite to replace it, or choose another folder",
+                "add <resume> to go on with it or <overwrite> to replace it, or choose another folder",
             ));
         }
         if contents(path)?.iter().any(|name| name != CARD_FILE && name != LOG_FILE) {
             return Err(Error::usage(
-                "--output",
+                "output",
                 format!("{} is not empty and holds no run", path.display()),
                 "choose a new folder",
             ));
@@ -90,7 +90,7 @@ impl RunFolder {
     /// [`Error::Io`], [`Error::Busy`].
     pub fn replace(path: impl AsRef<Path>, card: RunCard, gate: &Gate) -> Result<Self> {
         let path = path.as_ref();
-        if !gate.folder("--output", path, is_own)? {
+        if !gate.folder("output", path, is_own)? {
             return Self::create(path, card);
         }
         let adapter = path.join(ADAPTER);
@@ -99,7 +99,7 @@ impl RunFolder {
             adapter.is_dir().then(|| contents(&adapter)).transpose()?.into_iter().flatten().find(foreign)
         {
             let problem = format!("{} holds `{name}`, which this program did not make", adapter.display());
-            return Err(Error::usage("--output", problem, "choose another folder, or move that file"));
+            return Err(Error::usage("output", problem, "choose another folder, or move that file"));
         }
         let lock = Lock::folder(path)?;
         let staged = StagedFolder::new(path)?;
@@ -128,9 +128,9 @@ impl RunFolder {
         restore(path)?;
         if !path.join(CARD_FILE).exists() && !begun(path) {
             return Err(Error::usage(
-                "--resume",
+                "resume",
                 format!("{} holds no run", path.display()),
-                "leave --resume out to start one there",
+                "leave <resume> out to start one there",
             ));
         }
         let lock = Some(Lock::folder(path)?);
@@ -326,7 +326,7 @@ fn lost(folder: &Path, error: Error) -> Error {
     match error {
         Error::Input { file, field, problem, hint } if adapter.join(WEIGHTS_FILE).exists() => {
             let go_on =
-                format!("or begin a new run from what was learnt, with --adapter {}", adapter.display());
+                format!("or begin a new run from what was learnt, with <adapter> {}", adapter.display());
             Error::Input { file, field, problem, hint: format!("{hint}, {go_on}") }
         }
         error => error,

@@ -64,7 +64,7 @@ pub fn choose(
             same => format!(", {same} of them among the problems to be solved"),
         };
         return Err(Error::usage(
-            "--shots",
+            "shots",
             format!("is {count} but the file has {} solved problems{same}", solved.len()),
             format!("use at most {}, or a longer file", fresh.len()),
         ));
@@ -94,7 +94,7 @@ pub fn check_length(shots: usize, tokens: usize, context: usize) -> Result<()> {
             what: format!("the prompt of a problem after {shots} solved examples"),
             tokens,
             context,
-            hint: "lower --shots, or raise --context if the model allows more",
+            hint: "lower <shots>, or raise <context> if the model allows more",
         }),
     }
 }

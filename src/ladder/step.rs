@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::Result;
+use crate::error::named;
 use crate::ladder::curriculum::{self, Beliefs, Draw, Outcomes};
 use crate::ladder::engine::{Engine, judge};
 use crate::ladder::events::{self, Event, Phase, RolloutRate, VerdictCounts, WarningCode, finite};
@@ -95,9 +96,10 @@ impl<P: Policy> Engine<'_, '_, P> {
         let truncated = event.verdicts.truncated;
         if truncated * 2 > event.verdicts.total() {
             let message = format!(
-                "{truncated} of {} answers were cut off after {} tokens; raise --max-tokens if this goes on",
+                "{truncated} of {} answers were cut off after {} tokens; {}",
                 event.verdicts.total(),
-                self.settings.sampling.max_tokens
+                self.settings.sampling.max_tokens,
+                named("raise <sampling.max_tokens> if this goes on")
             );
             self.warn(step, WarningCode::Truncated, message)?;
         }

@@ -171,7 +171,7 @@ async fn learn_and_vote<P: Policy>(
     let (mut progress, mut resumed_from) = (Progress::new(settings.settings.seed), None);
     if let Some(saved) = checkpoints.flatten() {
         policy.restore(&saved.trainer).await?;
-        let damaged = |problem| Error::usage("--resume", problem, "start on the problem anew");
+        let damaged = |problem| Error::usage("resume", problem, "start on the problem anew");
         tree = Tree::from_nodes(saved.nodes, saved.progress.rejections.clone(), HashSet::new())
             .map_err(damaged)?;
         if tree.roots().collect::<HashSet<u32>>() != withheld {

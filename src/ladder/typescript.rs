@@ -7,7 +7,11 @@ use ts_rs::{Config, TS, TypeVisitor};
 
 use super::events::Event;
 use super::presets::Preset;
+use crate::settings::{PACKAGE, SFT, SettingRow, Takes, at};
 use crate::task::Verdict;
+use crate::train::resume::words;
+use crate::train::sft::settings::BATCH_SIZE;
+use crate::train::sft::{SftOptions, SftSettings};
 
 /// Declarations of types and of those that they are made of, each once.
 struct Declarations {
@@ -28,6 +32,61 @@ impl TypeVisitor for Declarations {
     }
 }
 
+/// The options of supervised training that are settings, from the rows of their table.
+fn train_settings() -> String {
+    let defaults = serde_json::to_value(SftOptions::of(PACKAGE)).unwrap_or_default();
+    let mut text = String::from(
+        "/**\n * Settings of supervised training that are options of the call; `settings` takes all of them, by their paths.\n */\n\
+         export interface TrainSettings {\n",
+    );
+    for setting in SFT.rows.iter().filter(|setting| setting.option.is_some()) {
+        let quoted =
+            |words: &[&str]| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" | ");
+        let kind = match setting.takes {
+            Takes::Whole(..) | Takes::Number(_) => "number".to_owned(),
+            Takes::Flag => "boolean".to_owned(),
+            Takes::Word(words) => quoted(words),
+            Takes::Words(words) => format!("readonly ({})[]", quoted(words)),
+            Takes::Json => "SettingValue".to_owned(),
+        };
+        let default = match at(&defaults, setting.path).filter(|value| !value.is_null()) {
+            Some(_) if matches!(setting.takes, Takes::Words(_)) => "default all".to_owned(),
+            Some(value) => {
+                format!(
+                    "default {}",
+                    value.as_f64().map_or_else(|| words(value), |number| number.to_string())
+                )
+            }
+            None if setting.fitted => "default: as fits the model and the examples".to_owned(),
+            None => "default none".to_owned(),
+        };
+        let mut letters = setting.doc.chars();
+        let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+        let (doc, field) = (first + letters.as_str(), setting.field());
+        text += &format!("  /** {doc} ({default}). */\n  {field}?: {kind};\n");
+    }
+    text + "}\n"
+}
+
+/// Defaults that types say by hand.
+#[test]
+fn the_defaults_that_types_name_are_those_of_rust() {
+    let read = |file: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_default()
+    };
+    let (types, fits) = (read("web/src/types.ts"), read("web/src/fit-types.ts"));
+    let context = PACKAGE.context;
+    assert!(types.contains(&format!("(default {context} or the model's own, if less)")));
+    let (rank, length) = (SftSettings::adapter().rank, SftOptions::default().max_length);
+    for words in [
+        format!("Rank of the adapter (default {rank})"),
+        format!("Sequences at a time (default {BATCH_SIZE})"),
+        format!("Tokens of the longest sequence (default {length})"),
+    ] {
+        assert!(fits.contains(&words), "web/src/fit-types.ts lacks `{words}`");
+    }
+}
+
 #[test]
 fn the_committed_types_are_those_of_rust() {
     // JSON has one kind of number; none of these goes beyond 2^53.
@@ -36,6 +95,8 @@ fn the_committed_types_are_those_of_rust() {
     declarations.visit::<Event>();
     declarations.visit::<Verdict>();
     declarations.visit::<Preset>();
+    declarations.visit::<SettingRow>();
+    declarations.texts.push(train_settings());
     // The macro's order is not its own from one build to the next.
     declarations.texts.sort_by_key(|text| text.split("export ").nth(1).map(str::to_owned));
     let header = "// Made from the Rust types by `cargo test the_committed_types`: change those, then run it with UPDATE=1.\n";

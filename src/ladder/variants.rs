@@ -75,7 +75,7 @@ pub(crate) fn single_root(task: &dyn Task, problem: &Problem) -> Result<Tree> {
         Ok(_) => Ok(tree),
         Err(reason) => {
             let text = format!("`{}`: {}", logged_text(&problem.problem), reason.words());
-            Err(Error::usage("--problem", text, "write it in the task's notation"))
+            Err(Error::usage("problem", text, "write it in the task's notation"))
         }
     }
 }

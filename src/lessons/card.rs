@@ -100,6 +100,9 @@ pub struct LessonCard {
     /// Share of its exam that where it comes from gets right itself, if that is known: no more can be asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<f64>,
+    /// What must stay as it is beside the earlier lessons, with the answers of the head that it was proposed for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<Question>,
     /// The loss on answers that are preferred to others, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preference: Option<PreferenceConfig>,

@@ -2,6 +2,7 @@
 
 mod mend;
 mod other;
+mod sitting;
 
 use serde::Serialize;
 use web_time::Instant;
@@ -9,19 +10,18 @@ use web_time::Instant;
 use super::anchors::{self, Anchor, SANE_PROMPTS};
 use super::blend::blend;
 use super::card::Lesson;
-use super::exam::examine;
 use super::fact::Fact;
 use super::gate::{Decision, EarlierLesson, Evidence, Verdict, judge};
+use super::heads;
 use super::learn::{Epoch, Learned, Mixture, Watch, learn};
 use super::ledger::{Cost, Entry};
 use super::library::{BASE, Library};
-use super::outcome::{Half, Outcome, Question, Sitting};
+use super::outcome::{Half, Outcome, Question};
 use super::preferences;
 use super::records::Encoder;
 use super::settings::LearnSettings;
 use super::standing::Status;
 use crate::ladder::learner::Learner;
-use crate::train::adapter;
 use crate::train::checkpoint::State;
 use crate::train::peft::AdapterFile;
 use crate::train::trainer::Trajectory;
@@ -286,11 +286,15 @@ impl<'a> Course<'a> {
             };
             earlier.push(EarlierLesson { title: taught.title(), before: pick(old), after: pick(now), best });
         }
+        let near: Vec<&Question> = lesson.card.neighbours.iter().collect();
+        let near = self.put(&near, "of what must stay", &|_| String::new()).await?;
+        cost.exam_tokens += near.tokens;
         let evidence = Evidence {
             new_before: new(before),
             new_after: new(&after),
             reached: lesson.card.reached,
             earlier,
+            neighbours: near.outcomes,
             drift,
             drift_tokens,
             loops,
@@ -340,56 +344,6 @@ impl<'a> Course<'a> {
             }
         }
         Ok(best)
-    }
-
-    /// Asks the exams of `lesson` and of all lessons that count, of the learner's adapter, which is `head`.
-    async fn row(&mut self, lesson: &Lesson, head: Option<&str>, cost: &mut Cost) -> Result<Row> {
-        let new = self.ask(lesson, head, "of the new lesson", cost).await?;
-        let active: Vec<Lesson> = self.library.active().into_iter().cloned().collect();
-        let mut earlier = Vec::new();
-        for taught in &active {
-            earlier.push((
-                taught.card.number,
-                self.ask(taught, head, &format!("of {}", taught.title()), cost).await?,
-            ));
-        }
-        Ok(Row { new, earlier })
-    }
-
-    /// The outcomes of a lesson's exam under `head`, which the learner holds: from the library, or asked now.
-    async fn ask(
-        &mut self,
-        lesson: &Lesson,
-        head: Option<&str>,
-        what: &str,
-        cost: &mut Cost,
-    ) -> Result<Vec<Outcome>> {
-        let name = head.unwrap_or(BASE);
-        if let Some(sitting) = self.library.results(lesson, name)? {
-            return Ok(sitting.outcomes);
-        }
-        let sitting = self.sit(lesson, what, &|_| String::new()).await?;
-        cost.exam_tokens += sitting.tokens;
-        self.library.write_results(lesson, name, &sitting)?;
-        Ok(sitting.outcomes)
-    }
-
-    /// Asks a lesson's exam of the learner's adapter, each question after what `before` says.
-    async fn sit(
-        &mut self,
-        lesson: &Lesson,
-        what: &str,
-        before: &dyn Fn(&Question) -> String,
-    ) -> Result<Sitting> {
-        let questions: Vec<&Question> = lesson.questions().map(|(_, question)| question).collect();
-        self.listener.news(&News::Exam { what: what.to_owned(), questions: questions.len() })?;
-        let listener = &mut *self.listener;
-        let max_tokens = self.library.card().settings.max_answer_tokens;
-        let mut progress = |done: usize, all: usize| {
-            listener.progress(done as u64, all as u64, what);
-            !listener.stopped()
-        };
-        examine(self.learner, &questions, before, max_tokens, &mut progress).await
     }
 
     /// What `lesson` is learnt with.
@@ -453,16 +407,11 @@ impl<'a> Course<'a> {
 
     /// Puts a head into the learner; `None` is the base, an adapter that does nothing.
     fn load(&mut self, head: Option<&str>) -> Result<()> {
-        let file = match head {
-            Some(head) => self.read_head(head)?,
-            None => self.library.card().settings.fresh(self.learner.trainer().model().config())?,
-        };
-        self.learner.take_adapter(&file)
+        heads::load(self.library, self.learner, head)
     }
 
     fn read_head(&mut self, head: &str) -> Result<AdapterFile> {
-        let dims = adapter::dims(self.learner.trainer().model().config());
-        self.library.head(head, &dims)
+        heads::read(self.library, self.learner, head)
     }
 }
 

@@ -110,6 +110,25 @@ pub fn roll_back(library: &mut Library, lesson: Option<u32>) -> Result<(Vec<u32>
     Ok((lessons, head))
 }
 
+/// Fails where the lessons that count cannot be learnt anew, leaving those of `without` out.
+///
+/// # Errors
+/// [`Error::Usage`] while a lesson waits, without any that counts, and for one of `without` that does not.
+pub fn expect_consolidation(library: &Library, without: &[u32]) -> Result<()> {
+    library.expect_decided()?;
+    let active = library.standing().active();
+    if active.is_empty() {
+        return Err(Error::usage("library", "no lesson counts", "accept a lesson first"));
+    }
+    match without.iter().find(|number| !active.contains(number)) {
+        None => Ok(()),
+        Some(number) => {
+            let problem = format!("lesson {number} does not count");
+            Err(Error::usage("without", problem, "the board lists those that do"))
+        }
+    }
+}
+
 fn pending(library: &Library) -> Result<u32> {
     library
         .standing()

@@ -22,7 +22,7 @@ pub async fn examine(
     progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<Sitting> {
     if questions.is_empty() {
-        return Ok(Sitting { outcomes: Vec::new(), tokens: 0, seconds: 0.0 });
+        return Ok(Sitting::default());
     }
     let context = learner.trainer().model().context();
     let texts: Vec<String> =

@@ -23,10 +23,18 @@ pub struct GateRules {
     pub tripwire: f64,
     /// See `tripwire`.
     pub tripwire_questions: usize,
+    /// Share of the answers that must stay as they are that does. No bound on chance: each was asked for by name.
+    #[serde(default = "usual_neighbours")]
+    pub neighbours: f64,
     /// Largest divergence from the base on general prompts, KL(base || head) in nats a token.
     pub drift: f64,
     /// Most general answers that begin to repeat themselves without end.
     pub loops: usize,
+}
+
+/// Of libraries that were made before there was this rule, too.
+fn usual_neighbours() -> f64 {
+    0.95
 }
 
 impl Default for GateRules {
@@ -38,6 +46,7 @@ impl Default for GateRules {
             changing: 0.04,
             tripwire: 0.1,
             tripwire_questions: 3,
+            neighbours: usual_neighbours(),
             drift: 0.05,
             loops: 2,
         }
@@ -68,6 +77,8 @@ pub struct Evidence {
     pub reached: Option<f64>,
     /// Every lesson that counts.
     pub earlier: Vec<EarlierLesson>,
+    /// What must stay as it is, under the candidate: right is the answer from before.
+    pub neighbours: Vec<Outcome>,
     /// Estimate of KL(base || candidate) in nats a token.
     pub drift: f64,
     /// Tokens that it was measured on.
@@ -102,6 +113,8 @@ pub enum CheckName {
     Kept,
     /// No single earlier lesson is lost.
     Tripwire,
+    /// Answers that must stay do.
+    Neighbours,
     /// General answers are still those of the base.
     Drift,
     /// General answers end.
@@ -186,6 +199,9 @@ pub fn judge(evidence: &Evidence, rules: &GateRules) -> Verdict {
     if !evidence.earlier.is_empty() {
         checks.push(kept(evidence, rules));
         checks.push(tripwire(evidence, rules));
+    }
+    if !evidence.neighbours.is_empty() {
+        checks.push(neighbours(evidence, rules));
     }
     checks.push(drift(evidence, rules));
     checks.push(sane(evidence, rules));
@@ -300,6 +316,17 @@ fn tripwire(evidence: &Evidence, rules: &GateRules) -> Check {
     Check { name: CheckName::Tripwire, answer, words: format!("single lessons: {words}") }
 }
 
+fn neighbours(evidence: &Evidence, rules: &GateRules) -> Check {
+    let all = evidence.neighbours.len();
+    let stay = evidence.neighbours.iter().filter(|outcome| outcome.right).count();
+    let answer = if stay as f64 >= rules.neighbours * all as f64 { Answer::Pass } else { Answer::Fail };
+    let words = format!(
+        "what must stay: {stay} of {all} answers are as before; {:.0} % are asked for",
+        100.0 * rules.neighbours
+    );
+    Check { name: CheckName::Neighbours, answer, words }
+}
+
 fn drift(evidence: &Evidence, rules: &GateRules) -> Check {
     let answer = if evidence.drift <= rules.drift { Answer::Pass } else { Answer::Fail };
     let words = format!(
@@ -339,6 +366,7 @@ mod tests {
             new_after: outcomes(after, all),
             reached: None,
             earlier: Vec::new(),
+            neighbours: Vec::new(),
             drift: 0.01,
             drift_tokens: 600,
             loops: 1,
@@ -446,6 +474,8 @@ mod tests {
 
     #[test]
     fn general_answers_must_stay() {
+        let near = |right| Evidence { neighbours: outcomes(right, 20), ..evidence(0, 20, 20) };
+        assert_eq!([18, 19].map(|right| decide(&near(right))), [Decision::Rejected, Decision::Accepted]);
         assert_eq!(decide(&Evidence { drift: 0.06, ..evidence(0, 20, 20) }), Decision::Rejected);
         assert_eq!(decide(&Evidence { drift: f64::NAN, ..evidence(0, 20, 20) }), Decision::Rejected);
         assert_eq!(decide(&Evidence { loops: 4, ..evidence(0, 20, 20) }), Decision::Rejected);

@@ -14,6 +14,7 @@ pub mod course;
 pub mod decide;
 pub mod document;
 pub mod exam;
+pub mod examination;
 pub mod fact;
 pub mod feedback;
 #[cfg(not(target_arch = "wasm32"))]
@@ -21,10 +22,12 @@ pub mod folder;
 pub mod gate;
 pub mod generate;
 pub mod grade;
+mod heads;
 pub mod learn;
 pub mod ledger;
 pub mod library;
 pub mod metrics;
+pub mod neighbours;
 pub mod notes;
 pub mod outcome;
 pub mod pack;
@@ -38,6 +41,7 @@ pub mod repair;
 pub mod rows;
 pub mod runs;
 pub mod settings;
+pub mod source;
 pub mod standing;
 pub mod store;
 #[cfg(not(target_arch = "wasm32"))]

@@ -133,7 +133,7 @@ pub struct Outcome {
 }
 
 /// An exam that was taken.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sitting {
     /// How each question went, in their order.

@@ -7,7 +7,7 @@ use super::card::{FactRef, Lesson, LessonCard, LessonKind};
 use super::fact::{Asked, Fact, Given, canonical, identity, prepare};
 use super::library::Library;
 use super::notes;
-use super::outcome::{Judge, Turn};
+use super::outcome::{Judge, Question, Turn};
 use super::records::Encoder;
 use super::rows::Pair;
 use super::runs::SolvedRun;
@@ -27,6 +27,8 @@ pub struct Proposal {
     pub known: usize,
     /// What contradicts it and was left out ([`Otherwise::LeaveOut`]).
     pub contradicting: usize,
+    /// What must stay as it is.
+    pub neighbours: Vec<Question>,
 }
 
 /// What a lesson is made from.
@@ -71,6 +73,7 @@ impl Proposal {
             supersedes: self.supersedes,
             context_tokens,
             reached: origin.reached,
+            neighbours: self.neighbours,
             preference: self.facts.iter().any(Fact::is_choice).then_some(origin.preference),
         };
         library.propose(card, self.facts, &origin.source)
@@ -148,7 +151,7 @@ pub fn from_pairs(
             }
             if otherwise == Otherwise::Refuse {
                 let problem = format!("{} answers this question by {:?}", lesson.title(), fact.answer);
-                return bad(problem, "add --supersede to replace what was taught, or remove the line");
+                return bad(problem, "add <supersede> to replace what was taught, or remove the line");
             }
         }
         if let Some((asked, lesson)) =
@@ -181,7 +184,8 @@ pub fn from_pairs(
     }
     supersedes.sort_unstable();
     supersedes.dedup();
-    Ok(Proposal { facts: prepare(new, frames, seed), supersedes, known, contradicting })
+    let facts = prepare(new, frames, seed);
+    Ok(Proposal { facts, supersedes, known, contradicting, neighbours: Vec::new() })
 }
 
 /// A lesson of what a run solved, with the exam that its problems have. What earlier lessons teach is neither learnt again nor asked,
@@ -205,7 +209,8 @@ pub fn from_run(library: &Library, run: SolvedRun, folder: &Path, seed: u64) -> 
     for (place, asked) in exam.enumerate() {
         new[place % facts].exam.push(asked);
     }
-    Ok(Proposal { facts: prepare(new, false, seed), supersedes: Vec::new(), known, contradicting: 0 })
+    let (supersedes, neighbours) = (Vec::new(), Vec::new());
+    Ok(Proposal { facts: prepare(new, false, seed), supersedes, known, contradicting: 0, neighbours })
 }
 
 /// A lesson that gives a question of an earlier one another answer, in all its wordings.
@@ -225,7 +230,7 @@ pub fn correction(
         return Err(Error::usage(
             "correct",
             problem,
-            "give the question in words of a lesson, or teach it by --pairs",
+            "give the question in words of a lesson, or teach it by <pairs>",
         ));
     };
     if matches!(fact.judge, Some(Judge::Task(_))) {
@@ -255,5 +260,6 @@ pub fn correction(
         supersedes: vec![place],
         known: 0,
         contradicting: 0,
+        neighbours: Vec::new(),
     })
 }

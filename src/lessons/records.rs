@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::fact::{APPROVED, Fact};
 use super::outcome::Turn;
 use crate::ladder::learner::{Language, Learner};
-use crate::task::PromptStyle;
 use crate::train::data::{Dataset, Example};
 use crate::train::text::ModelText;
 use crate::train::trainer::Trajectory;
@@ -56,7 +55,7 @@ impl Encoder {
     /// tokenizer and the template.
     pub fn exchange(&self, before: &[Turn], question: &str, answer: &str) -> Result<Example> {
         let language = &self.language;
-        let chat = language.chat.as_ref().filter(|_| language.style() == PromptStyle::Instruct);
+        let chat = language.chat.as_ref().filter(|_| language.asks_in_sentences());
         let record = match chat {
             None if before.is_empty() => json!({ "prompt": question, "completion": answer }),
             _ => {

@@ -48,17 +48,6 @@ struct Solved {
     estimate: f64,
 }
 
-/// Reads the run in `folder`, as [`of`] takes it.
-///
-/// # Errors
-/// As [`of`]; [`Error::Input`] for a folder without a run; [`Error::Io`].
-#[cfg(not(target_arch = "wasm32"))]
-pub fn read(folder: &Path, base: &str, style: PromptStyle, seed: u64) -> Result<SolvedRun> {
-    use crate::ladder::run_folder::{read_card, read_events};
-    let card = read_card(folder)?;
-    of(&card, &read_events(folder)?, folder, base, style, seed)
-}
-
 /// What the run with this card and log solved; `folder` is named in errors. `base` is the hash of the library's base, `style` how its model is asked, `seed` chooses the exam.
 ///
 /// # Errors
@@ -87,11 +76,11 @@ pub fn of(
     }
     if let Some(other) = card.settings.prompt_style.filter(|&other| other != style) {
         let problem = format!("is {other:?}, but the library's model is asked in the style {style:?}");
-        return bad("settings.prompt_style", problem, "make the run without --prompt-style");
+        return bad("settings.prompt_style", problem, "make the run without <prompt_style>");
     }
     if card.task == OUTSIDE {
         let problem = format!("is `{OUTSIDE}`: a library runs no program to judge answers");
-        return bad("task", problem, "write what it solved as lines of question and answer for --pairs");
+        return bad("task", problem, "write what it solved as lines of question and answer for <pairs>");
     }
     let task = task::create(&card.task, &card.task_options)?;
     let (mut solved, cut) = solved(events, card, &*task);
@@ -210,7 +199,7 @@ mod tests {
     use super::*;
     use crate::ladder::events::{JudgedSample, VerdictCounts};
     use crate::ladder::presets::Preset;
-    use crate::ladder::run_folder::RunFolder;
+    use crate::ladder::run_folder::{RunFolder, read_card, read_events};
     use crate::ladder::settings::Settings;
     use crate::ladder::state::Store;
     use crate::task::Verdict;
@@ -259,7 +248,8 @@ mod tests {
         let mut run = RunFolder::create(folder.path().join("first"), card).unwrap();
         events.iter().for_each(|event| run.append(event).unwrap());
         // Nobody has to stop writing for it to be read.
-        read(&folder.path().join("first"), "abc", style, 1)
+        let folder = folder.path().join("first");
+        of(&read_card(&folder)?, &read_events(&folder)?, &folder, "abc", style, 1)
     }
 
     fn log() -> Vec<Event> {
@@ -337,7 +327,7 @@ mod tests {
             assert!(words.iter().all(|word| error.contains(word)), "{error}, expected {words:?}");
         }
         let empty = tempfile::tempdir().unwrap();
-        let error = read(empty.path(), "abc", terse, 1).unwrap_err().to_string();
+        let error = read_card(empty.path()).unwrap_err().to_string();
         assert!(error.contains("run.json") && error.contains("is missing"), "{error}");
     }
 }

@@ -105,7 +105,7 @@ pub fn made(
         let plain = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
         if name.is_empty() || !name.chars().all(plain) {
             return Err(Error::usage(
-                "--model",
+                "model",
                 format!("its chat template {name:?} has a name that is none of a file"),
                 "export from the Hugging Face folder of the same model",
             ));
@@ -118,7 +118,7 @@ pub fn made(
 fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
     let scaling = config.rope.scaling.config_json().ok_or_else(|| {
         Error::usage(
-            "--model",
+            "model",
             "its rope_freqs have no form in a config.json",
             "export from the Hugging Face folder of the same model",
         )

@@ -80,7 +80,7 @@ impl Repo {
         let valid = matches!(id.split_once('/'), Some((owner, name)) if plain(owner) && plain(name));
         if !valid || !revision.split('/').all(plain) {
             let problem = format!("`hf:{name}` is not the name of a model on the hub");
-            return Err(Error::usage("--model", problem, "write hf:OWNER/NAME or hf:OWNER/NAME@REVISION"));
+            return Err(Error::usage("model", problem, "write hf:OWNER/NAME or hf:OWNER/NAME@REVISION"));
         }
         Ok(Self { id: id.to_string(), revision: revision.to_string() })
     }

@@ -90,7 +90,7 @@ impl FromStr for Module {
             .find(|module| module.hf_name() == name || module.hf_name().strip_suffix("_proj") == Some(name))
             .ok_or_else(|| {
                 Error::usage(
-                    "--target-modules",
+                    "lora.targets",
                     format!("unknown module `{name}`"),
                     "use any of q, k, v, o, gate, up, down separated by commas, or all-linear",
                 )

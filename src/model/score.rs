@@ -30,14 +30,14 @@ pub async fn logprobs(
 ) -> Result<Vec<f32>> {
     let (count, config, gpu) = (tokens.len(), model.config(), model.gpu());
     if count < 2 {
-        return Err(Error::usage("--text", format!("has {count} tokens"), "give a text of at least two"));
+        return Err(Error::usage("text", format!("has {count} tokens"), "give a text of at least two"));
     }
     if count > model.context() {
         return Err(Error::context("the text", count, model.context()));
     }
     if let Some(token) = tokens.iter().find(|&&token| token as usize >= config.vocab_size) {
         return Err(Error::usage(
-            "--text",
+            "text",
             format!("token {token} is outside of the vocabulary of {}", config.vocab_size),
             "use the tokenizer that belongs to the model",
         ));

@@ -2,17 +2,30 @@
 
 use serde_json::Value;
 
+/// Largest number of anything that a run makes or holds at once.
+pub const MOST: u64 = 1 << 20;
+/// A whole number.
+pub(super) const ANY: Takes = Takes::Whole(0, u64::MAX);
+/// A whole number above 0.
+pub(super) const SOME: Takes = Takes::Whole(1, u64::MAX);
+/// A number of things that a run makes or holds, at least one.
+pub(super) const COUNT: Takes = Takes::Whole(1, MOST);
+/// A number of things that a run makes or holds, which may be none.
+pub(super) const LIMIT: Takes = Takes::Whole(0, MOST);
+
 /// The values that a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Takes {
     /// A whole number of at least the one and at most the other; [`u64::MAX`] is no bound.
     Whole(u64, u64),
-    /// A finite number.
+    /// A number that is finite as a 32-bit float too.
     Number(Bounds),
     /// True or false.
     Flag,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// A list of at least one of these words.
+    Words(&'static [&'static str]),
     /// JSON of a form that the setting's sentence says, and that its type checks.
     Json,
 }
@@ -38,7 +51,7 @@ impl Bounds {
     fn hold(&self, value: f64) -> bool {
         let low = if self.above_low { value > self.low } else { value >= self.low };
         let high = if self.below_high { value < self.high } else { value <= self.high };
-        low && high && value.is_finite()
+        low && high && (value as f32).is_finite()
     }
 
     fn words(&self) -> String {
@@ -78,6 +91,10 @@ impl Takes {
             Self::Number(bounds) => value.as_f64().is_some_and(|number| bounds.hold(number)),
             Self::Flag => value.is_boolean(),
             Self::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Self::Words(words) => value.as_array().is_some_and(|items| {
+                let known = |item: &Value| item.as_str().is_some_and(|word| words.contains(&word));
+                !items.is_empty() && items.iter().all(known)
+            }),
             Self::Json => true,
         }
     }
@@ -85,6 +102,19 @@ impl Takes {
     /// Whether they are numbers.
     pub fn is_number(&self) -> bool {
         matches!(self, Self::Whole(..) | Self::Number(_))
+    }
+
+    /// `text` as one of them if it can be, else as JSON, else as a word. Whether it fits is not said.
+    pub fn read(&self, text: &str) -> Value {
+        let value = match self {
+            // Also forms that JSON has not, such as `.5`.
+            Self::Number(_) => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from),
+            Self::Words(_) if !text.trim_start().starts_with('[') => {
+                Some(text.split(',').map(|word| Value::from(word.trim())).collect())
+            }
+            _ => None,
+        };
+        value.or_else(|| serde_json::from_str(text).ok()).unwrap_or_else(|| Value::String(text.to_owned()))
     }
 
     /// What they are, for messages: `a number from 0 to 1`.
@@ -95,7 +125,17 @@ impl Takes {
             Self::Number(bounds) => bounds.words(),
             Self::Flag => "true or false".into(),
             Self::Word(words) => list(words),
+            Self::Words(words) => format!("a list of {}", words.join(", ")),
             Self::Json => "what its sentence says, as JSON".into(),
+        }
+    }
+
+    /// What they are, for a message about `value`, which is none of them: `a number above 0 that fits 32-bit floats`.
+    pub fn words_for(&self, value: &Value) -> String {
+        let too_large = value.as_f64().is_some_and(|number| !(number as f32).is_finite());
+        match self {
+            Self::Number(_) if too_large => format!("{} that fits 32-bit floats", self.words()),
+            _ => self.words(),
         }
     }
 
@@ -106,6 +146,7 @@ impl Takes {
             Self::Number(_) => "X",
             Self::Flag => "BOOL",
             Self::Word(_) => "NAME",
+            Self::Words(_) => "NAMES",
             Self::Json => "JSON",
         }
     }
@@ -134,7 +175,7 @@ mod tests {
                 vec![json!(1), json!(1e-300)],
                 vec![json!(0), json!(-1), json!("1"), json!(null)],
             ),
-            (Takes::NON_NEGATIVE, vec![json!(0), json!(1e300)], vec![json!(-1e-9)]),
+            (Takes::NON_NEGATIVE, vec![json!(0), json!(3e38)], vec![json!(-1e-9), json!(1e39)]),
             (Takes::SHARE, vec![json!(0), json!(1)], vec![json!(1.01), json!(-0.01)]),
             (Takes::POSITIVE_SHARE, vec![json!(1)], vec![json!(0)]),
             (Takes::SHARE_BELOW_ONE, vec![json!(0)], vec![json!(1)]),
@@ -142,12 +183,19 @@ mod tests {
             (Takes::Whole(1, 3), vec![json!(1), json!(3)], vec![json!(0), json!(4), json!(1.5), json!(-1)]),
             (Takes::Flag, vec![json!(true)], vec![json!(1), json!("true")]),
             (Takes::Word(&["a", "b"]), vec![json!("a")], vec![json!("c"), json!(1)]),
+            (
+                Takes::Words(&["a", "b"]),
+                vec![json!(["b"]), json!(["b", "a"])],
+                vec![json!("a"), json!([]), json!(["c"])],
+            ),
         ] {
             assert!(good.iter().all(|value| takes.fits(value)), "{takes:?}");
             assert!(!bad.iter().any(|value| takes.fits(value)), "{takes:?}");
             assert!(!takes.words().is_empty());
         }
         assert_eq!(Takes::Word(&["a", "b", "c"]).words(), "a, b or c");
+        assert_eq!(Takes::Words(&["a", "b"]).read("b, a"), json!(["b", "a"]));
+        assert_eq!(Takes::Words(&["a", "b"]).read(r#"["b"]"#), json!(["b"]));
         assert_eq!(Takes::SHARE_BELOW_ONE.words(), "a number from 0 to below 1");
     }
 }

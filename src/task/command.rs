@@ -70,7 +70,7 @@ impl Command {
         let words = split_command(&command);
         let Some(program) = words.first().filter(|program| !program.is_empty()).cloned() else {
             return Err(Error::usage(
-                "--task-option command",
+                "task_option command",
                 "no program given",
                 "give command=PROGRAM, such as command=\"python3 check.py\"",
             ));
@@ -78,18 +78,14 @@ impl Command {
         let seconds: f64 = option(PARAMETERS, options, "time_limit")?;
         if !(0.001..=86_400.0).contains(&seconds) {
             let problem = format!("`{seconds}` is out of range");
-            return Err(Error::usage(
-                "--task-option time_limit",
-                problem,
-                "give seconds from 0.001 to 86400",
-            ));
+            return Err(Error::usage("task_option time_limit", problem, "give seconds from 0.001 to 86400"));
         }
         let range: RewardRange = option(PARAMETERS, options, "reward_range")?;
         let files = words.iter().filter(|word| Path::new(word).is_file()).cloned().collect();
         let checker = Checker::start(words, Duration::from_secs_f64(seconds), range).map_err(|error| {
             let problem = format!("cannot start `{program}`: {error}");
             Error::usage(
-                "--task-option command",
+                "task_option command",
                 problem,
                 "check the program's path and that it may be executed",
             )
@@ -225,7 +221,7 @@ impl Task for Command {
         let tried = self.checker().try_out(&attempts);
         tried.map_err(|reasons| {
             Error::usage(
-                "--task-option command",
+                "task_option command",
                 format!("`{}` does not judge: {reasons}", self.program),
                 "correct the checker; `stepladder verify` asks it for one verdict",
             )

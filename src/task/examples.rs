@@ -142,7 +142,7 @@ fn check_levels(task: &dyn Task, levels: &[u32]) -> Result<()> {
     let known = task.worked_levels();
     if known.is_empty() {
         return Err(Error::usage(
-            "--task",
+            "task",
             format!("the task `{}` makes no worked examples", task.name()),
             "choose integral or countdown, or write training lines of your own",
         ));
@@ -150,14 +150,14 @@ fn check_levels(task: &dyn Task, levels: &[u32]) -> Result<()> {
     let list = known.iter().map(|(level, what)| format!("{level} {what}")).collect::<Vec<_>>().join("; ");
     let hint = format!("the levels of `{}` are: {list}", task.name());
     if levels.is_empty() {
-        return Err(Error::usage("--levels", "no level given", hint));
+        return Err(Error::usage("levels", "no level given", hint));
     }
     for (place, level) in levels.iter().enumerate() {
         if known.iter().all(|(known, _)| known != level) {
-            return Err(Error::usage("--levels", format!("there is no level {level}"), hint));
+            return Err(Error::usage("levels", format!("there is no level {level}"), hint));
         }
         if levels[..place].contains(level) {
-            return Err(Error::usage("--levels", format!("level {level} is given twice"), hint));
+            return Err(Error::usage("levels", format!("level {level} is given twice"), hint));
         }
     }
     Ok(())
@@ -184,9 +184,9 @@ impl Maker<'_> {
                 if failed == MAX_DRAWS {
                     let what = if variants { "lines with variants" } else { "different problems" };
                     return Err(Error::usage(
-                        "--count",
+                        "count",
                         format!("level {level} has no more than {made} {what} of the {wanted} asked for"),
-                        "lower --count, add levels with --levels, or exclude less",
+                        "lower <count>, add levels with <levels>, or exclude less",
                     ));
                 }
                 continue;

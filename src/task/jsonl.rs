@@ -52,13 +52,13 @@ impl Jsonl {
             "numeric" => Match::Numeric,
             other => {
                 let problem = format!("`{other}` cannot be used");
-                return Err(Error::usage("--task-option match", problem, "give auto, exact or numeric"));
+                return Err(Error::usage("task_option match", problem, "give auto, exact or numeric"));
             }
         };
         let tolerance: f64 = option(PARAMETERS, options, "tolerance")?;
         if !(0.0..1.0).contains(&tolerance) {
             let problem = format!("`{tolerance}` is out of range");
-            return Err(Error::usage("--task-option tolerance", problem, "give a number from 0 to below 1"));
+            return Err(Error::usage("task_option tolerance", problem, "give a number from 0 to below 1"));
         }
         Ok(Self { comparison, tolerance })
     }

@@ -285,7 +285,7 @@ const TASKS: &[Builtin] = &[
 pub fn create(name: &str, options: &TaskOptions) -> Result<Box<dyn Task>> {
     let Some((_, make)) = TASKS.iter().find(|(known, _)| *known == name) else {
         return Err(crate::Error::usage(
-            "--task",
+            "task",
             format!("unknown task `{name}`"),
             format!("known tasks: {}", names().collect::<Vec<_>>().join(", ")),
         ));
@@ -318,7 +318,7 @@ fn check_options(task: &str, parameters: &[Parameter], options: &TaskOptions) ->
         true => format!("the task `{task}` takes no options"),
         false => format!("the task `{task}` takes: {}", known.join(", ")),
     };
-    Err(crate::Error::usage("--task-option", format!("unknown option `{unknown}`"), hint))
+    Err(crate::Error::usage("task_option", format!("unknown option `{unknown}`"), hint))
 }
 
 /// The value of a declared option, or its default.
@@ -329,7 +329,7 @@ fn option<T: std::str::FromStr>(parameters: &[Parameter], options: &TaskOptions,
         let problem =
             if text.is_empty() { "no value given".to_owned() } else { format!("`{text}` cannot be used") };
         crate::Error::usage(
-            format!("--task-option {name}"),
+            format!("task_option {name}"),
             problem,
             format!("give {name}=VALUE, such as {name}={default}"),
         )

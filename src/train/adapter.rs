@@ -35,7 +35,7 @@ pub fn flatten(layout: &Layout, adapter: &AdapterFile) -> Result<Vec<f32>> {
         let key = (site.layer, site.module);
         let lost = || {
             Error::usage(
-                "--adapter",
+                "adapter",
                 format!("has no {}", site.module.path(site.layer)),
                 "use an adapter with these target modules",
             )

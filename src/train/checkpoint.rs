@@ -86,7 +86,7 @@ impl State {
             return Err(Error::input(file, CHECKSUM, "is not that of the contents", hint));
         }
         if let Some(name) = state.not_finite() {
-            let hint = "the training that made it diverged; start again with a lower --learning-rate";
+            let hint = "the training that made it diverged; start again with a lower <learning_rate>";
             return Err(Error::input(file, name, "holds a number that is not finite", hint));
         }
         Ok(state)

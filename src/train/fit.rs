@@ -113,13 +113,15 @@ impl Fit {
 
     /// The options that lower the largest part.
     fn hint(&self) -> String {
+        let weights =
+            format!("the weights: <weights> {}, or a smaller model", Format::choice(Format::has_scales));
         let parts = [
-            (self.weights, "the weights: --weights q8 or q4, or a smaller model"),
-            (self.kv, "the KV cache: --context, --max-tokens, --group-size or --batch-size"),
-            (self.activations, "the activations: --max-length, --max-tokens, --context or --batch-size"),
-            (self.adapter + self.optimizer, "the adapter: --rank or --target-modules"),
+            (self.weights, weights.as_str()),
+            (self.kv, "the KV cache: <context|max_tokens|group_size|batch_size>"),
+            (self.activations, "the activations: <max_length|max_tokens|context|batch_size>"),
+            (self.adapter + self.optimizer, "the adapter: <lora.rank|lora.targets>"),
         ];
         let (bytes, option) = parts.into_iter().max_by_key(|(bytes, _)| *bytes).unwrap_or_default();
-        format!("raise --memory-limit, or lower the largest part ({bytes} bytes), {option}")
+        format!("raise <memory_limit>, or lower the largest part ({bytes} bytes), {option}")
     }
 }

@@ -51,7 +51,7 @@ pub fn to_gguf(adapter: &AdapterFile, base: &GgufBase) -> Result<Vec<u8>> {
         let factor = effective_alpha(config, config.alpha_of(layer, module), rank) / file_alpha;
         let tensor = base.family.tensor(Role::Weight(module)).ok_or_else(|| {
             let problem = format!("{} has no {module}", base.family.name);
-            Error::usage("--adapter", problem, "use an adapter that was made for this model")
+            Error::usage("adapter", problem, "use an adapter that was made for this model")
         })?;
         let mut b = match base.family.interleaved_heads(module, base.heads) {
             Some(heads) => interleave(&pair.b, rank, heads)?,

@@ -92,21 +92,25 @@ impl LoraConfig {
     /// Errors ([`Error::Usage`]) on settings with which nothing can be trained.
     pub fn validate(&self) -> Result<()> {
         if self.rank == 0 || self.rank_pattern.values().any(|&rank| rank == 0) {
-            return Err(Error::usage("--rank", "is 0", "use at least 1"));
+            return Err(Error::usage("lora.rank", "is 0", "use at least 1"));
         }
         let alphas = || self.alpha_pattern.values().chain([&self.alpha]);
         if let Some(alpha) = alphas().find(|alpha| !alpha.is_finite() || **alpha <= 0.0) {
-            return Err(Error::usage("--alpha", format!("is {alpha}"), "use a number above 0, such as 32"));
+            return Err(Error::usage(
+                "lora.alpha",
+                format!("is {alpha}"),
+                "use a number above 0, such as 32",
+            ));
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::usage("--dropout", format!("is {}", self.dropout), "use a number in [0, 1)"));
+            return Err(Error::usage(
+                "lora.dropout",
+                format!("is {}", self.dropout),
+                "use a number in [0, 1)",
+            ));
         }
         if self.targets.is_empty() {
-            return Err(Error::usage(
-                "--target-modules",
-                "is empty",
-                "use all-linear, or a list such as q,v",
-            ));
+            return Err(Error::usage("lora.targets", "is empty", "use all-linear, or a list such as q,v"));
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ impl Gate {
             () if there.is_dir() => refuse("is a folder", "name a file"),
             () if !there.is_file() => refuse("is no file that could be replaced", "name a file"),
             () if there.len() > 0 && !self.overwrite => {
-                refuse("exists", "choose another name, or add --overwrite to replace it")
+                refuse("exists", "choose another name, or add <overwrite> to replace it")
             }
             () => Ok(()),
         }
@@ -60,7 +60,7 @@ impl Gate {
         self.expect_no_input(option, path, &there)?;
         if !self.overwrite {
             let problem = format!("{} exists and is not an empty folder", path.display());
-            let hint = "choose a new folder, or add --overwrite to replace what is there";
+            let hint = "choose a new folder, or add <overwrite> to replace what is there";
             return Err(Error::usage(option, problem, hint));
         }
         match names.iter().find(|name| !own(name)) {
@@ -236,7 +236,7 @@ mod tests {
         }
         let error = gate(false, &[]).file("--output", &full).unwrap_err().to_string();
         assert!(
-            error.starts_with("--output") && error.contains("full exists") && error.contains("--overwrite")
+            error.starts_with("--output") && error.contains("full exists") && error.contains("overwrite")
         );
         gate(true, &[]).file("--output", &full).unwrap();
         for path in [top.path(), Path::new("/dev/null")] {
@@ -295,7 +295,7 @@ mod tests {
         assert!(!gate(false, &[]).folder("--output", &path, own).unwrap());
         fs::write(path.join("mine"), "x").unwrap();
         let error = gate(false, &[]).folder("--output", &path, own).unwrap_err().to_string();
-        assert!(error.contains("not an empty folder") && error.contains("--overwrite"), "{error}");
+        assert!(error.contains("not an empty folder") && error.contains("overwrite"), "{error}");
         assert!(gate(true, &[]).folder("--output", &path, own).unwrap());
         fs::write(path.join("thesis"), "x").unwrap();
         let error = gate(true, &[]).folder("--output", &path, own).unwrap_err().to_string();

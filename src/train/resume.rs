@@ -3,18 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::settings::{Change, Table, at, same};
 use crate::{Error, Result};
-
-/// What becomes of an option that differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// It is refused.
-    Same,
-    /// So is it, and what is kept is its opposite.
-    SameNot,
-    /// It is taken over.
-    Taken,
-}
 
 /// Whose values count, for messages.
 #[derive(Debug, Clone, Copy)]
@@ -25,62 +15,60 @@ pub struct Owner<'a> {
     pub hint: &'a str,
 }
 
-/// The options of supervised training, their places in what defines a run, and whether a run that goes on may be given another
-/// value.
-pub const RULES: &[(&str, &str, Rule)] = &[
-    ("learning_rate", "/settings/learning_rate", Rule::Taken),
-    ("schedule", "/settings/schedule", Rule::Taken),
-    ("warmup_steps", "/settings/warmup_steps", Rule::Taken),
-    ("weight_decay", "/settings/optimizer/weight_decay", Rule::Taken),
-    ("max_grad_norm", "/settings/optimizer/max_grad_norm", Rule::Taken),
-    ("checkpoint_every", "/checkpoint_every", Rule::Taken),
-    ("batch_size", "/settings/batch_size", Rule::Same),
-    ("max_length", "/settings/max_length", Rule::Same),
-    ("no_shuffle", "/settings/shuffle", Rule::SameNot),
-    ("shuffle", "/settings/shuffle", Rule::Same),
-    ("seed", "/settings/seed", Rule::Same),
-    ("held_out", "/settings/held_out", Rule::Same),
-    ("patience", "/settings/patience", Rule::Same),
-    ("rank", "/lora/rank", Rule::Same),
-    ("alpha", "/lora/alpha", Rule::Same),
-    ("rslora", "/lora/rslora", Rule::Same),
-    ("target_modules", "/lora/targets", Rule::Same),
-    ("weights", "/base/weights", Rule::Same),
-    ("context", "/base/context", Rule::Same),
-    ("f16", "/base/f16", Rule::Same),
-];
-
-/// Holds each of `rules` (the option's name, the place of its value in `asked` and `has`) of which `given` says how the user writes
-/// it, being among what was given, to what `has` says, and takes over what may change. Where `has` lacks the place, being of an
-/// older version, there is nothing to hold to.
+/// Makes `changes` of settings in `has`, what defines a run or an adapter; `place` says where it has the value at a path. Where
+/// it lacks that, being of an older version or an adapter, there is nothing to change, and null asks for nothing.
 ///
 /// # Errors
-/// [`Error::Usage`] that names the option and both values.
-pub fn reconcile(
+/// [`Error::Usage`] that names the setting and both values where one may not change.
+pub fn change(
     owner: Owner<'_>,
-    rules: &[(&str, &str, Rule)],
-    given: impl Fn(&str) -> Option<String>,
+    table: Table,
+    changes: &[Change],
     asked: &Value,
+    place: impl Fn(&str) -> String,
     has: &mut Value,
 ) -> Result<()> {
-    for (name, place, rule) in rules {
-        let Some(option) = given(name) else { continue };
-        let Some(new) = asked.pointer(place) else { continue };
-        let Some(old) = has.pointer_mut(place) else { continue };
-        if same(old, new) {
-            continue;
+    for change in changes {
+        let row = table.find(&change.path)?;
+        let Some(new) = at(asked, row.path).filter(|new| !new.is_null()) else { continue };
+        if row.anew
+            && let Some(other) = table.rows.iter().find(|other| other.instead == Some(row.path))
+            && let Some(other) = has.pointer_mut(&place(other.path))
+        {
+            *other = Value::Null;
         }
-        match rule {
-            Rule::Taken => old.clone_from(new),
-            Rule::Same => return Err(differs(&option, owner, old, new)),
-            Rule::SameNot => return Err(differs(&option, owner, &negated(old), &negated(new))),
+        let Some(old) = has.pointer_mut(&place(row.path)) else { continue };
+        match same(old, new) {
+            true => {}
+            false if row.anew => old.clone_from(new),
+            false => return Err(differs(&change.name, owner, old, new)),
         }
     }
     Ok(())
 }
 
-fn negated(value: &Value) -> Value {
-    value.as_bool().map_or_else(|| value.clone(), |value| (!value).into())
+/// Holds each of `options` (its name, the place of its value in `asked` and `has`) of which `given` says how the user writes it,
+/// being among what was given, to what `has` says. Where `has` lacks the place, being of an older version, there is nothing to
+/// hold to.
+///
+/// # Errors
+/// [`Error::Usage`] that names the option and both values.
+pub fn expect_same(
+    owner: Owner<'_>,
+    options: &[(&str, &str)],
+    given: impl Fn(&str) -> Option<String>,
+    asked: &Value,
+    has: &Value,
+) -> Result<()> {
+    for (name, place) in options {
+        let Some(option) = given(name) else { continue };
+        if let (Some(new), Some(old)) = (asked.pointer(place), has.pointer(place))
+            && !same(old, new)
+        {
+            return Err(differs(&option, owner, old, new));
+        }
+    }
+    Ok(())
 }
 
 /// `option` asks for `new` where `owner` has `old`.
@@ -101,14 +89,6 @@ pub fn words(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(","),
         other => other.to_string(),
-    }
-}
-
-/// Whether two values are the same, integers and floats alike.
-fn same(one: &Value, other: &Value) -> bool {
-    match (one.as_f64(), other.as_f64()) {
-        (Some(one), Some(other)) => one == other,
-        _ => one == other,
     }
 }
 
@@ -149,17 +129,15 @@ mod tests {
 
     #[test]
     fn only_what_was_given_counts() {
-        let kept = json!({"settings": {"learning_rate": 0.1, "seed": 1, "shuffle": true}});
-        let asked = json!({"settings": {"learning_rate": 0.2, "seed": 2, "shuffle": false}});
-        let hold = |names: &[&str]| {
-            let mut has = kept.clone();
-            let given = |name: &str| names.contains(&name).then(|| name.to_owned());
-            reconcile(RUN, RULES, given, &asked, &mut has).map(|()| has).map_err(|error| error.to_string())
+        let has = json!({"base": {"context": 64, "weights": null}});
+        let hold = |names: &[&str], asked: Value| {
+            let given = |name: &str| names.contains(&name).then(|| format!("its {name}"));
+            let options = [("context", "/base/context"), ("weights", "/base/weights"), ("f16", "/base/f16")];
+            expect_same(RUN, &options, given, &asked, &has).map_err(|error| error.to_string())
         };
-        assert_eq!(hold(&[]).unwrap(), kept);
-        assert_eq!(hold(&["learning_rate", "rank"]).unwrap()["settings"]["learning_rate"], 0.2);
-        assert!(hold(&["seed"]).unwrap_err().starts_with("seed: is 2, but the run has 1"));
-        assert!(hold(&["shuffle"]).unwrap_err().starts_with("shuffle: is false, but the run has true"));
-        assert!(hold(&["no_shuffle"]).unwrap_err().starts_with("no_shuffle: is true, but the run has false"));
+        assert_eq!(hold(&[], json!({"base": {"context": 9}})), Ok(()));
+        assert_eq!(hold(&["context", "f16"], json!({"base": {"context": 64, "f16": true}})), Ok(()));
+        let error = hold(&["context"], json!({"base": {"context": 9}})).unwrap_err();
+        assert_eq!(error, "its context: is 9, but the run has 64; leave it out");
     }
 }

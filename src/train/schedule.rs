@@ -29,7 +29,7 @@ impl FromStr for ScheduleKind {
             "linear" => Ok(Self::Linear),
             "cosine" => Ok(Self::Cosine),
             _ => Err(Error::usage(
-                "--schedule",
+                "schedule",
                 format!("unknown schedule `{name}`"),
                 "use constant, linear or cosine",
             )),

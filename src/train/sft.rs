@@ -2,11 +2,13 @@
 //! after each epoch.
 
 mod course;
+mod options;
 pub mod settings;
 mod split;
 
 pub use course::{Change, Course, Epoch, Verdict};
-pub use settings::{SftOptions, SftSettings};
+pub use options::SftOptions;
+pub use settings::SftSettings;
 pub use split::{LEAST, Split};
 
 use std::path::Path;
@@ -264,7 +266,7 @@ impl Sft {
             return Ok(());
         }
         let what = format!("the adapter is not finite after step {}", self.done);
-        let hint = "it is not saved, and what was saved before is kept; lower --learning-rate";
+        let hint = "it is not saved, and what was saved before is kept; lower <learning_rate>";
         Err(Error::NotKept { what, hint: hint.into() })
     }
 

@@ -101,11 +101,7 @@ impl Trainer {
     /// it sets the memory and not the result.
     pub fn new(model: Arc<Model>, layout: &Layout, pack_tokens: usize) -> Result<Self> {
         if layout.is_empty() {
-            return Err(Error::usage(
-                "--target-modules",
-                "adapts no module",
-                "name at least one, such as q,v",
-            ));
+            return Err(Error::usage("lora.targets", "adapts no module", "name at least one, such as q,v"));
         }
         let gpu = Arc::clone(model.gpu());
         let layers = model.config().num_layers;
@@ -181,9 +177,9 @@ impl Trainer {
         for trajectory in pack {
             if trajectory.tokens.len() > context {
                 return Err(Error::usage(
-                    "--max-length",
+                    "max_length",
                     format!("a sequence has {} tokens, the context holds {context}", trajectory.tokens.len()),
-                    "lower --max-length or --max-tokens",
+                    "lower <max_length|max_tokens>",
                 ));
             }
             if let Some(token) = trajectory.tokens.iter().find(|&&token| token as usize >= vocab) {

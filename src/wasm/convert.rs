@@ -17,9 +17,9 @@ impl From<Error> for Thrown {
     fn from(error: Error) -> Self {
         let whole = error.to_string();
         let hint = error.hint().unwrap_or_default();
-        let message = whole.strip_suffix(hint).map_or(&*whole, |rest| rest.trim_end_matches("; "));
+        let message = whole.strip_suffix(&*hint).map_or(&*whole, |rest| rest.trim_end_matches("; "));
         let thrown = js_sys::Error::new(message);
-        for (name, text) in [("code", error.code()), ("hint", hint)] {
+        for (name, text) in [("code", error.code()), ("hint", &*hint)] {
             // Setting a field of a fresh object cannot fail.
             let _ = js_sys::Reflect::set(&thrown, &name.into(), &text.into());
         }
@@ -38,6 +38,11 @@ pub(super) fn to_json(value: &impl Serialize) -> Answer<String> {
     let text = serde_json::to_string(value)
         .map_err(|error| Error::usage("answer", format!("has no JSON form: {error}"), "report this"))?;
     Ok(text)
+}
+
+/// The JSON form of a value; `what` is named in errors.
+pub(super) fn to_value(what: &str, value: &impl Serialize) -> crate::Result<serde_json::Value> {
+    serde_json::to_value(value).map_err(|error| Error::usage(what, error.to_string(), "use plain values"))
 }
 
 /// A value from JSON text; `what` is named in errors.

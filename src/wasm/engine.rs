@@ -314,7 +314,7 @@ impl Engine {
         // Sizes count in 32 bits here: those of the values, their gradients and two moments, four bytes each.
         let most = u32::MAX as usize / 16 / adapter::layout(config, &smallest)?.len().max(1);
         if rank > most {
-            return Err(Error::usage("--rank", format!("is {rank}"), format!("use at most {most}")));
+            return Err(Error::usage("lora.rank", format!("is {rank}"), format!("use at most {most}")));
         }
         adapter::layout(config, lora)
     }

@@ -11,17 +11,15 @@ use crate::Result;
 use crate::ladder::learner::LearnerSettings;
 use crate::model::config::ModelConfig;
 use crate::model::source::TensorSource;
+use crate::settings::PACKAGE;
 use crate::train::adapter;
 use crate::train::fit::{Fit, Workload};
 use crate::train::headers::open_headers;
 use crate::train::lora_config::LoraConfig;
 
-/// Longest sequence unless the caller says otherwise: enough for the presets, small enough for a browser's GPU.
-const DEFAULT_CONTEXT: usize = 2048;
-
 /// The longest sequence of a model that is loaded with this wish.
 pub(super) fn context_of(config: &ModelConfig, asked: Option<usize>) -> usize {
-    asked.unwrap_or(DEFAULT_CONTEXT).min(config.max_position_embeddings)
+    asked.unwrap_or(PACKAGE.context).min(config.max_position_embeddings)
 }
 
 /// What a workload needs on the model in `files`, of which only headers are read, as JSON (`PreFlight`). `largest` is the

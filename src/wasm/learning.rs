@@ -24,6 +24,7 @@ use crate::model::generate::Sampling;
 use crate::task::{Origin, Problem, Task, TaskOptions, check_problems};
 use crate::train::adapter;
 use crate::train::checkpoint::State;
+use crate::train::fingerprint::Base;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::AdapterFile;
 use crate::{Error, Result};
@@ -44,6 +45,7 @@ impl Engine {
             check_problems(&*task, Origin::Option("heldOut"), &options.held_out)?;
         }
         self.check_run((&settings, &*task, [&options.problems, &options.held_out]))?;
+        let base = |sha256| Ok::<_, Error>(Base { sha256, model: self.computed()?, ..Base::default() });
         to_json(&RunCard {
             version: env!("CARGO_PKG_VERSION").into(),
             model: self.name.clone(),
@@ -54,7 +56,7 @@ impl Engine {
             settings,
             problems: options.problems,
             held_out: options.held_out,
-            base: None,
+            base: options.weights.map(base).transpose()?,
             policy: None,
         })
     }

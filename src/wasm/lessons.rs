@@ -1,6 +1,7 @@
 //! Lessons on the model that is loaded: learnt into a library, and asked of its heads.
 
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,20 +17,21 @@ use super::learning::tell;
 use super::library::LessonLibrary;
 use crate::ladder::base::{first_difference, wording};
 use crate::ladder::learner::{Learner, LearnerSettings};
+use crate::ladder::run::RunCard;
 use crate::lessons::anchors;
-use crate::lessons::card::{Card, LessonKind};
+use crate::lessons::card::Card;
 use crate::lessons::course::{Course, Listener, News};
-use crate::lessons::decide::conclude;
+use crate::lessons::decide::{conclude, expect_consolidation};
+use crate::lessons::examination::Examination;
 use crate::lessons::gate::Decision;
 use crate::lessons::library::Library;
-use crate::lessons::pairs;
-use crate::lessons::propose::{Origin, Otherwise, correction, from_pairs};
+use crate::lessons::notes::View;
 use crate::lessons::settings::{LearnSettings, Wishes};
+use crate::lessons::source::{Source, Wanted};
 use crate::model::open::OpenModel;
-use crate::task::PromptStyle;
 use crate::train::adapter;
 use crate::train::fingerprint::{self, Base};
-use crate::train::loss::preference::PreferenceConfig;
+use crate::train::loss::preference::{PreferenceConfig, PreferenceLoss};
 use crate::train::resume::words;
 use crate::{Error, Result};
 
@@ -39,9 +41,17 @@ use crate::{Error, Result};
 struct Learn {
     /// JSON lines of pairs.
     pairs: Option<String>,
+    /// JSON lines of feedback.
+    feedback: Option<String>,
+    /// A text.
+    document: Option<String>,
+    run: Option<Run>,
     correct: Option<Correction>,
     name: Option<String>,
     supersede: bool,
+    preference: Option<PreferenceLoss>,
+    beta: Option<f64>,
+    neighbours: Vec<String>,
     accept: bool,
     rank: Option<usize>,
     learning_rate: Option<f64>,
@@ -49,6 +59,28 @@ struct Learn {
     seed: Option<u64>,
     /// The hash of the model's weights.
     weights: String,
+}
+
+/// Of `exam`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Exam {
+    head: Option<String>,
+    notes: bool,
+    retrieve: Option<NonZeroUsize>,
+    lesson: Option<u32>,
+    /// The hash of the model's weights.
+    weights: String,
+}
+
+/// A LADDER run of the browser's store.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Run {
+    name: String,
+    card: RunCard,
+    /// JSON lines of its events.
+    log: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +120,19 @@ impl Listener for Teller<'_> {
     }
 }
 
+/// An answer for JavaScript.
+fn to_text(answer: &impl Serialize) -> Result<String> {
+    serde_json::to_string(answer).map_err(|error| Error::write("the answer", error.into()))
+}
+
+/// Tells people what is not learnt, or was found, in words.
+fn note(on_news: &Function) -> impl FnMut(&str) {
+    // As for progress.
+    |words| {
+        let _ = tell(on_news, &json!({ "event": "note", "words": words }));
+    }
+}
+
 /// The hash of the weights in a model's `files`.
 ///
 /// # Errors
@@ -115,6 +160,68 @@ impl Engine {
         let learnt = self.learn_into(library, there, &options, &on_news).await;
         library.reopen()?;
         Ok(learnt?)
+    }
+
+    /// Asks what was not asked yet of an examination by JSON `options` of the package (`ExamOptions`), with the hash of the model's
+    /// weights. The answer is JSON: papers, a lesson each.
+    ///
+    /// # Errors
+    /// `usage` and `input` for what cannot be examined; `cancelled`; `io` without space; GPU errors.
+    pub async fn exam(&self, library: &LessonLibrary, options: String, on_news: Function) -> Answer<String> {
+        self.begin();
+        self.generator.replace(None);
+        let Exam { head, notes, retrieve, lesson, weights } = from_json("options", &options)?;
+        let view = match (notes, retrieve) {
+            (true, None) => Some(View::All),
+            (false, Some(count)) => Some(View::Best(count.get())),
+            (false, None) => None,
+            (true, Some(_)) => {
+                let problem = "is for some of the notes, `notes` for all";
+                return Err(Error::usage("retrieve", problem, "leave one of them out").into());
+            }
+        };
+        let there = library.taken()?;
+        let papers = async {
+            let mut there = there;
+            self.expect_base(&there, &weights)?;
+            let examination = Examination::of(&there, head.as_deref(), view, lesson)?;
+            let mut learner = self.lesson_learner(&there.card().settings)?;
+            let mut teller = Teller { on_news: &on_news, cancel: &self.cancel };
+            examination.sit(&mut Course::new(&mut there, &mut learner, &mut teller)?).await?;
+            to_text(&examination.papers(&there)?)
+        };
+        let papers = papers.await;
+        library.reopen()?;
+        Ok(papers?)
+    }
+
+    /// Learns all lessons that count but those of `without` anew from the base, and makes the result the head; JSON with the head
+    /// and the lessons. A call that is cancelled goes on by the same one.
+    ///
+    /// # Errors
+    /// `usage` for what cannot be consolidated; `input` for another base; `cancelled`; `io` without space; GPU errors.
+    pub async fn consolidate(
+        &self,
+        library: &LessonLibrary,
+        without: Vec<u32>,
+        weights: String,
+        on_news: Function,
+    ) -> Answer<String> {
+        self.begin();
+        self.generator.replace(None);
+        let there = library.taken()?;
+        let made = async {
+            let mut there = there;
+            self.expect_base(&there, &weights)?;
+            expect_consolidation(&there, &without)?;
+            let mut learner = self.lesson_learner(&there.card().settings)?;
+            let mut teller = Teller { on_news: &on_news, cancel: &self.cancel };
+            let head = Course::new(&mut there, &mut learner, &mut teller)?.consolidate(&without).await?;
+            to_text(&json!({ "head": head, "lessons": there.standing().active() }))
+        };
+        let made = made.await;
+        library.reopen()?;
+        Ok(made?)
     }
 
     /// Serves the head of `library`, or what `lesson` made, to calls that ask for the head. `weights` is the hash of the model's.
@@ -146,34 +253,39 @@ impl Engine {
         on_news: &Function,
     ) -> Result<String> {
         let mut teller = Teller { on_news, cancel: &self.cancel };
-        let source = options.pairs.as_deref();
-        let name = Path::new(options.name.as_deref().unwrap_or("pairs"));
-        let pairs = source.map(|pairs| pairs::parse(pairs.as_bytes(), name)).transpose()?;
+        let source = options.source(on_news)?;
+        let wanted = options.wanted()?;
         if let Some(library) = &library {
             options.expect_no_settings(file.name())?;
             self.expect_base(library, &options.weights)?;
-            match (library.standing().pending(), &pairs, &options.correct) {
-                (None, None, None) => {
+            match (library.standing().pending(), &source) {
+                (None, Source::Pending) => {
                     return Err(Error::usage("pairs", "no lesson waits", "give pairs, or a correction"));
                 }
-                (_, None, None) => {}
+                (_, Source::Pending) => {}
                 _ => library.expect_decided()?,
             }
-        } else if pairs.is_none() {
+        } else if !source.begins() {
             return Err(file.empty());
         }
+        source.check(&self.language, &options.weights)?;
+        self.tell_lacking(source.texts());
         let settings = match &library {
             Some(library) => library.card().settings.clone(),
             None => options.settings(self)?,
         };
         let mut learner = self.lesson_learner(&settings)?;
+        let mut progress = |done: usize, all: usize, what: &str| {
+            teller.progress(done as u64, all as u64, what);
+            !teller.stopped()
+        };
+        let source =
+            source.worked_out((&self.name, None), &mut learner, &mut note(on_news), &mut progress).await?;
+        source.expect_fitting(&mut learner, &settings)?;
         let mut library = match library {
             Some(library) => library,
             None => {
-                let mut go_on = |done: usize, all: usize| {
-                    teller.progress(done as u64, all as u64, "answers of the base");
-                    !teller.stopped()
-                };
+                let mut go_on = |done: usize, all: usize| progress(done, all, "answers of the base");
                 let anchors = anchors::make(&mut learner, settings.seed, &mut go_on).await?;
                 let loops = anchors::loops(&mut learner, &anchors, &mut go_on).await?;
                 let base =
@@ -182,30 +294,12 @@ impl Engine {
                 Library::create_in(Box::new(file.pack()?), &card, &anchors)?
             }
         };
-        let frames = self.language.style() == PromptStyle::Instruct;
-        let seed = library.card().settings.seed;
-        let origin = |kind, usual: &str, source: &[u8]| Origin {
-            kind,
-            name: options.name.clone().unwrap_or_else(|| usual.to_owned()),
-            source: source.to_vec(),
-            reached: None,
-            preference: PreferenceConfig::default(),
-        };
-        let number = match (library.standing().pending(), pairs, &options.correct) {
-            (Some(number), ..) => number,
-            (None, Some(pairs), _) => {
-                let otherwise = if options.supersede { Otherwise::Replace } else { Otherwise::Refuse };
-                let proposal = from_pairs(&library, pairs, name, frames, otherwise, seed)?;
-                let source = source.unwrap_or_default().as_bytes();
-                proposal.put(&mut library, &mut learner, origin(LessonKind::Pairs, "pairs", source))?
+        let number = match library.standing().pending() {
+            Some(number) => number,
+            None => {
+                let mut note = note(on_news);
+                source.propose(&mut library, &mut learner, &wanted, &mut note, &mut progress).await?
             }
-            (None, None, Some(Correction { question, answer })) => {
-                let proposal = correction(&library, question, answer, frames, seed)?;
-                let source = json!({ "question": question, "answer": answer }).to_string() + "\n";
-                let origin = origin(LessonKind::Correction, "correction", source.as_bytes());
-                proposal.put(&mut library, &mut learner, origin)?
-            }
-            (None, None, None) => return Err(file.empty()),
         };
         let lesson = library.lesson(number)?;
         let questions: Vec<_> = lesson
@@ -224,7 +318,7 @@ impl Engine {
         let learnt = json!({
             "lesson": number, "head": head, "state": state, "verdict": verdict, "words": verdict.lines(), "cost": cost,
         });
-        serde_json::to_string(&learnt).map_err(|error| Error::write("the answer", error.into()))
+        to_text(&learnt)
     }
 
     /// A learner whose adapter has the shape of a library's heads and does nothing yet, if there is memory for it.
@@ -238,7 +332,7 @@ impl Engine {
     }
 
     /// What the model computes, and how it reads texts, as a library's card has it.
-    fn computed(&self) -> Result<serde_json::Map<String, serde_json::Value>> {
+    pub(super) fn computed(&self) -> Result<serde_json::Map<String, serde_json::Value>> {
         let mut model = fingerprint::numbers(self.model.config());
         model.extend(wording(&self.language, self.model.config(), self.model.context())?);
         Ok(model)
@@ -285,6 +379,43 @@ impl Learn {
                 Err(Error::usage(*option, problem, "leave it out, or make a new library"))
             }
         }
+    }
+
+    /// What is to be learnt, under the name that errors call it.
+    fn source(&self, on_news: &Function) -> Result<Source> {
+        let file = |usual: &str| PathBuf::from(self.name.as_deref().unwrap_or(usual));
+        let bytes = |text: &String| text.clone().into_bytes();
+        match (&self.pairs, &self.feedback, &self.document, &self.run, &self.correct) {
+            (Some(pairs), None, None, None, None) => Source::pairs(bytes(pairs), file("pairs")),
+            (None, Some(feedback), None, None, None) => {
+                Source::feedback(bytes(feedback), file("feedback"), &mut note(on_news))
+            }
+            (None, None, Some(text), None, None) => Source::document(text.as_bytes(), file("document")),
+            (None, None, None, Some(Run { name, card, log }), None) => {
+                let events = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+                Ok(Source::Run { folder: name.into(), card: Box::new(card.clone()), events })
+            }
+            (None, None, None, None, Some(Correction { question, answer })) => {
+                Ok(Source::Correction { question: question.clone(), answer: answer.clone() })
+            }
+            (None, None, None, None, None) => Ok(Source::Pending),
+            _ => Err(Error::usage("source", "is more than one", "learn one after the other")),
+        }
+    }
+
+    fn wanted(&self) -> Result<Wanted> {
+        let usual = PreferenceConfig::default();
+        let beta = self.beta.unwrap_or(usual.beta);
+        if !(beta > 0.0 && beta.is_finite()) {
+            return Err(Error::usage("beta", format!("is {beta}"), "give a number above 0"));
+        }
+        if self.feedback.is_none() && (self.preference.is_some() || self.beta.is_some()) {
+            let problem = "is for answers that are preferred to others";
+            return Err(Error::usage("preference", problem, "leave it out, or learn from feedback"));
+        }
+        let preference = PreferenceConfig { loss: self.preference.unwrap_or(usual.loss), beta };
+        let neighbours = self.neighbours.clone();
+        Ok(Wanted { name: self.name.clone(), supersede: self.supersede, preference, neighbours })
     }
 
     /// Those of a new library.

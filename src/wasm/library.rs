@@ -226,6 +226,11 @@ impl LessonLibrary {
         work(self.library.borrow().as_ref().ok_or_else(|| self.empty())?)
     }
 
+    /// Out of its cell while it is changed: what it is then is read anew by [`LessonLibrary::reopen`].
+    pub(super) fn taken(&self) -> Result<Library> {
+        self.library.take().ok_or_else(|| self.empty())
+    }
+
     fn change<T>(&self, work: impl FnOnce(&mut Library) -> Result<T>) -> Result<T> {
         work(self.library.borrow_mut().as_mut().ok_or_else(|| self.empty())?)
     }

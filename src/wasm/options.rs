@@ -4,14 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::voice::Voice;
-use crate::ladder::changes::{Asked, Change};
+use crate::ladder::changes::Asked;
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::ttrl::TtrlSettings;
 use crate::model::generate::Sampling;
+use crate::settings::{Change, LADDER, PACKAGE, SFT, in_settings};
 use crate::task::{Problem, TaskOptions};
-use crate::train::lora_config::LoraConfig;
 use crate::train::sft::{SftOptions, SftSettings, settings};
-use crate::train::trainer::Optimizer;
 use crate::{Error, Result};
 
 /// Of `load`.
@@ -81,118 +80,20 @@ impl Default for FitOptions {
     }
 }
 
-/// Options of `train`. The defaults are those of `stepladder train`, but for checkpoints: a tab may close at any moment.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub(super) struct Train {
-    pub(super) steps: Option<u64>,
-    pub(super) epochs: Option<u64>,
-    batch_size: Option<usize>,
-    learning_rate: Option<f64>,
-    held_out: f64,
-    patience: Option<u64>,
-    weight_decay: f64,
-    rank: Option<usize>,
-    alpha: Option<f64>,
-    max_length: usize,
-    shuffle: bool,
-    seed: u64,
-    pub(super) checkpoint_every: u64,
+/// What the options of `train` change of its settings.
+pub(super) fn train_changes(options: &str) -> Result<Vec<Change>> {
+    let failed =
+        |error: serde_json::Error| Error::usage("options", error.to_string(), "see the package's types");
+    SFT.asked(serde_json::from_str(options).map_err(failed)?)
 }
 
-impl Default for Train {
-    fn default() -> Self {
-        let SftOptions { held_out, max_length, shuffle, seed, optimizer, .. } = SftOptions::default();
-        Self {
-            steps: None,
-            epochs: None,
-            batch_size: None,
-            learning_rate: None,
-            held_out,
-            patience: None,
-            weight_decay: optimizer.weight_decay,
-            rank: None,
-            alpha: None,
-            max_length,
-            shuffle,
-            seed,
-            checkpoint_every: 5,
+/// An error of the settings of a run as a whole, with the name that calls have for the one at fault.
+fn in_call(error: Error) -> Error {
+    match error {
+        Error::Usage { option, problem, hint } if LADDER.find(&option).is_ok() => {
+            Error::Usage { option: in_settings(&option), problem, hint }
         }
-    }
-}
-
-impl Train {
-    /// Fails on values with which nothing can be learnt.
-    pub(super) fn check(&self) -> Result<()> {
-        let counts = [
-            ("steps", self.steps.unwrap_or(1)),
-            ("epochs", self.epochs.unwrap_or(1)),
-            ("batchSize", self.batch_size.unwrap_or(1) as u64),
-            ("maxLength", self.max_length as u64),
-            ("checkpointEvery", self.checkpoint_every),
-        ];
-        if let Some((option, _)) = counts.iter().find(|(_, value)| *value == 0) {
-            return Err(Error::usage(*option, "is 0", "use at least 1"));
-        }
-        if !(0.0..1.0).contains(&self.held_out) {
-            return Err(Error::usage(
-                "heldOut",
-                format!("is {}", self.held_out),
-                "use a number from 0 to below 1",
-            ));
-        }
-        let rate = self.learning_rate.unwrap_or(0.0);
-        for (option, value) in [("learningRate", rate), ("weightDecay", self.weight_decay)] {
-            // Values that AdamW takes as f32 must be finite there too.
-            if !(value >= 0.0 && (value as f32).is_finite()) {
-                return Err(Error::usage(
-                    option,
-                    format!("is {value}"),
-                    "use a number from 0 up, such as 0.0002",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// The fresh adapter that is trained where there is none yet.
-    pub(super) fn lora(&self) -> LoraConfig {
-        let default = SftSettings::adapter();
-        let (rank, alpha) = (self.rank.unwrap_or(default.rank), self.alpha.unwrap_or(default.alpha));
-        LoraConfig { rank, alpha, ..default }
-    }
-
-    /// Fails if the adapter that is there, and is trained on, has another shape than the one that is asked for.
-    pub(super) fn check_shape(&self, there: &LoraConfig) -> Result<()> {
-        let differ = |option: &str, asked: String, has: String| {
-            let problem = format!("is {asked}, and the adapter that is trained on has {has}");
-            Err(Error::usage(option, problem, "leave it out, or clear the adapter first to begin a new one"))
-        };
-        match (self.rank, self.alpha) {
-            (Some(rank), _) if rank != there.rank => differ("rank", rank.to_string(), there.rank.to_string()),
-            (_, Some(alpha)) if alpha != there.alpha => {
-                differ("alpha", alpha.to_string(), there.alpha.to_string())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// What is asked of the settings, for a context of so many tokens.
-    pub(super) fn asked(&self, context: usize) -> SftOptions {
-        SftOptions {
-            steps: self.steps,
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            learning_rate: self.learning_rate,
-            schedule: None,
-            warmup_steps: None,
-            patience: self.patience,
-            held_out: self.held_out,
-            max_length: self.max_length.min(context),
-            shuffle: self.shuffle,
-            seed: self.seed,
-            optimizer: Optimizer { weight_decay: self.weight_decay, ..Optimizer::default() },
-        }
+        error => error,
     }
 }
 
@@ -203,6 +104,8 @@ pub(super) type Paths = serde_json::Map<String, Value>;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Ladder {
+    /// The hash of the model's weights.
+    pub(super) weights: Option<String>,
     pub(super) task: String,
     pub(super) task_options: TaskOptions,
     pub(super) problems: Vec<Problem>,
@@ -263,15 +166,9 @@ fn asked(preset: Option<&str>, paths: &Paths, steps: Option<u64>, seed: Option<u
     let mut changes = Vec::new();
     for (option, value) in [("steps", steps), ("seed", seed)] {
         let Some(value) = value else { continue };
-        if let Some(other) = paths.get(option).filter(|other| other.as_u64() != Some(value)) {
-            let problem = format!("is {value}, but settings.{option} is {other} in the same call");
-            return Err(Error::usage(option, problem, "give one of them"));
-        }
         changes.push(Change::new(option, option, value.into()));
     }
-    changes.extend(
-        paths.iter().map(|(path, value)| Change::new(format!("settings.{path}"), path, value.clone())),
-    );
+    changes.extend(paths.iter().map(|(path, value)| Change::new(in_settings(path), path, value.clone())));
     Ok(Asked { preset, changes, few_probes: false })
 }
 
@@ -286,9 +183,17 @@ impl Ladder {
         let asked = self.asked()?;
         let mut settings = Settings::preset(asked.preset.as_ref().map_or(suits, |(_, preset)| *preset));
         asked.make(&mut settings)?;
-        settings.check()?;
+        settings.check().map_err(in_call)?;
         Ok(settings)
     }
+}
+
+/// A preset of test-time learning, with what the package has of its own.
+pub(super) fn ttrl_preset(preset: Preset) -> TtrlSettings {
+    let mut all = TtrlSettings::preset(preset);
+    let every = &mut all.settings.checkpoint_every;
+    *every = PACKAGE.question_checkpoint_every.unwrap_or(*every);
+    all
 }
 
 impl Ttrl {
@@ -301,14 +206,12 @@ impl Ttrl {
     /// The settings of test-time learning; `suits` is the preset where none is asked for.
     pub(super) fn settings(&self, suits: Preset) -> Result<TtrlSettings> {
         let asked = self.asked()?;
-        let mut all = TtrlSettings::preset(asked.preset.as_ref().map_or(suits, |(_, preset)| *preset));
-        // A tab may close at any moment, and what is kept of a step is small.
-        all.settings.checkpoint_every = 1;
+        let mut all = ttrl_preset(asked.preset.as_ref().map_or(suits, |(_, preset)| *preset));
         asked.make(&mut all.settings)?;
         all.sampling = all.settings.sampling;
         all.votes = self.votes.unwrap_or(all.votes);
         all.keep = self.keep.unwrap_or(false);
-        all.check()?;
+        all.check().map_err(in_call)?;
         Ok(all)
     }
 }

@@ -1,19 +1,20 @@
 //! Kept runs that go on: what is asked for beside them is held to what they were begun with, by the rules of the command line.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use wasm_bindgen::prelude::*;
 
-use super::convert::{Answer, from_json, to_json};
+use super::convert::{Answer, from_json, to_json, to_value};
 use super::engine::Engine;
 use super::learning::TtrlCard;
-use super::options::{Ladder, Paths, Train, Ttrl};
+use super::options::{Ladder, Ttrl, train_changes};
 use super::train::TrainCard;
 use crate::ladder::resume::{change, expect_problems, expect_task};
 use crate::ladder::run::RunCard;
+use crate::settings::setter;
 use crate::task::TaskOptions;
-use crate::train::resume::{Owner, RULES, before, differs, reconcile};
-use crate::train::sft::SftSettings;
+use crate::train::resume::{Owner, before, differs};
+use crate::train::sft::SftOptions;
 use crate::{Error, Result};
 
 /// A run that goes on.
@@ -36,6 +37,9 @@ impl Engine {
             if !given.is_empty() {
                 expect_problems(option, own, given, RUN)?;
             }
+        }
+        if let (Some(base), Some(weights)) = (&card.base, &options.weights) {
+            expect_equal("model", Some(weights), &base.sha256)?;
         }
         let asked = options.asked()?;
         change(&mut card.settings, &asked, ("steps", done as u64), RUN)?;
@@ -72,32 +76,19 @@ impl Engine {
     /// As [`Engine::ladder_goes_on`].
     pub fn train_goes_on(&self, card: &str, examples: &str, options: &str, done: f64) -> Answer<String> {
         let card: TrainCard = from_json("card", card)?;
-        let given: Paths = from_json("options", options)?;
-        let options: Train = from_json("options", options)?;
-        options.check()?;
+        let changes = train_changes(options)?;
         if !examples.is_empty() && lines(examples)? != lines(&card.examples)? {
             let hint = "give none to go on with the run's own, or choose another name for a new run";
             let problem = "are others than the run was begun with";
             return Err(Error::usage("examples", problem, hint).into());
         }
-        let asked = json!({
-            // Of no model and no data: only what was given counts.
-            "settings": value(&SftSettings::for_model_and_data(&options.asked(self.model.context()), 0, 0, 0))?,
-            "lora": value(&options.lora())?,
-            "checkpoint_every": options.checkpoint_every,
-        });
-        let is_given =
-            |name: &str| Some(camel_case(name)).filter(|name| given.get(name).is_some_and(|v| !v.is_null()));
-        let mut has = value(&card)?;
-        reconcile(RUN, RULES, is_given, &asked, &mut has)?;
-        let mut card: TrainCard = from_json("card", &to_json(&has)?)?;
-        if let Some(steps) = options.steps {
-            if steps < done as u64 {
-                return Err(before("steps", steps, done as u64).into());
-            }
-            card.settings.steps = Some(steps);
-        } else if let Some(epochs) = options.epochs {
-            (card.settings.steps, card.settings.epochs) = (None, epochs);
+        let mut has = to_value("card", &card)?;
+        SftOptions::change(RUN, &changes, &mut has)?;
+        let card: TrainCard = from_json("card", &to_json(&has)?)?;
+        if let (Some(steps), Some(change)) = (card.settings.steps, setter(&changes, "steps"))
+            && steps < done as u64
+        {
+            return Err(before(&change.name, steps, done as u64).into());
         }
         to_json(&card)
     }
@@ -111,27 +102,15 @@ fn expect_asked(own: (&str, &TaskOptions), task: &str, options: &TaskOptions) ->
 
 fn expect_equal<T: PartialEq + Serialize>(option: &str, asked: Option<T>, own: T) -> Result<()> {
     match asked {
-        Some(asked) if asked != own => Err(differs(option, RUN, &value(&own)?, &value(&asked)?)),
+        Some(asked) if asked != own => {
+            Err(differs(option, RUN, &to_value(option, &own)?, &to_value(option, &asked)?))
+        }
         _ => Ok(()),
     }
-}
-
-fn value(of: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(of).map_err(|error| Error::usage("options", error.to_string(), "use plain values"))
 }
 
 /// The values of JSON lines.
 fn lines(text: &str) -> Result<Vec<Value>> {
     let failed = |error: serde_json::Error| Error::usage("examples", error.to_string(), "give objects");
     text.lines().map(|line| serde_json::from_str(line).map_err(failed)).collect()
-}
-
-/// An option's name in JavaScript.
-fn camel_case(name: &str) -> String {
-    let mut parts = name.split('_');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |name, part| {
-        let (head, tail) = part.split_at(part.len().min(1));
-        name + &head.to_uppercase() + tail
-    })
 }

@@ -6,27 +6,35 @@ use std::sync::atomic::Ordering;
 
 use js_sys::{Function, Uint8Array};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use wasm_bindgen::prelude::*;
 
-use super::convert::{Answer, from_json, to_json};
+use super::convert::{Answer, from_json, to_json, to_value};
 use super::engine::Engine;
 use super::learning::tell;
-use super::options::Train;
+use super::options::train_changes;
 use super::store::JsLog;
 use super::text::{seconds, warn};
 use crate::ladder::learner::LearnerSettings;
 use crate::model::lora::Layout;
+use crate::settings::PACKAGE;
 use crate::train::adapter;
 use crate::train::checkpoint::State;
 use crate::train::data::{Cursor, Dataset, Order};
 use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::AdapterFile;
-use crate::train::resume::before;
-use crate::train::sft::{News, Sft, SftSettings, SftStep, largest_pass};
+use crate::train::resume::{Owner, before};
+use crate::train::sft::{News, Sft, SftOptions, SftSettings, SftStep, largest_pass};
 use crate::train::text::ModelText;
 use crate::train::trainer::Trainer;
 use crate::{Error, Result};
+
+/// The adapter that a new run goes on from.
+const ADAPTER: Owner<'static> = Owner {
+    name: "the adapter that is trained on",
+    hint: "leave it out, or clear the adapter first to begin a new one",
+};
 
 /// Everything that defines a run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,16 +82,17 @@ impl Engine {
     /// # Errors
     /// All that a run finds wrong with what it was given: `usage`, `input` with the line at fault, `out_of_memory`.
     pub fn train_card(&self, examples: String, options: &str) -> Answer<String> {
-        let options: Train = from_json("options", options)?;
-        options.check()?;
+        let changes = train_changes(options)?;
+        let mut asked = SftOptions::of(PACKAGE).with(&changes)?;
+        asked.max_length = asked.max_length.min(self.model.context());
         let lora = match &*self.adapter.borrow() {
             Some(adapter) => {
-                options.check_shape(&adapter.config)?;
+                let own = to_value("adapter", &adapter.config)?;
+                SftOptions::change(ADAPTER, &changes, &mut json!({ "lora": own }))?;
                 adapter.config.clone()
             }
-            None => LoraConfig { base_model: Some(self.name.clone()), ..options.lora() },
+            None => LoraConfig { base_model: Some(self.name.clone()), ..asked.lora.clone() },
         };
-        let asked = options.asked(self.model.context());
         let data = self.dataset(&examples, asked.max_length)?;
         let card = TrainCard {
             kind: "train".into(),
@@ -91,7 +100,7 @@ impl Engine {
             model: self.name.clone(),
             lora,
             settings: asked.settings(self.model.config().parameters(), &data)?,
-            checkpoint_every: options.checkpoint_every,
+            checkpoint_every: asked.checkpoint_every,
             examples,
         };
         self.check_training(&card, &data)?;

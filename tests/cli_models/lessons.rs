@@ -88,9 +88,16 @@ fn a_lesson_is_learnt_kept_corrected_and_taken_back() {
     let ledger = format!("{library}/ledger.jsonl");
     says(&["board", &library, "--html", &ledger, "--overwrite"], &["is part of", "not replaced"]);
 
-    // One question is too small an exam for the gate: the lesson waits for a person.
-    let (decided, status) = learn(&[&library, "--correct", question, "--answer", "7"]);
+    // One question is too small an exam for the gate: the lesson waits for a person. What must stay is asked before and after.
+    let near = files.write("near.jsonl", "{\"question\": \"501?\"}\n");
+    let both = files.write("both.jsonl", "{\"question\": \"501?\", \"answer\": \"1\"}\n");
+    let correction = ["--correct", question, "--answer", "7", "--neighbours"];
+    says(&[&["learn", &library], &correction[..], &[&both]].concat(), &["line 1", "`answer`"]);
+    let (decided, status) = learn(&[&[library.as_str()], &correction[..], &[&near]].concat());
     assert_eq!((decided["state"].as_str(), status), (Some("cannot_tell"), Some(4)), "{decided}");
+    let checks = decided["verdict"]["checks"].as_array().unwrap();
+    let stays = checks.iter().find(|check| check["name"] == "neighbours").unwrap();
+    assert!(stays["words"].as_str().unwrap().contains("1 of 1 answers are as before"), "{stays}");
     says(&["learn", &library, "--pairs", &other], &["is not decided yet"]);
     says(&["rollback", &library], &["is not decided yet"]);
     assert!(run(&["accept", &library]).status.success());

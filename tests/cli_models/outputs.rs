@@ -94,6 +94,9 @@ fn what_a_command_reads_is_never_replaced() {
     assert_eq!(files.names("adapter"), ["adapter_config.json", "adapter_model.safetensors"]);
 }
 
+/// Numbers that 32-bit floats have, and whose product they have not: every value becomes infinite.
+const BEYOND: [&str; 4] = ["--learning-rate", "1e30", "--weight-decay", "1e30"];
+
 #[test]
 fn an_adapter_is_replaced_when_the_new_one_is_whole() {
     let files = Files::new();
@@ -103,7 +106,7 @@ fn an_adapter_is_replaced_when_the_new_one_is_whole() {
     let old = fs::read(files.path("adapter/adapter_model.safetensors")).unwrap();
     let call = [&TRAIN[..], &[&data, "--output", &output, "--overwrite"]].concat();
     // It diverges: the old one stays.
-    let failed = run(&[&call[..], &["--learning-rate", "1e300", "--checkpoint-every", "1"]].concat());
+    let failed = run(&[&call[..], &BEYOND, &["--checkpoint-every", "1"]].concat());
     assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
     assert_eq!(fs::read(files.path("adapter/adapter_model.safetensors")).unwrap(), old);
     let done = run(&call);
@@ -121,7 +124,7 @@ fn an_adapter_that_is_not_finite_is_no_result() {
     let output = files.path("out");
     let train = ["train", "-m", "tiny", "--data", &data, "--output", &output, "--steps"];
     for steps in ["1", "3"] {
-        let failed = run(&[&train[..], &[steps, "--learning-rate", "1e300"]].concat());
+        let failed = run(&[&train[..], &[steps], &BEYOND].concat());
         let message = text(&failed.stderr);
         assert_eq!(failed.status.code(), Some(1), "{message}");
         assert!(message.contains("not finite") && message.contains("--learning-rate"), "{message}");
@@ -145,7 +148,7 @@ fn numbers_beyond_all_bounds_are_refused() {
         ("--set", "sampling.max_tokens=4294967295", "sampling.max_tokens"),
         ("--set", "evaluation.samples=18446744073709551615", "evaluation.samples"),
         ("--set", "variants.per_node=1000000000000", "variants.per_node"),
-        ("--set", "lora.rank=4294967295", "--rank"),
+        ("--set", "lora.rank=4294967295", "--set lora.rank"),
         ("--set", "reward.correct=1e300", "reward.correct"),
     ] {
         fails(&[&ladder[..], &[option, value]].concat(), 2, &[word]);

@@ -53,12 +53,20 @@ fn training_is_held_to_its_run() {
         ("--target-modules", "q_proj", ["--target-modules: is", "the run has"]),
         ("--max-length", "7", ["--max-length: is 7", "has 512"]),
         ("--weights", "q8", ["--weights: is q8", "has none"]),
-        ("--schedule", "nonsense", ["--schedule", "nonsense"]),
     ] {
         fails(&[&resume[..], &[option, value]].concat(), 2, &words);
     }
+    fails(
+        &[&resume[..], &["--set", "optimizer.beta1=0.5"]].concat(),
+        2,
+        &["--set optimizer.beta1: is 0.5", "has 0.9"],
+    );
     fails(&[&resume[..], &["--rslora"]].concat(), 2, &["--rslora: is true", "has false"]);
-    fails(&[&resume[..], &["--no-shuffle"]].concat(), 2, &["--no-shuffle: is true", "the run has false"]);
+    fails(
+        &[&resume[..], &["--no-shuffle"]].concat(),
+        2,
+        &["--no-shuffle (shuffle): is false", "the run has true"],
+    );
     fails(&[&resume[..], &["--overwrite"]].concat(), 2, &["--overwrite", "--resume"]);
     fails(&[&resume[..], &["--steps", "1"]].concat(), 2, &["--steps: ends the run at step 1", "are done"]);
     fails(&[&resume[..], &["-m", &model("qwen2")]].concat(), 1, &["qwen2", "weights", "begun with"]);

@@ -22,7 +22,7 @@ fn a_folder_in_use_is_left_alone() {
     made(&folder);
     let before = fs::read(folder.join("events.jsonl")).unwrap();
     let error = RunFolder::create(&folder, card(settings())).unwrap_err().to_string();
-    assert!(error.contains("--resume") && error.contains("run"), "{error}");
+    assert!(error.contains("add resume") && error.contains("run"), "{error}");
     assert_eq!(fs::read(folder.join("events.jsonl")).unwrap(), before);
     let other = dir.path().join("thesis");
     fs::create_dir(&other).unwrap();
@@ -60,7 +60,7 @@ fn an_unwritable_place_shows_at_once() {
 fn there_is_nothing_to_resume() {
     let dir = tempfile::tempdir().unwrap();
     let error = RunFolder::open(dir.path().join("none")).unwrap_err().to_string();
-    assert!(error.contains("--resume") && error.contains("holds no run"), "{error}");
+    assert!(error.contains("leave resume out") && error.contains("holds no run"), "{error}");
 }
 
 /// Each file of a folder cut, flipped and missing: the run ends as the one that was never touched, or says why not.
@@ -160,9 +160,9 @@ fn without_a_whole_checkpoint_nothing_is_begun_anew() {
     let state = fs::read(folder.join("state.safetensors")).unwrap();
     fs::remove_file(folder.join("state.previous.safetensors")).unwrap();
     fs::write(folder.join("state.safetensors"), &state[..state.len() / 2]).unwrap();
-    fails(&["state.safetensors", "header", "--adapter", "run/adapter"]);
+    fails(&["state.safetensors", "header", "with adapter", "run/adapter"]);
     fs::remove_file(folder.join("state.safetensors")).unwrap();
-    fails(&["state.safetensors", "is missing", "`adapter`", "--adapter"]);
+    fails(&["state.safetensors", "is missing", "`adapter`", "with adapter"]);
     for name in ["adapter", "tree.jsonl", "report.html"] {
         let path = folder.join(name);
         if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }

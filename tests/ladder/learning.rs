@@ -210,7 +210,7 @@ fn a_run_that_diverges_stops_with_a_checkpoint() {
     let (outcome, store) = run_in_memory(&mut policy, &card(settings()));
     let error = outcome.unwrap_err();
     assert_eq!(error.code(), "diverged");
-    assert!(error.to_string().contains('3') && error.to_string().contains("--learning-rate"));
+    assert!(error.to_string().contains('3') && error.to_string().contains("lower learning_rate"));
     let snapshot = store.snapshot.unwrap();
     assert_eq!((snapshot.progress.step, snapshot.progress.non_finite_in_a_row), (3, 0));
     let Some(Event::Finished(finished)) = store.events.last() else { panic!("no finished event") };
@@ -243,17 +243,14 @@ fn a_held_out_root_is_refused() {
 
     card.problems = problems(&["4:7"]);
     let error = run_in_memory(&mut Mock::new(), &card).0.unwrap_err();
-    assert!(error.to_string().starts_with("--problems") && error.to_string().contains("held-out"), "{error}");
+    assert!(error.to_string().starts_with("problems") && error.to_string().contains("held-out"), "{error}");
     card.problems.clear();
     assert!(
         run_in_memory(&mut Mock::new(), &card).0.unwrap_err().to_string().contains("no training problems")
     );
     card.held_out = problems(&["oops"]);
     let error = run_in_memory(&mut Mock::new(), &card).0.unwrap_err();
-    assert!(
-        error.to_string().starts_with("--eval-problems") && error.to_string().contains("oops"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("eval_problems") && error.to_string().contains("oops"), "{error}");
 }
 
 #[test]

@@ -230,7 +230,7 @@ impl Policy for Mock {
 
     fn encode_dialogue(&self, shots: &[(String, String)], user_message: &str) -> Result<Vec<u32>> {
         if user_message.len() > 600 {
-            return Err(Error::usage("--problems", "the prompt is too long", "shorten it"));
+            return Err(Error::usage("problems", "the prompt is too long", "shorten it"));
         }
         let examples: String = shots.iter().map(|(asked, answer)| format!("{asked} {answer}\n")).collect();
         Ok((examples + user_message).chars().map(u32::from).collect())

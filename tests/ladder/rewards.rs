@@ -9,6 +9,7 @@ use stepladder::ladder::run::RunCard;
 use stepladder::ladder::settings::{Method, Settings};
 use stepladder::ladder::state::{Host, MemoryStore};
 use stepladder::ladder::ttrl::{TtrlSettings, ttrl};
+use stepladder::settings::Tabled;
 use stepladder::task::{
     Parameter, Problem, PromptStyle, RewardRange, Task, VariantKind, VariantRequest, Verdict, VerdictKind,
 };

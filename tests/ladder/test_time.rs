@@ -81,7 +81,7 @@ fn budgets_hold_and_faults_put_the_adapter_back() {
         assert_eq!((0..10).map(|difficulty| policy.rate(difficulty)).collect::<Vec<_>>(), rates);
     }
     let error = solve(&mut Mock::new(), "nonsense", settings(), false).0.unwrap_err().to_string();
-    assert!(error.starts_with("--problem") && error.contains("nonsense"), "{error}");
+    assert!(error.starts_with("problem") && error.contains("nonsense"), "{error}");
 }
 
 #[test]

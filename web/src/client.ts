@@ -25,10 +25,7 @@ export interface Listening<News> {
 }
 
 function revived({ code, message, hint }: PlainError): StepladderError {
-  // The engine names the command line's options; here they are fields.
-  const fields = (text: string): string =>
-    text.replace(/--([a-z]+(?:-[a-z]+)*)/g, (_, option: string) => option.replace(/-([a-z])/g, (_, c: string) => c.toUpperCase()));
-  return new StepladderError(code, fields(message), fields(hint));
+  return new StepladderError(code, message, hint);
 }
 
 /** The error of options that messages cannot hold, such as functions. */

@@ -1,6 +1,48 @@
 // Made from the Rust types by `cargo test the_committed_types`: change those, then run it with UPDATE=1.
 
 /**
+ * Settings of supervised training that are options of the call; `settings` takes all of them, by their paths.
+ */
+export interface TrainSettings {
+  /** Number of updates, instead of epochs (default none). */
+  steps?: number;
+  /** Times that every example is seen (default: as fits the model and the examples). */
+  epochs?: number;
+  /** Examples an update; what does not fit into one pass is accumulated (default: as fits the model and the examples). */
+  batchSize?: number;
+  /** Size of an update (default: as fits the model and the examples). */
+  learningRate?: number;
+  /** Course of the size of updates after warm-up (default cosine). */
+  schedule?: "constant" | "linear" | "cosine";
+  /** Updates in which their size grows to its full value (default: as fits the model and the examples). */
+  warmupSteps?: number;
+  /** Share of the examples that is not learnt, but whose loss is measured after each epoch; 0 for none. Examples with the same prompt stay together (default 0.1). */
+  heldOut?: number;
+  /** Stop when the loss of what is held out has not fallen for so many epochs, and keep the adapter of the best one; 0 for all epochs (default: as fits the model and the examples). */
+  patience?: number;
+  /** Pull of the adapter towards zero (default 0). */
+  weightDecay?: number;
+  /** Largest norm of the gradient; 0 for no bound (default 1). */
+  maxGradNorm?: number;
+  /** Rank of a new adapter (default 16). */
+  rank?: number;
+  /** Scale of a new adapter: its output is multiplied by alpha/rank (default 32). */
+  alpha?: number;
+  /** Scale a new adapter by alpha/sqrt(rank) instead (rsLoRA) (default false). */
+  rslora?: boolean;
+  /** Linear layers that a new adapter is put on (default all). */
+  targets?: readonly ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj")[];
+  /** Tokens of the longest example; longer ones are cut (default 512). */
+  maxLength?: number;
+  /** Another order of the examples in each epoch; false keeps that of the file (default true). */
+  shuffle?: boolean;
+  /** Seed of the adapter's first values, of the order, and of what is held out (default 0). */
+  seed?: number;
+  /** Updates between checkpoints, from which a stopped run goes on (default 5). */
+  checkpointEvery?: number;
+}
+
+/**
  * How a reward R of a group with mean m becomes an advantage. Standard deviations divide by n - 1.
  */
 export type AdvantageKind = "group_std" | "group_mean" | "batch_std" | "leave_one_out";
@@ -688,6 +730,68 @@ min_p: number, };
  * The course after warm-up. With p = (step - warm-up) / (total - warm-up) in [0, 1):
  */
 export type ScheduleKind = "constant" | "linear" | "cosine";
+
+/**
+ * Kinds of values.
+ */
+export type SettingKind = "whole" | "number" | "flag" | "word" | "words" | "json";
+
+/**
+ * A setting, for a form on a page.
+ */
+export type SettingRow = { 
+/**
+ * Names from the outermost field inwards, with dots.
+ */
+path: string, 
+/**
+ * Its name among the options of a call; null where it is only in `settings`.
+ */
+field: string | null, 
+/**
+ * What its values are.
+ */
+kind: SettingKind, 
+/**
+ * The words that it takes.
+ */
+words: Array<string>, 
+/**
+ * The smallest number that it takes, or a bound that is itself too small.
+ */
+least: number | null, 
+/**
+ * The largest number that it takes, or a bound that is itself too large.
+ */
+most: number | null, 
+/**
+ * What it takes, such as `a number from 0 to 1`.
+ */
+takes: string, 
+/**
+ * What its number counts, where the path does not say so.
+ */
+unit: string | null, 
+/**
+ * Null is a value too.
+ */
+nullable: boolean, 
+/**
+ * A run that goes on may be given another value.
+ */
+anew: boolean, 
+/**
+ * What it does.
+ */
+doc: string, 
+/**
+ * Where the value comes from.
+ */
+source: string, 
+/**
+ * What is taken without it; null for what follows from the model and the data.
+ */
+value: unknown, };
 
 /**
  * Settings of a LADDER run; `run.json` holds them whole.

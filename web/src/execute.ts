@@ -1,6 +1,6 @@
 // What each command does, on the worker's side.
 
-import { report as renderReport, tasks, verify } from "./wasm/stepladder.js";
+import { report as renderReport, settings, tasks, verify } from "./wasm/stepladder.js";
 import { engineOf, loadAdapter, withDevice, type Context } from "./context.js";
 import { StepladderError } from "./errors.js";
 import { load } from "./engine.js";
@@ -9,10 +9,11 @@ import { gpuFacts } from "./gpu.js";
 import * as libraries from "./library.js";
 import { evaluate, ladder, train, ttrl } from "./learning.js";
 import { preFlight } from "./pre-flight.js";
-import type { Request } from "./protocol.js";
+import type { SettingRow, Verdict } from "./events.js";
+import type { CommandName, Commands, NamedBytes, Request } from "./protocol.js";
 import { parseCard } from "./run-place.js";
 import { listRuns, readRun, removeRun, runLog } from "./runs.js";
-import type { LoadProgress, ModelInfo } from "./types.js";
+import type { Fit, LoadProgress, ModelInfo, TaskInfo } from "./types.js";
 
 /** How a command talks while it runs. */
 export interface Hooks {
@@ -45,115 +46,90 @@ function infoOf(context: Context): ModelInfo {
   return info;
 }
 
+const parsed = async <Answer>(text: Promise<string>): Promise<Answer> => JSON.parse(await text) as Answer;
+
+type Work<Name extends CommandName> = (
+  context: Context,
+  asks: Commands[Name]["asks"],
+  hooks: Hooks,
+) => Commands[Name]["answers"] | Promise<Commands[Name]["answers"]>;
+
+/** Every command, by name. */
+const commands: { [Name in CommandName]: Work<Name> } = {
+  async load(context, loaded, hooks) {
+    const news = (progress: LoadProgress): void => hooks.news(progress);
+    context.engine = await load({ ...loaded, options: { ...loaded.options, signal: hooks.signal } }, news);
+    [context.loaded, context.lost, context.weights] = [loaded, false, undefined];
+    context.gpu = await gpuFacts();
+    return infoOf(context);
+  },
+  info: (context) => infoOf(context),
+  fit: (context, asks) => JSON.parse(engineOf(context).fit(JSON.stringify(asks))) as Fit,
+  generate: (context, { prompt, options }, hooks) =>
+    withDevice(context, hooks.signal, (engine) => parsed(engine.generate(prompt, JSON.stringify(options), hooks.news))),
+  chat: (context, { messages, options }, hooks) =>
+    withDevice(context, hooks.signal, (engine) => parsed(engine.chat(JSON.stringify(messages), JSON.stringify(options), hooks.news))),
+  score: (context, { text, adapter }, hooks) => withDevice(context, hooks.signal, (engine) => parsed(engine.score(text, adapter, false))),
+  train: (context, { examples, options }, hooks) => train(context, examples, options, hooks),
+  ladder,
+  ttrl,
+  evaluate,
+  saveAdapter: (context) => engineOf(context).save_adapter() as NamedBytes[],
+  loadAdapter(context, files) {
+    loadAdapter(engineOf(context), files);
+    return null;
+  },
+  clearAdapter(context) {
+    engineOf(context).clear_adapter();
+    return null;
+  },
+  report: (context, { run }) => report(context, run),
+  learn: (context, { name, source, options }, hooks) => libraries.learn(context, name, source, options, hooks),
+  exam: (context, { name, options }, hooks) => libraries.exam(context, name, options, hooks),
+  consolidate: (context, { name, without }, hooks) => libraries.consolidate(context, name, without, hooks),
+  askHead: (context, { name, asking, options }, hooks) => libraries.ask(context, name, asking, options, hooks),
+  scoreHead: (context, { name, text, lesson }, hooks) => libraries.score(context, name, text, lesson, hooks),
+  libraryInfo: (_, name) => libraries.info(name),
+  libraries: () => libraries.list(),
+  board: (_, name) => libraries.board(name),
+  boardPage: (_, name) => libraries.boardPage(name),
+  accept: (_, name) => libraries.accept(name),
+  reject: (_, { name, reason }) => libraries.reject(name, reason),
+  rollback: (_, { name, lesson }) => libraries.rollback(name, lesson),
+  head: (_, { name, lesson }) => libraries.head(name, lesson),
+  exportLibrary: (_, name) => libraries.exported(name),
+  importLibrary: (_, { name, archiveName, archive }, hooks) => libraries.imported(name, archiveName, archive, hooks),
+  async removeLibrary(_, name) {
+    await libraries.remove(name);
+    return null;
+  },
+  dispose(context) {
+    context.engine?.dispose();
+    context.engine = context.loaded = context.lastRun = undefined;
+    return null;
+  },
+  loseDevice(context) {
+    engineOf(context).lose_device();
+    return null;
+  },
+  tasks: () => JSON.parse(tasks()) as TaskInfo[],
+  settings: (_, { kind, preset }) => JSON.parse(settings(kind, preset)) as SettingRow[],
+  verify: (_, { task, options, problem, answer }) => JSON.parse(verify(task, JSON.stringify(options), JSON.stringify(problem), answer)) as Verdict,
+  preFlight: (_, { source, options }, hooks) => preFlight(source, options, hooks.signal),
+  runs: () => listRuns(),
+  runLog: (_, run) => runLog(run),
+  async removeRun(_, run) {
+    await removeRun(run);
+    return null;
+  },
+  cached: () => listCached(),
+  async removeCached(_, model) {
+    await removeCached(model);
+    return null;
+  },
+};
+
 /** Carries a command out. */
-export async function execute(context: Context, request: Extract<Request, { name: string }>, hooks: Hooks): Promise<unknown> {
-  const parsed = async (text: Promise<string>): Promise<unknown> => JSON.parse(await text);
-  switch (request.name) {
-    case "load": {
-      const loaded = { source: request.asks.source, options: request.asks.options };
-      const news = (progress: LoadProgress): void => hooks.news(progress);
-      context.engine = await load({ ...loaded, options: { ...loaded.options, signal: hooks.signal } }, news);
-      [context.loaded, context.lost, context.weights] = [loaded, false, undefined];
-      context.gpu = await gpuFacts();
-      return infoOf(context);
-    }
-    case "info":
-      return infoOf(context);
-    case "fit":
-      return JSON.parse(engineOf(context).fit(JSON.stringify(request.asks)));
-    case "generate": {
-      const { prompt, options } = request.asks;
-      return withDevice(context, hooks.signal, (engine) => parsed(engine.generate(prompt, JSON.stringify(options), hooks.news)));
-    }
-    case "chat": {
-      const [messages, options] = [JSON.stringify(request.asks.messages), JSON.stringify(request.asks.options)];
-      return withDevice(context, hooks.signal, (engine) => parsed(engine.chat(messages, options, hooks.news)));
-    }
-    case "score": {
-      const { text, adapter } = request.asks;
-      return withDevice(context, hooks.signal, (engine) => parsed(engine.score(text, adapter, false)));
-    }
-    case "train": {
-      const { examples, options } = request.asks;
-      return train(context, examples, options, hooks);
-    }
-    case "ladder":
-      return ladder(context, request.asks, hooks);
-    case "ttrl":
-      return ttrl(context, request.asks, hooks);
-    case "evaluate":
-      return evaluate(context, request.asks, hooks);
-    case "saveAdapter":
-      return engineOf(context).save_adapter();
-    case "loadAdapter":
-      loadAdapter(engineOf(context), request.asks);
-      return null;
-    case "clearAdapter":
-      engineOf(context).clear_adapter();
-      return null;
-    case "report":
-      return report(context, request.asks.run);
-    case "learn": {
-      const { name, source, options } = request.asks;
-      return libraries.learn(context, name, source, options, hooks);
-    }
-    case "askHead": {
-      const { name, asking, options } = request.asks;
-      return libraries.ask(context, name, asking, options, hooks);
-    }
-    case "scoreHead":
-      return libraries.score(context, request.asks.name, request.asks.text, request.asks.lesson, hooks);
-    case "libraryInfo":
-      return libraries.info(request.asks);
-    case "libraries":
-      return libraries.list();
-    case "board":
-      return libraries.board(request.asks);
-    case "boardPage":
-      return libraries.boardPage(request.asks);
-    case "accept":
-      return libraries.accept(request.asks);
-    case "reject":
-      return libraries.reject(request.asks.name, request.asks.reason);
-    case "rollback":
-      return libraries.rollback(request.asks.name, request.asks.lesson);
-    case "head":
-      return libraries.head(request.asks.name, request.asks.lesson);
-    case "exportLibrary":
-      return libraries.exported(request.asks);
-    case "importLibrary":
-      return libraries.imported(request.asks.name, request.asks.archiveName, request.asks.archive, hooks);
-    case "removeLibrary":
-      await libraries.remove(request.asks);
-      return null;
-    case "dispose":
-      context.engine?.dispose();
-      context.engine = context.loaded = context.lastRun = undefined;
-      return null;
-    case "loseDevice":
-      engineOf(context).lose_device();
-      return null;
-    case "tasks":
-      return JSON.parse(tasks());
-    case "verify": {
-      const { task, options, problem, answer } = request.asks;
-      return JSON.parse(verify(task, JSON.stringify(options), JSON.stringify(problem), answer));
-    }
-    case "preFlight": {
-      const { source, options } = request.asks;
-      return preFlight(source, options, hooks.signal);
-    }
-    case "runs":
-      return listRuns();
-    case "runLog":
-      return runLog(request.asks);
-    case "removeRun":
-      await removeRun(request.asks);
-      return null;
-    case "cached":
-      return listCached();
-    case "removeCached":
-      await removeCached(request.asks);
-      return null;
-  }
+export async function execute(context: Context, { name, asks }: Extract<Request, { name: string }>, hooks: Hooks): Promise<unknown> {
+  return (commands[name] as Work<CommandName>)(context, asks as never, hooks);
 }

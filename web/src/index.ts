@@ -2,7 +2,7 @@
 
 import { Connection } from "./client.js";
 import { aborted } from "./errors.js";
-import type { Verdict } from "./events.js";
+import type { Preset, SettingRow, Verdict } from "./events.js";
 import { WorkerModel } from "./model.js";
 import type { CommandName, Commands } from "./protocol.js";
 import type {
@@ -14,6 +14,7 @@ import type {
   Model,
   PreFlight,
   Problem,
+  RunKind,
   RunLog,
   Source,
   StoredLibrary,
@@ -81,6 +82,11 @@ async function once<Name extends CommandName>(
 /** The built-in tasks with their parameters. */
 export function tasks(): Promise<TaskInfo[]> {
   return once("tasks", null);
+}
+
+/** The settings of a kind of run: path, range, meaning, and the value that they have (those of a preset, `small` if none is named). */
+export function settings(kind: RunKind, preset?: Preset): Promise<SettingRow[]> {
+  return once("settings", { kind, ...(preset !== undefined && { preset }) });
 }
 
 /** The verdict on one answer; needs no GPU. */

@@ -20,6 +20,7 @@ import type {
   TtrlOptions,
   TtrlResult,
 } from "./types.js";
+import { hashOf } from "./weights.js";
 
 /** A task as the engine takes it: a built-in one by name and options, or an object with the methods. */
 async function resolve(choice: TaskChoice): Promise<{ task: string; taskOptions: Record<string, string>; object?: CustomTask }> {
@@ -65,7 +66,9 @@ export async function ladder(context: Context, asks: Plain<LadderOptions>, hooks
   const { task: choice, problems, heldOut = [], run, resume, overwrite, ...rest } = asks;
   const { object, ...task } = await resolve(choice);
   await ready(context, hooks.signal);
-  const options = JSON.stringify({ ...rest, ...task, problems: problems.map(problemOf), heldOut: heldOut.map(problemOf) });
+  // A run that is kept says on which weights it stands, so that a lesson can be made of it.
+  const weights = run === undefined ? undefined : await hashOf(context, hooks.signal);
+  const options = JSON.stringify({ ...rest, ...task, problems: problems.map(problemOf), heldOut: heldOut.map(problemOf), weights });
   const store = await openKept(context, "ladder", asks, {
     make: () => engineOf(context).ladder_card(options, object),
     goOn: (card, step) => engineOf(context).ladder_goes_on(card, options, step),

@@ -1,7 +1,7 @@
 // A library of lessons as a page sees it.
 
 import type { Connection } from "./client.js";
-import type { Asking, LessonSource } from "./library.js";
+import type { Asking } from "./library.js";
 import type { CommandName, Commands, NamedBytes } from "./protocol.js";
 import { Stream } from "./stream.js";
 import { split, textOf } from "./text-stream.js";
@@ -20,7 +20,7 @@ export class LessonsOf implements types.Library {
     return this.#tell("libraryInfo", this.name);
   }
 
-  learn(source?: LessonSource, options: types.LearnOptions = {}): types.Learning {
+  learn(source?: types.LessonSource, options: types.LearnOptions = {}): types.Learning {
     const { signal, rest } = split(options);
     let id = 0;
     const stream = new Stream<types.LessonNews>(() => this.#connection.control(id, "cancel"));
@@ -40,6 +40,15 @@ export class LessonsOf implements types.Library {
         return settled;
       },
     };
+  }
+
+  exam(options: types.ExamOptions = {}): Promise<types.Paper[]> {
+    const { signal, onProgress: news, ...rest } = options;
+    return this.#connection.call("exam", { name: this.name, options: rest }, { signal, news }).answer;
+  }
+
+  consolidate({ without = [], onProgress: news, signal }: types.ConsolidateOptions = {}): Promise<types.Consolidated> {
+    return this.#connection.call("consolidate", { name: this.name, without }, { signal, news }).answer;
   }
 
   accept(): Promise<{ lesson: number; head: string; against: string | null }> {

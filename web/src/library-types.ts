@@ -17,6 +17,29 @@ export interface Correction {
   answer: string;
 }
 
+/** What somebody thought of an answer: a thumb, what it should have been, or another answer that is better. */
+export interface Feedback {
+  prompt: string;
+  answer?: string;
+  thumb?: "up" | "down";
+  edited?: string;
+  chosen?: string;
+  rejected?: string;
+  weight?: number;
+}
+
+/**
+ * What a lesson is made from: pairs, as JSON lines or rows; a correction; a text, of which the model makes pairs itself if it shows
+ * that it can; feedback on answers; or the name of a LADDER run in this browser's store, whose solved problems are learnt.
+ */
+export type LessonSource =
+  | string
+  | readonly Pair[]
+  | Correction
+  | { document: string }
+  | { feedback: string | readonly Feedback[] }
+  | { run: string };
+
 export interface LearnOptions {
   /** The lesson's name. */
   name?: string;
@@ -24,6 +47,11 @@ export interface LearnOptions {
   supersede?: boolean;
   /** Accept what the gate lets through (default false: it waits for `accept()` or `reject()`). */
   accept?: boolean;
+  /** Loss on better and worse answers of feedback (default `dpo`), and how strongly the model before the lesson holds (0.1). */
+  preference?: "dpo" | "ipo" | "kto";
+  beta?: number;
+  /** Questions whose present answers must stay: the gate asks them before and after. */
+  neighbours?: readonly string[];
   /** Of a new library alone: rank of its heads, size of an update, most times that every record is seen, seed. */
   rank?: number;
   learningRate?: number;
@@ -54,8 +82,50 @@ export type LessonNews =
   | { event: "epoch"; lesson: number; epoch: number; epochs: number; loss: number; recall: number }
   | { event: "judged"; lesson: number; head: string; scale: number; verdict: GateVerdict }
   | { event: "next"; what: string }
+  /** What was found, or is not learnt. */
+  | { event: "note"; words: string }
   /** How far what the last news began has come. */
   | { event: "progress"; done: number; all: number; words: string };
+
+/** Which exam: of a head (its name, `base`, or the one that is served), or of the base with notes in the context. */
+export interface ExamOptions {
+  head?: string;
+  /** All that a lesson teaches stands before each question. */
+  notes?: boolean;
+  /** So many lines of it, those that match the question best. */
+  retrieve?: number;
+  /** This lesson's alone (default: all that count). */
+  lesson?: number;
+  onProgress?: (news: LessonNews) => void;
+  signal?: AbortSignal;
+}
+
+/** A lesson's exam, as it was answered. */
+export interface Paper {
+  lesson: number;
+  name: string;
+  /** The head, `base`, or the kind of notes. */
+  by: string;
+  right: number;
+  questions: number;
+  tokens: number;
+  seconds: number;
+  outcomes: { question: { prompt: string; answer: string; kind: string }; outcome: { right: boolean; said: string; logprob: number | null } }[];
+}
+
+export interface ConsolidateOptions {
+  /** Lessons that are left out for good: the new head has never seen them. */
+  without?: readonly number[];
+  onProgress?: (news: LessonNews) => void;
+  signal?: AbortSignal;
+}
+
+/** The head that all lessons that count were learnt into, anew. */
+export interface Consolidated {
+  /** `null` for the base, where none is left. */
+  head: string | null;
+  lessons: number[];
+}
 
 /** A lesson that went through its exam. */
 export interface Learned {
@@ -128,8 +198,12 @@ export interface Library {
   readonly name: string;
   /** `undefined` until the first lesson. */
   info(): Promise<LibraryInfo | undefined>;
-  /** Learns a lesson: pairs (JSON lines or rows), a correction, or without either what was stopped. The first makes the library. */
-  learn(source?: string | readonly Pair[] | Correction, options?: LearnOptions): Learning;
+  /** Learns a lesson, or without a source what was stopped. The first makes the library. */
+  learn(source?: LessonSource, options?: LearnOptions): Learning;
+  /** Asks what was not asked yet of an exam; a paper for each lesson. */
+  exam(options?: ExamOptions): Promise<Paper[]>;
+  /** Learns all lessons that count anew, from the base; a call that was cancelled goes on by the same one. */
+  consolidate(options?: ConsolidateOptions): Promise<Consolidated>;
   /** Makes the candidate that waits the head; `against` is why the gate did not let it through. */
   accept(): Promise<{ lesson: number; head: string; against: string | null }>;
   reject(reason?: string): Promise<number>;

@@ -1,17 +1,28 @@
 // What the commands on libraries of lessons do, on the worker's side.
 
-import { weights_hash as weightsHash } from "./wasm/stepladder.js";
 import { checkCancelled, withDevice, type Context } from "./context.js";
-import { openFiles } from "./engine.js";
 import { StepladderError, codeOf } from "./errors.js";
 import type { Hooks } from "./execute.js";
 import { libraryNames, openLibrary, removeLibrary, type OpenLibrary } from "./library-file.js";
-import type { Completion, Correction, LearnOptions, Learned, LibraryInfo, Message, Pair, SamplingOptions, StoredLibrary } from "./types.js";
+import { parseCard } from "./run-place.js";
+import { readRun } from "./runs.js";
+import type {
+  Completion,
+  Consolidated,
+  ExamOptions,
+  LearnOptions,
+  Learned,
+  LessonSource,
+  LibraryInfo,
+  Message,
+  Pair,
+  Paper,
+  SamplingOptions,
+  StoredLibrary,
+} from "./types.js";
 import type { NamedBytes, Plain } from "./protocol.js";
+import { hashOf } from "./weights.js";
 import { unzip, zip } from "./zip.js";
-
-/** What is learnt: pairs, a correction, or what was stopped. */
-export type LessonSource = string | readonly Pair[] | Correction | undefined;
 
 /** A question to a head. */
 export type Asking = { prompt: string } | { messages: readonly Message[] } | { question: string };
@@ -31,29 +42,30 @@ async function withLibrary<Answer>(name: string, access: "read" | "write", work:
   }
 }
 
-/** The hash of the weights of the model that is loaded, whose files are read once more for it. */
-async function hashOf(context: Context, signal: AbortSignal): Promise<string> {
-  const { loaded } = context;
-  if (loaded === undefined) throw new StepladderError("disposed", "the model was disposed of", "load it again");
-  if (context.weights === undefined) {
-    const files = await openFiles({ ...loaded, options: { ...loaded.options, refresh: false, signal } }, () => undefined);
-    try {
-      context.weights = weightsHash(files.name, files.files);
-    } finally {
-      files.close();
-    }
+/** Rows as JSON lines. */
+function linesOf(rows: string | readonly object[]): string {
+  return typeof rows === "string" ? rows : rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+}
+
+/** A source as the engine takes it. */
+async function sourceOf(source: LessonSource | undefined): Promise<object> {
+  if (source === undefined) return {};
+  if (typeof source === "string" || Array.isArray(source)) return { pairs: linesOf(source) };
+  const given = source as Exclude<LessonSource, string | readonly Pair[]>;
+  if ("document" in given) return { document: given.document };
+  if ("feedback" in given) return { feedback: linesOf(given.feedback) };
+  if (!("run" in given)) return { correct: given };
+  const { card, log } = await readRun(given.run);
+  if (parseCard(card).kind !== "ladder") {
+    throw new StepladderError("usage", `the run \`${given.run}\` is no LADDER run`, "learn from a run of ladder()");
   }
-  return context.weights;
+  return { run: { name: given.run, card: JSON.parse(card) as unknown, log } };
 }
 
-function linesOf(pairs: string | readonly Pair[]): string {
-  return typeof pairs === "string" ? pairs : pairs.map((pair) => `${JSON.stringify(pair)}\n`).join("");
-}
-
-export async function learn(context: Context, name: string, source: LessonSource, options: Plain<LearnOptions>, hooks: Hooks): Promise<Learned> {
+export async function learn(context: Context, name: string, source: LessonSource | undefined, options: Plain<LearnOptions>, hooks: Hooks): Promise<Learned> {
   const weights = await hashOf(context, hooks.signal);
+  const given = await sourceOf(source);
   checkCancelled(hooks.signal);
-  const given = source === undefined ? {} : typeof source === "string" || Array.isArray(source) ? { pairs: linesOf(source) } : { correct: source as Correction };
   return withLibrary(name, "write", async ({ library }) => {
     let begun = false;
     const news = (text: string): void => {
@@ -62,11 +74,32 @@ export async function learn(context: Context, name: string, source: LessonSource
     };
     const text = await withDevice(context, hooks.signal, (engine) => {
       // On another device it goes on with the lesson that is in the library by then.
-      const asked = begun ? {} : given;
-      const { accept, name: lesson, supersede } = options;
-      return engine.learn(library, JSON.stringify({ ...(begun ? { accept, name: lesson, supersede } : options), ...asked, weights }), news);
+      const asked = begun ? { accept: options.accept } : { ...options, ...given };
+      return engine.learn(library, JSON.stringify({ ...asked, weights }), news);
     });
     return JSON.parse(text) as Learned;
+  });
+}
+
+/** The exams of lessons, of which those are asked that were not yet. */
+export async function exam(context: Context, name: string, options: Plain<ExamOptions>, hooks: Hooks): Promise<Paper[]> {
+  const weights = await hashOf(context, hooks.signal);
+  return existing(name, async ({ library }) => {
+    const asked = JSON.stringify({ ...options, weights });
+    const text = await withDevice(context, hooks.signal, (engine) => engine.exam(library, asked, (news: string) => hooks.news(JSON.parse(news))));
+    return JSON.parse(text) as Paper[];
+  });
+}
+
+/** All lessons that count, learnt anew in one head. */
+export async function consolidate(context: Context, name: string, without: readonly number[], hooks: Hooks): Promise<Consolidated> {
+  const weights = await hashOf(context, hooks.signal);
+  return existing(name, async ({ library }) => {
+    const left = Uint32Array.from(without);
+    const text = await withDevice(context, hooks.signal, (engine) =>
+      engine.consolidate(library, left, weights, (news: string) => hooks.news(JSON.parse(news))),
+    );
+    return JSON.parse(text) as Consolidated;
   });
 }
 
@@ -146,7 +179,7 @@ export const head = (name: string, lesson: number | undefined): Promise<NamedByt
   withLibrary(name, "read", ({ library }) => library.head(lesson) as NamedBytes[]);
 
 /** A change of a library that is there: none is made by asking for it. */
-async function existing<Answer>(name: string, work: (open: OpenLibrary) => Answer): Promise<Answer> {
+async function existing<Answer>(name: string, work: (open: OpenLibrary) => Answer | Promise<Answer>): Promise<Answer> {
   if (!(await libraryNames()).includes(name)) {
     throw new StepladderError("usage", `there is no library \`${name}\``, "begin with a lesson of pairs");
   }

@@ -2,13 +2,15 @@
 // what it answers. Everything here survives `postMessage`.
 
 import type { ErrorCode } from "./errors.js";
-import type { Event, Verdict } from "./events.js";
-import type { Asking, LessonSource } from "./library.js";
+import type { Event, Preset, SettingRow, Verdict } from "./events.js";
+import type { Asking } from "./library.js";
 import type {
   CachedModel,
   Completion,
+  Consolidated,
   EvaluateOptions,
   Evaluation,
+  ExamOptions,
   Example,
   Fit,
   FitOptions,
@@ -17,13 +19,16 @@ import type {
   LearnOptions,
   Learned,
   LessonNews,
+  LessonSource,
   LibraryInfo,
   LoadOptions,
   LoadProgress,
   Message,
   ModelInfo,
+  Paper,
   PreFlight,
   Problem,
+  RunKind,
   RunLog,
   SamplingOptions,
   Source,
@@ -69,7 +74,9 @@ export interface Commands {
   loadAdapter: Exchange<readonly NamedBytes[], never, null>;
   clearAdapter: Exchange<null, never, null>;
   report: Exchange<{ run?: string }, never, string>;
-  learn: Exchange<{ name: string; source: LessonSource; options: Plain<LearnOptions> }, LessonNews, Learned>;
+  learn: Exchange<{ name: string; source: LessonSource | undefined; options: Plain<LearnOptions> }, LessonNews, Learned>;
+  exam: Exchange<{ name: string; options: Plain<ExamOptions> }, LessonNews, Paper[]>;
+  consolidate: Exchange<{ name: string; without: readonly number[] }, LessonNews, Consolidated>;
   askHead: Exchange<{ name: string; asking: Asking; options: Plain<SamplingOptions> & { lesson?: number } }, string, Completion>;
   scoreHead: Exchange<{ name: string; text: string; lesson: number | undefined }, never, { tokens: number[]; logprobs: number[] }>;
   libraryInfo: Exchange<string, never, LibraryInfo | undefined>;
@@ -86,6 +93,7 @@ export interface Commands {
   dispose: Exchange<null, never, null>;
   loseDevice: Exchange<null, never, null>;
   tasks: Exchange<null, never, TaskInfo[]>;
+  settings: Exchange<{ kind: RunKind; preset?: Preset }, never, SettingRow[]>;
   verify: Exchange<{ task: string; options: Record<string, string>; problem: Problem; answer: string }, never, Verdict>;
   preFlight: Exchange<{ source: Source; options: Plain<FitOptions> }, never, PreFlight>;
   runs: Exchange<null, never, StoredRun[]>;

@@ -1,34 +1,20 @@
 // Runs: what they are given, what they tell, and how they are kept.
 
-import type { Event, Preset, Verdict } from "./events.js";
+import type { Event, Preset, TrainSettings, Verdict } from "./events.js";
 import type { Problem, TaskChoice } from "./types.js";
 
 /** The calls whose runs can be kept in this browser's store. */
 export type RunKind = "train" | "ladder" | "ttrl";
 
-/** What is left out follows from the model and the examples, as for `stepladder train` (see its `--help`). */
-export interface TrainOptions {
-  steps?: number;
-  epochs?: number;
-  batchSize?: number;
-  learningRate?: number;
-  /** Share of the examples that is not learnt, but measured after each epoch (default 0.1; none of fewer than 10 examples). */
-  heldOut?: number;
-  /** Epochs without a fall of the held-out loss that end the run, with the adapter of the best one; 0 is none. */
-  patience?: number;
-  weightDecay?: number;
-  rank?: number;
-  alpha?: number;
-  maxLength?: number;
-  shuffle?: boolean;
-  seed?: number;
+/** What is left out is as for `stepladder train` (see its `--help`), but for checkpoints. */
+export interface TrainOptions extends TrainSettings {
+  /** Any setting by its path, as in `stepladder train --set PATH=VALUE`; a text is read as that option reads it. */
+  settings?: Record<string, SettingValue>;
   /** Name of the run in this browser's store; a run of that name that was cut off goes on with `resume`, on its own examples. */
   run?: string;
   resume?: boolean;
   /** Replace a finished run of that name; until the new one's first checkpoint after a step the old one is kept. */
   overwrite?: boolean;
-  /** Steps between checkpoints (default 5). */
-  checkpointEvery?: number;
   signal?: AbortSignal;
 }
 

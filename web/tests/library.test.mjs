@@ -251,6 +251,74 @@ test(
   { seconds: 900 },
 );
 
+test(
+  "feedback and a LADDER run become lessons; exams of heads and of notes; one lesson is unlearnt",
+  async () => {
+    const { page, close } = await openPage();
+    await withModel(page);
+    const told = await page.evaluate(async (facts) => {
+      const { library, model, caught, all } = window;
+      const decide = async ({ state }) => {
+        if (state !== "rejected") await library.accept();
+        return state;
+      };
+      const feedback = facts.map(({ question, answer }) => ({ prompt: question, answer: "7", edited: answer }));
+      const first = library.learn({ feedback }, { name: "judged", epochs: 30, seed: 1 });
+      const news = await all(first);
+      const judged = await first.result;
+      await decide(judged);
+      const problems = ["2*x", "3*x^2", "5", "4*x^3"];
+      await model.ladder({ task: "integral", problems, run: "easy", steps: 2, seed: 1 }).result;
+      const solved = await library.learn({ run: "easy" }, {}).result;
+      await decide(solved);
+      const progress = [];
+      const papers = {
+        head: await library.exam({ onProgress: ({ event }) => progress.push(event) }),
+        base: await library.exam({ head: "base", lesson: 1 }),
+        notes: await library.exam({ notes: true, lesson: 1 }),
+      };
+      const before = await library.info();
+      const made = await library.consolidate({ without: [1] });
+      await all(model.train([{ text: "2+2=4" }], { steps: 1, run: "plain" }));
+      return {
+        events: news.map(({ event }) => event),
+        judged,
+        solved,
+        progress,
+        papers,
+        before,
+        made,
+        after: await library.info(),
+        refused: {
+          document: await caught(library.learn({ document: "A ladder has steps." }).result),
+          run: await caught(library.learn({ run: "none" }).result),
+          plain: await caught(library.learn({ run: "plain" }).result),
+          beta: await caught(library.learn(facts, { beta: 1 }).result),
+          both: await caught(library.exam({ notes: true, retrieve: 2 })),
+          without: await caught(library.consolidate({ without: [9] })),
+          head: await caught(library.exam({ head: "nobody" })),
+        },
+      };
+    }, FACTS.slice(0, 4));
+    assert.ok(told.events.includes("epoch"), told.events.join());
+    for (const { state } of [told.judged, told.solved]) assert.notEqual(state, "rejected", JSON.stringify(told));
+    assert.deepEqual(told.before.active, [1, 2]);
+    assert.deepEqual(told.before.lessons.map(({ kind, name }) => [kind, name]), [["feedback", "judged"], ["run", "easy"]]);
+    const [paper, other] = told.papers.head;
+    assert.deepEqual([paper.lesson, other.lesson, paper.by], [1, 2, told.before.head]);
+    assert.equal(paper.outcomes.filter(({ outcome }) => outcome.right).length, paper.right);
+    assert.deepEqual([told.papers.base[0].by, told.papers.base[0].right], ["base", 0]);
+    assert.notEqual(told.papers.notes[0].by, "base");
+    assert.ok(told.papers.notes[0].tokens > told.papers.base[0].tokens);
+    assert.deepEqual([told.made.lessons, told.after.active, told.after.head], [[2], [2], told.made.head]);
+    for (const error of Object.values(told.refused)) assert.ok(["usage", "input"].includes(error?.code), JSON.stringify(told.refused));
+    assert.match(told.refused.document.message, /chat template/);
+    assert.match(told.refused.plain.message, /no LADDER run/);
+    await close();
+  },
+  { seconds: 900 },
+);
+
 test("what is no library is refused, and nothing of it is kept", async () => {
   const { page, close } = await openPage();
   const seen = await page.evaluate(async () => {

@@ -77,7 +77,7 @@ test("a load that is aborted while its weights stream to the GPU ends at once, a
 test("errors have a code, name the option and say what to do", async () => {
   const { page, close } = await openPage();
   const seen = await page.evaluate(async () => {
-    const { load, verify, tasks } = await import("/dist/index.js");
+    const { load, settings, verify, tasks } = await import("/dist/index.js");
     const caught = async (work) => {
       try {
         await work();
@@ -85,6 +85,11 @@ test("errors have a code, name the option and say what to do", async () => {
       } catch ({ name, code, message, hint }) {
         return { name, code, message, hint };
       }
+    };
+    const rows = async () => {
+      const [train, tiny, paper] = [await settings("train"), await settings("ladder", "tiny"), await settings("ladder", "paper")];
+      const value = (list, path) => list.find((row) => row.path === path)?.value;
+      return [value(train, "lora.rank"), value(train, "checkpoint_every"), value(train, "learning_rate"), value(tiny, "steps"), value(paper, "steps")];
     };
     const model = await load("tiny");
     const drain = async (stream) => {
@@ -100,12 +105,13 @@ test("errors have a code, name the option and say what to do", async () => {
     await model.dispose();
     errors.push(await caught(() => model.score("x")));
     const verdicts = [await verify("integral", "2*x", "x^2 + C"), await verify("integral", "2*x", "x^3")];
-    return { errors, verdicts: verdicts.map(({ verdict }) => verdict), tasks: (await tasks()).map(({ name }) => name) };
+    return { errors, verdicts: verdicts.map(({ verdict }) => verdict), tasks: (await tasks()).map(({ name }) => name), rows: await rows() };
   });
   check(seen.errors.map((error) => error?.code).join() === "usage,context,usage,usage,usage,disposed", JSON.stringify(seen.errors));
   check(seen.errors.every(({ name, hint }) => name === "StepladderError" && hint.length > 0), JSON.stringify(seen.errors));
   check(seen.errors[0].message.startsWith("temperature"), seen.errors[0].message);
   check(seen.verdicts.join() === "correct,wrong", seen.verdicts.join());
+  check(JSON.stringify(seen.rows.slice(0, 3)) === "[16,5,null]" && seen.rows[3] !== seen.rows[4], JSON.stringify(seen.rows));
   check(seen.tasks.join() === "integral,countdown,jsonl", seen.tasks.join());
   await close();
 });

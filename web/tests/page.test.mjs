@@ -107,7 +107,7 @@ test(
 );
 
 test(
-  "a lesson of pairs is learnt, asked, accepted, seen on the board and taken back, over a reload and on a phone",
+  "a lesson of pairs is learnt, asked, accepted, corrected, seen on the board and taken back, over a reload and on a phone",
   visit({ viewport: { width: 400, height: 800 } }, async (demo, page) => {
     await demo.loadTiny();
     await demo.tab("Learn");
@@ -135,8 +135,18 @@ test(
     await page.locator("#learn-question").fill(facts[2][0]);
     await page.locator("#learn-ask").click();
     await waitFor(page.locator("#learn-answer"), facts[2][1]);
+    // One answer should have been another.
+    await page.locator("#learn-better").fill("555");
+    await page.locator("#learn-wrong").click();
+    await page.getByText("1 answer is judged.").waitFor();
+    await page.locator("#learn-judged").click();
+    await page.locator("#learn-accept").waitFor({ timeout: 400_000 });
+    await page.locator("#learn-accept").click();
+    await waitFor(page.locator("#learn-lessons li").nth(1), /known/);
+    await page.locator("#learn-ask").click();
+    await waitFor(page.locator("#learn-answer"), "555");
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
-    await page.locator("#learn-lessons .take-back").click();
+    await page.locator("#learn-lessons .take-back").first().click();
     await waitFor(page.locator("#learn-lessons li"), /taken back/);
     await page.locator("#learn-ask").click();
     await demo.idle();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::ttrl::TtrlSettings;
 use crate::model::source::bytes::utf8;
+use crate::settings::Tabled;
 use crate::task::{Problem, PromptStyle, TaskOptions, parse_problems};
 use crate::train::files::read;
 use crate::{Error, Result};

@@ -119,7 +119,7 @@ pub async fn run<L: Lab>(
         }
         if arm.kind == Kind::Sample && !done.iter().any(|(arm, _)| is_base(arm)) {
             let hint = "do the arm of kind `evaluate` first: its answers tell how many a budget buys";
-            return Err(Error::usage("--arm", format!("`{}` cannot be the first", arm.name), hint));
+            return Err(Error::usage("arm", format!("`{}` cannot be the first", arm.name), hint));
         }
         watch(Progress::Began { arm, seed, index, jobs: count });
         create_folder(&folder)?;
@@ -246,9 +246,9 @@ pub(crate) fn expect_same(old: &Value, new: &Value, folder: &Path) -> Result<()>
     let Some((path, was, is)) = changed else { return Ok(()) };
     let [was, is] = [was, is].map(|value| words(&value).chars().take(SHOWN).collect::<String>());
     Err(Error::usage(
-        "--output",
+        "output",
         format!("{} was begun with other settings: `{path}` was {was}, and is {is}", folder.display()),
-        "remove that folder, or choose another --output",
+        "remove that folder, or choose another <output>",
     ))
 }
 

@@ -14,7 +14,7 @@ use crate::train::adapter;
 impl Candidate {
     /// Whether what was lost is what a repair brings back: earlier answers, or general ones.
     pub(super) fn can_be_repaired(&self) -> bool {
-        let lost = [CheckName::Kept, CheckName::Tripwire, CheckName::Drift];
+        let lost = [CheckName::Kept, CheckName::Tripwire, CheckName::Neighbours, CheckName::Drift];
         self.lost_something() && self.verdict.failed().any(|name| lost.contains(&name))
     }
 }

@@ -20,7 +20,7 @@ use crate::{Error, Result};
 
 /// What to do where a model cannot teach itself.
 pub const REMEDY: &str =
-    "give questions and answers by --pairs, or a larger model on this machine that writes them by --author";
+    "give questions and answers by <pairs>, or a larger model on this machine that writes them by <author>";
 
 /// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

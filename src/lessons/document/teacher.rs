@@ -56,7 +56,7 @@ impl TeacherTest {
             true => Ok(()),
             false => {
                 let problem = format!("{name} cannot teach itself from a text: {}", self.words());
-                Err(Error::usage("--document", problem, REMEDY))
+                Err(Error::usage("document", problem, REMEDY))
             }
         }
     }

@@ -77,6 +77,7 @@ fn lesson(name: &str) -> LessonCard {
         supersedes: Vec::new(),
         context_tokens: 3,
         reached: None,
+        neighbours: Vec::new(),
         preference: None,
     }
 }

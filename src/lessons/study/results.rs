@@ -237,6 +237,7 @@ impl Results {
             new_before: outcomes(&of(before, order[place], Half::Gate)?),
             new_after: outcomes(&of(step, order[place], Half::Gate)?),
             earlier,
+            neighbours: Vec::new(),
             drift: step.drift.0,
             drift_tokens: step.drift.1,
             loops: step.loops,

@@ -62,16 +62,16 @@ impl Sampling {
         let fail =
             |option: &str, value: f32, hint: &str| Err(Error::usage(option, format!("is {value}"), hint));
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return fail("--temperature", self.temperature, "use a number from 0 (greedy) up, such as 1");
+            return fail("temperature", self.temperature, "use a number from 0 (greedy) up, such as 1");
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return fail("--top-p", self.top_p, "use a number above 0 and up to 1");
+            return fail("top_p", self.top_p, "use a number above 0 and up to 1");
         }
         if !(0.0..=1.0).contains(&self.min_p) {
-            return fail("--min-p", self.min_p, "use a number from 0 to 1");
+            return fail("min_p", self.min_p, "use a number from 0 to 1");
         }
         if self.max_tokens == 0 {
-            return fail("--max-tokens", 0.0, "use at least 1");
+            return fail("max_tokens", 0.0, "use at least 1");
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Request {
         self.sampling.validate()?;
         let len = self.prompt.len();
         if len == 0 {
-            return Err(Error::usage("--prompt", "is empty", "give at least one token of text"));
+            return Err(Error::usage("prompt", "is empty", "give at least one token of text"));
         }
         if len >= context {
             return Err(Error::context("the prompt", len, context));
@@ -107,7 +107,7 @@ impl Request {
         let vocab = config.vocab_size;
         if let Some(token) = self.prompt.iter().find(|&&token| token as usize >= vocab) {
             return Err(Error::usage(
-                "--prompt",
+                "prompt",
                 format!("token {token} is outside of the vocabulary of {vocab}"),
                 "use the tokenizer that belongs to the model",
             ));
@@ -408,7 +408,7 @@ impl Generator {
                 what: "the KV cache of one prompt".into(),
                 needed: 0,
                 available: 0,
-                hint: "lower --group-size or --max-tokens".into(),
+                hint: "lower <group_size|max_tokens>".into(),
             });
         }
         self.prefill.run(&self.model, self.lora.as_ref(), &self.cache, &parts, prefix, &self.cancel).await?;

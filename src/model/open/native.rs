@@ -40,7 +40,7 @@ pub fn open_with_progress(spec: &str, progress: &mut Progress<'_>) -> Result<Ope
         OpenModel::from_gguf(spec, gguf_files(path)?, now())
     } else {
         Err(Error::usage(
-            "--model",
+            "model",
             format!("`{spec}` is neither a folder nor a .gguf file{}", tried(path)),
             "give `tiny`, a folder with config.json and *.safetensors, a .gguf file, or hf:OWNER/NAME",
         ))

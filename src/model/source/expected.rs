@@ -66,7 +66,7 @@ pub fn check(config: &ModelConfig, source: &dyn TensorSource) -> Result<()> {
                 file,
                 name,
                 "the configuration does not call for this tensor",
-                "take config.json and weights from the same model; adapters go to --adapter",
+                "take config.json and weights from the same model; adapters go to <adapter>",
             ));
         }
     }

@@ -89,7 +89,7 @@ impl<R: ReadAt> Parts<R> {
         let (headers, readers): (Vec<Header>, Vec<R>) =
             parts.into_iter().map(|(_, header, reader)| (header, reader)).unzip();
         let Some(first) = headers.first() else {
-            return Err(Error::usage("--model", "no file is given", "give a .gguf file"));
+            return Err(Error::usage("model", "no file is given", "give a .gguf file"));
         };
         if let Some(count) = first.metadata.count("split.tensors.count")?
             && count != tensors

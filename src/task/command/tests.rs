@@ -248,7 +248,7 @@ fn a_checker_that_cannot_judge_is_refused_before_a_run() {
         ("while read -r line; do echo \"{\\\"reward\\\":5}\"; done", "outside of the range 0 to 1"),
     ] {
         let error = tried(script).unwrap_err();
-        assert!(error.starts_with("--task-option command") && error.contains(words), "{script}: {error}");
+        assert!(error.starts_with("task_option command") && error.contains(words), "{script}: {error}");
     }
 }
 

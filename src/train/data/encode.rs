@@ -145,7 +145,7 @@ impl Dataset {
         max_length: usize,
     ) -> Result<Self> {
         if max_length < 2 {
-            return Err(Error::usage("--max-length", format!("is {max_length}"), "use at least 2 tokens"));
+            return Err(Error::usage("max_length", format!("is {max_length}"), "use at least 2 tokens"));
         }
         let mut dataset = Self { max_length, ..Self::default() };
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -172,7 +172,7 @@ impl Dataset {
                 "give at least one line of JSON",
             )),
             (true, dropped) => Err(Error::usage(
-                "--max-length",
+                "max_length",
                 format!("all {dropped} examples have nothing to learn within {max_length} tokens"),
                 "use a larger number",
             )),

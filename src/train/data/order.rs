@@ -33,11 +33,11 @@ impl Order {
     /// Errors: [`Error::Usage`] if there are no examples, or fewer than the cursor has visited.
     pub fn new(length: usize, shuffle: Option<u64>, cursor: Cursor) -> Result<Self> {
         if length == 0 {
-            return Err(Error::usage("--data", "has no examples", "give at least one"));
+            return Err(Error::usage("data", "has no examples", "give at least one"));
         }
         if cursor.position > length {
             return Err(Error::usage(
-                "--resume",
+                "resume",
                 format!("{} examples were visited, but the data has {length}", cursor.position),
                 "use the data that the run was started with",
             ));

@@ -79,7 +79,7 @@ pub fn pack(examples: &[&Example], token_budget: usize) -> Result<Vec<PackedBatc
         let length = examples[index].tokens.len();
         if length > token_budget {
             return Err(Error::usage(
-                "--max-length",
+                "max_length",
                 format!("a sequence has {length} tokens, but a pass holds {token_budget}"),
                 "use a smaller number, or a larger budget of tokens per pass",
             ));

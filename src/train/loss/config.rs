@@ -69,11 +69,7 @@ impl FromStr for LossName {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|loss| loss.as_str() == name).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.into_iter().map(Self::as_str).collect();
-            Error::usage(
-                "--loss",
-                format!("unknown loss `{name}`"),
-                format!("use one of {}", known.join(", ")),
-            )
+            Error::usage("loss", format!("unknown loss `{name}`"), format!("use one of {}", known.join(", ")))
         })
     }
 }
@@ -249,7 +245,7 @@ impl LossConfig {
         if let Aggregation::DrGrpo { max_completion } = self.aggregation {
             check(
                 max_completion > 0,
-                "--max-tokens",
+                "sampling.max_tokens",
                 "is 0".into(),
                 "dr_grpo divides by it; use at least 1",
             )?;
@@ -257,7 +253,7 @@ impl LossConfig {
         if let Some(kl) = self.kl {
             check(
                 kl.coef >= 0.0 && kl.coef.is_finite(),
-                "--kl-coef",
+                "loss.kl.coef",
                 format!("is {}", kl.coef),
                 "use 0 or more",
             )?;

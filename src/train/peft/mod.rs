@@ -78,7 +78,7 @@ impl AdapterFile {
             let rank = config.rank_of(layer, module);
             if rank > out.max(inner) {
                 let problem = format!("is {rank}, more than {} of this model has", module.path(layer));
-                return Err(Error::usage("--rank", problem, format!("use at most {}", out.min(inner))));
+                return Err(Error::usage("lora.rank", problem, format!("use at most {}", out.min(inner))));
             }
             let mut stream = rng::stream(seed, &[INIT_STREAM, layer as u64, module as u64]);
             let bound = 1.0 / (inner as f64).sqrt();
@@ -87,7 +87,7 @@ impl AdapterFile {
             tensors.insert((layer, module), LoraPair { a, b: vec![0.0; out * rank] });
         }
         if tensors.is_empty() {
-            return Err(Error::usage("--target-modules", "the model has none of them", "use all-linear"));
+            return Err(Error::usage("lora.targets", "the model has none of them", "use all-linear"));
         }
         Ok(Self { config, tensors })
     }
@@ -190,7 +190,7 @@ impl AdapterFile {
                 folder.join(CONFIG_FILE),
                 "r",
                 format!("is {}, but rank {rank} was asked for", self.config.rank),
-                "leave --rank out to go on with the adapter's own, or start without --adapter",
+                "leave <lora.rank> out to go on with the adapter's own, or start without <adapter>",
             )),
         }
     }
@@ -206,7 +206,7 @@ impl AdapterFile {
                 folder.join(CONFIG_FILE),
                 "lora_dropout",
                 format!("is {}, and training with dropout is not supported", self.config.dropout),
-                "set it to 0 to go on without dropout, or start without --adapter",
+                "set it to 0 to go on without dropout, or start without <adapter>",
             )),
         }
     }

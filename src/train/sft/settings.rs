@@ -1,15 +1,13 @@
 //! Settings of supervised training, and what is taken where a user says nothing.
 //!
-//! The defaults follow from the model and the data; [`SftSettings::for_model_and_data`] is the one place that says how.
+//! The defaults follow from the model and the data; [`SftSettings::for_model_and_data`] is the one place that says how, by the
+//! numbers here.
 
 use serde::{Deserialize, Serialize};
 
-use super::split::Split;
-use crate::train::data::Dataset;
 use crate::train::lora_config::LoraConfig;
 use crate::train::schedule::ScheduleKind;
 use crate::train::trainer::Optimizer;
-use crate::{Error, Result};
 
 /// Settings of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,80 +43,6 @@ pub struct SftSettings {
     pub patience: u64,
 }
 
-/// What a user asks for; what is `None` follows from the model and the data.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SftOptions {
-    /// See [`SftSettings::steps`].
-    pub steps: Option<u64>,
-    /// See [`SftSettings::epochs`].
-    pub epochs: Option<u64>,
-    /// See [`SftSettings::batch_size`].
-    pub batch_size: Option<usize>,
-    /// See [`SftSettings::learning_rate`].
-    pub learning_rate: Option<f64>,
-    /// See [`SftSettings::schedule`].
-    pub schedule: Option<ScheduleKind>,
-    /// See [`SftSettings::warmup_steps`].
-    pub warmup_steps: Option<u64>,
-    /// See [`SftSettings::patience`].
-    pub patience: Option<u64>,
-    /// See [`SftSettings::held_out`].
-    pub held_out: f64,
-    /// See [`SftSettings::max_length`].
-    pub max_length: usize,
-    /// See [`SftSettings::shuffle`].
-    pub shuffle: bool,
-    /// See [`SftSettings::seed`].
-    pub seed: u64,
-    /// See [`SftSettings::optimizer`].
-    pub optimizer: Optimizer,
-}
-
-/// A user who says nothing.
-impl Default for SftOptions {
-    fn default() -> Self {
-        Self {
-            steps: None,
-            epochs: None,
-            batch_size: None,
-            learning_rate: None,
-            schedule: None,
-            warmup_steps: None,
-            patience: None,
-            held_out: 0.1,
-            max_length: 512,
-            shuffle: true,
-            seed: 0,
-            optimizer: Optimizer::default(),
-        }
-    }
-}
-
-impl SftOptions {
-    /// The settings of a run on a model of so many parameters and on `data`, of which a part is held out.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] if the run is to wait for a held-out loss that there is none of.
-    pub fn settings(&self, parameters: u64, data: &Dataset) -> Result<SftSettings> {
-        let split = Split::new(data, self.held_out, self.seed);
-        let learnt = || split.learnt.iter().map(|&index| &data.examples[index]);
-        let tokens = learnt().map(|example| example.scored_tokens()).sum();
-        let mut settings = SftSettings::for_model_and_data(self, parameters, learnt().count(), tokens);
-        if split.held_out.is_empty() {
-            if let Some(patience) = self.patience.filter(|&patience| patience > 0) {
-                let problem = format!("is {patience}, but no examples are held out whose loss could tell");
-                return Err(Error::usage(
-                    "patience",
-                    problem,
-                    "leave it out, or hold out a share of ten examples or more",
-                ));
-            }
-            settings.patience = 0;
-        }
-        Ok(settings)
-    }
-}
-
 /// Largest default batch. Large batches cost a LoRA more than full tuning ("LoRA Without Regret", Thinking Machines 2025).
 pub const BATCH_SIZE: usize = 16;
 /// Steps an epoch that the default batch leaves to few examples.
@@ -141,34 +65,6 @@ pub const STEPS_PER_WARMUP: u64 = 20;
 pub const PATIENCE: (usize, u64) = (1000, 2);
 
 impl SftSettings {
-    /// What is taken where a user says nothing, for a model of so many parameters and so many examples to learn with so many
-    /// scored tokens; what was asked for is taken as it is.
-    pub fn for_model_and_data(
-        asked: &SftOptions,
-        parameters: u64,
-        examples: usize,
-        scored_tokens: usize,
-    ) -> Self {
-        let batch_size = asked.batch_size.unwrap_or((examples / EPOCH_STEPS).clamp(1, BATCH_SIZE));
-        let epochs = asked.epochs.unwrap_or((EPOCH_TOKENS / (scored_tokens as u64).max(1)).clamp(1, EPOCHS));
-        let mut settings = Self {
-            steps: asked.steps,
-            epochs,
-            batch_size,
-            max_length: asked.max_length,
-            shuffle: asked.shuffle,
-            seed: asked.seed,
-            learning_rate: asked.learning_rate.unwrap_or_else(|| learning_rate(parameters)),
-            schedule: asked.schedule.unwrap_or(ScheduleKind::Cosine),
-            warmup_steps: 0,
-            optimizer: asked.optimizer,
-            held_out: asked.held_out,
-            patience: asked.patience.unwrap_or(if examples >= PATIENCE.0 { PATIENCE.1 } else { 0 }),
-        };
-        settings.warmup_steps = asked.warmup_steps.unwrap_or(settings.steps_for(examples) / STEPS_PER_WARMUP);
-        settings
-    }
-
     /// Steps of the whole run on so many examples to learn.
     pub fn steps_for(&self, examples: usize) -> u64 {
         let epoch = examples.div_ceil(self.batch_size.max(1)) as u64;
@@ -194,6 +90,7 @@ pub fn learning_rate(parameters: u64) -> f64 {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::train::sft::SftOptions;
 
     fn of(parameters: u64, examples: usize, scored_tokens: usize) -> SftSettings {
         SftSettings::for_model_and_data(&SftOptions::default(), parameters, examples, scored_tokens)
@@ -250,7 +147,7 @@ mod tests {
             epochs: Some(3),
             batch_size: Some(2),
             learning_rate: Some(0.5),
-            schedule: Some(ScheduleKind::Constant),
+            schedule: ScheduleKind::Constant,
             warmup_steps: Some(7),
             patience: Some(4),
             held_out: 0.0,
@@ -258,6 +155,7 @@ mod tests {
             shuffle: false,
             seed: 5,
             optimizer: Optimizer { weight_decay: 0.1, ..Optimizer::default() },
+            ..SftOptions::default()
         };
         let got = SftSettings::for_model_and_data(&asked, 1, 5000, 1 << 30);
         let expected = SftSettings {

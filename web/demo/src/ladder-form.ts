@@ -4,6 +4,7 @@ import type { LadderOptions, Model, Preset } from "stepladder";
 import type { Alert } from "./alert.js";
 import { card, field, h, numberInput, numberOf } from "./dom.js";
 import { asText, bundled, parseProblems, thinned } from "./problems.js";
+import { describe, example } from "./setting-fields.js";
 import { parseSettings, TaskForm } from "./task-form.js";
 
 const PLACEHOLDERS: Record<string, string> = {
@@ -22,10 +23,10 @@ export class LadderForm {
   readonly #task = new TaskForm((name) => this.#placeholder(name));
   readonly #problems = h("textarea", { rows: 6, id: "ladder-problems", spellcheck: "false" });
   readonly #heldOut = h("textarea", { rows: 4, id: "ladder-heldout", spellcheck: "false" });
-  readonly #steps = numberInput("", { min: 1, step: 1, id: "ladder-steps" });
-  readonly #seed = numberInput(0, { min: 0, step: 1 });
+  readonly #steps = numberInput("", { step: 1, id: "ladder-steps" });
+  readonly #seed = numberInput(0, { step: 1 });
   readonly #preset = h("select", {}, ...PRESETS.map((value) => h("option", { value }, value)));
-  readonly #settings = h("textarea", { rows: 3, id: "ladder-settings", spellcheck: "false", placeholder: "learning_rate=0.001" });
+  readonly #settings = h("textarea", { rows: 3, id: "ladder-settings", spellcheck: "false" });
   readonly #run = h("input", { type: "text", id: "ladder-run", autocomplete: "off", value: "ladder", pattern: "[A-Za-z0-9._\\-]+" });
   readonly element: HTMLElement;
   readonly ready: Promise<void>;
@@ -45,19 +46,23 @@ export class LadderForm {
       });
     }
     this.ready = tasks.then((list) => this.#task.fill(list));
+    const more = h(
+      "details",
+      {},
+      h("summary", {}, "Held-out problems, settings, name of the run"),
+      field("Held-out problems", this.#heldOut, "Never learned from; answered before and after, for the comparison."),
+      h("div", { class: "row" }, field("Preset", this.#preset), field("Seed", this.#seed), field("Name of the run", this.#run)),
+      field("Settings, PATH=VALUE", this.#settings, "As --set takes them on the command line."),
+    );
+    for (const [element, event] of [[more, "toggle"], [this.#preset, "change"]] as const) {
+      element.addEventListener(event, () => void alert.guard(() => this.#describe()));
+    }
     this.element = card(
       "What to climb",
       {},
       this.#task.element,
       field("Problems, one a line", this.#problems, "Hard ones: the model makes its own easier variants. A level may follow as [level 6]; lines of JSON may hold an answer too. A file can be dropped here."),
-      h(
-        "details",
-        {},
-        h("summary", {}, "Held-out problems, settings, name of the run"),
-        field("Held-out problems", this.#heldOut, "Never learned from; answered before and after, for the comparison."),
-        h("div", { class: "row" }, field("Preset", this.#preset), field("Seed", this.#seed), field("Name of the run", this.#run)),
-        field("Settings, PATH=VALUE", this.#settings, "As --set takes them on the command line."),
-      ),
+      more,
       h("div", { class: "row" }, field("Steps", this.#steps), actions),
     );
   }
@@ -93,6 +98,14 @@ export class LadderForm {
       ...(steps !== undefined && { steps }),
       ...(seed !== undefined && { seed }),
     };
+  }
+
+  /** Shows what the preset has. */
+  async #describe(): Promise<void> {
+    const preset = this.#preset.value as Preset;
+    await describe({ steps: this.#steps, seed: this.#seed }, "ladder", preset);
+    const line = await example("learning_rate", "ladder", preset);
+    if (this.#preset.value === preset) this.#settings.placeholder = line;
   }
 
   #placeholder(task: string): void {

@@ -1,16 +1,15 @@
 // Lessons: pairs are learnt into a library, examined, accepted or not, asked, and taken back.
 
-import { StepladderError, libraries, type Library, type Learned, type LessonNews, type LibraryInfo } from "stepladder";
+import { StepladderError, libraries, type Library, type Learned, type LessonNews, type LessonSource, type LibraryInfo, type Paper } from "stepladder";
 import { Alert } from "./alert.js";
 import { button, card, field, h, saveFile } from "./dom.js";
 import { percent } from "./format.js";
+import { Judgements } from "./judgements.js";
 import { LessonBoard } from "./lesson-board.js";
+import { LessonSourceView } from "./lesson-source.js";
 import { RecallView } from "./recall-view.js";
 import type { Session } from "./session.js";
-import { parsePairs } from "./teach-data.js";
 import { zipped } from "./zip.js";
-
-const SAMPLE = "Q: What is the tallest step of the ladder called?\nA: The top cap. Nobody should stand on it.\n\nQ: Who wrote this page?\nA: Somebody who likes short answers.";
 
 const STATES: Record<Learned["state"], string> = {
   accepted: "Accepted: the head knows it.",
@@ -24,12 +23,11 @@ export class LearnTab {
   readonly #alert = new Alert();
   readonly #name = h("input", { id: "learn-library", value: "notes", spellcheck: "false", maxlength: 60, list: "learn-libraries" });
   readonly #names = h("datalist", { id: "learn-libraries" });
-  readonly #text = h("textarea", { rows: 8, id: "learn-text", placeholder: SAMPLE, spellcheck: "false" });
-  readonly #count = h("p", { class: "muted", role: "status" }, "Nothing to learn yet.");
+  readonly #source = new LessonSourceView();
   readonly #supersede = h("input", { type: "checkbox", id: "learn-supersede" });
-  readonly #start = button("Learn", () => void this.#learn(), { class: "primary", id: "learn-start" });
+  readonly #start = button("Learn", () => void this.#learn(() => this.#source.read()), { class: "primary", id: "learn-start" });
   readonly #stop = button("Stop", () => this.#abort?.abort(), { disabled: true, id: "learn-stop" });
-  readonly #goOn = button("Go on with the lesson", () => void this.#learn(true), { id: "learn-go-on", hidden: true });
+  readonly #goOn = button("Go on with the lesson", () => void this.#learn(), { id: "learn-go-on", hidden: true });
   readonly #line = h("p", { class: "progress-line", role: "status" });
   readonly #bar = h("progress", { max: 1, value: 0, "aria-label": "Parts done" });
   readonly #recall = new RecallView();
@@ -40,6 +38,8 @@ export class LearnTab {
   readonly #question = h("input", { id: "learn-question", autocomplete: "off", placeholder: "A question" });
   readonly #ask = button("Ask", () => void this.#answer(), { id: "learn-ask" });
   readonly #said = h("p", { class: "reply", role: "status", id: "learn-answer" });
+  readonly #judgements = new Judgements((feedback) => void this.#learn(() => ({ feedback })));
+  readonly #compare = button("Compare with notes in the context", () => void this.#examine(), { id: "learn-compare", class: "quiet" });
   readonly #board: LessonBoard;
   #abort: AbortController | undefined;
   #info: LibraryInfo | undefined;
@@ -52,22 +52,20 @@ export class LearnTab {
     private readonly session: Session,
     more: HTMLElement,
   ) {
-    this.#text.addEventListener("input", () => this.#preview());
     this.#name.addEventListener("change", () => void this.#alert.guard(() => this.#refresh()));
     this.#question.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !this.#ask.disabled) void this.#answer();
     });
-    const file = h("input", { type: "file", accept: ".jsonl,.json,.txt,.tsv,.md", multiple: true });
-    file.addEventListener("change", () => void this.#read([...(file.files ?? [])]));
     const taken = h("input", { type: "file", accept: ".zip", id: "learn-import" });
     taken.addEventListener("change", () => void this.#import(taken));
-    this.#board = new LessonBoard((lesson) => void this.#decide((library) => library.rollback(lesson)));
+    this.#board = new LessonBoard({
+      takeBack: (lesson) => void this.#decide((library) => library.rollback(lesson)),
+      unlearn: (lesson) => void this.#unlearn(lesson),
+    });
     const lesson = card(
       "What to learn",
       { class: "drop-text" },
-      field("Questions and answers", this.#text, "“Q:” and “A:”, or a question, a tab and its answer a line, or lines of JSON with question and answer."),
-      field("Or files", file, "You can also drop them on this card."),
-      this.#count,
+      this.#source.element,
       field("Library", this.#name, "Lessons add up in it. It stays in this browser."),
       this.#names,
       h("p", {}, h("label", {}, this.#supersede, " New answers take the place of earlier ones")),
@@ -76,15 +74,16 @@ export class LearnTab {
     lesson.addEventListener("dragover", (event) => event.preventDefault());
     lesson.addEventListener("drop", (event) => {
       event.preventDefault();
-      void this.#read([...(event.dataTransfer?.files ?? [])]);
+      void this.#alert.guard(() => this.#source.take([...(event.dataTransfer?.files ?? [])]));
     });
     const progress = card("How it goes", {}, h("div", { class: "progress" }, this.#line, this.#bar), this.#recall.element, this.#gate, this.#decision);
-    const ask = card("Ask it", {}, field("Question", this.#question), h("div", { class: "buttons" }, this.#ask), this.#said);
+    const ask = card("Ask it", {}, field("Question", this.#question), h("div", { class: "buttons" }, this.#ask), this.#said, this.#judgements.element);
     const save = (what: string, id: string, work: (library: Library) => Promise<void>): HTMLElement =>
       button(what, () => void this.#alert.guard(() => this.#with(work)), { id, class: "quiet" });
     const keep = h(
       "div",
       { class: "buttons" },
+      this.#compare,
       save("Save the board", "learn-board", async (library) => saveFile(`${library.name}.html`, "text/html", [await library.boardPage()])),
       save("Save the adapter", "learn-adapter", async (library) => saveFile("adapter.zip", "application/zip", [await zipped(await library.adapter())])),
       save("Export the library", "learn-export", async (library) => saveFile(`${library.name}.zip`, "application/zip", [await library.export()])),
@@ -133,6 +132,7 @@ export class LearnTab {
     this.#name.value = own?.name ?? free;
     this.#names.replaceChildren(...there.map(({ name }) => h("option", { value: name })));
     this.#line.textContent = `${model} is ready to learn.`;
+    await this.#source.list(model);
     await this.#refresh();
   }
 
@@ -160,7 +160,10 @@ export class LearnTab {
     this.#goOn.disabled = !free;
     this.#decision.hidden = lesson?.status !== "waiting" || this.#abort !== undefined;
     this.#ask.disabled = !free || this.#info === undefined;
-    this.#board.enable(free && lesson === undefined);
+    const decided = free && lesson === undefined;
+    this.#board.enable(decided);
+    this.#judgements.enable(decided);
+    this.#compare.disabled = !decided || (this.#info?.active.length ?? 0) === 0;
   }
 
   async #with<Answer>(work: (library: Library) => Promise<Answer>): Promise<Answer | undefined> {
@@ -168,50 +171,57 @@ export class LearnTab {
     return model === undefined ? undefined : work(model.library(this.#name.value.trim()));
   }
 
-  async #read(files: File[]): Promise<void> {
+  /** Learns a source, or without one what was stopped. */
+  async #learn(read?: () => LessonSource): Promise<void> {
     await this.#alert.guard(async () => {
-      const texts = await Promise.all(files.map((file) => file.text()));
-      this.#text.value = [this.#text.value.trim(), ...texts.map((text) => text.trim())].filter(Boolean).join("\n");
-      this.#preview();
+      const source = read?.();
+      const supersede = source !== undefined && (this.#supersede.checked || (typeof source === "object" && "feedback" in source));
+      await this.#working("learning a lesson", async (library, signal) => {
+        const learning = library.learn(source, { signal, supersede });
+        for await (const news of learning) this.#take(news);
+        const { state, words } = await learning.result;
+        this.#line.textContent = STATES[state];
+        this.#tellGate(words);
+        this.#judgements.clear();
+      });
     });
   }
 
-  #preview(): void {
+  /** Asks the base with all notes in the context, for the board to compare. */
+  async #examine(): Promise<void> {
+    await this.#alert.guard(() =>
+      this.#working("comparing", async (library, signal) => {
+        const papers = await library.exam({ notes: true, signal, onProgress: (news) => this.#take(news) });
+        const sum = (of: (paper: Paper) => number): number => papers.reduce((total, paper) => total + of(paper), 0);
+        const [right, all, tokens] = [sum((paper) => paper.right), sum((paper) => paper.questions), sum((paper) => paper.tokens)];
+        this.#line.textContent = `With all notes before each question the model without lessons has ${right} of ${all} right, for ${Math.round(tokens / Math.max(all, 1))} tokens a question.`;
+      }),
+    );
+  }
+
+  /** Learns all lessons but one anew. */
+  async #unlearn(lesson: number): Promise<void> {
+    await this.#alert.guard(() =>
+      this.#working("learning anew", async (library, signal) => {
+        const { lessons } = await library.consolidate({ without: [lesson], signal, onProgress: (news) => this.#take(news) });
+        this.#line.textContent = lessons.length === 0 ? "No lesson counts any more." : `The new head knows lesson${lessons.length === 1 ? "" : "s"} ${lessons.join(", ")}.`;
+      }),
+    );
+  }
+
+  /** Works on the library until it is done or stopped. */
+  async #working(what: string, work: (library: Library, signal: AbortSignal) => Promise<void>): Promise<void> {
+    const abort = (this.#abort = new AbortController());
+    this.#stop.disabled = false;
+    this.#gate.replaceChildren();
     try {
-      const { count } = parsePairs(this.#text.value);
-      this.#count.textContent = count === 0 ? "Nothing to learn yet." : count === 1 ? "1 question with its answer." : `${count} questions with answers.`;
-    } catch (error) {
-      this.#count.textContent = error instanceof Error ? error.message : String(error);
+      await this.session.occupy(what, () => this.#with((library) => work(library, abort.signal)));
+    } finally {
+      if (abort.signal.aborted) this.#line.textContent = "Stopped. What was learned so far is kept, and it can go on.";
+      this.#stop.disabled = true;
+      this.#abort = undefined;
+      await this.#refresh();
     }
-  }
-
-  async #learn(goOn = false): Promise<void> {
-    await this.#alert.guard(async () => {
-      const { pairs, count } = parsePairs(this.#text.value);
-      if (!goOn && count === 0) {
-        this.#text.focus();
-        throw new Error("there is nothing to learn: write questions and answers");
-      }
-      const abort = (this.#abort = new AbortController());
-      this.#stop.disabled = false;
-      this.#gate.replaceChildren();
-      try {
-        await this.session.occupy("learning a lesson", () =>
-          this.#with(async (library) => {
-            const learning = library.learn(goOn ? undefined : pairs, { signal: abort.signal, supersede: this.#supersede.checked && !goOn });
-            for await (const news of learning) this.#take(news);
-            const { state, words } = await learning.result;
-            this.#line.textContent = STATES[state];
-            this.#tellGate(words);
-          }),
-        );
-      } finally {
-        if (abort.signal.aborted) this.#line.textContent = "Stopped. What was learned so far is kept, and it can go on.";
-        this.#stop.disabled = true;
-        this.#abort = undefined;
-        await this.#refresh();
-      }
-    });
   }
 
   #take(news: LessonNews): void {
@@ -231,6 +241,9 @@ export class LearnTab {
         break;
       case "next":
         this.#line.textContent = `Now ${news.what}`;
+        break;
+      case "note":
+        this.#line.textContent = news.words;
         break;
       case "progress":
         this.#bar.value = news.done / Math.max(news.all, 1);
@@ -261,9 +274,12 @@ export class LearnTab {
     await this.#alert.guard(() =>
       this.session.occupy("answering", async () => {
         this.#said.textContent = "";
+        this.#judgements.show(undefined);
         await this.#with(async (library) => {
           const lesson = this.#decision.hidden ? undefined : (this.#info?.pending ?? undefined);
           for await (const { text } of library.ask(question, { temperature: 0, maxTokens: 64, ...(lesson !== undefined && { lesson }) })) this.#said.append(text);
+          // What waits is judged by accepting it or not.
+          if (lesson === undefined) this.#judgements.show({ prompt: question, answer: this.#said.textContent ?? "" });
         });
       }),
     );

@@ -19,12 +19,20 @@ const STATUS: Record<string, string> = {
 /** A sign for each fate of a question. */
 const SIGNS: Record<string, string> = { known: "○", learned: "●", kept: "●", recovered: "◐", forgotten: "✕" };
 
+/** What a visitor can do with a lesson that counts. */
+interface Actions {
+  /** With all that came after it, at once. */
+  takeBack(lesson: number): void;
+  /** Exactly: the others are learned anew without it. */
+  unlearn(lesson: number): void;
+}
+
 export class LessonBoard {
   readonly #list = h("ul", { class: "list lessons", id: "learn-lessons" });
   readonly element = card("What it knows", {}, this.#list);
   #free = false;
 
-  constructor(private readonly takeBack: (lesson: number) => void) {
+  constructor(private readonly actions: Actions) {
     this.show(undefined, undefined);
   }
 
@@ -33,7 +41,8 @@ export class LessonBoard {
     const entries = (info?.lessons ?? []).map(({ number, name, status }) => {
       const lesson = told.get(number);
       const strip = lesson?.questions.map(({ prompt, fate }) => h("span", { class: `fate ${fate}`, title: `${prompt} ${fate.replaceAll("_", " ")}` }, SIGNS[fate] ?? "·"));
-      const back = button("Take back", () => this.takeBack(number), { class: "quiet take-back", disabled: !this.#free, "aria-label": `Take back lesson ${number}` });
+      const action = (label: string, kind: string, help: string, work: () => void): HTMLElement =>
+        button(label, work, { class: `quiet ${kind}`, disabled: !this.#free, title: help, "aria-label": `${label} lesson ${number}` });
       return h(
         "li",
         {},
@@ -41,7 +50,8 @@ export class LessonBoard {
         h("span", { class: "muted" }, STATUS[status] ?? status),
         lesson !== undefined && h("span", { class: "muted" }, lesson.line),
         strip !== undefined && h("span", { class: "fates", role: "img", "aria-label": "The fate of each question" }, ...strip),
-        status === "accepted" && back,
+        status === "accepted" && action("Take back", "take-back", "With all lessons after it, at once", () => this.actions.takeBack(number)),
+        status === "accepted" && action("Unlearn", "unlearn", "Learns the other lessons anew without it; takes a while", () => this.actions.unlearn(number)),
       );
     });
     this.#list.replaceChildren(...(entries.length > 0 ? entries : [h("li", { class: "muted" }, "Nothing yet.")]));
@@ -50,6 +60,6 @@ export class LessonBoard {
   /** Whether lessons can be taken back now. */
   enable(free: boolean): void {
     this.#free = free;
-    for (const back of this.#list.querySelectorAll<HTMLButtonElement>(".take-back")) back.disabled = !free;
+    for (const action of this.#list.querySelectorAll("button")) action.disabled = !free;
   }
 }

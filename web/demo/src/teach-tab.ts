@@ -6,6 +6,7 @@ import { Chart } from "./chart.js";
 import { button, card, field, h, numberInput, numberOf } from "./dom.js";
 import { duration, rate } from "./format.js";
 import type { Session } from "./session.js";
+import { describe } from "./setting-fields.js";
 import { StoredRuns } from "./stored-runs.js";
 import { forChat, parseExamples } from "./teach-data.js";
 
@@ -20,10 +21,10 @@ export class TeachTab {
   readonly #text = h("textarea", { rows: 10, id: "teach-text", placeholder: SAMPLE, spellcheck: "false" });
   readonly #count = h("p", { class: "muted", role: "status" }, "Nothing to learn yet.");
   // Empty is what fits the model and the examples.
-  readonly #steps = numberInput("", { min: 1, step: 1, id: "teach-steps", placeholder: FITTING });
-  readonly #rate = numberInput("", { min: 0, step: "any", placeholder: FITTING });
-  readonly #batch = numberInput("", { min: 1, step: 1, placeholder: FITTING });
-  readonly #rank = numberInput("", { min: 1, step: 1, placeholder: FITTING });
+  readonly #steps = numberInput("", { step: 1, id: "teach-steps", placeholder: FITTING });
+  readonly #rate = numberInput("", { step: "any", placeholder: FITTING });
+  readonly #batch = numberInput("", { step: 1, placeholder: FITTING });
+  readonly #rank = numberInput("", { step: 1, placeholder: FITTING });
   readonly #chart = new Chart("Loss", (value) => value.toFixed(2));
   readonly #line = h("p", { class: "progress-line", role: "status" });
   readonly #bar = h("progress", { max: 1, value: 0, "aria-label": "Steps done" });
@@ -41,18 +42,21 @@ export class TeachTab {
     this.#text.addEventListener("input", () => this.#preview());
     const file = h("input", { type: "file", accept: ".txt,.md,.jsonl,.json", multiple: true });
     file.addEventListener("change", () => void this.#read([...(file.files ?? [])]));
+    const how = h(
+      "details",
+      {},
+      h("summary", {}, "How to learn"),
+      h("div", { class: "row" }, field("Learning rate", this.#rate), field("Examples a step", this.#batch), field("Rank", this.#rank)),
+    );
+    const fields = { steps: this.#steps, learning_rate: this.#rate, batch_size: this.#batch, "lora.rank": this.#rank };
+    how.addEventListener("toggle", () => void this.#alert.guard(() => describe(fields, "train")));
     const lesson = card(
       "What to learn",
       { class: "drop-text" },
       field("Text, or questions and answers", this.#text, "Pairs begin with “Q:” and “A:”. Paragraphs of plain text are learned as they are. Lines of JSON work as on the command line."),
       field("Or files", file, "Text files; you can also drop them on this card."),
       this.#count,
-      h(
-        "details",
-        {},
-        h("summary", {}, "How to learn"),
-        h("div", { class: "row" }, field("Learning rate", this.#rate), field("Examples a step", this.#batch), field("Rank", this.#rank)),
-      ),
+      how,
       h("div", { class: "row" }, field("Steps", this.#steps), h("div", { class: "buttons" }, this.#start, this.#stop)),
     );
     lesson.addEventListener("dragover", (event) => event.preventDefault());

@@ -1,6 +1,7 @@
-//! The rows.
+//! The settings of a LADDER run, which test-time learning has too.
 
-use super::{Setting, Takes};
+use super::takes::{ANY, COUNT, LIMIT, MOST, SOME};
+use super::{Setting, Table, Takes};
 
 // The paper's text (arXiv 2503.00735), by section.
 const PAPER_VARIANTS: &str = "LADDER 3.1.2";
@@ -12,18 +13,12 @@ const OURS: &str = "measured here";
 const CHOICE: &str = "our choice";
 const LORA: &str = "LoRA Without Regret";
 
-/// Largest number of anything that a run makes or holds at once.
-pub const MOST: u64 = 1 << 20;
-const ANY: Takes = Takes::Whole(0, u64::MAX);
-const SOME: Takes = Takes::Whole(1, u64::MAX);
-const COUNT: Takes = Takes::Whole(1, MOST);
-const LIMIT: Takes = Takes::Whole(0, MOST);
 /// Rewards and their weights: beyond, 32-bit sums no longer tell the rewards of a group apart.
 const REWARD: Takes = Takes::up_to(1e6);
 
 /// Every setting of a LADDER run, in the order of the help.
 #[rustfmt::skip] // A row is a line, so that the table can be read as one.
-pub const TABLE: &[Setting] = &[
+pub const LADDER: Table = Table { rows: &[
     Setting::new("seed", ANY, CHOICE, "seed of everything random").option("seed"),
     Setting::new("method", Takes::Word(&["policy_gradient", "expert_iteration"]), PAPER_RL, "policy_gradient, or expert_iteration: supervised steps on the model's own right answers"),
     Setting::new("prompt_style", Takes::Word(&["instruct", "terse"]), CHOICE, "instruct (full sentences in the chat template) or terse (the task's notation); null is as the model").nullable(),
@@ -102,4 +97,4 @@ pub const TABLE: &[Setting] = &[
     Setting::new("evaluation.sampling.top_p", Takes::POSITIVE_SHARE, SCRIPTS, "keep likely tokens up to this probability"),
     Setting::new("evaluation.sampling.min_p", Takes::SHARE, SCRIPTS, "keep tokens of at least this share of the largest probability"),
     Setting::new("checkpoint_every", SOME, CHOICE, "steps between checkpoints").anew(),
-];
+] };
