@@ -9,7 +9,7 @@ use crate::error::either;
 pub const GROUP: usize = 32;
 
 /// One block: its integers, and its two numbers.
-pub type Block = ([i8; GROUP], [f32; 2]);
+type Block = ([i8; GROUP], [f32; 2]);
 
 /// All that is particular to a format.
 #[derive(Debug)]
