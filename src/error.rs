@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Write};
 use std::path::{Path, PathBuf};
 
 use naming::{Advice, Called};
-pub use naming::{name_by, named};
+pub use naming::{either, name_by, named};
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -66,6 +66,12 @@ fn alternatives(names: &str, written: impl Fn(&str) -> Option<String>) -> String
     if words.is_empty() {
         words = names.split('|').map(str::to_owned).collect();
     }
+    either(&words)
+}
+
+/// Words between which one may choose, as a sentence lists them: `a, b or c`.
+pub fn either<S: AsRef<str>>(words: &[S]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     match words.split_last() {
         Some((last, most)) if !most.is_empty() => format!("{} or {last}", most.join(", ")),
         _ => words.concat(),

@@ -3,11 +3,13 @@
 
 use half::f16;
 
+use crate::error::either;
+
 /// Values of a block: they share two numbers.
 pub const GROUP: usize = 32;
 
 /// One block: its integers, and its two numbers.
-pub type Block = ([i8; GROUP], [f32; 2]);
+type Block = ([i8; GROUP], [f32; 2]);
 
 /// All that is particular to a format.
 #[derive(Debug)]
@@ -166,6 +168,12 @@ impl Format {
     /// The formats that a user may ask for, each with what it is.
     pub fn offered() -> impl Iterator<Item = (Self, &'static str)> {
         Self::ALL.into_iter().filter_map(|format| Some((format, format.row().offered?)))
+    }
+
+    /// The names of those offered formats for which `which` holds, as a sentence lists them.
+    pub fn choice(which: impl Fn(Self) -> bool) -> String {
+        let formats = Self::offered().map(|(format, _)| format).filter(|&format| which(format));
+        either(&formats.map(Self::name).collect::<Vec<_>>())
     }
 
     /// The offered format of this name.
@@ -361,5 +369,6 @@ mod tests {
         }
         let names: Vec<_> = Format::offered().map(|(format, _)| format.name()).collect();
         assert_eq!(names, ["f32", "f16", "q8", "q4"]);
+        assert_eq!(Format::choice(Format::has_scales), "q8 or q4");
     }
 }

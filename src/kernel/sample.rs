@@ -66,11 +66,11 @@ buffer_set! {
         pub pages[rows]: Buffer = [rows, row_pages];
         /// The token to feed next.
         pub token[rows]: Buffer = [rows];
-        /// Its position.
+        /// Position of that token.
         pub position[rows]: Buffer = [rows];
         /// 1 while the row goes on.
         pub live[rows]: Buffer = [rows];
-        /// Where its key and value go: (row, place).
+        /// Where the token's key and value go: (row, place).
         pub pair[rows]: Buffer = [rows, 2];
         /// Chosen tokens and the bits of their log-probabilities.
         pub out[rows]: Buffer = [rows, capacity, 2];

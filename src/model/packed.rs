@@ -96,9 +96,9 @@ fn most_elements(binding: u64) -> usize {
 buffer_set! {
     /// Inputs and outputs of a packed forward pass of one bucket; logits exist for `chunk` rows at a time.
     pub struct PackedBuffers[tokens, rows](config: &ModelConfig, chunk: usize) {
-        /// Tokens.
+        /// Tokens of all sequences.
         pub token[tokens]: Buffer = [tokens];
-        /// Positions in their sequences.
+        /// Positions of the tokens in their sequences.
         pub position[tokens]: Buffer = [tokens];
         /// First token and end of each token's sequence.
         pub span[tokens]: Buffer = [tokens, 2];

@@ -99,7 +99,10 @@ impl Weights {
                 what: format!("the weights of {}", source.name()),
                 needed,
                 available,
-                hint: "load them smaller with <weights> q8 or q4, or take a smaller model".into(),
+                hint: format!(
+                    "load them smaller with <weights> {}, or take a smaller model",
+                    Format::choice(Format::has_scales)
+                ),
             });
         }
         let index: HashMap<String, usize> =
@@ -266,7 +269,9 @@ impl Loader<'_> {
             if packed.format != format {
                 let file = self.source.name();
                 let problem = "has values beyond the range of f16";
-                return Err(Error::input(file, &info.name, problem, "load it with <weights> f32, q8 or q4"));
+                let hint =
+                    format!("load it with <weights> {}", Format::choice(|format| format != Format::F16));
+                return Err(Error::input(file, &info.name, problem, hint));
             }
             let Packed { words, scales, .. } = packed;
             weight.write_rows(self.gpu, row, &words, &scales)?;

@@ -38,7 +38,7 @@ buffer_set! {
             Joined(tokens, [config.q_size(), config.kv_size(), config.kv_size()]);
         /// Queries after their per-head norm, where the family has one.
         d_normed_q[tokens]: Option<Buffer> = config.qk_norm().then(|| [tokens, config.q_size()]);
-        /// Keys after theirs.
+        /// Keys after their per-head norm, where the family has one.
         d_normed_k[tokens]: Option<Buffer> = config.qk_norm().then(|| [tokens, config.kv_size()]);
         /// Output of attention.
         d_out[tokens]: Buffer = [tokens, config.q_size()];

@@ -113,8 +113,10 @@ impl Fit {
 
     /// The options that lower the largest part.
     fn hint(&self) -> String {
+        let weights =
+            format!("the weights: <weights> {}, or a smaller model", Format::choice(Format::has_scales));
         let parts = [
-            (self.weights, "the weights: <weights> q8 or q4, or a smaller model"),
+            (self.weights, weights.as_str()),
             (self.kv, "the KV cache: <context|max_tokens|group_size|batch_size>"),
             (self.activations, "the activations: <max_length|max_tokens|context|batch_size>"),
             (self.adapter + self.optimizer, "the adapter: <lora.rank|lora.targets>"),

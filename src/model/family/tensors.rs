@@ -90,7 +90,7 @@ impl Tensor {
         }
     }
 
-    /// The whole name in GGUF files, likewise.
+    /// The whole name in GGUF files; `layer` counts only for tensors of blocks.
     pub fn gguf_name(&self, layer: usize) -> String {
         let ending = self.role.ending();
         match self.role.is_of_block() {
@@ -149,15 +149,15 @@ pub const ATTENTION_NORM: Tensor =
     Tensor::norm(Role::AttentionNorm, "input_layernorm", "attn_norm", &[Dim::Hidden]);
 /// Query projection.
 pub const Q: Tensor = Tensor::weight(Module::Q, "attn_q", &[Dim::Queries, Dim::Hidden]);
-/// Its bias.
+/// Bias of the query projection.
 pub const Q_BIAS: Tensor = Tensor::bias(Q, &[Dim::Queries]);
 /// Key projection.
 pub const K: Tensor = Tensor::weight(Module::K, "attn_k", &[Dim::Keys, Dim::Hidden]);
-/// Its bias.
+/// Bias of the key projection.
 pub const K_BIAS: Tensor = Tensor::bias(K, &[Dim::Keys]);
 /// Value projection.
 pub const V: Tensor = Tensor::weight(Module::V, "attn_v", &[Dim::Keys, Dim::Hidden]);
-/// Its bias.
+/// Bias of the value projection.
 pub const V_BIAS: Tensor = Tensor::bias(V, &[Dim::Keys]);
 /// Norm of query heads.
 pub const Q_NORM: Tensor = Tensor::norm(Role::QueryNorm, "self_attn.q_norm", "attn_q_norm", &[Dim::Head]);

@@ -44,9 +44,9 @@ buffer_set! {
     pub(super) struct Decoded[rows](config: &ModelConfig, row_pages: usize) {
         /// The residual stream.
         hidden[rows]: Buffer = [rows, config.hidden_size];
-        /// Its end, normalised.
+        /// Final hidden state, normalised.
         normed[rows]: Buffer = [rows, config.hidden_size];
-        /// Logits.
+        /// Logits of the next token.
         logits[rows]: Buffer = [rows, config.vocab_size];
         /// What the splits of long rows leave for each other.
         parts[]: Option<Buffer> =

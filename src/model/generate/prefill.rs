@@ -44,9 +44,9 @@ buffer_set! {
 buffer_set! {
     /// Inputs and residual stream of a prefill pass.
     pub(super) struct Inputs[tokens, pairs](config: &ModelConfig) {
-        /// Tokens.
+        /// Tokens of all prompts.
         token[tokens]: Buffer = [tokens];
-        /// Their positions.
+        /// Positions of the tokens in their prompts.
         position[tokens]: Buffer = [tokens];
         /// First token and end of each token's sequence.
         span[tokens]: Buffer = [tokens, 2];

@@ -1,5 +1,6 @@
 //! How the values of a tensor are stored in files: one row a type. Block formats are ggml's.
 
+use crate::error::either;
 use crate::kernel::weight::Format;
 
 /// All that is particular to a type but its decoding, which is in [`quant`](super::quant).
@@ -88,10 +89,6 @@ impl Dtype {
 
     /// The names of all types, as a sentence lists them.
     pub(super) fn names() -> String {
-        let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
-        match names.split_last() {
-            Some((last, others)) => format!("{} or {last}", others.join(", ")),
-            None => String::new(),
-        }
+        either(&ROWS.iter().map(|row| row.name).collect::<Vec<_>>())
     }
 }
