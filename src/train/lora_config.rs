@@ -110,7 +110,7 @@ impl LoraConfig {
             ));
         }
         if self.targets.is_empty() {
-            return Err(Error::usage("lora.targets", "is empty", "use all-linear, or a list such as q,v"));
+            return Err(Error::usage("lora.targets", "is empty", "name at least one layer, such as q_proj"));
         }
         Ok(())
     }

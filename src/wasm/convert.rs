@@ -35,9 +35,13 @@ impl From<Thrown> for JsValue {
 
 /// JSON text of a value.
 pub(super) fn to_json(value: &impl Serialize) -> Answer<String> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| Error::usage("answer", format!("has no JSON form: {error}"), "report this"))?;
-    Ok(text)
+    Ok(to_text(value)?)
+}
+
+/// The same for what may fail otherwise on its way to JavaScript.
+pub(super) fn to_text(value: &impl Serialize) -> crate::Result<String> {
+    let failed = |error| Error::usage("answer", format!("has no JSON form: {error}"), "report this");
+    serde_json::to_string(value).map_err(failed)
 }
 
 /// The JSON form of a value; `what` is named in errors.

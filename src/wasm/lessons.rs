@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
-use super::convert::{Answer, from_json};
+use super::convert::{Answer, from_json, to_text};
 use super::engine::Engine;
 use super::files::JsFile;
 use super::learning::tell;
@@ -120,11 +120,6 @@ impl Listener for Teller<'_> {
     }
 }
 
-/// An answer for JavaScript.
-fn to_text(answer: &impl Serialize) -> Result<String> {
-    serde_json::to_string(answer).map_err(|error| Error::write("the answer", error.into()))
-}
-
 /// Tells people what is not learnt, or was found, in words.
 fn note(on_news: &Function) -> impl FnMut(&str) {
     // As for progress.
@@ -170,27 +165,9 @@ impl Engine {
     pub async fn exam(&self, library: &LessonLibrary, options: String, on_news: Function) -> Answer<String> {
         self.begin();
         self.generator.replace(None);
-        let Exam { head, notes, retrieve, lesson, weights } = from_json("options", &options)?;
-        let view = match (notes, retrieve) {
-            (true, None) => Some(View::All),
-            (false, Some(count)) => Some(View::Best(count.get())),
-            (false, None) => None,
-            (true, Some(_)) => {
-                let problem = "is for some of the notes, `notes` for all";
-                return Err(Error::usage("retrieve", problem, "leave one of them out").into());
-            }
-        };
+        let options: Exam = from_json("options", &options)?;
         let there = library.taken()?;
-        let papers = async {
-            let mut there = there;
-            self.expect_base(&there, &weights)?;
-            let examination = Examination::of(&there, head.as_deref(), view, lesson)?;
-            let mut learner = self.lesson_learner(&there.card().settings)?;
-            let mut teller = Teller { on_news: &on_news, cancel: &self.cancel };
-            examination.sit(&mut Course::new(&mut there, &mut learner, &mut teller)?).await?;
-            to_text(&examination.papers(&there)?)
-        };
-        let papers = papers.await;
+        let papers = self.examined(there, &options, &on_news).await;
         library.reopen()?;
         Ok(papers?)
     }
@@ -210,16 +187,7 @@ impl Engine {
         self.begin();
         self.generator.replace(None);
         let there = library.taken()?;
-        let made = async {
-            let mut there = there;
-            self.expect_base(&there, &weights)?;
-            expect_consolidation(&there, &without)?;
-            let mut learner = self.lesson_learner(&there.card().settings)?;
-            let mut teller = Teller { on_news: &on_news, cancel: &self.cancel };
-            let head = Course::new(&mut there, &mut learner, &mut teller)?.consolidate(&without).await?;
-            to_text(&json!({ "head": head, "lessons": there.standing().active() }))
-        };
-        let made = made.await;
+        let made = self.consolidated(there, &without, &weights, &on_news).await;
         library.reopen()?;
         Ok(made?)
     }
@@ -245,6 +213,31 @@ impl Engine {
 }
 
 impl Engine {
+    async fn examined(&self, mut library: Library, options: &Exam, on_news: &Function) -> Result<String> {
+        let view = options.view()?;
+        self.expect_base(&library, &options.weights)?;
+        let examination = Examination::of(&library, options.head.as_deref(), view, options.lesson)?;
+        let mut learner = self.lesson_learner(&library.card().settings)?;
+        let mut teller = Teller { on_news, cancel: &self.cancel };
+        examination.sit(&mut Course::new(&mut library, &mut learner, &mut teller)?).await?;
+        to_text(&examination.papers(&library)?)
+    }
+
+    async fn consolidated(
+        &self,
+        mut library: Library,
+        without: &[u32],
+        weights: &str,
+        on_news: &Function,
+    ) -> Result<String> {
+        self.expect_base(&library, weights)?;
+        expect_consolidation(&library, without)?;
+        let mut learner = self.lesson_learner(&library.card().settings)?;
+        let mut teller = Teller { on_news, cancel: &self.cancel };
+        let head = Course::new(&mut library, &mut learner, &mut teller)?.consolidate(without).await?;
+        to_text(&json!({ "head": head, "lessons": library.standing().active() }))
+    }
+
     async fn learn_into(
         &self,
         file: &LessonLibrary,
@@ -260,7 +253,7 @@ impl Engine {
             self.expect_base(library, &options.weights)?;
             match (library.standing().pending(), &source) {
                 (None, Source::Pending) => {
-                    return Err(Error::usage("pairs", "no lesson waits", "give pairs, or a correction"));
+                    return Err(Error::usage("pairs", "no lesson waits", "give what is to be learnt"));
                 }
                 (_, Source::Pending) => {}
                 _ => library.expect_decided()?,
@@ -359,6 +352,20 @@ impl Engine {
                 other(&field, &format!("is {}, but the library was made with {}", words(&new), words(&old)))
             }
             None => Ok(()),
+        }
+    }
+}
+
+impl Exam {
+    fn view(&self) -> Result<Option<View>> {
+        match (self.notes, self.retrieve) {
+            (true, None) => Ok(Some(View::All)),
+            (false, Some(count)) => Ok(Some(View::Best(count.get()))),
+            (false, None) => Ok(None),
+            (true, Some(_)) => {
+                let problem = "is for some of the notes, `notes` for all";
+                Err(Error::usage("retrieve", problem, "leave one of them out"))
+            }
         }
     }
 }

@@ -66,8 +66,10 @@ export async function ladder(context: Context, asks: Plain<LadderOptions>, hooks
   const { task: choice, problems, heldOut = [], run, resume, overwrite, ...rest } = asks;
   const { object, ...task } = await resolve(choice);
   await ready(context, hooks.signal);
-  // A run that is kept says on which weights it stands, so that a lesson can be made of it.
-  const weights = run === undefined ? undefined : await hashOf(context, hooks.signal);
+  // A run that is kept says on which weights it stands, so that a lesson can be made of it. A model that is not kept itself would
+  // be downloaded once more for that.
+  const says = run !== undefined && (context.weights !== undefined || context.loaded?.options.cache !== false);
+  const weights = says ? await hashOf(context, hooks.signal) : undefined;
   const options = JSON.stringify({ ...rest, ...task, problems: problems.map(problemOf), heldOut: heldOut.map(problemOf), weights });
   const store = await openKept(context, "ladder", asks, {
     make: () => engineOf(context).ladder_card(options, object),

@@ -23,7 +23,7 @@ export class LearnTab {
   readonly #alert = new Alert();
   readonly #name = h("input", { id: "learn-library", value: "notes", spellcheck: "false", maxlength: 60, list: "learn-libraries" });
   readonly #names = h("datalist", { id: "learn-libraries" });
-  readonly #source = new LessonSourceView();
+  readonly #source = new LessonSourceView(() => this.session.state.model?.info.name);
   readonly #supersede = h("input", { type: "checkbox", id: "learn-supersede" });
   readonly #start = button("Learn", () => void this.#learn(() => this.#source.read()), { class: "primary", id: "learn-start" });
   readonly #stop = button("Stop", () => this.#abort?.abort(), { disabled: true, id: "learn-stop" });
@@ -132,7 +132,6 @@ export class LearnTab {
     this.#name.value = own?.name ?? free;
     this.#names.replaceChildren(...there.map(({ name }) => h("option", { value: name })));
     this.#line.textContent = `${model} is ready to learn.`;
-    await this.#source.list(model);
     await this.#refresh();
   }
 

@@ -23,11 +23,12 @@ export class LessonSourceView {
   readonly #run = field("Run", this.#runs, "The problems that it solved are learned; its held-out problems are the exam.");
   readonly element: HTMLElement;
 
-  constructor() {
+  /** `model` is the name of the model that is loaded. */
+  constructor(private readonly model: () => string | undefined) {
     const file = h("input", { type: "file", accept: ".jsonl,.json,.txt,.tsv,.md", multiple: true });
     file.addEventListener("change", () => void this.take([...(file.files ?? [])]));
     this.#text.addEventListener("input", () => this.#preview());
-    this.#kind.addEventListener("change", () => this.#preview());
+    this.#kind.addEventListener("change", () => void this.#list());
     this.#written = h(
       "div",
       { class: "fields" },
@@ -45,9 +46,11 @@ export class LessonSourceView {
     this.#preview();
   }
 
-  /** Lists the runs of a model. */
-  async list(model: string): Promise<void> {
-    const runs = (await listRuns()).filter((run) => run.kind === "ladder" && run.model === model && run.step > 0);
+  /** Lists the model's runs where one is to be chosen: there may be more than there were. */
+  async #list(): Promise<void> {
+    this.#preview();
+    if ((this.#kind.value as Kind) !== "run") return;
+    const runs = (await listRuns()).filter((run) => run.kind === "ladder" && run.model === this.model() && run.step > 0);
     this.#runs.replaceChildren(...runs.map(({ name, step }) => h("option", { value: name }, `${name}, ${step} steps`)));
     this.#preview();
   }
