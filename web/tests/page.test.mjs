@@ -188,13 +188,14 @@ test(
     await demo.tab("LADDER");
     await fillLadder(page, 4, "cut-off");
     await page.locator("#ladder-start").click();
-    await waitFor(line(page), /Step [12] of 4/);
+    // A step is told before it is kept: at the second one the first is kept for certain.
+    await waitFor(line(page), /Step [23] of 4/);
     await page.close();
     const next = await openDemo({ context: demo.context, url: demo.url });
     await next.loadTiny();
     await next.tab("LADDER");
     const entry = next.page.locator(".stored li", { hasText: "cut-off" });
-    const [, at] = /step ([123]) of 4/.exec(await entry.innerText());
+    assert.match(await entry.innerText(), /step [123] of 4/);
     await next.page.getByRole("button", { name: "Go on with cut-off" }).click();
     // What it told before is there again before anything new can be: tree, answers, measurement, curves.
     const panel = next.page.locator("#panel-ladder");
@@ -203,7 +204,6 @@ test(
     assert.ok((await panel.locator(".sample .badge").count()) > 0);
     assert.match(await panel.locator(".compare").innerText(), /\d+ %/);
     await waitFor(line(next.page), "Done.");
-    assert.ok(Number(at) >= 1);
     const drawn = await panel.locator(".chart").first().getAttribute("data-points");
     assert.equal(drawn, "4");
     await waitFor(entry, /step 4 of 4.*finished/);
