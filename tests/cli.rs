@@ -8,9 +8,33 @@ use serde_json::Value;
 use stepladder::task::{self, TaskOptions, VerdictKind, parse_problems};
 use stepladder::train::data::Record;
 
-const COMMANDS: [&str; 13] = [
-    "info", "score", "generate", "chat", "examples", "train", "ladder", "ttrl", "eval", "variants", "verify",
-    "export", "bench",
+const COMMANDS: [&str; 26] = [
+    "info",
+    "score",
+    "generate",
+    "chat",
+    "examples",
+    "train",
+    "learn",
+    "exam",
+    "board",
+    "accept",
+    "reject",
+    "rollback",
+    "consolidate",
+    "pack",
+    "unpack",
+    "ladder",
+    "ttrl",
+    "eval",
+    "variants",
+    "verify",
+    "export",
+    "report",
+    "models",
+    "bench",
+    "completions",
+    "man",
 ];
 
 fn stepladder(args: &[&str]) -> Output {
@@ -319,4 +343,68 @@ fn a_closed_pipe_is_silent() {
     let output = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stderr), "");
+}
+
+/// `stepladder completions bash` is read by bash, and its words are the commands.
+#[test]
+fn completions_complete() {
+    let script = stepladder(&["completions", "bash"]);
+    assert_eq!(script.status.code(), Some(0));
+    let ask = "COMP_WORDS=(stepladder ro) COMP_CWORD=1; _stepladder stepladder ro stepladder; echo \"${COMPREPLY[@]}\"";
+    let bash =
+        Command::new("bash").args(["-c", &format!("{}\n{ask}", text(&script.stdout))]).output().unwrap();
+    assert_eq!(text(&bash.stdout).trim(), "rollback", "{}", text(&bash.stderr));
+    let json: Value = serde_json::from_slice(&stepladder(&["completions", "--json", "zsh"]).stdout).unwrap();
+    assert!(json["script"].as_str().unwrap().contains("#compdef stepladder"), "{json}");
+    assert_eq!(stepladder(&["completions", "sh"]).status.code(), Some(2));
+}
+
+#[test]
+fn pages_for_man_are_printed_and_written() {
+    let page = stepladder(&["man", "ladder"]);
+    assert!(text(&page.stdout).contains(".TH stepladder-ladder 1"), "{}", text(&page.stdout));
+    assert!(text(&stepladder(&["man"]).stdout).contains(".TH stepladder 1"));
+    let unknown = stepladder(&["man", "nothing"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("there is no command `nothing`"));
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("man1");
+    let output = output.to_str().unwrap();
+    assert_eq!(stepladder(&["man", "--output", output]).status.code(), Some(0));
+    for command in COMMANDS {
+        assert!(folder.path().join(format!("man1/stepladder-{command}.1")).is_file(), "{command}");
+    }
+    let again = stepladder(&["man", "--output", output]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stderr).contains("--overwrite"), "{}", text(&again.stderr));
+}
+
+#[test]
+fn downloaded_models_are_listed_and_removed() {
+    let cache = tempfile::tempdir().unwrap();
+    let commit = "c".repeat(40);
+    let snapshot = cache.path().join("models--me--mine/snapshots").join(&commit);
+    std::fs::create_dir_all(&snapshot).unwrap();
+    std::fs::create_dir_all(cache.path().join("models--me--mine/refs")).unwrap();
+    std::fs::write(cache.path().join("models--me--mine/refs/main"), &commit).unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::write(snapshot.join(file), "0123456789").unwrap();
+    }
+    let models = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stepladder"));
+        command.arg("models").args(args).env("HF_HUB_CACHE", cache.path()).output().unwrap()
+    };
+    let listed: Value = serde_json::from_slice(&models(&["--json"]).stdout).unwrap();
+    assert_eq!(listed["models"][0]["model"], "hf:me/mine");
+    assert_eq!(
+        (&listed["models"][0]["bytes"], &listed["models"][0]["revisions"][0]),
+        (&70.into(), &"main".into())
+    );
+    let listed = models(&[]);
+    assert!(text(&listed.stdout).contains("hf:me/mine") && text(&listed.stdout).contains("tiny"));
+    let refused = models(&["--remove", "hf:me/mine@main"]);
+    assert!(refused.status.code() == Some(2) && text(&refused.stderr).contains("all of its revisions"));
+    assert!(text(&models(&["--remove", "me/other"]).stderr).contains("me/mine"));
+    assert_eq!(models(&["--remove", "hf:me/mine"]).status.code(), Some(0));
+    assert!(!cache.path().join("models--me--mine").exists());
 }

@@ -65,8 +65,14 @@ fn info_lists_adapters_and_plans() {
     let first = &answer["adapters"][0];
     assert!(first["name"].is_string() && first["features"].is_array() && first["max_buffer_size"].is_u64());
 
-    let small =
-        json(&run(&["info", "--json", "-m", "tiny", "--rank", "4", "--batch-size", "2"]))["fit"].clone();
+    let answer = json(&run(&["info", "--json", "-m", "tiny", "--rank", "4", "--batch-size", "2"]));
+    let described = &answer["model"];
+    assert_eq!((described["name"].as_str(), described["family"].as_str()), (Some("tiny"), Some("llama")));
+    assert!(
+        described["parameters"].as_u64().unwrap() > 100_000 && described["formats"][0].is_string(),
+        "{described}"
+    );
+    let small = answer["fit"].clone();
     for field in ["weights", "kv", "activations", "optimizer", "adapter", "total"] {
         assert!(small[field].as_u64().is_some_and(|bytes| bytes > 0), "{field}: {small}");
     }
@@ -76,7 +82,7 @@ fn info_lists_adapters_and_plans() {
     assert!(large["optimizer"].as_u64() > small["optimizer"].as_u64());
     assert!(large["kv"].as_u64() > small["kv"].as_u64());
     assert_eq!(large["weights"], small["weights"]);
-    let none = json(&run(&["info", "--json", "-m", "tiny", "--memory-limit", "1000"]))["fit"].clone();
+    let none = json(&run(&["info", "--json", "-m", "tiny", "--memory-limit", "1KB"]))["fit"].clone();
     assert_eq!(none["fits"], false);
     assert!(none["problem"].as_str().unwrap().contains("--memory-limit"), "{none}");
 }
@@ -102,6 +108,8 @@ fn generate_is_greedy_as_pytorch_and_scored_alike() {
     assert_eq!(completion["finish_reason"], "stop");
     let (text, logprobs) = (completion["text"].as_str().unwrap(), floats(&completion["logprobs"]));
     let scores = score(&["-m", "tiny"], &format!("?2*x={text}"));
+    let piped = ["generate", "-m", "tiny", "-p", "-", "--temperature", "0", "--max-tokens", "20", "--json"];
+    assert_eq!(json(&run_with_input(&piped, "?2*x=\n"))["completions"][0], completion);
     // The end token is not part of the text.
     assert_close(&logprobs[..logprobs.len() - 1], &scores[scores.len() + 1 - logprobs.len()..]);
 }

@@ -21,8 +21,8 @@ pub(super) struct DeviceArgs {
     /// Longest sequence, prompt and answer together
     #[arg(long, value_name = "TOKENS", help = context_help(), value_parser = clap::value_parser!(u32).range(2..), help_heading = "Options of the device")]
     pub(super) context: Option<u32>,
-    /// Never allocate more than this on the GPU
-    #[arg(long, value_name = "BYTES", help_heading = "Options of the device")]
+    /// Never allocate more than this on the GPU: bytes, or with a unit, as in 512MB or 2GiB
+    #[arg(long, value_name = "BYTES", value_parser = byte_count, help_heading = "Options of the device")]
     pub(super) memory_limit: Option<u64>,
     /// As --f16, for a run that was begun with it.
     #[arg(skip)]
@@ -162,6 +162,39 @@ pub(super) fn positive_share(text: &str) -> Result<f64, String> {
     number(text, "above 0 and at most 1", |value| value > 0.0 && value <= 1.0)
 }
 
+/// A number of bytes, alone or with a unit of decimal (MB) or binary (MiB) thousands; `M` is `MB`.
+pub(super) fn byte_count(text: &str) -> Result<u64, String> {
+    let expected = || "expected a number of bytes, as 1500000, 100MB or 2GiB".to_owned();
+    let text = text.trim();
+    let (number, unit) =
+        text.split_at(text.find(|sign: char| sign.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let unit = unit.to_ascii_lowercase();
+    let (letter, thousand) = match unit.strip_suffix('b').unwrap_or(&unit) {
+        letter if letter.len() == 2 && letter.ends_with('i') => (&letter[..1], 1024.0),
+        letter => (letter, 1000.0),
+    };
+    let power = ["", "k", "m", "g", "t"].iter().position(|known| *known == letter).ok_or_else(expected)?;
+    if let (0, Ok(bytes)) = (power, number.trim().parse()) {
+        return Ok(bytes);
+    }
+    let count: f64 = number.trim().parse().map_err(|_| expected())?;
+    let bytes = count * f64::powi(thousand, power as i32);
+    // The largest whole number up to which all have a double of their own.
+    let fits = power > 0 && (0.0..=9_007_199_254_740_992.0).contains(&bytes);
+    if fits { Ok(bytes as u64) } else { Err(expected()) }
+}
+
+/// What an option that takes a text got: the text, or all of standard input for `-`, without the newline at its end.
+pub(super) fn text_or_input(text: &str) -> stepladder::Result<String> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    let text = std::io::read_to_string(std::io::stdin().lock())
+        .map_err(|source| stepladder::Error::read("standard input", source))?;
+    let whole = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(whole.strip_suffix('\r').unwrap_or(whole).to_owned())
+}
+
 fn number(text: &str, range: &str, fits: impl Fn(f64) -> bool) -> Result<f64, String> {
     let value = text.parse().ok().filter(|value: &f64| value.is_finite() && fits(*value));
     value.ok_or_else(|| format!("expected a number {range}"))
@@ -181,6 +214,26 @@ mod tests {
         }
         assert!(positive("0").is_err());
         assert!(positive_share("0").is_err() && share("1.01").is_err());
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1500000", 1_500_000),
+            ("18446744073709551615", u64::MAX),
+            ("100MB", 100_000_000),
+            ("100 mb", 100_000_000),
+            ("1.5G", 1_500_000_000),
+            ("2GiB", 2 << 30),
+            ("64KiB", 65_536),
+            ("3b", 3),
+        ] {
+            assert_eq!(byte_count(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "MB", "1.5", "-1", "-1MB", "1XB", "1iB", "infMB", "nanGB", "1e99GB", "1 M B"] {
+            assert!(byte_count(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ const INPUTS: &[&str] = &[
     "model",
     "adapter",
     "library",
+    "archive",
     "data",
     "pairs",
     "run",
@@ -43,7 +44,22 @@ const INPUTS: &[&str] = &[
 const OUTPUTS: &[&str] = &["html", "output", "keep", "publish", "page", "trace", "report"];
 
 /// Commands that run no kernels whose time is kept.
-const UNTIMED: &[&str] = &["info", "examples", "verify", "export", "board", "accept", "reject", "rollback"];
+const UNTIMED: &[&str] = &[
+    "info",
+    "examples",
+    "verify",
+    "export",
+    "board",
+    "accept",
+    "reject",
+    "rollback",
+    "pack",
+    "unpack",
+    "report",
+    "models",
+    "completions",
+    "man",
+];
 
 /// Settings of this call of the program.
 #[derive(Debug)]

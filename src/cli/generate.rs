@@ -14,7 +14,7 @@ use stepladder::model::generate::{Completion, Generator, Lengths, Progress, Requ
 use stepladder::model::tokenizer::{StreamDecoder, Tokenizer};
 use stepladder::{Error, Result};
 
-use super::args::{DeviceArgs, SamplingArgs};
+use super::args::{DeviceArgs, SamplingArgs, text_or_input};
 use super::chosen::ModelArgs;
 use super::context::Context;
 
@@ -23,7 +23,7 @@ use super::context::Context;
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) model: ModelArgs,
-    /// Text to continue
+    /// Text to continue; `-` for that of standard input
     #[arg(short, long, allow_hyphen_values = true)]
     pub(super) prompt: String,
     /// Put the prompt into the model's chat template, as the user's message
@@ -46,12 +46,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let chosen = args.model.choose()?;
     let opened = chosen.open(context, &args.device)?;
     let adapter = opened.adapter(chosen.adapter.as_deref())?;
-    opened.tell_lacking([args.prompt.as_str()]);
+    let prompt = text_or_input(&args.prompt)?;
+    opened.tell_lacking([prompt.as_str()]);
     let prompt = if args.chat {
         opened.tell_unended();
-        chat_prompt(&opened.language, &chosen.model, &[Message::user(&args.prompt)])?
+        chat_prompt(&opened.language, &chosen.model, &[Message::user(&prompt)])?
     } else {
-        opened.language.tokenizer.encode_prompt(&args.prompt)?
+        opened.language.tokenizer.encode_prompt(&prompt)?
     };
     let request = Request {
         prompt,

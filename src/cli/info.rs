@@ -6,6 +6,7 @@ use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::gpu::{AdapterReport, adapters};
+use stepladder::model::open::OpenModel;
 use stepladder::train::adapter;
 use stepladder::train::files::read_adapter_for;
 use stepladder::train::fit::{Fit, Workload};
@@ -41,9 +42,61 @@ pub(super) struct Args {
     pub(super) device: DeviceArgs,
 }
 
+/// What a model is, as its files say.
+#[derive(Debug, Serialize)]
+struct Described {
+    name: String,
+    family: &'static str,
+    parameters: u64,
+    /// How its values are stored, what has most of them first.
+    formats: Vec<&'static str>,
+    layers: usize,
+    /// The longest sequence that it was made for.
+    context: usize,
+    vocabulary: usize,
+    has_chat_template: bool,
+}
+
+impl Described {
+    fn new(model: &OpenModel) -> Self {
+        let mut values: Vec<(&'static str, usize)> = Vec::new();
+        for tensor in model.source.tensors() {
+            let count = tensor.rows() * tensor.cols();
+            match values.iter_mut().find(|(name, _)| *name == tensor.dtype.name()) {
+                Some((_, sum)) => *sum += count,
+                None => values.push((tensor.dtype.name(), count)),
+            }
+        }
+        values.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        Self {
+            name: model.name.clone(),
+            family: model.config.family.name,
+            parameters: model.config.parameters(),
+            formats: values.into_iter().map(|(name, _)| name).collect(),
+            layers: model.config.num_layers,
+            context: model.config.max_position_embeddings,
+            vocabulary: model.config.vocab_size,
+            has_chat_template: model.chat_template.is_some(),
+        }
+    }
+}
+
+impl std::fmt::Display for Described {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = indicatif::HumanCount(self.parameters);
+        writeln!(out, "\n{}", self.name)?;
+        writeln!(out, "  family     {}, {count} parameters in {} layers", self.family, self.layers)?;
+        writeln!(out, "  weights    {}", self.formats.join(", "))?;
+        writeln!(out, "  context    {} tokens of {}", self.context, self.vocabulary)?;
+        write!(out, "  chat       {}", if self.has_chat_template { "has a template" } else { "no template" })
+    }
+}
+
 /// What a model takes, and whether the device that would be used has it.
 #[derive(Debug, Serialize)]
 struct Plan {
+    #[serde(skip)]
+    model: Described,
     #[serde(flatten)]
     fit: Fit,
     total: u64,
@@ -77,21 +130,26 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         });
     }
     let plan = args.model.as_deref().map(|model| args.plan(context, model, chosen)).transpose()?;
-    context.answer(&json!({ "adapters": adapters, "fit": plan }), || {
-        let mut lines: Vec<String> = adapters.iter().map(describe).collect();
-        if lines.is_empty() {
-            lines.push(
-                "no GPU adapter; Debian: apt-get install mesa-vulkan-drivers gives a software one".into(),
-            );
-        }
-        lines.extend(plan.iter().map(table));
-        lines.join("\n")
-    })
+    context.answer(
+        &json!({ "adapters": adapters, "model": plan.as_ref().map(|plan| &plan.model), "fit": plan }),
+        || {
+            let mut lines: Vec<String> = adapters.iter().map(describe).collect();
+            if lines.is_empty() {
+                lines.push(
+                    "no GPU adapter; Debian: apt-get install mesa-vulkan-drivers gives a software one".into(),
+                );
+            }
+            lines.extend(plan.iter().map(|plan| plan.model.to_string()));
+            lines.extend(plan.iter().map(table));
+            lines.join("\n")
+        },
+    )
 }
 
 impl Args {
     fn plan(&self, context: &Context, model: &str, device: Option<&AdapterReport>) -> Result<Plan> {
         let mut opened = open_model(context, model)?;
+        let described = Described::new(&opened);
         let config = &opened.config;
         let lora = match &self.adapter {
             Some(folder) => read_adapter_for(folder, config, &mut *opened.source)?.config,
@@ -108,6 +166,7 @@ impl Args {
         let largest = device.map(|device| device.max_buffer_size.min(device.max_binding_size));
         let problem = largest.and_then(|largest| fit.check(model, self.device.memory_limit, largest).err());
         Ok(Plan {
+            model: described,
             total: fit.total(),
             fit,
             rank,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use stepladder::Result;
 use stepladder::ladder::events::{
-    Evaluated, Event, FinishReason, MeanReward, PassRate, Phase, Rollout, Step, Variants,
+    Evaluated, Event, FinishReason, Finished, MeanReward, PassRate, Phase, Rollout, Step, Variants,
 };
 use stepladder::ladder::run::Outcome;
 use stepladder::ladder::state::{Host, MemoryStore};
@@ -27,6 +27,12 @@ pub(super) struct View<'a> {
     step: u64,
     /// What the last step came to, for the bar.
     state: String,
+    summary: Summary,
+}
+
+/// What is told of a run at its end.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
     first: Option<Evaluated>,
     last: Option<Evaluated>,
     /// Accepted variants as (problem, variant).
@@ -44,9 +50,7 @@ impl<'a> View<'a> {
             steps,
             step: 0,
             state: String::new(),
-            first: None,
-            last: None,
-            examples: Vec::new(),
+            summary: Summary::default(),
         }
     }
 
@@ -69,6 +73,7 @@ impl<'a> View<'a> {
         if self.events {
             self.context.answer(event, String::new)?;
         }
+        self.summary.take(event);
         match event {
             Event::Started(started) => {
                 let policy = &started.policy;
@@ -82,12 +87,12 @@ impl<'a> View<'a> {
                     started.held_out
                 ));
             }
-            Event::Variants(variants) => self.variants(variants),
             Event::Rollout(rollout) => self.rollout(rollout),
             Event::Step(step) => self.step(step),
             Event::Evaluated(evaluated) => self.evaluated(evaluated),
             Event::Warning(warning) => self.note(&format!("step {}: {}", warning.step, warning.message)),
-            Event::Downloading(_)
+            Event::Variants(_)
+            | Event::Downloading(_)
             | Event::Loaded(_)
             | Event::Verified(_)
             | Event::Checkpoint(_)
@@ -101,59 +106,12 @@ impl<'a> View<'a> {
         if self.context.json {
             return Ok(());
         }
-        let finished = &outcome.finished;
-        let reason = match finished.reason {
-            FinishReason::Completed => "done",
-            FinishReason::TokenBudget => "token budget spent",
-            FinishReason::Cancelled => "stopped",
-            FinishReason::Diverged => "diverged",
-        };
-        let mut text = format!(
-            "\n{reason}: {} steps in {:.0} s, {} tokens generated, {} problems in the tree\n",
-            finished.step,
-            finished.elapsed,
-            finished.total_rollout_tokens,
-            outcome.nodes.len()
-        );
-        if let (Some(before), Some(after)) = (finished.before, finished.after) {
-            text += "\nheld-out problems solved (pass@1, 95 % interval)\n";
-            text += &format!("  before   {}\n  after    {}\n", rate(&before), rate(&after));
-        }
-        if let (Some(first), Some(last)) = (&self.first, &self.last) {
-            if !first.rewards.is_empty() {
-                text += "\nrewards on held-out problems (mean, 95 % interval)\n";
-            }
-            for (name, before) in &first.rewards {
-                let after = last.rewards.get(name).map_or_else(|| "-".to_owned(), mean);
-                text += &format!("  {name}   {} -> {after}\n", mean(before));
-            }
-            for (a, b) in first.by_level.iter().zip(&last.by_level) {
-                let level = a.level.map_or("-".into(), |level| level.to_string());
-                let (before, after) = (100.0 * a.pass_at_1, 100.0 * b.pass_at_1);
-                text += &format!("  level {level}: {before:5.1} % -> {after:5.1} %  ({} problems)\n", a.n);
-            }
-        }
-        if !self.examples.is_empty() {
-            text += "\nvariants that the model wrote\n";
-            for (problem, variant) in &self.examples {
-                text += &format!("  {problem}  ->  {variant}\n");
-            }
-        }
-        text += &format!("\nreport: {}", report.display());
-        self.context.answer(&(), || text)
+        let text = self.summary.of(&outcome.finished, outcome.nodes.len());
+        self.context.answer(&(), || format!("{text}\nreport: {}", report.display()))
     }
 
     fn note(&self, text: &str) {
         self.bar.note(text);
-    }
-
-    fn variants(&mut self, variants: &Variants) {
-        for record in variants.variants.iter().filter(|record| record.id.is_some()) {
-            // Spread over the run: one of each parent until there are enough.
-            if self.examples.len() < EXAMPLES && !self.examples.iter().any(|(p, _)| *p == variants.problem) {
-                self.examples.push((variants.problem.clone(), record.problem.clone()));
-            }
-        }
     }
 
     fn rollout(&mut self, rollout: &Rollout) {
@@ -207,10 +165,8 @@ impl<'a> View<'a> {
     }
 
     fn evaluated(&mut self, evaluated: &Evaluated) {
-        let pass_rate = evaluated.pass_at.get("1").map(|&pass_at_1| {
-            let words = rate(&PassRate { pass_at_1, ci95: evaluated.ci95 });
-            format!("{words} of {} held-out problems", evaluated.n)
-        });
+        let pass_rate = pass_rate(evaluated)
+            .map(|pass_rate| format!("{} of {} held-out problems", rate(&pass_rate), evaluated.n));
         let rewards = evaluated.rewards.iter().map(|(name, reward)| format!("{name} {}", mean(reward)));
         self.note(&format!(
             "after {} steps: {} ({} samples each, {:.0} s)",
@@ -219,9 +175,93 @@ impl<'a> View<'a> {
             evaluated.samples,
             evaluated.seconds
         ));
-        self.first.get_or_insert_with(|| evaluated.clone());
-        self.last = Some(evaluated.clone());
     }
+}
+
+impl Summary {
+    /// Takes an event.
+    pub(super) fn take(&mut self, event: &Event) {
+        match event {
+            Event::Variants(variants) => self.variants(variants),
+            Event::Evaluated(evaluated) => {
+                self.first.get_or_insert_with(|| evaluated.clone());
+                self.last = Some(evaluated.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn variants(&mut self, variants: &Variants) {
+        for record in variants.variants.iter().filter(|record| record.id.is_some()) {
+            // Spread over the run: one of each parent until there are enough.
+            if self.examples.len() < EXAMPLES && !self.examples.iter().any(|(p, _)| *p == variants.problem) {
+                self.examples.push((variants.problem.clone(), record.problem.clone()));
+            }
+        }
+    }
+
+    /// The first measurement and the last, as far as there are.
+    pub(super) fn evaluations(&self) -> [Option<&Evaluated>; 2] {
+        [self.first.as_ref(), self.last.as_ref()]
+    }
+
+    /// What a run that ended with `nodes` problems in its tree came to.
+    pub(super) fn of(&self, finished: &Finished, nodes: usize) -> String {
+        let reason = match finished.reason {
+            FinishReason::Completed => "done",
+            FinishReason::TokenBudget => "token budget spent",
+            FinishReason::Cancelled => "stopped",
+            FinishReason::Diverged => "diverged",
+        };
+        format!(
+            "\n{reason}: {} steps in {:.0} s, {} tokens generated, {nodes} problems in the tree\n{}",
+            finished.step,
+            finished.elapsed,
+            finished.total_rollout_tokens,
+            self.measured(finished.before.zip(finished.after))
+        )
+    }
+
+    /// What a run that is not at its end was measured at.
+    pub(super) fn so_far(&self) -> String {
+        let rates = self.evaluations().map(|evaluated| evaluated.and_then(pass_rate));
+        self.measured(rates[0].zip(rates[1]))
+    }
+
+    /// Before and after on the held-out problems, and some variants.
+    fn measured(&self, rates: Option<(PassRate, PassRate)>) -> String {
+        let mut text = String::new();
+        if let Some((before, after)) = rates {
+            text += "\nheld-out problems solved (pass@1, 95 % interval)\n";
+            text += &format!("  before   {}\n  after    {}\n", rate(&before), rate(&after));
+        }
+        if let (Some(first), Some(last)) = (&self.first, &self.last) {
+            if !first.rewards.is_empty() {
+                text += "\nrewards on held-out problems (mean, 95 % interval)\n";
+            }
+            for (name, before) in &first.rewards {
+                let after = last.rewards.get(name).map_or_else(|| "-".to_owned(), mean);
+                text += &format!("  {name}   {} -> {after}\n", mean(before));
+            }
+            for (a, b) in first.by_level.iter().zip(&last.by_level) {
+                let level = a.level.map_or("-".into(), |level| level.to_string());
+                let (before, after) = (100.0 * a.pass_at_1, 100.0 * b.pass_at_1);
+                text += &format!("  level {level}: {before:5.1} % -> {after:5.1} %  ({} problems)\n", a.n);
+            }
+        }
+        if !self.examples.is_empty() {
+            text += "\nvariants that the model wrote\n";
+            for (problem, variant) in &self.examples {
+                text += &format!("  {problem}  ->  {variant}\n");
+            }
+        }
+        text
+    }
+}
+
+/// The share of problems solved at one attempt, where answers are right or wrong.
+fn pass_rate(evaluated: &Evaluated) -> Option<PassRate> {
+    evaluated.pass_at.get("1").map(|&pass_at_1| PassRate { pass_at_1, ci95: evaluated.ci95 })
 }
 
 /// The mean of a reward with its interval.

@@ -22,12 +22,16 @@ mod ladder_view;
 mod learn;
 mod learn_source;
 mod library_args;
+mod models;
 mod naming;
+mod pack;
 mod progress;
+mod report;
 mod resume;
 mod score;
 mod session;
 mod setting_args;
+mod shell;
 mod signals;
 mod study;
 mod train;
@@ -128,6 +132,10 @@ enum Command {
     Rollback(decide::RollbackArgs),
     /// Learn all lessons of a library anew in one go, without some if you like
     Consolidate(consolidate::Args),
+    /// Write a library into one file, to carry it to another machine or into the page
+    Pack(pack::PackArgs),
+    /// Make a library of one file
+    Unpack(pack::UnpackArgs),
     /// Let a model teach itself: variants of its problems, attempts, verdicts, updates (LADDER)
     Ladder(ladder::Args),
     /// Learn for one problem at test time with a temporary adapter, then answer it
@@ -144,8 +152,16 @@ enum Command {
     Verify(verify::Args),
     /// Write the merged model, or the adapter as GGUF
     Export(export::Args),
+    /// Say how far a LADDER run is and what it came to
+    Report(report::Args),
+    /// List the models that were downloaded, or remove one
+    Models(models::Args),
     /// Measure kernels, decoding and a training step on this GPU
     Bench(bench::Args),
+    /// Print a script that completes commands and options in a shell
+    Completions(shell::CompletionsArgs),
+    /// Print a page for `man`
+    Man(shell::ManArgs),
 }
 
 /// Runs the program.
@@ -225,6 +241,8 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode> {
         Command::Reject(args) => decide::reject(args, context),
         Command::Rollback(args) => decide::rollback(args, context),
         Command::Consolidate(args) => consolidate::run(args, context),
+        Command::Pack(args) => pack::pack(args, context),
+        Command::Unpack(args) => pack::unpack(args, context),
         Command::Info(args) => info::run(args, context),
         Command::Score(args) => score::run(args, context),
         Command::Generate(args) => generate::run(args, context),
@@ -238,7 +256,11 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode> {
         Command::Variants(args) => variants::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Export(args) => export::run(args, context),
+        Command::Report(args) => report::run(args, context),
+        Command::Models(args) => models::run(args, context),
         Command::Bench(args) => bench::run(args, context),
+        Command::Completions(args) => shell::completions(args, definition(), context),
+        Command::Man(args) => shell::man(args, definition(), context),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use stepladder::train::fit::Workload;
 use stepladder::train::peft::AdapterFile;
 use stepladder::{Error, Result};
 
-use super::args::DeviceArgs;
+use super::args::{DeviceArgs, text_or_input};
 use super::chosen::ModelArgs;
 use super::context::Context;
 
@@ -18,7 +18,7 @@ use super::context::Context;
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) model: ModelArgs,
-    /// Text to score
+    /// Text to score; `-` for that of standard input
     #[arg(long, allow_hyphen_values = true)]
     pub(super) text: String,
     #[command(flatten)]
@@ -30,8 +30,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let chosen = args.model.choose()?;
     let opened = chosen.open(context, &args.device)?;
     let adapter = opened.adapter(chosen.adapter.as_deref())?;
-    let tokens = opened.language.tokenizer.encode(&args.text, true)?;
-    opened.tell_lacking([args.text.as_str()]);
+    let text = text_or_input(&args.text)?;
+    let tokens = opened.language.tokenizer.encode(&text, true)?;
+    opened.tell_lacking([text.as_str()]);
     if tokens.len() > opened.context_length {
         return Err(Error::context("the text", tokens.len(), opened.context_length));
     }

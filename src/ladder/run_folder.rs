@@ -30,6 +30,8 @@ use crate::train::peft::{CONFIG_FILE, WEIGHTS_FILE};
 use crate::train::staged::{StagedFolder, restore};
 use crate::{Error, Result};
 
+/// The page of a run, for people.
+pub const REPORT_FILE: &str = "report.html";
 /// The card's file name, also of one that was damaged and set aside.
 const CARD_FILE: &str = "run.json";
 const DAMAGED_CARD_FILE: &str = "run.damaged.json";
@@ -230,7 +232,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`].
     pub fn write_report(&self, nodes: &[Node]) -> Result<PathBuf> {
-        let path = self.path.join("report.html");
+        let path = self.path.join(REPORT_FILE);
         let events = read_events(&self.path)?;
         let page = report::render(&self.card, &events, nodes)
             .map_err(|error| Error::write(&path, std::io::Error::other(error.to_string())))?;
@@ -297,14 +299,14 @@ pub fn begun(folder: &Path) -> bool {
 /// Whether a run folder may hold an entry of this name.
 fn is_own(name: &str) -> bool {
     let names =
-        [CARD_FILE, DAMAGED_CARD_FILE, LOG_FILE, DAMAGED_LOG_FILE, ADAPTER, "tree.jsonl", "report.html"];
+        [CARD_FILE, DAMAGED_CARD_FILE, LOG_FILE, DAMAGED_LOG_FILE, ADAPTER, "tree.jsonl", REPORT_FILE];
     names.contains(&name) || (name.starts_with("state.") && name.ends_with(".safetensors"))
 }
 
 /// What shows that the run in `folder` once had a checkpoint.
 fn came_to_a_checkpoint(folder: &Path) -> Result<Option<String>> {
     if let Some(name) =
-        [ADAPTER, "tree.jsonl", "report.html"].into_iter().find(|name| folder.join(name).exists())
+        [ADAPTER, "tree.jsonl", REPORT_FILE].into_iter().find(|name| folder.join(name).exists())
     {
         return Ok(Some(format!("there is `{name}`")));
     }

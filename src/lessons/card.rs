@@ -133,3 +133,30 @@ impl Lesson {
         format!("lesson {} ({})", self.card.number, self.card.name)
     }
 }
+
+/// Cards for tests of what keeps them.
+#[cfg(test)]
+pub(super) mod examples {
+    use super::*;
+
+    /// A library's, of a small model.
+    pub(in crate::lessons) fn card() -> Card {
+        Card::new("tiny".into(), Base::default(), LearnSettings::for_model(1_000), 0)
+    }
+
+    /// A lesson's, of pairs.
+    pub(in crate::lessons) fn lesson(name: &str) -> LessonCard {
+        LessonCard {
+            number: 0,
+            name: name.into(),
+            kind: LessonKind::Pairs,
+            source_sha256: String::new(),
+            parent: None,
+            supersedes: Vec::new(),
+            context_tokens: 3,
+            reached: None,
+            neighbours: Vec::new(),
+            preference: None,
+        }
+    }
+}

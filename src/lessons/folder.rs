@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::anchors::Anchor;
 use super::card::Card;
-use super::library::{CARD_FILE, HEADS, LESSONS, Library, count_asked as count, head_path};
+use super::library::{
+    CARD_FILE, FOLDERS, HEADS, LESSONS, Library, TOP_FILES, count_asked as count, head_path,
+};
 use super::store::{Store, Usable};
+use super::transfer::accepted_path;
 use crate::model::source::bytes::read_bytes;
 use crate::model::source::durable::sync_folder;
 use crate::train::checkpoint::State;
@@ -63,6 +66,24 @@ impl Store for Folder {
 
     fn names(&self, folder: &str) -> Result<Vec<String>> {
         contents(&self.path.join(folder))
+    }
+
+    /// Without what others put there, and what a killed process left.
+    fn files(&self) -> Result<Vec<(String, u64)>> {
+        let mut files = Vec::new();
+        let mut open: Vec<String> =
+            TOP_FILES.iter().chain(&FOLDERS).rev().map(|&name| name.to_owned()).collect();
+        while let Some(path) = open.pop() {
+            let Ok(there) = fs::metadata(self.path.join(&path)) else { continue };
+            if there.is_dir() {
+                let inside = contents(&self.path.join(&path))?;
+                open.extend(inside.iter().rev().map(|name| format!("{path}/{name}")));
+            } else if matches!(accepted_path("", "", &path), Ok(Some(_))) {
+                files.push((path, there.len()));
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {

@@ -39,6 +39,8 @@ const ASKED_FILE: &str = "asked.jsonl";
 const ANCHORS_FILE: &str = "base/anchors.jsonl";
 pub(super) const LESSONS: &str = "lessons";
 pub(super) const HEADS: &str = "heads";
+/// Folders at a library's top.
+pub(super) const FOLDERS: [&str; 3] = ["base", LESSONS, HEADS];
 /// Files at a library's top.
 pub(super) const TOP_FILES: [&str; 4] = [CARD_FILE, LEDGER_FILE, CUT_FILE, ASKED_FILE];
 const LESSON_FILE: &str = "lesson.json";
@@ -141,6 +143,11 @@ impl Library {
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.store.place()
+    }
+
+    /// Where its files are.
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
     }
 
     /// What it was made with.

@@ -6,6 +6,8 @@
 //! paid.
 
 pub mod anchors;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod archive;
 pub mod blend;
 pub mod board;
 pub mod card;

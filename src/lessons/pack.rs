@@ -172,12 +172,6 @@ impl Pack {
         Ok(pack)
     }
 
-    /// Paths of all files with their sizes, in order.
-    pub fn files(&self) -> Vec<(String, u64)> {
-        let index = self.index.borrow();
-        index.files.keys().map(|path| (path.clone(), index.size(path))).collect()
-    }
-
     fn damaged(&self, problem: &str) -> Error {
         let hint = "bring back a copy of the library that was exported, or remove it";
         Error::input(&self.place, "content", problem, hint)
@@ -333,6 +327,11 @@ impl Store for Pack {
         let paths = index.files.keys().filter_map(|path| path.strip_prefix(&inside));
         let names: BTreeSet<&str> = paths.filter_map(|path| path.split('/').next()).collect();
         Ok(names.into_iter().map(str::to_owned).collect())
+    }
+
+    fn files(&self) -> Result<Vec<(String, u64)>> {
+        let index = self.index.borrow();
+        Ok(index.files.keys().map(|path| (path.clone(), index.size(path))).collect())
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {

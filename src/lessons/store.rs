@@ -42,6 +42,12 @@ pub trait Store: fmt::Debug {
     /// [`Error::Io`](crate::Error::Io).
     fn names(&self, folder: &str) -> Result<Vec<String>>;
 
+    /// Paths of all files that belong to the library with their sizes in bytes, in order; no checkpoints.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    fn files(&self) -> Result<Vec<(String, u64)>>;
+
     /// Writes a file in a folder that is there, in place of an older one.
     ///
     /// # Errors

@@ -1,20 +1,25 @@
 //! A library as the files of its folder, to be carried from one place to another.
 
-use super::library::{HEADS, LESSONS, Library, TOP_FILES};
-use super::pack::Pack;
+use super::library::{FOLDERS, HEADS, LESSONS, Library, TOP_FILES};
 use crate::{Error, Result};
 
 /// Most folders above a file of a library, and most bytes of a name in its path.
 const MAX_DEPTH: usize = 4;
 const MAX_NAME: usize = 100;
 
-/// Paths of all files of a library, and with a `/` at their end of the folders that it may have empty.
-pub fn listing(library: &Library, store: &Pack) -> Vec<(String, u64)> {
+/// What to do about an archive that cannot be taken.
+pub(super) const HINT: &str = "give a library as it was exported, or its folder as a ZIP file";
+
+/// Paths of all files of a library with their sizes, and with a `/` at their end of the folders that it may have empty.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn listing(library: &Library) -> Result<Vec<(String, u64)>> {
     let folders = library.lessons().map(|lesson| (format!("{}/results/", lesson.folder), 0));
     let mut paths = vec![(format!("{LESSONS}/"), 0), (format!("{HEADS}/"), 0)];
     paths.extend(folders);
-    paths.extend(store.files());
-    paths
+    paths.extend(library.store().files()?);
+    Ok(paths)
 }
 
 /// Whether a file of a library's folder is one that counts for nothing: locks and hidden files of systems, and checkpoints of
@@ -31,14 +36,7 @@ fn counts_for_nothing(path: &str) -> bool {
 /// # Errors
 /// [`Error::Input`] for a path that leads elsewhere or is none of a library.
 pub fn accepted_path(archive: &str, top: &str, path: &str) -> Result<Option<String>> {
-    let refuse = |problem: &str| {
-        Err(Error::input(
-            archive,
-            path,
-            problem,
-            "give a library as it was exported, or its folder as a ZIP file",
-        ))
-    };
+    let refuse = |problem: &str| Err(Error::input(archive, path, problem, HINT));
     let Some(inside) = path.strip_prefix(top) else {
         return if counts_for_nothing(path) { Ok(None) } else { refuse("is beside the library's folder") };
     };
@@ -58,7 +56,7 @@ pub fn accepted_path(archive: &str, top: &str, path: &str) -> Result<Option<Stri
     }
     match parts.as_slice() {
         [name] if TOP_FILES.contains(name) => Ok(Some(inside.to_owned())),
-        ["base" | LESSONS | HEADS, _, ..] => Ok(Some(inside.to_owned())),
+        [folder, _, ..] if FOLDERS.contains(folder) => Ok(Some(inside.to_owned())),
         _ => refuse("is no file of a library"),
     }
 }

@@ -6,6 +6,7 @@
 mod address;
 mod cache;
 mod checksum;
+mod kept;
 mod request;
 mod transfer;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub use self::cache::blob_name;
 use self::cache::{Cache, is_commit};
+pub use self::kept::Kept;
 use self::request::{Client, Failure, TRIES, refuse, retry, strange};
 use self::transfer::Transfer;
 use super::open::ADDITIONAL_TEMPLATES;

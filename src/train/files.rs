@@ -28,6 +28,21 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     replace(path.as_ref(), |file| file.write_all(bytes))
 }
 
+/// Replaces the file at `path` by what `write` puts into it, as [`write_atomic`] does.
+///
+/// Errors: those of `write`; [`Error::Io`].
+pub fn write_atomic_by(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    let mut failure = None;
+    let staged = Part::stage(path, |file| {
+        write(file).map_err(|error| {
+            failure = Some(error);
+            io::ErrorKind::Other.into()
+        })
+    });
+    failure.map_or(Ok(()), Err)?;
+    staged?.commit()
+}
+
 /// The longest file that is read whole.
 const MAX_FILE: u64 = 64 << 30;
 

@@ -162,8 +162,7 @@ impl LessonLibrary {
     /// # Errors
     /// `usage` for an empty library.
     pub fn files(&self) -> Answer<String> {
-        let pack = self.pack()?;
-        to_json(&self.read(|library| Ok(listing(library, &pack)))?)
+        to_json(&self.read(listing)?)
     }
 
     /// A file of the library's folder.

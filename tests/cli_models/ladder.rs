@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::bad_input::fails;
-use crate::program::{Files, json, json_lines, run, text};
+use crate::program::{Files, json, json_lines, run, says, text};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -41,6 +41,27 @@ fn the_reward_rises() {
     let rate = |when: &str| finished[when]["pass_at_1"].as_f64().unwrap();
     assert!(rate("after") > rate("before") + 0.04, "{finished}");
     assert!(files.exists("run/report.html") && files.exists("run/adapter/adapter_model.safetensors"));
+
+    // What a run came to is told again from its folder, also of one that was cut off.
+    let report = json(&run(&["report", "--json", &output]));
+    assert_eq!((&report["finished"]["after"], &report["step"]["step"]), (&finished["after"], &14.into()));
+    assert!(report["report"].as_str().unwrap().ends_with("report.html"));
+    let told = run(&["report", &output]);
+    let told = text(&told.stdout);
+    assert!(
+        told.contains("done: 14 steps") && told.contains("before") && told.contains("variants"),
+        "{told}"
+    );
+    assert!(told.lines().all(|line| line.chars().count() <= 80 || line.contains("report.html")), "{told}");
+    let log = fs::read_to_string(files.path("run/events.jsonl")).unwrap();
+    let cut: Vec<&str> = log.lines().take_while(|line| !line.contains("\"step\":6,")).collect();
+    fs::create_dir(files.path("half")).unwrap();
+    let half = files.write("half/events.jsonl", cut.join("\n"));
+    fs::copy(files.path("run/run.json"), files.path("half/run.json")).unwrap();
+    let half = half.trim_end_matches("/events.jsonl");
+    let told = run(&["report", half]);
+    assert!(text(&told.stdout).contains("step 5 of 14 is done"), "{}", text(&told.stdout));
+    says(&["report", &files.path("nothing")], &["run.json"]);
 }
 
 #[test]

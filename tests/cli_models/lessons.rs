@@ -203,3 +203,38 @@ fn what_is_damaged_or_wrong_is_said() {
     let made = json_lines(&run(&["consolidate", "--json", &library, "--without", "1"]));
     assert!(made.last().unwrap()["head"].is_null());
 }
+
+/// A library goes to another place as one file, and answers there as it did.
+#[test]
+fn a_library_is_carried_as_one_file() {
+    let files = Files::new();
+    let library = files.path("notes.library");
+    let question = "100?";
+    let pair = files.write("pair.jsonl", "{\"question\": \"100?\", \"answer\": \"7\"}\n");
+    learn(&[&library, "-m", "tiny", "--pairs", &pair]);
+    assert!(run(&["accept", &library]).status.success());
+    let (zip, there) = (files.path("notes.zip"), files.path("there.library"));
+    let packed = json(&run(&["pack", "--json", &library, "--output", &zip]));
+    assert_eq!((packed["event"].as_str(), packed["lessons"].as_u64()), (Some("packed"), Some(1)), "{packed}");
+    assert!(packed["head"].is_string(), "{packed}");
+    says(&["pack", &library, "--output", &zip], &["exists", "--overwrite"]);
+    assert!(run(&["pack", &library, "--output", &zip, "--overwrite"]).status.success());
+    let ledger = format!("{library}/ledger.jsonl");
+    says(&["pack", &library, "--output", &ledger, "--overwrite"], &["is part of", "not replaced"]);
+
+    let unpacked = run(&["unpack", &zip, "--output", &there]);
+    assert_eq!(text(&unpacked.stdout).trim(), format!("1 lesson for tiny in {there}"));
+    assert_eq!(answer(&there, question), answer(&library, question));
+    says(&["unpack", &zip, "--output", &there], &["not an empty folder", "--overwrite"]);
+    assert!(run(&["unpack", &zip, "--output", &there, "--overwrite"]).status.success());
+    // It goes on there; the two are then different libraries.
+    assert!(run(&["rollback", &there]).status.success());
+    assert_ne!(answer(&there, question), "7");
+    assert_eq!(answer(&library, question), "7");
+    // What a person keeps beside a library is not lost to another one.
+    files.write("there.library/mine.txt", "mine");
+    says(&["unpack", &zip, "--output", &there, "--overwrite"], &["mine.txt", "did not make"]);
+    says(&["unpack", &library, "--output", &files.path("x")], &["notes.library"]);
+    says(&["unpack", &ledger, "--output", &files.path("x")], &["no ZIP archive"]);
+    assert!(!Path::new(&files.path("x")).exists());
+}

@@ -14,6 +14,8 @@ use crate::model::source::durable::sync_folder;
 use crate::model::source::folder::{INDEX, SINGLE, shard_files};
 use crate::{Error, Result};
 
+/// Begins the name of a model's folder.
+pub(super) const PREFIX: &str = "models--";
 /// The longest index or reference read.
 const MAX_TEXT: u64 = 64 << 20;
 
@@ -25,7 +27,12 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new(cache: &Path, repo: &Repo) -> Self {
-        Self { folder: cache.join(format!("models--{}", repo.id.replace('/', "--"))) }
+        Self { folder: cache.join(format!("{PREFIX}{}", repo.id.replace('/', "--"))) }
+    }
+
+    /// All that is kept of the repository.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The folder of a commit's files.

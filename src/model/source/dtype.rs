@@ -66,6 +66,11 @@ impl Dtype {
         &ROWS[self as usize]
     }
 
+    /// The name, as llama.cpp has it.
+    pub const fn name(self) -> &'static str {
+        self.row().name
+    }
+
     /// `(values, bytes)` of the smallest piece that can be decoded alone.
     pub const fn block(self) -> (usize, usize) {
         self.row().block
