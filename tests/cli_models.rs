@@ -139,6 +139,16 @@ fn chat_uses_the_template_and_ends_with_its_input() {
         let turn = if input.starts_with('x') { 1 } else { 0 };
         assert_eq!(lines[turn]["content"], answer, "{input:?}");
         assert!(lines.iter().all(|line| line["finish_reason"].is_string()));
+        let [first, second] = [0, 1].map(|turn| {
+            let usage = &lines[turn]["usage"];
+            ["prompt_tokens", "cached_tokens", "completion_tokens"].map(|name| usage[name].as_u64().unwrap())
+        });
+        assert_eq!((first[1], first[2]), (0, 5), "{input:?}");
+        match turn {
+            0 => assert!((first[0]..second[0]).contains(&second[1]), "{input:?}: {first:?} {second:?}"),
+            // Of what was cleared the template's beginning is left.
+            _ => assert!((1..first[0]).contains(&second[1]), "{input:?}: {first:?} {second:?}"),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::model::Model;
 use stepladder::model::config::ModelConfig;
 use stepladder::model::generate::{Completion, Generator, Request, Sampling};
-use stepladder::train::trainer::{Trainer, Trajectory};
+use stepladder::train::loss::LossName;
+use stepladder::train::trainer::{Optimizer, Trainer, Trajectory};
 
 fn generate(generator: &mut Generator, requests: &[Request]) -> Vec<Vec<Completion>> {
     block_on(generator.generate(requests, &mut |_| ControlFlow::Continue(()))).unwrap()
@@ -288,4 +289,118 @@ fn long_rows_are_split_on_a_gpu_and_say_the_same() {
             assert!(worst < 1e-4, "{worst}");
         }
     }
+}
+
+/// A prompt of `len` tokens; those of other seeds differ from the first on.
+fn tokens(len: u32, seed: u32) -> Vec<u32> {
+    (0..len).map(|i| (i * 37 + seed * 11 + 5) % 250).collect()
+}
+
+/// Asks a generator that keeps and a new one; the same tokens, and log-probabilities within the bound of a batch. What was
+/// said, how many tokens of the prompt were computed, and how many were there.
+#[track_caller]
+fn turn(kept: &mut Generator, fresh: &mut Generator, request: &Request) -> (Completion, u64, usize) {
+    let before = kept.prefilled_tokens();
+    let got = generate(kept, std::slice::from_ref(request)).remove(0).remove(0);
+    let want = &generate(fresh, std::slice::from_ref(request))[0][0];
+    assert_eq!((&got.tokens, got.stopped), (&want.tokens, want.stopped));
+    let worst = got.logprobs.iter().zip(&want.logprobs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < 1e-4, "{worst}");
+    let (computed, cached) = (kept.prefilled_tokens() - before, kept.cached_tokens());
+    assert_eq!(computed as usize + cached, request.prompt.len());
+    (got, computed, cached)
+}
+
+#[test]
+fn a_conversation_computes_only_what_is_new() {
+    for name in FAMILIES {
+        let trainer = with_adapter(name);
+        for (lora, temperature) in [(None, 0.0), (Some(trainer.lora()), 1.0)] {
+            let mut kept = Generator::new(Arc::clone(trainer.model()), lora, 1);
+            kept.keep();
+            let mut fresh = Generator::new(Arc::clone(trainer.model()), lora, 1);
+            let mut history = tokens(21, 1);
+            let mut known = 0;
+            // Turns that end at, before and after the ends of pages, and outgrow the room of those before.
+            for (index, new) in [1, 5, 16, 2, 33, 14].into_iter().enumerate() {
+                history.extend(tokens(new, index as u32 + 2));
+                let asked = request(&history, 1, temperature, 11, index as u64);
+                let (said, _, cached) = turn(&mut kept, &mut fresh, &asked);
+                assert_eq!(cached, known, "{name}, turn {index}");
+                // The last token that was made was never fed.
+                known = history.len() + said.tokens.len() - 1;
+                history.extend(&said.tokens);
+            }
+        }
+    }
+}
+
+#[test]
+fn other_turns_keep_what_they_begin_with() {
+    let trainer = with_adapter("llama");
+    let mut kept = Generator::new(Arc::clone(trainer.model()), Some(trainer.lora()), 1);
+    kept.keep();
+    let mut fresh = Generator::new(Arc::clone(trainer.model()), Some(trainer.lora()), 1);
+    let mut cached = |prompt: &[u32]| turn(&mut kept, &mut fresh, &request(prompt, 1, 0.0, 7, 0)).2;
+    let long = tokens(70, 1);
+    assert_eq!(cached(&long), 0);
+    assert_eq!(cached(&long), 69, "the same again: its last token has to be fed");
+    assert_eq!(cached(&long[..40]), 39, "taken back");
+    // What comes after the branch is overwritten.
+    let edited = [&long[..30], &tokens(30, 9)].concat();
+    assert_eq!(cached(&edited), 30);
+    assert_eq!(cached(&long), 30);
+    assert_eq!(cached(&tokens(50, 4)), 0, "another conversation");
+    assert_eq!(cached(&long), 0);
+}
+
+#[test]
+fn what_is_kept_goes_with_the_adapters_values_and_with_a_batch() {
+    let mut trainer = with_adapter("llama");
+    let mut kept = Generator::new(Arc::clone(trainer.model()), Some(trainer.lora()), 4);
+    kept.keep();
+    let mut fresh = Generator::new(Arc::clone(trainer.model()), Some(trainer.lora()), 4);
+    let asked = request(&tokens(40, 1), 1, 0.0, 7, 0);
+    let mut cached = |asked: &Request| turn(&mut kept, &mut fresh, asked).2;
+    assert_eq!((cached(&asked), cached(&asked)), (0, 39));
+    let values = block_on(trainer.read_adapter()).unwrap();
+    trainer.write_adapter(&values.iter().map(|value| value * 3.0).collect::<Vec<_>>()).unwrap();
+    assert_eq!((cached(&asked), cached(&asked)), (0, 39), "values were written");
+    let batch = [Trajectory::supervised(tokens(30, 2), vec![true; 30])];
+    let optimizer = Optimizer::default();
+    block_on(trainer.step(&batch, &LossName::Sft.config(1), 1e-2, &optimizer)).unwrap();
+    assert_eq!((cached(&asked), cached(&asked)), (0, 39), "a step was taken");
+    trainer.push_adapter().unwrap();
+    assert_eq!(cached(&asked), 39, "a copy has the same values");
+    trainer.pop_adapter(false).unwrap();
+    assert_eq!((cached(&asked), cached(&asked)), (0, 39));
+    let several = [request(&tokens(40, 1), 2, 1.0, 7, 0), request(&tokens(9, 3), 1, 1.0, 7, 1)];
+    assert_eq!(generate(&mut kept, &several), generate(&mut fresh, &several));
+    assert_eq!((kept.cached_tokens(), turn(&mut kept, &mut fresh, &asked).2), (0, 0));
+    // One that is not told to keeps nothing.
+    generate(&mut fresh, std::slice::from_ref(&asked));
+    assert_eq!(fresh.cached_tokens(), 0);
+}
+
+#[test]
+fn a_turn_that_was_cancelled_leaves_what_was_computed() {
+    let trainer = with_adapter("llama");
+    let mut kept = Generator::new(Arc::clone(trainer.model()), None, 1);
+    kept.keep();
+    let cancel = Arc::new(AtomicBool::new(false));
+    kept.set_cancel(Arc::clone(&cancel));
+    let mut fresh = Generator::new(Arc::clone(trainer.model()), None, 1);
+    let first = request(&tokens(40, 1), 1, 0.0, 30, 0);
+    let mut made = Vec::new();
+    let outcome = block_on(kept.generate(std::slice::from_ref(&first), &mut |news| {
+        made.extend_from_slice(news.tokens);
+        if made.is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }));
+    assert!(matches!(outcome, Err(Error::Cancelled)) && (2..30).contains(&made.len()), "{made:?}");
+    let next = request(&[&first.prompt[..], &made, &tokens(20, 2)].concat(), 1, 0.0, 9, 0);
+    cancel.store(true, Ordering::Relaxed);
+    let outcome = block_on(kept.generate(std::slice::from_ref(&next), &mut |_| ControlFlow::Continue(())));
+    assert!(matches!(outcome, Err(Error::Cancelled)), "before its first token");
+    cancel.store(false, Ordering::Relaxed);
+    assert_eq!(turn(&mut kept, &mut fresh, &next).2, 40 + made.len() - 1);
 }

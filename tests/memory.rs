@@ -98,6 +98,31 @@ fn a_shared_prefix_takes_no_more_than_planned() {
 }
 
 #[test]
+fn a_conversation_takes_no_more_than_its_longest_turn() {
+    let mut opened = open(folder("llama").to_str().unwrap()).unwrap();
+    let (context, max_tokens) = (400, 20);
+    let longest = Lengths { prompt: 360, samples: 1, max_tokens };
+    let sampling = Some(Sizes::new(&[longest], 1, context, 0));
+    let workload = Workload { sampling, ..Workload::default() };
+    let fit = Fit::new(&opened.config, &*opened.source, None, context, &workload);
+    let options = GpuOptions { memory_limit: Some(fit.total()), ..GpuOptions::default() };
+    let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
+    let config = opened.config.clone();
+    let model =
+        Model::load(Arc::clone(&gpu), config, &mut *opened.source, None, context, &mut |_, _| {}).unwrap();
+    let mut generator = Generator::new(Arc::new(model), None, 1);
+    generator.keep();
+    let sampling = Sampling { max_tokens, temperature: 0.0, ..Sampling::default() };
+    for turn in 1..=12 {
+        let request = Request { prompt: vec![2; 30 * turn], samples: 1, sampling, seed: 0 };
+        block_on(generator.generate(&[request], &mut |_| ControlFlow::Continue(()))).unwrap();
+        assert!(turn == 1 || generator.cached_tokens() >= 30 * (turn - 1) - 1, "turn {turn}");
+    }
+    eprintln!("planned {} bytes, used {}  {fit:?}", fit.total(), gpu.memory().peak());
+    assert!(gpu.memory().peak() <= fit.total());
+}
+
+#[test]
 fn what_does_not_fit_says_what_is_needed_and_what_lowers_it() {
     let fit = Fit { weights: 10, kv: 70, activations: 20, adapter: 0, optimizer: 0, largest_buffer: 40 };
     fit.check("it", None, 40).unwrap();

@@ -49,6 +49,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let session = opened.load()?;
     let lora = session.lora(adapter.as_ref())?;
     let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), 1);
+    generator.keep();
     let tokenizer = &session.language.tokenizer;
     let tell_lacking = |text: &str| {
         let lacking = Lacking::of(tokenizer, [text]);
@@ -101,8 +102,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             let content = tokenizer.decode(&completion.tokens)?;
             if context.json {
                 let finish_reason = finish_reason(completion);
-                let answer =
-                    json!({ "role": "assistant", "content": content, "finish_reason": finish_reason });
+                let answer = json!({
+                    "role": "assistant",
+                    "content": content,
+                    "finish_reason": finish_reason,
+                    "usage": {
+                        "prompt_tokens": request.prompt.len(),
+                        "cached_tokens": generator.cached_tokens(),
+                        "completion_tokens": completion.tokens.len(),
+                    },
+                });
                 context.answer(&answer, String::new)?;
             }
             messages.push(Message::new("assistant", content));

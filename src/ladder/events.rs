@@ -13,6 +13,7 @@ use crate::ladder::policy::PolicyInfo;
 use crate::ladder::settings::Settings;
 use crate::ladder::tree::{NodeKind, Rejection};
 use crate::task::Verdict;
+use crate::train::loss::LogprobGap;
 
 /// Something that happened. JSON objects with a `type` tag; numbers that are not finite are `null`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ pub enum Event {
     /// The completions of one problem were judged.
     Verified(Verified),
     /// One step of the loop is done.
-    Step(Step),
+    Step(Box<Step>),
     /// Held-out problems were answered.
     Evaluated(Evaluated),
     /// The run can be resumed from here.
@@ -216,6 +217,10 @@ pub struct Step {
     pub entropy: Option<f64>,
     /// Share of clipped tokens; `None` without an update or if not finite.
     pub clip_fraction: Option<f64>,
+    /// |log-probability in training − log-probability when sampled| of the step's sampled tokens that entered the update: both
+    /// are of the same policy, so what is more than rounding is an error of one of the two. `None` without an update.
+    #[serde(default)]
+    pub logprob_gap: Option<LogprobGap>,
     /// The update was skipped because loss or gradient was not finite.
     pub skipped: bool,
     /// Mean reward of all judged rollouts.

@@ -365,6 +365,7 @@ impl Policy for Learner {
             kl: if settings.loss.kl.is_some() { metrics.kl_mean() } else { 0.0 },
             entropy: metrics.entropy_mean().unwrap_or(0.0),
             clip_fraction: metrics.clip_fraction(),
+            logprob_gap: metrics.logprob_gap(),
             tokens: usize::try_from(metrics.tokens).unwrap_or(usize::MAX),
             skipped: report.skipped,
         })

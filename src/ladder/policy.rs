@@ -12,7 +12,7 @@ use crate::Result;
 pub use crate::model::generate::Sampling;
 use crate::task::PromptStyle;
 use crate::train::checkpoint::State;
-use crate::train::loss::LossConfig;
+use crate::train::loss::{LogprobGap, LossConfig};
 use crate::train::trainer::Optimizer;
 
 /// Several completions of one prompt.
@@ -79,6 +79,9 @@ pub struct UpdateStats {
     pub entropy: f64,
     /// Share of tokens whose ratio was clipped.
     pub clip_fraction: f64,
+    /// How far the log-probabilities of the update are from those that sampling gave; `None` where it gave none.
+    #[serde(default)]
+    pub logprob_gap: Option<LogprobGap>,
     /// Completion tokens that carried loss.
     pub tokens: usize,
     /// The loss or the gradient was not finite, and weights and optimizer were left as they were.

@@ -103,7 +103,7 @@ impl<P: Policy> Engine<'_, '_, P> {
             );
             self.warn(step, WarningCode::Truncated, message)?;
         }
-        self.host.emit(&Event::Step(event))
+        self.host.emit(&Event::Step(Box::new(event)))
     }
 
     /// Rolls out problems until enough groups have a signal or the rounds are used up.
@@ -288,7 +288,9 @@ impl<P: Policy> Engine<'_, '_, P> {
             if stats.skipped {
                 break;
             }
-            stats = self.policy.update(&episodes, &settings).await?;
+            // Only the first pass sees the policy that sampled.
+            let logprob_gap = stats.logprob_gap;
+            stats = UpdateStats { logprob_gap, ..self.policy.update(&episodes, &settings).await? };
         }
         Ok(Some(stats))
     }
@@ -369,6 +371,7 @@ impl<P: Policy> Engine<'_, '_, P> {
             kl: measured(|stats| stats.kl),
             entropy: measured(|stats| stats.entropy),
             clip_fraction: measured(|stats| stats.clip_fraction),
+            logprob_gap: stats.and_then(|stats| stats.logprob_gap),
             skipped: stats.is_some_and(|stats| stats.skipped),
             reward_mean: (!rewards.is_empty()).then(|| mean(&rewards)),
             reward_std: (!rewards.is_empty()).then(|| std(&rewards)),

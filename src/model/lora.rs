@@ -3,6 +3,9 @@
 //!
 //! y += scale · B · A · x for each adapted module (Hu et al., 2021), never merged into the weights.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::config::ModelConfig;
 use super::module::Module;
 use crate::gpu::{Buffer, Gpu, VIEW_ALIGNMENT};
@@ -110,6 +113,7 @@ pub struct Lora {
     flat: Buffer,
     /// `[layer][module]`
     pairs: Vec<[Option<Pair>; 7]>,
+    changes: Arc<AtomicU64>,
 }
 
 impl Lora {
@@ -127,7 +131,7 @@ impl Lora {
                 rank: site.rank,
             });
         }
-        Ok(Self { layout: layout.clone(), flat, pairs })
+        Ok(Self { layout: layout.clone(), flat, pairs, changes: Arc::default() })
     }
 
     /// The layout.
@@ -138,6 +142,17 @@ impl Lora {
     /// The flat buffer.
     pub fn flat(&self) -> &Buffer {
         &self.flat
+    }
+
+    /// How often [`Lora::changed`] was said, of any clone: what was computed with the values counts only as long as
+    /// this stays.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Says that the values have become others.
+    pub fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The matrices of one module, if it is adapted.

@@ -426,6 +426,7 @@ impl Trainer {
             return Ok(StepReport { loss, grad_norm: f64::NAN, skipped: true, tokens, metrics });
         }
         self.gpu().write(&self.optimizer.hyper, 0, &[hyper])?;
+        self.lora.changed();
         self.gpu().run(&self.update)?;
         let norm: Vec<u32> = self.gpu().read(&self.optimizer.norm).await?;
         let finite = norm[2] == 1;

@@ -68,8 +68,8 @@ pub struct Engine {
     pub(super) adapter: RefCell<Option<AdapterFile>>,
     /// The head of a library that is asked, by its name.
     pub(super) head: RefCell<Option<(String, AdapterFile)>>,
-    /// A generator that speaks by what it is kept with, for the next text.
-    pub(super) generator: RefCell<Option<(Voice, Generator)>>,
+    /// A generator of each voice that spoke, with what it said last in its cache.
+    pub(super) generators: RefCell<BTreeMap<Voice, Generator>>,
     source: Box<dyn TensorSource>,
 }
 
@@ -114,7 +114,7 @@ impl Engine {
             cancel: Arc::new(AtomicBool::new(false)),
             adapter: RefCell::new(None),
             head: RefCell::new(None),
-            generator: RefCell::new(None),
+            generators: RefCell::default(),
             source,
         })
     }
@@ -271,17 +271,20 @@ impl Engine {
         self.cancel.store(false, Ordering::Relaxed);
     }
 
-    /// Replaces the adapter; a generator that was recorded with another one goes.
+    /// Gives the memory of all generators back; whether there was one.
+    pub(super) fn silence(&self) -> bool {
+        !self.generators.take().is_empty()
+    }
+
+    /// Replaces the adapter; a generator that speaks by another goes.
     pub(super) fn set_adapter(&self, adapter: Option<AdapterFile>) {
-        self.generator.replace(None);
+        self.generators.borrow_mut().remove(&Voice::Adapter);
         self.adapter.replace(adapter);
     }
 
     /// Replaces the head of a library, `None` for the base; a generator that speaks by another goes.
     pub(super) fn set_head(&self, head: Option<(String, AdapterFile)>) {
-        if self.generator.borrow().as_ref().is_some_and(|(voice, _)| *voice == Voice::Head) {
-            self.generator.replace(None);
-        }
+        self.generators.borrow_mut().remove(&Voice::Head);
         self.head.replace(head);
     }
 

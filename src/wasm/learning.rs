@@ -76,7 +76,7 @@ impl Engine {
         on_event: Function,
     ) -> Answer<String> {
         self.begin();
-        self.generator.replace(None);
+        self.silence();
         let card: RunCard = from_json("card", &card)?;
         let saved = snapshot(saved)?;
         let task = choose(&card.task, &card.task_options, &task)?;
@@ -132,7 +132,7 @@ impl Engine {
         on_event: Function,
     ) -> Answer<String> {
         self.begin();
-        self.generator.replace(None);
+        self.silence();
         let TtrlCard { task: name, task_options, problem, settings, .. } = from_json("card", &card)?;
         let task = choose(&name, &task_options, &task)?;
         let saved = snapshot(saved)?;
@@ -158,7 +158,7 @@ impl Engine {
     /// As [`Engine::ladder`].
     pub async fn evaluate(&self, options: String, task: JsValue, on_event: Function) -> Answer<String> {
         self.begin();
-        self.generator.replace(None);
+        self.silence();
         let options: Evaluate = from_json("options", &options)?;
         let task = choose(&options.task, &options.task_options, &task)?;
         check_problems(&*task, Origin::Option("problems"), &options.problems)?;

@@ -148,7 +148,7 @@ impl Engine {
     /// `usage` and `input` for what cannot be learnt; `cancelled`; `io` without space; GPU errors.
     pub async fn learn(&self, library: &LessonLibrary, options: String, on_news: Function) -> Answer<String> {
         self.begin();
-        self.generator.replace(None);
+        self.silence();
         let options: Learn = from_json("options", &options)?;
         // Out of its cell while it is changed; what it is then is read anew.
         let there = library.library.take();
@@ -164,7 +164,7 @@ impl Engine {
     /// `usage` and `input` for what cannot be examined; `cancelled`; `io` without space; GPU errors.
     pub async fn exam(&self, library: &LessonLibrary, options: String, on_news: Function) -> Answer<String> {
         self.begin();
-        self.generator.replace(None);
+        self.silence();
         let options: Exam = from_json("options", &options)?;
         let there = library.taken()?;
         let papers = self.examined(there, &options, &on_news).await;
@@ -185,7 +185,7 @@ impl Engine {
         on_news: Function,
     ) -> Answer<String> {
         self.begin();
-        self.generator.replace(None);
+        self.silence();
         let there = library.taken()?;
         let made = self.consolidated(there, &without, &weights, &on_news).await;
         library.reopen()?;

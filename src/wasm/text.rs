@@ -1,5 +1,6 @@
 //! Text from a model, and the score of a given text.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,7 @@ use super::engine::Engine;
 use super::options::Sample;
 use super::voice::Voice;
 use crate::model::chat::Message;
-use crate::model::generate::{Completion, Generator, Progress, Request};
+use crate::model::generate::{Completion, Generator, OnProgress, Progress, Request};
 use crate::model::score::logprobs;
 use crate::model::tokenizer::Lacking;
 use crate::train::adapter;
@@ -94,23 +95,41 @@ impl Engine {
         }
     }
 
-    /// The generator of a voice; one without an adapter is that of the base.
-    fn generator(&self, voice: Voice) -> Result<(Voice, Generator)> {
-        let there = match voice {
-            Voice::Base => false,
-            Voice::Adapter => self.has_adapter(),
-            Voice::Head => self.head.borrow().is_some(),
-        };
-        let voice = if there { voice } else { Voice::Base };
-        if let Some(kept) = self.generator.take().filter(|(of, _)| *of == voice) {
-            return Ok(kept);
+    /// The generator of a voice: the one that spoke last, or a new one.
+    fn generator(&self, voice: Voice) -> Result<Generator> {
+        if let Some(spoke) = self.generators.borrow_mut().remove(&voice) {
+            return Ok(spoke);
         }
         let (config, gpu) = (self.model.config(), self.model.gpu());
         let file = self.voiced(voice);
         let lora = file.map(|file| adapter::upload(gpu, config, &file)).transpose()?;
         let mut generator = Generator::new(Arc::clone(&self.model), lora.as_ref(), 1);
         generator.set_cancel(Arc::clone(&self.cancel));
-        Ok((voice, generator))
+        generator.keep();
+        Ok(generator)
+    }
+
+    /// The completion of a request, and how many tokens of its prompt were in the cache. A voice without an adapter is that
+    /// of the base. The generator stays for the next text, unless something is wrong with it.
+    async fn speak(
+        &self,
+        voice: Voice,
+        request: &Request,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<(Completion, usize)> {
+        let there = match voice {
+            Voice::Base => false,
+            Voice::Adapter => self.has_adapter(),
+            Voice::Head => self.head.borrow().is_some(),
+        };
+        let voice = if there { voice } else { Voice::Base };
+        let mut generator = self.generator(voice)?;
+        let outcome = generator.generate(std::slice::from_ref(request), progress).await;
+        let cached = generator.cached_tokens();
+        if matches!(outcome, Ok(_) | Err(Error::Cancelled)) {
+            self.generators.borrow_mut().insert(voice, generator);
+        }
+        Ok((outcome?.into_iter().flatten().next().unwrap_or_default(), cached))
     }
 
     async fn complete(&self, prompt: Vec<u32>, options: &str, on_text: &Function) -> Answer<String> {
@@ -118,10 +137,9 @@ impl Engine {
         let options: Sample = from_json("options", options)?;
         let request = Request { prompt, samples: 1, sampling: options.sampling(), seed: options.seed };
         request.check(self.model.config(), self.model.context())?;
-        let (voice, mut generator) = self.generator(options.voice())?;
         let tokenizer = &self.language.tokenizer;
         let mut stream = tokenizer.stream();
-        let mut failed = None;
+        let (mut failed, told) = (None, Cell::new(false));
         let began = seconds();
         let mut progress = |news: Progress<'_>| {
             if self.cancel.load(Ordering::Relaxed) {
@@ -138,12 +156,17 @@ impl Engine {
                 }
             }
             if !text.is_empty() {
+                told.set(true);
                 // A listener that throws has gone; the abort that follows ends this.
                 let _ = on_text.call1(&JsValue::NULL, &text.into());
             }
             ControlFlow::Continue(())
         };
-        let outcome = generator.generate(std::slice::from_ref(&request), &mut progress).await;
+        let mut outcome = self.speak(options.voice(), &request, &mut progress).await;
+        // What is kept of texts before may be in the way.
+        if matches!(outcome, Err(Error::OutOfMemory { .. })) && !told.get() && self.silence() {
+            outcome = self.speak(options.voice(), &request, &mut progress).await;
+        }
         if let Some(error) = failed {
             return Err(error.into());
         }
@@ -151,16 +174,16 @@ impl Engine {
         if !rest.is_empty() {
             let _ = on_text.call1(&JsValue::NULL, &rest.into());
         }
-        let Completion { tokens, logprobs, stopped } =
-            outcome?.into_iter().flatten().next().unwrap_or_default();
+        let (Completion { tokens, logprobs, stopped }, cached) = outcome?;
         let rate = tokens.len() as f64 / (seconds() - began).max(1e-9);
-        self.generator.replace(Some((voice, generator)));
         to_json(&json!({
             "text": tokenizer.decode(&tokens)?,
             "tokens": tokens,
             "logprobs": logprobs,
             "finishReason": if stopped { "stop" } else { "length" },
             "tokensPerSecond": rate,
+            "promptTokens": request.prompt.len(),
+            "cachedTokens": cached,
         }))
     }
 }

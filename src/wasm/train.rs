@@ -122,7 +122,7 @@ impl Engine {
         on_step: Function,
     ) -> Answer<()> {
         self.begin();
-        self.generator.replace(None);
+        self.silence();
         let card: TrainCard = from_json("card", &card)?;
         let (config, file) = (self.model.config(), Path::new("state.safetensors"));
         let data = self.dataset(&card.examples, card.settings.max_length)?;

@@ -1,7 +1,7 @@
 //! Who speaks: the model as it was loaded, with the adapter that is there, or with the head of a library.
 
 /// What a text is by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Voice {
     /// The model as it was loaded.
     Base,

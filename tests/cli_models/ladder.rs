@@ -37,6 +37,10 @@ fn the_reward_rises() {
     assert_eq!(rewards.len(), 14);
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     assert!(mean(&rewards[9..]) > mean(&rewards[..5]) + 0.05, "{rewards:?}");
+    for gap in of("step").iter().map(|step| &step["logprob_gap"]) {
+        let [mean, p99, max] = ["mean", "p99", "max"].map(|name| gap[name].as_f64().unwrap());
+        assert!((0.0..=max).contains(&mean) && (0.0..=max).contains(&p99) && max < 1e-3, "{gap}");
+    }
     let finished = of("finished")[0];
     let rate = |when: &str| finished[when]["pass_at_1"].as_f64().unwrap();
     assert!(rate("after") > rate("before") + 0.04, "{finished}");

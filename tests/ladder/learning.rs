@@ -47,6 +47,25 @@ fn every_pass_over_a_step_is_an_update() {
 }
 
 #[test]
+fn only_the_first_pass_compares_training_with_sampling() {
+    let largest = |passes: usize| -> Vec<f64> {
+        let mut settings = settings();
+        settings.steps = 3;
+        settings.passes_per_step = passes;
+        let (outcome, store) = run_in_memory(&mut Mock::new(), &card(settings));
+        outcome.unwrap();
+        let of = |event: &Event| match event {
+            Event::Step(step) => Some(step.logprob_gap.unwrap().max),
+            _ => None,
+        };
+        store.events.iter().filter_map(of).collect()
+    };
+    // The mock tells of as many units as it has made updates.
+    let units = |counts: [u64; 3]| counts.map(|count| f64::from(3e-6 * count as f32)).to_vec();
+    assert_eq!((largest(1), largest(3)), (units([1, 2, 3]), units([1, 4, 7])));
+}
+
+#[test]
 fn the_tree_holds_only_problems_of_their_own() {
     let mut settings = settings();
     settings.steps = 12;

@@ -17,6 +17,7 @@ use stepladder::task::{
     Parameter, Problem, PromptStyle, Task, VariantKind, VariantRequest, Verdict, VerdictKind,
 };
 use stepladder::train::checkpoint::State;
+use stepladder::train::loss::LogprobGap;
 use stepladder::train::rng::{below, stream, uniform};
 use stepladder::{Error, Result};
 
@@ -304,6 +305,7 @@ impl Policy for Mock {
             grad_norm: 0.7 / self.skill.updates as f64,
             kl: 0.001 * self.skill.updates as f64,
             entropy: 0.4,
+            logprob_gap: LogprobGap::of(&[1e-6, 3e-6 * self.skill.updates as f32]),
             ..UpdateStats::default()
         })
     }

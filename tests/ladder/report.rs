@@ -35,6 +35,7 @@ fn every_part_is_there() {
         "after step 6",
         "Course of training",
         "Held-out pass@1",
+        "Log-probabilities, training against sampling",
         "Tree of problems",
         "4:1",
         "level 4",

@@ -96,7 +96,7 @@ fn numbers(said: &str) -> Numbers {
 
 fn steps(store: &MemoryStore) -> Vec<Step> {
     let step = |event: &'_ Event| match event {
-        Event::Step(step) => Some(step.clone()),
+        Event::Step(step) => Some(step.as_ref().clone()),
         _ => None,
     };
     store.events.iter().filter_map(step).collect()

@@ -397,6 +397,23 @@ policy: PolicyInfo,
 seconds: number, };
 
 /**
+ * |log-probability in training − log-probability when sampled| over tokens, in nats.
+ */
+export type LogprobGap = { 
+/**
+ * Mean.
+ */
+mean: number, 
+/**
+ * 99th percentile: the smallest that at least 99 % of the tokens do not exceed.
+ */
+p99: number, 
+/**
+ * Maximum.
+ */
+max: number, };
+
+/**
  * The settings of an adapter.
  */
 export type LoraConfig = { 
@@ -948,6 +965,11 @@ entropy: number | null,
  * Share of clipped tokens; `None` without an update or if not finite.
  */
 clip_fraction: number | null, 
+/**
+ * |log-probability in training − log-probability when sampled| of the step's sampled tokens that entered the update: both
+ * are of the same policy, so what is more than rounding is an error of one of the two. `None` without an update.
+ */
+logprob_gap: LogprobGap | null, 
 /**
  * The update was skipped because loss or gradient was not finite.
  */

@@ -85,6 +85,9 @@ export interface Completion {
   logprobs: number[];
   finishReason: "stop" | "length";
   tokensPerSecond: number;
+  promptTokens: number;
+  /** Tokens of the prompt that were not computed anew: what it begins with as the model's last text of this voice did. */
+  cachedTokens: number;
 }
 
 export interface Message {

@@ -178,6 +178,12 @@ test(
     const [base, adapted] = await page.locator(".answer .said").allInnerTexts();
     assert.equal(base, "x^5/5");
     assert.equal(adapted, "7*x*x");
+    // Asked again, each of the two has all but the last token in its cache.
+    await page.getByLabel("Your message").fill("x^4");
+    await page.getByLabel("Your message").press("Enter");
+    await waitFor(page.locator(".answer h4").nth(3), "4 of 5 prompt tokens known");
+    assert.match(await page.locator(".answer h4").nth(2).innerText(), /4 of 5 prompt tokens known/);
+    assert.deepEqual((await page.locator(".answer .said").allInnerTexts()).slice(2), [base, adapted]);
   }),
 );
 

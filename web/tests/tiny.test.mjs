@@ -37,3 +37,39 @@ test("greedy text and log-probabilities are native's", async () => {
   check(errors.length === 0, errors.join("\n"));
   await close();
 });
+
+test("a text computes only the tokens that are new, whoever spoke in between", async () => {
+  const { page, close, errors } = await openPage();
+  const answers = await page.evaluate(async () => {
+    const { load } = await import("/dist/index.js");
+    const model = await load("tiny");
+    const ask = async (prompt, adapter) => {
+      let done;
+      for await (const chunk of model.generate(prompt, { temperature: 0, maxTokens: 8, adapter })) done = chunk.done ?? done;
+      return done;
+    };
+    const answers = { first: await ask("?x^3+cos(x)=") };
+    answers.again = await ask("?x^3+cos(x)=");
+    answers.edited = await ask("?x^3+sin(x)=");
+    for await (const _ of model.train([{ text: "?x^4=7*x*x" }], { steps: 2 }));
+    for (const name of ["before", "after"]) answers[name] = [await ask("?x^4+x=", true), await ask("?x^4+x=", false)];
+    await model.adapter.clear();
+    answers.cleared = await ask("?x^4+x=", true);
+    await model.dispose();
+    return answers;
+  });
+  const { first, again, edited, before, after, cleared } = answers;
+  const all = first.promptTokens - 1;
+  check(all > 8 && first.cachedTokens === 0, JSON.stringify(first));
+  check(again.cachedTokens === all && again.text === first.text, JSON.stringify(again));
+  const worst = Math.max(...again.logprobs.map((value, at) => Math.abs(value - first.logprobs[at])));
+  check(worst < 1e-4, `log-probabilities differ by ${worst}`);
+  check(edited.cachedTokens > 2 && edited.cachedTokens < all, JSON.stringify(edited));
+  // Training takes the room; then both voices keep what they said.
+  check(before.every(({ cachedTokens }) => cachedTokens === 0), JSON.stringify(before));
+  after.forEach(({ promptTokens, cachedTokens, text }, voice) => check(cachedTokens === promptTokens - 1 && text === before[voice].text, JSON.stringify(after)));
+  // Without an adapter it is the base that speaks, and it has said this.
+  check(cleared.cachedTokens === cleared.promptTokens - 1 && cleared.text === before[1].text, JSON.stringify(cleared));
+  check(errors.length === 0, errors.join("\n"));
+  await close();
+});

@@ -7,6 +7,7 @@ mod charts;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use charts::short;
 mod contamination;
+mod course;
 mod page;
 mod rewards;
 pub(crate) mod text;

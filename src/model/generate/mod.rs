@@ -3,145 +3,38 @@
 //! A prompt of P tokens is prefilled once up to token P − 2; its full cache pages are shared by all its samples. Every
 //! row of the decode batch then starts with the prompt's last token. A row that ends gives its place to the next sample.
 //! Whole pages that all prompts of a call begin with (instructions, solved examples) are prefilled once for all of them.
+//! A generator that is told to [`Generator::keep`] them takes the keys and values of one call's sequence over into the next.
 
 mod batch;
+mod kept;
 mod pages;
 mod prefill;
 mod prefix;
+mod request;
 mod sizes;
 
 pub use prefix::common_prefix;
+pub use request::{Completion, OnProgress, Progress, Request, Sampling};
 pub use sizes::{Lengths, Sizes};
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use batch::{Batch, RowStart, Snapshot};
+use kept::Kept;
 use pages::{Pages, place};
 use prefill::{Part, Prefill};
 
 use super::block::LayerCache;
-use super::config::ModelConfig;
 use super::lora::Lora;
 use super::score::check_logprobs;
 use super::{Model, index32};
-use crate::gpu::{Gpu, Pending};
+use crate::gpu::{Buffer, Gpu, Pending, Recorder};
 use crate::kernel::attention::PAGE;
 use crate::kernel::attention::decode_split::is_long;
 use crate::kernel::sample::{MAX_STOPS, Settings};
 use crate::{Error, Result};
-
-/// How completions are drawn.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(deny_unknown_fields)]
-pub struct Sampling {
-    /// Most tokens, the stop token included.
-    pub max_tokens: usize,
-    /// Softmax temperature; 0 is greedy.
-    pub temperature: f32,
-    /// Keep this many of the most likely tokens; 0 keeps all.
-    pub top_k: usize,
-    /// Of these, keep the fewest whose probability reaches this; 1 keeps all.
-    pub top_p: f32,
-    /// Of these, keep those with at least this share of the largest probability; 0 keeps all.
-    pub min_p: f32,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { max_tokens: 256, temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0 }
-    }
-}
-
-impl Sampling {
-    /// Fails on values that mean nothing.
-    pub fn validate(&self) -> Result<()> {
-        let fail =
-            |option: &str, value: f32, hint: &str| Err(Error::usage(option, format!("is {value}"), hint));
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return fail("temperature", self.temperature, "use a number from 0 (greedy) up, such as 1");
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return fail("top_p", self.top_p, "use a number above 0 and up to 1");
-        }
-        if !(0.0..=1.0).contains(&self.min_p) {
-            return fail("min_p", self.min_p, "use a number from 0 to 1");
-        }
-        if self.max_tokens == 0 {
-            return fail("max_tokens", 0.0, "use at least 1");
-        }
-        Ok(())
-    }
-}
-
-/// Several completions of one prompt.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    /// Tokens of the prompt; at least one.
-    pub prompt: Vec<u32>,
-    /// Number of completions.
-    pub samples: usize,
-    /// How they are drawn.
-    pub sampling: Sampling,
-    /// Completion i depends on this and i, not on what else is in the batch.
-    pub seed: u64,
-}
-
-impl Request {
-    /// The most tokens that a completion can have in a context of `context` tokens.
-    ///
-    /// # Errors
-    /// [`Error::Context`] if the prompt leaves no room, [`Error::Usage`] for what cannot be sampled.
-    pub fn check(&self, config: &ModelConfig, context: usize) -> Result<usize> {
-        self.sampling.validate()?;
-        let len = self.prompt.len();
-        if len == 0 {
-            return Err(Error::usage("prompt", "is empty", "give at least one token of text"));
-        }
-        if len >= context {
-            return Err(Error::context("the prompt", len, context));
-        }
-        let vocab = config.vocab_size;
-        if let Some(token) = self.prompt.iter().find(|&&token| token as usize >= vocab) {
-            return Err(Error::usage(
-                "prompt",
-                format!("token {token} is outside of the vocabulary of {vocab}"),
-                "use the tokenizer that belongs to the model",
-            ));
-        }
-        Ok(self.sampling.max_tokens.min(context - len))
-    }
-}
-
-/// One completion.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Completion {
-    /// Tokens, the stop token included.
-    pub tokens: Vec<u32>,
-    /// Log-probability of each under the model at temperature 1.
-    pub logprobs: Vec<f32>,
-    /// Whether a stop token ended it.
-    pub stopped: bool,
-}
-
-/// News from a running generation.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress<'a> {
-    /// Index of the request.
-    pub request: usize,
-    /// Index of the sample.
-    pub sample: usize,
-    /// Its tokens since the last news.
-    pub tokens: &'a [u32],
-    /// Whether it is complete.
-    pub done: bool,
-}
-
-/// Called for every row with news; `Break` stops with [`Error::Cancelled`].
-pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Steps between two looks at the rows. A GPU wants few looks; a software adapter wants rows that ended replaced soon.
 fn block_steps(gpu: &Gpu) -> usize {
@@ -179,6 +72,11 @@ pub struct Generator {
     long: bool,
     prefill: Prefill,
     prefilled_tokens: u64,
+    /// The sequence that the cache holds between two calls, if it may hold one.
+    kept: Option<Kept>,
+    /// [`Lora::changes`] when it was computed.
+    kept_changes: u64,
+    cached_tokens: usize,
     cancel: Arc<AtomicBool>,
 }
 
@@ -197,8 +95,24 @@ impl Generator {
             long: false,
             prefill: Prefill::default(),
             prefilled_tokens: 0,
+            kept: None,
+            kept_changes: 0,
+            cached_tokens: 0,
             cancel: Arc::default(),
         }
+    }
+
+    /// From now on the keys and values of a call for one completion stay, and the next such call computes only what comes
+    /// after the tokens that both begin with. A call for more, and a change of the adapter, drop them. The memory is that
+    /// of the call itself. Log-probabilities then depend on the calls before in their last bits, so runs that must be
+    /// repeatable to the bit do without.
+    pub fn keep(&mut self) {
+        self.kept.get_or_insert_default();
+    }
+
+    /// Tokens of the last call's prompt that were in the cache already.
+    pub fn cached_tokens(&self) -> usize {
+        self.cached_tokens
     }
 
     /// The flag that stops work between two submissions with [`Error::Cancelled`].
@@ -212,14 +126,14 @@ impl Generator {
     }
 
     /// Tokens of prompts that were computed since it was made: those of a common prefix once a call, the others once a
-    /// prompt, whatever its number of samples.
+    /// prompt, whatever its number of samples; none of those that were kept.
     pub fn prefilled_tokens(&self) -> u64 {
         self.prefilled_tokens
     }
 
     /// Makes caches and state large enough for these requests, which share `prefix` tokens. What is large enough already
-    /// is kept.
-    fn ensure(&mut self, requests: &[Request], prefix: usize) -> Result<()> {
+    /// is kept. Pages keep their contents and numbers if `held` says so.
+    fn ensure(&mut self, requests: &[Request], prefix: usize, held: bool) -> Result<()> {
         let lengths: Vec<Lengths> = requests
             .iter()
             .map(|r| Lengths {
@@ -242,25 +156,71 @@ impl Generator {
         {
             return Ok(());
         }
-        let gpu = self.model.gpu();
         let (rows, row_pages) = (rows.max(had_rows), row_pages.max(had_pages));
         let total = needed.max(self.pages.total());
         self.batch = None;
         self.prefill = Prefill::new(row_pages);
         if total > self.pages.total() {
-            self.cache.clear();
-            let kv = self.model.config().kv_size();
-            for _ in 0..self.model.config().num_layers {
-                self.cache.push(LayerCache {
-                    k: gpu.buffer("k_pages", &[total * PAGE, kv])?,
-                    v: gpu.buffer("v_pages", &[total * PAGE, kv])?,
-                });
-            }
-            self.pages = Pages::new(total);
+            self.grow(total, held)?;
         }
         self.batch =
             Some(Batch::new(&self.model, rows, row_pages, capacity.max(had_capacity), self.lora.as_ref())?);
         Ok(())
+    }
+
+    /// Makes room for `total` pages, layer by layer; what there is stays in its place if it is `held`.
+    fn grow(&mut self, total: usize, held: bool) -> Result<()> {
+        let (gpu, kv) = (self.model.gpu(), self.model.config().kv_size());
+        let mut old = std::mem::take(&mut self.cache).into_iter();
+        // Until all of it is there, there is none.
+        self.pages = Pages::default();
+        if !held {
+            old = Vec::new().into_iter();
+        }
+        let mut cache = Vec::new();
+        for _ in 0..self.model.config().num_layers {
+            let new = |label, old: Option<Buffer>| {
+                let new = gpu.buffer(label, &[total * PAGE, kv])?;
+                if let Some(old) = old {
+                    let mut rec = Recorder::new(gpu);
+                    rec.copy(&old, &new.view(0, old.shape())?)?;
+                    gpu.run(&rec.finish()?)?;
+                }
+                Ok::<_, Error>(new)
+            };
+            let (k, v) = old.next().map(|LayerCache { k, v }| (k, v)).unzip();
+            cache.push(LayerCache { k: new("k_pages", k)?, v: new("v_pages", v)? });
+        }
+        self.cache = cache;
+        self.pages = Pages::new(total);
+        Ok(())
+    }
+
+    /// Takes over what the calls before left for these requests, and makes room for them.
+    fn take_over(&mut self, requests: &[Request], prefix: usize) -> Result<Kept> {
+        let changes = self.lora.as_ref().map_or(0, Lora::changes);
+        let before = std::mem::replace(&mut self.kept_changes, changes);
+        let mut held = match (&mut self.kept, requests) {
+            (Some(kept), [request]) if request.samples == 1 && before == changes => {
+                std::mem::take(kept).beginning(&request.prompt)
+            }
+            (Some(kept), _) => {
+                *kept = Kept::default();
+                Kept::default()
+            }
+            (None, _) => Kept::default(),
+        };
+        match self.ensure(requests, prefix, !held.tokens.is_empty()) {
+            // Old and new do not fit side by side.
+            Err(Error::OutOfMemory { .. }) if !held.tokens.is_empty() => {
+                held = Kept::default();
+                self.ensure(requests, prefix, false)?;
+            }
+            outcome => outcome?,
+        }
+        self.cached_tokens = held.tokens.len();
+        self.pages = Pages::holding(self.pages.total(), &held);
+        Ok(held)
     }
 
     /// Completions of every request: outer index request, inner index sample.
@@ -278,15 +238,26 @@ impl Generator {
             requests.iter().map(|request| request.check(config, context)).collect::<Result<Vec<_>>>()?;
         let sampled = requests.iter().filter(|request| request.samples > 0);
         let prefix = common_prefix(sampled.map(|request| request.prompt.as_slice()));
-        self.ensure(requests, prefix.len())?;
+        let held = self.take_over(requests, prefix.len())?;
         let mut results: Vec<Vec<Completion>> =
             requests.iter().map(|request| vec![Completion::default(); request.samples]).collect();
+        if let Some(kept) = &mut self.kept {
+            *kept = held;
+        }
         let outcome = match self.share(prefix).await {
             Ok(()) => self.run(requests, &limits, &mut results, progress).await,
             Err(error) => Err(error),
         };
-        // Whatever happened, no page stays taken.
+        // Whatever happened, no page stays taken but those of what is kept.
         self.pages = Pages::new(self.pages.total());
+        if let Some(kept) = &mut self.kept {
+            match (&outcome, requests, &results[..]) {
+                (Ok(()) | Err(Error::Cancelled), [request], [made]) if request.samples == 1 => {
+                    kept.extend(request.prompt.last(), &made[0].tokens);
+                }
+                _ => *kept = Kept::default(),
+            }
+        }
         outcome.map(|()| results)
     }
 
@@ -352,11 +323,11 @@ impl Generator {
 
     /// Computes the tokens that all prompts begin with, whole pages of them.
     async fn share(&mut self, prefix: &[u32]) -> Result<()> {
-        let pages = self.pages.take_prefix(prefix.len() / PAGE);
-        let tokens = &prefix[..pages.len() * PAGE];
-        if tokens.is_empty() {
+        if prefix.is_empty() {
             return Ok(());
         }
+        let pages = self.pages.take_prefix(prefix.len() / PAGE);
+        let tokens = &prefix[..pages.len() * PAGE];
         let pairs = (0..tokens.len()).map(|position| (position, place(pages[position / PAGE], position)));
         let part = Part { tokens, pairs: pairs.collect(), table: Vec::new() };
         self.prefilled_tokens += tokens.len() as u64;
@@ -412,6 +383,12 @@ impl Generator {
             });
         }
         self.prefill.run(&self.model, self.lora.as_ref(), &self.cache, &parts, prefix, &self.cancel).await?;
+        if let (Some(kept), [request]) = (&mut self.kept, requests)
+            && let Some(row) = waiting.front().filter(|_| request.samples == 1)
+        {
+            kept.tokens = request.prompt[..request.prompt.len() - 1].to_vec();
+            kept.table.clone_from(&row.start.table);
+        }
         Ok(next)
     }
 

@@ -1,6 +1,7 @@
 //! Which cache pages belong to whom. Full pages of a prompt are shared by its samples, those of a prefix that every
 //! prompt begins with by all.
 
+use super::kept::Kept;
 use crate::kernel::attention::PAGE;
 use crate::model::index32;
 
@@ -16,6 +17,8 @@ pub(super) struct Pages {
     free: Vec<u32>,
     /// Pages of the prefix that every prompt begins with.
     prefix: Vec<u32>,
+    /// Tokens of that prefix; its last page may go on with what follows.
+    prefix_tokens: usize,
 }
 
 /// Pages of one prompt and its samples.
@@ -47,7 +50,24 @@ impl Group {
 impl Pages {
     /// A pool of `total` free pages.
     pub(super) fn new(total: usize) -> Self {
-        Self { users: vec![0; total], free: (0..index32(total)).rev().collect(), prefix: Vec::new() }
+        Self {
+            users: vec![0; total],
+            free: (0..index32(total)).rev().collect(),
+            prefix: Vec::new(),
+            prefix_tokens: 0,
+        }
+    }
+
+    /// A pool of `total` pages that holds `kept`, which the only prompt to come begins with.
+    pub(super) fn holding(total: usize, kept: &Kept) -> Self {
+        let mut pages = Self::new(total);
+        pages.free.retain(|page| !kept.table.contains(page));
+        for &page in &kept.table {
+            pages.users[page as usize] = 1;
+        }
+        pages.prefix.clone_from(&kept.table);
+        pages.prefix_tokens = kept.tokens.len();
+        pages
     }
 
     pub(super) fn total(&self) -> usize {
@@ -61,7 +81,7 @@ impl Pages {
 
     /// Tokens of the prefix.
     pub(super) fn prefix_tokens(&self) -> usize {
-        self.prefix.len() * PAGE
+        self.prefix_tokens
     }
 
     /// Sets `count` pages aside for a prefix that every prompt to come begins with, until the pool is replaced: none if
@@ -69,6 +89,7 @@ impl Pages {
     pub(super) fn take_prefix(&mut self, count: usize) -> &[u32] {
         if count <= self.free.len() {
             self.prefix = self.free.split_off(self.free.len() - count);
+            self.prefix_tokens = count * PAGE;
             for &page in &self.prefix {
                 // The pool itself is a user, so that rows that end never free it.
                 self.users[page as usize] = 1;
@@ -157,6 +178,23 @@ mod tests {
         assert!(third.table(0)[2..].iter().all(|page| !prefix.contains(page)));
         // What does not fit is not shared.
         assert!(Pages::new(1).take_prefix(2).is_empty());
+    }
+
+    #[test]
+    fn a_prompt_goes_on_in_the_pages_that_are_held() {
+        let kept = Kept { tokens: vec![5; PAGE + 3], table: vec![6, 2] };
+        let mut pages = Pages::holding(8, &kept);
+        assert_eq!(pages.prefix_tokens(), PAGE + 3);
+        let group = pages.take_group(PAGE * 2 + 1, PAGE, 1).unwrap();
+        let table = group.table(0);
+        assert_eq!((&table[..2], table.len()), (&[6, 2][..], 4));
+        assert_eq!(group.place(0, PAGE + 3), 2 * PAGE as u32 + 3, "the second page is not full");
+        assert!(table[2..].iter().all(|page| ![6, 2].contains(page)));
+        pages.release(&table);
+        assert!(pages.all_free());
+        // A prompt that ends inside of what is held.
+        let group = pages.take_group(PAGE + 4, 1, 1).unwrap();
+        assert_eq!(group.table(0), [6, 2]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Sizes {
         let longest = most(|r| r.prompt + r.max_tokens).min(context + 1);
         let row_pages = longest.div_ceil(PAGE).next_power_of_two();
         // A group is admitted whole, so one may wait with all its pages beside the rows that run.
-        let sequences = rows + most(|r| r.samples);
+        let sequences = (rows + most(|r| r.samples)).min(samples.max(1));
         let pages = match prefix / PAGE {
             0 => sequences * row_pages,
             shared => shared + sequences * longest.div_ceil(PAGE).saturating_sub(shared),

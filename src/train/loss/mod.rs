@@ -8,6 +8,7 @@
 //! first; then the packs' losses, coefficients and metrics add up to those of the batch, however it is split.
 
 mod config;
+mod gap;
 pub mod preference;
 #[cfg(test)]
 mod properties;
@@ -18,6 +19,7 @@ mod tests;
 pub use config::{
     Aggregation, Clip, KlConfig, KlEstimator, LossConfig, LossName, Objective, RatioCap, RatioLevel,
 };
+pub use gap::LogprobGap;
 
 use serde::{Deserialize, Serialize};
 
@@ -154,6 +156,9 @@ pub struct LossMetrics {
     pub entropy_sum: f64,
     /// Number of entropies given.
     pub entropy_count: u64,
+    /// |log-probability − that when sampled| of each token that was sampled.
+    #[serde(skip)]
+    pub gaps: Vec<f32>,
     /// This share of the loss without the KL term.
     pub policy_loss: f64,
     /// This share of the loss from the KL term, its coefficient included.
@@ -176,6 +181,7 @@ impl LossMetrics {
         self.kl_sum += other.kl_sum;
         self.entropy_sum += other.entropy_sum;
         self.entropy_count += other.entropy_count;
+        self.gaps.extend_from_slice(&other.gaps);
         self.policy_loss += other.policy_loss;
         self.kl_loss += other.kl_loss;
     }
@@ -202,6 +208,12 @@ impl LossMetrics {
     /// Mean k3 estimate per token of how far the policy is from the one that sampled.
     pub fn old_kl_mean(&self) -> f64 {
         self.per_token(self.old_kl_sum)
+    }
+
+    /// How far the log-probabilities are from those when sampled. Before the first update of a step it is the difference
+    /// between the two ways to compute them, later also that between the policies.
+    pub fn logprob_gap(&self) -> Option<LogprobGap> {
+        LogprobGap::of(&self.gaps)
     }
 
     /// Mean entropy in nats; `None` if none was given.
@@ -235,6 +247,8 @@ pub fn loss(config: &LossConfig, sequences: &[Sequence<'_>], normalizer: &Normal
         coefficients.extend(slopes.into_iter().map(|slope| slope as f32));
         metrics.sequences += 1;
         metrics.tokens += sequence.logp.len() as u64;
+        let sampled = sequence.logp.iter().zip(sequence.old_logp.unwrap_or_default());
+        metrics.gaps.extend(sampled.map(|(logp, old)| (logp - old).abs()));
         for &entropy in sequence.entropy.unwrap_or_default() {
             metrics.entropy_sum += f64::from(entropy);
             metrics.entropy_count += 1;

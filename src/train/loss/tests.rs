@@ -92,6 +92,14 @@ fn grpo_by_hand() {
         ((0.5 + ln_2 - 1.0) + (2.0 - ln_2 - 1.0)) / 3.0,
         "KL to the sampling policy",
     );
+    let gap = m.logprob_gap().unwrap();
+    assert_close(gap.mean, 2.0 * ln_2 / 3.0, "mean gap");
+    assert_close(gap.max, ln_2, "largest gap");
+    // Those left out count nowhere, and nothing is said of tokens that were given.
+    let left_out = Sample { advantage: None, ..samples[0].clone() };
+    let given = Sample { old: None, ..samples[0].clone() };
+    let out = run(&LossName::Grpo.config(16), &[left_out, given]);
+    assert_eq!(out.metrics.logprob_gap(), None);
 }
 
 #[test]

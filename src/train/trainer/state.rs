@@ -46,6 +46,7 @@ impl Trainer {
     /// Replaces the adapter's values.
     pub fn write_adapter(&mut self, values: &[f32]) -> Result<()> {
         self.expect_len(values)?;
+        self.lora.changed();
         self.gpu().write(self.lora.flat(), 0, values)
     }
 
@@ -97,6 +98,7 @@ impl Trainer {
             return Ok(());
         }
         let gpu = Arc::clone(self.gpu());
+        self.lora.changed();
         let mut rec = Recorder::new(&gpu);
         rec.copy(&kept.lora, self.lora.flat())?;
         rec.copy(&kept.m, &self.optimizer.m)?;

@@ -1,6 +1,6 @@
 // The base model and what it has become, side by side on the same prompt and seed.
 
-import type { Message, Model } from "stepladder";
+import type { Completion, Message, Model } from "stepladder";
 import { Alert } from "./alert.js";
 import { button, field, h, numberInput, numberOf } from "./dom.js";
 import { rate } from "./format.js";
@@ -99,11 +99,18 @@ export class ChatTab {
       // Text nodes only: a model may well write tags.
       said.append(chunk.text);
       if (!chunk.done) continue;
-      speed.textContent = ` ${chunk.done.tokens.length} tokens, ${rate(chunk.done.tokensPerSecond)}${chunk.done.finishReason === "length" ? ", cut off" : ""}`;
+      speed.textContent = ` ${spoken(chunk.done)}`;
       history.splice(0, history.length, ...asked, { role: "assistant", content: chunk.done.text });
     }
     if (said.textContent === "") said.append(h("span", { class: "muted" }, "(nothing)"));
   }
+}
+
+/** How long an answer is and how fast it came; from the second turn on also what was not computed anew. */
+function spoken({ tokens, tokensPerSecond, finishReason, promptTokens, cachedTokens }: Completion): string {
+  const cut = finishReason === "length" ? ", cut off" : "";
+  const known = cachedTokens > 0 ? `, ${cachedTokens} of ${promptTokens} prompt tokens known` : "";
+  return `${tokens.length} tokens, ${rate(tokensPerSecond)}${cut}${known}`;
 }
 
 /** The embedded model knows no sentences: a problem is written between `?` and `=`. */
