@@ -31,6 +31,9 @@ mod outputs;
 mod resume;
 #[path = "cli_models/shots.rs"]
 mod shots;
+#[cfg(target_os = "linux")]
+#[path = "cli_models/terminal.rs"]
+mod terminal;
 #[path = "cli_models/texts.rs"]
 mod texts;
 #[path = "cli_models/train.rs"]

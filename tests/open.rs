@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use stepladder::model::chat::{Conversation, Message};
 use stepladder::model::config::ModelConfig;
+use stepladder::model::config::advice::SamplingAdvice;
 use stepladder::model::open::{OpenModel, Texts, open};
 use stepladder::model::source::expected;
 
@@ -68,6 +69,28 @@ fn a_folder_is_opened() {
     std::fs::remove_file(folder.path().join("tokenizer_config.json")).unwrap();
     std::fs::write(folder.path().join("chat_template.jinja"), "[{{ bos_token }}{{ eos_token }}]").unwrap();
     assert_eq!(render(&open_folder(&folder).unwrap()), "[w1w2]");
+}
+
+/// What a `generation_config.json` advises is there for a chat; what means nothing is named.
+#[test]
+fn advice_on_sampling_is_read() {
+    let folder = folder();
+    let advised = |text: &str| {
+        std::fs::write(folder.path().join("generation_config.json"), text).unwrap();
+        let model = open_folder(&folder).unwrap();
+        (model.advice, model.warnings)
+    };
+    let (advice, warnings) =
+        advised(r#"{"do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": 0.95, "min_p": null}"#);
+    let wanted = SamplingAdvice { temperature: Some(0.6), top_k: Some(20), top_p: Some(0.95), min_p: None };
+    assert_eq!((advice, warnings), (wanted, Vec::new()));
+    let (advice, _) = advised(r#"{"do_sample": false, "temperature": 0.6}"#);
+    assert_eq!(advice.temperature, Some(0.0));
+    let (advice, warnings) = advised(r#"{"temperature": -1, "top_p": 0, "top_k": "x", "min_p": 2}"#);
+    assert!(!advice.is_some());
+    for name in ["temperature", "top_p", "top_k", "min_p"] {
+        assert!(warnings.iter().any(|warning| warning.contains(name)), "{name}: {warnings:?}");
+    }
 }
 
 /// A text ends with the tokenizer's end token, as in TRL, whatever else ends one.

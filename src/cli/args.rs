@@ -67,7 +67,7 @@ pub(super) fn weight_format() -> impl TypedValueParser<Value = Format> {
 }
 
 /// How tokens are drawn.
-#[derive(Debug, Args, Serialize)]
+#[derive(Debug, Clone, Args, Serialize)]
 pub(super) struct SamplingArgs {
     /// Spread of the choice; 0 always takes the likeliest token
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = non_negative)]

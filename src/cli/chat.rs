@@ -1,19 +1,24 @@
 //! `stepladder chat`: talk with a model.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::json;
 use stepladder::model::chat::Message;
-use stepladder::model::generate::{Generator, Lengths, Request};
+use stepladder::model::generate::{Completion, Generator, Lengths, Request};
 use stepladder::model::tokenizer::Lacking;
+use stepladder::train::files::write_atomic;
 use stepladder::{Error, Result};
 
-use super::args::{DeviceArgs, SamplingArgs};
-use super::chosen::ModelArgs;
+use super::args::{DeviceArgs, SamplingArgs, non_negative};
+use super::chat_input::{HELP, Input, Said};
+use super::chat_sampling;
+use super::chosen::{Chosen, ModelArgs};
 use super::context::Context;
+use super::echo;
 use super::generate::{Printer, chat_prompt, complete, finish_reason};
+use super::session::Session;
 use super::signals::say;
 
 /// Options of `chat`.
@@ -38,10 +43,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let chosen = args.model.choose()?;
     let opened = chosen.open(context, &args.device)?;
     let adapter = opened.adapter(chosen.adapter.as_deref())?;
-    let first: Vec<Message> = args.system.iter().map(|text| Message::new("system", text)).collect();
     // A model without a template is refused before it is loaded.
     chat_prompt(&opened.language, &chosen.model, &[Message::user("")])?;
     opened.tell_unended();
+    let (sampling, drawn) = chat_sampling::of(&args.sampling, opened.advice, context);
     // The longest conversation that the context holds.
     let max_tokens = args.max_tokens as usize;
     let prompt = opened.context_length.saturating_sub(max_tokens).max(1);
@@ -50,83 +55,181 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let lora = session.lora(adapter.as_ref())?;
     let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), 1);
     generator.keep();
-    let tokenizer = &session.language.tokenizer;
-    let tell_lacking = |text: &str| {
-        let lacking = Lacking::of(tokenizer, [text]);
-        if !lacking.is_empty() {
-            say(&lacking.to_string());
-        }
-    };
-    let terminal = std::io::stdin().is_terminal();
-    if terminal {
-        say("/clear forgets the conversation, /exit (or Ctrl-D) ends it");
+    let mut input = Input::new(context)?;
+    if input.is_terminal() {
+        say(&format!("{drawn}; /help says what else can be typed"));
     }
-    let mut messages = first.clone();
-    let mut turn = 0;
-    while let Some(line) = read_line(context, terminal)? {
-        match line.trim() {
-            "" => continue,
-            "/exit" => break,
-            "/clear" => {
-                messages.clone_from(&first);
-                continue;
-            }
-            text => {
-                tell_lacking(text);
-                messages.push(Message::user(text));
-            }
+    let mut chat = Chat {
+        context,
+        chosen: &chosen,
+        session: &session,
+        generator,
+        sampling,
+        max_tokens: args.max_tokens,
+        messages: args.system.iter().map(|text| Message::new("system", text)).collect(),
+        turn: 0,
+        is_terminal: input.is_terminal(),
+    };
+    while let Some(said) = input.read(context)? {
+        if said == Said::Exit {
+            break;
         }
-        let request = Request {
-            prompt: chat_prompt(&session.language, &chosen.model, &messages)?,
-            samples: 1,
-            sampling: args.sampling.sampling(args.max_tokens),
-            seed: args.sampling.seed.wrapping_add(turn),
-        };
-        turn += 1;
-        if let Err(error @ Error::Context { .. }) =
-            request.check(session.model.config(), session.model.context())
-        {
-            if !terminal {
-                return Err(error);
+        match chat.take(said) {
+            // A person can put right what is wrong with a line.
+            Err(error @ (Error::Usage { .. } | Error::Context { .. } | Error::Io { .. }))
+                if chat.is_terminal =>
+            {
+                say(&error.to_string());
             }
-            say(&format!("{error}; /clear forgets the conversation"));
-            messages.pop();
-            continue;
-        }
-        let mut printer = (!context.json).then(|| Printer::new(tokenizer, 1));
-        let completions = complete(&mut generator, &request, context, |sample, tokens, done| {
-            printer.as_mut().map_or(Ok(()), |printer| printer.news(sample, tokens, done))
-        })?;
-        chosen.asked()?;
-        for completion in &completions {
-            let content = tokenizer.decode(&completion.tokens)?;
-            if context.json {
-                let finish_reason = finish_reason(completion);
-                let answer = json!({
-                    "role": "assistant",
-                    "content": content,
-                    "finish_reason": finish_reason,
-                    "usage": {
-                        "prompt_tokens": request.prompt.len(),
-                        "cached_tokens": generator.cached_tokens(),
-                        "completion_tokens": completion.tokens.len(),
-                    },
-                });
-                context.answer(&answer, String::new)?;
-            }
-            messages.push(Message::new("assistant", content));
+            taken => taken?,
         }
     }
     session.print_profile(context)
 }
 
-/// A line of standard input; `None` at its end. Ctrl-C ends the program here, since nothing is under way.
-fn read_line(context: &Context, terminal: bool) -> Result<Option<String>> {
-    if terminal {
-        let _ = write!(std::io::stderr(), "> ");
+/// A conversation.
+struct Chat<'a> {
+    context: &'a Context,
+    chosen: &'a Chosen,
+    session: &'a Session,
+    generator: Generator,
+    sampling: SamplingArgs,
+    max_tokens: u32,
+    messages: Vec<Message>,
+    /// Answers so far, also those that were forgotten: each has a seed of its own.
+    turn: u64,
+    is_terminal: bool,
+}
+
+impl Chat<'_> {
+    fn take(&mut self, said: Said) -> Result<()> {
+        match said {
+            Said::Message(text) if text.is_empty() => {}
+            Said::Message(text) => self.answer(&text)?,
+            Said::Help => say(HELP),
+            Said::Reset => self.reset(),
+            Said::System(text) => {
+                self.messages =
+                    (!text.is_empty()).then(|| Message::new("system", &text)).into_iter().collect();
+                self.note("the conversation begins anew");
+            }
+            Said::Temperature(text) => {
+                self.sampling.temperature = non_negative(&text)
+                    .map_err(|problem| Error::usage("/temperature", problem, "write /temperature 0.7"))?;
+                self.note(&chat_sampling::words(&self.sampling));
+            }
+            Said::Save(file) => self.save(&file)?,
+            Said::Unknown(word) => {
+                return Err(Error::usage(word, "is no command", "/help lists those that there are"));
+            }
+            Said::Exit => {}
+        }
+        Ok(())
     }
-    let mut line = String::new();
-    let read = context.idle(|| std::io::stdin().lock().read_line(&mut line));
-    let count = read.map_err(|error| Error::read("standard input", error))?;
-    Ok((count > 0).then_some(line))
+
+    /// Says something to a person; a program gets answers alone.
+    fn note(&self, text: &str) {
+        if self.is_terminal {
+            say(text);
+        }
+    }
+
+    /// Forgets all but what the model was told first.
+    fn reset(&mut self) {
+        let first = self.messages.iter().take_while(|message| message.role() == "system").count();
+        self.messages.truncate(first);
+        self.note("forgotten");
+    }
+
+    /// Writes the conversation as a record to train on.
+    fn save(&self, file: &str) -> Result<()> {
+        if file.is_empty() {
+            return Err(Error::usage("/save", "names no file", "write /save talk.jsonl"));
+        }
+        if !self.messages.iter().any(|message| message.role() == "assistant") {
+            return Err(Error::usage("/save", "there is no answer yet", "ask something first"));
+        }
+        let path = Path::new(file);
+        self.context.gate.file("/save", path)?;
+        write_atomic(path, format!("{}\n", json!({ "messages": self.messages })).as_bytes())?;
+        self.note(&format!("saved; stepladder train --data {file} learns it"));
+        Ok(())
+    }
+
+    /// Answers a message, as far as the user lets it.
+    fn answer(&mut self, text: &str) -> Result<()> {
+        let tokenizer = &self.session.language.tokenizer;
+        let lacking = Lacking::of(tokenizer, [text]);
+        if !lacking.is_empty() {
+            say(&lacking.to_string());
+        }
+        self.messages.push(Message::user(text));
+        let answered = self.complete();
+        match &answered {
+            Ok((content, _)) => self.messages.push(Message::new("assistant", content)),
+            // It is as if it had not been asked.
+            Err(_) => drop(self.messages.pop()),
+        }
+        let (content, completion) = answered.map_err(|error| match error {
+            Error::Context { .. } if self.is_terminal => {
+                Error::usage("message", error.to_string(), "/reset forgets the conversation")
+            }
+            error => error,
+        })?;
+        let Some((prompt_tokens, completion)) = completion else {
+            say("\nstopped");
+            return Ok(());
+        };
+        self.chosen.asked()?;
+        if self.context.json {
+            let answer = json!({
+                "role": "assistant",
+                "content": content,
+                "finish_reason": finish_reason(&completion),
+                "usage": {
+                    "prompt_tokens": prompt_tokens,
+                    "cached_tokens": self.generator.cached_tokens(),
+                    "completion_tokens": completion.tokens.len(),
+                },
+            });
+            self.context.answer(&answer, String::new)?;
+        } else if !completion.stopped {
+            say(&format!("cut after {} tokens; --max-tokens allows more", completion.tokens.len()));
+        }
+        Ok(())
+    }
+
+    /// The text of an answer, and unless it was stopped the number of tokens of its prompt with the completion.
+    fn complete(&mut self) -> Result<(String, Option<(usize, Completion)>)> {
+        let Session { language, model, .. } = self.session;
+        let request = Request {
+            prompt: chat_prompt(language, &self.chosen.model, &self.messages)?,
+            samples: 1,
+            sampling: self.sampling.sampling(self.max_tokens),
+            seed: self.sampling.seed.wrapping_add(self.turn),
+        };
+        request.check(model.config(), model.context())?;
+        self.turn += 1;
+        let tokenizer = &language.tokenizer;
+        let mut printer = (!self.context.json).then(|| Printer::new(tokenizer, 1));
+        let mut tokens = Vec::new();
+        let mut news = |sample: usize, new: &[u32], done: bool| {
+            tokens.extend_from_slice(new);
+            printer.as_mut().map_or(Ok(()), |printer| printer.news(sample, new, done))
+        };
+        let generator = &mut self.generator;
+        let mut work = || complete(generator, &request, self.context, &mut news);
+        let completions = if self.is_terminal {
+            let _hidden = echo::hide();
+            self.context.interruptible(work)?
+        } else {
+            Some(work()?)
+        };
+        match completions.and_then(|completions| completions.into_iter().next()) {
+            Some(completion) => {
+                Ok((tokenizer.decode(&completion.tokens)?, Some((request.prompt.len(), completion))))
+            }
+            None => Ok((tokenizer.decode(&tokens)?, None)),
+        }
+    }
 }

@@ -15,6 +15,7 @@ use stepladder::model::tiny;
 use stepladder::train::output::Gate;
 use stepladder::{Error, Result};
 
+use super::signals::Stop;
 use super::{Global, signals};
 
 /// Options and arguments whose values are read, by name: none of them is ever written to. The tests hold all options with
@@ -78,9 +79,7 @@ pub(super) struct Context {
     pub(super) gate: Gate,
     /// Options that were given, by name.
     given: BTreeSet<String>,
-    cancelled: Arc<AtomicBool>,
-    /// Nothing is under way that would be lost, so that a signal may end the program at once.
-    idle: Arc<AtomicBool>,
+    stop: Arc<Stop>,
 }
 
 impl Context {
@@ -118,8 +117,8 @@ impl Context {
                 return Err(Error::usage("--trace", problem, "choose another place"));
             }
         }
-        let (cancelled, idle) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
-        signals::handle(Arc::clone(&cancelled), Arc::clone(&idle))?;
+        let stop = Arc::new(Stop::new());
+        signals::handle(Arc::clone(&stop))?;
         Ok(Self {
             json: global.json,
             gpu,
@@ -128,8 +127,7 @@ impl Context {
             trace: global.trace.clone(),
             gate,
             given,
-            cancelled,
-            idle,
+            stop,
         })
     }
 
@@ -140,24 +138,40 @@ impl Context {
 
     /// Errors ([`Error::Cancelled`]) if the user has asked to stop.
     pub(super) fn check_cancelled(&self) -> Result<()> {
-        if self.cancelled.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+        if self.stop.cancelled.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// Becomes true when the user asks to stop; long work looks at it between slices.
     pub(super) fn cancelled(&self) -> &Arc<AtomicBool> {
-        &self.cancelled
+        &self.stop.cancelled
     }
 
     /// From here on the command looks at [`Context::cancelled`], and a first signal does not end it.
     pub(super) fn stoppable(&self) {
-        self.idle.store(false, Ordering::Relaxed);
+        self.stop.idle.store(false, Ordering::Relaxed);
+    }
+
+    /// Runs `work`, which a first Ctrl-C stops, and nothing else: `None` if it did.
+    pub(super) fn interruptible<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        self.stop.interruptible.store(true, Ordering::Relaxed);
+        let result = work();
+        self.stop.interruptible.store(false, Ordering::Relaxed);
+        // Also one that came when the work was done already.
+        let interrupted = self.stop.interrupted.swap(false, Ordering::Relaxed);
+        if interrupted {
+            self.stop.cancelled.store(false, Ordering::Relaxed);
+        }
+        match result {
+            Err(Error::Cancelled) if interrupted => Ok(None),
+            result => result.map(Some),
+        }
     }
 
     /// Runs `wait`, during which Ctrl-C ends the program at once.
     pub(super) fn idle<T>(&self, wait: impl FnOnce() -> T) -> T {
-        self.idle.store(true, Ordering::Relaxed);
+        self.stop.idle.store(true, Ordering::Relaxed);
         let result = wait();
-        self.idle.store(false, Ordering::Relaxed);
+        self.stop.idle.store(false, Ordering::Relaxed);
         result
     }
 

@@ -6,11 +6,14 @@ mod args;
 mod bench;
 mod board;
 mod chat;
+mod chat_input;
+mod chat_sampling;
 mod checker_files;
 mod chosen;
 mod consolidate;
 mod context;
 mod decide;
+mod echo;
 mod eval;
 mod exam;
 mod examples;
@@ -205,6 +208,9 @@ fn definition() -> clap::Command {
             if is_train {
                 sections.push(train_words::defaults_help());
             }
+        }
+        if command.get_name() == "chat" {
+            return chat_sampling::helped(command);
         }
         if command.get_name() == "study" {
             sections.push(study::FILE_HELP.into());

@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         _ => None,
     });
     let last: Option<&Step> = events.iter().rev().find_map(|event| match event {
-        Event::Step(step) => Some(step),
+        Event::Step(step) => Some(&**step),
         _ => None,
     });
     let page = Some(args.run.join(REPORT_FILE)).filter(|page| page.is_file());

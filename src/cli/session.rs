@@ -14,6 +14,7 @@ use stepladder::ladder::settings::Settings;
 use stepladder::model::Model;
 use stepladder::model::chat::unended_turn;
 use stepladder::model::config::ModelConfig;
+use stepladder::model::config::advice::SamplingAdvice;
 use stepladder::model::generate::Lengths;
 use stepladder::model::lora::Lora;
 use stepladder::model::module::Module;
@@ -42,6 +43,8 @@ pub(super) struct Opened {
     pub(super) gpu: Arc<Gpu>,
     pub(super) config: ModelConfig,
     pub(super) language: Arc<Language>,
+    /// How its makers advise to draw tokens.
+    pub(super) advice: SamplingAdvice,
     /// The weights; an adapter may be compared with them.
     pub(super) source: RefCell<Box<dyn TensorSource>>,
     pub(super) format: Option<Format>,
@@ -93,7 +96,8 @@ pub(super) fn open_model(context: &Context, spec: &str) -> Result<OpenModel> {
 impl Opened {
     /// Opens `spec` and the device.
     pub(super) fn new(context: &Context, spec: &str, device: &DeviceArgs) -> Result<Self> {
-        let OpenModel { config, source, tokenizer, chat_template, name, .. } = open_model(context, spec)?;
+        let OpenModel { config, source, tokenizer, chat_template, advice, name, .. } =
+            open_model(context, spec)?;
         let gpu = open_gpu(context, device)?;
         let context_length = device.context_length().min(config.max_position_embeddings);
         let language = Arc::new(Language {
@@ -104,7 +108,7 @@ impl Opened {
         });
         let format = device.weights;
         let source = RefCell::new(source);
-        Ok(Self { name, gpu, config, language, source, format, context_length })
+        Ok(Self { name, gpu, config, language, advice, source, format, context_length })
     }
 
     /// Words prompts as `style` says, or as the model's chat template does.

@@ -9,15 +9,48 @@ use stepladder::{Error, Result};
 /// Exit status of a program that was stopped.
 const CANCELLED: i32 = 130;
 
-/// Sets `cancelled` at the first signal, so that the command stops where nothing is lost; the second ends the program, as does
-/// the first while `idle` is set: then nothing could be lost.
-pub(super) fn handle(cancelled: Arc<AtomicBool>, idle: Arc<AtomicBool>) -> Result<()> {
-    let stop = move || {
-        if cancelled.swap(true, Ordering::Relaxed) || idle.load(Ordering::Relaxed) {
+/// What signals come to.
+#[derive(Debug)]
+pub(super) struct Stop {
+    /// The user has asked to stop; long work looks at it between slices.
+    pub(super) cancelled: Arc<AtomicBool>,
+    /// Nothing is under way that would be lost, so that a signal may end the program at once.
+    pub(super) idle: AtomicBool,
+    /// What is under way may be stopped alone, by Ctrl-C.
+    pub(super) interruptible: AtomicBool,
+    /// It was.
+    pub(super) interrupted: AtomicBool,
+}
+
+impl Stop {
+    /// Nothing is under way yet.
+    pub(super) fn new() -> Self {
+        Self {
+            cancelled: Arc::new(AtomicBool::new(false)),
+            idle: AtomicBool::new(true),
+            interruptible: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
+        }
+    }
+
+    /// A signal came: Ctrl-C, or another.
+    fn signal(&self, is_interrupt: bool) {
+        if self.cancelled.swap(true, Ordering::Relaxed) || self.idle.load(Ordering::Relaxed) {
+            super::echo::restore();
             std::process::exit(CANCELLED);
         }
-        say("stopping at the next safe point; press Ctrl-C again to stop at once");
-    };
+        if is_interrupt && self.interruptible.load(Ordering::Relaxed) {
+            self.interrupted.store(true, Ordering::Relaxed);
+        } else {
+            say("stopping at the next safe point; press Ctrl-C again to stop at once");
+        }
+    }
+}
+
+/// Sets `cancelled` at the first signal, so that the command stops where nothing is lost; the second ends the program, as does
+/// the first while `idle` is set: then nothing could be lost.
+pub(super) fn handle(stop: Arc<Stop>) -> Result<()> {
+    let stop = move |is_interrupt| stop.signal(is_interrupt);
     system::listen(stop).map_err(|source| Error::Io {
         path: "signals".into(),
         action: "handle",
@@ -49,13 +82,13 @@ mod system {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    pub(super) fn listen(stop: impl Fn() + Send + 'static) -> Result<(), Error> {
+    pub(super) fn listen(stop: impl Fn(bool) + Send + 'static) -> Result<(), Error> {
         let mut wanted = vec![SIGINT, SIGTERM];
         if !hangup_is_ignored() {
             wanted.push(SIGHUP);
         }
         let mut signals = Signals::new(wanted)?;
-        let wait = move || signals.forever().for_each(|_| stop());
+        let wait = move || signals.forever().for_each(|signal| stop(signal == SIGINT));
         std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
     }
 
@@ -76,8 +109,8 @@ mod system {
 
 #[cfg(not(unix))]
 mod system {
-    pub(super) fn listen(stop: impl Fn() + Send + 'static) -> Result<(), std::io::Error> {
-        ctrlc::set_handler(stop).map_err(std::io::Error::other)
+    pub(super) fn listen(stop: impl Fn(bool) + Send + 'static) -> Result<(), std::io::Error> {
+        ctrlc::set_handler(move || stop(true)).map_err(std::io::Error::other)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The sizes and constants of a model, whatever file they came from.
 
+pub mod advice;
 pub mod fields;
 pub mod gguf;
 pub mod json;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::chat::{ChatTemplate, DEFAULT};
+use super::config::advice::SamplingAdvice;
 use super::config::gguf::HARMLESS_TOKENIZER_KEYS;
 use super::config::{ModelConfig, json::generation};
 use super::source::bytes::{Memory, ReadAt};
@@ -36,6 +37,8 @@ pub struct OpenModel {
     pub tokenizer: Tokenizer,
     /// The chat template, if the model has one.
     pub chat_template: Option<ChatTemplate>,
+    /// How its makers advise to draw tokens.
+    pub advice: SamplingAdvice,
     /// The folder, file or `hf:` name, for messages and reports.
     pub name: String,
     /// The folder that its files are in, for a model in Hugging Face's layout on this machine.
@@ -97,6 +100,7 @@ impl OpenModel {
         now: i64,
     ) -> Result<Self> {
         let mut config = ModelConfig::from_json(&folder.join("config.json"), texts.config)?;
+        let mut advice = SamplingAdvice::default();
         let mut warnings = Vec::new();
         let mut tell = |file: &Path, names: &[String]| {
             warnings
@@ -104,9 +108,10 @@ impl OpenModel {
         };
         if let Some(text) = texts.generation_config {
             let file = folder.join("generation_config.json");
-            let (ends, unknown) = generation(&file, text)?;
-            config.add_eos(&file, &ends)?;
-            tell(&file, &unknown);
+            let said = generation(&file, text)?;
+            config.add_eos(&file, &said.ends)?;
+            tell(&file, &said.unknown);
+            advice = said.advice;
         }
         let mut source = canonical(source, &config);
         untie_if_different(&mut config, source.as_mut())?;
@@ -137,7 +142,16 @@ impl OpenModel {
                 file.display()
             ));
         }
-        Ok(Self { config, source, tokenizer, chat_template, name: name.to_string(), folder: None, warnings })
+        Ok(Self {
+            config,
+            source,
+            tokenizer,
+            chat_template,
+            advice,
+            name: name.to_string(),
+            folder: None,
+            warnings,
+        })
     }
 }
 
@@ -247,7 +261,8 @@ impl OpenModel {
         let chat_template = ChatTemplate::from_gguf_metadata(source.metadata(), &bos, &eos, now)?;
         source.metadata().finish("tokenizer.", HARMLESS_TOKENIZER_KEYS)?;
         let (source, name) = (Box::new(source), name.to_string());
-        Ok(Self { config, source, tokenizer, chat_template, name, folder: None, warnings: Vec::new() })
+        let (advice, warnings) = (SamplingAdvice::default(), Vec::new());
+        Ok(Self { config, source, tokenizer, chat_template, advice, name, folder: None, warnings })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::advice::SamplingAdvice;
 use super::fields::{Fields, is_off};
 use super::{ModelConfig, known, rope};
 use crate::model::family;
@@ -66,19 +67,31 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
     Ok(config)
 }
 
-/// The end tokens of a `generation_config.json`, of which chat models name more there than in `config.json`, and its fields that
-/// have no effect here though they may have one elsewhere.
+/// What a `generation_config.json` says.
+#[derive(Debug)]
+pub struct Generation {
+    /// End tokens, of which chat models name more there than in `config.json`.
+    pub ends: Vec<u32>,
+    /// How to draw tokens.
+    pub advice: SamplingAdvice,
+    /// Fields that have no effect here though they may have one elsewhere, or that mean nothing.
+    pub unknown: Vec<String>,
+}
+
+/// Reads the text of a `generation_config.json`; `file` is for messages.
 ///
 /// # Errors
-/// `Input` if the text is not JSON or the field is not token ids.
-pub fn generation(file: &Path, text: &str) -> Result<(Vec<u32>, Vec<String>)> {
+/// `Input` if the text is not JSON or end tokens are not token ids.
+pub fn generation(file: &Path, text: &str) -> Result<Generation> {
     let map: Map<String, Value> = json::from_str(text).map_err(|error| {
         Error::input(file, format!("line {}", error.line()), error.to_string(), "take the original file")
     })?;
     let fields = Fields::new(file, "", &map);
     let ends = fields.token_ids("eos_token_id")?;
+    let (advice, mut unknown) = SamplingAdvice::read(&fields);
     let rest = fields.rest(&[known::HARMLESS, known::GENERATION].concat());
-    Ok((ends, rest.into_iter().map(|(name, _)| name.to_owned()).collect()))
+    unknown.extend(rest.into_iter().map(|(name, _)| name.to_owned()));
+    Ok(Generation { ends, advice, unknown })
 }
 
 fn architecture<'a>(fields: &Fields<'a>) -> Result<&'a str> {
