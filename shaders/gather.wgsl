@@ -1,7 +1,7 @@
 // Rows by index, and back.
 //   forward   y[i,:] = x[index[i],:]        (zero where index[i] is NONE)
-//   backward  dx[index[i],:] = dy[i,:]      (rows that no index names keep what they held; indices must differ)
-// Grid: a thread owns one element. Reference: tests/reference/gather.rs
+//   backward  dx[row,:] = Σ_i dy[i,:] over the i with index[i] = row   (they lie side by side; rows that none names keep what they held)
+// Grid: a thread owns one element, in backward of dy. Reference: tests/reference/gather.rs
 //! use grid
 struct Params { m: u32, cols: u32 }
 const NONE: u32 = 0xffffffffu;
@@ -28,7 +28,14 @@ fn backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
             @builtin(local_invocation_index) thread: u32) {
     let at = group_index(group, groups) * WG + thread;
     if at >= p.m * p.cols { return; } // guard
-    let row = index[at / p.cols];
+    let i = at / p.cols;
+    let row = index[i];
     if row == NONE { return; } // guard
-    dx[row * p.cols + at % p.cols] = dy[at];
+    if i > 0u && index[max(i, 1u) - 1u] == row { return; } // guard, the first of a row adds up
+    var sum = dy[at];
+    for (var next = i + 1u; next < p.m; next++) {
+        if index[next] != row { break; }
+        sum += dy[next * p.cols + at % p.cols];
+    }
+    dx[row * p.cols + at % p.cols] = sum;
 }

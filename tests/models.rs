@@ -3,7 +3,7 @@
 
 mod fixture_models;
 
-use fixture_models::checks::{self, max_error};
+use fixture_models::checks::{self, max_error, relative_l2};
 use fixture_models::{
     Expected, FAMILIES, adapter_file, f16_gpu, folder, limited_gpu, load, load_on, source, trainer,
 };
@@ -12,9 +12,10 @@ use std::sync::atomic::AtomicBool;
 
 use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::kernel::weight::Format;
 use stepladder::model::score::logprobs;
 use stepladder::train::adapter;
-use stepladder::train::loss::LossName;
+use stepladder::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
 use stepladder::train::trainer::{Optimizer, Trajectory};
 
 #[test]
@@ -40,6 +41,92 @@ fn a_batch_of_eight_equals_eight_batches_of_one() {
             let alone = block_on(trainer.logprobs(std::slice::from_ref(trajectory), true)).unwrap();
             let error = max_error(&alone[0].logp, &together.logp);
             assert!(error < 1e-4, "{name}, {} tokens: {error}", trajectory.tokens.len());
+        }
+    }
+}
+
+/// Answers to two prompts, two of them alike and one that another goes on from, between sequences by themselves: under `pack_tokens` of 1
+/// each has a pass of its own, with more those of a prompt share its rows.
+fn answers(vocab: usize) -> Vec<Trajectory> {
+    let tokens = |seed: usize, count: usize| -> Vec<u32> {
+        (0..count).map(|t| ((seed * 31 + t * 17 + t * t * seed) % vocab) as u32).collect()
+    };
+    let mut batch = Vec::new();
+    let mut add = |seed: usize, prompt: &[u32], count: usize| {
+        let all = [prompt, &tokens(seed, count)].concat();
+        let advantage = Some([1.0, -0.6, 0.3][batch.len() % 3]);
+        batch.push(Trajectory { advantage, ..Trajectory::completing(all, prompt.len()) });
+    };
+    let [first, second] = [tokens(3, 21), tokens(4, 40)];
+    add(1, &tokens(1, 6), 9);
+    for (seed, count) in [(5, 7), (6, 1), (7, 12), (7, 12), (7, 4), (8, 19)] {
+        add(seed, &first, count);
+    }
+    add(2, &tokens(2, 3), 5);
+    for (seed, count) in [(9, 3), (10, 8)] {
+        add(seed, &second, count);
+    }
+    batch
+}
+
+#[test]
+fn answers_that_share_the_rows_of_their_prompt_equal_separate_copies() {
+    let open = |software: bool, memory_limit: Option<u64>| {
+        let options = GpuOptions { as_software: Some(software), memory_limit, ..GpuOptions::default() };
+        Arc::new(block_on(Gpu::open(&options)).unwrap())
+    };
+    let kl = KlConfig { coef: 0.1, estimator: KlEstimator::K3, bias_correction: false };
+    let grpo = LossConfig { kl: Some(kl), ..LossName::Grpo.config(64) };
+    // Loss, log-probabilities under the adapter and the base model, and the gradients of a policy's loss and of a supervised one that
+    // scores the prompts too; then the rows that this took and the most memory.
+    let results = |gpu: &Arc<Gpu>, name: &str, format: Format, pack_tokens: usize| {
+        let model = load_on(Arc::clone(gpu), name, &mut source(name), Some(format));
+        let file = adapter_file(&model, &folder(name).join("adapter"));
+        let mut trainer = trainer(&model, &file, pack_tokens);
+        let mut batch = answers(model.config().vocab_size);
+        let scores = [true, false].map(|adapter| block_on(trainer.logprobs(&batch, adapter)).unwrap());
+        let logprobs: Vec<f32> = scores.iter().flatten().flat_map(|scores| scores.logp.clone()).collect();
+        for (trajectory, scores) in batch.iter_mut().zip(&scores[0]) {
+            // A policy that has moved on since: ratios are not 1.
+            let old = scores.logp.iter().enumerate().map(|(t, logp)| logp + [0.05, -0.1][t % 2]);
+            trajectory.old_logp = Some(old.collect());
+        }
+        let whole: Vec<_> = batch
+            .iter()
+            .map(|t| Trajectory::supervised(t.tokens.clone(), vec![true; t.tokens.len()]))
+            .collect();
+        let mut gradients = Vec::new();
+        for (batch, config) in [(&batch, &grpo), (&whole, &LossName::Sft.config(64))] {
+            let (loss, _) = block_on(trainer.gradient(batch, config)).unwrap();
+            gradients.push((loss, block_on(trainer.read_gradient()).unwrap()));
+        }
+        (logprobs, gradients, trainer.forward_rows(), gpu.memory().peak())
+    };
+    for name in FAMILIES {
+        // Families differ in their blocks, formats in what all blocks are made of.
+        for format in
+            Format::offered().map(|(format, _)| format).filter(|&f| f == Format::F32 || name == "llama")
+        {
+            for software in [true, false] {
+                let (want, expected, rows, _) = results(&open(software, None), name, format, 1);
+                let (got, gradients, fewer, peak) = results(&open(software, None), name, format, 512);
+                let what = format!("{name} in {}, as on software: {software}", format.name());
+                assert!(4 * rows > 5 * fewer, "{what}: {fewer} rows, {rows} apart");
+                let error = max_error(&got, &want);
+                assert!(error < 1e-4, "{what}: log-probabilities {error}");
+                for ((loss, got), (expected, want)) in gradients.iter().zip(&expected) {
+                    assert!(
+                        (loss - expected).abs() < 1e-5 * (1.0 + expected.abs()),
+                        "{what}: {loss}, {expected}"
+                    );
+                    let error = relative_l2(got, want);
+                    assert!(error < 1e-5, "{what}: gradient {error}");
+                }
+                // With room for one block's intermediate results the others' are computed again.
+                let (_, again, _, lower) = results(&open(software, Some(peak)), name, format, 512);
+                assert!(lower < peak, "{what}: peaks {lower} {peak}");
+                assert!(again == gradients, "{what}: results kept or computed again differ");
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::model::Model;
 use stepladder::model::generate::{Generator, Request, Sampling};
+use stepladder::model::lora::Layout;
 use stepladder::model::open::open;
 use stepladder::train::adapter;
 use stepladder::train::lora_config::LoraConfig;
@@ -44,17 +45,39 @@ fn taken(gpu: &Gpu, work: impl FnOnce()) -> Taken {
     }
 }
 
-/// The first time plans and buffers are made, the second time shows what the work itself takes.
-fn measure(model: &str, software: bool) -> BTreeMap<String, Taken> {
+/// The fixture's model on a device of its own.
+fn opened(model: &str, software: bool) -> Arc<Model> {
     let mut opened = open(folder(model).to_str().unwrap()).unwrap();
     let options = GpuOptions { as_software: Some(software), ..GpuOptions::default() };
     let gpu = Arc::new(block_on(Gpu::open(&options)).unwrap());
     let config = opened.config.clone();
-    let model =
-        Model::load(Arc::clone(&gpu), config, &mut *opened.source, None, 128, &mut |_, _| {}).unwrap();
-    let model = Arc::new(model);
+    Arc::new(Model::load(gpu, config, &mut *opened.source, None, 256, &mut |_, _| {}).unwrap())
+}
+
+fn adapter_of(model: &Model) -> Layout {
     let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
-    let layout = adapter::layout(model.config(), &lora).unwrap();
+    adapter::layout(model.config(), &lora).unwrap()
+}
+
+/// Eight answers of 32 tokens, each after a prompt of 128, as drawn by the policy that learns.
+fn answers(prompt: impl Fn(u32) -> Vec<u32>) -> Vec<Trajectory> {
+    let answer = |index: u32| {
+        let tokens = [prompt(index), (0..32).map(|t| (t * 5 + index) % 90).collect()].concat();
+        let advantage = Some(if index % 2 == 0 { 1.0 } else { -1.0 });
+        Trajectory { advantage, ..Trajectory::completing(tokens, 128) }
+    };
+    (0..8).map(answer).collect()
+}
+
+fn update(trainer: &mut Trainer, batch: &[Trajectory]) {
+    block_on(trainer.step(batch, &LossName::Grpo.config(32), 1e-3, &Optimizer::default())).unwrap();
+}
+
+/// The first time plans and buffers are made, the second time shows what the work itself takes.
+fn measure(model: &str, software: bool) -> BTreeMap<String, Taken> {
+    let model = opened(model, software);
+    let gpu = Arc::clone(model.gpu());
+    let layout = adapter_of(&model);
     let mut all = BTreeMap::new();
     let mut add = |name: &str, work: &mut dyn FnMut()| {
         for time in ["first", "again"] {
@@ -78,11 +101,31 @@ fn measure(model: &str, software: bool) -> BTreeMap<String, Taken> {
         });
     }
     let mut trainer = Trainer::new(Arc::clone(&model), &layout, 256).unwrap();
-    let batch = vec![Trajectory::supervised(vec![2; 64], vec![true; 64]); 4];
+    // What texts begin with would be computed once.
+    let batch = [2, 3, 4, 5].map(|token| Trajectory::supervised(vec![token; 64], vec![true; 64]));
     add("LoRA step, 4 x 64 tokens", &mut || {
         block_on(trainer.step(&batch, &LossName::Sft.config(1), 1e-3, &Optimizer::default())).unwrap();
     });
+    let mut trainer = Trainer::new(Arc::clone(&model), &layout, 2048).unwrap();
+    let batch = answers(|_| (0..128).map(|t| t % 89).collect());
+    add("GRPO update, 8 x 32 tokens after 128", &mut || update(&mut trainer, &batch));
     all
+}
+
+#[test]
+fn an_update_computes_a_prompt_once() {
+    for software in [true, false] {
+        // One prompt, and as many as answers.
+        let [(shared, fewer), (apart, more)] = [0, 1].map(|step| {
+            let model = opened("llama", software);
+            let mut trainer = Trainer::new(Arc::clone(&model), &adapter_of(&model), 2048).unwrap();
+            let before = model.gpu().memory().current();
+            update(&mut trainer, &answers(|index| (0..128).map(|t| (t + step * index) % 89).collect()));
+            (trainer.forward_rows(), model.gpu().memory().current() - before)
+        });
+        assert_eq!((shared, apart), (128 + 8 * 32, 8 * (128 + 32)));
+        assert!(2 * fewer < more, "bytes of the pass: {fewer}, {more} apart");
+    }
 }
 
 #[test]

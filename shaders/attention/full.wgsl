@@ -1,5 +1,5 @@
 // Causal attention over packed sequences with grouped heads, flash style: no score matrix is stored.
-//   forward      o[t,h] = Σ_j softmax_j(scale·q[t,h]·k[j])·v[j],  j from the first token of t's sequence to t
+//   forward      o[t,h] = Σ_j softmax_j(scale·q[t,h]·k[j])·v[j],  j over what t sees: its sequence up to t
 //                lse[t,h] = log Σ_j exp(scale·q[t,h]·k[j]), kept as the first of two numbers a row
 //   backward_delta  delta[t,h] = do[t,h]·o[t,h], the second
 //   backward_q   dq[t,h] = scale·Σ_j P(t,j)·(do·v[j] − delta)·k[j],   P(t,j) = exp(scale·q·k[j] − lse)
@@ -7,13 +7,14 @@
 // after Dao, "FlashAttention-2" (2023), section 3. Scores are recomputed in backward.
 // Grid: a thread owns TILE neighbouring tokens of one head, in backward_kv of one key and value head, in backward_delta
 // one (token, head). Neighbouring threads take neighbouring tokens: they read the same keys. HEAD4 = head_dim / 4.
-// A tile may span sequences: first tokens never fall from one token to the next, so its keys start at its first token's.
+// A tile may span sequences: its keys are those of its first token and what lies from that token's own sequence on.
 // What begins anew in a loop is cleared in words: Tint keeps the old values of a variable without an initialiser.
 // Reference: tests/reference/attention/full.rs
 //! use grid
+//! use attention_span
 struct Params { tokens: u32, heads: u32, kv_heads: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> span: array<vec2<u32>>;   // [tokens] of (first, end) of the sequence
+@group(0) @binding(1) var<storage, read> span: array<vec4<u32>>;   // [tokens], see attention_span.wgsl
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;   // [tokens, heads, HEAD4]
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;   // [tokens, kv_heads, HEAD4]
 @group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;   // [tokens, kv_heads, HEAD4]
@@ -46,7 +47,8 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
             query[a * HEAD4 + i] = q[(min(t0 + a, p.tokens - 1u) * p.heads + head) * HEAD4 + i] * p.scale;
         }
     }
-    for (var j = span[t0].x; j < end; j++) {
+    let own = span[t0];
+    for (var j = own.x; j < end; j = next_keys(j, 1u, own)) {
         let key = (j * p.kv_heads + kv) * HEAD4;
         var score = array<f32, TILE>();
         for (var i = 0u; i < HEAD4; i++) { // unroll
@@ -59,7 +61,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         var weight = array<f32, TILE>();
         for (var a = 0u; a < TILE; a++) { // unroll
             let t = min(t0 + a, p.tokens - 1u);
-            let seen = j >= span[t].x && j <= t;
+            let seen = sees(t, j);
             let next = max(largest[a], select(-3.0e38, score[a], seen));
             shrink[a] = exp(largest[a] - next);
             weight[a] = select(0.0, exp(score[a] - next), seen);
@@ -114,7 +116,8 @@ fn backward_q(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
             grad[a * HEAD4 + i] = d_out[at + i];
         }
     }
-    for (var j = span[t0].x; j < end; j++) {
+    let own = span[t0];
+    for (var j = own.x; j < end; j = next_keys(j, 1u, own)) {
         let key = (j * p.kv_heads + kv) * HEAD4;
         var score = array<f32, TILE>();
         var product = array<f32, TILE>();
@@ -129,7 +132,7 @@ fn backward_q(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
         }
         for (var a = 0u; a < TILE; a++) { // unroll
             let t = min(t0 + a, p.tokens - 1u);
-            let seen = j >= span[t].x && j <= t;
+            let seen = sees(t, j);
             let row = stats[t * p.heads + head];
             let d_score = select(0.0, exp(score[a] - row.x) * (product[a] - row.y) * p.scale, seen);
             for (var i = 0u; i < HEAD4; i++) { // unroll
@@ -167,8 +170,8 @@ fn backward_kv(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
             value[a * HEAD4 + i] = v[at + i];
         }
     }
-    for (var t = j0; t < span[last].y; t++) {
-        let first = span[t].x;
+    let end = queries_end(j0, TILE);
+    for (var t = j0; t < end; t++) {
         for (var head = kv * share; head < (kv + 1u) * share; head++) {
             let row = t * p.heads + head;
             var query = array<vec4<f32>, HEAD4>();
@@ -185,7 +188,7 @@ fn backward_kv(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
             }
             let stat = stats[row];
             for (var a = 0u; a < TILE; a++) { // unroll
-                let seen = j0 + a >= first && j0 + a <= t;
+                let seen = sees(t, j0 + a);
                 let weight = select(0.0, exp(score[a] - stat.x), seen);
                 let d_score = weight * (product[a] - stat.y) * p.scale;
                 for (var i = 0u; i < HEAD4; i++) { // unroll

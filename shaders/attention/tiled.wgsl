@@ -1,6 +1,6 @@
 // The attention of full.wgsl on a GPU: a workgroup owns BLOCK neighbouring tokens of one head, in backward_k and backward_v BLOCK keys
 // of one key and value head, and goes along the other side of the scores in blocks of as many.
-//   forward      o[t,h] = Σ_j softmax_j(scale·q[t,h]·k[j])·v[j],  j from the first token of t's sequence to t
+//   forward      o[t,h] = Σ_j softmax_j(scale·q[t,h]·k[j])·v[j],  j over what t sees: its sequence up to t
 //                lse[t,h] = log Σ_j exp(scale·q[t,h]·k[j]), kept as the first of two numbers a row
 //   backward_q   dq[t,h] = scale·Σ_j P(t,j)·(do·v[j] − delta)·k[j],   P(t,j) = exp(scale·q·k[j] − lse)
 //   backward_k   dk[j] = scale·Σ_h Σ_t P(t,j)·(do[t,h]·v[j] − delta)·q[t,h]
@@ -9,13 +9,14 @@
 // scores of two blocks lie there, so that a thread's registers hold parts of rows and no whole row.
 // Of the scores of a block of queries (rows) and one of keys (columns) a thread owns COLS columns of a row, ACROSS apart; of a row
 // of an output, one group of four numbers in each slice. HEAD4 = head_dim / 4 = SLICE · SLICES.
-// A block may span sequences: first tokens never fall from one token to the next, so its keys start at its first token's.
+// A block may span sequences: its keys are those of its first token and what lies from that token's own sequence on.
 // Reference: tests/reference/attention/tiled.rs
 //! use grid
+//! use attention_span
 //! use attention_tiles
 struct Params { tokens: u32, heads: u32, kv_heads: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> span: array<vec2<u32>>;   // [tokens] of (first, end) of the sequence
+@group(0) @binding(1) var<storage, read> span: array<vec4<u32>>;   // [tokens], see attention_span.wgsl
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;   // [tokens, heads, HEAD4]
 @group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;   // [tokens, kv_heads, HEAD4]
 @group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;   // [tokens, kv_heads, HEAD4]
@@ -42,11 +43,12 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     var largest = -3.0e38;
     var total = 0.0;
     let end = min(t0 + BLOCK, p.tokens);
-    for (var j0 = span[t0].x; j0 < end; j0 += BLOCK) {
+    let own = span[t0];
+    for (var j0 = own.x; j0 < end; j0 = next_keys(j0, BLOCK, own)) {
         var score = scores_of(t0, head, j0, kv, thread);
         var most = -3.0e38;
         for (var c = 0u; c < COLS; c++) { // unroll
-            score[c] = select(-3.0e38, score[c] * p.scale, sees(t, j0 + my_col + c * ACROSS));
+            score[c] = select(-3.0e38, score[c] * p.scale, attends(t, j0 + my_col + c * ACROSS));
             most = max(most, score[c]);
         }
         partial[my_row * ACROSS + my_col] = most;
@@ -62,7 +64,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
             sum[s] *= shrink;
         }
         for (var c = 0u; c < COLS; c++) { // unroll
-            let weight = select(0.0, exp(score[c] - next), sees(t, j0 + my_col + c * ACROSS));
+            let weight = select(0.0, exp(score[c] - next), attends(t, j0 + my_col + c * ACROSS));
             total += weight;
             scores[my_row * (BLOCK + 1u) + my_col + c * ACROSS] = weight;
         }
@@ -103,14 +105,15 @@ fn backward_q(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     let my_col = thread % ACROSS;
     var sum: array<vec4<f32>, SLICES>;
     let end = min(t0 + BLOCK, p.tokens);
-    for (var j0 = span[t0].x; j0 < end; j0 += BLOCK) {
+    let own = span[t0];
+    for (var j0 = own.x; j0 < end; j0 = next_keys(j0, BLOCK, own)) {
         let score = scores_of(t0, head, j0, kv, thread);
         let product = products_of(t0, head, j0, kv, thread);
         let stat = stats[min(t, p.tokens - 1u) * p.heads + head];
         for (var c = 0u; c < COLS; c++) { // unroll
             let col = my_col + c * ACROSS;
             let d_score = exp(score[c] * p.scale - stat.x) * (product[c] - stat.y) * p.scale;
-            scores[my_row * (BLOCK + 1u) + col] = select(0.0, d_score, sees(t, j0 + col));
+            scores[my_row * (BLOCK + 1u) + col] = select(0.0, d_score, attends(t, j0 + col));
         }
         for (var s = 0u; s < SLICES; s++) { // unroll
             workgroupBarrier();
@@ -139,7 +142,7 @@ fn backward_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     let my_row = thread / ACROSS;
     let my_col = thread % ACROSS;
     var sum: array<vec4<f32>, SLICES>;
-    let end = span[min(j0 + BLOCK, p.tokens) - 1u].y;
+    let end = queries_end(j0, BLOCK);
     for (var head = kv * share; head < (kv + 1u) * share; head++) {
         for (var t0 = j0; t0 < end; t0 += BLOCK) {
             let score = scores_of(t0, head, j0, kv, thread);
@@ -149,7 +152,7 @@ fn backward_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
             for (var c = 0u; c < COLS; c++) { // unroll
                 let col = my_col + c * ACROSS;
                 let d_score = exp(score[c] * p.scale - stat.x) * (product[c] - stat.y) * p.scale;
-                scores[col * (BLOCK + 1u) + my_row] = select(0.0, d_score, sees(t, j0 + col));
+                scores[col * (BLOCK + 1u) + my_row] = select(0.0, d_score, attends(t, j0 + col));
             }
             for (var s = 0u; s < SLICES; s++) { // unroll
                 workgroupBarrier();
@@ -179,7 +182,7 @@ fn backward_v(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     let my_row = thread / ACROSS;
     let my_col = thread % ACROSS;
     var sum: array<vec4<f32>, SLICES>;
-    let end = span[min(j0 + BLOCK, p.tokens) - 1u].y;
+    let end = queries_end(j0, BLOCK);
     for (var head = kv * share; head < (kv + 1u) * share; head++) {
         for (var t0 = j0; t0 < end; t0 += BLOCK) {
             let score = scores_of(t0, head, j0, kv, thread);
@@ -188,7 +191,7 @@ fn backward_v(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
             for (var c = 0u; c < COLS; c++) { // unroll
                 let col = my_col + c * ACROSS;
                 let weight = exp(score[c] * p.scale - lse);
-                scores[col * (BLOCK + 1u) + my_row] = select(0.0, weight, sees(t, j0 + col));
+                scores[col * (BLOCK + 1u) + my_row] = select(0.0, weight, attends(t, j0 + col));
             }
             for (var s = 0u; s < SLICES; s++) { // unroll
                 workgroupBarrier();

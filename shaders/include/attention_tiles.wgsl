@@ -20,8 +20,8 @@ fn of_key(j0: u32, kv: u32, first: u32, u: u32) -> u32 {
     return (min(j0 + u / SLICE, p.tokens - 1u) * p.kv_heads + kv) * HEAD4 + first + u % SLICE;
 }
 
-// Whether query t sees key j.
-fn sees(t: u32, j: u32) -> bool { return t < p.tokens && j >= span[min(t, p.tokens - 1u)].x && j <= t; }
+// Whether row t of a block is a query that sees key j.
+fn attends(t: u32, j: u32) -> bool { return t < p.tokens && sees(min(t, p.tokens - 1u), j); }
 
 // sum[c] += left row · right row c, over the slice that lies in workgroup memory.
 fn multiply(sum: ptr<function, array<f32, COLS>>, thread: u32) {

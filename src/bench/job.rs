@@ -81,7 +81,36 @@ pub(super) enum Job {
     Prefill { generator: Generator, tokens: usize },
     Decode { generator: Generator, rows: usize, prompt: usize },
     Train { trainer: Trainer, count: usize, len: usize },
+    Update { trainer: Trainer, answers: Answers },
     Grpo(Box<Grpo>),
+}
+
+/// What an update is given: answers of some tokens, to one prompt or each to another of the same length.
+#[derive(Clone, Copy)]
+pub(super) struct Answers {
+    pub(super) count: usize,
+    pub(super) prompt: usize,
+    pub(super) tokens: usize,
+    pub(super) one_prompt: bool,
+}
+
+impl Answers {
+    /// Half of them good.
+    fn batch(&self) -> Vec<Trajectory> {
+        let &Self { count, prompt, tokens, one_prompt } = self;
+        let answer = |index: usize| {
+            let before = text(if one_prompt { 0 } else { index * prompt }, prompt);
+            let all = [before, text(count * prompt + index * tokens, tokens)].concat();
+            let advantage = Some(if index % 2 == 0 { 1.0 } else { -1.0 });
+            Trajectory { advantage, ..Trajectory::completing(all, prompt) }
+        };
+        (0..count).map(answer).collect()
+    }
+
+    /// Rows that the model has to compute.
+    fn rows(&self) -> usize {
+        self.count * self.tokens + self.prompt * if self.one_prompt { 1 } else { self.count }
+    }
 }
 
 impl Job {
@@ -106,12 +135,19 @@ impl Job {
         Ok(Self::Train { trainer, count, len })
     }
 
+    /// A GRPO update on answers that are there.
+    pub(super) fn update(model: &Arc<Model>, answers: Answers, rank: usize) -> Result<Self> {
+        let trainer = Trainer::new(Arc::clone(model), &layout(model, rank)?, answers.rows())?;
+        Ok(Self::Update { trainer, answers })
+    }
+
     /// Tokens of a step.
     pub(super) fn tokens(&self) -> usize {
         match self {
             Self::Prefill { tokens, .. } => *tokens,
             Self::Decode { rows, .. } => *rows,
             Self::Train { count, len, .. } => count * len,
+            Self::Update { answers, .. } => answers.count * answers.tokens,
             Self::Grpo(grpo) => grpo.prompts * grpo.samples * grpo.tokens,
         }
     }
@@ -131,6 +167,7 @@ impl Job {
             }
             Self::Decode { rows, .. } => Cost { flops: 2.0 * parameters * *rows as f64, bytes },
             Self::Train { count, len, .. } => train(count * len, count * (len - 1)),
+            Self::Update { answers, .. } => train(answers.rows(), answers.count * answers.tokens),
             Self::Grpo(grpo) => {
                 let rows = (grpo.prompts * grpo.samples) as f64;
                 let update = train(grpo.prompts * grpo.samples * grpo.tokens, grpo.prompts * grpo.samples);
@@ -160,6 +197,7 @@ impl Job {
                     .collect();
                 update(trainer, &batch, LossName::Sft).await?;
             }
+            Self::Update { trainer, answers } => update(trainer, &answers.batch(), LossName::Grpo).await?,
             Self::Grpo(grpo) => grpo.run(gpu).await?,
         }
         Ok(mark.taken(gpu))

@@ -182,9 +182,9 @@ impl Maker<'_> {
         let shape_heads = self.model.heads;
         let tokens = count * len;
         let Heads { heads, kv_heads, head_dim } = self.model.heads;
-        let spans: Vec<u32> =
-            (0..tokens).flat_map(|t| [t / len * len, t / len * len + len]).map(word).collect();
-        let span = self.gpu.upload("bench.span", &[tokens, 2], &spans)?;
+        let firsts = (0..tokens).map(|t| t / len * len);
+        let spans: Vec<u32> = firsts.flat_map(|first| [first, first, first, first + len]).map(word).collect();
+        let span = self.gpu.upload("bench.span", &[tokens, attention::SPAN], &spans)?;
         let (q_shape, kv_shape) = ([tokens, heads * head_dim], [tokens, kv_heads * head_dim]);
         let (q, k, v, o) = (
             self.random(&q_shape)?,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::job::{Grpo, Job, Taken};
+use super::job::{Answers, Grpo, Job, Taken};
 use super::measure::{PeakWork, Peaks, median};
 use super::shape::Shape;
 use super::{Options, Row, Schedule, Suite, What, row};
@@ -154,6 +154,13 @@ impl Maker<'_> {
                 self.add("grpo", what, |model| {
                     Ok(Job::Grpo(Box::new(Grpo::new(model, prompts, samples, tokens, RANK)?)))
                 })?;
+                // Eight answers to one prompt, whose rows they share, and to eight.
+                for (name, one_prompt) in [("update, one prompt", true), ("update, a prompt each", false)] {
+                    let answers = Answers { count: 8, prompt: 128, tokens: 32, one_prompt };
+                    let (batch, length) = (Some(answers.count), Some(answers.prompt + answers.tokens));
+                    let what = What { batch, length, rank: Some(RANK), ..self.what.clone() };
+                    self.add(name, what, |model| Job::update(model, answers, RANK))?;
+                }
             }
             Suite::Growth => {
                 let batches: &[usize] = if software { &[2, 4, 16] } else { &[2, 4, 16, 128] };

@@ -65,6 +65,7 @@ includes![
     "grid",
     "reduce",
     "reduce_subgroups",
+    "attention_span",
     "attention_tiles",
     "segments",
     "share",

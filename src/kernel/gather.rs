@@ -22,7 +22,8 @@ pub fn forward(rec: &mut Recorder<'_>, index: &Buffer, x: &Buffer, y: &Buffer) -
     rec.dispatch(&FORWARD, &plain(), &params, &[index, x, y], groups_for(m * cols, GROUP as usize))
 }
 
-/// Writes the rows of dy to the rows of dx named by index; other rows of dx keep what they held.
+/// Writes each row of dx that index names, where it is the sum of the rows of dy that belong to it; other rows of dx keep what they held.
+/// A row that index names several times has to stand there side by side.
 pub fn backward(rec: &mut Recorder<'_>, index: &Buffer, dy: &Buffer, dx: &Buffer) -> Result<()> {
     let [m, cols] = dy.matrix("gather", "dy")?;
     index.expect("gather", "index", &[m])?;

@@ -12,6 +12,7 @@ use crate::ladder::settings::Settings;
 use crate::ladder::shots;
 use crate::model::Model;
 use crate::model::chat::{ChatTemplate, Message};
+use crate::model::forest;
 use crate::model::generate::{Generator, Lengths, Request, Sampling, Sizes};
 use crate::model::lora::Layout;
 use crate::model::tokenizer::Tokenizer;
@@ -82,7 +83,8 @@ impl LearnerSettings {
             sizes = sizes.union(self.sampling(&vec![request; roots.len().max(1)], context, 0));
         }
         let sequence = (prompt + answer.max_tokens).min(context);
-        let batch = settings.prompts_per_step * settings.group_size * sequence;
+        let group = forest::most_rows(settings.group_size, prompt, answer.max_tokens.min(context));
+        let batch = settings.prompts_per_step * group;
         let training = Some(batch.min(self.pack_tokens.max(sequence)));
         Ok(Workload { adapter: Some(layout), sampling: Some(sizes), training, scoring: None })
     }

@@ -36,14 +36,14 @@ pub struct LayerCache {
 /// Which tokens attend to which.
 #[derive(Debug, Clone, Copy)]
 pub enum Attend<'a> {
-    /// Each token to those before it in its own sequence; span is `[tokens, 2]`.
+    /// Each token to those before it in its own sequence.
     Packed {
-        /// First token and end of each token's sequence.
+        /// What each token sees `[tokens, 4]`, see [`attention::SPAN`].
         span: &'a Buffer,
     },
     /// The same, and keys and values go into the cache as `pair` says.
     Prefill {
-        /// First token and end of each token's sequence.
+        /// What each token sees `[tokens, 4]`.
         span: &'a Buffer,
         /// `[pairs, 2]` of (token, place).
         pair: &'a Buffer,

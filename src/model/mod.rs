@@ -7,6 +7,7 @@ pub mod config;
 pub mod family;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
+pub mod forest;
 pub mod generate;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod hub;

@@ -1,12 +1,15 @@
-//! Sequences packed one after the other without padding, and the forward pass over them.
+//! Sequences packed one after the other without padding, each by itself or sharing the rows of common beginnings, and the forward
+//! pass over them.
 
 use super::Model;
 use super::activations::Activations;
 use super::block::{Attend, Positions};
 use super::config::ModelConfig;
+use super::forest::{Forest, Tree};
 use super::lora::Lora;
 use crate::gpu::buffer_set::{First, buffer_set};
 use crate::gpu::{Buffer, Gpu, Recorder};
+use crate::kernel::attention::SPAN;
 use crate::kernel::{NONE, embed, gather, log_softmax, product, rms_norm};
 use crate::{Error, Result};
 
@@ -22,37 +25,91 @@ const GPU_LOGITS_ELEMENTS: usize = 32 << 20;
 /// Sequences as the GPU gets them, padded at the end to the sizes of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packed {
-    /// Tokens of all sequences.
+    /// Tokens of all sequences, those of a shared beginning once and before what follows it in each sequence.
     pub tokens: Vec<u32>,
     /// Position of each token in its sequence.
     pub positions: Vec<u32>,
-    /// First token and end of each token's sequence.
-    pub spans: Vec<[u32; 2]>,
-    /// Tokens whose successor is scored, ascending.
+    /// What each token sees, see [`SPAN`].
+    pub spans: Vec<[u32; SPAN]>,
+    /// Tokens whose successor is scored, ascending: as often as there are scored successors.
     pub rows: Vec<u32>,
     /// The successor of each of those.
     pub targets: Vec<u32>,
+    /// Where in `rows` each scored prediction stands, in the order of the sequences and in each of its tokens.
+    pub places: Vec<u32>,
 }
 
 impl Packed {
-    /// Packs sequences; `scored(sequence, t)` says whether the prediction of token t + 1 from token t counts.
-    pub fn new<S: AsRef<[u32]>>(sequences: &[S], mut scored: impl FnMut(usize, usize) -> bool) -> Self {
+    /// Packs sequences, each by itself; `scored(sequence, t)` says whether the prediction of token t + 1 from token t counts.
+    pub fn new<S: AsRef<[u32]>>(sequences: &[S], scored: impl FnMut(usize, usize) -> bool) -> Self {
+        let trees = (0..sequences.len()).map(|index| Tree { sequences: index..index + 1, shared: 0 });
+        Self::of_trees(sequences, trees, scored)
+    }
+
+    /// The same with the rows of what neighbouring sequences begin with once, see [`Forest`]. A row may then be scored for the
+    /// successors that it has in several sequences.
+    pub fn sharing<S: AsRef<[u32]>>(sequences: &[S], scored: impl FnMut(usize, usize) -> bool) -> Self {
+        let trees = Forest::of(sequences.iter().map(AsRef::as_ref)).trees();
+        Self::of_trees(sequences, trees, scored)
+    }
+
+    fn of_trees<S: AsRef<[u32]>>(
+        sequences: &[S],
+        trees: impl IntoIterator<Item = Tree>,
+        mut scored: impl FnMut(usize, usize) -> bool,
+    ) -> Self {
         let mut packed = Self::default();
-        for (index, sequence) in sequences.iter().enumerate() {
-            let sequence = sequence.as_ref();
-            let first = index32(packed.tokens.len());
-            let end = first + index32(sequence.len());
-            for (t, &token) in sequence.iter().enumerate() {
-                if t + 1 < sequence.len() && scored(index, t) {
-                    packed.rows.push(first + index32(t));
-                    packed.targets.push(sequence[t + 1]);
-                }
-                packed.tokens.push(token);
-                packed.positions.push(index32(t));
-                packed.spans.push([first, end]);
+        // (row, successor) in the order of the sequences.
+        let mut predictions = Vec::new();
+        for Tree { sequences: range, shared } in trees {
+            let members = &sequences[range.clone()];
+            let first = packed.tokens.len();
+            let own: usize = members.iter().map(|sequence| sequence.as_ref().len() - shared).sum();
+            let whole = [first, first, first, first + shared + own];
+            packed.push(&members[0].as_ref()[..shared], 0, whole);
+            for (index, sequence) in range.zip(members) {
+                let (sequence, start) = (sequence.as_ref(), packed.tokens.len());
+                let row = |t: usize| if t < shared { first + t } else { start + t - shared };
+                let counted = (1..sequence.len()).filter(|&next| scored(index, next - 1));
+                predictions.extend(counted.map(|next| (index32(row(next - 1)), sequence[next])));
+                let end = start + sequence.len() - shared;
+                // Without a beginning, first and start are one.
+                packed.push(&sequence[shared..], shared, [first, first + shared, start, end]);
             }
         }
+        packed.score(&predictions);
         packed
+    }
+
+    /// Adds tokens that see the same, the first at `position`.
+    fn push(&mut self, tokens: &[u32], position: usize, span: [usize; SPAN]) {
+        self.tokens.extend(tokens);
+        self.positions.extend((position..position + tokens.len()).map(index32));
+        self.spans.resize(self.tokens.len(), span.map(index32));
+    }
+
+    /// Scores these (row, successor): those of one row side by side, for the sum of their gradients.
+    fn score(&mut self, predictions: &[(u32, u32)]) {
+        let mut order: Vec<usize> = (0..predictions.len()).collect();
+        order.sort_by_key(|&index| predictions[index].0);
+        self.places = vec![0; order.len()];
+        for (place, &index) in order.iter().enumerate() {
+            self.places[index] = index32(place);
+            self.rows.push(predictions[index].0);
+            self.targets.push(predictions[index].1);
+        }
+    }
+
+    /// `values` of the scored rows in the order of the sequences.
+    pub fn in_order<'a, T: Copy>(&'a self, values: &'a [T]) -> impl Iterator<Item = T> + 'a {
+        self.places.iter().map(|&place| values[place as usize])
+    }
+
+    /// `values`, which are in the order of the sequences, for the scored rows.
+    pub fn by_row<T: Copy + Default>(&self, values: &[T]) -> Vec<T> {
+        let mut rows = vec![T::default(); values.len()];
+        self.places.iter().zip(values).for_each(|(&place, &value)| rows[place as usize] = value);
+        rows
     }
 
     /// Pads to `tokens` tokens (each a sequence of its own that nothing scores) and `rows` scored rows.
@@ -61,7 +118,7 @@ impl Packed {
             let at = index32(self.tokens.len());
             self.tokens.push(0);
             self.positions.push(0);
-            self.spans.push([at, at + 1]);
+            self.spans.push([at, at, at, at + 1]);
         }
         self.rows.resize(rows, NONE);
         self.targets.resize(rows, 0);
@@ -100,9 +157,9 @@ buffer_set! {
         pub token[tokens]: Buffer = [tokens];
         /// Positions of the tokens in their sequences.
         pub position[tokens]: Buffer = [tokens];
-        /// First token and end of each token's sequence.
-        pub span[tokens]: Buffer = [tokens, 2];
-        /// Scored rows.
+        /// What each token sees.
+        pub span[tokens]: Buffer = [tokens, SPAN];
+        /// Scored rows, ascending.
         pub index[rows]: Buffer = [rows];
         /// The token that follows each.
         pub target[rows]: Buffer = [rows];

@@ -19,6 +19,7 @@ use super::loss::{self, LossConfig, LossMetrics, Normalizer, Objective, Sequence
 use crate::gpu::{Buffer, Gpu, Plan, Recorder};
 use crate::kernel::adamw::{self, Hyper};
 use crate::model::Model;
+use crate::model::forest::Forest;
 use crate::model::lora::{Layout, Lora};
 use crate::model::packed::{self, Packed, bucket};
 use crate::model::score::check_logprobs;
@@ -55,7 +56,7 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// The loss or the gradient was not finite; nothing was changed.
     pub skipped: bool,
-    /// Tokens that went through the model.
+    /// Tokens of the sequences, each counted whole.
     pub tokens: usize,
     /// Counts and sums of the loss.
     pub metrics: LossMetrics,
@@ -88,6 +89,7 @@ pub struct Trainer {
     optimizer: adamw::State,
     steps: u64,
     pack_tokens: usize,
+    forward_rows: u64,
     arena: Option<Arena>,
     plans: HashMap<(usize, usize, Pass), Plan>,
     zero_grads: Plan,
@@ -121,6 +123,7 @@ impl Trainer {
             optimizer,
             steps: 0,
             pack_tokens: pack_tokens.max(1),
+            forward_rows: 0,
             arena: None,
             plans: HashMap::new(),
             zero_grads,
@@ -150,21 +153,29 @@ impl Trainer {
         self.steps
     }
 
+    /// Rows that forward passes have computed since the trainer was made: what sequences of a pass begin with counts once, padding
+    /// does not count.
+    pub fn forward_rows(&self) -> u64 {
+        self.forward_rows
+    }
+
     fn gpu(&self) -> &Arc<Gpu> {
         self.model.gpu()
     }
 
-    /// Splits a batch into packs of at most `pack_tokens` tokens, in order.
+    /// Splits a batch into packs of at most `pack_tokens` tokens and as many scored ones, in order. What the sequences of a pack
+    /// begin with counts once.
     fn packs<'b>(&self, batch: &'b [Trajectory]) -> Vec<&'b [Trajectory]> {
         let mut packs = Vec::new();
-        let (mut start, mut tokens) = (0, 0);
+        let (mut start, mut scored, mut forest) = (0, 0, Forest::default());
         for (index, trajectory) in batch.iter().enumerate() {
-            let len = trajectory.tokens.len();
-            if tokens + len > self.pack_tokens && index > start {
+            forest.push(&trajectory.tokens);
+            scored += trajectory.scored_count();
+            if forest.rows().max(scored) > self.pack_tokens && index > start {
                 packs.push(&batch[start..index]);
-                (start, tokens) = (index, 0);
+                (start, scored) = (index, trajectory.scored_count());
+                forest = Forest::of([trajectory.tokens.as_slice()]);
             }
-            tokens += len;
         }
         if start < batch.len() {
             packs.push(&batch[start..]);
@@ -191,7 +202,7 @@ impl Trainer {
             }
         }
         let tokens: Vec<&[u32]> = pack.iter().map(|trajectory| trajectory.tokens.as_slice()).collect();
-        Ok(Packed::new(&tokens, |sequence, t| pack[sequence].scores(t)))
+        Ok(Packed::sharing(&tokens, |sequence, t| pack[sequence].scores(t)))
     }
 
     /// Makes the plan of a pass and bucket, growing the arena where it is too small, and writes the pack.
@@ -249,6 +260,12 @@ impl Trainer {
         Ok((tokens, rows))
     }
 
+    /// A pass that begins with a forward pass over `packed`.
+    async fn run_forward(&mut self, packed: &Packed, key: (usize, usize), pass: Pass) -> Result<()> {
+        self.forward_rows += packed.tokens.len() as u64;
+        self.run(key, pass).await
+    }
+
     async fn run(&self, key: (usize, usize), pass: Pass) -> Result<()> {
         match self.plans.get(&(key.0, key.1, pass)) {
             Some(plan) => self.gpu().run_cancellable(plan, 1, &self.cancel).await,
@@ -257,9 +274,9 @@ impl Trainer {
     }
 
     /// Reads log-probabilities and entropies of the last forward pass, one entry a sequence.
-    async fn read_scores(&self, pack: &[Trajectory]) -> Result<Vec<Scores>> {
+    async fn read_scores(&self, pack: &[Trajectory], packed: &Packed) -> Result<Vec<Scores>> {
         let Some(arena) = &self.arena else { return Ok(Vec::new()) };
-        let count: usize = pack.iter().map(Trajectory::scored_count).sum();
+        let count = packed.rows.len();
         if count == 0 {
             return Ok(vec![Scores::default(); pack.len()]);
         }
@@ -267,18 +284,13 @@ impl Trainer {
         let (logp, entropy) = (view(&arena.buffers.logprob)?, view(&arena.buffers.entropy)?);
         let bytes = self.gpu().read_later(&[&logp, &entropy]).bytes(self.gpu()).await?;
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-        let mut at = 0;
-        Ok(pack
-            .iter()
-            .map(|trajectory| {
-                let range = at..at + trajectory.scored_count();
-                at = range.end;
-                Scores {
-                    logp: values[range.clone()].to_vec(),
-                    entropy: values[count + range.start..count + range.end].to_vec(),
-                }
-            })
-            .collect())
+        let (logp, entropy) = values.split_at(count);
+        let (mut logp, mut entropy) = (packed.in_order(logp), packed.in_order(entropy));
+        let scores = pack.iter().map(Trajectory::scored_count).map(|count| Scores {
+            logp: logp.by_ref().take(count).collect(),
+            entropy: entropy.by_ref().take(count).collect(),
+        });
+        Ok(scores.collect())
     }
 
     async fn forward(&mut self, pack: &[Trajectory], adapter: bool) -> Result<Vec<Scores>> {
@@ -286,8 +298,8 @@ impl Trainer {
         let pass = Pass::Forward { adapter };
         let key = self.prepare(&packed, pass)?;
         self.write(&packed, key)?;
-        self.run(key, pass).await?;
-        self.read_scores(pack).await
+        self.run_forward(&packed, key, pass).await?;
+        self.read_scores(pack, &packed).await
     }
 
     fn write(&self, packed: &Packed, key: (usize, usize)) -> Result<()> {
@@ -295,9 +307,9 @@ impl Trainer {
         arena.buffers.first(key.0, key.1)?.write(self.gpu(), packed)
     }
 
-    fn write_coefficients(&self, coefficients: &[f32], key: (usize, usize)) -> Result<()> {
+    fn write_coefficients(&self, coefficients: &[f32], packed: &Packed, key: (usize, usize)) -> Result<()> {
         let Some(arena) = &self.arena else { return Ok(()) };
-        let mut padded = coefficients.to_vec();
+        let mut padded = packed.by_row(coefficients);
         padded.resize(key.1, 0.0);
         self.gpu().write(&arena.pass.coefficient, 0, &padded)
     }
@@ -358,9 +370,9 @@ impl Trainer {
         let packed = self.pack(pack)?;
         let key = self.prepare(&packed, Pass::Fused)?;
         self.write(&packed, key)?;
-        self.write_coefficients(&coefficients, key)?;
-        self.run(key, Pass::Fused).await?;
-        let scores = self.read_scores(pack).await?;
+        self.write_coefficients(&coefficients, &packed, key)?;
+        self.run_forward(&packed, key, Pass::Fused).await?;
+        let scores = self.read_scores(pack, &packed).await?;
         self.check_before_learning(&scores)?;
         loss::loss(config, &sequences(pack, &scores, None), normalizer)
     }
@@ -379,7 +391,7 @@ impl Trainer {
         self.check_before_learning(&scores)?;
         let output = loss::loss(config, &sequences(pack, &scores, reference.as_deref()), normalizer)?;
         let key = self.prepare(&packed, Pass::Backward)?;
-        self.write_coefficients(&output.coefficients, key)?;
+        self.write_coefficients(&output.coefficients, &packed, key)?;
         self.run(key, Pass::Backward).await?;
         Ok(output)
     }

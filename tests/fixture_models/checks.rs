@@ -29,7 +29,7 @@ pub(crate) fn max_error(got: &[f32], want: &[f32]) -> f32 {
     errors.fold(0.0, |worst, error| if error.is_nan() { f32::INFINITY } else { error.max(worst) })
 }
 
-fn relative_l2(got: &[f32], want: &[f32]) -> f64 {
+pub(crate) fn relative_l2(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     let square = |x: f32| f64::from(x) * f64::from(x);
     let difference: f64 = got.iter().zip(want).map(|(a, b)| square(a - b)).sum();

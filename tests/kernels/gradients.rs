@@ -43,7 +43,9 @@ fn rms_norm_backward_x() {
 #[test]
 fn attention_backward() {
     let mut random = Random::new(22);
-    let span = [[0, 4], [0, 4], [0, 4], [0, 4], [4, 5], [5, 7], [5, 7]];
+    // Two rows that three sequences begin with, of one, two and one more, and a sequence by itself.
+    let beginning = [0, 0, 0, 6];
+    let span = [beginning, beginning, [0, 2, 2, 3], [0, 2, 3, 5], [0, 2, 3, 5], [0, 2, 5, 6], [6, 6, 6, 7]];
     let layout =
         attention::Layout { heads: 4, kv_heads: 2, head_dim: 3, scale: 3f64.powf(-0.5), span: &span };
     let [q, d_out] = [(); 2].map(|()| wide(&random.normal(7 * 12)));
@@ -59,7 +61,7 @@ fn gather_backward() {
     let mut random = Random::new(23);
     let [x, dy] = [5 * 3, 4 * 3].map(|count| wide(&random.normal(count)));
     let none = u32::MAX;
-    let index = [4, none, 0, 2];
+    let index = [0, none, 4, 4];
     let dx = gather::backward(3, none, &index, &dy, &[0.0; 15]);
     check("gather", &x, &dy, &dx, |x| gather::forward(3, none, &index, x));
 }

@@ -173,11 +173,12 @@ fn attention_kernels_refuse_wrong_shapes() {
     let gpu = common::gpu();
     let rec = &mut Recorder::new(gpu);
     let b = |shape: &[usize]| buffer(gpu, shape);
-    let (span, q, k, stats) = (b(&[5, 2]), b(&[5, 32]), b(&[5, 16]), b(&[5, 4, 2]));
+    let (span, q, k, stats) = (b(&[5, 4]), b(&[5, 32]), b(&[5, 16]), b(&[5, 4, 2]));
     let saved = Saved { q: &q, k: &k, v: &k, o: &q, stats: &stats };
     refused("attention/full", "k", full::forward(rec, HEADS, &span, Saved { k: &q, ..saved }));
     refused("attention/full", "stats", full::forward(rec, HEADS, &span, Saved { stats: &q, ..saved }));
-    refused("attention/full", "q", full::forward(rec, HEADS, &b(&[4, 2]), saved));
+    refused("attention/full", "q", full::forward(rec, HEADS, &b(&[4, 4]), saved));
+    refused("attention/full", "span", full::forward(rec, HEADS, &b(&[5, 2]), saved));
     refused("attention/full", "heads", full::forward(rec, Heads { kv_heads: 3, ..HEADS }, &span, saved));
 
     let (column, pages, places) = (b(&[5]), b(&[5, 2]), b(&[160, 16]));

@@ -7,11 +7,14 @@ pub fn forward(cols: usize, none: u32, index: &[u32], x: &[f64]) -> Vec<f64> {
     index.iter().flat_map(row).collect()
 }
 
-/// dx with the rows of dy written to the rows named by index.
+/// dx, where the rows named by index are the sums of their rows of dy.
 pub fn backward(cols: usize, none: u32, index: &[u32], dy: &[f64], dx: &[f64]) -> Vec<f64> {
     let mut dx = dx.to_vec();
-    for (row, dy) in index.iter().zip(dy.chunks(cols)).filter(|(row, _)| **row != none) {
-        dx[*row as usize * cols..][..cols].copy_from_slice(dy);
+    for &row in index.iter().filter(|row| **row != none) {
+        for col in 0..cols {
+            let terms = index.iter().zip(dy.chunks(cols)).filter(|(other, _)| **other == row);
+            dx[row as usize * cols + col] = terms.map(|(_, dy)| dy[col]).sum();
+        }
     }
     dx
 }

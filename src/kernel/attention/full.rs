@@ -2,7 +2,7 @@
 //! Shader: shaders/attention/full.wgsl. Reference: tests/reference/attention/full.rs.
 
 use super::super::{GROUP, word};
-use super::{HEAD_DIMS, Heads, PackedParams, tiled};
+use super::{HEAD_DIMS, Heads, PackedParams, SPAN, tiled};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 use crate::{Error, Result};
 
@@ -67,8 +67,10 @@ fn dispatch(
     rec.dispatch(kernel, &tile.variant(sizes.head_dim), params, arguments, groups)
 }
 
-/// The parameters, if q, k and v have the shapes of so many tokens.
-fn check(sizes: Heads, tokens: usize, [q, k, v]: [&Buffer; 3]) -> Result<PackedParams> {
+/// The parameters and the number of tokens, if q, k and v have the shapes of as many tokens as `span`.
+fn check(sizes: Heads, span: &Buffer, [q, k, v]: [&Buffer; 3]) -> Result<(PackedParams, usize)> {
+    let [tokens, _] = span.matrix("attention/full", "span")?;
+    span.expect("attention/full", "span", &[tokens, SPAN])?;
     let Heads { heads, kv_heads, head_dim } = sizes;
     if !head_dim.is_multiple_of(4) || !heads.is_multiple_of(kv_heads.max(1)) {
         return Err(Error::Shape {
@@ -81,12 +83,13 @@ fn check(sizes: Heads, tokens: usize, [q, k, v]: [&Buffer; 3]) -> Result<PackedP
     q.expect("attention/full", "q", &[tokens, heads * head_dim])?;
     k.expect("attention/full", "k", &[tokens, kv_heads * head_dim])?;
     v.expect("attention/full", "v", &[tokens, kv_heads * head_dim])?;
-    Ok(PackedParams {
+    let params = PackedParams {
         tokens: word(tokens),
         heads: word(heads),
         kv_heads: word(kv_heads),
         scale: sizes.scale(),
-    })
+    };
+    Ok((params, tokens))
 }
 
 /// What forward leaves for backward.
@@ -104,10 +107,9 @@ pub struct Saved<'a> {
     pub stats: &'a Buffer,
 }
 
-/// o and stats from q, k, v; span `[tokens, 2]` holds the first token and the end of each token's sequence.
+/// o and stats from q, k, v; span `[tokens, 4]` says what each token sees, see [`super::SPAN`].
 pub fn forward(rec: &mut Recorder<'_>, heads: Heads, span: &Buffer, saved: Saved<'_>) -> Result<()> {
-    let [tokens, _] = span.matrix("attention/full", "span")?;
-    let params = check(heads, tokens, [saved.q, saved.k, saved.v])?;
+    let (params, tokens) = check(heads, span, [saved.q, saved.k, saved.v])?;
     saved.o.expect("attention/full", "o", saved.q.shape())?;
     saved.stats.expect("attention/full", "stats", &[tokens, heads.heads, 2])?;
     let arguments = [span, saved.q, saved.k, saved.v, saved.o, saved.stats];
@@ -137,8 +139,7 @@ pub fn backward(
     d_out: &Buffer,
     grads: Gradients<'_>,
 ) -> Result<()> {
-    let [tokens, _] = span.matrix("attention/full", "span")?;
-    let params = check(heads, tokens, [saved.q, saved.k, saved.v])?;
+    let (params, tokens) = check(heads, span, [saved.q, saved.k, saved.v])?;
     d_out.expect("attention/full", "do", saved.q.shape())?;
     grads.dq.expect("attention/full", "dq", saved.q.shape())?;
     grads.dk.expect("attention/full", "dk", saved.k.shape())?;

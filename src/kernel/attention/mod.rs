@@ -11,6 +11,11 @@ use crate::gpu::Buffer;
 /// Tokens of a cache page.
 pub const PAGE: usize = 16;
 
+/// Numbers that say what a packed token sees: the first token and the end of the beginning that its sequence shares with others and
+/// that lies before it, the first token of its own sequence, and one past the last token that may see it. They lie so that neither
+/// of the first tokens falls from one token to the next; without a shared beginning the first three are equal.
+pub const SPAN: usize = 4;
+
 /// Head sizes of the supported families and one that is no multiple of 16, for the shader check.
 const HEAD_DIMS: [usize; 5] = [16, 20, 32, 64, 128];
 

@@ -16,7 +16,7 @@ use super::super::{Model, index32};
 use crate::Result;
 use crate::gpu::buffer_set::buffer_set;
 use crate::gpu::{Buffer, Gpu, Plan, Recorder};
-use crate::kernel::attention::Rows;
+use crate::kernel::attention::{Rows, SPAN};
 use crate::kernel::{NONE, embed};
 
 /// Tokens in one forward pass, unless a single prompt has more.
@@ -48,8 +48,8 @@ buffer_set! {
         token[tokens]: Buffer = [tokens];
         /// Positions of the tokens in their prompts.
         position[tokens]: Buffer = [tokens];
-        /// First token and end of each token's sequence.
-        span[tokens]: Buffer = [tokens, 2];
+        /// What each token sees.
+        span[tokens]: Buffer = [tokens, SPAN];
         /// (token, place) of keys and values.
         pair[pairs]: Buffer = [pairs, 2];
         /// The residual stream.

@@ -1,5 +1,6 @@
 //! The tokens that several prompts begin with, whose keys and values are computed once.
 
+use super::super::forest::common_length;
 use crate::kernel::attention::PAGE;
 
 /// The tokens that all of at least two prompts begin with, cut to whole cache pages. The last token of a prompt never
@@ -10,7 +11,7 @@ pub fn common_prefix<'a>(prompts: impl IntoIterator<Item = &'a [u32]>) -> &'a [u
     let mut common = first.len().saturating_sub(1);
     for prompt in std::iter::once(second).chain(prompts) {
         let most = common.min(prompt.len().saturating_sub(1));
-        common = first[..most].iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        common = common_length(&first[..most], prompt);
     }
     &first[..common / PAGE * PAGE]
 }

@@ -18,23 +18,57 @@ const LENGTHS: [&[usize]; 5] = [&[1], &[1, 1, 1], &[5, 1, 9], &[67], &[3, 17, 2]
 /// Lengths of several of the blocks in which a GPU goes through them, on their borders and beside them.
 const BLOCKS: [&[usize]; 4] = [&[32, 64], &[31, 33, 1], &[70, 40], &[5, 130, 3]];
 
-fn spans(lengths: &[usize]) -> Vec<[u32; 2]> {
-    let mut first = 0;
-    let mut spans = Vec::new();
-    for &length in lengths {
-        spans.extend(vec![[first, first + length as u32]; length]);
-        first += length as u32;
+/// Rows of a beginning, and of what follows it in several sequences. A sequence by itself has no beginning.
+type Tree = (usize, &'static [usize]);
+
+/// Packs of trees: one answer, many of mixed lengths (none at all among them), several trees, sequences by themselves beside them.
+const TREES: [&[Tree]; 6] = [
+    &[(5, &[3])],
+    &[(1, &[1, 2])],
+    &[(7, &[4, 1, 0, 9, 2])],
+    &[(6, &[2, 3]), (3, &[1, 1, 1])],
+    &[(0, &[4]), (5, &[2, 0, 3]), (0, &[1]), (0, &[2]), (2, &[5, 5])],
+    &[(20, &[17, 3, 30])],
+];
+
+/// The same in several blocks: beginnings that end on a block's border and beside it, answers that are longer than a block, and trees
+/// that lie in one together.
+const TREES_IN_BLOCKS: [&[Tree]; 5] = [
+    &[(32, &[32, 32])],
+    &[(31, &[2, 33, 1, 40]), (33, &[20, 20])],
+    &[(70, &[5, 90, 0, 31])],
+    &[(3, &[4, 4]), (2, &[3, 3]), (0, &[9]), (4, &[40, 2])],
+    &[(0, &[45]), (40, &[7, 7, 7, 7, 7]), (0, &[3])],
+];
+
+/// Sequences by themselves.
+fn apart(lengths: &[usize]) -> Vec<(usize, Vec<usize>)> {
+    lengths.iter().map(|&length| (0, vec![length])).collect()
+}
+
+fn owned(trees: &[Tree]) -> Vec<(usize, Vec<usize>)> {
+    trees.iter().map(|&(shared, lengths)| (shared, lengths.to_vec())).collect()
+}
+
+fn spans(trees: &[(usize, Vec<usize>)]) -> Vec<[u32; 4]> {
+    let mut spans: Vec<[usize; 4]> = Vec::new();
+    for (shared, lengths) in trees {
+        let first = spans.len();
+        spans.resize(first + shared, [first, first, first, first + shared + lengths.iter().sum::<usize>()]);
+        for length in lengths {
+            let start = spans.len();
+            spans.resize(start + length, [first, first + shared, start, start + length]);
+        }
     }
-    spans
+    spans.into_iter().map(|span| span.map(|place| place as u32)).collect()
 }
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut random = Random::new(2);
     let mut cases = Vec::new();
     for (heads, kv_heads, head_dim) in HEADS {
-        for lengths in LENGTHS {
-            cases.push(case(&mut random, Heads { heads, kv_heads, head_dim }, lengths));
-        }
+        let packs = LENGTHS.map(apart).into_iter().chain(TREES.map(owned));
+        cases.extend(packs.map(|trees| case(&mut random, Heads { heads, kv_heads, head_dim }, &trees)));
     }
     cases
 }
@@ -44,19 +78,18 @@ pub(crate) fn tiled() -> Vec<Case> {
     let mut random = Random::new(3);
     let mut cases = Vec::new();
     for (heads, kv_heads, head_dim) in [(3, 1, 64), (2, 2, 16), (2, 1, 128), (1, 1, 96)] {
-        for lengths in BLOCKS {
-            cases.push(case(&mut random, Heads { heads, kv_heads, head_dim }, lengths));
-        }
+        let packs = BLOCKS.map(apart).into_iter().chain(TREES_IN_BLOCKS.map(owned));
+        cases.extend(packs.map(|trees| case(&mut random, Heads { heads, kv_heads, head_dim }, &trees)));
     }
     cases
 }
 
 /// Forward, then backward from what it saved.
-fn case(random: &mut Random, heads: Heads, lengths: &[usize]) -> Case {
-    let mut case = Case::new(format!("{heads:?}, sequences of {lengths:?}"));
-    let tokens: usize = lengths.iter().sum();
+fn case(random: &mut Random, heads: Heads, trees: &[(usize, Vec<usize>)]) -> Case {
+    let mut case = Case::new(format!("{heads:?}, (beginning, sequences) of {trees:?}"));
     let (wide_q, wide_k) = (heads.heads * heads.head_dim, heads.kv_heads * heads.head_dim);
-    let span = spans(lengths);
+    let span = spans(trees);
+    let tokens = span.len();
     let (q, k, v) =
         (random.normal(tokens * wide_q), random.normal(tokens * wide_k), random.normal(tokens * wide_k));
     let d_out = random.normal(tokens * wide_q);
@@ -73,7 +106,7 @@ fn case(random: &mut Random, heads: Heads, lengths: &[usize]) -> Case {
     let delta = delta.map(|(o, d)| o.iter().zip(d).map(|(o, d)| o * f64::from(*d)).sum::<f64>());
     let stats: Vec<f64> = lse.iter().zip(delta).flat_map(|(lse, delta)| [*lse, delta]).collect();
 
-    let span = case.words(&[tokens, 2], bytemuck::cast_slice(&span));
+    let span = case.words(&[tokens, 4], bytemuck::cast_slice(&span));
     let [q, d_out] = [q, d_out].map(|data| case.input(&[tokens, wide_q], &data));
     let [k, v] = [k, v].map(|data| case.input(&[tokens, wide_k], &data));
     let [out, out_dq] = [(); 2].map(|()| case.output(&[tokens, wide_q]));
@@ -85,14 +118,19 @@ fn case(random: &mut Random, heads: Heads, lengths: &[usize]) -> Case {
         full::forward(rec, heads, &b[span], saved)?;
         full::backward(rec, heads, &b[span], saved, &b[d_out], grads)
     });
-    let longest = lengths.iter().copied().max().unwrap_or(1);
+    let longest =
+        trees.iter().flat_map(|(shared, lengths)| lengths.iter().map(move |length| shared + length));
+    let longest = longest.max().unwrap_or(1);
+    // The keys of a beginning gather the gradients of all that follows.
+    let readers =
+        trees.iter().map(|(shared, lengths)| shared + lengths.iter().sum::<usize>()).max().unwrap_or(1);
     let share = heads.heads / heads.kv_heads;
     let policy = |terms| Policy::with_exp(Dtype::F32, heads.head_dim + terms);
     case.near(out, o, policy(longest));
     case.near(saved_stats, stats, policy(longest));
     // A softmax over one token has no gradient: what is left are differences of numbers of the size of do.
     case.near(out_dq, dq, policy(longest).at_least(1.0));
-    case.near(out_dk, dk, policy(longest * share).at_least(1.0));
-    case.near(out_dv, dv, policy(longest * share));
+    case.near(out_dk, dk, policy(readers * share).at_least(1.0));
+    case.near(out_dv, dv, policy(readers * share));
     case
 }
