@@ -10,7 +10,7 @@ use stepladder::model::generate::{Generator, Lengths, Request};
 use stepladder::model::tokenizer::Lacking;
 use stepladder::{Error, Result};
 
-use super::args::{DeviceArgs, SamplingArgs};
+use super::args::{CacheArgs, DeviceArgs, SamplingArgs};
 use super::chosen::ModelArgs;
 use super::context::Context;
 use super::generate::{Printer, chat_prompt, complete, finish_reason};
@@ -30,6 +30,8 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) sampling: SamplingArgs,
     #[command(flatten)]
+    pub(super) cache: CacheArgs,
+    #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
 
@@ -45,10 +47,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     // The longest conversation that the context holds.
     let max_tokens = args.max_tokens as usize;
     let prompt = opened.context_length.saturating_sub(max_tokens).max(1);
-    opened.check_sampling(&[Lengths { prompt, samples: 1, max_tokens }], 0, adapter.as_ref())?;
+    let longest = Lengths { prompt, samples: 1, max_tokens };
+    opened.check_sampling(&[longest], 0, adapter.as_ref(), args.cache.kv_cache)?;
     let session = opened.load()?;
     let lora = session.lora(adapter.as_ref())?;
     let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), 1);
+    generator.keep_as(args.cache.kv_cache);
     generator.keep();
     let tokenizer = &session.language.tokenizer;
     let tell_lacking = |text: &str| {
