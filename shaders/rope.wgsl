@@ -3,9 +3,11 @@
 // cos and sin come from a table by position; `sign` −1 rotates back, which is the gradient.
 //   forward_cached  rotates the queries in place, and writes each (row, place) pair's rotated keys and its values to places of
 //                   the cache, as kv_write.wgsl does; the keys themselves stay as they are.
-// Grid: a thread owns one pair (i, i + h); a row's queries come before its keys, or before those of all (row, place) pairs.
+//   forward_cached_f16  the same into pages of 16-bit floats, two a word
+// Grid: a thread owns one pair (i, i + h), of keys and values for forward_cached_f16 two neighbouring ones; a row's queries come before its keys, or before those of all (row, place) pairs.
 // Reference: tests/reference/rope.rs
 //! use grid
+//! use halves
 struct Params {
     rows: u32, heads: u32, kv_heads: u32, head_dim: u32, sign: f32,
     pairs: u32, q_at: u32, k_at: u32, v_at: u32,   // of forward_cached
@@ -21,6 +23,8 @@ const NONE: u32 = 0xffffffffu;
 @group(0) @binding(6) var<storage, read> pair: array<vec2<u32>>;   // [pairs] of (row, place)
 @group(0) @binding(7) var<storage, read_write> k_pages: array<f32>;   // [places, kv_heads, head_dim]
 @group(0) @binding(8) var<storage, read_write> v_pages: array<f32>;   // [places, kv_heads, head_dim]
+@group(0) @binding(9) var<storage, read_write> k_words: array<u32>;   // [places, kv_heads, head_dim / 2]
+@group(0) @binding(10) var<storage, read_write> v_words: array<u32>;   // [places, kv_heads, head_dim / 2]
 
 @compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -49,23 +53,28 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     }
 }
 
+fn turn_query(index: u32, h: u32) {
+    let i = index % h;
+    let row = index / h / p.heads;
+    let turn = table[position[row] * h + i];
+    let at = p.q_at + index / h * p.head_dim + i;
+    let a = qkv[at];
+    let b = qkv[at + h];
+    qkv[at] = a * turn.x - b * turn.y;
+    qkv[at + h] = b * turn.x + a * turn.y;
+}
+
 @compute @workgroup_size(WG)
 fn forward_cached(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
                   @builtin(local_invocation_index) thread: u32) {
     let h = p.head_dim / 2u;
     let index = group_index(group, groups) * WG + thread;
     let queries = p.rows * p.heads * h;
-    let i = index % h;
     if index < queries {
-        let row = index / h / p.heads;
-        let turn = table[position[row] * h + i];
-        let at = p.q_at + index / h * p.head_dim + i;
-        let a = qkv[at];
-        let b = qkv[at + h];
-        qkv[at] = a * turn.x - b * turn.y;
-        qkv[at + h] = b * turn.x + a * turn.y;
+        turn_query(index, h);
         return;
     }
+    let i = index % h;
     let number = (index - queries) / h;
     if number >= p.pairs * p.kv_heads { return; } // guard
     let link = pair[number / p.kv_heads];
@@ -80,4 +89,34 @@ fn forward_cached(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgrou
     k_pages[to + h] = b * turn.x + a * turn.y;
     v_pages[to] = qkv[p.v_at + key];
     v_pages[to + h] = qkv[p.v_at + key + h];
+}
+
+@compute @workgroup_size(WG)
+fn forward_cached_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+                      @builtin(local_invocation_index) thread: u32) {
+    let h = p.head_dim / 2u;
+    let index = group_index(group, groups) * WG + thread;
+    let queries = p.rows * p.heads * h;
+    if index < queries {
+        turn_query(index, h);
+        return;
+    }
+    let quads = h / 2u;
+    let number = (index - queries) / quads;
+    if number >= p.pairs * p.kv_heads { return; } // guard
+    let link = pair[number / p.kv_heads];
+    if link.y == NONE { return; } // guard
+    let i = (index - queries) % quads * 2u;
+    let first = table[position[link.x] * h + i];
+    let second = table[position[link.x] * h + i + 1u];
+    let head = number % p.kv_heads;
+    let key = p.k_at + (link.x * p.kv_heads + head) * p.head_dim + i;
+    let value = p.v_at + (link.x * p.kv_heads + head) * p.head_dim + i;
+    let to = ((link.y * p.kv_heads + head) * p.head_dim + i) / 2u;
+    let a = vec2<f32>(qkv[key], qkv[key + 1u]);
+    let b = vec2<f32>(qkv[key + h], qkv[key + h + 1u]);
+    k_words[to] = halves(a.x * first.x - b.x * first.y, a.y * second.x - b.y * second.y);
+    k_words[to + quads] = halves(b.x * first.x + a.x * first.y, b.y * second.x + a.y * second.y);
+    v_words[to] = halves(qkv[value], qkv[value + 1u]);
+    v_words[to + quads] = halves(qkv[value + h], qkv[value + h + 1u]);
 }

@@ -156,6 +156,28 @@ fn chat_uses_the_template_and_ends_with_its_input() {
 }
 
 #[test]
+fn a_cache_in_16_bits_takes_half_and_says_the_same() {
+    let ask = |format: &str| {
+        let args =
+            ["generate", "-m", "tiny", "-p", "?2*x=", "--temperature", "0", "--max-tokens", "20", "--json"];
+        json(&run(&[&args[..], &["--kv-cache", format]].concat()))["completions"][0].clone()
+    };
+    let (exact, halves) = (ask("f32"), ask("f16"));
+    assert_eq!(exact["text"], halves["text"]);
+    assert_ne!(exact["logprobs"], halves["logprobs"]);
+    let plan =
+        |format: &str| json(&run(&["info", "-m", "tiny", "--json", "--kv-cache", format]))["fit"].clone();
+    let (exact, halves) = (plan("f32"), plan("f16"));
+    assert_eq!(
+        (&halves["kv_cache"], exact["kv"].as_u64()),
+        (&"f16".into(), halves["kv"].as_u64().map(|kv| 2 * kv))
+    );
+    let output = run(&["generate", "-m", "tiny", "-p", "x", "--kv-cache", "f8"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("f32") && text(&output.stderr).contains("--kv-cache"));
+}
+
+#[test]
 fn the_profile_names_kernels_and_the_trace_says_when_they_ran() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trace.json");

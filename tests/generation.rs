@@ -11,6 +11,7 @@ use fixture_models::{FAMILIES, adapter_file, checks, folder, load, source, train
 use pollster::block_on;
 use stepladder::Error;
 use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::kernel::cache::CacheFormat;
 use stepladder::model::Model;
 use stepladder::model::config::ModelConfig;
 use stepladder::model::generate::{Completion, Generator, Request, Sampling};
@@ -403,4 +404,60 @@ fn a_turn_that_was_cancelled_leaves_what_was_computed() {
     assert!(matches!(outcome, Err(Error::Cancelled)), "before its first token");
     cancel.store(false, Ordering::Relaxed);
     assert_eq!(turn(&mut kept, &mut fresh, &next).2, 40 + made.len() - 1);
+}
+
+/// How far log-probabilities may be from those with keys and values as they were computed. The weights of these models are
+/// random and large, and so are the scores that are rounded; tests/smollm2.rs holds a trained model to less.
+const F16_BOUND: f32 = 2e-2;
+
+#[test]
+fn keys_and_values_in_16_bits_say_nearly_the_same() {
+    for name in FAMILIES {
+        let trainer = with_adapter(name);
+        for lora in [None, Some(trainer.lora())] {
+            let new = |format| {
+                let mut generator = Generator::new(Arc::clone(trainer.model()), lora, 8);
+                generator.keep_as(format);
+                generator
+            };
+            let (mut exact, mut halves) = (new(CacheFormat::F32), new(CacheFormat::F16));
+            // Prefilled and decoded; and behind a shared prefix.
+            for prompts in [prompts(), prefixed(40)] {
+                let requests: Vec<Request> = prompts.iter().map(|p| request(p, 2, 0.0, 12, 0)).collect();
+                let (want, got) = (generate(&mut exact, &requests), generate(&mut halves, &requests));
+                let mut worst = 0.0f32;
+                for (a, b) in want.iter().flatten().zip(got.iter().flatten()) {
+                    assert_eq!(a.tokens, b.tokens, "{name}");
+                    let gaps = a.logprobs.iter().zip(&b.logprobs).map(|(a, b)| (a - b).abs());
+                    worst = gaps.fold(worst, f32::max);
+                }
+                println!("{name}: log-probabilities differ by at most {worst:.2e}");
+                assert!(worst > 0.0 && worst < F16_BOUND, "{name}: {worst}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_conversation_is_kept_in_16_bits_too() {
+    let trainer = with_adapter("llama");
+    let new = || {
+        let mut generator = Generator::new(Arc::clone(trainer.model()), None, 1);
+        generator.keep_as(CacheFormat::F16);
+        generator
+    };
+    let (mut kept, mut fresh) = (new(), new());
+    kept.keep();
+    let long = tokens(70, 1);
+    for (length, cached) in [(20, 0), (50, 20), (70, 50)] {
+        let asked = request(&long[..length], 1, 0.0, 1, 0);
+        let (got, want) = (generate(&mut kept, std::slice::from_ref(&asked)), generate(&mut fresh, &[asked]));
+        assert_eq!((got[0][0].tokens.clone(), kept.cached_tokens()), (want[0][0].tokens.clone(), cached));
+        // A prompt as a whole sees its own keys before they are rounded.
+        assert!((got[0][0].logprobs[0] - want[0][0].logprobs[0]).abs() < F16_BOUND);
+    }
+    kept.keep_as(CacheFormat::F32);
+    let asked = request(&long, 1, 0.0, 1, 0);
+    generate(&mut kept, std::slice::from_ref(&asked));
+    assert_eq!(kept.cached_tokens(), 0, "what is in another format goes");
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use fixture_models::folder;
 use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::kernel::cache::CacheFormat;
 use stepladder::kernel::weight::Format;
 use stepladder::model::Model;
 use stepladder::model::generate::{Generator, Lengths, Request, Sampling, Sizes};
@@ -97,12 +98,13 @@ fn a_shared_prefix_takes_no_more_than_planned() {
     assert!(shared.kv < alone.kv && used < used_alone);
 }
 
-#[test]
-fn a_conversation_takes_no_more_than_its_longest_turn() {
+/// Plans for the longest turn, and has a conversation up to it with no more memory than that; the bytes of keys and values.
+fn conversation(format: CacheFormat) -> u64 {
     let mut opened = open(folder("llama").to_str().unwrap()).unwrap();
     let (context, max_tokens) = (400, 20);
     let longest = Lengths { prompt: 360, samples: 1, max_tokens };
-    let sampling = Some(Sizes::new(&[longest], 1, context, 0));
+    let sizes = Sizes::new(&[longest], 1, context, 0).kept_as(format);
+    let sampling = Some(sizes);
     let workload = Workload { sampling, ..Workload::default() };
     let fit = Fit::new(&opened.config, &*opened.source, None, context, &workload);
     let options = GpuOptions { memory_limit: Some(fit.total()), ..GpuOptions::default() };
@@ -111,6 +113,7 @@ fn a_conversation_takes_no_more_than_its_longest_turn() {
     let model =
         Model::load(Arc::clone(&gpu), config, &mut *opened.source, None, context, &mut |_, _| {}).unwrap();
     let mut generator = Generator::new(Arc::new(model), None, 1);
+    generator.keep_as(format);
     generator.keep();
     let sampling = Sampling { max_tokens, temperature: 0.0, ..Sampling::default() };
     for turn in 1..=12 {
@@ -120,6 +123,12 @@ fn a_conversation_takes_no_more_than_its_longest_turn() {
     }
     eprintln!("planned {} bytes, used {}  {fit:?}", fit.total(), gpu.memory().peak());
     assert!(gpu.memory().peak() <= fit.total());
+    fit.kv
+}
+
+#[test]
+fn a_conversation_takes_no_more_than_its_longest_turn() {
+    assert_eq!(conversation(CacheFormat::F32), 2 * conversation(CacheFormat::F16));
 }
 
 #[test]

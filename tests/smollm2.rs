@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use pollster::block_on;
 use serde_json::Value;
 use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::kernel::cache::CacheFormat;
 use stepladder::model::Model;
 use stepladder::model::generate::{Generator, Request, Sampling};
 use stepladder::model::module::Module;
@@ -139,6 +140,31 @@ fn greedy_text_equals_pytorch() {
         let got = block_on(generator.generate(&[request], &mut |_| ControlFlow::Continue(()))).unwrap();
         println!("{kind}: 24 tokens in {:.1} s", start.elapsed().as_secs_f64());
         assert_eq!(got[0][0].tokens, tokens(&expected["greedy"][kind]["tokens"]), "{kind}");
+    }
+}
+
+#[test]
+fn keys_and_values_in_16_bits_keep_text_and_log_probabilities() {
+    let expected = expected();
+    let (trainer, _) = trainer();
+    for (kind, lora) in [("base", None), ("adapter", Some(trainer.lora()))] {
+        let prompt = tokens(&expected["prompt_tokens"]);
+        let ask = |format| {
+            let mut generator = Generator::new(model(), lora, 1);
+            generator.keep_as(format);
+            let sampling = Sampling { max_tokens: 24, temperature: 0.0, ..Sampling::default() };
+            let request = Request { prompt: prompt.clone(), samples: 1, sampling, seed: 0 };
+            block_on(generator.generate(&[request], &mut |_| ControlFlow::Continue(())))
+                .unwrap()
+                .remove(0)
+                .remove(0)
+        };
+        let (want, got) = (ask(CacheFormat::F32), ask(CacheFormat::F16));
+        assert_eq!(got.tokens, tokens(&expected["greedy"][kind]["tokens"]), "{kind}");
+        let gaps = want.logprobs.iter().zip(&got.logprobs).map(|(a, b)| (a - b).abs());
+        let worst = gaps.fold(0.0, f32::max);
+        println!("{kind}: log-probabilities differ by at most {worst:.2e}");
+        assert!(worst > 0.0 && worst < 2e-3, "{kind}: {worst}");
     }
 }
 

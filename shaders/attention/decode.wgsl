@@ -1,7 +1,7 @@
 // Attention of one new token a row over its paged cache.
 //   forward  o[r,h] = Σ_j softmax_j(scale·q[r,h]·K[j])·V[j],  j = 0 ..= position[r],
 //            K[j] = k_pages[pages[r, j/PAGE]·PAGE + j mod PAGE]
-// Rows whose `live` is 0 are skipped. HEAD4 = head_dim / 4.
+// Rows whose `live` is 0 are skipped. HEAD4 = head_dim / 4. The variant imports the format of the pages (cache_f32, cache_f16).
 // Grid: forward: a thread owns one (row, head). forward_shared: a workgroup does; its threads share out the positions, each
 // with its own softmax, and join them in a fixed order. Reference: tests/reference/attention/decode.rs
 //! use grid
@@ -11,8 +11,6 @@ struct Params { rows: u32, heads: u32, kv_heads: u32, row_pages: u32, scale: f32
 @group(0) @binding(2) var<storage, read> live: array<u32>;   // [rows]
 @group(0) @binding(3) var<storage, read> pages: array<u32>;   // [rows, row_pages]
 @group(0) @binding(4) var<storage, read> q: array<vec4<f32>>;   // [rows, heads, HEAD4]
-@group(0) @binding(5) var<storage, read> k_pages: array<vec4<f32>>;   // [places, kv_heads, HEAD4]
-@group(0) @binding(6) var<storage, read> v_pages: array<vec4<f32>>;   // [places, kv_heads, HEAD4]
 @group(0) @binding(7) var<storage, read_write> o: array<vec4<f32>>;   // [rows, heads, HEAD4]
 
 @compute @workgroup_size(WG)
@@ -32,13 +30,13 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         let place = pages[row * p.row_pages + j / PAGE] * PAGE + j % PAGE;
         let key = (place * p.kv_heads + kv) * HEAD4;
         var score = 0.0;
-        for (var i = 0u; i < HEAD4; i++) { score += dot(query[i], k_pages[key + i]); }
+        for (var i = 0u; i < HEAD4; i++) { score += dot(query[i], key4(key + i)); }
         let next = max(largest, score);
         let shrink = exp(largest - next);
         let weight = exp(score - next);
         largest = next;
         total = total * shrink + weight;
-        for (var i = 0u; i < HEAD4; i++) { sum[i] = sum[i] * shrink + weight * v_pages[key + i]; }
+        for (var i = 0u; i < HEAD4; i++) { sum[i] = sum[i] * shrink + weight * value4(key + i); }
     }
     for (var i = 0u; i < HEAD4; i++) { o[index * HEAD4 + i] = sum[i] / total; }
 }
@@ -69,7 +67,7 @@ fn forward_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgrou
         let key = (place * p.kv_heads + kv) * HEAD4;
         var score = 0.0;
         for (var i = 0u; i < HEAD4; i++) { // unroll
-            score += dot(query[i], k_pages[key + i]);
+            score += dot(query[i], key4(key + i));
         }
         let next = max(largest, score);
         let shrink = exp(largest - next);
@@ -77,7 +75,7 @@ fn forward_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgrou
         largest = next;
         total = total * shrink + weight;
         for (var i = 0u; i < HEAD4; i++) { // unroll
-            sum[i] = sum[i] * shrink + weight * v_pages[key + i];
+            sum[i] = sum[i] * shrink + weight * value4(key + i);
         }
     }
     largests[thread] = largest;

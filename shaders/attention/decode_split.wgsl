@@ -5,7 +5,7 @@
 //   join   o[r,h] = Σ_s w_s·sum_s / Σ_s w_s·total_s,  w_s = exp(largest_s − max_s largest_s)
 // Split s has the tiles s, s + splits, ... of WG positions: those that a row has so far are spread evenly over its splits, and
 // as long as there are no more tiles than splits the order of the sums does not depend on the number of splits.
-// Rows whose `live` is 0 and splits without positions do nothing.
+// Rows whose `live` is 0 and splits without positions do nothing. The pages are in either format, as in decode.wgsl.
 // Grid: split: a workgroup owns QUERIES heads with the same keys, in one split of a row, and reads K and V once for all of
 // them. join: a workgroup owns one (row, head). Reference: tests/reference/attention/decode_split.rs
 //! use grid
@@ -15,8 +15,6 @@ struct Params { rows: u32, heads: u32, kv_heads: u32, row_pages: u32, splits: u3
 @group(0) @binding(2) var<storage, read> live: array<u32>;   // [rows]
 @group(0) @binding(3) var<storage, read> pages: array<u32>;   // [rows, row_pages]
 @group(0) @binding(4) var<storage, read> q: array<vec4<f32>>;   // [rows, heads, HEAD4]
-@group(0) @binding(5) var<storage, read> k_pages: array<vec4<f32>>;   // [places, kv_heads, HEAD4]
-@group(0) @binding(6) var<storage, read> v_pages: array<vec4<f32>>;   // [places, kv_heads, HEAD4]
 @group(0) @binding(7) var<storage, read> parts: array<vec4<f32>>;   // [rows, heads, splits, PART]: sum; (largest, total, -, -)
 @group(0) @binding(8) var<storage, read_write> o: array<vec4<f32>>;   // [rows, heads, HEAD4]
 @group(0) @binding(9) var<storage, read_write> parts_out: array<vec4<f32>>;   // as parts
@@ -68,7 +66,7 @@ fn split(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) group
             let place = (pages[row * p.row_pages + j / PAGE] * PAGE + j % PAGE) * p.kv_heads + kv;
             places[thread] = place * HEAD4;
             for (var i = 0u; i < HEAD4; i++) { // unroll
-                let key = k_pages[place * HEAD4 + i];
+                let key = key4(place * HEAD4 + i);
                 for (var g = 0u; g < QUERIES; g++) { // unroll
                     score[g] += dot(queries[g * HEAD4 + i], key);
                 }
@@ -97,7 +95,7 @@ fn split(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) group
         workgroupBarrier();
         if lane < LANES {
             for (var t = lane; t < min(WG, end - start); t += LANES) {
-                let value = v_pages[places[t] + column];
+                let value = value4(places[t] + column);
                 for (var g = 0u; g < QUERIES; g++) { // unroll
                     sum[g] += scores[g * WG + t] * value;
                 }

@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::Map;
+use stepladder::kernel::cache::CacheFormat;
 use stepladder::kernel::weight::Format;
 use stepladder::model::generate::Sampling;
 use stepladder::settings::PROGRAM;
@@ -64,6 +65,21 @@ pub(super) fn weight_format() -> impl TypedValueParser<Value = Format> {
     let value = |(format, help): (Format, &'static str)| PossibleValue::new(format.name()).help(help);
     let names = PossibleValuesParser::new(Format::offered().map(value));
     names.try_map(|name| Format::named(&name).ok_or("there is no such format"))
+}
+
+/// How keys and values are kept while tokens are drawn.
+#[derive(Debug, Clone, Copy, Args, Serialize)]
+pub(super) struct CacheArgs {
+    /// Keep keys and values in this format: f16 halves their memory, and rounds log-probabilities in the fourth digit
+    #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = cache_format(), help_heading = "Options of the device")]
+    pub(super) kv_cache: CacheFormat,
+}
+
+/// Reads the format of a cache.
+fn cache_format() -> impl TypedValueParser<Value = CacheFormat> {
+    let names = PossibleValuesParser::new(CacheFormat::ALL.map(CacheFormat::name));
+    let named = |name: String| CacheFormat::ALL.into_iter().find(|format| format.name() == name);
+    names.try_map(move |name| named(name).ok_or("there is no such format"))
 }
 
 /// How tokens are drawn.

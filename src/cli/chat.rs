@@ -11,7 +11,7 @@ use stepladder::model::tokenizer::Lacking;
 use stepladder::train::files::write_atomic;
 use stepladder::{Error, Result};
 
-use super::args::{DeviceArgs, SamplingArgs, non_negative};
+use super::args::{CacheArgs, DeviceArgs, SamplingArgs, non_negative};
 use super::chat_input::{HELP, Input, Said};
 use super::chat_sampling;
 use super::chosen::{Chosen, ModelArgs};
@@ -35,6 +35,8 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) sampling: SamplingArgs,
     #[command(flatten)]
+    pub(super) cache: CacheArgs,
+    #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
 
@@ -50,10 +52,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     // The longest conversation that the context holds.
     let max_tokens = args.max_tokens as usize;
     let prompt = opened.context_length.saturating_sub(max_tokens).max(1);
-    opened.check_sampling(&[Lengths { prompt, samples: 1, max_tokens }], 0, adapter.as_ref())?;
+    let longest = Lengths { prompt, samples: 1, max_tokens };
+    opened.check_sampling(&[longest], 0, adapter.as_ref(), args.cache.kv_cache)?;
     let session = opened.load()?;
     let lora = session.lora(adapter.as_ref())?;
     let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), 1);
+    generator.keep_as(args.cache.kv_cache);
     generator.keep();
     let mut input = Input::new(context)?;
     if input.is_terminal() {

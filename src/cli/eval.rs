@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pollster::block_on;
 use serde::Serialize;
 use stepladder::error::Plain;
+use stepladder::kernel::cache::CacheFormat;
 use stepladder::ladder::eval::{Evaluation, Questions, evaluate};
 use stepladder::ladder::learner::prompts;
 use stepladder::ladder::settings::EvaluationSettings;
@@ -72,7 +73,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     check_length(shots.len(), request.prompt, opened.context_length)?;
     let prefix = common_prefix(prompts.iter().map(Vec::as_slice)).len();
-    opened.check_sampling(&vec![request; problems.len()], prefix, adapter.as_ref())?;
+    opened.check_sampling(
+        &vec![request; problems.len()],
+        prefix,
+        adapter.as_ref(),
+        CacheFormat::default(),
+    )?;
     let session = opened.load()?;
     let mut sampler = session.sampler(context, adapter.as_ref())?;
     let settings = EvaluationSettings {

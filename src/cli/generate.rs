@@ -14,7 +14,7 @@ use stepladder::model::generate::{Completion, Generator, Lengths, Progress, Requ
 use stepladder::model::tokenizer::{StreamDecoder, Tokenizer};
 use stepladder::{Error, Result};
 
-use super::args::{DeviceArgs, SamplingArgs, text_or_input};
+use super::args::{CacheArgs, DeviceArgs, SamplingArgs, text_or_input};
 use super::chosen::ModelArgs;
 use super::context::Context;
 
@@ -37,6 +37,8 @@ pub(super) struct Args {
     /// Number of completions
     #[arg(short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(super) n: u32,
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
@@ -66,11 +68,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         samples: request.samples,
         max_tokens: args.max_tokens as usize,
     };
-    opened.check_sampling(&[lengths], 0, adapter.as_ref())?;
+    opened.check_sampling(&[lengths], 0, adapter.as_ref(), args.cache.kv_cache)?;
     let session = opened.load()?;
     let lora = session.lora(adapter.as_ref())?;
     let rows = request.samples.min(LearnerSettings::default().rows);
     let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), rows);
+    generator.keep_as(args.cache.kv_cache);
     let tokenizer = &session.language.tokenizer;
     let mut printer = (!context.json).then(|| Printer::new(tokenizer, request.samples));
     let completions = complete(&mut generator, &request, context, |sample, tokens, done| {

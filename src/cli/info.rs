@@ -6,6 +6,7 @@ use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::gpu::{AdapterReport, adapters};
+use stepladder::kernel::cache::CacheFormat;
 use stepladder::model::open::OpenModel;
 use stepladder::train::adapter;
 use stepladder::train::files::read_adapter_for;
@@ -15,7 +16,7 @@ use stepladder::train::sft::settings::BATCH_SIZE;
 use stepladder::train::sft::{SftOptions, SftSettings};
 use stepladder::{Error, Result};
 
-use super::args::DeviceArgs;
+use super::args::{CacheArgs, DeviceArgs};
 use super::context::Context;
 use super::session::open_model;
 use super::train::PACK_TOKENS;
@@ -38,6 +39,8 @@ pub(super) struct Args {
     /// Tokens of the longest sequence to plan for
     #[arg(long, value_name = "N", default_value_t = SftOptions::default().max_length as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) max_length: u32,
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
@@ -105,6 +108,8 @@ struct Plan {
     batch_size: u32,
     /// At most what the context holds.
     max_length: usize,
+    /// How keys and values are kept.
+    kv_cache: CacheFormat,
     /// `--memory-limit`, if one was given; devices do not tell how much memory they have.
     memory_limit: Option<u64>,
     /// The largest buffer that the device allows.
@@ -160,7 +165,9 @@ impl Args {
         let batch = self.batch_size as usize;
         let layout = adapter::layout(config, &lora)?;
         let rank = layout.max_rank();
-        let workload = Workload::of_batch(layout, batch, length, PACK_TOKENS, limit);
+        let mut workload = Workload::of_batch(layout, batch, length, PACK_TOKENS, limit);
+        let kv_cache = self.cache.kv_cache;
+        workload.sampling = workload.sampling.map(|sizes| sizes.kept_as(kv_cache));
         let format = self.device.weights;
         let fit = Fit::new(config, &*opened.source, format, limit, &workload);
         let largest = device.map(|device| device.max_buffer_size.min(device.max_binding_size));
@@ -172,6 +179,7 @@ impl Args {
             rank,
             batch_size: self.batch_size,
             max_length: length,
+            kv_cache,
             memory_limit: self.device.memory_limit,
             largest_buffer_allowed: largest,
             fits: largest.map(|_| problem.is_none()),
@@ -196,11 +204,12 @@ fn describe(adapter: &AdapterReport) -> String {
 }
 
 fn table(plan: &Plan) -> String {
-    let Plan { fit, rank, batch_size, max_length, .. } = plan;
+    let Plan { fit, rank, batch_size, max_length, kv_cache, .. } = plan;
+    let kv = format!("KV in {}", kv_cache.name());
     let mut text = format!("\n{batch_size} sequences of {max_length} tokens, adapter of rank {rank}:");
     for (name, size) in [
         ("weights", fit.weights),
-        ("KV cache", fit.kv),
+        (kv.as_str(), fit.kv),
         ("activations", fit.activations),
         ("adapter", fit.adapter),
         ("optimizer", fit.optimizer),

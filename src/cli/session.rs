@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
+use stepladder::kernel::cache::CacheFormat;
 use stepladder::kernel::weight::Format;
 use stepladder::ladder::base::{first_difference, wording};
 use stepladder::ladder::learner::{Language, Learner, LearnerSettings};
@@ -225,17 +226,19 @@ impl Opened {
     }
 
     /// [`Opened::check_memory`] of sampling `requests`, which share the first `prefix` tokens, together, with `adapter` or
-    /// without.
+    /// without, and keys and values in `format`.
     pub(super) fn check_sampling(
         &self,
         requests: &[Lengths],
         prefix: usize,
         adapter: Option<&AdapterFile>,
+        format: CacheFormat,
     ) -> Result<()> {
         let layout = |file: &AdapterFile| adapter::layout(&self.config, &file.config);
+        let sizes = LearnerSettings::default().sampling(requests, self.context_length, prefix);
         let workload = Workload {
             adapter: adapter.map(layout).transpose()?,
-            sampling: Some(LearnerSettings::default().sampling(requests, self.context_length, prefix)),
+            sampling: Some(sizes.kept_as(format)),
             ..Workload::default()
         };
         self.check_memory(&format!("sampling from {}", self.name), &workload)

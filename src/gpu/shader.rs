@@ -94,6 +94,9 @@ includes![
     "coop16",
     "tiles_f16",
     "tiles_f16x4",
+    "cache_f32",
+    "cache_f16",
+    "halves",
     "random"
 ];
 

@@ -38,6 +38,7 @@ macro_rules! kernel {
 
 pub mod adamw;
 pub mod attention;
+pub mod cache;
 pub mod embed;
 pub mod format;
 pub mod gather;

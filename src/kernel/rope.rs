@@ -1,5 +1,6 @@
 //! Rotary position embedding. Shader: shaders/rope.wgsl. Reference: tests/reference/rope.rs.
 
+use super::cache::CacheFormat;
 use super::{GROUP, kv_write, plain, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
@@ -13,9 +14,11 @@ params! {
 const FORWARD: Kernel = kernel!("rope", "forward", Params, ["position", "table", "q", "k"]);
 const FORWARD_CACHED: Kernel =
     kernel!("rope", "forward_cached", Params, ["position", "table", "qkv", "pair", "k_pages", "v_pages"]);
+const FORWARD_CACHED_F16: Kernel =
+    kernel!("rope", "forward_cached_f16", Params, ["position", "table", "qkv", "pair", "k_words", "v_words"]);
 
 pub(super) fn variants() -> Vec<(Kernel, Variant)> {
-    vec![(FORWARD, plain()), (FORWARD_CACHED, plain())]
+    vec![(FORWARD, plain()), (FORWARD_CACHED, plain()), (FORWARD_CACHED_F16, plain())]
 }
 
 /// Where rows stand.
@@ -51,7 +54,11 @@ pub fn forward_cached(
         forward(rec, positions, q, k)?;
         return kv_write::forward(rec, pair, k, v, k_pages, v_pages);
     };
-    let pairs = kv_write::pairs(pair, k, v, k_pages, v_pages)?;
+    let (pairs, format) = kv_write::pairs(pair, k, v, k_pages, v_pages)?;
+    let kernel = match format {
+        CacheFormat::F32 => &FORWARD_CACHED,
+        CacheFormat::F16 => &FORWARD_CACHED_F16,
+    };
     let params = Params {
         pairs: word(pairs),
         q_at: word(places[0]),
@@ -59,9 +66,9 @@ pub fn forward_cached(
         v_at: word(places[2]),
         ..params
     };
-    let groups = groups_for((q.len() + pairs * k.shape()[1]) / 2, GROUP as usize);
+    let groups = groups_for((q.len() + pairs * format.words(k.shape()[1])) / 2, GROUP as usize);
     let arguments = [positions.position, positions.table, &qkv, pair, k_pages, v_pages];
-    rec.dispatch(&FORWARD_CACHED, &plain(), &params, &arguments, groups)
+    rec.dispatch(kernel, &plain(), &params, &arguments, groups)
 }
 
 fn rotate(rec: &mut Recorder<'_>, positions: Positions<'_>, q: &Buffer, k: &Buffer, sign: f32) -> Result<()> {

@@ -24,12 +24,12 @@ use crate::kernel::rms_norm::{Input, Norm};
 pub use crate::kernel::rope::Positions;
 use crate::kernel::{kv_write, rms_norm, rope, swiglu};
 
-/// Keys and values of one layer in pages.
+/// Keys and values of one layer in pages, in either format of [`crate::kernel::cache::CacheFormat`].
 #[derive(Debug, Clone)]
 pub struct LayerCache {
-    /// `[places, kv_heads·head_dim]`
+    /// `[places, words of kv_heads·head_dim numbers]`
     pub k: Buffer,
-    /// `[places, kv_heads·head_dim]`
+    /// `[places, words of kv_heads·head_dim numbers]`
     pub v: Buffer,
 }
 

@@ -18,6 +18,7 @@ use super::options::{FitOptions, Load};
 use super::text::warn;
 use super::voice::Voice;
 use crate::gpu::{Gpu, GpuOptions};
+use crate::kernel::cache::CacheFormat;
 use crate::ladder::learner::Language;
 use crate::ladder::settings::Preset;
 use crate::model::Model;
@@ -70,6 +71,8 @@ pub struct Engine {
     pub(super) head: RefCell<Option<(String, AdapterFile)>>,
     /// A generator of each voice that spoke, with what it said last in its cache.
     pub(super) generators: RefCell<BTreeMap<Voice, Generator>>,
+    /// How these keep keys and values.
+    pub(super) kv_cache: CacheFormat,
     source: Box<dyn TensorSource>,
 }
 
@@ -88,7 +91,7 @@ impl Engine {
         for warning in &warnings {
             warn(warning);
         }
-        let Load { default_limits, context_length, gpu_name, .. } = options;
+        let Load { default_limits, context_length, gpu_name, kv_cache, .. } = options;
         let gpu = GpuOptions { default_limits, unnamed: gpu_name, ..GpuOptions::default() };
         let gpu = Arc::new(Gpu::open(&gpu).await?);
         let context = context_of(&config, context_length);
@@ -115,6 +118,7 @@ impl Engine {
             adapter: RefCell::new(None),
             head: RefCell::new(None),
             generators: RefCell::default(),
+            kv_cache,
             source,
         })
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::voice::Voice;
+use crate::kernel::cache::CacheFormat;
 use crate::ladder::changes::Asked;
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::ttrl::TtrlSettings;
@@ -19,6 +20,8 @@ use crate::{Error, Result};
 pub(super) struct Load {
     pub(super) context_length: Option<usize>,
     pub(super) default_limits: bool,
+    /// How keys and values are kept.
+    pub(super) kv_cache: CacheFormat,
     /// What the browser says about the GPU, where the engine is told nothing.
     pub(super) gpu_name: Option<String>,
     /// Seconds since 1970 UTC, for chat templates that write the date.

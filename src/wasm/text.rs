@@ -105,6 +105,7 @@ impl Engine {
         let lora = file.map(|file| adapter::upload(gpu, config, &file)).transpose()?;
         let mut generator = Generator::new(Arc::clone(&self.model), lora.as_ref(), 1);
         generator.set_cancel(Arc::clone(&self.cancel));
+        generator.keep_as(self.kv_cache);
         generator.keep();
         Ok(generator)
     }

@@ -10,6 +10,7 @@ mod device;
 #[cfg(not(target_arch = "wasm32"))]
 pub use device::{gpu, gpu_default_limits, open, read, read_words, run};
 
+use half::f16;
 use stepladder::Result;
 use stepladder::gpu::{Gpu, Plan, Recorder};
 
@@ -197,6 +198,13 @@ pub fn wide(values: &[f32]) -> Vec<f64> {
 /// The bits of f32 values.
 pub fn words(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Values rounded to 16-bit floats, and these packed two a word.
+pub fn halved(values: &[f32]) -> (Vec<f32>, Vec<u32>) {
+    let halves: Vec<f16> = values.iter().map(|&value| f16::from_f32(value)).collect();
+    let word = |pair: &[f16]| u32::from(pair[0].to_bits()) | u32::from(pair[1].to_bits()) << 16;
+    (halves.iter().map(|half| half.to_f32()).collect(), halves.chunks_exact(2).map(word).collect())
 }
 
 /// Seeded random numbers: SplitMix64 (Steele, Lea and Flood, 2014).

@@ -74,6 +74,7 @@ async function stream(files: OpenedFiles, options: LoadOptions, news: (progress:
   signal?.throwIfAborted();
   const asked = {
     contextLength: options.contextLength,
+    kvCache: options.kvCache,
     defaultLimits: options.defaultLimits,
     // The engine is told no name on the web.
     gpuName: (await gpuFacts())?.name,

@@ -33,6 +33,8 @@ export interface LoadOptions {
   token?: string;
   /** Longest sequence, prompt and completion together (default 2048 or the model's own, if less). */
   contextLength?: number;
+  /** How texts keep keys and values: `"f16"` halves their memory, and rounds log-probabilities in the fourth digit (default `"f32"`). */
+  kvCache?: "f32" | "f16";
   /** Limits of the device as in a browser that offers no more than WebGPU's defaults; for tests. */
   defaultLimits?: boolean;
 }

@@ -38,6 +38,32 @@ test("greedy text and log-probabilities are native's", async () => {
   await close();
 });
 
+test("keys and values in 16 bits say the same in half the memory", async () => {
+  const { page, close, errors } = await openPage();
+  const prompt = fixture[0].prompt;
+  const [exact, halves] = await page.evaluate(async (prompt) => {
+    const { load } = await import("/dist/index.js");
+    const answers = [];
+    for (const kvCache of ["f32", "f16"]) {
+      const model = await load("tiny", { kvCache });
+      const before = model.info.gpuBytes;
+      let done;
+      for await (const chunk of model.generate(prompt, { temperature: 0, maxTokens: 512 })) done = chunk.done ?? done;
+      // This asks for the numbers anew.
+      await model.adapter.clear();
+      answers.push({ done, bytes: model.info.gpuBytes - before });
+      await model.dispose();
+    }
+    return answers;
+  }, prompt);
+  check(exact.done.text === halves.done.text, `${exact.done.text} ${halves.done.text}`);
+  const worst = Math.max(...exact.done.logprobs.map((value, at) => Math.abs(value - halves.done.logprobs[at])));
+  check(worst > 0 && worst < 2e-2, `log-probabilities differ by ${worst}`);
+  check(halves.bytes > 0 && halves.bytes < exact.bytes, `${halves.bytes} bytes, ${exact.bytes} exact`);
+  check(errors.length === 0, errors.join("\n"));
+  await close();
+});
+
 test("a text computes only the tokens that are new, whoever spoke in between", async () => {
   const { page, close, errors } = await openPage();
   const answers = await page.evaluate(async () => {

@@ -1,6 +1,7 @@
 //! Attention of one new token a row over its paged cache. Shader: shaders/attention/decode.wgsl.
 //! Reference: tests/reference/attention/decode.rs.
 
+use super::super::cache::CacheFormat;
 use super::super::{GROUP, SHARED_NUMBERS, word};
 use super::{HEAD_DIMS, Heads, PAGE, Rows, decode_split};
 use crate::Result;
@@ -39,9 +40,9 @@ impl Split {
         Self { kernel: FORWARD_SHARED, group, share: group }
     }
 
-    fn variant(self, head_dim: usize) -> Variant {
+    fn variant(self, head_dim: usize, format: CacheFormat) -> Variant {
         let constants = [("WG", word(self.group)), ("HEAD4", word(head_dim / 4)), ("PAGE", word(PAGE))];
-        Variant::constants(&constants)
+        Variant::constants(&constants).import(format.import())
     }
 }
 
@@ -49,10 +50,13 @@ impl Split {
 pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
     let all =
         HEAD_DIMS.into_iter().flat_map(|dim| [true, false].map(|software| (dim, Split::new(software, dim))));
-    all.map(|(dim, split)| (split.kernel, split.variant(dim))).collect()
+    let each = |(dim, split): (usize, Split)| {
+        CacheFormat::ALL.map(|format| (split.kernel, split.variant(dim, format)))
+    };
+    all.flat_map(each).collect()
 }
 
-/// o `[rows, heads·head_dim]` from q of the same shape and the pages, which hold the new token already.
+/// o `[rows, heads·head_dim]` from q of the same shape and the pages, which hold the new token already in either format.
 pub fn forward(
     rec: &mut Recorder<'_>,
     heads: Heads,
@@ -67,13 +71,12 @@ pub fn forward(
     o.expect("attention/decode", "o", q.shape())?;
     rows.position.expect("attention/decode", "position", &[count])?;
     rows.live.expect("attention/decode", "live", &[count])?;
-    let [places, _] = k_pages.matrix("attention/decode", "k_pages")?;
-    k_pages.expect("attention/decode", "k_pages", &[places, heads.kv_heads * heads.head_dim])?;
+    let format = CacheFormat::of("attention/decode", "k_pages", k_pages, heads.kv_heads * heads.head_dim)?;
     v_pages.expect("attention/decode", "v_pages", k_pages.shape())?;
     let software = rec.gpu().is_software();
     let splits = decode_split::splits(heads, count, row_pages);
     if let Some(parts) = rows.parts.filter(|_| splits > 1 && !software) {
-        return decode_split::forward(rec, heads, rows, [q, k_pages, v_pages, o, parts], splits);
+        return decode_split::forward(rec, heads, rows, [q, k_pages, v_pages, o, parts], format, splits);
     }
     let params = Params {
         rows: word(count),
@@ -85,5 +88,5 @@ pub fn forward(
     let split = Split::new(software, heads.head_dim);
     let arguments = [rows.position, rows.live, rows.pages, q, k_pages, v_pages, o];
     let groups = groups_for(count * heads.heads * split.share, split.group);
-    rec.dispatch(&split.kernel, &split.variant(heads.head_dim), &params, &arguments, groups)
+    rec.dispatch(&split.kernel, &split.variant(heads.head_dim, format), &params, &arguments, groups)
 }

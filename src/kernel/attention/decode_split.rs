@@ -1,6 +1,7 @@
 //! The attention of [`super::decode`] with the positions of a row split over several workgroups of a GPU, for few rows of long
 //! contexts. Shader: shaders/attention/decode_split.wgsl. Reference: tests/reference/attention/decode_split.rs.
 
+use super::super::cache::CacheFormat;
 use super::super::{GROUP, SHARED_NUMBERS, word};
 use super::{HEAD_DIMS, Heads, PAGE, Rows};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};
@@ -28,6 +29,9 @@ const MAX_SPLITS: usize = GROUP as usize;
 /// Rows with room for no more positions are not worth a second dispatch.
 const UNSPLIT_LENGTH: usize = 512;
 
+/// The format in which pages are declared where none are read.
+const JOINED: CacheFormat = CacheFormat::F32;
+
 /// Threads that share the scores of a query in the shader.
 const SCANS: usize = 8;
 
@@ -45,17 +49,19 @@ fn most_queries(head_dim: usize) -> usize {
     ((SHARED_NUMBERS - group - 1) / (head_dim + 5 * group + SCANS)).min(group / SCANS)
 }
 
-fn variant(queries: usize, head_dim: usize) -> Variant {
+fn variant(queries: usize, head_dim: usize, format: CacheFormat) -> Variant {
     let constants =
         [("WG", GROUP), ("QUERIES", word(queries)), ("HEAD4", word(head_dim / 4)), ("PAGE", word(PAGE))];
-    Variant::constants(&constants)
+    Variant::constants(&constants).import(format.import())
 }
 
 /// Every variant to compile.
 pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
-    let splits =
-        HEAD_DIMS.into_iter().flat_map(|dim| (1..=most_queries(dim)).map(move |q| (SPLIT, variant(q, dim))));
-    splits.chain(HEAD_DIMS.map(|dim| (JOIN, variant(1, dim)))).collect()
+    let sizes =
+        HEAD_DIMS.into_iter().flat_map(|dim| (1..=most_queries(dim)).map(move |queries| (queries, dim)));
+    let splits = sizes
+        .flat_map(|(queries, dim)| CacheFormat::ALL.map(|format| (SPLIT, variant(queries, dim, format))));
+    splits.chain(HEAD_DIMS.map(|dim| (JOIN, variant(1, dim, JOINED)))).collect()
 }
 
 /// Whether rows with room for this many pages are long enough to be split.
@@ -93,6 +99,7 @@ pub(super) fn forward(
     heads: Heads,
     rows: Rows<'_>,
     [q, k_pages, v_pages, o, parts]: [&Buffer; 5],
+    format: CacheFormat,
     splits: usize,
 ) -> Result<()> {
     let [count, row_pages] = rows.pages.matrix("attention/decode", "pages")?;
@@ -112,9 +119,15 @@ pub(super) fn forward(
     let served = queries(heads);
     let sets = heads.kv_heads * (heads.heads / heads.kv_heads.max(1)).div_ceil(served.max(1));
     let arguments = [rows.position, rows.live, rows.pages, q, k_pages, v_pages, parts];
-    rec.dispatch(&SPLIT, &variant(served, heads.head_dim), &params, &arguments, word(count * sets * splits))?;
+    rec.dispatch(
+        &SPLIT,
+        &variant(served, heads.head_dim, format),
+        &params,
+        &arguments,
+        word(count * sets * splits),
+    )?;
     let arguments = [rows.position, rows.live, parts, o];
-    rec.dispatch(&JOIN, &variant(1, heads.head_dim), &params, &arguments, word(count * heads.heads))
+    rec.dispatch(&JOIN, &variant(1, heads.head_dim, JOINED), &params, &arguments, word(count * heads.heads))
 }
 
 #[cfg(test)]

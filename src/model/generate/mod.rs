@@ -33,6 +33,7 @@ use super::{Model, index32};
 use crate::gpu::{Buffer, Gpu, Pending, Recorder};
 use crate::kernel::attention::PAGE;
 use crate::kernel::attention::decode_split::is_long;
+use crate::kernel::cache::CacheFormat;
 use crate::kernel::sample::{MAX_STOPS, Settings};
 use crate::{Error, Result};
 
@@ -65,6 +66,7 @@ pub struct Generator {
     lora: Option<Lora>,
     max_rows: usize,
     stops: Vec<u32>,
+    format: CacheFormat,
     cache: Vec<LayerCache>,
     pages: Pages,
     batch: Option<Batch>,
@@ -89,6 +91,7 @@ impl Generator {
             lora: lora.cloned(),
             max_rows: max_rows.max(1),
             stops,
+            format: CacheFormat::default(),
             cache: Vec::new(),
             pages: Pages::default(),
             batch: None,
@@ -99,6 +102,14 @@ impl Generator {
             kept_changes: 0,
             cached_tokens: 0,
             cancel: Arc::default(),
+        }
+    }
+
+    /// Keeps keys and values in this format, which is that of [`Sizes::kept_as`]. What is kept in another goes.
+    pub fn keep_as(&mut self, format: CacheFormat) {
+        if std::mem::replace(&mut self.format, format) != format {
+            (self.cache, self.pages, self.batch) = (Vec::new(), Pages::default(), None);
+            self.kept = self.kept.take().map(|_| Kept::default());
         }
     }
 
@@ -170,7 +181,7 @@ impl Generator {
 
     /// Makes room for `total` pages, layer by layer; what there is stays in its place if it is `held`.
     fn grow(&mut self, total: usize, held: bool) -> Result<()> {
-        let (gpu, kv) = (self.model.gpu(), self.model.config().kv_size());
+        let (gpu, words) = (self.model.gpu(), self.format.words(self.model.config().kv_size()));
         let mut old = std::mem::take(&mut self.cache).into_iter();
         // Until all of it is there, there is none.
         self.pages = Pages::default();
@@ -180,7 +191,7 @@ impl Generator {
         let mut cache = Vec::new();
         for _ in 0..self.model.config().num_layers {
             let new = |label, old: Option<Buffer>| {
-                let new = gpu.buffer(label, &[total * PAGE, kv])?;
+                let new = gpu.buffer(label, &[total * PAGE, words])?;
                 if let Some(old) = old {
                     let mut rec = Recorder::new(gpu);
                     rec.copy(&old, &new.view(0, old.shape())?)?;

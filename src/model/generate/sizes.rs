@@ -6,6 +6,7 @@ use super::super::packed::bucket;
 use super::batch::Decoded;
 use super::prefill::{Inputs, PACK_TOKENS, Tables};
 use crate::kernel::attention::PAGE;
+use crate::kernel::cache::CacheFormat;
 use crate::kernel::sample::State;
 
 /// The lengths of a request.
@@ -32,6 +33,8 @@ pub struct Sizes {
     pub pages: usize,
     /// Tokens of the largest prefill pass.
     pub prefill: usize,
+    /// How keys and values are kept.
+    pub format: CacheFormat,
 }
 
 impl Sizes {
@@ -51,10 +54,22 @@ impl Sizes {
         };
         let prompts: usize = requests.iter().map(|request| request.prompt).sum();
         let prefill = prompts.min(PACK_TOKENS.max(most(|r| r.prompt)));
-        Self { rows, row_pages, capacity: most(|r| r.max_tokens), pages, prefill }
+        Self {
+            rows,
+            row_pages,
+            capacity: most(|r| r.max_tokens),
+            pages,
+            prefill,
+            format: CacheFormat::default(),
+        }
     }
 
-    /// Enough for both, one after the other.
+    /// The same with keys and values kept in another format.
+    pub fn kept_as(self, format: CacheFormat) -> Self {
+        Self { format, ..self }
+    }
+
+    /// Enough for both, one after the other, in the format of this one.
     pub fn union(self, other: Self) -> Self {
         Self {
             rows: self.rows.max(other.rows),
@@ -62,6 +77,7 @@ impl Sizes {
             capacity: self.capacity.max(other.capacity),
             pages: self.pages.max(other.pages),
             prefill: self.prefill.max(other.prefill),
+            format: self.format,
         }
     }
 
@@ -103,7 +119,7 @@ impl Sizes {
 
     /// Bytes of the keys, or of the values, of one layer.
     fn layer_bytes(&self, config: &ModelConfig) -> u64 {
-        4 * (self.pages * PAGE) as u64 * config.kv_size() as u64
+        4 * (self.pages * PAGE) as u64 * self.format.words(config.kv_size()) as u64
     }
 }
 

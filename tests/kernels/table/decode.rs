@@ -1,49 +1,21 @@
-//! Kernels of the decode loop but sampling: the paged cache.
+//! Attention of the decode loop over the paged cache.
 
 use stepladder::kernel::attention::decode_split::{part_elements, splits};
 use stepladder::kernel::attention::{self, Heads, PAGE, Rows};
-use stepladder::kernel::{NONE, kv_write};
+use stepladder::kernel::cache::CacheFormat;
 
 use super::case::{Case, UNWRITTEN};
-use crate::common::{Dtype, Policy, Random, wide, words};
+use crate::common::{Dtype, Policy, Random, halved, wide, words};
 use crate::reference;
-
-pub(crate) fn kv_write() -> Vec<Case> {
-    let mut random = Random::new(13);
-    let mut cases = Vec::new();
-    for (rows, cols) in [(1usize, 1), (3, 24), (7, 64), (8, 5), (9, 192), (65, 16)] {
-        let mut case = Case::new(format!("rows {rows} cols {cols}"));
-        let places = (rows + 3).next_multiple_of(PAGE);
-        // Rows in any order, one of them left out, no place twice.
-        let (order, free) = (random.permutation(rows), random.permutation(places));
-        let mut pair: Vec<[u32; 2]> = order.into_iter().zip(free).map(|(row, place)| [row, place]).collect();
-        if rows > 1 {
-            pair[rows / 2][1] = NONE;
-        }
-        let [k, v] = [(); 2].map(|()| random.normal(rows * cols));
-        let [k_pages, v_pages] = [(); 2].map(|()| random.normal(places * cols));
-        let want = |values: &[f32], pages: &[f32]| {
-            let pages = reference::kv_write::forward(cols, NONE, &pair, &wide(values), &wide(pages));
-            words(&pages.iter().map(|&value| value as f32).collect::<Vec<_>>())
-        };
-        let (want_k, want_v) = (want(&k, &k_pages), want(&v, &v_pages));
-        let pair = case.words(&[rows, 2], bytemuck::cast_slice(&pair));
-        let [k, v] = [k, v].map(|data| case.input(&[rows, cols], &data));
-        let [k_pages, v_pages] = [k_pages, v_pages].map(|data| case.input(&[places, cols], &data));
-        case.record(move |rec, b| kv_write::forward(rec, &b[pair], &b[k], &b[v], &b[k_pages], &b[v_pages]));
-        case.bits(k_pages, want_k);
-        case.bits(v_pages, want_v);
-        cases.push(case);
-    }
-    cases
-}
 
 pub(crate) fn decode() -> Vec<Case> {
     let mut random = Random::new(14);
     let mut cases = Vec::new();
     for (heads, kv_heads, head_dim) in [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128)] {
         for rows in [1, 3, 9] {
-            cases.push(case(&mut random, Heads { heads, kv_heads, head_dim }, rows, 3));
+            for format in CacheFormat::ALL {
+                cases.push(case(&mut random, Heads { heads, kv_heads, head_dim }, rows, 3, format));
+            }
         }
     }
     cases
@@ -60,17 +32,21 @@ pub(crate) fn decode_split() -> Vec<Case> {
         let heads = Heads { heads, kv_heads, head_dim };
         for rows in [1, 3, 9] {
             assert!(splits(heads, rows, 36) > 1);
-            cases.push(case(&mut random, heads, rows, 36));
+            for format in CacheFormat::ALL {
+                cases.push(case(&mut random, heads, rows, 36, format));
+            }
         }
     }
     let (heads, tiles) = (Heads { heads: 4, kv_heads: 4, head_dim: 16 }, 200 * PAGE / 64);
     assert!(splits(heads, 7, 200) < tiles / 2);
-    cases.push(case(&mut random, heads, 7, 200));
+    for format in CacheFormat::ALL {
+        cases.push(case(&mut random, heads, 7, 200, format));
+    }
     cases
 }
 
-fn case(random: &mut Random, heads: Heads, rows: usize, row_pages: usize) -> Case {
-    let mut case = Case::new(format!("{heads:?}, {rows} rows of {row_pages} pages"));
+fn case(random: &mut Random, heads: Heads, rows: usize, row_pages: usize, format: CacheFormat) -> Case {
+    let mut case = Case::new(format!("{heads:?}, {rows} rows of {row_pages} pages in {}", format.name()));
     // Both sides of a page's end, the last place of all, the first token, somewhere; where there is room for it both sides of a
     // tile's end and of the end of two.
     let last = row_pages * PAGE - 1;
@@ -99,6 +75,10 @@ fn case(random: &mut Random, heads: Heads, rows: usize, row_pages: usize) -> Cas
         page: PAGE,
     };
     let mut wants = Vec::new();
+    let [(k, k_words), (v, v_words)] = [k, v].map(|values| match format {
+        CacheFormat::F32 => (values.clone(), words(&values)),
+        CacheFormat::F16 => halved(&values),
+    });
     let (wide_k, wide_v) = (wide(&k), wide(&v));
     for row in (0..rows).filter(|row| live[*row] != 0) {
         let row_q = wide(&q[row * cols..][..cols]);
@@ -113,7 +93,8 @@ fn case(random: &mut Random, heads: Heads, rows: usize, row_pages: usize) -> Cas
     let [position, live] = [position, live].map(|data| case.words(&[rows], &data));
     let pages = case.words(&[rows, row_pages], &pages);
     let q = case.input(&[rows, cols], &q);
-    let [k, v] = [k, v].map(|data| case.input(&[places, kv_cols], &data));
+    let shape = [places, format.words(kv_cols)];
+    let [k, v] = [k_words, v_words].map(|words| case.words(&shape, &words));
     let o = case.output(&[rows, cols]);
     let parts = case.output(&[part_elements(heads, rows, row_pages).max(1)]);
     case.record(move |rec, b| {

@@ -1,6 +1,7 @@
 //! Every kernel with its cases.
 
 mod attention;
+mod cache;
 mod case;
 mod decode;
 pub(crate) mod few;
@@ -27,7 +28,7 @@ pub(crate) const TABLE: &[Row] = &[
     ("attention/tiled", attention::tiled),
     ("embed", matmul::embed),
     ("gather", rows::gather),
-    ("kv_write", decode::kv_write),
+    ("kv_write", cache::kv_write),
     ("log_softmax", rows::log_softmax),
     ("lora/down", lora::down),
     ("lora/grad", lora::gradients),

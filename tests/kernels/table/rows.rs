@@ -1,8 +1,8 @@
 //! Kernels that work row by row or element by element.
 
-use stepladder::gpu::VIEW_ALIGNMENT;
 use stepladder::kernel::{self, gather, log_softmax, rms_norm, rope, swiglu};
 
+use super::cache;
 use super::case::Case;
 use crate::common::{Dtype, Policy, Random, wide, words};
 use crate::reference;
@@ -157,61 +157,9 @@ pub(crate) fn rope() -> Vec<Case> {
             rope::backward(rec, positions, &b[dq], &b[dk])
         });
         cases.push(case);
-        for apart in [false, true] {
-            cases.push(rope_cached(&mut random, [rows, heads, kv_heads, head_dim], apart));
-        }
+        cases.extend(cache::rope_cached(&mut random, [rows, heads, kv_heads, head_dim]));
     }
     cases
-}
-
-/// Queries, keys and values in one memory or apart; rows in any order, one of them left out.
-fn rope_cached(random: &mut Random, [rows, heads, kv_heads, head_dim]: [usize; 4], apart: bool) -> Case {
-    let mut case = Case::new(format!(
-        "cached, rows {rows} heads {heads} and {kv_heads} head_dim {head_dim} apart {apart}"
-    ));
-    let (positions, places) = (50, rows + 3);
-    let position: Vec<u32> = (0..rows).map(|_| random.below(positions) as u32).collect();
-    let table = random.normal(positions * head_dim);
-    let (order, free) = (random.permutation(rows), random.permutation(places));
-    let mut pair: Vec<[u32; 2]> = order.into_iter().zip(free).map(|(row, place)| [row, place]).collect();
-    if rows > 1 {
-        pair[rows / 2][1] = kernel::NONE;
-    }
-    let cols = [heads, kv_heads, kv_heads].map(|heads| heads * head_dim);
-    let [q, k, v] = cols.map(|cols| random.normal(rows * cols));
-    let pages = [(); 2].map(|()| random.normal(places * cols[1]));
-    let turned = |x: &[f32]| reference::rope::rotate(head_dim, 1.0, &position, &wide(&table), &wide(x));
-    let written = |values: &[f64], pages: &[f32]| {
-        reference::kv_write::forward(cols[1], kernel::NONE, &pair, values, &wide(pages))
-    };
-    let want = [turned(&q), written(&turned(&k), &pages[0]), written(&wide(&v), &pages[1])];
-    let regions: Vec<(usize, usize)> = if apart {
-        [&q, &k, &v].map(|x| (case.input(&[x.len()], x), 0)).to_vec()
-    } else {
-        let mut all = Vec::new();
-        let starts = [&q, &k, &v].map(|x| {
-            all.resize(all.len().next_multiple_of(VIEW_ALIGNMENT), 0.5);
-            all.extend(x);
-            all.len() - x.len()
-        });
-        let index = case.input(&[all.len()], &all);
-        starts.map(|start| (index, start)).to_vec()
-    };
-    let pages = pages.map(|pages| case.input(&[places, cols[1]], &pages));
-    let pair = case.words(&[rows, 2], bytemuck::cast_slice(&pair));
-    let (position, table) = (case.words(&[rows], &position), case.input(&[positions, head_dim], &table));
-    let [want_q, want_k, want_v] = want;
-    let policy = Policy::of(Dtype::F32, 2);
-    case.near_from(regions[0].0, regions[0].1, want_q, policy.rows(cols[0]));
-    case.near(pages[0], want_k, policy.rows(cols[1]));
-    case.near(pages[1], want_v, policy.rows(cols[1]));
-    case.record(move |rec, b| {
-        let view = |index: usize| b[regions[index].0].view(regions[index].1, &[rows, cols[index]]);
-        let positions = rope::Positions { position: &b[position], table: &b[table] };
-        let (qkv, pages) = ([&view(0)?, &view(1)?, &view(2)?], [&b[pages[0]], &b[pages[1]]]);
-        rope::forward_cached(rec, positions, qkv, &b[pair], pages)
-    });
-    case
 }
 
 pub(crate) fn swiglu() -> Vec<Case> {
