@@ -58,7 +58,7 @@ fn suites_and_rows_can_be_chosen_and_a_grpo_step_is_its_parts() {
     };
     let all = rows(&["--suite", "prefill,grpo", "--layers", "1"]);
     let find = |name: &str| all.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name}"));
-    for name in ["prefill", "first token, cold", "grpo"] {
+    for name in ["prefill", "first token, cold", "grpo", "update, one prompt", "update, a prompt each"] {
         let row = find(name);
         assert_eq!(
             (&row["model"], &row["layers"], &row["format"]),

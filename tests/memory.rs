@@ -62,7 +62,8 @@ fn planned_and_used(model: &str, format: Option<Format>, training: bool, prefix:
         sample(&mut Generator::new(Arc::clone(&model), Some(trainer.lora()), rows));
         let mut generator = Generator::new(Arc::clone(&model), Some(trainer.lora()), rows);
         sample(&mut generator);
-        let batch = vec![Trajectory::supervised(vec![2; 128], vec![true; 128]); 4];
+        // What texts begin with would be computed once.
+        let batch = [2, 3, 4, 5].map(|token| Trajectory::supervised(vec![token; 128], vec![true; 128]));
         block_on(trainer.step(&batch, &LossName::Sft.config(1), 1e-3, &Optimizer::default())).unwrap();
         drop(generator);
     } else {

@@ -112,8 +112,8 @@ fn answers_that_share_the_rows_of_their_prompt_equal_separate_copies() {
                 let (got, gradients, fewer, peak) = results(&open(software, None), name, format, 512);
                 let what = format!("{name} in {}, as on software: {software}", format.name());
                 assert!(4 * rows > 5 * fewer, "{what}: {fewer} rows, {rows} apart");
-                let error = max_error(&got, &want);
-                assert!(error < 1e-4, "{what}: log-probabilities {error}");
+                let error = relative_l2(&got, &want);
+                assert!(error < 1e-5, "{what}: log-probabilities {error}");
                 for ((loss, got), (expected, want)) in gradients.iter().zip(&expected) {
                     assert!(
                         (loss - expected).abs() < 1e-5 * (1.0 + expected.abs()),
@@ -122,10 +122,12 @@ fn answers_that_share_the_rows_of_their_prompt_equal_separate_copies() {
                     let error = relative_l2(got, want);
                     assert!(error < 1e-5, "{what}: gradient {error}");
                 }
-                // With room for one block's intermediate results the others' are computed again.
-                let (_, again, _, lower) = results(&open(software, Some(peak)), name, format, 512);
-                assert!(lower < peak, "{what}: peaks {lower} {peak}");
-                assert!(again == gradients, "{what}: results kept or computed again differ");
+                if format == Format::F32 {
+                    // With room for one block's intermediate results the others' are computed again.
+                    let (_, again, _, lower) = results(&open(software, Some(peak)), name, format, 512);
+                    assert!(lower < peak, "{what}: peaks {lower} {peak}");
+                    assert!(again == gradients, "{what}: results kept or computed again differ");
+                }
             }
         }
     }

@@ -63,7 +63,7 @@ fn adapter_of(model: &Model) -> Layout {
 fn answers(prompt: impl Fn(u32) -> Vec<u32>) -> Vec<Trajectory> {
     let answer = |index: u32| {
         let tokens = [prompt(index), (0..32).map(|t| (t * 5 + index) % 90).collect()].concat();
-        let advantage = Some(if index % 2 == 0 { 1.0 } else { -1.0 });
+        let advantage = Some(if index.is_multiple_of(2) { 1.0 } else { -1.0 });
         Trajectory { advantage, ..Trajectory::completing(tokens, 128) }
     };
     (0..8).map(answer).collect()

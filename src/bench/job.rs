@@ -101,7 +101,7 @@ impl Answers {
         let answer = |index: usize| {
             let before = text(if one_prompt { 0 } else { index * prompt }, prompt);
             let all = [before, text(count * prompt + index * tokens, tokens)].concat();
-            let advantage = Some(if index % 2 == 0 { 1.0 } else { -1.0 });
+            let advantage = Some(if index.is_multiple_of(2) { 1.0 } else { -1.0 });
             Trajectory { advantage, ..Trajectory::completing(all, prompt) }
         };
         (0..count).map(answer).collect()

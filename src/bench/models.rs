@@ -154,9 +154,10 @@ impl Maker<'_> {
                 self.add("grpo", what, |model| {
                     Ok(Job::Grpo(Box::new(Grpo::new(model, prompts, samples, tokens, RANK)?)))
                 })?;
-                // Eight answers to one prompt, whose rows they share, and to eight.
+                // Answers to one prompt, whose rows they share, and to one each.
+                let count = if self.options.quick { 2 } else { 8 };
                 for (name, one_prompt) in [("update, one prompt", true), ("update, a prompt each", false)] {
-                    let answers = Answers { count: 8, prompt: 128, tokens: 32, one_prompt };
+                    let answers = Answers { count, prompt: 128, tokens: 32, one_prompt };
                     let (batch, length) = (Some(answers.count), Some(answers.prompt + answers.tokens));
                     let what = What { batch, length, rank: Some(RANK), ..self.what.clone() };
                     self.add(name, what, |model| Job::update(model, answers, RANK))?;

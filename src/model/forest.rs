@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_saves_most_is_shared() {
-        let system = vec![7; 20];
+        let system = [7; 20];
         let with = |prompt: u32, shared: usize, answers: Range<u32>| -> Vec<Vec<u32>> {
             answers.map(|own| [&system[..], &sequence(prompt, shared, &[own; 4])].concat()).collect()
         };
