@@ -3,6 +3,19 @@
 
 use crate::kernel::attention::PAGE;
 
+/// Keys that a token which goes on from the cache may read until that costs as much as the rest of a token does.
+const READS: u64 = 512;
+/// So much dearer are its reads than those of tokens that are computed together and share them.
+const ALONE: u64 = 4;
+
+/// Whether it is less work to go on from `kept` tokens with `new` ones than to compute all of them together: a few words
+/// before a long text are not worth that each of its tokens reads all before it by itself.
+fn is_less(kept: usize, new: usize) -> bool {
+    let (kept, new) = (kept as u64, new as u64);
+    let (alone, together) = (new * (kept + new / 2), (kept + new).pow(2) / 2);
+    alone <= READS * kept + together / ALONE
+}
+
 /// A sequence whose keys and values are in the cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Kept {
@@ -13,10 +26,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// As much of it as `prompt` begins with. The last token of a prompt never belongs to it: its logits are needed.
+    /// As much of it as `prompt` begins with, or nothing where that is not worth it. The last token of a prompt never belongs
+    /// to it: its logits are needed.
     pub(super) fn beginning(mut self, prompt: &[u32]) -> Self {
         let most = prompt.len().saturating_sub(1);
         let common = self.tokens.iter().zip(&prompt[..most]).take_while(|(a, b)| a == b).count();
+        let common = if is_less(common, most - common) { common } else { 0 };
         self.tokens.truncate(common);
         self.table.truncate(common.div_ceil(PAGE));
         self
@@ -55,6 +70,19 @@ mod tests {
         assert_eq!(begins(&prompt[1..]), (0, vec![]));
         assert_eq!(begins(&[]), (0, vec![]));
         assert_eq!(begins(&[0]), (0, vec![]));
+    }
+
+    #[test]
+    fn a_long_text_after_a_few_words_is_computed_as_a_whole() {
+        for (kept, new) in [(10, 80), (40, 120), (100, 250), (300, 350), (4_000, 1_000), (30_000, 2)] {
+            assert!(is_less(kept, new), "{kept} and {new}");
+        }
+        for (kept, new) in [(24, 360), (60, 400), (100, 2_000)] {
+            assert!(!is_less(kept, new), "{kept} and {new}");
+        }
+        let mut prompt: Vec<u32> = (0..40).collect();
+        prompt.resize(2_000, 7);
+        assert_eq!(kept(40).beginning(&prompt), Kept::default());
     }
 
     #[test]
