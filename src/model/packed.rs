@@ -330,6 +330,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_tree_has_the_rows_of_its_beginning_once() {
+        let beginning: Vec<u32> = (100..116).collect();
+        let with = |own: &[u32]| [&beginning[..], own].concat();
+        let sequences = [with(&[1, 2]), with(&[3]), vec![9, 8]];
+        let packed = Packed::sharing(&sequences, |_, t| t == 0 || t >= 15);
+        assert_eq!(packed.tokens, [&beginning[..], &[1, 2, 3, 9, 8]].concat());
+        assert_eq!(packed.positions, (0..16).chain([16, 17, 16, 0, 1]).collect::<Vec<_>>());
+        let spans = [[0, 16, 16, 18], [0, 16, 16, 18], [0, 16, 18, 19], [19, 19, 19, 21], [19, 19, 19, 21]];
+        assert_eq!(packed.spans[..16], [[0, 0, 0, 19]; 16]);
+        assert_eq!(packed.spans[16..], spans);
+        // The first token and the last of the beginning are scored once for each sequence that they are in.
+        assert_eq!(packed.rows, [0, 0, 15, 15, 16, 19]);
+        assert_eq!(packed.targets, [101, 101, 1, 3, 2, 8]);
+        let in_sequences = [101, 1, 2, 101, 3, 8];
+        assert_eq!(packed.in_order(&packed.targets).collect::<Vec<_>>(), in_sequences);
+        assert_eq!(packed.by_row(&in_sequences), packed.targets);
+        let apart = Packed::new(&sequences, |_, _| false);
+        assert_eq!((apart.tokens.len(), apart.spans[18]), (37, [18, 18, 18, 35]));
+    }
+
+    #[test]
     fn a_gpu_has_logits_of_as_many_rows_as_a_binding_holds() {
         // What WebGPU promises, half of it, less than is taken anyway, and more than is ever taken.
         let bindings = [128 << 20, 64 << 20, 1 << 20, 2 << 30];
