@@ -4,7 +4,8 @@
 //   forward_cached  rotates the queries in place, and writes each (row, place) pair's rotated keys and its values to places of
 //                   the cache, as kv_write.wgsl does; the keys themselves stay as they are.
 //   forward_cached_f16  the same into pages of 16-bit floats, two a word
-// Grid: a thread owns one pair (i, i + h), of keys and values for forward_cached_f16 two neighbouring ones; a row's queries come before its keys, or before those of all (row, place) pairs.
+// Grid: a thread owns one pair (i, i + h), of keys and values for forward_cached_f16 two neighbouring ones; a row's queries
+// come before its keys, or before those of all (row, place) pairs.
 // Reference: tests/reference/rope.rs
 //! use grid
 //! use halves
@@ -53,6 +54,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     }
 }
 
+// Rotates the numbers i and i + h of a head of the queries, of which this is number `index` over all.
 fn turn_query(index: u32, h: u32) {
     let i = index % h;
     let row = index / h / p.heads;

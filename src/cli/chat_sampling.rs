@@ -7,8 +7,9 @@ use stepladder::model::config::advice::SamplingAdvice;
 use super::args::SamplingArgs;
 use super::context::Context;
 
-/// Where neither the user nor the model says anything.
+/// Where neither the user nor the model says anything: a choice of ours.
 const TEMPERATURE: f64 = 0.7;
+/// From Nguyen et al., "Turning Up the Heat: Min-p Sampling" (2407.01082), who take 0.05 to 0.1; llama.cpp has it as its default.
 const MIN_P: f64 = 0.05;
 
 /// The help of `chat` with these defaults.

@@ -225,6 +225,7 @@ fn table(plan: &Plan) -> String {
     text
 }
 
-fn bytes(count: u64) -> String {
+/// A number of bytes for people.
+pub(super) fn bytes(count: u64) -> String {
     indicatif::HumanBytes(count).to_string()
 }

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 use serde_json::json;
-use stepladder::model::hub::{Hub, Kept, Repo};
+use stepladder::model::hub::{CachedModel, Hub, Repo};
 use stepladder::model::tiny;
 use stepladder::{Error, Result};
 
 use super::context::Context;
+use super::info::bytes as shown;
 
 /// Options of `models`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -29,34 +30,30 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         }
         let bytes = hub.remove(&repo)?;
         return context.answer(&json!({ "removed": repo.id, "bytes": bytes }), || {
-            format!("hf:{} is removed from {place}: {} are free again", repo.id, size(bytes))
+            format!("hf:{} is removed from {place}: {} are free again", repo.id, shown(bytes))
         });
     }
-    let kept = hub.kept()?;
-    let listed: Vec<_> = kept
+    let models = hub.models()?;
+    let listed: Vec<_> = models
         .iter()
-        .map(|Kept { id, bytes, revisions }| {
+        .map(|CachedModel { id, bytes, revisions }| {
             json!({ "model": format!("hf:{id}"), "bytes": bytes, "revisions": revisions })
         })
         .collect();
     context.answer(&json!({ "cache": place, "models": listed }), || {
         let mut lines = vec![format!("{:>12}  {}, built in", "", tiny::NAME)];
-        lines.extend(kept.iter().map(|model| {
+        lines.extend(models.iter().map(|model| {
             let whole = match model.revisions.as_slice() {
                 [] => ": not whole, or not in a form that is read".into(),
                 [one] if one == "main" => String::new(),
                 some => format!(" @ {}", some.join(", ")),
             };
-            format!("{:>12}  hf:{}{whole}", size(model.bytes), model.id)
+            format!("{:>12}  hf:{}{whole}", shown(model.bytes), model.id)
         }));
         lines.push(format!(
             "\n{} in {place}",
-            if kept.is_empty() { "nothing is downloaded" } else { "downloads are" }
+            if models.is_empty() { "nothing is downloaded" } else { "downloads are" }
         ));
         lines.join("\n")
     })
-}
-
-fn size(bytes: u64) -> String {
-    indicatif::HumanBytes(bytes).to_string()
 }

@@ -25,10 +25,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let events = read_events(&args.run)?;
     let mut summary = Summary::default();
     events.iter().for_each(|event| summary.take(event));
-    let finished = events.iter().rev().find_map(|event| match event {
-        Event::Finished(finished) => Some(finished),
+    // A run that goes on with more steps has finished before them, and is not at its end.
+    let ending = events.iter().rev().find(|event| matches!(event, Event::Finished(_) | Event::Started(_)));
+    let finished = match ending {
+        Some(Event::Finished(finished)) => Some(finished),
         _ => None,
-    });
+    };
     let last: Option<&Step> = events.iter().rev().find_map(|event| match event {
         Event::Step(step) => Some(&**step),
         _ => None,

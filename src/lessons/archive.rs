@@ -47,8 +47,8 @@ pub fn write(library: &Library, to: impl Write + Seek, place: &Path) -> Result<(
             continue;
         }
         archive.start_file(path.as_str(), options).map_err(failed)?;
-        let bytes = if path == LEDGER_FILE { ledger.clone() } else { store.read(&path, MAX_FILE)? };
-        archive.write_all(&bytes).map_err(|source| Error::write(place, source))?;
+        let read = if path == LEDGER_FILE { None } else { Some(store.read(&path, MAX_FILE)?) };
+        archive.write_all(read.as_ref().unwrap_or(&ledger)).map_err(|source| Error::write(place, source))?;
     }
     archive.finish().map(drop).map_err(failed)
 }

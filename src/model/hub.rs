@@ -5,8 +5,8 @@
 
 mod address;
 mod cache;
+mod cached;
 mod checksum;
-mod kept;
 mod request;
 mod transfer;
 
@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 pub use self::cache::blob_name;
 use self::cache::{Cache, is_commit};
-pub use self::kept::Kept;
+pub use self::cached::CachedModel;
 use self::request::{Client, Failure, TRIES, refuse, retry, strange};
 use self::transfer::Transfer;
 use super::open::ADDITIONAL_TEMPLATES;

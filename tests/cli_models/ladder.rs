@@ -65,6 +65,11 @@ fn the_reward_rises() {
     let half = half.trim_end_matches("/events.jsonl");
     let told = run(&["report", half]);
     assert!(text(&told.stdout).contains("step 5 of 14 is done"), "{}", text(&told.stdout));
+    // A run that goes on with more steps has finished once and is not at its end.
+    let started = log.lines().find(|line| line.contains("\"started\"")).unwrap();
+    files.write("half/events.jsonl", format!("{log}{started}\n"));
+    let told = run(&["report", half]);
+    assert!(text(&told.stdout).contains("step 14 of 14 is done; going on"), "{}", text(&told.stdout));
     says(&["report", &files.path("nothing")], &["run.json"]);
 }
 

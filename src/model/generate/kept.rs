@@ -1,11 +1,13 @@
 //! What the cache holds when a call ends, for a next one that begins alike: a turn of a conversation computes only what is
 //! new. Token ids are compared and nothing else, so that an edited turn or a branch keeps what both begin with.
 
+use super::super::forest::common_length;
 use crate::kernel::attention::PAGE;
 
-/// Keys that a token which goes on from the cache may read until that costs as much as the rest of a token does.
+/// Keys that a token which goes on from the cache may read until that costs as much as the rest of a token does; measured on
+/// lavapipe with SmolLM2's shape: of 384 tokens, 24 kept ones cost 1.3 times as much as none, 96 as much, 288 half.
 const READS: u64 = 512;
-/// So much dearer are its reads than those of tokens that are computed together and share them.
+/// So much dearer are its reads than those of tokens that are computed together and share them, in the same measurement.
 const ALONE: u64 = 4;
 
 /// Whether it is less work to go on from `kept` tokens with `new` ones than to compute all of them together: a few words
@@ -30,7 +32,7 @@ impl Kept {
     /// to it: its logits are needed.
     pub(super) fn beginning(mut self, prompt: &[u32]) -> Self {
         let most = prompt.len().saturating_sub(1);
-        let common = self.tokens.iter().zip(&prompt[..most]).take_while(|(a, b)| a == b).count();
+        let common = common_length(&self.tokens, &prompt[..most]);
         let common = if is_less(common, most - common) { common } else { 0 };
         self.tokens.truncate(common);
         self.table.truncate(common.div_ceil(PAGE));

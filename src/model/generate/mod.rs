@@ -114,9 +114,9 @@ impl Generator {
     }
 
     /// From now on the keys and values of a call for one completion stay, and the next such call computes only what comes
-    /// after the tokens that both begin with, unless these are few before a long text. A call for more, and a change of the adapter, drop them. The memory is that
-    /// of the call itself. Log-probabilities then depend on the calls before in their last bits, so runs that must be
-    /// repeatable to the bit do without.
+    /// after the tokens that both begin with, unless these are few before a long text. A call for more, and a change of the
+    /// adapter, drop them. The memory is that of the call itself. Log-probabilities then depend on the calls before in their
+    /// last bits, so runs that must be repeatable to the bit do without.
     pub fn keep(&mut self) {
         self.kept.get_or_insert_default();
     }

@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 4;
 
 /// A model of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct CachedModel {
     /// `OWNER/NAME`
     pub id: String,
     /// Bytes on the disk, those of broken-off downloads too.
@@ -31,7 +31,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn kept(&self) -> Result<Vec<Kept>> {
+    pub fn models(&self) -> Result<Vec<CachedModel>> {
         let mut models = Vec::new();
         for (name, folder) in entries(&self.cache)? {
             let Some(id) = name.strip_prefix(PREFIX).and_then(|name| name.split_once("--")) else { continue };
@@ -40,7 +40,7 @@ impl Hub {
                 let cache = Cache::new(&self.cache, &repo);
                 let mut revisions = references(&folder.join("refs"))?;
                 revisions.retain(|revision| cache.complete(revision).is_some());
-                models.push(Kept { id: repo.id, bytes: size(&folder, MAX_DEPTH)?, revisions });
+                models.push(CachedModel { id: repo.id, bytes: size(&folder, MAX_DEPTH)?, revisions });
             }
         }
         Ok(models)
@@ -52,9 +52,9 @@ impl Hub {
     /// # Errors
     /// [`Error::Usage`] if there is none; [`Error::Io`].
     pub fn remove(&self, repo: &Repo) -> Result<u64> {
-        let kept = self.kept()?;
-        let Some(model) = kept.iter().find(|model| model.id == repo.id) else {
-            let names: Vec<&str> = kept.iter().map(|model| model.id.as_str()).collect();
+        let models = self.models()?;
+        let Some(model) = models.iter().find(|model| model.id == repo.id) else {
+            let names: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
             let names = if names.is_empty() { "nothing".into() } else { names.join(", ") };
             let problem = format!("{} is not in {}", repo.id, self.cache.display());
             return Err(Error::usage("model", problem, format!("that holds {names}")));
@@ -150,13 +150,13 @@ mod tests {
     #[test]
     fn models_are_listed_with_what_they_take_and_what_is_whole() {
         let (_folder, hub) = cache(&["config.json", "tokenizer.json", "model.safetensors"]);
-        let [model] = <[Kept; 1]>::try_from(hub.kept().unwrap()).unwrap();
+        let [model] = <[CachedModel; 1]>::try_from(hub.models().unwrap()).unwrap();
         assert_eq!((model.id.as_str(), model.bytes), ("owner/my--name", 1150));
         assert_eq!(model.revisions, ["main", "pr/1"]);
         let (_folder, hub) = cache(&["config.json"]);
-        assert!(hub.kept().unwrap()[0].revisions.is_empty());
+        assert!(hub.models().unwrap()[0].revisions.is_empty());
         let none = Hub::new("http://localhost", "/nonexistent", None);
-        assert!(none.kept().unwrap().is_empty());
+        assert!(none.models().unwrap().is_empty());
     }
 
     #[test]
