@@ -19,7 +19,9 @@ struct Terminal {
 }
 
 impl Terminal {
+    /// The shell that `script` starts becomes the program: one that stayed would die of the program's Ctrl-C.
     fn new(command: &str) -> Self {
+        let command = &format!("exec {command}");
         let mut script = Command::new("script");
         script.args(["--quiet", "--flush", "--return", "--command", command, "/dev/null"]);
         script.env("XDG_RUNTIME_DIR", std::env::temp_dir()).env("TERM", "xterm").env_remove("RUST_LOG");
