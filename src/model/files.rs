@@ -123,6 +123,11 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
             "export from the Hugging Face folder of the same model",
         )
     })?;
+    let windows = config.sliding_window.as_ref();
+    let types = windows.map(|window| {
+        let kind = |&sliding: &bool| if sliding { "sliding_attention" } else { "full_attention" };
+        window.layers.iter().map(kind).collect::<Vec<_>>()
+    });
     Ok(json!({
         "architectures": &config.family.architectures[..1],
         "model_type": config.family.name,
@@ -139,6 +144,8 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
         "rope_scaling": scaling,
         "max_position_embeddings": config.max_position_embeddings,
         "tie_word_embeddings": config.tie_word_embeddings,
+        "sliding_window": windows.map(|window| window.size),
+        "layer_types": types,
         "attention_bias": config.attention_bias(),
         "mlp_bias": false,
         "bos_token_id": config.bos_token_id,

@@ -3,8 +3,8 @@
 use super::fields::Harmless;
 use super::{ModelConfig, Rope, RopeScaling};
 use crate::Result;
-use crate::model::family::Family;
 use crate::model::family::tensors::Role;
+use crate::model::family::{Family, window};
 use crate::model::source::TensorInfo;
 use crate::model::source::gguf_metadata::{Metadata, Value};
 
@@ -64,17 +64,20 @@ pub fn parse<'a>(
             eos_token_ids.push(token);
         }
     }
+    let (num_layers, longest) = (required("block_count")?, required("context_length")?);
     let config = ModelConfig {
         family,
         vocab_size,
         hidden_size,
         intermediate_size: required("feed_forward_length")?,
-        num_layers: required("block_count")?,
+        num_layers,
         num_heads,
         num_kv_heads: metadata.uniform_count(&key("attention.head_count_kv"))?.unwrap_or(num_heads),
         head_dim,
+        attention_scale: None,
+        sliding_window: window::of_gguf(family, metadata, num_layers, longest)?,
         rms_norm_eps: epsilon(metadata, &key("attention.layer_norm_rms_epsilon"))?,
-        max_position_embeddings: required("context_length")?,
+        max_position_embeddings: longest,
         tie_word_embeddings: !has_head,
         rope: rope(family, metadata, divisors)?,
         bos_token_id: metadata.token_id("tokenizer.ggml.bos_token_id")?,
@@ -187,11 +190,6 @@ fn reject_unsupported(family: &Family, metadata: &Metadata) -> Result<()> {
     if metadata.count(&key("expert_count"))?.is_some_and(|experts| experts > 0) {
         let problem = "mixtures of experts are not supported";
         return Err(metadata.error(&key("expert_count"), problem, "use a dense model"));
-    }
-    let window = metadata.count(&key("attention.sliding_window"))?.unwrap_or(0);
-    if window > 0 && window < metadata.required_count(&key("context_length"))? {
-        let problem = format!("sliding-window attention of {window} positions is not supported");
-        return Err(metadata.error(&key("attention.sliding_window"), problem, "use another model"));
     }
     Ok(())
 }

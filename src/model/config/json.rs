@@ -43,6 +43,7 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
             return Err(fields.error("num_attention_heads", problem, "take the original config.json"));
         }
     };
+    let sliding_window = (family.window)(&fields)?;
     let config = ModelConfig {
         family,
         vocab_size: fields.required_count("vocab_size")?,
@@ -55,6 +56,8 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
             .or(absent("num_key_value_heads", family.num_kv_heads))
             .unwrap_or(num_heads),
         head_dim,
+        attention_scale: None,
+        sliding_window,
         rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
         max_position_embeddings: fields.required_count("max_position_embeddings")?,
         tie_word_embeddings: fields.flag("tie_word_embeddings")?,

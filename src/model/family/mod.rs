@@ -15,6 +15,7 @@ pub use super::config::fields::Fields;
 use super::module::Module;
 use crate::{Error, Result};
 use tensors::{Role, Tensor};
+use window::SlidingWindow;
 
 /// Every family that can be loaded.
 pub const FAMILIES: &[&Family] = &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY];
@@ -36,6 +37,10 @@ pub struct Family {
     pub num_kv_heads: Option<usize>,
     /// transformers' `head_dim` where a `config.json` has no such key, if that is not the hidden size by the heads.
     pub head_dim: Option<usize>,
+    /// The layers of a `config.json` that see only the last positions.
+    pub window: fn(&Fields<'_>) -> Result<Option<SlidingWindow>>,
+    /// Each so many-th layer sees everything where a GGUF file does not say which, if GGUF files of the family have windows.
+    pub full_every: Option<usize>,
     /// Rejects a `config.json` that asks for something this family's forward pass does not do.
     pub check: fn(&Fields<'_>) -> Result<()>,
 }

@@ -16,6 +16,8 @@ pub const FAMILY: Family = Family {
     gguf_interleaves_qk: false,
     num_kv_heads: Some(32),
     head_dim: None,
+    window: window::switched,
+    full_every: None,
     check,
 };
 
@@ -40,5 +42,5 @@ const TENSORS: &[Tensor] = &[
 fn check(fields: &Fields<'_>) -> Result<()> {
     // The biases are always there, whatever this says.
     fields.flag("attention_bias")?;
-    window::reject_switched(fields)
+    Ok(())
 }

@@ -15,6 +15,8 @@ pub const FAMILY: Family = Family {
     gguf_interleaves_qk: false,
     num_kv_heads: Some(32),
     head_dim: Some(128),
+    window: window::switched,
+    full_every: None,
     check,
 };
 
@@ -22,6 +24,5 @@ const TENSORS: &[Tensor] =
     &[EMBEDDING, ATTENTION_NORM, Q, K, V, Q_NORM, K_NORM, O, MLP_NORM, GATE, UP, DOWN, FINAL_NORM, HEAD];
 
 fn check(fields: &Fields<'_>) -> Result<()> {
-    fields.reject_flag("attention_bias", "a bias on the attention's projections")?;
-    window::reject_switched(fields)
+    fields.reject_flag("attention_bias", "a bias on the attention's projections")
 }
