@@ -1,6 +1,5 @@
 // What the kernels of attention/tiled.wgsl share: blocks of queries and keys in workgroup memory, their products, and sums weighed by
 // what lies in `scores`. All that has a barrier is called by the whole workgroup.
-const ACROSS: u32 = 8u;
 const BLOCK: u32 = WG / ACROSS;
 // A row in workgroup memory is one longer, against bank conflicts.
 const STRIDE: u32 = SLICE + 1u;

@@ -65,6 +65,7 @@ includes![
     "grid",
     "reduce",
     "reduce_subgroups",
+    "attention_cached",
     "attention_span",
     "attention_tiles",
     "segments",

@@ -1,5 +1,5 @@
-//! The attention of [`super::decode`] with the positions of a row split over several workgroups of a GPU, for few rows of long
-//! contexts. Shader: shaders/attention/decode_split.wgsl. Reference: tests/reference/attention/decode_split.rs.
+//! The attention of [`super::decode`] on a GPU: a workgroup goes through a row's positions, or for few rows of long contexts several
+//! share them. Shader: shaders/attention/decode_split.wgsl. Reference: tests/reference/attention/decode_split.rs.
 
 use super::super::cache::CacheFormat;
 use super::super::{GROUP, SHARED_NUMBERS, word};
@@ -15,6 +15,11 @@ const SPLIT: Kernel = kernel!(
     Params,
     ["position", "live", "pages", "q", "k_pages", "v_pages", "parts_out"]
 );
+const WHOLE: Kernel = Kernel {
+    entry: "whole",
+    bindings: &["position", "live", "pages", "q", "k_pages", "v_pages", "o"],
+    ..SPLIT
+};
 const JOIN: Kernel = Kernel { entry: "join", bindings: &["position", "live", "parts", "o"], ..SPLIT };
 
 /// So many (row, head) pairs keep a GPU busy without splits.
@@ -59,9 +64,10 @@ fn variant(queries: usize, head_dim: usize, format: CacheFormat) -> Variant {
 pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
     let sizes =
         HEAD_DIMS.into_iter().flat_map(|dim| (1..=most_queries(dim)).map(move |queries| (queries, dim)));
-    let splits = sizes
-        .flat_map(|(queries, dim)| CacheFormat::ALL.map(|format| (SPLIT, variant(queries, dim, format))));
-    splits.chain(HEAD_DIMS.map(|dim| (JOIN, variant(1, dim, JOINED)))).collect()
+    let kinds = CacheFormat::ALL.into_iter().flat_map(|format| [SPLIT, WHOLE].map(|kernel| (kernel, format)));
+    let each =
+        |(queries, dim)| kinds.clone().map(move |(kernel, format)| (kernel, variant(queries, dim, format)));
+    sizes.flat_map(each).chain(HEAD_DIMS.map(|dim| (JOIN, variant(1, dim, JOINED)))).collect()
 }
 
 /// Whether rows with room for this many pages are long enough to be split.
@@ -69,12 +75,16 @@ pub fn is_long(row_pages: usize) -> bool {
     row_pages * PAGE > UNSPLIT_LENGTH
 }
 
+/// Whether heads are not too large: a thread holds one vec4 of a head.
+pub(super) fn suits(heads: Heads) -> bool {
+    heads.head_dim / 4 <= GROUP as usize
+}
+
 /// Workgroups that share the positions of each (row, head); 1 where splitting does not help.
 ///
 /// The number follows from what a plan knows, the room of the rows, and not from where the rows stand.
 pub fn splits(heads: Heads, rows: usize, row_pages: usize) -> usize {
-    // A thread holds one vec4 of a head.
-    if !is_long(row_pages) || rows * heads.heads >= BUSY_PAIRS || heads.head_dim / 4 > GROUP as usize {
+    if !is_long(row_pages) || rows * heads.heads >= BUSY_PAIRS || !suits(heads) {
         return 1;
     }
     let tiles = (row_pages * PAGE).div_ceil(GROUP as usize);
@@ -93,21 +103,16 @@ pub fn part_elements(heads: Heads, rows: usize, row_pages: usize) -> usize {
     (1..=rows.min(BUSY_PAIRS)).map(elements).max().unwrap_or(0)
 }
 
-/// The two dispatches; the caller has checked all shapes but that of `parts`.
+/// One dispatch, or two where positions are split; the caller has checked all shapes but that of the parts.
 pub(super) fn forward(
     rec: &mut Recorder<'_>,
     heads: Heads,
     rows: Rows<'_>,
-    [q, k_pages, v_pages, o, parts]: [&Buffer; 5],
+    [q, k_pages, v_pages, o]: [&Buffer; 4],
     format: CacheFormat,
-    splits: usize,
 ) -> Result<()> {
     let [count, row_pages] = rows.pages.matrix("attention/decode", "pages")?;
-    let needed = count * heads.heads * splits * (heads.head_dim + 4);
-    if parts.len() < needed {
-        let (expected, got) = (vec![needed], parts.shape().to_vec());
-        return Err(Error::Shape { kernel: "attention/decode", arg: "parts", expected, got });
-    }
+    let splits = rows.parts.map_or(1, |_| splits(heads, count, row_pages));
     let params = Params {
         rows: word(count),
         heads: word(heads.heads),
@@ -117,16 +122,21 @@ pub(super) fn forward(
         window: heads.window(),
         scale: heads.scale(),
     };
-    let served = queries(heads);
+    // Where rows and heads are few, each has a workgroup of its own.
+    let few = splits == 1 && count * heads.heads < BUSY_PAIRS;
+    let served = if few { 1 } else { queries(heads) };
     let sets = heads.kv_heads * (heads.heads / heads.kv_heads.max(1)).div_ceil(served.max(1));
-    let arguments = [rows.position, rows.live, rows.pages, q, k_pages, v_pages, parts];
-    rec.dispatch(
-        &SPLIT,
-        &variant(served, heads.head_dim, format),
-        &params,
-        &arguments,
-        word(count * sets * splits),
-    )?;
+    let (groups, variant_of) = (word(count * sets * splits), variant(served, heads.head_dim, format));
+    let inputs = [rows.position, rows.live, rows.pages, q, k_pages, v_pages];
+    let Some(parts) = rows.parts.filter(|_| splits > 1) else {
+        return rec.dispatch(&WHOLE, &variant_of, &params, &[&inputs[..], &[o]].concat(), groups);
+    };
+    let needed = count * heads.heads * splits * (heads.head_dim + 4);
+    if parts.len() < needed {
+        let (expected, got) = (vec![needed], parts.shape().to_vec());
+        return Err(Error::Shape { kernel: "attention/decode", arg: "parts", expected, got });
+    }
+    rec.dispatch(&SPLIT, &variant_of, &params, &[&inputs[..], &[parts]].concat(), groups)?;
     let arguments = [rows.position, rows.live, parts, o];
     rec.dispatch(&JOIN, &variant(1, heads.head_dim, JOINED), &params, &arguments, word(count * heads.heads))
 }

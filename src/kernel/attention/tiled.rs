@@ -15,25 +15,44 @@ pub(super) const BACKWARD_K: Kernel =
 pub(super) const BACKWARD_V: Kernel =
     kernel!("attention/tiled", "backward_v", PackedParams, ["span", "q", "k", "d_out", "stats", "dv"]);
 
-/// Tokens of a block.
-const BLOCK: usize = 32;
+/// Threads of a workgroup.
+const GROUP: usize = 256;
 
-/// Threads that lie across a block.
-const ACROSS: usize = 8;
+/// How the threads of a workgroup layout.
+struct Layout {
+    /// Threads that lie across a block.
+    across: usize,
+    /// Groups of four numbers of a head that pass through workgroup memory at once, at most one for each of these threads: the most
+    /// that divide it.
+    slice: usize,
+}
 
-/// Groups of four numbers of a head that pass through workgroup memory at once: the most that divide it.
-fn slice(head_dim: usize) -> usize {
-    [8, 4, 2].into_iter().find(|slice| head_dim.is_multiple_of(4 * slice)).unwrap_or(1)
+impl Layout {
+    /// Of large heads a thread would hold too much, were there not more that share a row.
+    const fn of(head_dim: usize) -> Self {
+        let across = if head_dim > 128 { 16 } else { 8 };
+        let mut slice = across;
+        while !head_dim.is_multiple_of(4 * slice) {
+            slice /= 2;
+        }
+        Self { across, slice }
+    }
+
+    /// Tokens of a block.
+    const fn block(&self) -> usize {
+        GROUP / self.across
+    }
 }
 
 fn variant(head_dim: usize) -> Variant {
-    let slice = slice(head_dim);
+    let layout = Layout::of(head_dim);
     Variant::constants(&[
-        ("WG", word(BLOCK * ACROSS)),
-        ("COLS", word(BLOCK / ACROSS)),
+        ("WG", word(GROUP)),
+        ("ACROSS", word(layout.across)),
+        ("COLS", word(layout.block() / layout.across)),
         ("HEAD4", word(head_dim / 4)),
-        ("SLICE", word(slice)),
-        ("SLICES", word(head_dim / 4 / slice)),
+        ("SLICE", word(layout.slice)),
+        ("SLICES", word(head_dim / 4 / layout.slice)),
     ])
 }
 
@@ -54,6 +73,6 @@ pub(super) fn dispatch(
 ) -> Result<()> {
     let of_keys = [BACKWARD_K.entry, BACKWARD_V.entry].contains(&kernel.entry);
     let heads = if of_keys { sizes.kv_heads } else { sizes.heads };
-    let groups = word((params.tokens as usize).div_ceil(BLOCK) * heads);
+    let groups = word((params.tokens as usize).div_ceil(Layout::of(sizes.head_dim).block()) * heads);
     rec.dispatch(kernel, &variant(sizes.head_dim), params, arguments, groups)
 }

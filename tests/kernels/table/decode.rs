@@ -21,6 +21,10 @@ pub(crate) fn decode() -> Vec<Case> {
             }
         }
     }
+    // With so many rows a workgroup of a GPU serves several heads.
+    for (heads, kv_heads, head_dim) in [(8, 2, 16), (14, 2, 64), (12, 1, 128)] {
+        cases.push(case(&mut random, Heads::new(heads, kv_heads, head_dim), 33, 3, CacheFormat::F16));
+    }
     for window in WINDOWS {
         let heads = Heads { window: Some(window), scale: Some(0.3), ..Heads::new(4, 2, 32) };
         cases.push(case(&mut random, heads, 9, 3, CacheFormat::F32));
