@@ -1,7 +1,8 @@
 //! Language models that teach themselves, on the GPU at hand.
 //!
-//! Layers, each using only those below it:
-//! [`lessons`] (a library of what was taught, exams, the gate) uses [`ladder`] (problem tree, curriculum, runs), which uses [`task`] (problems and verifiers, CPU only) and
+//! A program of one's own begins with [`session`]. Layers, each using only those below it:
+//! [`session`] (a model that is ready to work: open, generate, score, train, LADDER) and
+//! [`lessons`] (a library of what was taught, exams, the gate) use [`ladder`] (problem tree, curriculum, runs), which uses [`task`] (problems and verifiers, CPU only) and
 //! [`train`] (losses, backward pass, LoRA, optimizer), which uses [`model`] (weights, forward pass,
 //! sampling), which uses [`kernel`] (one file per shader), which uses [`gpu`] (the only one that names wgpu).
 //! [`settings`] (every setting as a row of one table) is below [`ladder`]; [`bench`] measures all but these.
@@ -23,6 +24,7 @@ pub mod kernel;
 pub mod ladder;
 pub mod lessons;
 pub mod model;
+pub mod session;
 pub mod settings;
 pub mod task;
 pub mod train;

@@ -213,9 +213,7 @@ impl Solver<'_> {
 impl Args {
     fn questions(&self) -> Result<Vec<Problem>> {
         match (&self.problem, &self.problems) {
-            (Some(problem), _) => {
-                Ok(vec![Problem { problem: problem.clone(), id: None, level: None, answer: None }])
-            }
+            (Some(problem), _) => Ok(vec![Problem::new(problem.clone())]),
             (None, Some(file)) => read_problems(file),
             (None, None) => Ok(Vec::new()),
         }

@@ -58,7 +58,7 @@ impl Rows for SeedRow {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let chosen = args.model.choose()?;
     let task = task::create(&args.task.task, &args.task.options())?;
-    let problem = Problem { problem: args.problem.clone(), id: None, level: None, answer: None };
+    let problem = Problem::new(args.problem.clone());
     let preset = match args.settings.preset()? {
         Some(preset) => preset,
         None => default_preset(context, &chosen.model, &args.device)?,

@@ -132,7 +132,7 @@ mod tests {
         let posed = |task: &str| Posed {
             task: task.into(),
             options: TaskOptions::new(),
-            problem: Problem { problem: "2*x".into(), id: None, level: None, answer: None },
+            problem: Problem::new("2*x"),
             max_tokens: 8,
         };
         let ask = |task| Question { judge: Some(Judge::Task(posed(task))), ..question("") };
