@@ -154,6 +154,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Usage`](crate::Error::Usage) if the adapter is not one of this model; GPU errors.
+    #[doc(hidden)]
     pub fn learner(&self, adapter: &AdapterFile) -> Result<Learner> {
         self.learner_in(Arc::clone(&self.opened().language), adapter)
     }
@@ -162,6 +163,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::learner`].
+    #[doc(hidden)]
     pub fn learner_in(&self, language: Arc<Language>, adapter: &AdapterFile) -> Result<Learner> {
         let (name, cancel) = (self.opened().name.clone(), Arc::clone(&self.opened().cancel));
         Learner::new(name, Arc::clone(self.model()), language, adapter, LearnerSettings::default(), cancel)
@@ -171,6 +173,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::learner`].
+    #[doc(hidden)]
     pub fn sampler(&self, adapter: Option<&AdapterFile>) -> Result<Learner> {
         if let Some(adapter) = adapter {
             return self.learner(adapter);

@@ -10,7 +10,7 @@
 //! pollster::block_on(async {
 //!     let session = Session::open("tiny", &SessionOptions::default()).await?;
 //!     let sampling = Sampling { max_tokens: 24, temperature: 0.0, ..Sampling::default() };
-//!     let request = session.opened().request("?x**2=", sampling)?;
+//!     let request = session.request("?x**2=", sampling)?;
 //!     let answers = session.generate(&request, None, &mut |piece| Ok(print!("{}", piece.text))).await?;
 //!     assert!(!answers[0].text.is_empty() && answers[0].tokens.len() <= 24);
 //!
@@ -32,22 +32,35 @@ mod train;
 
 use std::sync::Arc;
 
-pub use ladder::{Learnt, suiting_preset};
-pub use opened::{Opened, SessionOptions};
+pub use ladder::Learnt;
+#[doc(hidden)]
+pub use ladder::suiting_preset;
+#[doc(hidden)]
+pub use opened::Opened;
+pub use opened::SessionOptions;
 pub use text::{OnText, Piece, Scored};
 
+#[doc(inline)]
 pub use crate::gpu::GpuOptions;
-pub use crate::kernel::cache::CacheFormat;
+#[doc(inline)]
 pub use crate::kernel::weight::Format;
-pub use crate::ladder::events::Event;
+#[doc(inline)]
+pub use crate::ladder::events::{Event, EventSink};
+#[doc(inline)]
 pub use crate::ladder::policy::Sample;
+#[doc(inline)]
 pub use crate::ladder::settings::{Preset, Settings};
+#[doc(inline)]
 pub use crate::model::chat::Message;
+#[doc(inline)]
 pub use crate::model::generate::{Request, Sampling};
 pub use crate::task::Task;
 #[cfg(not(target_arch = "wasm32"))]
-pub use crate::train::files::{read_adapter, write_adapter};
+#[doc(inline)]
+pub use crate::train::files::write_adapter;
+#[doc(inline)]
 pub use crate::train::peft::AdapterFile;
+#[doc(inline)]
 pub use crate::train::sft::{News, Sft, SftOptions, SftStep};
 
 use crate::Result;
@@ -78,12 +91,39 @@ impl Session {
         opened.load(&mut |_, _| true)
     }
 
+    /// One completion of a text as it stands; more by [`Request::samples`].
+    ///
+    /// # Errors
+    /// The tokenizer's.
+    pub fn request(&self, prompt: &str, sampling: Sampling) -> Result<Request> {
+        self.opened.request(prompt, sampling)
+    }
+
+    /// One answer in a conversation, by the model's chat template.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::Error::Usage) if the model has no chat template; those of the template and the tokenizer.
+    pub fn chat_request(&self, messages: &[Message], sampling: Sampling) -> Result<Request> {
+        self.opened.chat_request(messages, sampling)
+    }
+
+    /// An adapter in a PEFT folder, to go on from or to speak with.
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::Error::Input) for one that is damaged or of another model; those of reading.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_adapter(&self, folder: &std::path::Path) -> Result<AdapterFile> {
+        self.opened.read_adapter(folder)
+    }
+
     /// What there was before the weights were read, and still is: names, sizes, tokenizer, files.
+    #[doc(hidden)]
     pub fn opened(&self) -> &Opened {
         &self.opened
     }
 
     /// The weights on the GPU.
+    #[doc(hidden)]
     pub fn model(&self) -> &Arc<Model> {
         &self.model
     }
@@ -92,6 +132,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Usage`](crate::Error::Usage) if the adapter is not one of this model; GPU errors.
+    #[doc(hidden)]
     pub fn generator(&self, adapter: Option<&AdapterFile>, rows: usize) -> Result<Generator> {
         let (gpu, config) = (self.model.gpu(), self.model.config());
         let lora = adapter.map(|file| adapter::upload(gpu, config, file)).transpose()?;

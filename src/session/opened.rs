@@ -198,6 +198,23 @@ impl Opened {
         crate::train::files::read_adapter_for(folder, &self.config, &mut **self.source.borrow_mut())
     }
 
+    /// The adapter to be trained: the one in a PEFT folder, or a fresh one.
+    ///
+    /// # Errors
+    /// As [`Opened::read_adapter`] and [`Opened::fresh_adapter`]; [`Error::Input`] for one with dropout.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn trainable(
+        &self,
+        folder: Option<&std::path::Path>,
+        fresh: &LoraConfig,
+        seed: u64,
+    ) -> Result<AdapterFile> {
+        let Some(folder) = folder else { return self.fresh_adapter(fresh, seed) };
+        let adapter = self.read_adapter(folder)?;
+        adapter.expect_no_dropout(folder)?;
+        Ok(adapter)
+    }
+
     /// Fails, with what is needed and which setting lowers it, if `workload` takes more memory than there is.
     ///
     /// # Errors

@@ -20,7 +20,9 @@ use crate::{Error, Result};
 pub struct Piece<'a> {
     /// Which of the request's completions it is of, from 0.
     pub sample: usize,
-    /// The text; it may be empty.
+    /// Its new tokens.
+    pub tokens: &'a [u32],
+    /// The text that they add; it may be empty, where a character takes several tokens.
     pub text: &'a str,
     /// The completion ends with it.
     pub done: bool,
@@ -100,7 +102,7 @@ impl Session {
     /// The completions of a request, with an adapter or without; `on_text` hears them as they come.
     ///
     /// # Errors
-    /// Those of [`Opened::check_request`] and of `on_text`; [`Error::Cancelled`]; GPU errors.
+    /// [`Error::Usage`], [`Error::Context`], [`Error::OutOfMemory`]; those of `on_text`; [`Error::Cancelled`]; GPU errors.
     pub async fn generate(
         &self,
         request: &Request,
@@ -116,6 +118,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Usage`], [`Error::Context`], those of `on_text`; [`Error::Cancelled`]; GPU errors.
+    #[doc(hidden)]
     pub async fn complete(
         &self,
         generator: &mut Generator,
@@ -138,7 +141,7 @@ impl Session {
             if done && let Some(stream) = streams.get_mut(sample).and_then(Option::take) {
                 text += &stream.finish()?;
             }
-            on_text(Piece { sample, text: &text, done })
+            on_text(Piece { sample, tokens, text: &text, done })
         };
         let mut failed = None;
         let mut progress = |progress: Progress<'_>| match news(progress) {
@@ -166,7 +169,7 @@ impl Session {
     /// Log-probabilities of a text, under an adapter or without.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a text of fewer than two tokens; those of [`Opened::text_to_score`]; [`Error::Cancelled`]; GPU errors.
+    /// [`Error::Usage`] for a text of fewer than two tokens; [`Error::Context`], [`Error::OutOfMemory`], [`Error::Cancelled`]; GPU errors.
     pub async fn score(&self, text: &str, adapter: Option<&AdapterFile>) -> Result<Scored> {
         let tokens = self.opened().text_to_score(text, adapter)?;
         let logprobs = self.logprobs(&tokens, adapter).await?;
@@ -177,6 +180,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::score`].
+    #[doc(hidden)]
     pub async fn logprobs(&self, tokens: &[u32], adapter: Option<&AdapterFile>) -> Result<Vec<f32>> {
         let (gpu, config) = (self.model().gpu(), self.model().config());
         let lora = adapter.map(|file| adapter::upload(gpu, config, file)).transpose()?;

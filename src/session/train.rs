@@ -93,6 +93,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Usage`](crate::Error::Usage) if there are no examples; GPU errors.
+    #[doc(hidden)]
     pub fn supervised(&self, adapter: &AdapterFile, data: &Dataset, settings: SftSettings) -> Result<Sft> {
         let layout: Layout = self.opened().layout(&adapter.config)?;
         let model = Arc::clone(self.model());
