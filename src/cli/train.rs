@@ -288,8 +288,9 @@ fn train(
 }
 
 fn read_data(opened: &Opened, card: &Card, bytes: &[u8]) -> Result<Dataset> {
-    let data = opened.dataset(bytes, &card.data, card.settings.max_length)?;
-    let limit = if opened.context_length < card.settings.max_length { "the context" } else { "--max-length" };
+    let max_length = card.settings.max_length.min(opened.context_length);
+    let data = opened.dataset(bytes, &card.data, max_length)?;
+    let limit = if max_length < card.settings.max_length { "the context" } else { "--max-length" };
     for note in data.notes(limit) {
         say(&note);
     }

@@ -17,8 +17,7 @@ use crate::train::text::ModelText;
 use crate::train::trainer::Trainer;
 
 impl Opened {
-    /// Examples, JSON lines of `file`, as the model sees them; those that are longer than `max_length` tokens, or the context, are
-    /// cut.
+    /// Examples, JSON lines of `file`, as the model sees them; those that are longer than `max_length` tokens are cut.
     ///
     /// # Errors
     /// [`Error::Input`](crate::Error::Input) with the line at fault.
@@ -28,7 +27,7 @@ impl Opened {
             chat: self.language.chat.as_ref(),
             ends: &self.config.eos_token_ids,
         };
-        Dataset::from_jsonl(lines, file, &text, max_length.min(self.context_length))
+        Dataset::from_jsonl(lines, file, &text, max_length)
     }
 
     /// Fails if there is no memory to train an adapter of this shape on `data`, `batch_size` examples a step.
@@ -74,7 +73,8 @@ impl Session {
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory); GPU errors.
     pub fn train(&self, examples: &str, options: &SftOptions, adapter: Option<&AdapterFile>) -> Result<Sft> {
         let opened = self.opened();
-        let data = opened.dataset(examples.as_bytes(), Path::new("examples"), options.max_length)?;
+        let max_length = options.max_length.min(opened.context_length);
+        let data = opened.dataset(examples.as_bytes(), Path::new("examples"), max_length)?;
         data.notes("the length limit").iter().for_each(|note| opened.warn(note));
         let settings = options.settings(opened.config.parameters(), &data)?;
         let fresh;
