@@ -50,9 +50,10 @@ build: driver ## the program, optimised: target/release/stepladder
 test: setup ## every test; ends with `N passed, N failed`
 	@scripts/test.sh
 
-lint: ## formatting and clippy, also of what only browsers run; warnings are errors
+lint: ## formatting, clippy, also of what only browsers run, and documentation; warnings are errors
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="--cfg internals -D warnings" cargo doc --locked --no-deps
 	@scripts/wasm.sh --lint
 
 MINUTES ?= 10

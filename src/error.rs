@@ -220,7 +220,7 @@ impl Error {
         }
     }
 
-    /// What to do about it, as [`Display`](std::fmt::Display) says after the last semicolon; `None` where there is nothing to do.
+    /// What to do about it, as [`Display`] says after the last semicolon; `None` where there is nothing to do.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Input { hint, .. }

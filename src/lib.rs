@@ -1,10 +1,14 @@
 //! Language models that teach themselves, on the GPU at hand.
 //!
+//! A program of one's own begins with [`session`]. What this documentation shows keeps its names within a major version. The rest is public for
+//! the program, the tests and the benchmarks, and changes as they do; `RUSTDOCFLAGS="--cfg internals" cargo doc` shows it too.
+//!
 //! Layers, each using only those below it:
-//! [`lessons`] (a library of what was taught, exams, the gate) uses [`ladder`] (problem tree, curriculum, runs), which uses [`task`] (problems and verifiers, CPU only) and
+//! [`session`] (a model that is ready to work: open, generate, score, train, LADDER) and
+//! [`lessons`] (a library of what was taught, exams, the gate) use [`ladder`] (problem tree, curriculum, runs), which uses [`task`] (problems and verifiers, CPU only) and
 //! [`train`] (losses, backward pass, LoRA, optimizer), which uses [`model`] (weights, forward pass,
 //! sampling), which uses [`kernel`] (one file per shader), which uses [`gpu`] (the only one that names wgpu).
-//! [`settings`] (every setting as a row of one table) is below [`ladder`]; [`bench`] measures all but these.
+//! [`settings`] (every setting as a row of one table) is below [`ladder`]; [`mod@bench`] measures all but these.
 
 #![cfg_attr(
     target_arch = "wasm32",
@@ -15,18 +19,32 @@
 )]
 
 #[cfg(not(target_arch = "wasm32"))]
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod bench;
 pub mod error;
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod gpu;
 mod json;
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod kernel;
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod ladder;
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod lessons;
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod model;
+pub mod session;
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod settings;
 pub mod task;
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod train;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 
 pub use error::{Error, Result};
+
+/// The README, whose example in Rust is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -36,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("task", &[]),
     ("ladder", &["gpu", "kernel", "model", "train", "task", "settings"]),
     ("lessons", &["gpu", "kernel", "model", "train", "task", "settings", "ladder"]),
+    ("session", &["gpu", "kernel", "model", "train", "task", "settings", "ladder"]),
     ("bench", &["gpu", "kernel", "model", "train", "task"]),
 ];
 

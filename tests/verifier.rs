@@ -17,7 +17,7 @@ fn integral() -> Box<dyn Task> {
 }
 
 fn verify(task: &dyn Task, problem: &str, completion: &str) -> Verdict {
-    let problem = Problem { problem: problem.to_owned(), id: None, level: None, answer: None };
+    let problem = Problem::new(problem);
     tables::verify(task, &problem, completion)
 }
 

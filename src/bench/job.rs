@@ -282,7 +282,7 @@ impl Grpo {
 
         let mark = Mark::now(gpu);
         let judge = Integral::new(&TaskOptions::new())?;
-        let problem = Problem { problem: "x*exp(x)".into(), id: None, level: None, answer: None };
+        let problem = Problem::new("x*exp(x)");
         for answer in ANSWERS.iter().cycle().take(self.prompts * self.samples) {
             judge.verify(&problem, answer);
         }

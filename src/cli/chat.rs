@@ -1,13 +1,12 @@
 //! `stepladder chat`: talk with a model.
 
 use std::path::Path;
-use std::sync::Arc;
 
+use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
-use stepladder::model::chat::Message;
-use stepladder::model::generate::{Completion, Generator, Lengths, Request};
-use stepladder::model::tokenizer::Lacking;
+use stepladder::model::generate::{Generator, Lengths};
+use stepladder::session::{Message, Piece, Request, Sample, Session};
 use stepladder::train::files::write_atomic;
 use stepladder::{Error, Result};
 
@@ -17,8 +16,8 @@ use super::chat_sampling;
 use super::chosen::{Chosen, ModelArgs};
 use super::context::Context;
 use super::echo;
-use super::generate::{Printer, chat_prompt, complete, finish_reason};
-use super::session::Session;
+use super::generate::{Printer, expect_template, finish_reason};
+use super::session::{adapter, load, print_profile};
 use super::signals::say;
 
 /// Options of `chat`.
@@ -44,9 +43,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let chosen = args.model.choose()?;
     let opened = chosen.open(context, &args.device)?;
-    let adapter = opened.adapter(chosen.adapter.as_deref())?;
+    let adapter = adapter(&opened, chosen.adapter.as_deref())?;
     // A model without a template is refused before it is loaded.
-    chat_prompt(&opened.language, &chosen.model, &[Message::user("")])?;
+    expect_template(&opened)?;
     opened.tell_unended();
     let (sampling, drawn) = chat_sampling::of(&args.sampling, opened.advice, context);
     // The longest conversation that the context holds.
@@ -54,9 +53,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let prompt = opened.context_length.saturating_sub(max_tokens).max(1);
     let longest = Lengths { prompt, samples: 1, max_tokens };
     opened.check_sampling(&[longest], 0, adapter.as_ref(), args.cache.kv_cache)?;
-    let session = opened.load()?;
-    let lora = session.lora(adapter.as_ref())?;
-    let mut generator = Generator::new(Arc::clone(&session.model), lora.as_ref(), 1);
+    let session = load(opened)?;
+    let mut generator = session.generator(adapter.as_ref(), 1)?;
     generator.keep_as(args.cache.kv_cache);
     generator.keep();
     let mut input = Input::new(context)?;
@@ -88,7 +86,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             taken => taken?,
         }
     }
-    session.print_profile(context)
+    print_profile(context, session.model().gpu())
 }
 
 /// A conversation.
@@ -162,11 +160,6 @@ impl Chat<'_> {
 
     /// Answers a message, as far as the user lets it.
     fn answer(&mut self, text: &str) -> Result<()> {
-        let tokenizer = &self.session.language.tokenizer;
-        let lacking = Lacking::of(tokenizer, [text]);
-        if !lacking.is_empty() {
-            say(&lacking.to_string());
-        }
         self.messages.push(Message::user(text));
         let answered = self.complete();
         match &answered {
@@ -197,32 +190,29 @@ impl Chat<'_> {
                 },
             });
             self.context.answer(&answer, String::new)?;
-        } else if !completion.stopped {
+        } else if !completion.finished {
             say(&format!("cut after {} tokens; --max-tokens allows more", completion.tokens.len()));
         }
         Ok(())
     }
 
     /// The text of an answer, and unless it was stopped the number of tokens of its prompt with the completion.
-    fn complete(&mut self) -> Result<(String, Option<(usize, Completion)>)> {
-        let Session { language, model, .. } = self.session;
+    fn complete(&mut self) -> Result<(String, Option<(usize, Sample)>)> {
+        let (session, opened) = (self.session, self.session.opened());
         let request = Request {
-            prompt: chat_prompt(language, &self.chosen.model, &self.messages)?,
-            samples: 1,
-            sampling: self.sampling.sampling(self.max_tokens),
             seed: self.sampling.seed.wrapping_add(self.turn),
+            ..opened.chat_request(&self.messages, self.sampling.sampling(self.max_tokens))?
         };
-        request.check(model.config(), model.context())?;
+        request.check(&opened.config, opened.context_length)?;
         self.turn += 1;
-        let tokenizer = &language.tokenizer;
-        let mut printer = (!self.context.json).then(|| Printer::new(tokenizer, 1));
+        let mut printer = (!self.context.json).then(|| Printer::new(1));
         let mut tokens = Vec::new();
-        let mut news = |sample: usize, new: &[u32], done: bool| {
-            tokens.extend_from_slice(new);
-            printer.as_mut().map_or(Ok(()), |printer| printer.news(sample, new, done))
+        let mut news = |piece: Piece<'_>| {
+            tokens.extend_from_slice(piece.tokens);
+            printer.as_mut().map_or(Ok(()), |printer| printer.news(piece))
         };
         let generator = &mut self.generator;
-        let mut work = || complete(generator, &request, self.context, &mut news);
+        let mut work = || block_on(session.complete(generator, &request, &mut news));
         let completions = if self.is_terminal {
             let _hidden = echo::hide();
             self.context.interruptible(work)?
@@ -230,10 +220,8 @@ impl Chat<'_> {
             Some(work()?)
         };
         match completions.and_then(|completions| completions.into_iter().next()) {
-            Some(completion) => {
-                Ok((tokenizer.decode(&completion.tokens)?, Some((request.prompt.len(), completion))))
-            }
-            None => Ok((tokenizer.decode(&tokens)?, None)),
+            Some(completion) => Ok((completion.text.clone(), Some((request.prompt.len(), completion)))),
+            None => Ok((opened.language.tokenizer.decode(&tokens)?, None)),
         }
     }
 }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use stepladder::lessons::folder::count_asked;
 use stepladder::lessons::library::Library;
+use stepladder::session::Opened;
 use stepladder::train::fingerprint::{self, Base};
 use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
 use super::context::Context;
-use super::session::Opened;
+use super::session::open;
 
 /// Which model, and which adapter on it.
 #[derive(Debug, clap::Args, Serialize)]
@@ -58,7 +59,7 @@ impl ModelArgs {
 impl Chosen {
     /// Opens the model and the device; the model must be the library's, if there is one.
     pub(super) fn open(&self, context: &Context, device: &DeviceArgs) -> Result<Opened> {
-        let opened = Opened::new(context, &self.model, device)?;
+        let opened = open(context, &self.model, device)?;
         if let Some((place, base)) = &self.library {
             expect_base(&opened, place, base)?;
         }
@@ -77,7 +78,7 @@ fn expect_base(opened: &Opened, place: &Path, base: &Base) -> Result<()> {
         let problem = format!("is not that of the model which {} was made with", place.display());
         Err(Error::input(&opened.name, field, problem, "give that model by -m"))
     };
-    if fingerprint::weights(&mut **opened.source.borrow_mut())? != base.sha256 {
+    if opened.weights_hash()? != base.sha256 {
         return other("weights");
     }
     let tokenizer = fingerprint::sha256(opened.language.tokenizer.to_json()?.as_bytes());

@@ -10,6 +10,7 @@ use stepladder::{Error, Result};
 
 use super::context::Context;
 use super::library_args::{LibraryArgs, Teller};
+use super::session::print_profile;
 use super::signals::{quoted, say};
 
 /// Options of `consolidate`.
@@ -45,5 +46,5 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             head.as_deref().unwrap_or("the base model")
         )
     })?;
-    session.print_profile(context)
+    print_profile(context, session.model().gpu())
 }

@@ -11,6 +11,7 @@ use stepladder::ladder::learner::prompts;
 use stepladder::ladder::settings::EvaluationSettings;
 use stepladder::ladder::shots::{check_length, choose, solved_problems};
 use stepladder::model::generate::{Lengths, common_prefix};
+use stepladder::session::Opened;
 use stepladder::task::{Origin, Problem, Task, VerdictKind};
 use stepladder::{Error, Result, task};
 
@@ -18,7 +19,7 @@ use super::args::{DeviceArgs, SamplingArgs, Style, TaskArgs};
 use super::chosen::ModelArgs;
 use super::context::Context;
 use super::ladder_view::{View, mean};
-use super::session::{Opened, read_problems, read_text};
+use super::session::{adapter, load, print_profile, read_problems, read_text, worded};
 
 /// Options of `eval`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -61,9 +62,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     // Without a verdict a share of correct answers means nothing.
     let unjudged = task::check_problems(&*task, Origin::File(&args.problems), &problems)?;
     task.try_out(&problems[0])?;
-    let opened = chosen.open(context, &args.device)?.worded(args.prompt_style.map(Into::into));
-    let adapter = opened.adapter(chosen.adapter.as_deref())?;
-    opened.tell_lacking(problems.iter().map(|problem| problem.problem.as_str()));
+    let opened = worded(chosen.open(context, &args.device)?, args.prompt_style.map(Into::into));
+    let adapter = adapter(&opened, chosen.adapter.as_deref())?;
+    opened.tell_lacking_of([&problems, &[]]);
     let shots = shots(args, &*task, &opened, &problems)?;
     let prompts = prompts(&opened.language, &*task, &shots, &problems)?;
     let request = Lengths {
@@ -79,8 +80,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         adapter.as_ref(),
         CacheFormat::default(),
     )?;
-    let session = opened.load()?;
-    let mut sampler = session.sampler(context, adapter.as_ref())?;
+    let session = load(opened)?;
+    let mut sampler = session.sampler(adapter.as_ref())?;
     let settings = EvaluationSettings {
         every: 0,
         samples: args.samples as usize,
@@ -93,7 +94,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         view.host(|host| block_on(evaluate(&mut sampler, &*task, questions, &settings, seed, 0, host)))?;
     drop(view);
     context.answer(&evaluation, || summary(&evaluation, &unjudged))?;
-    session.print_profile(context)?;
+    print_profile(context, session.model().gpu())?;
     check_judged(args, &evaluation)
 }
 

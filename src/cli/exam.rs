@@ -11,6 +11,7 @@ use stepladder::lessons::notes::View;
 
 use super::context::Context;
 use super::library_args::{LibraryArgs, Teller};
+use super::session::print_profile;
 
 /// Options of `exam`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -48,7 +49,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         let title = library.lesson(paper.lesson)?.title();
         context.answer(&paper, || words(&paper, &title))?;
     }
-    session.print_profile(context)
+    print_profile(context, session.model().gpu())
 }
 
 /// A paper for people: the sum, and what went wrong.

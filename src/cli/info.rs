@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::gpu::{AdapterReport, adapters};
 use stepladder::kernel::cache::CacheFormat;
+use stepladder::ladder::learner::LearnerSettings;
 use stepladder::model::open::OpenModel;
 use stepladder::train::adapter;
 use stepladder::train::files::read_adapter_for;
@@ -19,7 +20,6 @@ use stepladder::{Error, Result};
 use super::args::{CacheArgs, DeviceArgs};
 use super::context::Context;
 use super::session::open_model;
-use super::train::PACK_TOKENS;
 
 /// Options of `info`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -165,7 +165,8 @@ impl Args {
         let batch = self.batch_size as usize;
         let layout = adapter::layout(config, &lora)?;
         let rank = layout.max_rank();
-        let mut workload = Workload::of_batch(layout, batch, length, PACK_TOKENS, limit);
+        let pack_tokens = LearnerSettings::default().pack_tokens;
+        let mut workload = Workload::of_batch(layout, batch, length, pack_tokens, limit);
         let kv_cache = self.cache.kv_cache;
         workload.sampling = workload.sampling.map(|sizes| sizes.kept_as(kv_cache));
         let format = self.device.weights;

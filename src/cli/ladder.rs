@@ -13,7 +13,7 @@ use stepladder::ladder::run::{self, RunCard};
 use stepladder::ladder::run_folder::RunFolder;
 use stepladder::ladder::settings::{Preset, Settings};
 use stepladder::ladder::state::{Host, Snapshot};
-use stepladder::model::tiny;
+use stepladder::session::suiting_preset;
 use stepladder::settings::Change;
 use stepladder::task::{self, Origin};
 use stepladder::train::peft::AdapterFile;
@@ -25,7 +25,7 @@ use super::checker_files;
 use super::context::Context;
 use super::ladder_view::View;
 use super::resume::{ADAPTER, RUN, expect_computed, expect_model};
-use super::session::{Opened, open_gpu, read_problems};
+use super::session::{load, open, open_gpu, print_profile, read_problems, tie, worded};
 use super::setting_args::{Rows, SettingArgs, anew};
 use super::signals::{quoted, say};
 use super::tuning::choose_kernels;
@@ -97,13 +97,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         task.try_out(problem)?;
     }
     let device = args.device.as_in(card.base.as_ref());
-    let mut opened = Opened::new(context, &card.model, &device)?.worded(card.settings.prompt_style);
+    let opened = worded(open(context, &card.model, &device)?, card.settings.prompt_style);
     let has_base = card.base.is_some();
     let begun = matches!(&resumed, Some((_, Some(_), _)));
     let checker = checker_files::hashes(&*task);
     checker_files::tell_changes(&card.checker, &checker, "the run was last begun");
     card.checker = checker;
-    opened.tie(&mut card.base, &device, context, true)?;
+    tie(&opened, &mut card.base, &device, context, true)?;
     let adapter = if begun && has_base {
         // The checkpoint has the values; the card has the shape, also of an adapter that the run went on from.
         opened.trainable(None, &card.settings.lora, card.settings.seed)?
@@ -116,7 +116,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     card.settings.lora = adapter.config.clone();
     let problems = [&card.problems[..], &card.held_out];
-    opened.check_run("LADDER", &card.settings, &*task, problems, &adapter)?;
+    opened.tell_lacking_of(problems);
+    opened.check_run("LADDER", &card.settings, &*task, problems, &adapter.config)?;
     let (mut folder, saved) = match resumed {
         Some((mut folder, saved, _)) => {
             folder.set_card(card.clone())?;
@@ -131,9 +132,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         say(warning);
     }
     context.stoppable();
-    let session = opened.load()?;
-    choose_kernels(&session.model)?;
-    let mut learner = session.learner(context, &adapter)?;
+    let session = load(opened)?;
+    choose_kernels(session.model())?;
+    let mut learner = session.learner(&adapter)?;
     folder.set_policy(learner.info())?;
 
     let began = Instant::now();
@@ -153,7 +154,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         });
     }
     let outcome = outcome?;
-    session.print_profile(context)?;
+    print_profile(context, session.model().gpu())?;
     let report = folder.write_report(&outcome.nodes)?;
     view.summary(&outcome, &report)
 }
@@ -172,11 +173,7 @@ pub(super) fn expect_lora(changes: &[Change], settings: &Settings, adapter: &Ada
 
 /// The preset that suits a model and the device if none is asked for.
 pub(super) fn default_preset(context: &Context, model: &str, device: &DeviceArgs) -> Result<Preset> {
-    Ok(match model {
-        tiny::NAME => Preset::Tiny,
-        _ if open_gpu(context, device)?.is_software() => Preset::Software,
-        _ => Preset::Small,
-    })
+    suiting_preset(model, || Ok(open_gpu(context, device)?.is_software()))
 }
 
 impl Args {
@@ -228,18 +225,12 @@ impl Args {
         self.settings.asked()?.make(&mut settings)?;
         settings.check()?;
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), read_problems);
+        let task = (self.task.clone().unwrap_or_default(), self.task_option.iter().cloned().collect());
+        let problems = [read(&self.problems)?, read(&self.eval_problems)?];
         Ok(RunCard {
-            version: env!("CARGO_PKG_VERSION").into(),
-            model,
             adapter: self.adapter.as_ref().map(|path| path.display().to_string()),
-            task: self.task.clone().unwrap_or_default(),
-            task_options: self.task_option.iter().cloned().collect(),
-            checker: Default::default(),
-            settings,
-            problems: read(&self.problems)?,
-            held_out: read(&self.eval_problems)?,
             base: Some(self.device.base(context)),
-            policy: None,
+            ..RunCard::new(model, task, settings, problems)
         })
     }
 }

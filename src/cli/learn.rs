@@ -15,13 +15,14 @@ use stepladder::lessons::gate::{Decision, Verdict};
 use stepladder::lessons::library::Library;
 use stepladder::lessons::settings::{LearnSettings, Wishes};
 use stepladder::lessons::source::Source;
+use stepladder::session::Opened;
 use stepladder::{Error, Result};
 
 use super::args::positive;
 use super::context::Context;
 use super::learn_source::SourceArgs;
 use super::library_args::{LibraryArgs, Teller, learner, verdict_text};
-use super::session::Opened;
+use super::session::print_profile;
 use super::signals::{quoted, say};
 
 /// Exit status of a lesson that the gate rejected.
@@ -128,7 +129,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     drop(teller);
     let way = if learner.language().asks_in_sentences() { "chat" } else { "generate -p QUESTION" };
     let code = args.decide(context, &mut library, number, &verdict, way)?;
-    session.print_profile(context)?;
+    print_profile(context, session.model().gpu())?;
     Ok(code)
 }
 

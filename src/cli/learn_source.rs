@@ -16,7 +16,7 @@ use super::args::DeviceArgs;
 use super::args::positive;
 use super::context::Context;
 use super::library_args::Teller;
-use super::session::{Opened, read_text};
+use super::session::{load, open, read_text};
 use super::signals::say;
 
 /// Where lessons come from.
@@ -124,7 +124,7 @@ impl SourceArgs {
         device: &DeviceArgs,
     ) -> Result<Source> {
         let mut author = match &self.author {
-            Some(author) => Some(Opened::new(context, author, device)?.load()?.sampler(context, None)?),
+            Some(author) => Some(load(open(context, author, device)?)?.sampler(None)?),
             None => None,
         };
         let name = self.author.as_deref().unwrap_or(base);

@@ -10,13 +10,14 @@ use stepladder::lessons::course::{Listener, News};
 use stepladder::lessons::gate::Verdict;
 use stepladder::lessons::library::Library;
 use stepladder::lessons::settings::LearnSettings;
+use stepladder::session::{Opened, Session};
 use stepladder::train::fingerprint::Base;
 use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
 use super::context::Context;
 use super::progress::Progress;
-use super::session::{Opened, Session};
+use super::session::{load, open, tie};
 use super::tuning::choose_kernels;
 
 /// Which library, and where its model is.
@@ -52,8 +53,8 @@ impl LibraryArgs {
             self.expect_same(&self.device.base(context), base)?;
         }
         let device = self.device.as_in(base.as_ref());
-        let mut opened = Opened::new(context, model, &device)?;
-        opened.tie(base, &device, context, true)?;
+        let opened = open(context, model, &device)?;
+        tie(&opened, base, &device, context, true)?;
         Ok(opened)
     }
 
@@ -93,9 +94,9 @@ pub(super) fn learner(
     let file = settings.fresh(&opened.config)?;
     opened.check_memory("learning", &settings.workload(&opened.config, opened.context_length)?)?;
     context.stoppable();
-    let session = opened.load()?;
-    choose_kernels(&session.model)?;
-    let learner = session.learner(context, &file)?;
+    let session = load(opened)?;
+    choose_kernels(session.model())?;
+    let learner = session.learner(&file)?;
     Ok((session, learner))
 }
 

@@ -3,15 +3,12 @@
 use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
-use stepladder::model::score::logprobs;
-use stepladder::train::adapter::layout;
-use stepladder::train::fit::Workload;
-use stepladder::train::peft::AdapterFile;
-use stepladder::{Error, Result};
+use stepladder::Result;
 
 use super::args::{DeviceArgs, text_or_input};
 use super::chosen::ModelArgs;
 use super::context::Context;
+use super::session::{adapter, load, print_profile};
 
 /// Options of `score`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -29,26 +26,13 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let chosen = args.model.choose()?;
     let opened = chosen.open(context, &args.device)?;
-    let adapter = opened.adapter(chosen.adapter.as_deref())?;
-    let text = text_or_input(&args.text)?;
-    let tokens = opened.language.tokenizer.encode(&text, true)?;
-    opened.tell_lacking([text.as_str()]);
-    if tokens.len() > opened.context_length {
-        return Err(Error::context("the text", tokens.len(), opened.context_length));
-    }
-    let layout = |file: &AdapterFile| layout(&opened.config, &file.config);
-    let workload = Workload {
-        adapter: adapter.as_ref().map(layout).transpose()?,
-        scoring: Some(tokens.len()),
-        ..Workload::default()
-    };
-    opened.check_memory("scoring the text", &workload)?;
-    let session = opened.load()?;
-    let lora = session.lora(adapter.as_ref())?;
-    let logprobs = block_on(logprobs(&session.model, lora.as_ref(), &tokens, context.cancelled()))?;
+    let adapter = adapter(&opened, chosen.adapter.as_deref())?;
+    let tokens = opened.text_to_score(&text_or_input(&args.text)?, adapter.as_ref())?;
+    let session = load(opened)?;
+    let logprobs = block_on(session.logprobs(&tokens, adapter.as_ref()))?;
     let answer = json!({ "tokens": tokens, "logprobs": logprobs });
     context.answer(&answer, || {
-        let tokenizer = &session.language.tokenizer;
+        let tokenizer = &session.opened().language.tokenizer;
         let name = |token: u32| tokenizer.token(token).unwrap_or_else(|| token.to_string());
         let mut lines = vec![format!("{:>9}  {}", "", name(tokens[0]))];
         lines.extend(tokens[1..].iter().zip(&logprobs).map(|(&t, p)| format!("{p:>9.4}  {}", name(t))));
@@ -57,5 +41,5 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         lines.push(format!("sum {sum:.4}, perplexity {perplexity:.4}"));
         lines.join("\n")
     })?;
-    session.print_profile(context)
+    print_profile(context, session.model().gpu())
 }

@@ -19,12 +19,11 @@ use stepladder::ladder::study::results::Results;
 use stepladder::ladder::study::run::{self, Lab, Progress};
 use stepladder::ladder::study::table;
 use stepladder::lessons::study::plan::Study as LessonStudy;
-use stepladder::model::config::ModelConfig;
+use stepladder::session::Session;
 use stepladder::task::{self, Origin};
-use stepladder::train::adapter;
+use stepladder::train::adapter::dims;
 use stepladder::train::files::{read, read_adapter, write_atomic};
 use stepladder::train::fingerprint::Base;
-use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::output::{Gate, contents, expect_folder};
 use stepladder::train::peft::AdapterFile;
 use stepladder::{Error, Result};
@@ -33,7 +32,7 @@ use super::args::DeviceArgs;
 use super::checker_files;
 use super::context::Context;
 use super::ladder_view::View;
-use super::session::{Opened, Session, read_text};
+use super::session::{adapter, load, open, print_profile, read_text, tie, worded};
 use super::signals::say;
 use super::tuning::choose_kernels;
 
@@ -199,24 +198,24 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         let after = checker_files::hashes(&*task);
         checker.retain(|file, hash| after.get(file) == Some(hash));
     }
-    let mut opened = Opened::new(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?
-        .worded(study.prompt_style()?);
+    let opened = open(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?;
+    let opened = worded(opened, study.prompt_style()?);
     for arm in &study.plan.arms {
         let settings = study.settings(arm, 0)?;
         let adapter = opened.trainable(study.adapter.as_deref(), &settings.lora, 0)?;
         let problems = [study.problems(arm), &study.held_out];
-        opened.check_run(&format!("arm `{}`", arm.name), &settings, &*task, problems, &adapter)?;
+        opened.tell_lacking_of(problems);
+        opened.check_run(&format!("arm `{}`", arm.name), &settings, &*task, problems, &adapter.config)?;
     }
     // A copy of the embedding that was saved with it is compared with the weights, which are at hand only here.
-    let adapter = opened.adapter(study.adapter.as_deref())?;
+    let adapter = adapter(&opened, study.adapter.as_deref())?;
     let given = study.adapter.clone().zip(adapter);
     let mut base = None;
-    opened.tie(&mut base, &args.device, context, true)?;
-    let config = opened.config.clone();
+    tie(&opened, &mut base, &args.device, context, true)?;
     context.stoppable();
-    let session = opened.load()?;
-    choose_kernels(&session.model)?;
-    let mut bench = Bench { context, session: &session, config, given, base, checker, info: None };
+    let session = load(opened)?;
+    choose_kernels(session.model())?;
+    let mut bench = Bench { session: &session, given, base, checker, info: None };
     let mut view = View::quiet(context, "study");
     let began = Instant::now();
     let clock = move || began.elapsed().as_secs_f64();
@@ -230,7 +229,7 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         say(&format!("stopped; what is done is in {}, and the same command goes on", output.display()));
     }
     let results = results?;
-    session.print_profile(context)?;
+    print_profile(context, session.model().gpu())?;
     Ok(results)
 }
 
@@ -258,9 +257,7 @@ fn line(progress: &Progress<'_>) -> String {
 
 /// One model on one device, from which every job gets its learner.
 struct Bench<'a> {
-    context: &'a Context,
     session: &'a Session,
-    config: ModelConfig,
     /// The adapter of the study, and its folder.
     given: Option<(PathBuf, AdapterFile)>,
     base: Option<Base>,
@@ -272,23 +269,19 @@ impl Lab for Bench<'_> {
     type Policy = Learner;
 
     fn policy(&mut self, settings: &Settings, folder: Option<&Path>) -> Result<Learner> {
-        let dims = adapter::dims(&self.config);
+        let opened = self.session.opened();
         let file = match folder {
             Some(folder) => {
                 let file = match &self.given {
                     Some((given, file)) if given == folder => file.clone(),
-                    _ => read_adapter(folder, &dims)?,
+                    _ => read_adapter(folder, &dims(&opened.config))?,
                 };
                 file.expect_no_dropout(folder)?;
                 file
             }
-            None => {
-                let lora =
-                    LoraConfig { base_model: Some(self.session.name.clone()), ..settings.lora.clone() };
-                AdapterFile::init(lora, &dims, settings.seed)?
-            }
+            None => opened.fresh_adapter(&settings.lora, settings.seed)?,
         };
-        let learner = self.session.learner(self.context, &file)?;
+        let learner = self.session.learner(&file)?;
         self.info = Some(learner.info());
         Ok(learner)
     }

@@ -1,12 +1,12 @@
 //! `stepladder train`: supervised fine-tuning of a LoRA adapter.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use pollster::block_on;
 use serde::Serialize;
+use stepladder::session::Opened;
 use stepladder::settings::{Change, SFT, Setting, Table, setter};
 use stepladder::train::adapter;
 use stepladder::train::checkpoint::State;
@@ -14,20 +14,17 @@ use stepladder::train::data::Dataset;
 use stepladder::train::files::{
     PREVIOUS_STATE_FILE, STATE_FILE, read, remove_states, write_adapter, write_first_state, write_state,
 };
-use stepladder::train::fit::Workload;
 use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::resume::before;
-use stepladder::train::sft::{Epoch, News, Sft, SftOptions, SftStep, Split, largest_pass};
-use stepladder::train::text::ModelText;
-use stepladder::train::trainer::Trainer;
+use stepladder::train::sft::{Epoch, News, Sft, SftOptions, SftStep, Split};
 use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
 use super::context::Context;
 use super::progress::Progress;
 use super::resume::{expect_model, expect_place};
-use super::session::Opened;
+use super::session::{load, open, print_profile, tie};
 use super::setting_args::{Rows, SettingArgs, anew};
 use super::signals::{quoted, say};
 use super::train_card::{Card, expect_adapter};
@@ -86,9 +83,6 @@ impl Rows for TrainRows {
     }
 }
 
-/// Tokens of one pass of the model. Sets the memory and not the result.
-pub(super) const PACK_TOKENS: usize = 2048;
-
 /// Trains, or goes on with training.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     expect_folder("--output", &args.output)?;
@@ -107,8 +101,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         expect_model(&card.model)?;
         expect_place("--data", &card.data)?;
     }
-    let mut opened = Opened::new(context, &card.model, &device)?;
-    opened.tie(&mut card.base, &device, context, false)?;
+    let opened = open(context, &card.model, &device)?;
+    tie(&opened, &mut card.base, &device, context, false)?;
     let adapter = if saved.is_some() {
         AdapterFile::init(card.lora.clone(), &adapter::dims(&opened.config), 0)?
     } else {
@@ -131,21 +125,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let split = Split::new(&data, card.settings.held_out, card.settings.seed);
     let prompts = if args.no_samples { Vec::new() } else { choose(&bytes, &data, &split) };
     drop(bytes);
-    let layout = adapter::layout(&opened.config, &adapter.config)?;
-    let workload = Workload {
-        training: Some(largest_pass(&data, card.settings.batch_size, PACK_TOKENS)),
-        adapter: Some(layout.clone()),
-        ..Workload::default()
-    };
-    opened.check_memory("training", &workload)?;
+    opened.check_training(&adapter.config, &data, card.settings.batch_size)?;
     context.stoppable();
-    let session = opened.load()?;
-    choose_kernels(&session.model)?;
-    let mut trainer = Trainer::new(Arc::clone(&session.model), &layout, PACK_TOKENS)?;
-    trainer.set_cancel(Arc::clone(context.cancelled()));
-    trainer.write_adapter(&adapter::flatten(&layout, &adapter)?)?;
+    let session = load(opened)?;
+    choose_kernels(session.model())?;
     let rank = adapter.config.rank;
-    let mut sft = Sft::new(trainer, adapter.config.clone(), &data, card.settings.clone())?;
+    let mut sft = session.supervised(&adapter, &data, card.settings.clone())?;
     if let Some(saved) = &saved {
         sft.restore(saved, &folder.path().join(STATE_FILE))?;
         expect_more(changes, sft.done(), sft.steps())?;
@@ -180,7 +165,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     write_adapter(folder.path(), &adapter)?;
     remove_states(folder.path())?;
     let run = sft.into_outcome();
-    let samples = match answer(&session, context, &adapter, &prompts) {
+    let samples = match answer(&session, &adapter, &prompts) {
         Ok(samples) => samples,
         // The adapter is whole and kept: the run is finished all the same.
         Err(Error::Cancelled) => Vec::new(),
@@ -192,11 +177,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if let Some(warning) = warning(&run, parameters) {
         say(&warning);
     }
-    let next = next(&keeper.card.model, folder.path(), session.language.chat.is_some(), &prompts);
+    let next = next(&keeper.card.model, folder.path(), session.opened().language.chat.is_some(), &prompts);
     context.answer(&finished(&run, &samples, folder.path(), &next), || {
         end(&run, &samples, folder.path(), &next)
     })?;
-    session.print_profile(context)
+    print_profile(context, session.model().gpu())
 }
 
 /// Holds a new end of a run to what is done.
@@ -303,13 +288,8 @@ fn train(
 }
 
 fn read_data(opened: &Opened, card: &Card, bytes: &[u8]) -> Result<Dataset> {
-    let text = ModelText {
-        tokenizer: &opened.language.tokenizer,
-        chat: opened.language.chat.as_ref(),
-        ends: &opened.config.eos_token_ids,
-    };
     let max_length = card.settings.max_length.min(opened.context_length);
-    let data = Dataset::from_jsonl(bytes, &card.data, &text, max_length)?;
+    let data = opened.dataset(bytes, &card.data, max_length)?;
     let limit = if max_length < card.settings.max_length { "the context" } else { "--max-length" };
     for note in data.notes(limit) {
         say(&note);

@@ -1,21 +1,17 @@
 //! Before and after: a few of the user's own prompts, with the answers of the base model and of the trained one.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pollster::block_on;
 use serde::Serialize;
 use stepladder::Result;
-use stepladder::model::generate::{Generator, Request, Sampling};
-use stepladder::model::lora::Lora;
+use stepladder::model::generate::{Progress, Request, Sampling};
+use stepladder::session::Session;
 use stepladder::train::data::{Dataset, Record};
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::sft::Split;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-use super::context::Context;
-use super::session::Session;
 
 /// Prompts that are shown.
 const COUNT: usize = 3;
@@ -96,32 +92,25 @@ fn asked(line: &str) -> Option<(String, bool)> {
 ///
 /// # Errors
 /// Those of sampling; [`stepladder::Error::Cancelled`].
-pub(super) fn answer(
-    session: &Session,
-    context: &Context,
-    adapter: &AdapterFile,
-    prompts: &[Prompt],
-) -> Result<Vec<Sample>> {
+pub(super) fn answer(session: &Session, adapter: &AdapterFile, prompts: &[Prompt]) -> Result<Vec<Sample>> {
     if prompts.is_empty() {
         return Ok(Vec::new());
     }
     let sampling = Sampling { max_tokens: MAX_TOKENS, temperature: 0.0, ..Sampling::default() };
     let request = |prompt: &Prompt| Request { prompt: prompt.tokens.clone(), samples: 1, sampling, seed: 0 };
     let requests: Vec<Request> = prompts.iter().map(request).collect();
-    let tokenizer = &session.language.tokenizer;
-    let ask = |lora: Option<&Lora>| -> Result<Vec<String>> {
-        let mut generator = Generator::new(Arc::clone(&session.model), lora, COUNT);
-        let mut news = |_: stepladder::model::generate::Progress<'_>| match context
-            .cancelled()
-            .load(Ordering::Relaxed)
-        {
+    let opened = session.opened();
+    let tokenizer = &opened.language.tokenizer;
+    let ask = |adapter: Option<&AdapterFile>| -> Result<Vec<String>> {
+        let mut generator = session.generator(adapter, COUNT)?;
+        let mut news = |_: Progress<'_>| match opened.cancel.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
         let completions = block_on(generator.generate(&requests, &mut news))?;
         completions.iter().flatten().map(|completion| tokenizer.decode(&completion.tokens)).collect()
     };
-    let (base, trained) = (ask(None)?, ask(session.lora(Some(adapter))?.as_ref())?);
+    let (base, trained) = (ask(None)?, ask(Some(adapter))?);
     let samples = prompts.iter().zip(base.into_iter().zip(trained)).map(|(prompt, (base, trained))| {
         let expected = tokenizer.decode(&prompt.answer)?;
         Ok(Sample { prompt: prompt.text.clone(), held_out: prompt.held_out, expected, base, trained })

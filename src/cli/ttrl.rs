@@ -22,7 +22,7 @@ use super::chosen::ModelArgs;
 use super::context::Context;
 use super::ladder::{default_preset, expect_lora};
 use super::ladder_view::View;
-use super::session::read_problems;
+use super::session::{load, print_profile, read_problems, tie, worded};
 use super::setting_args::{Rows, SettingArgs};
 use super::signals::say;
 use super::ttrl_answers::{Answers, Judged};
@@ -106,17 +106,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if let Some(problem) = problems.first() {
         task.try_out(problem)?;
     }
-    let mut opened = chosen.open(context, &args.device)?.worded(settings.settings.prompt_style);
+    let opened = worded(chosen.open(context, &args.device)?, settings.settings.prompt_style);
     let fresh: &LoraConfig = &settings.settings.lora;
     let adapter = opened.trainable(chosen.adapter.as_deref(), fresh, settings.settings.seed)?;
     if chosen.adapter.is_some() {
         expect_lora(args.settings.changes()?, &settings.settings, &adapter)?;
     }
-    opened.check_run("test-time learning", &settings.settings, &*task, [&problems, &[]], &adapter)?;
+    opened.tell_lacking_of([&problems, &[]]);
+    let lora = &adapter.config;
+    opened.check_run("test-time learning", &settings.settings, &*task, [&problems, &[]], lora)?;
     let mut answers = None;
     if let Some(file) = &args.output {
         let mut base = None;
-        opened.tie(&mut base, &args.device, context, true)?;
+        tie(&opened, &mut base, &args.device, context, true)?;
         let (_, weights) = adapter.to_bytes()?;
         let card = json!({
             "base": base,
@@ -140,9 +142,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None => None,
     };
     context.stoppable();
-    let session = opened.load()?;
-    choose_kernels(&session.model)?;
-    let mut learner = session.learner(context, &adapter)?;
+    let session = load(opened)?;
+    choose_kernels(session.model())?;
+    let mut learner = session.learner(&adapter)?;
     let mut solver = Solver { args, context, task: &*task, settings, learner: &mut learner };
     match &args.problem {
         Some(_) => {
@@ -160,7 +162,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             outcome?;
         }
     }
-    session.print_profile(context)
+    print_profile(context, session.model().gpu())
 }
 
 struct Solver<'a> {
@@ -213,9 +215,7 @@ impl Solver<'_> {
 impl Args {
     fn questions(&self) -> Result<Vec<Problem>> {
         match (&self.problem, &self.problems) {
-            (Some(problem), _) => {
-                Ok(vec![Problem { problem: problem.clone(), id: None, level: None, answer: None }])
-            }
+            (Some(problem), _) => Ok(vec![Problem::new(problem.clone())]),
             (None, Some(file)) => read_problems(file),
             (None, None) => Ok(Vec::new()),
         }

@@ -14,6 +14,7 @@ use super::chosen::ModelArgs;
 use super::context::Context;
 use super::ladder::default_preset;
 use super::ladder_view::View;
+use super::session::{adapter, load, print_profile, worded};
 use super::setting_args::{Rows, SettingArgs};
 
 /// Options of `variants`.
@@ -58,7 +59,7 @@ impl Rows for SeedRow {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let chosen = args.model.choose()?;
     let task = task::create(&args.task.task, &args.task.options())?;
-    let problem = Problem { problem: args.problem.clone(), id: None, level: None, answer: None };
+    let problem = Problem::new(args.problem.clone());
     let preset = match args.settings.preset()? {
         Some(preset) => preset,
         None => default_preset(context, &chosen.model, &args.device)?,
@@ -66,15 +67,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut settings = Settings::preset(preset);
     args.settings.asked()?.make(&mut settings)?;
     settings.check()?;
-    let opened = chosen.open(context, &args.device)?.worded(settings.prompt_style);
-    let adapter = opened.adapter(chosen.adapter.as_deref())?;
-    let session = opened.load()?;
-    let mut sampler = session.sampler(context, adapter.as_ref())?;
+    let opened = worded(chosen.open(context, &args.device)?, settings.prompt_style);
+    let adapter = adapter(&opened, chosen.adapter.as_deref())?;
+    let session = load(opened)?;
+    let mut sampler = session.sampler(adapter.as_ref())?;
     let mut view = View::quiet(context, "variants");
     let nodes = view.host(|host| block_on(variant_tree(&mut sampler, &*task, &problem, &settings, host)))?;
     drop(view);
     context.answer(&json!({ "nodes": nodes }), || nodes.iter().map(line).collect::<Vec<_>>().join("\n"))?;
-    session.print_profile(context)
+    print_profile(context, session.model().gpu())
 }
 
 fn line(node: &ProposedVariant) -> String {

@@ -29,7 +29,7 @@ pub struct SampleRequest {
 }
 
 /// One completion.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sample {
     /// Token ids, the stop token included when it was drawn.
     pub tokens: Vec<u32>,

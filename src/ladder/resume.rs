@@ -175,7 +175,7 @@ mod tests {
         assert!(
             hold("jsonl", "b", "2").unwrap_err().starts_with("--task-option b: is 2, but the run has none")
         );
-        let problem = |text: &str| Problem { problem: text.into(), id: None, level: None, answer: None };
+        let problem = |text: &str| Problem::new(text);
         assert!(expect_problems("problems", &[problem("x")], &[problem("x")], RUN).is_ok());
         let error = expect_problems("problems", &[problem("x")], &[problem("y")], RUN).unwrap_err();
         assert!(error.to_string().starts_with("problems: gives other problems"), "{error}");

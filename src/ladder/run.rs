@@ -52,6 +52,30 @@ pub struct RunCard {
     pub policy: Option<PolicyInfo>,
 }
 
+impl RunCard {
+    /// A run of this version that goes on from no adapter; what it stands on is not known yet.
+    pub fn new(
+        model: String,
+        (task, task_options): (String, TaskOptions),
+        settings: Settings,
+        [problems, held_out]: [Vec<Problem>; 2],
+    ) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            model,
+            adapter: None,
+            task,
+            task_options,
+            checker: BTreeMap::new(),
+            settings,
+            problems,
+            held_out,
+            base: None,
+            policy: None,
+        }
+    }
+}
+
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {

@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn equal_answers_are_counted_together() {
         let task = create("integral", &TaskOptions::new()).unwrap();
-        let problem = Problem { problem: "2*x".into(), id: None, level: None, answer: None };
+        let problem = Problem::new("2*x");
         let verdicts: Vec<Verdict> = ["x^2", "x^3", "x*x+5", "nonsense(", "x^3+1", "x^2+C", "x^3", "x^4"]
             .iter()
             .map(|text| task.verify(&problem, text))

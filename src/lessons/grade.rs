@@ -13,7 +13,7 @@ const DENIALS: [&str; 8] = ["not", "never", "no", "isn't", "wasn't", "neither", 
 /// The task whose verifier is a program of the user's. A library may come from somebody else, so it never runs one.
 pub(super) const OUTSIDE: &str = "command";
 
-/// Judges answers by the words of the right one, or by what it means where that is a value ([`crate::task::jsonl`]); those to
+/// Judges answers by the words of the right one, or by what it means where that is a value ([`crate::task::Jsonl`]); those to
 /// problems of tasks by the task.
 pub struct Grader {
     /// Compares answers by what they mean.
@@ -132,7 +132,7 @@ mod tests {
         let posed = |task: &str| Posed {
             task: task.into(),
             options: TaskOptions::new(),
-            problem: Problem { problem: "2*x".into(), id: None, level: None, answer: None },
+            problem: Problem::new("2*x"),
             max_tokens: 8,
         };
         let ask = |task| Question { judge: Some(Judge::Task(posed(task))), ..question("") };

@@ -1,6 +1,6 @@
 //! How much a row of heads learnt, kept and passed on, from which questions each answered right.
 //!
-//! R[t][i] is the share of exam i that head t answers right; head 0 is the base. The means are those of continual learning:
+//! `R[t][i]` is the share of exam i that head t answers right; head 0 is the base. The means are those of continual learning:
 //! average accuracy, backward and forward transfer (GEM, 1706.08840), forgetting and intransigence (1801.10112), and the change on
 //! what was never taught (TRACE's general delta, 2310.06762).
 
@@ -36,20 +36,20 @@ pub struct Estimate {
 /// All means; each is `None` where there are no exams for it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Metrics {
-    /// A_T: mean of R[T][i] over what was taught.
+    /// A_T: mean of `R[T][i]` over what was taught.
     pub average: Option<Estimate>,
-    /// Mean of R[i][i]: each exam right after its lesson.
+    /// Mean of `R[i][i]`: each exam right after its lesson.
     pub learning: Option<Estimate>,
-    /// Mean of R[T][i] - R[i][i] over all but the last lesson.
+    /// Mean of `R[T][i]` - `R[i][i]` over all but the last lesson.
     pub backward: Option<Estimate>,
-    /// Mean of R[i-1][i] - R[0][i] over all but the first lesson: what earlier lessons did for a later one.
+    /// Mean of `R[i-1][i]` - `R[0][i]` over all but the first lesson: what earlier lessons did for a later one.
     pub forward: Option<Estimate>,
-    /// F_T: mean of max_l R[l][i] - R[T][i], l before T, over all but the last lesson. The best of several heads is also the luckiest,
+    /// F_T: mean of max_l `R[l][i]` - `R[T][i]`, l before T, over all but the last lesson. The best of several heads is also the luckiest,
     /// so that a little forgetting is seen where there is none.
     pub forgetting: Option<Estimate>,
-    /// Mean of joint[i] - R[i][i].
+    /// Mean of `joint[i]` - `R[i][i]`.
     pub intransigence: Option<Estimate>,
-    /// Mean of R[T][j] - R[0][j] over what was never taught.
+    /// Mean of `R[T][j]` - `R[0][j]` over what was never taught.
     pub general: Option<Estimate>,
 }
 

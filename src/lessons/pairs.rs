@@ -2,7 +2,7 @@
 //!
 //! `question` (or `prompt`) is a text or a list of wordings of the same question, `answer` (or `completion`) the answer.
 //! `exam` holds wordings that only the exam asks, each a text or `{"question", "answer", "kind"}`. `weight` says how much the
-//! pair counts. Any other field is refused by name. A row with `messages` is a conversation ([`super::conversations`]).
+//! pair counts. Any other field is refused by name. A row with `messages` is a conversation (`conversations.rs`).
 
 use std::path::Path;
 

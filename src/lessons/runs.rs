@@ -176,7 +176,7 @@ fn solved(events: &[Event], card: &RunCard, task: &dyn Task) -> (Vec<Solved>, us
 }
 
 fn alone(problem: &str) -> Problem {
-    Problem { problem: problem.to_owned(), id: None, level: None, answer: None }
+    Problem::new(problem)
 }
 
 /// Whether a text of the log may be the beginning of a longer one.

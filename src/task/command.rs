@@ -144,13 +144,6 @@ impl Task for Command {
         PARAMETERS
     }
 
-    fn prompt(&self, problem: &str, style: PromptStyle) -> String {
-        match style {
-            PromptStyle::Instruct => plain::prompt(problem),
-            PromptStyle::Terse => format!("?{problem}="),
-        }
-    }
-
     fn variant_prompt(&self, problem: &str, request: &VariantRequest, style: PromptStyle) -> String {
         plain::variant_prompt(
             problem,
@@ -185,18 +178,6 @@ impl Task for Command {
                 "remove a hint",
             ],
         }
-    }
-
-    fn parse_variants(&self, completion: &str) -> Vec<String> {
-        plain::tagged_variants(completion)
-    }
-
-    fn canonical(&self, problem: &str) -> std::result::Result<String, String> {
-        plain::canonical(problem)
-    }
-
-    fn is_restatement(&self, parent: &str, variant: &str) -> bool {
-        plain::canonical(parent) == plain::canonical(variant)
     }
 
     fn verify(&self, problem: &Problem, completion: &str) -> Verdict {

@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     fn verdict(task: Countdown, problem: &str, completion: &str) -> VerdictKind {
-        let problem = Problem { problem: problem.into(), id: None, level: None, answer: None };
+        let problem = Problem::new(problem);
         task.verify(&problem, completion).verdict
     }
 

@@ -329,8 +329,7 @@ mod tests {
 
     #[test]
     fn what_is_excluded_occurs_nowhere() {
-        let held_out =
-            |problem: &str| Problem { problem: problem.into(), id: None, level: None, answer: None };
+        let held_out = |problem: &str| Problem::new(problem);
         let exclude = ["x", "sin(x)", "exp(2x)", "x**2", "no problem"].map(held_out);
         let examples = make("integral", &settings(90, &[1, 3, 6], &exclude)).unwrap();
         assert!(examples.excluded > 0);

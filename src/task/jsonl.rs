@@ -4,10 +4,8 @@
 
 use super::answer::{Found, Same, find, judge};
 use super::text::unwrap_math;
-use super::{
-    Parameter, Problem, PromptStyle, Task, TaskOptions, VariantKind, VariantRequest, Verdict, VerdictKind,
-};
-use super::{check_options, option, plain};
+use super::{Parameter, Problem, Task, TaskOptions, Verdict, VerdictKind};
+use super::{check_options, option};
 use crate::{Error, Result};
 
 const PARAMETERS: &[Parameter] = &[
@@ -98,33 +96,6 @@ impl Task for Jsonl {
         PARAMETERS
     }
 
-    fn prompt(&self, problem: &str, style: PromptStyle) -> String {
-        match style {
-            PromptStyle::Instruct => plain::prompt(problem),
-            PromptStyle::Terse => format!("?{problem}="),
-        }
-    }
-
-    fn variant_prompt(&self, problem: &str, request: &VariantRequest, style: PromptStyle) -> String {
-        plain::variant_prompt(problem, request, "Each must have one definite answer.", problem, style)
-    }
-
-    fn transformations(&self, _: VariantKind) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn parse_variants(&self, completion: &str) -> Vec<String> {
-        plain::tagged_variants(completion)
-    }
-
-    fn canonical(&self, problem: &str) -> std::result::Result<String, String> {
-        plain::canonical(problem)
-    }
-
-    fn is_restatement(&self, parent: &str, variant: &str) -> bool {
-        plain::canonical(parent) == plain::canonical(variant)
-    }
-
     fn judgeable(&self, problem: &Problem) -> std::result::Result<(), String> {
         self.known(problem).map(|_| ())
     }
@@ -210,7 +181,7 @@ mod tests {
         assert_eq!(verdict(&coarse, "100", "109"), VerdictKind::Correct);
         assert_eq!(verdict(&coarse, "100", "111"), VerdictKind::Wrong);
         assert_eq!(verdict(&coarse, "Paris", "Paris"), VerdictKind::Unverifiable);
-        let unknown = Problem { problem: "?".into(), id: None, level: None, answer: None };
+        let unknown = Problem::new("?");
         assert_eq!(auto.verify(&unknown, "1").verdict, VerdictKind::Unverifiable);
         assert!(auto.same_answer(&unknown, "1/2", "0.5") && !auto.same_answer(&unknown, "1/2", "0.6"));
         assert!(!exact.same_answer(&unknown, "1/2", "0.5"));

@@ -164,33 +164,60 @@ pub struct Problem {
     pub answer: Option<String>,
 }
 
-/// A family of problems that can be posed, varied and verified.
+impl Problem {
+    /// A problem without a name, a level or a known answer.
+    pub fn new(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into(), id: None, level: None, answer: None }
+    }
+}
+
+/// A family of problems that can be posed, varied and verified. A name and a verifier are enough for one whose problems are plain text;
+/// with [`Task::transformations`] it also has variants.
 pub trait Task: Send + Sync {
     /// The name on the command line.
     fn name(&self) -> &'static str;
 
     /// The parameters it takes.
-    fn parameters(&self) -> &'static [Parameter];
+    fn parameters(&self) -> &'static [Parameter] {
+        &[]
+    }
 
-    /// The user message that poses `problem`.
-    fn prompt(&self, problem: &str, style: PromptStyle) -> String;
+    /// The user message that poses `problem`; as it is given here, the answer is asked for between `<answer>` tags, and in the terse
+    /// style the problem stands between `?` and `=`.
+    fn prompt(&self, problem: &str, style: PromptStyle) -> String {
+        match style {
+            PromptStyle::Instruct => plain::prompt(problem),
+            PromptStyle::Terse => format!("?{problem}="),
+        }
+    }
 
-    /// The user message that asks for variants of `problem`.
-    fn variant_prompt(&self, problem: &str, request: &VariantRequest, style: PromptStyle) -> String;
+    /// The user message that asks for variants of `problem`; as it is given here, between `<variant>` tags.
+    fn variant_prompt(&self, problem: &str, request: &VariantRequest, style: PromptStyle) -> String {
+        plain::variant_prompt(problem, request, "Each must have one definite answer.", problem, style)
+    }
 
     /// The transformations to draw from for `kind`. None at all: variants of this task could not be judged, so its problems are
     /// trained on as they are.
-    fn transformations(&self, kind: VariantKind) -> &'static [&'static str];
+    fn transformations(&self, _kind: VariantKind) -> &'static [&'static str] {
+        &[]
+    }
 
-    /// The variants listed in a completion, as written, in order; hostile text gives an empty list.
-    fn parse_variants(&self, completion: &str) -> Vec<String>;
+    /// The variants listed in a completion, as written, in order; hostile text gives an empty list. As it is given here, they are what
+    /// stands between `<variant>` tags.
+    fn parse_variants(&self, completion: &str) -> Vec<String> {
+        plain::tagged_variants(completion)
+    }
 
-    /// Semantic identity: two problems with equal canonical forms are the same problem.
-    /// Errors with the reason if `problem` is not one of this task.
-    fn canonical(&self, problem: &str) -> std::result::Result<String, String>;
+    /// Semantic identity: two problems with equal canonical forms are the same problem. As it is given here, white space makes no
+    /// difference. Errors with the reason if `problem` is not one of this task.
+    fn canonical(&self, problem: &str) -> std::result::Result<String, String> {
+        plain::canonical(problem)
+    }
 
-    /// Whether `variant` is `parent` in other clothes (equal up to a constant factor, or by the task's own measure).
-    fn is_restatement(&self, parent: &str, variant: &str) -> bool;
+    /// Whether `variant` is equivalent to `parent`, only rewritten (equal up to a constant factor, or by the task's own measure).
+    fn is_restatement(&self, parent: &str, variant: &str) -> bool {
+        self.canonical(parent) == self.canonical(variant)
+    }
 
     /// Whether an answer to `problem` could be found and confirmed, as far as a bounded amount of work tells; when in doubt it
     /// could. Errors with the reason if not.

@@ -1,10 +1,10 @@
 //! A model on the GPU with the adapter that was trained or loaded.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use js_sys::{Array, Function, Object, Reflect, Uint8Array};
 use serde::Deserialize;
@@ -13,58 +13,28 @@ use wasm_bindgen::prelude::*;
 
 use super::convert::{Answer, from_json, to_json};
 use super::files::JsFile;
-use super::fit::{context_of, planned};
+use super::fit::planned;
 use super::options::{FitOptions, Load};
 use super::text::warn;
 use super::voice::Voice;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::kernel::cache::CacheFormat;
-use crate::ladder::learner::Language;
-use crate::ladder::settings::Preset;
-use crate::model::Model;
 use crate::model::generate::Generator;
-use crate::model::lora::Layout;
 use crate::model::open::OpenModel;
-use crate::model::source::{TensorInfo, TensorSource};
+use crate::session::{Opened, Session, SessionOptions};
+use crate::settings::PACKAGE;
 use crate::train::adapter;
 use crate::train::checkpoint::State;
-use crate::train::fit::{Fit, Workload};
+use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
 use crate::train::trainer::adapter_of;
 use crate::{Error, Result};
 
-/// Weights whose reading ends when `stop` is set.
-struct Stoppable<'a> {
-    source: Box<dyn TensorSource>,
-    stop: &'a Cell<bool>,
-}
-
-impl TensorSource for Stoppable<'_> {
-    fn tensors(&self) -> &[TensorInfo] {
-        self.source.tensors()
-    }
-
-    fn read(&mut self, index: usize, row_start: usize, row_count: usize, out: &mut Vec<u8>) -> Result<()> {
-        match self.stop.get() {
-            true => Err(Error::Cancelled),
-            false => self.source.read(index, row_start, row_count, out),
-        }
-    }
-
-    fn name(&self) -> String {
-        self.source.name()
-    }
-}
-
 /// A model on the GPU. Its methods are called one after the other, but for `cancel` and those that only look.
 #[wasm_bindgen]
 pub struct Engine {
-    pub(super) name: String,
-    pub(super) model: Arc<Model>,
-    pub(super) language: Arc<Language>,
-    /// Asks what is running to stop.
-    pub(super) cancel: Arc<AtomicBool>,
+    pub(super) session: Session,
     /// What was trained or loaded; what runs on the GPU is made from it and read back into it.
     pub(super) adapter: RefCell<Option<AdapterFile>>,
     /// The head of a library that is asked, by its name.
@@ -73,7 +43,6 @@ pub struct Engine {
     pub(super) generators: RefCell<BTreeMap<Voice, Generator>>,
     /// How these keep keys and values.
     pub(super) kv_cache: CacheFormat,
-    source: Box<dyn TensorSource>,
 }
 
 #[wasm_bindgen]
@@ -87,39 +56,25 @@ impl Engine {
     pub async fn load(name: String, files: Array, options: String, progress: Function) -> Answer<Engine> {
         let options: Load = from_json("options", &options)?;
         let open = OpenModel::from_files(&name, JsFile::all(&files)?, options.now)?;
-        let OpenModel { config, source, tokenizer, chat_template, name, warnings, .. } = open;
-        for warning in &warnings {
-            warn(warning);
-        }
+        open.warnings.iter().for_each(|warning| warn(warning));
         let Load { default_limits, context_length, gpu_name, kv_cache, .. } = options;
         let gpu = GpuOptions { default_limits, unnamed: gpu_name, ..GpuOptions::default() };
-        let gpu = Arc::new(Gpu::open(&gpu).await?);
-        let context = context_of(&config, context_length);
-        let fit = Fit::new(&config, &*source, None, context, &Workload::default());
-        fit.check(&name, gpu.available_bytes(), gpu.max_binding_bytes())?;
-        let end = config.eos_token_ids.first().copied();
-        let language = Arc::new(Language { tokenizer, chat: chat_template, style: None, end });
-        let stop = Cell::new(false);
-        let mut report = |done: u64, total: u64| {
+        let device = Arc::new(Gpu::open(&gpu).await?);
+        let context = context_length.unwrap_or(PACKAGE.context);
+        let options = SessionOptions { gpu, weights: None, context, cancel: Arc::default(), warn };
+        let opened = Opened::new(open, device, &options);
+        opened.check_memory(&name, &Workload::default())?;
+        let session = opened.load(&mut |done, total| {
             let answer = progress.call2(&JsValue::NULL, &(done as f64).into(), &(total as f64).into());
             // Progress is a courtesy: a listener that throws does not stop the load.
-            stop.set(answer.is_ok_and(|answer| answer == JsValue::FALSE));
-        };
-        let mut stoppable = Stoppable { source, stop: &stop };
-        let model = Model::load(gpu, config, &mut stoppable, None, context, &mut report);
-        let source = stoppable.source;
-        let model = model?;
-        model.gpu().check()?;
+            !answer.is_ok_and(|answer| answer == JsValue::FALSE)
+        })?;
         Ok(Self {
-            name,
-            model: Arc::new(model),
-            language,
-            cancel: Arc::new(AtomicBool::new(false)),
+            session,
             adapter: RefCell::new(None),
             head: RefCell::new(None),
             generators: RefCell::default(),
             kv_cache,
-            source,
         })
     }
 
@@ -128,21 +83,22 @@ impl Engine {
     /// # Errors
     /// None in practice.
     pub fn info(&self) -> Answer<String> {
-        let (config, report) = (self.model.config(), self.model.gpu().report());
+        let opened = self.opened();
+        let (config, report) = (&opened.config, opened.gpu.report());
         let adapter = self.adapter.borrow();
         let trainable = adapter.as_ref().map_or(0, |adapter| {
             adapter.tensors.values().map(|pair| pair.a.len() + pair.b.len()).sum::<usize>()
         });
         to_json(&json!({
-            "name": self.name,
+            "name": opened.name,
             "family": config.family.name,
             "parameters": config.parameters(),
             "trainableParameters": trainable,
-            "contextLength": self.model.context(),
+            "contextLength": opened.context_length,
             "vocabSize": config.vocab_size,
             "layers": config.num_layers,
-            "hasChatTemplate": self.language.chat.is_some(),
-            "gpuBytes": self.model.gpu().memory().current(),
+            "hasChatTemplate": opened.language.chat.is_some(),
+            "gpuBytes": opened.gpu.memory().current(),
             "gpu": {
                 "name": report.name,
                 "vendor": report.driver,
@@ -160,7 +116,7 @@ impl Engine {
 
     /// Bytes in buffers on the GPU now.
     pub fn gpu_bytes(&self) -> f64 {
-        self.model.gpu().memory().current() as f64
+        self.opened().gpu.memory().current() as f64
     }
 
     /// What training and sampling of a given size need of the GPU, as JSON (`Fit`).
@@ -169,14 +125,15 @@ impl Engine {
     /// `usage` for a rank that cannot be.
     pub fn fit(&self, options: &str) -> Answer<String> {
         let options: FitOptions = from_json("workload", options)?;
-        let gpu = self.model.gpu();
-        let device = (Some(gpu.max_binding_bytes()), gpu.available_bytes());
-        to_json(&planned(self.model.config(), &*self.source, &options, self.model.context(), device)?)
+        let opened = self.opened();
+        let workload = options.workload(&opened.config, opened.context_length)?;
+        let device = (Some(opened.gpu.max_binding_bytes()), opened.gpu.available_bytes());
+        to_json(&planned(&opened.fit(&workload), device))
     }
 
     /// Asks what is running to stop at the next opportunity.
     pub fn cancel(&self) {
-        self.cancel.store(true, Ordering::Relaxed);
+        self.opened().cancel.store(true, Ordering::Relaxed);
     }
 
     /// The adapter as the files of a PEFT folder: an array of `{name, bytes}`.
@@ -197,7 +154,7 @@ impl Engine {
     /// # Errors
     /// `input` if a file is damaged or does not fit the model.
     pub fn load_adapter(&self, config: &[u8], weights: &[u8]) -> Answer<()> {
-        let dims = adapter::dims(self.model.config());
+        let dims = adapter::dims(&self.opened().config);
         let folder = Path::new("adapter");
         let file = AdapterFile::from_bytes(config, weights, folder, &dims)?;
         file.expect_no_dropout(folder)?;
@@ -212,7 +169,7 @@ impl Engine {
     pub fn adopt(&self, card: &str, state: &[u8]) -> Answer<()> {
         let file = Path::new("state.safetensors");
         let lora = lora_of(card)?;
-        let layout = self.layout(&lora)?;
+        let layout = self.opened().layout(&lora)?;
         let flat = adapter_of(State::from_bytes(state, file)?, layout.len(), file)?;
         self.set_adapter(Some(adapter::unflatten(&layout, lora, &flat)));
         Ok(())
@@ -230,12 +187,12 @@ impl Engine {
 
     /// Makes the device unusable, as a driver reset would; for tests of the recovery from that.
     pub fn lose_device(&self) {
-        self.model.gpu().destroy();
+        self.opened().gpu.destroy();
     }
 
     /// Gives everything on the GPU back. Nothing may be running.
     pub fn dispose(self) {
-        self.model.gpu().destroy();
+        self.opened().gpu.destroy();
     }
 }
 
@@ -270,9 +227,14 @@ fn lora_of(card: &str) -> Answer<LoraConfig> {
 }
 
 impl Engine {
+    /// Names, sizes, tokenizer and device.
+    pub(super) fn opened(&self) -> &Opened {
+        self.session.opened()
+    }
+
     /// Beginning of a call that can be cancelled.
     pub(super) fn begin(&self) {
-        self.cancel.store(false, Ordering::Relaxed);
+        self.opened().cancel.store(false, Ordering::Relaxed);
     }
 
     /// Gives the memory of all generators back; whether there was one.
@@ -302,43 +264,10 @@ impl Engine {
     }
 
     /// The adapter to train: the one there is, or a fresh one.
-    pub(super) fn trainable(&self, fresh: LoraConfig, seed: u64) -> Result<AdapterFile> {
+    pub(super) fn trainable(&self, fresh: &LoraConfig, seed: u64) -> Result<AdapterFile> {
         match &*self.adapter.borrow() {
             Some(adapter) => Ok(adapter.clone()),
-            None => {
-                let config = LoraConfig { base_model: Some(self.name.clone()), ..fresh };
-                AdapterFile::init(config, &adapter::dims(self.model.config()), seed)
-            }
-        }
-    }
-
-    /// The layout of an adapter of this shape, if it can be one of this model.
-    pub(super) fn layout(&self, lora: &LoraConfig) -> Result<Layout> {
-        lora.validate()?;
-        let config = self.model.config();
-        let rank = lora.rank_pattern.values().copied().fold(lora.rank, usize::max);
-        let smallest = LoraConfig { rank: 1, rank_pattern: BTreeMap::new(), ..lora.clone() };
-        // Sizes count in 32 bits here: those of the values, their gradients and two moments, four bytes each.
-        let most = u32::MAX as usize / 16 / adapter::layout(config, &smallest)?.len().max(1);
-        if rank > most {
-            return Err(Error::usage("lora.rank", format!("is {rank}"), format!("use at most {most}")));
-        }
-        adapter::layout(config, lora)
-    }
-
-    /// Fails, with what is needed, if `workload` takes more memory than there is.
-    pub(super) fn check_memory(&self, what: &str, workload: &Workload) -> Result<()> {
-        let (config, gpu) = (self.model.config(), self.model.gpu());
-        let fit = Fit::new(config, &*self.source, None, self.model.context(), workload);
-        fit.check(what, gpu.available_bytes(), gpu.max_binding_bytes())
-    }
-
-    /// The preset that suits the model and the device if none is asked for.
-    pub(super) fn preset(&self) -> Preset {
-        match &*self.name {
-            "tiny" => Preset::Tiny,
-            _ if self.model.gpu().is_software() => Preset::Software,
-            _ => Preset::Small,
+            None => self.opened().fresh_adapter(fresh, seed),
         }
     }
 }

@@ -10,17 +10,11 @@ use super::options::FitOptions;
 use crate::Result;
 use crate::ladder::learner::LearnerSettings;
 use crate::model::config::ModelConfig;
-use crate::model::source::TensorSource;
 use crate::settings::PACKAGE;
 use crate::train::adapter;
 use crate::train::fit::{Fit, Workload};
 use crate::train::headers::open_headers;
 use crate::train::lora_config::LoraConfig;
-
-/// The longest sequence of a model that is loaded with this wish.
-pub(super) fn context_of(config: &ModelConfig, asked: Option<usize>) -> usize {
-    asked.unwrap_or(PACKAGE.context).min(config.max_position_embeddings)
-}
 
 /// What a workload needs on the model in `files`, of which only headers are read, as JSON (`PreFlight`). `largest` is the
 /// largest binding that the device allows, if there is a device.
@@ -31,9 +25,10 @@ pub(super) fn context_of(config: &ModelConfig, asked: Option<usize>) -> usize {
 pub fn fit(name: &str, files: &Array, workload: &str, largest: Option<f64>) -> Answer<String> {
     let options: FitOptions = from_json("workload", workload)?;
     let (config, source) = open_headers(name, JsFile::all(files)?)?;
-    let context = context_of(&config, options.context_length);
+    let context = options.context_length.unwrap_or(PACKAGE.context).min(config.max_position_embeddings);
     let device = (largest.map(|bytes| bytes as u64), None);
-    let mut plan = planned(&config, &*source, &options, context, device)?;
+    let workload = options.workload(&config, context)?;
+    let mut plan = planned(&Fit::new(&config, &*source, None, context, &workload), device);
     plan["family"] = config.family.name.into();
     plan["parameters"] = config.parameters().into();
     plan["layers"] = config.num_layers.into();
@@ -41,25 +36,24 @@ pub fn fit(name: &str, files: &Array, workload: &str, largest: Option<f64>) -> A
     to_json(&plan)
 }
 
+impl FitOptions {
+    /// What they ask for on a model that is loaded for sequences of `context` tokens.
+    pub(super) fn workload(&self, config: &ModelConfig, context: usize) -> Result<Workload> {
+        let lora = LoraConfig { rank: self.rank, ..LoraConfig::default() };
+        lora.validate()?;
+        let layout = adapter::layout(config, &lora)?;
+        let (batch, length) = (self.batch.max(1), self.length.clamp(2, context.max(2)));
+        let pack_tokens = LearnerSettings::default().pack_tokens;
+        Ok(Workload::of_batch(layout, batch, length, pack_tokens, context))
+    }
+}
+
 /// The plan (`Fit`) for a device with a largest binding and an amount of free memory, each as far as it is known.
-pub(super) fn planned(
-    config: &ModelConfig,
-    source: &dyn TensorSource,
-    options: &FitOptions,
-    context: usize,
-    (largest, available): (Option<u64>, Option<u64>),
-) -> Result<Value> {
-    let lora = LoraConfig { rank: options.rank, ..LoraConfig::default() };
-    lora.validate()?;
-    let layout = adapter::layout(config, &lora)?;
-    let (batch, length) = (options.batch.max(1), options.length.clamp(2, context.max(2)));
-    let pack_tokens = LearnerSettings::default().pack_tokens;
-    let workload = Workload::of_batch(layout, batch, length, pack_tokens, context);
-    let fit = Fit::new(config, source, None, context, &workload);
+pub(super) fn planned(fit: &Fit, (largest, available): (Option<u64>, Option<u64>)) -> Value {
     let exceeds = |limit: Option<u64>, bytes: u64| limit.filter(|&limit| bytes > limit);
     let (reason, hint) = match (exceeds(available, fit.total()), exceeds(largest, fit.largest_buffer)) {
         (Some(available), _) => {
-            (format!("it needs {}, and {} are free", size(fit.total()), size(available)), Some(remedy(&fit)))
+            (format!("it needs {}, and {} are free", size(fit.total()), size(available)), Some(remedy(fit)))
         }
         (None, Some(largest)) => (
             format!(
@@ -71,7 +65,7 @@ pub(super) fn planned(
         ),
         (None, None) => (within(available, largest), None),
     };
-    Ok(json!({
+    json!({
         "weights": fit.weights,
         "kv": fit.kv,
         "activations": fit.activations,
@@ -83,7 +77,7 @@ pub(super) fn planned(
         "fits": hint.is_none(),
         "reason": reason,
         "hint": hint,
-    }))
+    })
 }
 
 fn within(available: Option<u64>, largest: Option<u64>) -> String {

@@ -15,7 +15,7 @@ use super::task::choose;
 use super::text::seconds;
 use crate::ladder::eval::{Questions, evaluate};
 use crate::ladder::events::Event;
-use crate::ladder::learner::{Language, Learner, LearnerSettings};
+use crate::ladder::learner::{Language, Learner};
 use crate::ladder::run::{self, RunCard};
 use crate::ladder::settings::{EvaluationSettings, Settings};
 use crate::ladder::state::{Host, MemoryStore, Snapshot};
@@ -37,7 +37,7 @@ impl Engine {
     /// All that a run finds wrong with what it was given: `usage` that names the setting at fault, `context`, `out_of_memory`.
     pub fn ladder_card(&self, options: &str, task: &JsValue) -> Answer<String> {
         let options: Ladder = from_json("options", options)?;
-        let mut settings = options.settings(self.preset())?;
+        let mut settings = options.settings(self.opened().preset())?;
         self.go_on_from_adapter(&mut settings.lora, &options.settings)?;
         let task = choose(&options.task, &options.task_options, task)?;
         check_problems(&*task, Origin::Option("problems"), &options.problems)?;
@@ -45,19 +45,14 @@ impl Engine {
             check_problems(&*task, Origin::Option("heldOut"), &options.held_out)?;
         }
         self.check_run((&settings, &*task, [&options.problems, &options.held_out]))?;
-        let base = |sha256| Ok::<_, Error>(Base { sha256, model: self.computed()?, ..Base::default() });
+        let base = |sha256| {
+            let model = self.opened().computed(true)?;
+            Ok::<_, Error>(Base { sha256, model, ..Base::default() })
+        };
+        let (task, problems) = ((options.task, options.task_options), [options.problems, options.held_out]);
         to_json(&RunCard {
-            version: env!("CARGO_PKG_VERSION").into(),
-            model: self.name.clone(),
-            adapter: None,
-            task: options.task,
-            task_options: options.task_options,
-            checker: Default::default(),
-            settings,
-            problems: options.problems,
-            held_out: options.held_out,
             base: options.weights.map(base).transpose()?,
-            policy: None,
+            ..RunCard::new(self.opened().name.clone(), task, settings, problems)
         })
     }
 
@@ -82,11 +77,12 @@ impl Engine {
         let task = choose(&card.task, &card.task_options, &task)?;
         let adapter = self.starting_adapter(saved.is_some(), &card.settings)?;
         let mut learner =
-            self.learner(&adapter, Some((&card.settings, &*task, [&card.problems, &card.held_out])))?;
+            self.learner(&adapter, (&card.settings, &*task, [&card.problems, &card.held_out]))?;
         let mut store = JsStore(JsLog::new(store)?);
         let outcome = {
             let mut sink = listener(&on_event);
-            let mut host = Host { store: &mut store, sink: &mut sink, clock: &seconds, cancel: &self.cancel };
+            let mut host =
+                Host { store: &mut store, sink: &mut sink, clock: &seconds, cancel: &self.opened().cancel };
             run::run(&mut learner, &*task, &card, saved, &mut host).await
         };
         self.take_adapter(&learner, &outcome).await?;
@@ -99,7 +95,7 @@ impl Engine {
     /// As [`Engine::ladder_card`].
     pub fn ttrl_card(&self, options: &str, task: &JsValue) -> Answer<String> {
         let options: Ttrl = from_json("options", options)?;
-        let mut settings = options.settings(self.preset())?;
+        let mut settings = options.settings(self.opened().preset())?;
         let Some(problem) = options.problem else {
             return Err(Error::usage("problem", "there is none", "give a problem of the task").into());
         };
@@ -110,7 +106,7 @@ impl Engine {
         to_json(&TtrlCard {
             kind: "ttrl".into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            model: self.name.clone(),
+            model: self.opened().name.clone(),
             task: options.task,
             task_options: options.task_options,
             problem,
@@ -138,11 +134,12 @@ impl Engine {
         let saved = snapshot(saved)?;
         let adapter = self.starting_adapter(saved.is_some(), &settings.settings)?;
         let problems = [problem];
-        let mut learner = self.learner(&adapter, Some((&settings.settings, &*task, [&problems, &[]])))?;
+        let mut learner = self.learner(&adapter, (&settings.settings, &*task, [&problems, &[]]))?;
         let mut store = JsStore(JsLog::new(store)?);
         let outcome = {
             let mut sink = listener(&on_event);
-            let mut host = Host { store: &mut store, sink: &mut sink, clock: &seconds, cancel: &self.cancel };
+            let mut host =
+                Host { store: &mut store, sink: &mut sink, clock: &seconds, cancel: &self.opened().cancel };
             ttrl_with_checkpoints(&mut learner, &*task, &problems[0], &settings, saved, &mut host).await
         };
         // What was learnt for a question goes with it, unless it is answered and to be kept.
@@ -163,16 +160,7 @@ impl Engine {
         let task = choose(&options.task, &options.task_options, &task)?;
         check_problems(&*task, Origin::Option("problems"), &options.problems)?;
         let adapter = self.adapter.borrow().clone().filter(|_| options.adapter);
-        let mut learner = match &adapter {
-            Some(adapter) => self.learner(adapter, None)?,
-            None => {
-                let smallest = LoraConfig { rank: 1, ..LoraConfig::default() };
-                let nothing = AdapterFile::init(smallest, &adapter::dims(self.model.config()), 0)?;
-                let mut learner = self.learner(&nothing, None)?;
-                learner.sample_base();
-                learner
-            }
-        };
+        let mut learner = self.session.sampler(adapter.as_ref())?;
         let settings = EvaluationSettings {
             every: 0,
             samples: options.samples.max(1),
@@ -185,7 +173,8 @@ impl Engine {
         settings.sampling.validate()?;
         let mut store = MemoryStore::default();
         let mut sink = listener(&on_event);
-        let mut host = Host { store: &mut store, sink: &mut sink, clock: &seconds, cancel: &self.cancel };
+        let mut host =
+            Host { store: &mut store, sink: &mut sink, clock: &seconds, cancel: &self.opened().cancel };
         let questions = Questions { problems: &options.problems, shots: &[] };
         let evaluation =
             evaluate(&mut learner, &*task, questions, &settings, options.seed, 0, &mut host).await?;
@@ -221,8 +210,8 @@ impl Engine {
     fn starting_adapter(&self, resumed: bool, settings: &Settings) -> Result<AdapterFile> {
         match resumed {
             // The checkpoint has the values; only the shape counts.
-            true => AdapterFile::init(settings.lora.clone(), &adapter::dims(self.model.config()), 0),
-            false => self.trainable(settings.lora.clone(), settings.seed),
+            true => AdapterFile::init(settings.lora.clone(), &adapter::dims(&self.opened().config), 0),
+            false => self.trainable(&settings.lora, settings.seed),
         }
     }
 
@@ -244,24 +233,12 @@ impl Engine {
 
     /// Fails, with what is wrong, if a run of this purpose cannot begin; answers the wording of its prompts.
     fn check_run(&self, (run, task, problems): Purpose<'_>) -> Result<Arc<Language>> {
-        let layout = self.layout(&run.lora)?;
-        let (language, context) = (Arc::new(self.language.worded(run.prompt_style)), self.model.context());
-        let workload = LearnerSettings::default().run(run, &language, task, problems, layout, context)?;
-        self.check_memory("the run", &workload)?;
-        Ok(language)
+        self.opened().check_run("the run", run, task, problems, &run.lora)
     }
 
-    fn learner(&self, adapter: &AdapterFile, purpose: Option<Purpose<'_>>) -> Result<Learner> {
-        let language = match purpose {
-            Some(purpose) => {
-                let problems = purpose.2.into_iter().flatten();
-                self.tell_lacking(problems.map(|problem| problem.problem.as_str()));
-                self.check_run(purpose)?
-            }
-            None => Arc::clone(&self.language),
-        };
-        let (model, cancel) = (Arc::clone(&self.model), Arc::clone(&self.cancel));
-        Learner::new(self.name.clone(), model, language, adapter, LearnerSettings::default(), cancel)
+    fn learner(&self, adapter: &AdapterFile, purpose: Purpose<'_>) -> Result<Learner> {
+        self.opened().tell_lacking_of(purpose.2);
+        self.session.learner_in(self.check_run(purpose)?, adapter)
     }
 
     /// Keeps what a run learnt, however it ended; a lost device has nothing to read back.

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use js_sys::{Array, Function};
@@ -15,8 +14,8 @@ use super::engine::Engine;
 use super::files::JsFile;
 use super::learning::tell;
 use super::library::LessonLibrary;
-use crate::ladder::base::{first_difference, wording};
-use crate::ladder::learner::{Learner, LearnerSettings};
+use crate::ladder::base::first_difference;
+use crate::ladder::learner::Learner;
 use crate::ladder::run::RunCard;
 use crate::lessons::anchors;
 use crate::lessons::card::Card;
@@ -29,6 +28,7 @@ use crate::lessons::notes::View;
 use crate::lessons::settings::{LearnSettings, Wishes};
 use crate::lessons::source::{Source, Wanted};
 use crate::model::open::OpenModel;
+use crate::session::Opened;
 use crate::train::adapter;
 use crate::train::fingerprint::{self, Base};
 use crate::train::loss::preference::{PreferenceConfig, PreferenceLoss};
@@ -203,7 +203,7 @@ impl Engine {
             if self.head.borrow().as_ref().map(|(name, _)| name.as_str()) == served {
                 return Ok(());
             }
-            let dims = adapter::dims(self.model.config());
+            let dims = adapter::dims(&self.opened().config);
             let head = served.map(|name| Ok((name.to_owned(), library.head(name, &dims)?)));
             self.set_head(head.transpose()?);
             Ok(())
@@ -218,7 +218,7 @@ impl Engine {
         self.expect_base(&library, &options.weights)?;
         let examination = Examination::of(&library, options.head.as_deref(), view, options.lesson)?;
         let mut learner = self.lesson_learner(&library.card().settings)?;
-        let mut teller = Teller { on_news, cancel: &self.cancel };
+        let mut teller = Teller { on_news, cancel: &self.opened().cancel };
         examination.sit(&mut Course::new(&mut library, &mut learner, &mut teller)?).await?;
         to_text(&examination.papers(&library)?)
     }
@@ -233,7 +233,7 @@ impl Engine {
         self.expect_base(&library, weights)?;
         expect_consolidation(&library, without)?;
         let mut learner = self.lesson_learner(&library.card().settings)?;
-        let mut teller = Teller { on_news, cancel: &self.cancel };
+        let mut teller = Teller { on_news, cancel: &self.opened().cancel };
         let head = Course::new(&mut library, &mut learner, &mut teller)?.consolidate(without).await?;
         to_text(&json!({ "head": head, "lessons": library.standing().active() }))
     }
@@ -245,7 +245,8 @@ impl Engine {
         options: &Learn,
         on_news: &Function,
     ) -> Result<String> {
-        let mut teller = Teller { on_news, cancel: &self.cancel };
+        let opened = self.opened();
+        let mut teller = Teller { on_news, cancel: &opened.cancel };
         let source = options.source(on_news)?;
         let wanted = options.wanted()?;
         if let Some(library) = &library {
@@ -261,11 +262,11 @@ impl Engine {
         } else if !source.begins() {
             return Err(file.empty());
         }
-        source.check(&self.language, &options.weights)?;
-        self.tell_lacking(source.texts());
+        source.check(&opened.language, &options.weights)?;
+        opened.tell_lacking(source.texts());
         let settings = match &library {
             Some(library) => library.card().settings.clone(),
-            None => options.settings(self)?,
+            None => options.settings(opened)?,
         };
         let mut learner = self.lesson_learner(&settings)?;
         let mut progress = |done: usize, all: usize, what: &str| {
@@ -273,7 +274,7 @@ impl Engine {
             !teller.stopped()
         };
         let source =
-            source.worked_out((&self.name, None), &mut learner, &mut note(on_news), &mut progress).await?;
+            source.worked_out((&opened.name, None), &mut learner, &mut note(on_news), &mut progress).await?;
         source.expect_fitting(&mut learner, &settings)?;
         let mut library = match library {
             Some(library) => library,
@@ -281,9 +282,9 @@ impl Engine {
                 let mut go_on = |done: usize, all: usize| progress(done, all, "answers of the base");
                 let anchors = anchors::make(&mut learner, settings.seed, &mut go_on).await?;
                 let loops = anchors::loops(&mut learner, &anchors, &mut go_on).await?;
-                let base =
-                    Base { sha256: options.weights.clone(), model: self.computed()?, ..Base::default() };
-                let card = Card::new(self.name.clone(), base, settings, loops);
+                let model = opened.computed(true)?;
+                let base = Base { sha256: options.weights.clone(), model, ..Base::default() };
+                let card = Card::new(opened.name.clone(), base, settings, loops);
                 Library::create_in(Box::new(file.pack()?), &card, &anchors)?
             }
         };
@@ -316,19 +317,11 @@ impl Engine {
 
     /// A learner whose adapter has the shape of a library's heads and does nothing yet, if there is memory for it.
     fn lesson_learner(&self, settings: &LearnSettings) -> Result<Learner> {
-        self.layout(&settings.lora)?;
-        let file = settings.fresh(self.model.config())?;
-        self.check_memory("learning", &settings.workload(self.model.config(), self.model.context())?)?;
-        let (model, language) = (Arc::clone(&self.model), Arc::clone(&self.language));
-        let learner = LearnerSettings::default();
-        Learner::new(self.name.clone(), model, language, &file, learner, Arc::clone(&self.cancel))
-    }
-
-    /// What the model computes, and how it reads texts, as a library's card has it.
-    pub(super) fn computed(&self) -> Result<serde_json::Map<String, serde_json::Value>> {
-        let mut model = fingerprint::numbers(self.model.config());
-        model.extend(wording(&self.language, self.model.config(), self.model.context())?);
-        Ok(model)
+        let opened = self.opened();
+        opened.layout(&settings.lora)?;
+        let file = settings.fresh(&opened.config)?;
+        opened.check_memory("learning", &settings.workload(&opened.config, opened.context_length)?)?;
+        self.session.learner(&file)
     }
 
     /// Fails if the model is not the one that a library was made with.
@@ -336,7 +329,7 @@ impl Engine {
         let Card { model, base, .. } = library.card();
         let other = |field: &str, problem: &str| {
             let hint = format!("load {model}, with which it was made, or choose another library");
-            Err(Error::input(&self.name, field, problem, hint))
+            Err(Error::input(&self.opened().name, field, problem, hint))
         };
         if base.sha256 != weights {
             return other("weights", "are not those that the library was made with");
@@ -347,7 +340,7 @@ impl Engine {
                 "are stored otherwise than the library's; only the command line does that",
             );
         }
-        match first_difference(&base.model, &self.computed()?) {
+        match first_difference(&base.model, &self.opened().computed(true)?) {
             Some((field, old, new)) => {
                 other(&field, &format!("is {}, but the library was made with {}", words(&new), words(&old)))
             }
@@ -426,14 +419,13 @@ impl Learn {
     }
 
     /// Those of a new library.
-    fn settings(&self, engine: &Engine) -> Result<LearnSettings> {
+    fn settings(&self, opened: &Opened) -> Result<LearnSettings> {
         let wishes = Wishes {
             rank: self.rank,
             learning_rate: self.learning_rate,
             epochs: self.epochs,
             seed: self.seed,
         };
-        let (config, context) = (engine.model.config(), engine.model.context());
-        LearnSettings::for_library(&engine.name, config, context, &wishes)
+        LearnSettings::for_library(&opened.name, &opened.config, opened.context_length, &wishes)
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Load {
 /// Of `generate` and `chat`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub(super) struct Sample {
+pub(super) struct SampleOptions {
     max_tokens: usize,
     temperature: f32,
     top_k: usize,
@@ -43,14 +43,14 @@ pub(super) struct Sample {
     head: bool,
 }
 
-impl Default for Sample {
+impl Default for SampleOptions {
     fn default() -> Self {
         let Sampling { max_tokens, temperature, top_k, top_p, min_p } = Sampling::default();
         Self { max_tokens, temperature, top_k, top_p, min_p, seed: 0, adapter: true, head: false }
     }
 }
 
-impl Sample {
+impl SampleOptions {
     pub(super) fn voice(&self) -> Voice {
         Voice::of(self.adapter, self.head)
     }

@@ -1,9 +1,6 @@
 //! Text from a model, and the score of a given text.
 
 use std::cell::Cell;
-use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use js_sys::Function;
 use serde_json::json;
@@ -11,14 +8,10 @@ use wasm_bindgen::prelude::*;
 
 use super::convert::{Answer, from_json, to_json};
 use super::engine::Engine;
-use super::options::Sample;
+use super::options::SampleOptions;
 use super::voice::Voice;
-use crate::model::chat::Message;
-use crate::model::generate::{Completion, Generator, OnProgress, Progress, Request};
-use crate::model::score::logprobs;
-use crate::model::tokenizer::Lacking;
-use crate::train::adapter;
-use crate::train::fit::Workload;
+use crate::model::generate::Generator;
+use crate::session::{Message, OnText, Piece, Request, Sample};
 use crate::{Error, Result};
 
 #[wasm_bindgen]
@@ -47,9 +40,8 @@ impl Engine {
     /// # Errors
     /// `context`, `usage`, `cancelled`, GPU errors.
     pub async fn generate(&self, prompt: String, options: String, on_text: Function) -> Answer<String> {
-        let tokens = self.language.tokenizer.encode_prompt(&prompt)?;
-        self.tell_lacking([prompt.as_str()]);
-        self.complete(tokens, &options, &on_text).await
+        let options: SampleOptions = from_json("options", &options)?;
+        self.answer(self.opened().request(&prompt, options.sampling())?, &options, &on_text).await
     }
 
     /// Answers a conversation, a JSON list of messages; otherwise as [`Engine::generate`].
@@ -58,13 +50,8 @@ impl Engine {
     /// As [`Engine::generate`], and `usage` if the model has no chat template.
     pub async fn chat(&self, messages: String, options: String, on_text: Function) -> Answer<String> {
         let messages: Vec<Message> = from_json("messages", &messages)?;
-        let Some(template) = &self.language.chat else {
-            let problem = format!("{} has no chat template", self.name);
-            return Err(Error::usage("chat", problem, "use generate, or an instruction-tuned model").into());
-        };
-        let tokens = self.language.tokenizer.encode(&template.render(&messages, true)?, false)?;
-        self.tell_lacking(messages.last().map(Message::text));
-        self.complete(tokens, &options, &on_text).await
+        let options: SampleOptions = from_json("options", &options)?;
+        self.answer(self.opened().chat_request(&messages, options.sampling())?, &options, &on_text).await
     }
 
     /// Log-probability of each token of `text` given those before it, as JSON.
@@ -73,38 +60,19 @@ impl Engine {
     /// `context`, `usage`, `cancelled`, GPU errors.
     pub async fn score(&self, text: String, with_adapter: bool, with_head: bool) -> Answer<String> {
         self.begin();
-        let tokens = self.language.tokenizer.encode(&text, true)?;
-        self.tell_lacking([text.as_str()]);
-        let file = self.voiced(Voice::of(with_adapter, with_head));
-        let config = self.model.config();
-        let layout = file.as_ref().map(|file| adapter::layout(config, &file.config)).transpose()?;
-        let workload = Workload { adapter: layout, scoring: Some(tokens.len()), ..Workload::default() };
-        self.check_memory("scoring the text", &workload)?;
-        let lora = file.as_ref().map(|file| adapter::upload(self.model.gpu(), config, file)).transpose()?;
-        let logprobs = logprobs(&self.model, lora.as_ref(), &tokens, &self.cancel).await?;
-        to_json(&json!({ "tokens": tokens, "logprobs": logprobs }))
+        let adapter = self.voiced(Voice::of(with_adapter, with_head));
+        let scored = self.session.score(&text, adapter.as_ref()).await?;
+        to_json(&json!({ "tokens": scored.tokens, "logprobs": scored.logprobs }))
     }
 }
 
 impl Engine {
-    /// Says so if the vocabulary lacks characters of `texts`.
-    pub(super) fn tell_lacking<'a>(&self, texts: impl IntoIterator<Item = &'a str>) {
-        let lacking = Lacking::of(&self.language.tokenizer, texts);
-        if !lacking.is_empty() {
-            warn(&lacking.to_string());
-        }
-    }
-
     /// The generator of a voice: the one that spoke last, or a new one.
     fn generator(&self, voice: Voice) -> Result<Generator> {
         if let Some(spoke) = self.generators.borrow_mut().remove(&voice) {
             return Ok(spoke);
         }
-        let (config, gpu) = (self.model.config(), self.model.gpu());
-        let file = self.voiced(voice);
-        let lora = file.map(|file| adapter::upload(gpu, config, &file)).transpose()?;
-        let mut generator = Generator::new(Arc::clone(&self.model), lora.as_ref(), 1);
-        generator.set_cancel(Arc::clone(&self.cancel));
+        let mut generator = self.session.generator(self.voiced(voice).as_ref(), 1)?;
         generator.keep_as(self.kv_cache);
         generator.keep();
         Ok(generator)
@@ -116,8 +84,8 @@ impl Engine {
         &self,
         voice: Voice,
         request: &Request,
-        progress: &mut OnProgress<'_>,
-    ) -> Result<(Completion, usize)> {
+        on_text: &mut OnText<'_>,
+    ) -> Result<(Sample, usize)> {
         let there = match voice {
             Voice::Base => false,
             Voice::Adapter => self.has_adapter(),
@@ -125,63 +93,39 @@ impl Engine {
         };
         let voice = if there { voice } else { Voice::Base };
         let mut generator = self.generator(voice)?;
-        let outcome = generator.generate(std::slice::from_ref(request), progress).await;
+        let outcome = self.session.complete(&mut generator, request, on_text).await;
         let cached = generator.cached_tokens();
         if matches!(outcome, Ok(_) | Err(Error::Cancelled)) {
             self.generators.borrow_mut().insert(voice, generator);
         }
-        Ok((outcome?.into_iter().flatten().next().unwrap_or_default(), cached))
+        Ok((outcome?.into_iter().next().unwrap_or_default(), cached))
     }
 
-    async fn complete(&self, prompt: Vec<u32>, options: &str, on_text: &Function) -> Answer<String> {
+    async fn answer(&self, request: Request, options: &SampleOptions, on_text: &Function) -> Answer<String> {
         self.begin();
-        let options: Sample = from_json("options", options)?;
-        let request = Request { prompt, samples: 1, sampling: options.sampling(), seed: options.seed };
-        request.check(self.model.config(), self.model.context())?;
-        let tokenizer = &self.language.tokenizer;
-        let mut stream = tokenizer.stream();
-        let (mut failed, told) = (None, Cell::new(false));
-        let began = seconds();
-        let mut progress = |news: Progress<'_>| {
-            if self.cancel.load(Ordering::Relaxed) {
-                return ControlFlow::Break(());
-            }
-            let mut text = String::new();
-            for &token in news.tokens {
-                match stream.push(token) {
-                    Ok(piece) => text.push_str(&piece),
-                    Err(error) => {
-                        failed = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                }
-            }
-            if !text.is_empty() {
+        let request = Request { seed: options.seed, ..request };
+        request.check(&self.opened().config, self.opened().context_length)?;
+        let (told, began) = (Cell::new(false), seconds());
+        let mut hear = |piece: Piece<'_>| {
+            if !piece.text.is_empty() {
                 told.set(true);
                 // A listener that throws has gone; the abort that follows ends this.
-                let _ = on_text.call1(&JsValue::NULL, &text.into());
+                let _ = on_text.call1(&JsValue::NULL, &piece.text.into());
             }
-            ControlFlow::Continue(())
+            Ok(())
         };
-        let mut outcome = self.speak(options.voice(), &request, &mut progress).await;
+        let mut outcome = self.speak(options.voice(), &request, &mut hear).await;
         // What is kept of texts before may be in the way.
         if matches!(outcome, Err(Error::OutOfMemory { .. })) && !told.get() && self.silence() {
-            outcome = self.speak(options.voice(), &request, &mut progress).await;
+            outcome = self.speak(options.voice(), &request, &mut hear).await;
         }
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        let rest = stream.finish()?;
-        if !rest.is_empty() {
-            let _ = on_text.call1(&JsValue::NULL, &rest.into());
-        }
-        let (Completion { tokens, logprobs, stopped }, cached) = outcome?;
+        let (Sample { text, tokens, logprobs, finished }, cached) = outcome?;
         let rate = tokens.len() as f64 / (seconds() - began).max(1e-9);
         to_json(&json!({
-            "text": tokenizer.decode(&tokens)?,
+            "text": text,
             "tokens": tokens,
             "logprobs": logprobs,
-            "finishReason": if stopped { "stop" } else { "length" },
+            "finishReason": if finished { "stop" } else { "length" },
             "tokensPerSecond": rate,
             "promptTokens": request.prompt.len(),
             "cachedTokens": cached,

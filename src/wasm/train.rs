@@ -1,7 +1,6 @@
 //! Supervised steps, with checkpoints from which they go on.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use js_sys::{Function, Uint8Array};
@@ -15,20 +14,18 @@ use super::learning::tell;
 use super::options::train_changes;
 use super::store::JsLog;
 use super::text::{seconds, warn};
-use crate::ladder::learner::LearnerSettings;
-use crate::model::lora::Layout;
 use crate::settings::PACKAGE;
 use crate::train::adapter;
 use crate::train::checkpoint::State;
-use crate::train::data::{Cursor, Dataset, Order};
-use crate::train::fit::Workload;
+use crate::train::data::{Cursor, Order};
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::AdapterFile;
 use crate::train::resume::{Owner, before};
-use crate::train::sft::{News, Sft, SftOptions, SftSettings, SftStep, largest_pass};
-use crate::train::text::ModelText;
-use crate::train::trainer::Trainer;
+use crate::train::sft::{News, Sft, SftOptions, SftSettings, SftStep};
 use crate::{Error, Result};
+
+/// What messages call the lines to learn.
+const EXAMPLES: &str = "examples";
 
 /// The adapter that a new run goes on from.
 const ADAPTER: Owner<'static> = Owner {
@@ -84,26 +81,27 @@ impl Engine {
     pub fn train_card(&self, examples: String, options: &str) -> Answer<String> {
         let changes = train_changes(options)?;
         let mut asked = SftOptions::of(PACKAGE).with(&changes)?;
-        asked.max_length = asked.max_length.min(self.model.context());
+        let opened = self.opened();
+        asked.max_length = asked.max_length.min(opened.context_length);
         let lora = match &*self.adapter.borrow() {
             Some(adapter) => {
                 let own = to_value("adapter", &adapter.config)?;
                 SftOptions::change(ADAPTER, &changes, &mut json!({ "lora": own }))?;
                 adapter.config.clone()
             }
-            None => LoraConfig { base_model: Some(self.name.clone()), ..asked.lora.clone() },
+            None => LoraConfig { base_model: Some(opened.name.clone()), ..asked.lora.clone() },
         };
-        let data = self.dataset(&examples, asked.max_length)?;
+        let data = opened.dataset(examples.as_bytes(), Path::new(EXAMPLES), asked.max_length)?;
         let card = TrainCard {
             kind: "train".into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            model: self.name.clone(),
+            model: opened.name.clone(),
             lora,
-            settings: asked.settings(self.model.config().parameters(), &data)?,
+            settings: asked.settings(opened.config.parameters(), &data)?,
             checkpoint_every: asked.checkpoint_every,
             examples,
         };
-        self.check_training(&card, &data)?;
+        opened.check_training(&card.lora, &data, card.settings.batch_size)?;
         // Its errors are those of settings, and data, that nothing can be learnt from.
         Order::new(data.examples.len(), None, Cursor::default())?;
         to_json(&card)
@@ -124,24 +122,20 @@ impl Engine {
         self.begin();
         self.silence();
         let card: TrainCard = from_json("card", &card)?;
-        let (config, file) = (self.model.config(), Path::new("state.safetensors"));
-        let data = self.dataset(&card.examples, card.settings.max_length)?;
+        let (opened, file) = (self.opened(), Path::new("state.safetensors"));
+        let data = opened.dataset(card.examples.as_bytes(), Path::new(EXAMPLES), card.settings.max_length)?;
         for note in data.notes("the length limit") {
             warn(&note);
         }
-        let layout = self.check_training(&card, &data)?;
+        opened.check_training(&card.lora, &data, card.settings.batch_size)?;
         let settings = card.settings;
         let saved = saved.map(|bytes| State::from_bytes(&bytes, file)).transpose()?;
         let adapter = match &saved {
             // The checkpoint has the values; only the shape counts.
-            Some(_) => AdapterFile::init(card.lora, &adapter::dims(config), 0)?,
-            None => self.trainable(card.lora, settings.seed)?,
+            Some(_) => AdapterFile::init(card.lora, &adapter::dims(&opened.config), 0)?,
+            None => self.trainable(&card.lora, settings.seed)?,
         };
-        let pack_tokens = LearnerSettings::default().pack_tokens;
-        let mut trainer = Trainer::new(Arc::clone(&self.model), &layout, pack_tokens)?;
-        trainer.set_cancel(Arc::clone(&self.cancel));
-        trainer.write_adapter(&adapter::flatten(&layout, &adapter)?)?;
-        let mut sft = Sft::new(trainer, adapter.config.clone(), &data, settings)?;
+        let mut sft = self.session.supervised(&adapter, &data, settings)?;
         if let Some(saved) = &saved {
             sft.restore(saved, file)?;
             if sft.steps() < sft.done() {
@@ -158,27 +152,6 @@ impl Engine {
             save(&sft, &log).await?;
         }
         Ok(outcome?)
-    }
-}
-
-impl Engine {
-    fn dataset(&self, examples: &str, max_length: usize) -> Result<Dataset> {
-        let text = ModelText {
-            tokenizer: &self.language.tokenizer,
-            chat: self.language.chat.as_ref(),
-            ends: &self.model.config().eos_token_ids,
-        };
-        Dataset::from_jsonl(examples.as_bytes(), Path::new("examples"), &text, max_length)
-    }
-
-    /// The adapter's layout, if there is memory to train it.
-    fn check_training(&self, card: &TrainCard, data: &Dataset) -> Result<Layout> {
-        let layout = self.layout(&card.lora)?;
-        let pack_tokens = LearnerSettings::default().pack_tokens;
-        let training = Some(largest_pass(data, card.settings.batch_size, pack_tokens));
-        let workload = Workload { training, adapter: Some(layout.clone()), ..Workload::default() };
-        self.check_memory("training", &workload)?;
-        Ok(layout)
     }
 }
 
@@ -202,7 +175,7 @@ impl Engine {
         // Of an epoch whose last step was told before the run was cut off.
         let mut held_out_loss = None;
         loop {
-            if self.cancel.load(Ordering::Relaxed) {
+            if self.opened().cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
             let began = seconds();

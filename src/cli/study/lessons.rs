@@ -14,7 +14,7 @@ use stepladder::{Error, Result};
 use super::{Args, read_results};
 use crate::cli::context::Context;
 use crate::cli::library_args::learner;
-use crate::cli::session::Opened;
+use crate::cli::session::{open, print_profile, tie};
 use crate::cli::signals::say;
 
 /// Does what is left of a study of lessons, then writes what it came to.
@@ -35,9 +35,9 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         return Err(Error::usage("--adapter", "lessons begin at the base", hint));
     }
     args.expect_arms(study.plan.arms.iter().map(|arm| arm.name.as_str()))?;
-    let mut opened = Opened::new(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?;
+    let opened = open(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?;
     let mut base = None;
-    opened.tie(&mut base, &args.device, context, true)?;
+    tie(&opened, &mut base, &args.device, context, true)?;
     let parameters = opened.config.parameters();
     let Some(arm) = study.plan.arms.first() else {
         return Err(Error::usage("arm", "there are none", "add one to the study"));
@@ -58,6 +58,6 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
         say(&format!("stopped; what is done is in {}, and the same command goes on", output.display()));
     }
     let results = results?;
-    session.print_profile(context)?;
+    print_profile(context, session.model().gpu())?;
     Ok(results)
 }

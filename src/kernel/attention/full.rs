@@ -1,4 +1,4 @@
-//! Causal attention over packed sequences: each thread by itself, or on a GPU in tiles ([`tiled`]).
+//! Causal attention over packed sequences: each thread by itself, or on a GPU in tiles (`tiled`).
 //! Shader: shaders/attention/full.wgsl. Reference: tests/reference/attention/full.rs.
 
 use super::super::{GROUP, word};

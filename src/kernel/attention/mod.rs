@@ -1,4 +1,4 @@
-//! Attention: of packed sequences ([`full`], on a GPU by [`tiled`]), and of one new token a row over a paged cache ([`decode`], which splits long
+//! Attention: of packed sequences ([`full`], on a GPU by `tiled`), and of one new token a row over a paged cache ([`decode`], which splits long
 //! rows by [`decode_split`]). Here is what they share.
 
 pub mod decode;

@@ -13,7 +13,7 @@ impl Course<'_> {
     /// head.
     ///
     /// # Errors
-    /// As [`Course::teach`]; [`Error::Usage`] while a lesson waits.
+    /// As [`Course::teach`]; [`Error::Usage`](crate::Error::Usage) while a lesson waits.
     pub async fn consolidate(&mut self, without: &[u32]) -> Result<Option<String>> {
         let began = Instant::now();
         let active: Vec<Lesson> = self.library.active().into_iter().cloned().collect();
@@ -66,7 +66,7 @@ impl Course<'_> {
     /// Asks the base a lesson's exam with its notes in the context; kept beside the results of heads.
     ///
     /// # Errors
-    /// As [`Course::teach`]; [`Error::Context`] where the notes do not fit.
+    /// As [`Course::teach`]; [`Error::Context`](crate::Error::Context) where the notes do not fit.
     pub async fn examine_notes(&mut self, number: u32, view: View) -> Result<()> {
         let lesson = self.library.lesson(number)?.clone();
         let name = view.name();

@@ -2,7 +2,7 @@
 //! what it agrees with itself on and did not know without the text is learnt.
 //!
 //! Whether it can use a text, the [`teacher`] test says; small models cannot, and what they would teach themselves is made up. The
-//! text is data: it stands between fences and is never an instruction ([`prompts`]).
+//! text is data: it stands between fences and is never an instruction (`prompts`).
 
 mod chunks;
 mod prompts;

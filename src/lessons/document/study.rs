@@ -123,7 +123,7 @@ pub async fn study(models: &mut impl Models, text: &str, file: &Path) -> Result<
 /// The answer that enough of `said` agree on.
 fn agreed(question: &str, said: &[String]) -> Result<Option<String>> {
     let task = task::create("jsonl", &Default::default())?;
-    let problem = Problem { problem: question.to_owned(), id: None, level: None, answer: None };
+    let problem = Problem::new(question);
     let answers: Vec<String> = said.iter().filter_map(|said| prompts::read_answer(said)).collect();
     let verdict = |answer: &String| Verdict::new(VerdictKind::Unverifiable, "", Some(canonical(answer)));
     let verdicts: Vec<Verdict> = answers.iter().map(verdict).collect();

@@ -151,8 +151,7 @@ mod tests {
             for &(level, _) in LEVELS {
                 for _ in 0..100 {
                     let example = example(level, &mut rng).unwrap();
-                    let problem =
-                        Problem { problem: example.problem.clone(), id: None, level: None, answer: None };
+                    let problem = Problem::new(example.problem.clone());
                     let verdict = task.verify(&problem, &example.completion(&task, PromptStyle::Instruct));
                     assert_eq!(verdict.verdict, VerdictKind::Correct, "{example:?}: {}", verdict.reason);
                 }

@@ -47,7 +47,7 @@ impl Expr {
         found.get().then_some(widened)
     }
 
-    /// The middle of the intervals of [`Expr::widened`], and for each of up to [`MAX_DECIMALS`] decimals the same with that one at its end:
+    /// The middle of the intervals of [`Expr::widened`], and for each of up to `MAX_DECIMALS` decimals the same with that one at its end:
     /// what differs between them is what the last digit explains. `None` if there are none, or more.
     pub fn roundings(&self) -> Option<(Self, Vec<Self>)> {
         let with_end = |chosen: usize| {

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn equal_answers_are_one_class() {
-        let problem = |text: &str| Problem { problem: text.into(), id: None, level: None, answer: None };
+        let problem = |text: &str| Problem::new(text);
         for (question, one, other, same) in [
             ("1/x", "log(x)", "log(abs(x))", true),
             ("1/x", "log(2*x)", "log(x)+C", true),

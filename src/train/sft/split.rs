@@ -24,7 +24,7 @@ pub struct Split {
 }
 
 impl Split {
-    /// Holds out about a share of the examples, at least one and at most [`MOST`], chosen by `seed`; none where there are fewer
+    /// Holds out about a share of the examples, at least one and at most `MOST`, chosen by `seed`; none where there are fewer
     /// than [`LEAST`], or where every prompt is so frequent that all its examples would be too many. Examples of the same
     /// prompt stay together, and so do equal texts: what is held out was never seen.
     pub fn new(data: &Dataset, share: f64, seed: u64) -> Self {

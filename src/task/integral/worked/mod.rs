@@ -126,8 +126,7 @@ mod tests {
             let draws = if level < 9 { 80 } else { 400 };
             for _ in 0..draws {
                 let example = example(level, &mut rng).unwrap();
-                let problem =
-                    Problem { problem: example.problem.clone(), id: None, level: None, answer: None };
+                let problem = Problem::new(example.problem.clone());
                 for style in [PromptStyle::Instruct, PromptStyle::Terse] {
                     let verdict = Integral.verify(&problem, &example.completion(&Integral, style));
                     assert_eq!(verdict.verdict, VerdictKind::Correct, "{example:?}: {}", verdict.reason);
