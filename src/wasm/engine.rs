@@ -55,6 +55,10 @@ impl TensorSource for Stoppable<'_> {
     fn name(&self) -> String {
         self.source.name()
     }
+
+    fn is_gguf(&self) -> bool {
+        self.source.is_gguf()
+    }
 }
 
 /// A model on the GPU. Its methods are called one after the other, but for `cancel` and those that only look.

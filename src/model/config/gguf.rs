@@ -1,7 +1,7 @@
 //! A model's configuration from GGUF metadata.
 
 use super::fields::Harmless;
-use super::{ModelConfig, Rope, RopeScaling};
+use super::{LocalRope, ModelConfig, Rope, RopeScaling};
 use crate::Result;
 use crate::model::family::Family;
 use crate::model::family::tensors::Role;
@@ -64,12 +64,21 @@ pub fn parse<'a>(
             eos_token_ids.push(token);
         }
     }
+    let num_layers = required("block_count")?;
+    let local_rope = match family.local_theta {
+        Some(absent) => {
+            let theta = metadata.number(&key("rope.freq_base_swa"))?.unwrap_or(absent);
+            let layers = (1..=num_layers).map(|number| number % 6 != 0).collect();
+            Some(LocalRope { rope: Rope { theta, scaling: RopeScaling::None }, layers })
+        }
+        None => None,
+    };
     let config = ModelConfig {
         family,
         vocab_size,
         hidden_size,
         intermediate_size: required("feed_forward_length")?,
-        num_layers: required("block_count")?,
+        num_layers,
         num_heads,
         num_kv_heads: metadata.uniform_count(&key("attention.head_count_kv"))?.unwrap_or(num_heads),
         head_dim,
@@ -77,6 +86,7 @@ pub fn parse<'a>(
         max_position_embeddings: required("context_length")?,
         tie_word_embeddings: !has_head,
         rope: rope(family, metadata, divisors)?,
+        local_rope,
         bos_token_id: metadata.token_id("tokenizer.ggml.bos_token_id")?,
         eos_token_ids,
     };
