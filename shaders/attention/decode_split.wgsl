@@ -3,13 +3,14 @@
 //   split  of the positions j of each split s:  largest_s = max_j score_j,  total_s = Σ_j e_j,  sum_s = Σ_j e_j·V[j],
 //          score_j = scale·q[r,h]·K[j],  e_j = exp(score_j − largest_s),  K[j] as in decode.wgsl
 //   join   o[r,h] = Σ_s w_s·sum_s / Σ_s w_s·total_s,  w_s = exp(largest_s − max_s largest_s)
-// Split s has the tiles s, s + splits, ... of WG positions: those that a row has so far are spread evenly over its splits, and
-// as long as there are no more tiles than splits the order of the sums does not depend on the number of splits.
+// Split s has the tiles s, s + splits, ... of WG positions from the first on that the row sees, the last `window` of those that it has
+// so far: they are spread evenly over its splits, and as long as there are no more tiles than splits the order of the sums does not
+// depend on the number of splits.
 // Rows whose `live` is 0 and splits without positions do nothing. The pages are in either format, as in decode.wgsl.
 // Grid: split: a workgroup owns QUERIES heads with the same keys, in one split of a row, and reads K and V once for all of
 // them. join: a workgroup owns one (row, head). Reference: tests/reference/attention/decode_split.rs
 //! use grid
-struct Params { rows: u32, heads: u32, kv_heads: u32, row_pages: u32, splits: u32, scale: f32 }
+struct Params { rows: u32, heads: u32, kv_heads: u32, row_pages: u32, splits: u32, window: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> position: array<u32>;   // [rows]
 @group(0) @binding(2) var<storage, read> live: array<u32>;   // [rows]
@@ -44,7 +45,8 @@ fn split(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) group
     if row >= p.rows { return; } // guard, the same for the whole workgroup
     if thread == 0u { row_end = select(0u, position[row] + 1u, live[row] != 0u); }
     let end = workgroupUniformLoad(&row_end);
-    if part * WG >= end { return; } // guard: no positions
+    let first = end - min(end, p.window) + part * WG;
+    if first >= end { return; } // guard: no positions
     let head = row * p.heads + kv * sharing + bundle * QUERIES;
     let count = min(QUERIES, sharing - bundle * QUERIES);
     for (var i = thread; i < QUERIES * HEAD4; i += WG) {
@@ -58,7 +60,7 @@ fn split(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) group
     for (var g = 0u; g < QUERIES; g++) { // unroll
         largest[g] = NEVER;
     }
-    for (var start = part * WG; start < end; start += p.splits * WG) {
+    for (var start = first; start < end; start += p.splits * WG) {
         workgroupBarrier(); // the queries are there, the tile before is done with
         let j = start + thread;
         var score = array<f32, QUERIES>();
@@ -140,7 +142,7 @@ fn join(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let end = workgroupUniformLoad(&row_end);
     if end == 0u { return; } // guard
     let first = index * p.splits * PART;
-    let count = min(p.splits, (end + WG - 1u) / WG); // splits that have positions; what the others hold is old
+    let count = min(p.splits, (min(end, p.window) + WG - 1u) / WG); // splits that have positions; what the others hold is old
     var largest = NEVER;
     var mass = 0.0;
     if thread < count {

@@ -181,7 +181,7 @@ impl Maker<'_> {
     fn attention(&mut self, count: usize, len: usize) -> Result<()> {
         let shape_heads = self.model.heads;
         let tokens = count * len;
-        let Heads { heads, kv_heads, head_dim } = self.model.heads;
+        let Heads { heads, kv_heads, head_dim, .. } = self.model.heads;
         let firsts = (0..tokens).map(|t| t / len * len);
         let spans: Vec<u32> = firsts.flat_map(|first| [first, first, first, first + len]).map(word).collect();
         let span = self.gpu.upload("bench.span", &[tokens, attention::SPAN], &spans)?;
@@ -217,7 +217,7 @@ impl Maker<'_> {
     /// One new token in each of `rows` rows that hold `len` tokens.
     fn decode_attention(&mut self, rows: usize, len: usize) -> Result<()> {
         let shape_heads = self.model.heads;
-        let Heads { heads, kv_heads, head_dim } = self.model.heads;
+        let Heads { heads, kv_heads, head_dim, .. } = self.model.heads;
         let row_pages = len / attention::PAGE;
         let all = |value: usize| vec![word(value); rows];
         let position = self.gpu.upload("bench.position", &[rows], &all(len - 1))?;
@@ -334,7 +334,7 @@ pub(super) fn cases(gpu: &Gpu, options: &Options, shape: Shape) -> Result<Vec<Ca
         maker.rows()?;
         return Ok(maker.cases);
     }
-    let Heads { heads, kv_heads, head_dim } = shape.heads;
+    let Heads { heads, kv_heads, head_dim, .. } = shape.heads;
     let [q, kv] = [heads * head_dim, kv_heads * head_dim];
     let wanted = |format: &Format| options.formats.is_empty() || options.formats.contains(format);
     for format in Format::offered().map(|(format, _)| format).filter(wanted) {

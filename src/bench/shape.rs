@@ -33,7 +33,7 @@ enum Family {
 }
 
 const fn heads(heads: usize, kv_heads: usize, head_dim: usize) -> Heads {
-    Heads { heads, kv_heads, head_dim }
+    Heads::new(heads, kv_heads, head_dim)
 }
 
 impl Shape {

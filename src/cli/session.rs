@@ -221,7 +221,14 @@ impl Opened {
         self.tell_lacking(problems.into_iter().flatten().map(|problem| problem.problem.as_str()));
         let layout = adapter::layout(&self.config, &adapter.config)?;
         let learner = LearnerSettings::default();
-        let workload = learner.run(settings, &self.language, task, problems, layout, self.context_length)?;
+        let workload = learner.run(
+            settings,
+            &self.language,
+            task,
+            problems,
+            layout,
+            (&self.config, self.context_length),
+        )?;
         self.check_memory(what, &workload)
     }
 

@@ -12,6 +12,7 @@ use crate::ladder::settings::Settings;
 use crate::ladder::shots;
 use crate::model::Model;
 use crate::model::chat::{ChatTemplate, Message};
+use crate::model::config::ModelConfig;
 use crate::model::forest;
 use crate::model::generate::{Generator, Lengths, Request, Sampling, Sizes};
 use crate::model::lora::Layout;
@@ -57,7 +58,7 @@ impl LearnerSettings {
         task: &dyn Task,
         [roots, held_out]: [&[Problem]; 2],
         layout: Layout,
-        context: usize,
+        (config, context): (&ModelConfig, usize),
     ) -> Result<Workload> {
         let prompt = longest_prompt(language, task, roots)?;
         let room = |prompt| match prompt < context {
@@ -83,7 +84,8 @@ impl LearnerSettings {
             sizes = sizes.union(self.sampling(&vec![request; roots.len().max(1)], context, 0));
         }
         let sequence = (prompt + answer.max_tokens).min(context);
-        let group = forest::most_rows(settings.group_size, prompt, answer.max_tokens.min(context));
+        let (whole, own) = (config.whole_length(), answer.max_tokens.min(context - prompt));
+        let group = forest::most_rows(whole, settings.group_size, prompt, own);
         let batch = settings.prompts_per_step * group;
         let training = Some(batch.min(self.pack_tokens.max(sequence)));
         Ok(Workload { adapter: Some(layout), sampling: Some(sizes), training, scoring: None })

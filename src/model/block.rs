@@ -14,7 +14,6 @@ use super::config::ModelConfig;
 use super::lora::{Lora, Pair};
 use super::module::Module;
 use super::weights::{GATE_UP, LayerWeights, Linear, QKV};
-use crate::Result;
 use crate::gpu::{Buffer, Recorder};
 use crate::kernel::attention::{self, Heads};
 use crate::kernel::lora::down::{self, Made};
@@ -24,6 +23,7 @@ use crate::kernel::product::{self, Segment};
 use crate::kernel::rms_norm::{Input, Norm};
 pub use crate::kernel::rope::Positions;
 use crate::kernel::{kv_write, rms_norm, rope, swiglu};
+use crate::{Error, Result};
 
 /// Keys and values of one layer in pages, in either format of [`crate::kernel::cache::CacheFormat`].
 #[derive(Debug, Clone)]
@@ -34,18 +34,46 @@ pub struct LayerCache {
     pub v: Buffer,
 }
 
+/// What each token of a pack sees `[tokens, 4]`, see [`attention::SPAN`].
+#[derive(Debug, Clone, Copy)]
+pub struct Spans<'a> {
+    /// In layers that see everything.
+    pub whole: &'a Buffer,
+    /// In layers with a sliding window, if the model has some.
+    pub window: Option<&'a Buffer>,
+}
+
+impl<'a> Spans<'a> {
+    /// In a layer with these heads.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is none for its window.
+    pub fn of(self, heads: Heads) -> Result<&'a Buffer> {
+        let missing = || Error::Shape {
+            kernel: "attention/full",
+            arg: "window span",
+            expected: self.whole.shape().to_vec(),
+            got: Vec::new(),
+        };
+        match heads.window {
+            Some(_) => self.window.ok_or_else(missing),
+            None => Ok(self.whole),
+        }
+    }
+}
+
 /// Which tokens attend to which.
 #[derive(Debug, Clone, Copy)]
 pub enum Attend<'a> {
-    /// Each token to those before it in its own sequence.
+    /// Each token to those before it in its own sequence, as far as the layer's window reaches.
     Packed {
-        /// What each token sees `[tokens, 4]`, see [`attention::SPAN`].
-        span: &'a Buffer,
+        /// What each token sees.
+        spans: Spans<'a>,
     },
     /// The same, and keys and values go into the cache as `pair` says.
     Prefill {
-        /// What each token sees `[tokens, 4]`.
-        span: &'a Buffer,
+        /// What each token sees.
+        spans: Spans<'a>,
         /// `[pairs, 2]` of (token, place).
         pair: &'a Buffer,
         /// The layer's pages.
@@ -79,7 +107,7 @@ pub struct Block<'a> {
 impl<'a> Block<'a> {
     /// The sizes of attention.
     pub fn heads(&self) -> Heads {
-        heads(self.config)
+        Heads { window: self.config.window(self.layer), ..heads(self.config) }
     }
 
     /// The adapter of one module.
@@ -251,14 +279,14 @@ impl<'a> Block<'a> {
             rms_norm::forward(rec, raw_k, k_norm, k, eps)?;
         }
         match attend {
-            Attend::Packed { span } => {
+            Attend::Packed { spans } => {
                 rope::forward(rec, positions, q, k)?;
-                attention::full::forward(rec, self.heads(), span, act.saved())?;
+                attention::full::forward(rec, self.heads(), spans.of(self.heads())?, act.saved())?;
             }
-            Attend::Prefill { span, pair, cache } => {
+            Attend::Prefill { spans, pair, cache } => {
                 rope::forward(rec, positions, q, k)?;
                 kv_write::forward(rec, pair, k, v, &cache.k, &cache.v)?;
-                attention::full::forward(rec, self.heads(), span, act.saved())?;
+                attention::full::forward(rec, self.heads(), spans.of(self.heads())?, act.saved())?;
             }
             Attend::Cached { rows, pair, cache } => {
                 let pages = [&cache.k, &cache.v];
@@ -328,7 +356,8 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The sizes of a model's attention.
+/// The sizes of a model's attention in layers that see everything.
 pub fn heads(config: &ModelConfig) -> Heads {
-    Heads { heads: config.num_heads, kv_heads: config.num_kv_heads, head_dim: config.head_dim }
+    let heads = Heads::new(config.num_heads, config.num_kv_heads, config.head_dim);
+    Heads { scale: config.attention_scale, ..heads }
 }

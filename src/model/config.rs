@@ -15,6 +15,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::family::Family;
+use super::family::window::SlidingWindow;
 use crate::kernel::sample::MAX_STOPS;
 use crate::kernel::weight::Format;
 use crate::{Error, Result};
@@ -139,6 +140,10 @@ pub struct ModelConfig {
     pub num_kv_heads: usize,
     /// Width of a head; even.
     pub head_dim: usize,
+    /// Scale of attention's scores where it is not 1/√head_dim.
+    pub attention_scale: Option<f32>,
+    /// The layers that see only the last positions, if some do.
+    pub sliding_window: Option<SlidingWindow>,
     /// Epsilon of every RMSNorm.
     pub rms_norm_eps: f32,
     /// The longest sequence.
@@ -162,6 +167,21 @@ impl ModelConfig {
     /// `Input` for anything missing, contradictory or unsupported.
     pub fn from_json(file: &Path, text: &str) -> Result<Self> {
         json::parse(file, text)
+    }
+
+    /// Positions that a token sees in `layer`, its own among them, where it does not see all before it.
+    pub fn window(&self, layer: usize) -> Option<usize> {
+        self.sliding_window.as_ref().filter(|window| window.layers[layer]).map(|window| window.size)
+    }
+
+    /// Positions that a token sees in the layers that do not see everything, if there are some.
+    pub fn window_size(&self) -> Option<usize> {
+        self.sliding_window.as_ref().map(|window| window.size)
+    }
+
+    /// In sequences up to this length each token sees all before it, in every layer.
+    pub fn whole_length(&self) -> usize {
+        self.window_size().unwrap_or(self.max_position_embeddings)
     }
 
     /// Number of weights, each counted once where embedding and head are tied.

@@ -19,7 +19,7 @@ pub struct Tree {
 }
 
 /// Sequences divided into trees that have as few rows as can be.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Forest<'a> {
     sequences: Vec<&'a [u32]>,
     /// Tokens that each sequence has in common with the one before it.
@@ -27,12 +27,20 @@ pub struct Forest<'a> {
     /// Of the best division of the sequences up to each: rows that it saves, and its last tree.
     best: Vec<(usize, Tree)>,
     tokens: usize,
+    /// The longest sequence that shares rows.
+    longest: usize,
 }
 
 impl<'a> Forest<'a> {
+    /// No sequences yet; of those that come, longer ones than `longest` lie by themselves. What a row sees through a sliding window
+    /// is one piece only where its sequence is.
+    pub fn new(longest: usize) -> Self {
+        Self { sequences: Vec::new(), common: Vec::new(), best: Vec::new(), tokens: 0, longest }
+    }
+
     /// All of `sequences`.
-    pub fn of(sequences: impl IntoIterator<Item = &'a [u32]>) -> Self {
-        let mut forest = Self::default();
+    pub fn of(longest: usize, sequences: impl IntoIterator<Item = &'a [u32]>) -> Self {
+        let mut forest = Self::new(longest);
         sequences.into_iter().for_each(|sequence| forest.push(sequence));
         forest
     }
@@ -40,7 +48,9 @@ impl<'a> Forest<'a> {
     /// Adds a sequence.
     pub fn push(&mut self, sequence: &'a [u32]) {
         let at = self.sequences.len();
-        self.common.push(self.sequences.last().map_or(0, |before| common_length(before, sequence)));
+        let shares = |before: &&&[u32]| before.len().max(sequence.len()) <= self.longest;
+        let before = self.sequences.last().filter(shares);
+        self.common.push(before.map_or(0, |before| common_length(before, sequence)));
         self.sequences.push(sequence);
         self.tokens += sequence.len();
         let saved = |before: usize| if before == 0 { 0 } else { self.best[before - 1].0 };
@@ -78,8 +88,12 @@ impl<'a> Forest<'a> {
     }
 }
 
-/// The most rows of `count` sequences that begin with the same `shared` tokens or fewer and go on with up to `own` each.
-pub fn most_rows(count: usize, shared: usize, own: usize) -> usize {
+/// The most rows of `count` sequences that begin with the same `shared` tokens or fewer and go on with up to `own` each, in a forest
+/// where those up to `longest` share rows.
+pub fn most_rows(longest: usize, count: usize, shared: usize, own: usize) -> usize {
+    if shared + own > longest {
+        return count * (shared + own);
+    }
     // As many as share nothing may have more rows than more that do.
     count * own + shared.max(count * shared.min(LEAST_SHARED - 1))
 }
@@ -99,7 +113,7 @@ mod tests {
     }
 
     fn trees(sequences: &[Vec<u32>]) -> (usize, Vec<(Range<usize>, usize)>) {
-        let forest = Forest::of(sequences.iter().map(Vec::as_slice));
+        let forest = Forest::of(usize::MAX, sequences.iter().map(Vec::as_slice));
         let trees = forest.trees().into_iter().map(|tree| (tree.sequences, tree.shared)).collect();
         (forest.rows(), trees)
     }
@@ -129,14 +143,22 @@ mod tests {
     #[test]
     fn no_group_has_more_rows_than_are_planned() {
         for (count, most) in [(1, 40), (3, 16), (8, 128)] {
-            let planned = most_rows(count, most, 5);
+            let planned = most_rows(usize::MAX, count, most, 5);
             for shared in 0..=most {
                 let group: Vec<_> =
                     (0..count).map(|own| sequence(1, shared, &[100 + own as u32; 5])).collect();
                 assert!(trees(&group).0 <= planned, "{count} of {shared}, {planned} planned");
             }
         }
-        assert_eq!(most_rows(8, 128, 32), 128 + 8 * 32);
+        assert_eq!(most_rows(160, 8, 128, 32), 128 + 8 * 32);
+        assert_eq!(most_rows(159, 8, 128, 32), 8 * (128 + 32));
+    }
+
+    #[test]
+    fn long_sequences_lie_by_themselves() {
+        let answers = [sequence(1, 20, &[2]), sequence(1, 20, &[3]), sequence(1, 20, &[4; 9])];
+        let forest = Forest::of(21, answers.iter().map(Vec::as_slice));
+        assert_eq!(forest.rows(), 20 + 2 + 29);
     }
 
     #[test]

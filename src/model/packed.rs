@@ -3,7 +3,7 @@
 
 use super::Model;
 use super::activations::Activations;
-use super::block::{Attend, Positions};
+use super::block::{Attend, Positions, Spans};
 use super::config::ModelConfig;
 use super::forest::{Forest, Tree};
 use super::lora::Lora;
@@ -31,6 +31,8 @@ pub struct Packed {
     pub positions: Vec<u32>,
     /// What each token sees, see [`SPAN`].
     pub spans: Vec<[u32; SPAN]>,
+    /// The same in layers with a sliding window; empty without one.
+    pub window_spans: Vec<[u32; SPAN]>,
     /// Tokens whose successor is scored, ascending: as often as there are scored successors.
     pub rows: Vec<u32>,
     /// The successor of each of those.
@@ -40,21 +42,32 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs sequences, each by itself; `scored(sequence, t)` says whether the prediction of token t + 1 from token t counts.
-    pub fn new<S: AsRef<[u32]>>(sequences: &[S], scored: impl FnMut(usize, usize) -> bool) -> Self {
+    /// Packs sequences, each by itself, for a model that has a sliding window of this size or none; `scored(sequence, t)` says whether
+    /// the prediction of token t + 1 from token t counts.
+    pub fn new<S: AsRef<[u32]>>(
+        sequences: &[S],
+        window: Option<usize>,
+        scored: impl FnMut(usize, usize) -> bool,
+    ) -> Self {
         let trees = (0..sequences.len()).map(|index| Tree { sequences: index..index + 1, shared: 0 });
-        Self::of_trees(sequences, trees, scored)
+        Self::of_trees(sequences, window, trees, scored)
     }
 
     /// The same with the rows of what neighbouring sequences begin with once, see [`Forest`]. A row may then be scored for the
     /// successors that it has in several sequences.
-    pub fn sharing<S: AsRef<[u32]>>(sequences: &[S], scored: impl FnMut(usize, usize) -> bool) -> Self {
-        let trees = Forest::of(sequences.iter().map(AsRef::as_ref)).trees();
-        Self::of_trees(sequences, trees, scored)
+    pub fn sharing<S: AsRef<[u32]>>(
+        sequences: &[S],
+        window: Option<usize>,
+        scored: impl FnMut(usize, usize) -> bool,
+    ) -> Self {
+        let longest = window.unwrap_or(usize::MAX);
+        let trees = Forest::of(longest, sequences.iter().map(AsRef::as_ref)).trees();
+        Self::of_trees(sequences, window, trees, scored)
     }
 
     fn of_trees<S: AsRef<[u32]>>(
         sequences: &[S],
+        window: Option<usize>,
         trees: impl IntoIterator<Item = Tree>,
         mut scored: impl FnMut(usize, usize) -> bool,
     ) -> Self {
@@ -78,6 +91,7 @@ impl Packed {
             }
         }
         packed.score(&predictions);
+        packed.window_spans = window.map(|size| packed.through(size)).unwrap_or_default();
         packed
     }
 
@@ -86,6 +100,19 @@ impl Packed {
         self.tokens.extend(tokens);
         self.positions.extend((position..position + tokens.len()).map(index32));
         self.spans.resize(self.tokens.len(), span.map(index32));
+    }
+
+    /// What each token sees of the last `size` positions. Only sequences that they hold whole share rows.
+    fn through(&self, size: usize) -> Vec<[u32; SPAN]> {
+        let near = |(row, &span): (usize, &[u32; SPAN])| match span {
+            [shared, shared_end, first, end] if shared == shared_end => {
+                let first = first.max(index32((row + 1).saturating_sub(size)));
+                // Rows of a beginning are seen from further off, by sequences that are no longer than the window.
+                [first, first, first, end]
+            }
+            span => span,
+        };
+        self.spans.iter().enumerate().map(near).collect()
     }
 
     /// Scores these (row, successor): those of one row side by side, for the sum of their gradients.
@@ -119,6 +146,9 @@ impl Packed {
             self.tokens.push(0);
             self.positions.push(0);
             self.spans.push([at, at, at, at + 1]);
+            if !self.window_spans.is_empty() {
+                self.window_spans.push([at, at, at, at + 1]);
+            }
         }
         self.rows.resize(rows, NONE);
         self.targets.resize(rows, 0);
@@ -159,6 +189,8 @@ buffer_set! {
         pub position[tokens]: Buffer = [tokens];
         /// What each token sees.
         pub span[tokens]: Buffer = [tokens, SPAN];
+        /// The same in layers with a sliding window, if the model has some.
+        pub window_span[tokens]: Option<Buffer> = config.sliding_window.as_ref().map(|_| [tokens, SPAN]);
         /// Scored rows, ascending.
         pub index[rows]: Buffer = [rows];
         /// The token that follows each.
@@ -207,8 +239,16 @@ impl PackedBuffers {
         gpu.write(&self.token, 0, &batch.tokens)?;
         gpu.write(&self.position, 0, &batch.positions)?;
         gpu.write(&self.span, 0, &batch.spans)?;
+        if let Some(window_span) = &self.window_span {
+            gpu.write(window_span, 0, &batch.window_spans)?;
+        }
         gpu.write(&self.index, 0, &batch.rows)?;
         gpu.write(&self.target, 0, &batch.targets)
+    }
+
+    /// What the tokens see.
+    pub fn spans(&self) -> Spans<'_> {
+        Spans { whole: &self.span, window: self.window_span.as_ref() }
     }
 
     /// Chunks of scored rows as `(first row, rows of normed hidden states, logits)`.
@@ -300,7 +340,7 @@ pub fn record_blocks(
             &hidden[0]
         };
         let (act, middle) = intermediates.of(layer);
-        let attend = Attend::Packed { span: &buffers.span };
+        let attend = Attend::Packed { spans: buffers.spans() };
         model.block(layer, lora).forward(rec, h, act, positions, attend, middle)?;
     }
     Ok(())
@@ -335,7 +375,7 @@ mod tests {
         let beginning: Vec<u32> = (100..116).collect();
         let with = |own: &[u32]| [&beginning[..], own].concat();
         let sequences = [with(&[1, 2]), with(&[3]), vec![9, 8]];
-        let packed = Packed::sharing(&sequences, |_, t| t == 0 || t >= 15);
+        let packed = Packed::sharing(&sequences, None, |_, t| t == 0 || t >= 15);
         assert_eq!(packed.tokens, [&beginning[..], &[1, 2, 3, 9, 8]].concat());
         assert_eq!(packed.positions, (0..16).chain([16, 17, 16, 0, 1]).collect::<Vec<_>>());
         let spans = [[0, 16, 16, 18], [0, 16, 16, 18], [0, 16, 18, 19], [19, 19, 19, 21], [19, 19, 19, 21]];
@@ -347,8 +387,22 @@ mod tests {
         let in_sequences = [101, 1, 2, 101, 3, 8];
         assert_eq!(packed.in_order(&packed.targets).collect::<Vec<_>>(), in_sequences);
         assert_eq!(packed.by_row(&in_sequences), packed.targets);
-        let apart = Packed::new(&sequences, |_, _| false);
+        let apart = Packed::new(&sequences, None, |_, _| false);
         assert_eq!((apart.tokens.len(), apart.spans[18]), (37, [18, 18, 18, 35]));
+    }
+
+    #[test]
+    fn a_window_ends_what_a_token_sees() {
+        let long: Vec<u32> = (0..5).collect();
+        let packed = Packed::new(&[&long[..2], &long], Some(3), |_, _| false);
+        let firsts = packed.window_spans.iter().map(|span| span[..3].to_vec());
+        assert_eq!(firsts.collect::<Vec<_>>(), [0, 0, 2, 2, 2, 3, 4].map(|first| vec![first; 3]));
+        assert!(packed.spans.iter().zip(&packed.window_spans).all(|(whole, near)| whole[3] == near[3]));
+        // What fits into the window may lie as a tree, what does not lies by itself.
+        let answers = [[&[7; 16][..], &[1]].concat(), [&[7; 16][..], &[2]].concat()];
+        let tree = Packed::sharing(&answers, Some(17), |_, _| false);
+        assert_eq!((tree.tokens.len(), &tree.window_spans), (18, &tree.spans));
+        assert_eq!(Packed::sharing(&answers, Some(16), |_, _| false).tokens.len(), 34);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub async fn logprobs(
     packed::record_select(&mut rec, model, &buffers, &hidden[0])?;
     packed::record_logprobs(&mut rec, model, &buffers)?;
     let plan = rec.finish()?;
-    buffers.write(gpu, &Packed::new(&[tokens], |_, _| true))?;
+    buffers.write(gpu, &Packed::new(&[tokens], model.config().window_size(), |_, _| true))?;
     gpu.run_cancellable(&plan, 1, cancel).await?;
     let logprobs = gpu.read(&buffers.logprob).await?;
     check_logprobs(&logprobs)?;

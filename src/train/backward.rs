@@ -126,12 +126,12 @@ impl Backward<'_> {
         let eps = model.config().rms_norm_eps;
         let h_in = &self.hidden[layer];
         let positions = Positions { position: &self.buffers.position, table: model.rope_table(layer) };
-        let span = &self.buffers.span;
+        let spans = self.buffers.spans();
 
         let h_mid = kept.unwrap_or(&d.h_mid);
         if kept.is_none() {
             rec.copy(h_in, h_mid)?;
-            block.attention_half(rec, h_mid, act, positions, Attend::Packed { span })?;
+            block.attention_half(rec, h_mid, act, positions, Attend::Packed { spans })?;
             block.mlp_again(rec, h_mid, act)?;
         }
 
@@ -148,7 +148,7 @@ impl Backward<'_> {
         let dq = d.d_normed_q.as_ref().unwrap_or(d_raw_q);
         let dk = d.d_normed_k.as_ref().unwrap_or(d_raw_k);
         let grads = Gradients { dq, dk, dv };
-        attention::backward(rec, block.heads(), span, act.saved(), &d.d_out, grads)?;
+        attention::backward(rec, block.heads(), spans.of(block.heads())?, act.saved(), &d.d_out, grads)?;
         rope::backward(rec, positions, dq, dk)?;
         if let Some([q_norm, k_norm]) = &block.weights.qk_norm {
             rms_norm::backward_x(rec, raw_q, q_norm, dq, d_raw_q, eps, false)?;

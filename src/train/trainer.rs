@@ -167,14 +167,15 @@ impl Trainer {
     /// begin with counts once.
     fn packs<'b>(&self, batch: &'b [Trajectory]) -> Vec<&'b [Trajectory]> {
         let mut packs = Vec::new();
-        let (mut start, mut scored, mut forest) = (0, 0, Forest::default());
+        let longest = self.model.config().whole_length();
+        let (mut start, mut scored, mut forest) = (0, 0, Forest::new(longest));
         for (index, trajectory) in batch.iter().enumerate() {
             forest.push(&trajectory.tokens);
             scored += trajectory.scored_count();
             if forest.rows().max(scored) > self.pack_tokens && index > start {
                 packs.push(&batch[start..index]);
                 (start, scored) = (index, trajectory.scored_count());
-                forest = Forest::of([trajectory.tokens.as_slice()]);
+                forest = Forest::of(longest, [trajectory.tokens.as_slice()]);
             }
         }
         if start < batch.len() {
@@ -202,7 +203,9 @@ impl Trainer {
             }
         }
         let tokens: Vec<&[u32]> = pack.iter().map(|trajectory| trajectory.tokens.as_slice()).collect();
-        Ok(Packed::sharing(&tokens, |sequence, t| pack[sequence].scores(t)))
+        Ok(Packed::sharing(&tokens, self.model.config().window_size(), |sequence, t| {
+            pack[sequence].scores(t)
+        }))
     }
 
     /// Makes the plan of a pass and bucket, growing the arena where it is too small, and writes the pack.

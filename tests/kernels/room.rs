@@ -7,7 +7,7 @@ use stepladder::kernel::attention::{Heads, PAGE, Rows, decode};
 
 use crate::common::{self, Random, read_words, run};
 
-const HEADS: Heads = Heads { heads: 6, kv_heads: 2, head_dim: 32 };
+const HEADS: Heads = Heads::new(6, 2, 32);
 
 /// The words of the attention of one row at `position` with room for `row_pages` pages.
 fn attention(gpu: &Gpu, position: usize, row_pages: usize) -> Vec<u32> {

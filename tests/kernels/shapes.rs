@@ -17,7 +17,7 @@ use stepladder::{Error, Result};
 
 use crate::common;
 
-const HEADS: Heads = Heads { heads: 4, kv_heads: 2, head_dim: 8 };
+const HEADS: Heads = Heads::new(4, 2, 8);
 
 /// The kernel and the argument that it refuses.
 fn refused(name: &str, at: &str, result: Result<()>) {

@@ -7,7 +7,7 @@ use super::{HEAD_DIMS, Heads, PAGE, Rows, decode_split};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 
-params! { Params { rows: u32, heads: u32, kv_heads: u32, row_pages: u32, scale: f32 } }
+params! { Params { rows: u32, heads: u32, kv_heads: u32, row_pages: u32, window: u32, scale: f32 } }
 
 const FORWARD: Kernel = kernel!(
     "attention/decode",
@@ -83,6 +83,7 @@ pub fn forward(
         heads: word(heads.heads),
         kv_heads: word(heads.kv_heads),
         row_pages: word(row_pages),
+        window: heads.window(),
         scale: heads.scale(),
     };
     let split = Split::new(software, heads.head_dim);

@@ -7,7 +7,7 @@ use super::{HEAD_DIMS, Heads, PAGE, Rows};
 use crate::gpu::{Buffer, Kernel, Recorder, Variant};
 use crate::{Error, Result};
 
-params! { Params { rows: u32, heads: u32, kv_heads: u32, row_pages: u32, splits: u32, scale: f32 } }
+params! { Params { rows: u32, heads: u32, kv_heads: u32, row_pages: u32, splits: u32, window: u32, scale: f32 } }
 
 const SPLIT: Kernel = kernel!(
     "attention/decode_split",
@@ -114,6 +114,7 @@ pub(super) fn forward(
         kv_heads: word(heads.kv_heads),
         row_pages: word(row_pages),
         splits: word(splits),
+        window: heads.window(),
         scale: heads.scale(),
     };
     let served = queries(heads);
@@ -134,8 +135,8 @@ pub(super) fn forward(
 mod tests {
     use super::*;
 
-    const SMOLLM2: Heads = Heads { heads: 9, kv_heads: 3, head_dim: 64 };
-    const QWEN: Heads = Heads { heads: 14, kv_heads: 2, head_dim: 64 };
+    const SMOLLM2: Heads = Heads::new(9, 3, 64);
+    const QWEN: Heads = Heads::new(14, 2, 64);
 
     #[test]
     fn splits_follow_the_room_of_the_rows() {
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn a_workgroup_serves_the_heads_that_share_keys() {
         assert_eq!((queries(SMOLLM2), queries(QWEN)), (3, 7));
-        let many = |heads, head_dim| queries(Heads { heads, kv_heads: 1, head_dim });
+        let many = |heads, head_dim| queries(Heads::new(heads, 1, head_dim));
         assert_eq!((many(1, 64), many(8, 128), many(12, 128), many(8, 256)), (1, 8, 6, 4));
     }
 

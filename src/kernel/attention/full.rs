@@ -71,7 +71,7 @@ fn dispatch(
 fn check(sizes: Heads, span: &Buffer, [q, k, v]: [&Buffer; 3]) -> Result<(PackedParams, usize)> {
     let [tokens, _] = span.matrix("attention/full", "span")?;
     span.expect("attention/full", "span", &[tokens, SPAN])?;
-    let Heads { heads, kv_heads, head_dim } = sizes;
+    let Heads { heads, kv_heads, head_dim, .. } = sizes;
     if !head_dim.is_multiple_of(4) || !heads.is_multiple_of(kv_heads.max(1)) {
         return Err(Error::Shape {
             kernel: "attention/full",

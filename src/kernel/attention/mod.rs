@@ -6,6 +6,7 @@ pub mod decode_split;
 pub mod full;
 pub(super) mod tiled;
 
+use super::word;
 use crate::gpu::Buffer;
 
 /// Tokens of a cache page.
@@ -17,7 +18,7 @@ pub const PAGE: usize = 16;
 pub const SPAN: usize = 4;
 
 /// Head sizes of the supported families and one that is no multiple of 16, for the shader check.
-const HEAD_DIMS: [usize; 5] = [16, 20, 32, 64, 128];
+const HEAD_DIMS: [usize; 6] = [16, 20, 32, 64, 128, 256];
 
 /// Sizes of one attention layer.
 #[derive(Debug, Clone, Copy)]
@@ -28,12 +29,26 @@ pub struct Heads {
     pub kv_heads: usize,
     /// Values of a head; a multiple of 4.
     pub head_dim: usize,
+    /// Scale of the scores where it is not 1/√head_dim.
+    pub scale: Option<f32>,
+    /// Positions that a token sees, its own among them, where it does not see all before it; at least 1.
+    pub window: Option<usize>,
 }
 
 impl Heads {
-    /// Scale of the scores, 1/√head_dim.
+    /// Heads that see every position before them, with the usual scale.
+    pub const fn new(heads: usize, kv_heads: usize, head_dim: usize) -> Self {
+        Self { heads, kv_heads, head_dim, scale: None, window: None }
+    }
+
+    /// Scale of the scores.
     pub fn scale(&self) -> f32 {
-        1.0 / (self.head_dim as f32).sqrt()
+        self.scale.unwrap_or_else(|| 1.0 / (self.head_dim as f32).sqrt())
+    }
+
+    /// The window as the decode kernels take it: without one, more positions than there can be.
+    fn window(&self) -> u32 {
+        self.window.map_or(u32::MAX, word)
     }
 }
 

@@ -3,8 +3,8 @@
 use super::fields::Harmless;
 use super::{LocalRope, ModelConfig, Rope, RopeScaling};
 use crate::Result;
-use crate::model::family::Family;
 use crate::model::family::tensors::Role;
+use crate::model::family::{Family, window};
 use crate::model::source::TensorInfo;
 use crate::model::source::gguf_metadata::{Metadata, Value};
 
@@ -64,15 +64,9 @@ pub fn parse<'a>(
             eos_token_ids.push(token);
         }
     }
-    let num_layers = required("block_count")?;
-    let local_rope = match family.local_theta {
-        Some(absent) => {
-            let theta = metadata.number(&key("rope.freq_base_swa"))?.unwrap_or(absent);
-            let layers = (1..=num_layers).map(|number| number % 6 != 0).collect();
-            Some(LocalRope { rope: Rope { theta, scaling: RopeScaling::None }, layers })
-        }
-        None => None,
-    };
+    let (num_layers, longest) = (required("block_count")?, required("context_length")?);
+    let wide_heads = family.gguf_wide_heads == Some(num_layers);
+    let local_rope = local_rope(family, metadata, num_layers)?;
     let config = ModelConfig {
         family,
         vocab_size,
@@ -82,8 +76,10 @@ pub fn parse<'a>(
         num_heads,
         num_kv_heads: metadata.uniform_count(&key("attention.head_count_kv"))?.unwrap_or(num_heads),
         head_dim,
+        attention_scale: wide_heads.then(|| (num_heads as f32 / hidden_size as f32).sqrt()),
+        sliding_window: window::of_gguf(family, metadata, num_layers, longest)?,
         rms_norm_eps: epsilon(metadata, &key("attention.layer_norm_rms_epsilon"))?,
-        max_position_embeddings: required("context_length")?,
+        max_position_embeddings: longest,
         tie_word_embeddings: !has_head,
         rope: rope(family, metadata, divisors)?,
         local_rope,
@@ -94,6 +90,19 @@ pub fn parse<'a>(
     metadata.finish(&key(""), HARMLESS_KEYS)?;
     config.validate(&metadata.file)?;
     Ok(config)
+}
+
+/// RoPE of layers with a window, in families where it is another. llama.cpp has it only where a file says how wide the window is,
+/// and does not scale it.
+fn local_rope(family: &Family, metadata: &Metadata, layers: usize) -> Result<Option<LocalRope>> {
+    let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
+    let Some(absent) = family.local_theta else { return Ok(None) };
+    let theta = metadata.number(&key("rope.freq_base_swa"))?.unwrap_or(absent);
+    if metadata.count(&key("attention.sliding_window"))?.unwrap_or(0) == 0 {
+        return Ok(None);
+    }
+    let layers = window::alternate_of_gguf(family, metadata, layers)?;
+    Ok(Some(LocalRope { rope: Rope { theta, scaling: RopeScaling::None }, layers }))
 }
 
 /// RMSNorm's epsilon, for which llama.cpp knows no default either.
@@ -197,11 +206,6 @@ fn reject_unsupported(family: &Family, metadata: &Metadata) -> Result<()> {
     if metadata.count(&key("expert_count"))?.is_some_and(|experts| experts > 0) {
         let problem = "mixtures of experts are not supported";
         return Err(metadata.error(&key("expert_count"), problem, "use a dense model"));
-    }
-    let window = metadata.count(&key("attention.sliding_window"))?.unwrap_or(0);
-    if window > 0 && window < metadata.required_count(&key("context_length"))? {
-        let problem = format!("sliding-window attention of {window} positions is not supported");
-        return Err(metadata.error(&key("attention.sliding_window"), problem, "use another model"));
     }
     Ok(())
 }

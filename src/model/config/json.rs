@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::advice::SamplingAdvice;
 use super::fields::{Fields, is_off};
 use super::{LocalRope, ModelConfig, known, nested, rope};
-use crate::model::family::{self, Activation, Family};
+use crate::model::family::{self, Activation, Family, window};
 use crate::{Error, Result, json};
 
 /// Reads and checks the text of a `config.json`; `file` is for messages.
@@ -50,10 +50,10 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
             return Err(fields.error("num_attention_heads", problem, "take the original config.json"));
         }
     };
+    let sliding_window = (family.window)(&fields)?;
     let rope::Ropes { rope, local } = rope::ropes(&fields, family)?;
-    let num_layers = fields.required_count("num_hidden_layers")?;
     let local_rope = match local {
-        Some(rope) => Some(LocalRope { rope, layers: interim_layers(&fields, num_layers)? }),
+        Some(rope) => Some(LocalRope { rope, layers: window::alternate(&fields, family)? }),
         None => None,
     };
     let config = ModelConfig {
@@ -61,10 +61,12 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         vocab_size: fields.required_count("vocab_size")?,
         hidden_size,
         intermediate_size: fields.required_count("intermediate_size")?,
-        num_layers,
+        num_layers: fields.required_count("num_hidden_layers")?,
         num_heads,
         num_kv_heads: fields.count("num_key_value_heads")?.unwrap_or(num_heads),
         head_dim,
+        attention_scale: attention_scale(family, &fields, head_dim)?,
+        sliding_window,
         rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
         max_position_embeddings: fields.required_count("max_position_embeddings")?,
         tie_word_embeddings: fields.flag("tie_word_embeddings")?,
@@ -105,12 +107,16 @@ pub fn generation(file: &Path, text: &str) -> Result<Generation> {
     Ok(Generation { ends, advice, unknown })
 }
 
-fn interim_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
-    let every = fields.count("sliding_window_pattern")?.unwrap_or(6);
-    Ok(match fields.get("layer_types").and_then(Value::as_array) {
-        Some(types) => types.iter().map(|kind| kind.as_str() == Some("sliding_attention")).collect(),
-        None => (1..=layers).map(|number| number % every != 0).collect(),
-    })
+/// What attention's scores are multiplied with, where that is not by the head's size.
+fn attention_scale(family: &Family, fields: &Fields<'_>, head_dim: usize) -> Result<Option<f32>> {
+    let Some(key) = family.scale_key else { return Ok(None) };
+    match fields.number(key)? {
+        Some(size) if size <= 0.0 => {
+            Err(fields.error(key, "must be above 0", "take the original config.json"))
+        }
+        Some(size) if size != head_dim as f64 => Ok(Some(size.powf(-0.5) as f32)),
+        _ => Ok(None),
+    }
 }
 
 fn architecture<'a>(fields: &Fields<'a>) -> Result<&'a str> {

@@ -9,7 +9,7 @@ use super::known;
 use crate::Result;
 
 /// The key of that part.
-const TEXT: &str = "text_config";
+pub const TEXT: &str = "text_config";
 
 /// What counts outside of it too, where it does not say.
 const SHARED: &[&str] =

@@ -6,7 +6,7 @@ use super::tensors::{
     ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, K_NORM, MLP_NORM, O, POST_ATTENTION_NORM,
     POST_MLP_NORM, Q, Q_NORM, Tensor, UP, V,
 };
-use super::{Activation, Family, Fields};
+use super::{Activation, Family, Fields, window};
 use crate::Result;
 use crate::model::config::fields::is_off;
 
@@ -30,6 +30,8 @@ pub const FAMILY: Family = Family {
     scale_key: Some("query_pre_attn_scalar"),
     // llama.cpp knows the 27B by its layers.
     gguf_wide_heads: Some(62),
+    window: |fields| window::alternating(fields, &FAMILY, 4096),
+    full_every: Some(6),
     rope_theta: 1e6,
     local_theta: Some(1e4),
     // transformers' `Gemma3TextConfig`.
@@ -63,7 +65,6 @@ const TENSORS: &[Tensor] = &[
 ];
 
 fn check(fields: &Fields<'_>) -> Result<()> {
-    super::window::reject(fields, Some(4096))?;
     fields.reject_flag("attention_bias", "a bias on the attention's projections")?;
     if fields.get("use_bidirectional_attention").is_some_and(|value| !is_off(value)) {
         let problem = "attention to later tokens is not supported";

@@ -1,9 +1,10 @@
-//! Llama: Llama 2 and 3.x, SmolLM2, TinyLlama, and Mistral without a sliding window.
+//! Llama: Llama 2 and 3.x, SmolLM2, TinyLlama, and Mistral.
 
 use super::tensors::{
     ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, MLP_NORM, O, Q, Tensor, UP, V,
 };
-use super::{Activation, Family, Fields, no_defaults, window};
+use super::window::{self, SlidingWindow};
+use super::{Activation, Family, Fields, no_defaults};
 use crate::Result;
 
 /// No biases, no q/k norms.
@@ -22,6 +23,8 @@ pub const FAMILY: Family = Family {
     rope_theta: 1e4,
     local_theta: None,
     defaults: no_defaults,
+    window: of_config,
+    full_every: None,
     check,
 };
 
@@ -35,8 +38,12 @@ fn check(fields: &Fields<'_>) -> Result<()> {
     fields.reject_flag("rope_interleaved", "RoPE on interleaved pairs")?;
     // What configs made from Qwen's keep; it means nothing without Qwen's switch.
     fields.count("max_window_layers")?;
-    window::full_attention(fields)?;
-    // transformers takes 4096 for a Mistral that does not say; newer ones say null.
-    let mistral = fields.get("architectures").is_some_and(|names| names[0] == "MistralForCausalLM");
-    window::reject(fields, mistral.then_some(4096))
+    Ok(())
+}
+
+fn of_config(fields: &Fields<'_>) -> Result<Option<SlidingWindow>> {
+    match fields.get("architectures").is_some_and(|names| names[0] == "MistralForCausalLM") {
+        true => window::in_all(fields, 4096),
+        false => window::none(fields),
+    }
 }

@@ -19,6 +19,7 @@ use super::module::Module;
 pub use crate::kernel::swiglu::Activation;
 use crate::{Error, Result};
 use tensors::{Role, Tensor};
+use window::SlidingWindow;
 
 /// Every family that can be loaded.
 pub const FAMILIES: &[&Family] = &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY, &gemma3::FAMILY];
@@ -55,6 +56,10 @@ pub struct Family {
     pub local_theta: Option<f64>,
     /// transformers' values of keys that a `config.json` does not have, where they are not those of [`json`](super::config::json).
     pub defaults: fn() -> Value,
+    /// The layers of a `config.json` that see only the last positions.
+    pub window: fn(&Fields<'_>) -> Result<Option<SlidingWindow>>,
+    /// Each so many-th layer sees everything where a GGUF file does not say which, if GGUF files of the family have windows.
+    pub full_every: Option<usize>,
     /// Rejects a `config.json` that asks for something this family's forward pass does not do.
     pub check: fn(&Fields<'_>) -> Result<()>,
 }

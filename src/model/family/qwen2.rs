@@ -25,6 +25,8 @@ pub const FAMILY: Family = Family {
     rope_theta: 1e4,
     local_theta: None,
     defaults: || json!({"num_key_value_heads": 32}),
+    window: window::switched,
+    full_every: None,
     check,
 };
 
@@ -49,5 +51,5 @@ const TENSORS: &[Tensor] = &[
 fn check(fields: &Fields<'_>) -> Result<()> {
     // The biases are always there, whatever this says.
     fields.flag("attention_bias")?;
-    window::reject_switched(fields)
+    Ok(())
 }

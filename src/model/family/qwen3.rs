@@ -24,6 +24,8 @@ pub const FAMILY: Family = Family {
     rope_theta: 1e4,
     local_theta: None,
     defaults: || json!({"num_key_value_heads": 32, "head_dim": 128}),
+    window: window::switched,
+    full_every: None,
     check,
 };
 
@@ -31,6 +33,5 @@ const TENSORS: &[Tensor] =
     &[EMBEDDING, ATTENTION_NORM, Q, K, V, Q_NORM, K_NORM, O, MLP_NORM, GATE, UP, DOWN, FINAL_NORM, HEAD];
 
 fn check(fields: &Fields<'_>) -> Result<()> {
-    fields.reject_flag("attention_bias", "a bias on the attention's projections")?;
-    window::reject_switched(fields)
+    fields.reject_flag("attention_bias", "a bias on the attention's projections")
 }

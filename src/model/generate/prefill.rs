@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::AtomicBool;
 
 use super::super::activations::Activations;
-use super::super::block::{Attend, LayerCache, Positions};
+use super::super::block::{Attend, LayerCache, Positions, Spans};
 use super::super::config::ModelConfig;
 use super::super::lora::Lora;
 use super::super::packed::{Packed, bucket};
@@ -50,6 +50,8 @@ buffer_set! {
         position[tokens]: Buffer = [tokens];
         /// What each token sees.
         span[tokens]: Buffer = [tokens, SPAN];
+        /// The same in layers with a sliding window, if the model has some.
+        window_span[tokens]: Option<Buffer> = config.sliding_window.as_ref().map(|_| [tokens, SPAN]);
         /// (token, place) of keys and values.
         pair[pairs]: Buffer = [pairs, 2];
         /// The residual stream.
@@ -136,7 +138,7 @@ impl Prefill {
     ) -> Result<()> {
         let gpu = model.gpu();
         let sequences: Vec<&[u32]> = parts.iter().map(|part| part.tokens).collect();
-        let mut packed = Packed::new(&sequences, |_, _| false);
+        let mut packed = Packed::new(&sequences, model.config().window_size(), |_, _| false);
         for position in &mut packed.positions {
             *position += index32(first);
         }
@@ -167,6 +169,9 @@ impl Prefill {
             gpu.write(pages, 0, &tables)?;
         } else {
             gpu.write(&arena.inputs.span, 0, &packed.spans)?;
+            if let Some(window_span) = &arena.inputs.window_span {
+                gpu.write(window_span, 0, &packed.window_spans)?;
+            }
         }
         let plan = match self.plans.entry((tokens, count, extends)) {
             Entry::Occupied(found) => found.into_mut(),
@@ -214,10 +219,11 @@ fn record(
     arena: &Arena,
     extends: bool,
 ) -> Result<Plan> {
-    let Arena { inputs: Inputs { token, position, span, pair, hidden }, act, tables } = arena;
+    let Arena { inputs: Inputs { token, position, span, window_span, pair, hidden }, act, tables } = arena;
     let mut rec = Recorder::new(model.gpu());
     let scale = model.config().embedding_scale();
     embed::forward(&mut rec, &model.weights().embedding, token, scale, hidden)?;
+    let spans = Spans { whole: span, window: window_span.as_ref() };
     for (layer, cache) in cache.iter().enumerate() {
         let positions = Positions { position, table: model.rope_table(layer) };
         let attend = match tables.as_ref().filter(|_| extends) {
@@ -227,7 +233,7 @@ fn record(
                 pair,
                 cache,
             },
-            None => Attend::Prefill { span, pair, cache },
+            None => Attend::Prefill { spans, pair, cache },
         };
         model.block(layer, lora).forward(&mut rec, hidden, act, positions, attend, None)?;
     }

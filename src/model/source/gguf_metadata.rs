@@ -26,7 +26,7 @@ pub enum Value {
     Text(String),
     /// An array of strings.
     Texts(Vec<String>),
-    /// An array of 32-bit integers.
+    /// An array of 32-bit integers, or of truth values as 0 and 1.
     Ints(Vec<i64>),
     /// An array of 32-bit floats.
     Floats(Vec<f32>),
@@ -311,6 +311,9 @@ impl<'a, R: ReadAt> Cursor<'a, R> {
         self.expect(count, size)?;
         Ok(match kind {
             8 => Value::Texts((0..count).map(|_| self.string()).collect::<Result<_>>()?),
+            7 => Value::Ints(
+                (0..count).map(|_| Ok(i64::from(self.bytes::<1>()?[0] != 0))).collect::<Result<_>>()?,
+            ),
             4 => Value::Ints((0..count).map(|_| Ok(self.u32()?.into())).collect::<Result<_>>()?),
             5 => Value::Ints(
                 (0..count).map(|_| Ok(i32::from_le_bytes(self.bytes()?).into())).collect::<Result<_>>()?,

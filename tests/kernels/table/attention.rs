@@ -41,6 +41,9 @@ const TREES_IN_BLOCKS: [&[Tree]; 5] = [
     &[(0, &[45]), (40, &[7, 7, 7, 7, 7]), (0, &[3])],
 ];
 
+/// Sliding windows: a token that sees itself alone, and some that end within blocks, on their borders and beyond them.
+const WINDOWS: [usize; 5] = [1, 5, 32, 47, 64];
+
 /// Sequences by themselves.
 fn apart(lengths: &[usize]) -> Vec<(usize, Vec<usize>)> {
     lengths.iter().map(|&length| (0, vec![length])).collect()
@@ -50,7 +53,7 @@ fn owned(trees: &[Tree]) -> Vec<(usize, Vec<usize>)> {
     trees.iter().map(|&(shared, lengths)| (shared, lengths.to_vec())).collect()
 }
 
-fn spans(trees: &[(usize, Vec<usize>)]) -> Vec<[u32; 4]> {
+fn spans(trees: &[(usize, Vec<usize>)], window: Option<usize>) -> Vec<[u32; 4]> {
     let mut spans: Vec<[usize; 4]> = Vec::new();
     for (shared, lengths) in trees {
         let first = spans.len();
@@ -60,6 +63,11 @@ fn spans(trees: &[(usize, Vec<usize>)]) -> Vec<[u32; 4]> {
             spans.resize(start + length, [first, first + shared, start, start + length]);
         }
     }
+    // Through a window only sequences by themselves are seen.
+    for (row, span) in spans.iter_mut().enumerate().filter(|_| window.is_some()) {
+        span[2] = span[2].max((row + 1).saturating_sub(window.unwrap_or(usize::MAX)));
+        *span = [span[2], span[2], span[2], span[3]];
+    }
     spans.into_iter().map(|span| span.map(|place| place as u32)).collect()
 }
 
@@ -68,7 +76,11 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (heads, kv_heads, head_dim) in HEADS {
         let packs = LENGTHS.map(apart).into_iter().chain(TREES.map(owned));
-        cases.extend(packs.map(|trees| case(&mut random, Heads { heads, kv_heads, head_dim }, &trees)));
+        cases.extend(packs.map(|trees| case(&mut random, Heads::new(heads, kv_heads, head_dim), &trees)));
+    }
+    for window in WINDOWS {
+        let heads = Heads { window: Some(window), scale: Some(0.3), ..Heads::new(4, 2, 16) };
+        cases.extend(LENGTHS.map(|lengths| case(&mut random, heads, &apart(lengths))));
     }
     cases
 }
@@ -77,9 +89,13 @@ pub(crate) fn cases() -> Vec<Case> {
 pub(crate) fn tiled() -> Vec<Case> {
     let mut random = Random::new(3);
     let mut cases = Vec::new();
-    for (heads, kv_heads, head_dim) in [(3, 1, 64), (2, 2, 16), (2, 1, 128), (1, 1, 96)] {
+    for (heads, kv_heads, head_dim) in [(3, 1, 64), (2, 2, 16), (2, 1, 128), (1, 1, 96), (1, 1, 256)] {
         let packs = BLOCKS.map(apart).into_iter().chain(TREES_IN_BLOCKS.map(owned));
-        cases.extend(packs.map(|trees| case(&mut random, Heads { heads, kv_heads, head_dim }, &trees)));
+        cases.extend(packs.map(|trees| case(&mut random, Heads::new(heads, kv_heads, head_dim), &trees)));
+    }
+    for window in WINDOWS {
+        let heads = Heads { window: Some(window), ..Heads::new(2, 1, 32) };
+        cases.extend(BLOCKS.map(|lengths| case(&mut random, heads, &apart(lengths))));
     }
     cases
 }
@@ -88,7 +104,7 @@ pub(crate) fn tiled() -> Vec<Case> {
 fn case(random: &mut Random, heads: Heads, trees: &[(usize, Vec<usize>)]) -> Case {
     let mut case = Case::new(format!("{heads:?}, (beginning, sequences) of {trees:?}"));
     let (wide_q, wide_k) = (heads.heads * heads.head_dim, heads.kv_heads * heads.head_dim);
-    let span = spans(trees);
+    let span = spans(trees, heads.window);
     let tokens = span.len();
     let (q, k, v) =
         (random.normal(tokens * wide_q), random.normal(tokens * wide_k), random.normal(tokens * wide_k));

@@ -8,15 +8,22 @@ use super::case::{Case, UNWRITTEN};
 use crate::common::{Dtype, Policy, Random, halved, wide, words};
 use crate::reference;
 
+/// A token that sees itself alone, less than a page, a tile, and more positions than rows stand at.
+const WINDOWS: [usize; 4] = [1, 9, 64, 4000];
+
 pub(crate) fn decode() -> Vec<Case> {
     let mut random = Random::new(14);
     let mut cases = Vec::new();
-    for (heads, kv_heads, head_dim) in [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128)] {
+    for (heads, kv_heads, head_dim) in [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (2, 1, 256)] {
         for rows in [1, 3, 9] {
             for format in CacheFormat::ALL {
-                cases.push(case(&mut random, Heads { heads, kv_heads, head_dim }, rows, 3, format));
+                cases.push(case(&mut random, Heads::new(heads, kv_heads, head_dim), rows, 3, format));
             }
         }
+    }
+    for window in WINDOWS {
+        let heads = Heads { window: Some(window), scale: Some(0.3), ..Heads::new(4, 2, 32) };
+        cases.push(case(&mut random, heads, 9, 3, CacheFormat::F32));
     }
     cases
 }
@@ -25,11 +32,11 @@ pub(crate) fn decode() -> Vec<Case> {
 pub(crate) fn decode_split() -> Vec<Case> {
     let mut random = Random::new(15);
     let mut cases = Vec::new();
-    // The last two are served by two workgroups for each key head, and leave threads of a workgroup without a column.
+    // (12, 1, 128) is served by two workgroups for each key head; (8, 2, 24) leaves threads of a workgroup without a column.
     for (heads, kv_heads, head_dim) in
-        [(9, 3, 64), (14, 2, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (12, 1, 128), (8, 2, 24)]
+        [(9, 3, 64), (14, 2, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (12, 1, 128), (8, 2, 24), (4, 1, 256)]
     {
-        let heads = Heads { heads, kv_heads, head_dim };
+        let heads = Heads::new(heads, kv_heads, head_dim);
         for rows in [1, 3, 9] {
             assert!(splits(heads, rows, 36) > 1);
             for format in CacheFormat::ALL {
@@ -37,7 +44,11 @@ pub(crate) fn decode_split() -> Vec<Case> {
             }
         }
     }
-    let (heads, tiles) = (Heads { heads: 4, kv_heads: 4, head_dim: 16 }, 200 * PAGE / 64);
+    for window in WINDOWS {
+        let heads = Heads { window: Some(window), ..Heads::new(4, 2, 32) };
+        cases.push(case(&mut random, heads, 9, 36, CacheFormat::F32));
+    }
+    let (heads, tiles) = (Heads::new(4, 4, 16), 200 * PAGE / 64);
     assert!(splits(heads, 7, 200) < tiles / 2);
     for format in CacheFormat::ALL {
         cases.push(case(&mut random, heads, 7, 200, format));
@@ -73,6 +84,7 @@ fn case(random: &mut Random, heads: Heads, rows: usize, row_pages: usize, format
         head_dim: heads.head_dim,
         scale: f64::from(heads.scale()),
         page: PAGE,
+        window: heads.window.unwrap_or(usize::MAX),
     };
     let mut wants = Vec::new();
     let [(k, k_words), (v, v_words)] = [k, v].map(|values| match format {

@@ -8,9 +8,11 @@ pub struct Layout {
     pub head_dim: usize,
     pub scale: f64,
     pub page: usize,
+    /// Positions that a row sees.
+    pub window: usize,
 }
 
-/// o of one row from its query `[heads, head_dim]`: softmax over positions 0 ..= position.
+/// o of one row from its query `[heads, head_dim]`: softmax over the last `window` of positions 0 ..= position.
 pub fn forward_row(
     layout: Layout,
     position: usize,
@@ -28,10 +30,11 @@ pub fn forward_row(
         };
         let score =
             |j: usize| layout.scale * query.iter().zip(&k_pages[at(j)..]).map(|(q, k)| q * k).sum::<f64>();
-        let scores: Vec<f64> = (0..=position).map(score).collect();
+        let seen = (position + 1).saturating_sub(layout.window)..=position;
+        let scores: Vec<f64> = seen.clone().map(score).collect();
         let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let total: f64 = scores.iter().map(|s| (s - largest).exp()).sum();
-        for (j, s) in scores.iter().enumerate() {
+        for (j, s) in seen.zip(&scores) {
             for i in 0..layout.head_dim {
                 o[head * layout.head_dim + i] += (s - largest).exp() / total * v_pages[at(j) + i];
             }
