@@ -167,6 +167,7 @@ fn tokenizer(name: &str, writer: &mut Writer, config: &Value) {
     writer.ints("tokenizer.ggml.token_type", &kinds);
     if spm {
         writer.text("tokenizer.ggml.model", "llama");
+        writer.text("tokenizer.ggml.pre", "default");
         let rank = |text: &str| merges.iter().position(|merge| merge.replacen(' ', "", 1) == text);
         let scores: Vec<f32> =
             texts.iter().map(|text| rank(text).map_or(-1000.0, |rank| -(rank as f32))).collect();
