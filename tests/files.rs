@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use stepladder::Error;
 use stepladder::model::config::{ModelConfig, RopeScaling};
+use stepladder::model::family::window::SlidingWindow;
 use stepladder::model::source::bytes::Memory;
 use stepladder::model::source::folder::Folder;
 use stepladder::model::source::safetensors::SafeTensors;
@@ -226,20 +227,37 @@ fn windows_are_those_of_transformers() {
         }
         parse(&config)
     };
+    let window = |changes: Value| with(changes).unwrap().sliding_window;
+    let found = |size: usize, layers: [bool; 2]| Some(SlidingWindow { size, layers: layers.into() });
     let qwen = |first: usize| {
-        with(json!({"architectures": ["Qwen2ForCausalLM"], "use_sliding_window": true, "sliding_window": 64,
-            "max_window_layers": first}))
+        json!({"architectures": ["Qwen2ForCausalLM"], "use_sliding_window": true, "sliding_window": 64,
+            "max_window_layers": first})
     };
-    assert_input(qwen(1), "sliding_window", "64 positions");
+    assert_eq!(window(qwen(1)), found(64, [false, true]));
     // No layer of the two is above the first that slides.
-    qwen(2).unwrap();
-    with(json!({"architectures": ["Qwen3ForCausalLM"], "use_sliding_window": true, "sliding_window": 64, "max_window_layers": 0,
-        "layer_types": ["full_attention", "full_attention"]}))
-    .unwrap();
-    // A Mistral that does not say has 4096.
-    with(json!({"architectures": ["MistralForCausalLM"]})).unwrap();
-    let long = json!({"architectures": ["MistralForCausalLM"], "max_position_embeddings": 8192});
-    assert_input(with(long), "sliding_window", "4096 positions");
+    assert_eq!(window(qwen(2)), None);
+    let typed = |on: bool, size: Value, kinds: [&str; 2]| {
+        json!({"architectures": ["Qwen3ForCausalLM"], "use_sliding_window": on, "sliding_window": size,
+            "max_window_layers": 0, "layer_types": kinds})
+    };
+    let (full, sliding) = ("full_attention", "sliding_attention");
+    assert_eq!(window(typed(true, json!(64), [full, full])), None);
+    assert_eq!(window(typed(true, json!(64), [sliding, full])), found(64, [true, false]));
+    assert_input(with(typed(false, json!(64), [sliding, full])), "layer_types", "switches off");
+    assert_input(with(typed(true, json!(null), [sliding, full])), "layer_types", "switches off");
+    assert_input(with(typed(true, json!(0), [full, full])), "sliding_window", "is 0");
+    assert_input(
+        with(typed(true, json!(64), [full, "chunked_attention"])),
+        "layer_types",
+        "chunked_attention",
+    );
+    assert_input(with(json!({"layer_types": [full]})), "layer_types", "no list of 2");
+    assert_input(with(json!({"layer_types": [full, sliding]})), "layer_types", "sliding_attention");
+    // A Mistral that does not say has 4096, in all layers.
+    let mistral =
+        |longest: usize| json!({"architectures": ["MistralForCausalLM"], "max_position_embeddings": longest});
+    assert_eq!(window(mistral(4096)), None);
+    assert_eq!(window(mistral(8192)), found(4096, [true, true]));
 }
 
 #[test]

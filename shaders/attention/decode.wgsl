@@ -26,22 +26,30 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     let kv = (index % p.heads) / (p.heads / p.kv_heads);
     var query: array<vec4<f32>, HEAD4>;
     var sum: array<vec4<f32>, HEAD4>;
-    for (var i = 0u; i < HEAD4; i++) { query[i] = q[index * HEAD4 + i] * p.scale; }
+    for (var i = 0u; i < HEAD4; i++) { // unroll
+        query[i] = q[index * HEAD4 + i] * p.scale;
+    }
     var largest = -3.0e38;
     var total = 0.0;
     for (var j = first_seen(row); j <= position[row]; j++) {
         let place = pages[row * p.row_pages + j / PAGE] * PAGE + j % PAGE;
         let key = (place * p.kv_heads + kv) * HEAD4;
         var score = 0.0;
-        for (var i = 0u; i < HEAD4; i++) { score += dot(query[i], key4(key + i)); }
+        for (var i = 0u; i < HEAD4; i++) { // unroll
+            score += dot(query[i], key4(key + i));
+        }
         let next = max(largest, score);
         let shrink = exp(largest - next);
         let weight = exp(score - next);
         largest = next;
         total = total * shrink + weight;
-        for (var i = 0u; i < HEAD4; i++) { sum[i] = sum[i] * shrink + weight * value4(key + i); }
+        for (var i = 0u; i < HEAD4; i++) { // unroll
+            sum[i] = sum[i] * shrink + weight * value4(key + i);
+        }
     }
-    for (var i = 0u; i < HEAD4; i++) { o[index * HEAD4 + i] = sum[i] / total; }
+    for (var i = 0u; i < HEAD4; i++) { // unroll
+        o[index * HEAD4 + i] = sum[i] / total;
+    }
 }
 
 var<workgroup> largests: array<f32, WG>;

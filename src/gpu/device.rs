@@ -311,6 +311,13 @@ impl Gpu {
         self.software
     }
 
+    /// Turns that the loops of a thread can take in all. Mesa's CPU driver ends them after so many, without a word, and what they
+    /// would have added is missing (`LP_MAX_TGSI_LOOP_ITERATIONS` in its gallivm); what holds for it is kept to on every adapter
+    /// that is a program.
+    pub fn most_turns(&self) -> usize {
+        if self.report.kind == "software" { 65_535 } else { usize::MAX }
+    }
+
     /// Whether products with weight matrices multiply in 16-bit floats: the options ask for it and the adapter offers it.
     pub fn has_f16(&self) -> bool {
         self.f16

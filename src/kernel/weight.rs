@@ -23,6 +23,18 @@ pub struct Part {
     pub scales: Buffer,
 }
 
+impl Part {
+    /// It in pieces of up to `rows` rows.
+    pub(super) fn pieces(&self, rows: usize) -> impl Iterator<Item = Self> + '_ {
+        (0..self.rows).step_by(rows).map(move |start| Self {
+            row0: self.row0 + start,
+            rows: rows.min(self.rows - start),
+            first: self.first + start,
+            ..self.clone()
+        })
+    }
+}
+
 /// A weight matrix `[rows, cols]`, stored row by row.
 #[derive(Debug, Clone)]
 pub struct Weight {

@@ -31,9 +31,9 @@ use lora::Lora;
 use source::TensorSource;
 use weights::Weights;
 
-use crate::Result;
 use crate::gpu::{Buffer, Gpu};
 use crate::kernel::weight::Format;
+use crate::{Error, Result};
 
 /// A model on the GPU: configuration, base weights and rotation table. It has no state; adapters and caches live apart.
 #[derive(Debug)]
@@ -61,6 +61,13 @@ impl Model {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
         let context = context.min(config.max_position_embeddings).max(1);
+        if context >= gpu.most_turns() {
+            return Err(Error::usage(
+                "context_length",
+                format!("sequences of {context} tokens are too long for a software adapter's loops"),
+                format!("set <context_length> to {} or less, or use a GPU", gpu.most_turns() - 1),
+            ));
+        }
         let weights = Weights::load(&gpu, &config, source, format, progress)?;
         let upload = |rope: &Rope| {
             let head_dim = config.head_dim;

@@ -203,9 +203,21 @@ impl Trainer {
             }
         }
         let tokens: Vec<&[u32]> = pack.iter().map(|trajectory| trajectory.tokens.as_slice()).collect();
-        Ok(Packed::sharing(&tokens, self.model.config().window_size(), |sequence, t| {
-            pack[sequence].scores(t)
-        }))
+        let config = self.model.config();
+        let packed = Packed::sharing(&tokens, config.window_size(), |sequence, t| pack[sequence].scores(t));
+        // The gradient of each key is a sum over the heads that read it in every row that sees it.
+        let rows =
+            packed.spans.iter().enumerate().map(|(row, span)| span[3] as usize - row).max().unwrap_or(0);
+        if rows * (config.num_heads / config.num_kv_heads + 1) > self.gpu().most_turns() {
+            return Err(Error::usage(
+                "max_length",
+                format!(
+                    "a sequence, with those that share its beginning, has {rows} tokens: too long for the loops of a software adapter"
+                ),
+                "lower <max_length|max_tokens>, or use a GPU",
+            ));
+        }
+        Ok(packed)
     }
 
     /// Makes the plan of a pass and bucket, growing the arena where it is too small, and writes the pack.

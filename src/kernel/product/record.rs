@@ -63,18 +63,20 @@ pub(super) fn backward_x(
             backward_x(rec, tile, w, std::slice::from_ref(segment), dx, accumulate)
         });
     };
-    for (index, part) in w.parts.iter().enumerate() {
+    // A thread goes through the rows of W; a few turns of its loops are for the adapters.
+    let most_rows = rec.gpu().most_turns() / 2;
+    for (index, part) in w.parts.iter().flat_map(|part| part.pieces(most_rows)).enumerate() {
         // The adapters' part is one sum, whatever the number of parts of W.
         let adapters = joined.adapters.as_ref().filter(|_| index == 0);
         let variant = tile.variant(w.format, false, adapters.is_some());
-        let params = part_params(&joined, part, k, accumulate || index > 0);
+        let params = part_params(&joined, &part, k, accumulate || index > 0);
         let mut arguments = vec![&part.words, &part.scales, &joined.y, dx];
         arguments.extend(adapters.into_iter().flatten());
         let kernel = tile.kernel(adapters.is_some(), false);
         rec.dispatch(&kernel, &variant, &params, &arguments, tile.groups(m, k / 8))?;
         let products = if index == 0 { joined.adapter_products } else { 0 };
         rec.flops(2 * m * (part.rows * k + products));
-        rec.bytes(moved(w, part, dx, m) + 4 * products as u64);
+        rec.bytes(moved(w, &part, dx, m) + 4 * products as u64);
     }
     Ok(())
 }

@@ -48,6 +48,10 @@ pub(crate) fn decode_split() -> Vec<Case> {
         let heads = Heads { window: Some(window), ..Heads::new(4, 2, 32) };
         cases.push(case(&mut random, heads, 9, 36, CacheFormat::F32));
     }
+    // A software adapter goes through these positions one by one: a loop in that loop would take more turns than Mesa's allows.
+    for head_dim in [64, 128] {
+        cases.push(case(&mut random, Heads::new(2, 1, head_dim), 1, 300, CacheFormat::F32));
+    }
     let (heads, tiles) = (Heads::new(4, 4, 16), 200 * PAGE / 64);
     assert!(splits(heads, 7, 200) < tiles / 2);
     for format in CacheFormat::ALL {

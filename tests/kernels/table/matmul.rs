@@ -102,6 +102,11 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     cases.extend(joined(PLAIN, 22, &[1, 3, 8, 9, 70], Dtype::F32));
+    // As many rows as the largest vocabularies have: Mesa's CPU driver ends a shader's loops after 65,535 turns in all.
+    for (n, m) in [(70_000, 1), (263_000, 9)] {
+        let packed = Packed::random(&mut random, Format::F32, n, 8);
+        cases.push(backward_x(&mut random, &packed, m, 0, false));
+    }
     cases
 }
 
