@@ -27,7 +27,7 @@ buffer_set! {
         pub stats[tokens]: Buffer = [tokens, config.num_heads, 2];
         /// Output of the attention half before its norm, where the family has one.
         pub attention_out[tokens]: Option<Buffer> =
-            config.family.has(Role::PostAttentionNorm).then(|| [tokens, config.hidden_size]);
+            config.family.has(Role::PostAttentionNorm).then_some([tokens, config.hidden_size]);
         /// Normalised input of the MLP half.
         pub x_mlp[tokens]: Buffer = [tokens, config.hidden_size];
         /// Gate and up projection.
@@ -36,7 +36,7 @@ buffer_set! {
         pub act[tokens]: Buffer = [tokens, config.intermediate_size];
         /// Output of the MLP half before its norm, where the family has one.
         pub mlp_out[tokens]: Option<Buffer> =
-            config.family.has(Role::PostMlpNorm).then(|| [tokens, config.hidden_size]);
+            config.family.has(Role::PostMlpNorm).then_some([tokens, config.hidden_size]);
         /// A·x of each module, by `Module as usize`; a module has the first tokens·rank elements of its row.
         pub low[]: Option<Buffer> =
             (rank > 0).then(|| [Module::ALL.len(), low_elements(tokens, rank)]);
