@@ -170,8 +170,7 @@ pub(crate) fn rope() -> Vec<Case> {
 pub(crate) fn swiglu() -> Vec<Case> {
     let mut random = Random::new(8);
     let mut cases = Vec::new();
-    for ((rows, cols), act) in shapes().into_iter().flat_map(|shape| Activation::ALL.map(|act| (shape, act)))
-    {
+    for ((rows, cols), act) in shapes().flat_map(|shape| Activation::ALL.map(|act| (shape, act))) {
         let mut case = Case::new(format!("rows {rows} cols {cols} {act:?}"));
         let [mut g, u, dy] = [(); 3].map(|()| random.normal(rows * cols));
         // Saturated gates: exp overflows on one side and vanishes on the other.
