@@ -1,5 +1,5 @@
 // RMSNorm over the last axis (Zhang and Sennrich, 2019).
-//   forward     y[r,c]   = x[r,c] · rstd[r] · w[c],   rstd[r] = 1/√(mean_c x² + eps)
+//   forward     y[r,c]   = x[r,c] · rstd[r] · w[c],   rstd[r] = 1/√(mean_c x² + eps)     (+ what y held, if `accumulate`)
 //   backward_x  dx[r,c]  = rstd·(dy·w − x·rstd²·mean_c(dy·w·x))     (+ what dx held, if `accumulate`)
 // w is frozen and has no gradient.
 // Grid: one workgroup per row, whose threads take AHEAD of its numbers at a time. Reads x twice. Reference: tests/reference/rms_norm.rs
@@ -30,7 +30,10 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         }
     }
     let rstd = 1.0 / sqrt(reduce_sum(squares, thread) / f32(p.cols) + p.eps);
-    for (var c = thread; c < p.cols; c += WG) { y[base + c] = x[base + c] * rstd * w[c]; }
+    for (var c = thread; c < p.cols; c += WG) {
+        let value = x[base + c] * rstd * w[c];
+        if p.accumulate != 0u { y[base + c] += value; } else { y[base + c] = value; }
+    }
 }
 
 @compute @workgroup_size(WG)

@@ -1,9 +1,8 @@
-// SwiGLU's gate (Shazeer, 2020).
-//   forward   y = silu(g)·u,   silu(g) = g·σ(g)
-//   backward  dg = dy·u·σ(g)·(1 + g·σ(−g)),   du = dy·silu(g)
+// The gate of SwiGLU and of GeGLU (Shazeer, 2020): an import says which act (silu, gelu_tanh).
+//   forward   y = act(g)·u
+//   backward  dg = dy·u·act'(g),   du = dy·act(g)
 // Grid: a thread owns one element. Reference: tests/reference/swiglu.rs
 //! use grid
-//! use sigmoid
 struct Params { len: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> g: array<f32>;   // [len]
@@ -18,7 +17,7 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
            @builtin(local_invocation_index) thread: u32) {
     let i = group_index(group, groups) * WG + thread;
     if i >= p.len { return; } // guard
-    y[i] = g[i] * sigmoid(g[i]) * u[i];
+    y[i] = activated(g[i]) * u[i];
 }
 
 @compute @workgroup_size(WG)
@@ -26,8 +25,6 @@ fn backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
             @builtin(local_invocation_index) thread: u32) {
     let i = group_index(group, groups) * WG + thread;
     if i >= p.len { return; } // guard
-    let sigma = sigmoid(g[i]);
-    // σ(−g) instead of 1 − σ(g), which has no digits left where g is large.
-    dg[i] = dy[i] * u[i] * sigma * (1.0 + g[i] * sigmoid(-g[i]));
-    du[i] = dy[i] * g[i] * sigma;
+    dg[i] = dy[i] * u[i] * activated_slope(g[i]);
+    du[i] = dy[i] * activated(g[i]);
 }

@@ -254,7 +254,7 @@ fn training_lowers_the_loss_and_export_keeps_what_was_learnt() {
 #[test]
 fn exports_are_equal_to_the_adapter() {
     let files = Files::new();
-    for name in ["llama", "qwen2", "qwen3"] {
+    for name in ["llama", "qwen2", "qwen3", "gemma3"] {
         let (base, adapter, merged) = (model(name), model(name) + "/adapter", files.path(name));
         json(&run(&["export", "-m", &base, "--adapter", &adapter, "--output", &merged, "--json"]));
         let text = "f(x) = 3*x^2 + 1";

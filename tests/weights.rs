@@ -54,6 +54,10 @@ impl TensorSource for Rounded {
     fn name(&self) -> String {
         self.inner.name()
     }
+
+    fn is_gguf(&self) -> bool {
+        self.inner.is_gguf()
+    }
 }
 
 /// Log-probabilities with the adapter, and the gradient of the completions' loss.

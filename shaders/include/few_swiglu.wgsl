@@ -1,5 +1,5 @@
-// The sums of product/few_rows.wgsl are joined by SwiGLU (Shazeer, 2020): W holds the rows of gate before those of up, y is [m, n / 2].
-//   y[i,j] = silu(gate[i,j]) · up[i,j],   silu(g) = g·σ(g)
+// The sums of product/few_rows.wgsl are joined by a gate (Shazeer, 2020), act an import of its own (silu, gelu_tanh): W holds the rows of gate before those of up, y is [m, n / 2].
+//   y[i,j] = act(gate[i,j]) · up[i,j]
 // A tile has TN / 2 columns of either.
 const HALF: u32 = TN / 2u;
 var<workgroup> halves: array<f32, TM * TN>;   // [TM, TN]
@@ -15,6 +15,5 @@ fn put(sum: f32, tile: u32, row: u32, thread: u32) {
     workgroupBarrier();
     let col = tile * HALF + j;
     if !inside || j >= HALF || col >= p.n / 2u { return; } // guard
-    let gate = halves[thread];
-    y[i * (p.n / 2u) + col] = gate * sigmoid(gate) * halves[thread + HALF];
+    y[i * (p.n / 2u) + col] = activated(halves[thread]) * halves[thread + HALF];
 }

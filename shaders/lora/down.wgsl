@@ -3,7 +3,7 @@
 // A_s [rank_s, k] begins at element a_s of `a`, t_s [m, rank_s] at element t_s of `t`; the columns of all t_s are counted on.
 // Grid: down: a thread owns TM rows and TN columns. down_shared: a workgroup does; its threads share out l, so that
 // neighbours read neighbouring numbers, and add up in a fixed order. Imports say what down_shared reads (input_plain;
-// input_normed: x's RMSNorm; input_swiglu: silu(x) · up), and whether it writes that down (keep_input) or not (keep_nothing).
+// input_normed: x's RMSNorm; input_swiglu: act(x) · up), and whether it writes that down (keep_input) or not (keep_nothing).
 // Reference: tests/reference/lora/down.rs
 //! use grid
 //! use share

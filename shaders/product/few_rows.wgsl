@@ -1,7 +1,7 @@
 // The forward product of direct.wgsl for a few rows on a GPU, where reading W is all that counts.
 //   forward  sum[i,j] = Σ_l x[i,l] · W[j,l]
 // An import says what x is (input_plain; input_normed: the RMSNorm of what is bound), another what becomes of the sums with
-// LoRA's part and the bias (few_output: y, as direct.wgsl writes it; few_swiglu: silu(gate) · up).
+// LoRA's part and the bias (few_output: y, as direct.wgsl writes it; few_swiglu: act(gate) · up).
 // Grid: a workgroup owns TM rows and TN columns. Its threads share out k, so that neighbours read neighbouring weights, and add
 // up in a fixed order. Arithmetic as in direct.wgsl. Reference: tests/reference/product/few_rows.rs
 //! use grid

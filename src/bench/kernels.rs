@@ -293,7 +293,9 @@ impl Maker<'_> {
         let [gate, up, act] = [0; 3].map(|_| self.random(&[tokens, mlp]));
         let (gate, up, act) = (gate?, up?, act?);
         let cost = Cost { flops: 5.0 * act.len() as f64, bytes: bytes(&[&gate, &up, &act]) };
-        self.add("swiglu/forward", shape, cost, &act, |rec| swiglu::forward(rec, &gate, &up, &act))?;
+        self.add("swiglu/forward", shape, cost, &act, |rec| {
+            swiglu::forward(rec, swiglu::Activation::Silu, &gate, &up, &act)
+        })?;
         let rows = 32;
         let z = self.random(&[rows, vocab])?;
         let target = self.gpu.buffer("bench.target", &[rows])?;

@@ -199,4 +199,9 @@ impl TensorSource for RandomWeights {
     fn name(&self) -> String {
         "random weights".into()
     }
+
+    fn is_gguf(&self) -> bool {
+        // The weights of norms are those that are multiplied with.
+        true
+    }
 }

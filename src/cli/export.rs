@@ -79,7 +79,7 @@ fn merge(
     context: &Context,
 ) -> Result<Vec<String>> {
     let texts = match &opened.folder {
-        Some(from) => files::copied(from, opened.config.tie_word_embeddings)?,
+        Some(from) => files::copied(from, opened.config.family, opened.config.tie_word_embeddings)?,
         None => files::made(&opened.config, &opened.tokenizer, opened.chat_template.as_ref())?,
     };
     let mut names = vec![SINGLE.to_owned()];

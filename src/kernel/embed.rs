@@ -5,7 +5,7 @@ use super::{GROUP, plain, word};
 use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
 
-params! { Params { m: u32, cols: u32, row0: u32, rows: u32, first: u32 } }
+params! { Params { m: u32, cols: u32, row0: u32, rows: u32, first: u32, scale: f32 } }
 
 const FORWARD: Kernel = kernel!("embed", "forward", Params, ["w", "w_scale", "token", "y"]);
 
@@ -13,8 +13,8 @@ pub(super) fn variants() -> Vec<(Kernel, Variant)> {
     Format::ALL.into_iter().map(|format| (FORWARD, plain().import(format.import()))).collect()
 }
 
-/// y `[m, cols]` = the rows of `w` named by token `[m]`.
-pub fn forward(rec: &mut Recorder<'_>, w: &Weight, token: &Buffer, y: &Buffer) -> Result<()> {
+/// y `[m, cols]` = `scale` · the rows of `w` named by token `[m]`.
+pub fn forward(rec: &mut Recorder<'_>, w: &Weight, token: &Buffer, scale: f32, y: &Buffer) -> Result<()> {
     let m = token.len();
     y.expect("embed", "y", &[m, w.cols])?;
     for part in &w.parts {
@@ -24,6 +24,7 @@ pub fn forward(rec: &mut Recorder<'_>, w: &Weight, token: &Buffer, y: &Buffer) -
             row0: word(part.row0),
             rows: word(part.rows),
             first: word(part.first),
+            scale,
         };
         let groups = groups_for(m * w.cols / 8, GROUP as usize);
         let variant = plain().import(w.format.import());

@@ -41,11 +41,27 @@ impl<'a> Input<'a> {
 
 /// y = x / rms(x) · w, row by row. The last axis has `w`'s length; all axes before it count as rows.
 pub fn forward(rec: &mut Recorder<'_>, x: &Buffer, w: &Buffer, y: &Buffer, eps: f32) -> Result<()> {
+    record(rec, x, w, y, eps, false)
+}
+
+/// [`forward`], added to what y holds: of norms that stand behind a sublayer.
+pub fn forward_add(rec: &mut Recorder<'_>, x: &Buffer, w: &Buffer, y: &Buffer, eps: f32) -> Result<()> {
+    record(rec, x, w, y, eps, true)
+}
+
+fn record(
+    rec: &mut Recorder<'_>,
+    x: &Buffer,
+    w: &Buffer,
+    y: &Buffer,
+    eps: f32,
+    accumulate: bool,
+) -> Result<()> {
     let cols = w.len();
     let rows = x.len() / cols.max(1);
     y.expect("rms_norm", "y", x.shape())?;
     w.expect("rms_norm", "w", &[cols])?;
-    let params = Params { rows: word(rows), cols: word(cols), eps, accumulate: 0 };
+    let params = Params { rows: word(rows), cols: word(cols), eps, accumulate: accumulate.into() };
     let variant = reducing_ahead(rec.gpu().is_software());
     rec.dispatch(&FORWARD, &variant, &params, &[x, w, y], word(rows))
 }

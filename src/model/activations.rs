@@ -1,6 +1,7 @@
 //! The intermediate results of a transformer block, as buffers that products of several modules write and read at once.
 
 use super::config::ModelConfig;
+use super::family::tensors::Role;
 use super::module::Module;
 use crate::gpu::buffer_set::{Joined, buffer_set};
 use crate::gpu::{Buffer, VIEW_ALIGNMENT};
@@ -24,12 +25,18 @@ buffer_set! {
         pub o[tokens]: Buffer = [tokens, config.q_size()];
         /// Softmax statistics of each head; unused while decoding.
         pub stats[tokens]: Buffer = [tokens, config.num_heads, 2];
+        /// Output of the attention half before its norm, where the family has one.
+        pub attention_out[tokens]: Option<Buffer> =
+            config.family.has(Role::PostAttentionNorm).then_some([tokens, config.hidden_size]);
         /// Normalised input of the MLP half.
         pub x_mlp[tokens]: Buffer = [tokens, config.hidden_size];
         /// Gate and up projection.
         pub gate_up[tokens]: [Buffer; 2] = Joined(tokens, [config.intermediate_size; 2]);
-        /// silu(gate)·up.
+        /// act(gate)·up.
         pub act[tokens]: Buffer = [tokens, config.intermediate_size];
+        /// Output of the MLP half before its norm, where the family has one.
+        pub mlp_out[tokens]: Option<Buffer> =
+            config.family.has(Role::PostMlpNorm).then_some([tokens, config.hidden_size]);
         /// A·x of each module, by `Module as usize`; a module has the first tokens·rank elements of its row.
         pub low[]: Option<Buffer> =
             (rank > 0).then(|| [Module::ALL.len(), low_elements(tokens, rank)]);

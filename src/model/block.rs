@@ -4,8 +4,9 @@
 //!   q, k, v = Wq·x, Wk·x, Wv·x          (+ bias; q and k normalised per head in Qwen3)
 //!   h += Wo·attention(rope(q), rope(k), v)
 //!   x  = norm(h)
-//!   h += Wdown·(silu(Wgate·x) · Wup·x)
+//!   h += Wdown·(act(Wgate·x) · Wup·x)   (act: silu or gelu)
 //!
+//! Gemma normalises what either half adds to h, too: h += norm(Wo·…), h += norm(Wdown·…).
 //! Every W also adds scale·B·A·x where an adapter has one.
 
 use super::activations::Activations;
@@ -156,7 +157,7 @@ impl<'a> Block<'a> {
             _ => {
                 match made {
                     Made::Norm(Norm { weight, eps }) => rms_norm::forward(rec, x, weight, y, eps)?,
-                    Made::SwiGlu(up) => swiglu::forward(rec, x, up, y)?,
+                    Made::Gated(activation, up) => swiglu::forward(rec, activation, x, up, y)?,
                 }
                 self.low(rec, modules, Input::plain(y), act)
             }
@@ -174,17 +175,42 @@ impl<'a> Block<'a> {
         Ok(Segment { y: y.clone(), adapter, bias: self.weights.linear(module).bias.clone() })
     }
 
-    /// y += W·x + scale·B·low (+ bias).
-    fn add_linear(
+    /// y = W·x + scale·B·low (+ bias), added to y if `accumulate`.
+    fn linear(
         &self,
         rec: &mut Recorder<'_>,
         module: Module,
-        x: &Buffer,
-        y: &Buffer,
+        [x, y]: [&Buffer; 2],
         act: &Activations,
+        accumulate: bool,
     ) -> Result<()> {
         let Linear { weight, .. } = self.weights.linear(module);
-        product::forward_joined(rec, weight, Input::plain(x), &[self.segment(module, y, act)?], true)
+        product::forward_joined(rec, weight, Input::plain(x), &[self.segment(module, y, act)?], accumulate)
+    }
+
+    /// Where the half whose last product is `module` leaves its output for a norm, and that norm's weight, if the family has one.
+    pub fn post_norm<'b>(&'b self, module: Module, act: &'b Activations) -> Option<[&'b Buffer; 2]> {
+        let (out, norm) = match module {
+            Module::O => (&act.attention_out, &self.weights.post_attention_norm),
+            Module::Down => (&act.mlp_out, &self.weights.post_mlp_norm),
+            _ => return None,
+        };
+        Some([out.as_ref()?, norm.as_ref()?])
+    }
+
+    /// The last product of a half and its norm, if it has one, added to h.
+    fn add_half(
+        &self,
+        rec: &mut Recorder<'_>,
+        module: Module,
+        [x, h]: [&Buffer; 2],
+        act: &Activations,
+    ) -> Result<()> {
+        let Some([out, norm]) = self.post_norm(module, act) else {
+            return self.linear(rec, module, [x, h], act, true);
+        };
+        self.linear(rec, module, [x, out], act, false)?;
+        rms_norm::forward_add(rec, out, norm, h, self.config.rms_norm_eps)
     }
 
     /// The same for several modules that read the same x, as one product where their matrices are stored as one.
@@ -269,11 +295,20 @@ impl<'a> Block<'a> {
             }
         }
         self.low(rec, &[Module::O], Input::plain(&act.o), act)?;
-        self.add_linear(rec, Module::O, &act.o, h, act)
+        self.add_half(rec, Module::O, [&act.o, h], act)
     }
 
-    /// The MLP half up to silu(gate)·up and its A·x: all that its backward pass needs.
-    pub fn mlp_inner(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
+    /// The MLP half but for what it adds to h: all that its backward pass needs.
+    pub fn mlp_again(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
+        self.mlp_inner(rec, h, act)?;
+        match self.post_norm(Module::Down, act) {
+            Some([out, _]) => self.linear(rec, Module::Down, [&act.act, out], act, false),
+            None => Ok(()),
+        }
+    }
+
+    /// The MLP half up to act(gate)·up and its A·x.
+    fn mlp_inner(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
         let input = self.normed(rec, GATE_UP, [h, &act.x_mlp], &self.weights.mlp_norm, act, false)?;
         self.mlp_apart(rec, input, act)
     }
@@ -282,7 +317,8 @@ impl<'a> Block<'a> {
     fn mlp_apart(&self, rec: &mut Recorder<'_>, input: Input<'_>, act: &Activations) -> Result<()> {
         let [gate, up] = &act.gate_up;
         self.linears(rec, GATE_UP, input, &[gate, up], act)?;
-        self.make(rec, &[Module::Down], [gate, &act.act], Made::SwiGlu(up), act)
+        let made = Made::Gated(self.config.family.activation, up);
+        self.make(rec, &[Module::Down], [gate, &act.act], made, act)
     }
 
     /// [`Block::mlp_inner`] in as few dispatches as there can be; the contents of gate, up and the normalised input are
@@ -294,7 +330,7 @@ impl<'a> Block<'a> {
         };
         let [gate, up] = &act.gate_up;
         let segments = [self.segment(Module::Gate, gate, act)?, self.segment(Module::Up, up, act)?];
-        product::forward_swiglu(rec, weight, input, segments, &act.act)?;
+        product::forward_gated(rec, self.config.family.activation, weight, input, segments, &act.act)?;
         self.low(rec, &[Module::Down], Input::plain(&act.act), act)
     }
 
@@ -316,7 +352,7 @@ impl<'a> Block<'a> {
             true => self.mlp_inner_fused(rec, h, act)?,
             false => self.mlp_inner(rec, h, act)?,
         }
-        self.add_linear(rec, Module::Down, &act.act, h, act)
+        self.add_half(rec, Module::Down, [&act.act, h], act)
     }
 }
 

@@ -5,6 +5,7 @@ pub mod fields;
 pub mod gguf;
 pub mod json;
 pub mod known;
+pub mod nested;
 pub mod rope;
 pub mod tensors;
 
@@ -80,6 +81,46 @@ pub struct Rope {
     pub scaling: RopeScaling,
 }
 
+impl Rope {
+    /// Angular frequencies per position of heads of this size, `[head_dim / 2]`: `theta^(-2i / head_dim)`, stretched as `scaling`
+    /// says. Computed in f64 and rounded once.
+    pub fn inv_freq(&self, head_dim: usize) -> Vec<f32> {
+        let frequency = |i: usize| self.theta.powf(-(2.0 * i as f64) / head_dim as f64);
+        (0..head_dim / 2)
+            .map(|i| {
+                let base = frequency(i);
+                let stretched = match &self.scaling {
+                    RopeScaling::None => base,
+                    RopeScaling::Linear { factor } => base / factor,
+                    &RopeScaling::Llama3 {
+                        factor,
+                        low_freq_factor,
+                        high_freq_factor,
+                        original_max_position_embeddings,
+                    } => {
+                        // Turns within the original context decide: few turns are stretched, many are kept.
+                        let turns = original_max_position_embeddings as f64 * base / (2.0 * PI);
+                        let keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor))
+                            .clamp(0.0, 1.0);
+                        keep * base + (1.0 - keep) * base / factor
+                    }
+                    RopeScaling::Divisors(divisors) => base / f64::from(divisors[i]),
+                };
+                stretched as f32
+            })
+            .collect()
+    }
+}
+
+/// The RoPE of layers that are not like the others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalRope {
+    /// Position embedding of these layers.
+    pub rope: Rope,
+    /// Whether each layer has it.
+    pub layers: Vec<bool>,
+}
+
 /// The sizes and constants of a decoder-only transformer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
@@ -111,6 +152,8 @@ pub struct ModelConfig {
     pub tie_word_embeddings: bool,
     /// Position embedding.
     pub rope: Rope,
+    /// Position embedding of those layers that have another.
+    pub local_rope: Option<LocalRope>,
     /// Beginning-of-text token.
     pub bos_token_id: Option<u32>,
     /// Tokens that end a completion.
@@ -174,34 +217,20 @@ impl ModelConfig {
         Ok(is_new)
     }
 
-    /// RoPE's angular frequencies per position, `[head_dim / 2]`: `theta^(-2i / head_dim)`, stretched as `rope.scaling`
-    /// says. Computed in f64 and rounded once.
+    /// RoPE's angular frequencies per position, `[head_dim / 2]`, of layers without another.
     pub fn inv_freq(&self) -> Vec<f32> {
-        let dim = self.head_dim as f64;
-        let frequency = |i: usize| self.rope.theta.powf(-(2.0 * i as f64) / dim);
-        (0..self.head_dim / 2)
-            .map(|i| {
-                let base = frequency(i);
-                let stretched = match &self.rope.scaling {
-                    RopeScaling::None => base,
-                    RopeScaling::Linear { factor } => base / factor,
-                    &RopeScaling::Llama3 {
-                        factor,
-                        low_freq_factor,
-                        high_freq_factor,
-                        original_max_position_embeddings,
-                    } => {
-                        // Turns within the original context decide: few turns are stretched, many are kept.
-                        let turns = original_max_position_embeddings as f64 * base / (2.0 * PI);
-                        let keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor))
-                            .clamp(0.0, 1.0);
-                        keep * base + (1.0 - keep) * base / factor
-                    }
-                    RopeScaling::Divisors(divisors) => base / f64::from(divisors[i]),
-                };
-                stretched as f32
-            })
-            .collect()
+        self.rope.inv_freq(self.head_dim)
+    }
+
+    /// Whether a layer has [`ModelConfig::local_rope`].
+    pub fn is_local(&self, layer: usize) -> bool {
+        self.local_rope.as_ref().is_some_and(|local| local.layers[layer])
+    }
+
+    /// What embeddings are multiplied with: the root of the hidden size in f32 where the family does that, as llama.cpp has it.
+    /// transformers rounds it to the type of the weights: in bf16 25.3 of Gemma 3 270M becomes 25.25.
+    pub fn embedding_scale(&self) -> f32 {
+        if self.family.scales_embedding { (self.hidden_size as f64).sqrt() as f32 } else { 1.0 }
     }
 
     /// Checks what holds for every family, so that later code need not.
@@ -247,7 +276,10 @@ impl ModelConfig {
         if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
             return wrong("rms_norm_eps", format!("{} is not between 0 and 1", self.rms_norm_eps));
         }
-        self.validate_rope(file)?;
+        self.validate_rope(file, &self.rope)?;
+        if let Some(LocalRope { rope, .. }) = &self.local_rope {
+            self.validate_rope(file, rope)?;
+        }
         for (field, ids) in
             [("bos_token_id", self.bos_token_id.as_slice()), ("eos_token_id", &self.eos_token_ids)]
         {
@@ -273,15 +305,15 @@ impl ModelConfig {
         Ok(())
     }
 
-    fn validate_rope(&self, file: &Path) -> Result<()> {
+    fn validate_rope(&self, file: &Path, rope: &Rope) -> Result<()> {
         let wrong = |field: &str, problem: &str| {
             Err(Error::input(file, field, problem.to_string(), "take the model's original files"))
         };
-        if !(self.rope.theta.is_finite() && self.rope.theta > 1.0) {
+        if !(rope.theta.is_finite() && rope.theta > 1.0) {
             return wrong("rope_theta", "must be a number above 1");
         }
         let positive = |value: f64| value.is_finite() && value > 0.0;
-        match &self.rope.scaling {
+        match &rope.scaling {
             RopeScaling::None => Ok(()),
             RopeScaling::Linear { factor } if positive(*factor) => Ok(()),
             RopeScaling::Linear { .. } => wrong("rope_scaling.factor", "must be above 0"),

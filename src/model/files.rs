@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::chat::ChatTemplate;
 use super::config::ModelConfig;
+use super::config::nested::{TEXT, text_part};
+use super::family::{Activation, Family};
 use super::open::{ADDITIONAL_TEMPLATES, MAX_TEXT};
 use super::source::bytes::{read_bytes, read_text};
 use super::tokenizer::Tokenizer;
@@ -42,17 +44,24 @@ pub(super) fn additional_templates(folder: &Path) -> Result<Vec<(String, String)
     names.into_iter().map(|name| text(&name).map(|text| (name, text))).collect()
 }
 
-/// The files of the model in `folder` as (name, contents), for weights that are F32 and have a head of their own unless `tied`.
+/// The files of the model of `family` in `folder` as (name, contents), for weights that are F32 and have a head of their own unless `tied`.
 ///
 /// # Errors
 /// [`Error::Io`], and [`Error::Input`] if `config.json` is not JSON.
-pub fn copied(folder: &Path, tied: bool) -> Result<Vec<(String, Vec<u8>)>> {
+pub fn copied(folder: &Path, family: &Family, tied: bool) -> Result<Vec<(String, Vec<u8>)>> {
     let path = folder.join("config.json");
     let text = read_text(&path, MAX_TEXT)?;
-    let mut config: Map<String, Value> = json::from_str(&text).map_err(|error| {
+    let config: Map<String, Value> = json::from_str(&text).map_err(|error| {
         let field = format!("line {}", error.line());
         Error::input(&path, field, error.to_string(), "take the model's original file")
     })?;
+    let nested = config.contains_key(TEXT);
+    let mut config = text_part(&path, config)?;
+    if nested {
+        // What is written has the text's tensors only, under the names that they have without the other parts.
+        config.insert("architectures".into(), json!(&family.architectures[..1]));
+        config.insert("model_type".into(), json!(family.name));
+    }
     for name in ["torch_dtype", "dtype"] {
         if config.contains_key(name) {
             config.insert(name.into(), json!("float32"));
@@ -124,11 +133,11 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
         )
     })?;
     let windows = config.sliding_window.as_ref();
-    let types = windows.map(|window| {
+    let types = |layers: &[bool]| {
         let kind = |&sliding: &bool| if sliding { "sliding_attention" } else { "full_attention" };
-        window.layers.iter().map(kind).collect::<Vec<_>>()
-    });
-    Ok(json!({
+        json!(layers.iter().map(kind).collect::<Vec<_>>())
+    };
+    let mut value = json!({
         "architectures": &config.family.architectures[..1],
         "model_type": config.family.name,
         "vocab_size": config.vocab_size,
@@ -145,14 +154,32 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
         "max_position_embeddings": config.max_position_embeddings,
         "tie_word_embeddings": config.tie_word_embeddings,
         "sliding_window": windows.map(|window| window.size),
-        "layer_types": types,
+        "layer_types": windows.map(|window| types(&window.layers)),
         "attention_bias": config.attention_bias(),
         "mlp_bias": false,
         "bos_token_id": config.bos_token_id,
         "eos_token_id": ends,
         "torch_dtype": "float32",
         "use_cache": true,
-    }))
+    });
+    if config.family.activation == Activation::GeluTanh {
+        value["hidden_act"] = json!("gelu_pytorch_tanh");
+        value["hidden_activation"] = json!("gelu_pytorch_tanh");
+    }
+    if let Some(key) = config.family.scale_key {
+        // The number is a whole one, which the scale in f32 may not give back to the last digit.
+        let size = config.attention_scale.map(|scale| f64::from(scale).powi(-2).round() as usize);
+        value[key] = json!(size.unwrap_or(config.head_dim));
+    }
+    if config.family.local_theta.is_some() {
+        // A window that holds every sequence is none here, but its layers have a RoPE of their own.
+        let local = config.local_rope.as_ref();
+        let layers = local.map_or_else(|| vec![false; config.num_layers], |local| local.layers.clone());
+        value["layer_types"] = types(&layers);
+        value["sliding_window"] = json!(config.whole_length());
+        value["rope_local_base_freq"] = json!(local.map(|local| local.rope.theta));
+    }
+    Ok(value)
 }
 
 fn pretty(value: &Value) -> Vec<u8> {

@@ -26,7 +26,7 @@ pub mod weights;
 use std::sync::Arc;
 
 use block::Block;
-use config::ModelConfig;
+use config::{ModelConfig, Rope};
 use lora::Lora;
 use source::TensorSource;
 use weights::Weights;
@@ -42,6 +42,7 @@ pub struct Model {
     config: ModelConfig,
     weights: Weights,
     rope_table: Buffer,
+    local_rope_table: Option<Buffer>,
     context: usize,
 }
 
@@ -68,8 +69,13 @@ impl Model {
             ));
         }
         let weights = Weights::load(&gpu, &config, source, format, progress)?;
-        let rope_table = gpu.upload("rope", &[context, config.head_dim], &rope_table(&config, context))?;
-        Ok(Self { gpu, config, weights, rope_table, context })
+        let upload = |rope: &Rope| {
+            let head_dim = config.head_dim;
+            gpu.upload("rope", &[context, head_dim], &rope_table(&rope.inv_freq(head_dim), context))
+        };
+        let rope_table = upload(&config.rope)?;
+        let local_rope_table = config.local_rope.as_ref().map(|local| upload(&local.rope)).transpose()?;
+        Ok(Self { gpu, config, weights, rope_table, local_rope_table, context })
     }
 
     /// The device.
@@ -92,9 +98,12 @@ impl Model {
         self.context
     }
 
-    /// (cos, sin) by position `[context, head_dim]`.
-    pub fn rope_table(&self) -> &Buffer {
-        &self.rope_table
+    /// (cos, sin) by position `[context, head_dim]` for the layer of this number.
+    pub fn rope_table(&self, layer: usize) -> &Buffer {
+        match &self.local_rope_table {
+            Some(table) if self.config.is_local(layer) => table,
+            _ => &self.rope_table,
+        }
     }
 
     /// One block with the adapter that is live.
@@ -106,11 +115,10 @@ impl Model {
 /// cos and sin of position · frequency, one pair each: angles as PyTorch rounds them, functions in f64.
 ///
 /// A table, because shaders promise an accuracy of only 2⁻¹¹ for sin and cos, and none for large angles.
-fn rope_table(config: &ModelConfig, context: usize) -> Vec<[f32; 2]> {
-    let frequencies = config.inv_freq();
+fn rope_table(frequencies: &[f32], context: usize) -> Vec<[f32; 2]> {
     let mut table = Vec::with_capacity(context * frequencies.len());
     for position in 0..context {
-        for frequency in &frequencies {
+        for frequency in frequencies {
             let angle = f64::from(position as f32 * frequency);
             table.push([angle.cos() as f32, angle.sin() as f32]);
         }

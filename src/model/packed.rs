@@ -329,9 +329,10 @@ pub fn record_blocks(
     intermediates: &Intermediates,
     hidden: &[Buffer],
 ) -> Result<()> {
-    embed::forward(rec, &model.weights().embedding, &buffers.token, &hidden[0])?;
-    let positions = Positions { position: &buffers.position, table: model.rope_table() };
+    let scale = model.config().embedding_scale();
+    embed::forward(rec, &model.weights().embedding, &buffers.token, scale, &hidden[0])?;
     for layer in 0..model.config().num_layers {
+        let positions = Positions { position: &buffers.position, table: model.rope_table(layer) };
         let h = if hidden.len() > 1 {
             rec.copy(&hidden[layer], &hidden[layer + 1])?;
             &hidden[layer + 1]

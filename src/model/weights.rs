@@ -32,8 +32,12 @@ pub struct LayerWeights {
     pub attention_norm: Buffer,
     /// RMSNorm of each q and k head `[head_dim]`, where the family has them.
     pub qk_norm: Option<[Buffer; 2]>,
+    /// RMSNorm of what attention adds `[hidden]`, where the family has it.
+    pub post_attention_norm: Option<Buffer>,
     /// RMSNorm before the MLP `[hidden]`.
     pub mlp_norm: Buffer,
+    /// RMSNorm of what the MLP adds `[hidden]`, where the family has it.
+    pub post_mlp_norm: Option<Buffer>,
     linears: [Linear; 7],
     /// Queries, keys and values as one matrix, gate and up as another, where the file has them in one format.
     joined: [Option<Weight>; 2],
@@ -41,7 +45,7 @@ pub struct LayerWeights {
 
 /// Modules that read the same input, whose matrices are stored one behind the other: the projections before attention.
 pub const QKV: &[Module] = &[Module::Q, Module::K, Module::V];
-/// Likewise those before SwiGLU.
+/// Likewise those before the MLP's gate.
 pub const GATE_UP: &[Module] = &[Module::Gate, Module::Up];
 const JOINED: [&[Module]; 2] = [QKV, GATE_UP];
 
@@ -155,7 +159,7 @@ pub fn weight_bytes(config: &ModelConfig, source: &dyn TensorSource, format: Opt
         .sum()
 }
 
-/// Bytes that a loaded model takes on the GPU: matrices, vectors (as f32) and the rotation table.
+/// Bytes that a loaded model takes on the GPU: matrices, vectors (as f32) and the rotation tables.
 pub fn resident_bytes(
     config: &ModelConfig,
     source: &dyn TensorSource,
@@ -169,7 +173,8 @@ pub fn resident_bytes(
         true => 4 * (config.num_layers * (region_elements(1, &biases) - biases.iter().sum::<usize>())) as u64,
         false => 0,
     };
-    weight_bytes(config, source, format) + vectors + padding + (context * config.head_dim * 4) as u64
+    let tables = 1 + usize::from(config.local_rope.is_some());
+    weight_bytes(config, source, format) + vectors + padding + (tables * context * config.head_dim * 4) as u64
 }
 
 /// The sizes of the biases of [`QKV`].
@@ -220,9 +225,18 @@ impl Loader<'_> {
         Ok(values)
     }
 
+    /// A vector that only some families have.
+    fn vector_if(&mut self, role: Role, layer: usize) -> Result<Option<Buffer>> {
+        self.family.has(role).then(|| self.vector(role, layer)).transpose()
+    }
+
+    /// A norm's weight, in f32 whatever the file has: 1 + w has more digits than w.
     fn vector(&mut self, role: Role, layer: usize) -> Result<Buffer> {
         let (_, info) = self.find(role, layer)?;
-        let values = self.values(role, layer)?;
+        let mut values = self.values(role, layer)?;
+        if !self.source.is_gguf() {
+            values.iter_mut().for_each(|value| *value += self.family.norm_offset);
+        }
         self.gpu.upload(&info.name, &[values.len()], &values)
     }
 
@@ -324,7 +338,9 @@ impl Loader<'_> {
         Ok(LayerWeights {
             attention_norm: self.vector(Role::AttentionNorm, layer)?,
             qk_norm,
+            post_attention_norm: self.vector_if(Role::PostAttentionNorm, layer)?,
             mlp_norm: self.vector(Role::MlpNorm, layer)?,
+            post_mlp_norm: self.vector_if(Role::PostMlpNorm, layer)?,
             joined,
             linears: linears.try_into().map_err(|_| Error::Gpu {
                 what: "weights".into(),

@@ -61,7 +61,8 @@ impl Opened {
     ) -> Result<Arc<Language>> {
         let (layout, language) = (self.layout(lora)?, self.worded(settings.prompt_style));
         let learner = LearnerSettings::default();
-        let workload = learner.run(settings, &language, task, problems, layout, (&self.config, self.context_length))?;
+        let workload =
+            learner.run(settings, &language, task, problems, layout, (&self.config, self.context_length))?;
         self.check_memory(what, &workload)?;
         Ok(language)
     }

@@ -285,4 +285,8 @@ impl TensorSource for Stoppable<'_> {
     fn name(&self) -> String {
         self.source.name()
     }
+
+    fn is_gguf(&self) -> bool {
+        self.source.is_gguf()
+    }
 }

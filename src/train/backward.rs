@@ -3,8 +3,10 @@
 //!   dnormed ← (dlogits · E) scattered to its rows;  dh = norm'(dnormed)
 //!   for each block, last first:
 //!     compute the block again from its kept input, where there was no room to keep what it computed
-//!     dact = dh·Wdown;  dgate, dup = swiglu'(dact);  dx = dgate·Wgate + dup·Wup;  dh += norm'(dx)
+//!     dact = dh·Wdown;  dgate, dup = gate'(dact);  dx = dgate·Wgate + dup·Wup;  dh += norm'(dx)
 //!     do = dh·Wo;  dq, dk, dv = attention'(do);  rotate back;  dx = dq·Wq + dk·Wk + dv·Wv;  dh += norm'(dx)
+//!
+//! Where the output of a half is normalised before it is added to h, norm'(dh) takes the place of dh in dact and do.
 //!
 //! Base weights are frozen. Each adapted module with t = A·x adds, for its output gradient dy,
 //!   dt = s·dy·B,  dB += s·dyᵀ·t,  dA += dtᵀ·x,  dx += dt·A
@@ -18,7 +20,7 @@ use crate::kernel::lora::up::Adapter;
 use crate::kernel::product::{self as matmul, Segment};
 use crate::kernel::{gather, log_softmax, rms_norm, rope, swiglu};
 use crate::model::Model;
-use crate::model::activations::{low_elements, low_of};
+use crate::model::activations::{Activations, low_elements, low_of};
 use crate::model::block::{Attend, Block, Positions};
 use crate::model::config::ModelConfig;
 use crate::model::lora::{Lora, Pair};
@@ -31,7 +33,7 @@ buffer_set! {
     pub(super) struct GradientBuffers[tokens, rows](config: &ModelConfig, rank: usize) {
         /// Residual stream.
         dh[tokens]: Buffer = [tokens, config.hidden_size];
-        /// Normalised input of either half, and of the head.
+        /// Normalised input of either half, and of the head; before that, output of the half, where the family normalises it.
         dx[tokens]: Buffer = [tokens, config.hidden_size];
         /// What the projections made: queries, keys and values.
         d_qkv[tokens]: [Buffer; 3] =
@@ -42,7 +44,7 @@ buffer_set! {
         d_normed_k[tokens]: Option<Buffer> = config.qk_norm().then(|| [tokens, config.kv_size()]);
         /// Output of attention.
         d_out[tokens]: Buffer = [tokens, config.q_size()];
-        /// silu(gate)·up.
+        /// act(gate)·up.
         d_act[tokens]: Buffer = [tokens, config.intermediate_size];
         /// Gate and up.
         d_gate_up[tokens]: [Buffer; 2] = Joined(tokens, [config.intermediate_size; 2]);
@@ -123,23 +125,25 @@ impl Backward<'_> {
         let block = model.block(layer, Some(self.lora));
         let eps = model.config().rms_norm_eps;
         let h_in = &self.hidden[layer];
-        let positions = Positions { position: &self.buffers.position, table: model.rope_table() };
+        let positions = Positions { position: &self.buffers.position, table: model.rope_table(layer) };
         let spans = self.buffers.spans();
 
         let h_mid = kept.unwrap_or(&d.h_mid);
         if kept.is_none() {
             rec.copy(h_in, h_mid)?;
             block.attention_half(rec, h_mid, act, positions, Attend::Packed { spans })?;
-            block.mlp_inner(rec, h_mid, act)?;
+            block.mlp_again(rec, h_mid, act)?;
         }
 
-        self.linears(rec, &block, &[Module::Down], &act.act, &[&d.dh], Some(&d.d_act))?;
+        let dy = self.post_norm(rec, &block, Module::Down, act)?;
+        self.linears(rec, &block, &[Module::Down], &act.act, &[dy], Some(&d.d_act))?;
         let ([gate, up], [d_gate, d_up]) = (&act.gate_up, &d.d_gate_up);
-        swiglu::backward(rec, gate, up, &d.d_act, d_gate, d_up)?;
+        swiglu::backward(rec, model.config().family.activation, gate, up, &d.d_act, d_gate, d_up)?;
         self.linears(rec, &block, GATE_UP, &act.x_mlp, &[d_gate, d_up], Some(&d.dx))?;
         rms_norm::backward_x(rec, h_mid, &block.weights.mlp_norm, &d.dx, &d.dh, eps, true)?;
 
-        self.linears(rec, &block, &[Module::O], &act.o, &[&d.dh], Some(&d.d_out))?;
+        let dy = self.post_norm(rec, &block, Module::O, act)?;
+        self.linears(rec, &block, &[Module::O], &act.o, &[dy], Some(&d.d_out))?;
         let ([raw_q, raw_k, _], [d_raw_q, d_raw_k, dv]) = (&act.qkv, &d.d_qkv);
         let dq = d.d_normed_q.as_ref().unwrap_or(d_raw_q);
         let dk = d.d_normed_k.as_ref().unwrap_or(d_raw_k);
@@ -157,6 +161,19 @@ impl Backward<'_> {
             rms_norm::backward_x(rec, h_in, &block.weights.attention_norm, &d.dx, &d.dh, eps, true)?;
         }
         Ok(())
+    }
+
+    /// The gradient of the output of the half whose last product is `module`: through its norm, where the family has one.
+    fn post_norm(
+        &self,
+        rec: &mut Recorder<'_>,
+        block: &Block<'_>,
+        module: Module,
+        act: &Activations,
+    ) -> Result<&Buffer> {
+        let Some([out, norm]) = block.post_norm(module, act) else { return Ok(&self.d.dh) };
+        rms_norm::backward_x(rec, out, norm, &self.d.dh, &self.d.dx, block.config.rms_norm_eps, false)?;
+        Ok(&self.d.dx)
     }
 
     /// Gradients of linear layers that read the same x: of x, and of each one's adapter.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::Result;
-use crate::model::config::{ModelConfig, RopeScaling};
+use crate::model::config::{ModelConfig, Rope, RopeScaling};
 use crate::model::source::TensorSource;
 
 /// Weights up to this size are hashed whole, which takes a second or two; of larger ones samples are, see [`weights`].
@@ -36,20 +36,24 @@ pub struct Base {
 
 /// What a model computes with its weights: all that `config` says and the shapes of the weights do not.
 pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
-    let scaling = match &config.rope.scaling {
+    let scaling = |rope: &Rope| match &rope.scaling {
         RopeScaling::Divisors(divisors) => json!({ "rope_freqs.weight": divisors }),
         other => other.config_json().unwrap_or_default(),
     };
+    let local = config.local_rope.as_ref();
     let numbers = [
         ("model_type", json!(config.family.name)),
         ("num_attention_heads", json!(config.num_heads)),
         ("num_key_value_heads", json!(config.num_kv_heads)),
         ("rms_norm_eps", json!(config.rms_norm_eps)),
         ("rope_theta", json!(config.rope.theta)),
-        ("rope_scaling", scaling),
+        ("rope_scaling", scaling(&config.rope)),
         ("sliding_window", json!(config.sliding_window.as_ref().map(|window| window.size))),
         ("sliding_layers", json!(config.sliding_window.as_ref().map(|window| &window.layers))),
         ("attention_scale", json!(config.attention_scale)),
+        ("rope_local_base_freq", json!(local.map(|local| local.rope.theta))),
+        ("local_rope_scaling", local.map_or(Value::Null, |local| scaling(&local.rope))),
+        ("local_rope_layers", json!(local.map(|local| &local.layers))),
         ("attention_bias", json!(config.attention_bias())),
         ("qk_norm", json!(config.qk_norm())),
         ("tie_word_embeddings", json!(config.tie_word_embeddings)),

@@ -1,7 +1,7 @@
 //! A model with its adapter merged, W + s·B·A, as one safetensors file in F32. Streamed: one piece of a tensor is in
 //! memory at a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// Values that are held at a time (16 MiB).
 const CHUNK_VALUES: usize = 4 << 20;
 
-/// Writes the tensors that `config` calls for to `out`, each with its share of the adapter. `path` is named in errors;
+/// Writes the tensors that `config` calls for to `out`, each with its share of the adapter, weights of norms as Hugging Face has them. `path` is named in errors;
 /// `progress` gets (bytes written, bytes in all).
 ///
 /// # Errors
@@ -36,6 +36,9 @@ pub fn write_merged(
     let (header, total) = header(&tensors);
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
     out.write_all(header.as_bytes()).map_err(failed)?;
+    let norms = config.family.tensors.iter().filter(|tensor| tensor.role.is_norm());
+    let norms: HashSet<String> =
+        norms.flat_map(|tensor| (0..config.num_layers).map(|layer| tensor.hf_name(layer))).collect();
     let mut bytes = Vec::new();
     let mut done = 0;
     for (name, _) in &tensors {
@@ -53,6 +56,9 @@ pub fn write_merged(
             check_finite(source, tensor, &bytes)?;
             let mut values = vec![0.0; count * cols];
             quant::dequantize(info.dtype, &bytes, &mut values)?;
+            if norms.contains(name) && source.is_gguf() {
+                values.iter_mut().for_each(|value| *value -= config.family.norm_offset);
+            }
             if let Some((layer, module)) = module {
                 add_adapter(adapter, layer, module, row, cols, &mut values);
             }

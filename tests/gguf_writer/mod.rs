@@ -57,6 +57,12 @@ impl Writer {
         );
     }
 
+    pub(crate) fn floats(&mut self, key: &str, values: &[f32]) {
+        let header = [6u32.to_le_bytes().to_vec(), (values.len() as u64).to_le_bytes().to_vec()].concat();
+        let values: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.raw(key, 9, &[header, values].concat());
+    }
+
     /// Takes a key of the metadata away.
     pub(crate) fn remove(&mut self, key: &str) {
         self.values.retain(|(name, _)| name != key);

@@ -1,5 +1,7 @@
 //! The f64 references' backward functions against central differences of their forward functions.
 
+use stepladder::kernel::swiglu::Activation;
+
 use crate::common::{Random, STEP, derivative_close, wide};
 use crate::reference::attention::full as attention;
 use crate::reference::product::direct;
@@ -89,9 +91,11 @@ fn rope_backward() {
 fn swiglu_backward() {
     let mut random = Random::new(26);
     let [g, u, dy] = [(); 3].map(|()| wide(&random.normal(20)));
-    let (dg, du) = swiglu::backward(&g, &u, &dy);
-    check("dg", &g, &dy, &dg, |g| swiglu::forward(g, &u));
-    check("du", &u, &dy, &du, |u| swiglu::forward(&g, u));
+    for act in Activation::ALL {
+        let (dg, du) = swiglu::backward(act, &g, &u, &dy);
+        check("dg", &g, &dy, &dg, |g| swiglu::forward(act, g, &u));
+        check("du", &u, &dy, &du, |u| swiglu::forward(act, &g, u));
+    }
 }
 
 #[test]
@@ -99,7 +103,7 @@ fn swiglu_backward() {
 fn a_wrong_gradient_is_rejected() {
     let mut random = Random::new(27);
     let [g, u, dy] = [(); 3].map(|()| wide(&random.normal(20)));
-    let (mut dg, _) = swiglu::backward(&g, &u, &dy);
+    let (mut dg, _) = swiglu::backward(Activation::Silu, &g, &u, &dy);
     dg[7] *= 1.0 + 1e-3;
-    check("dg", &g, &dy, &dg, |g| swiglu::forward(g, &u));
+    check("dg", &g, &dy, &dg, |g| swiglu::forward(Activation::Silu, g, &u));
 }

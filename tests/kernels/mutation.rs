@@ -66,7 +66,11 @@ fn a_broken_norm_is_rejected() {
         ("eps_off_by_a_thousandth", "p.eps", "p.eps * 1.001"),
         ("mean_dropped", "/ f32(p.cols) + p.eps", "+ p.eps"),
         ("weight_dropped", "* rstd * w[c]", "* rstd"),
-        ("last_column_dropped", "c < p.cols; c += WG) { y", "c + 1u < p.cols; c += WG) { y"),
+        (
+            "last_column_dropped",
+            "thread; c < p.cols; c += WG) {\n        let value = x",
+            "thread; c + 1u < p.cols; c += WG) {\n        let value = x",
+        ),
         ("last_rows_dropped", "row >= p.rows", "row + 2u >= p.rows"),
     ] {
         let text = check(name, from, to).expect_err(name);

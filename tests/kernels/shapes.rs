@@ -10,6 +10,7 @@ use stepladder::kernel::lora::up::Adapter;
 use stepladder::kernel::product::{self, Segment};
 use stepladder::kernel::rms_norm::{self, Input, Norm};
 use stepladder::kernel::sample::{self, State};
+use stepladder::kernel::swiglu::Activation;
 use stepladder::kernel::weight::{Format, Weight};
 use stepladder::kernel::{adamw, embed, gather, kv_write, log_softmax, rope, swiglu};
 use stepladder::{Error, Result};
@@ -38,8 +39,8 @@ fn row_kernels_refuse_wrong_shapes() {
     let x = b(&[3, 8]);
     refused("rms_norm", "y", rms_norm::forward(rec, &x, &b(&[8]), &b(&[3, 7]), 1.0));
     refused("rms_norm", "dy", rms_norm::backward_x(rec, &x, &b(&[8]), &b(&[2, 8]), &x, 1.0, false));
-    refused("swiglu", "u", swiglu::forward(rec, &x, &b(&[8, 3]), &x));
-    refused("swiglu", "du", swiglu::backward(rec, &x, &x, &x, &x, &b(&[24])));
+    refused("swiglu", "u", swiglu::forward(rec, Activation::Silu, &x, &b(&[8, 3]), &x));
+    refused("swiglu", "du", swiglu::backward(rec, Activation::Silu, &x, &x, &x, &x, &b(&[24])));
     refused("gather", "index", gather::forward(rec, &b(&[4]), &x, &b(&[3, 8])));
     refused("gather", "x", gather::forward(rec, &b(&[3]), &b(&[3, 7]), &b(&[3, 8])));
     let rotate = |rows: usize, table: &[usize], q: &Buffer, k: &[usize]| {
@@ -110,8 +111,8 @@ fn first_halves_of_lora_refuse_wrong_shapes() {
     refused("lora/down", "norm", down(Some(norm(&seven)), &[site]));
     refused("lora/down", "norm", keeping(Made::Norm(norm(&seven)), &[3, 8], &[site]));
     refused("lora/down", "kept", keeping(Made::Norm(norm(&eight)), &[2, 8], &[site]));
-    refused("lora/down", "kept", keeping(Made::SwiGlu(&x), &[24], &[site]));
-    refused("lora/down", "up", keeping(Made::SwiGlu(&narrow), &[3, 8], &[site]));
+    refused("lora/down", "kept", keeping(Made::Gated(Activation::Silu, &x), &[24], &[site]));
+    refused("lora/down", "up", keeping(Made::Gated(Activation::Silu, &narrow), &[3, 8], &[site]));
     for wrong in [
         Site { a_start: 65, ..site },
         Site { a_start: 68, ..site },
@@ -119,7 +120,7 @@ fn first_halves_of_lora_refuse_wrong_shapes() {
         Site { rank: 3, ..site },
     ] {
         refused("lora/down", "sites", down(None, &[site, wrong]));
-        refused("lora/down", "sites", keeping(Made::SwiGlu(&x), &[3, 8], &[wrong]));
+        refused("lora/down", "sites", keeping(Made::Gated(Activation::Silu, &x), &[3, 8], &[wrong]));
     }
     for sites in [&[][..], &[site; 4]] {
         refused("lora/down", "sites", down(Some(norm(&eight)), sites));
@@ -157,7 +158,7 @@ fn weight_kernels_refuse_wrong_shapes() {
     let normed = Input { x: &many, norm: Some(Norm { weight: &weight, eps: 1.0 }) };
     refused("product/few_rows", "x", product::forward_joined(rec, &w, normed, &y, false));
     refused("weight", "rows", w.rows_from(3, 3).map(drop));
-    refused("embed", "y", embed::forward(rec, &w, &b(&[3]), &b(&[3, 32])));
+    refused("embed", "y", embed::forward(rec, &w, &b(&[3]), 1.0, &b(&[3, 32])));
     for (format, rows, cols) in [(Format::F32, 5, 12), (Format::Q8, 5, 40), (Format::F16, 0, 8)] {
         refused("weight", "columns", Weight::new(gpu, "w", format, rows, cols).map(drop));
     }

@@ -2,6 +2,7 @@
 //! Reference: tests/reference/lora/down.rs.
 
 use super::super::rms_norm::{Input, Norm};
+use super::super::swiglu::Activation;
 use super::super::{FEW_ROWS, GROUP, MAX_JOINED, distinct, power_of_two, word};
 use super::site::Site;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
@@ -29,8 +30,8 @@ enum Form {
     Normed,
     /// x normalised on the way, which is kept.
     NormedKept,
-    /// silu(x)·up, which is kept.
-    SwiGluKept,
+    /// act(x)·up, which is kept.
+    GatedKept(Activation),
 }
 
 impl Form {
@@ -40,17 +41,17 @@ impl Form {
             Self::Plain => SHARED.bindings,
             Self::Normed => &["x", "a", "t", "norm"],
             Self::NormedKept => &["x", "a", "t", "norm", "kept"],
-            Self::SwiGluKept => &["x", "a", "t", "up", "kept"],
+            Self::GatedKept(_) => &["x", "a", "t", "up", "kept"],
         };
         Kernel { bindings, ..SHARED }
     }
 
-    fn imports(self) -> &'static [&'static str] {
+    fn imports(self) -> Vec<&'static str> {
         match self {
-            Self::Plain => &["input_plain", "keep_nothing"],
-            Self::Normed => &["input_normed", "keep_nothing"],
-            Self::NormedKept => &["input_normed", "keep_input"],
-            Self::SwiGluKept => &["sigmoid", "input_swiglu", "keep_input"],
+            Self::Plain => vec!["input_plain", "keep_nothing"],
+            Self::Normed => vec!["input_normed", "keep_nothing"],
+            Self::NormedKept => vec!["input_normed", "keep_input"],
+            Self::GatedKept(act) => vec![act.import(), "input_swiglu", "keep_input"],
         }
     }
 }
@@ -85,14 +86,15 @@ impl Tile {
     fn variant(self) -> Variant {
         let Self { form, group, rows, cols, .. } = self;
         let variant = Variant::constants(&[("WG", word(group)), ("TM", word(rows)), ("TN", word(cols))]);
-        form.imports().iter().fold(variant, |variant, import| variant.import(import))
+        form.imports().into_iter().fold(variant, |variant, import| variant.import(import))
     }
 }
 
 /// Every variant to compile.
 pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
-    let forms = [Form::Plain, Form::Normed, Form::NormedKept, Form::SwiGluKept];
-    let kinds = forms.into_iter().flat_map(|form| [(true, form), (false, form)]);
+    let gated = Activation::ALL.map(Form::GatedKept);
+    let forms = [Form::Plain, Form::Normed, Form::NormedKept].into_iter().chain(gated);
+    let kinds = forms.flat_map(|form| [(true, form), (false, form)]);
     let tiles = kinds.flat_map(|(software, form)| [1, 2, 4, 8].map(|m| Tile::new(software, form, m)));
     distinct(tiles.map(|tile| (tile.kernel, tile.variant())))
 }
@@ -102,8 +104,8 @@ pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
 pub enum Made<'a> {
     /// RMSNorm of x.
     Norm(Norm<'a>),
-    /// silu(x)·up, `[m, k]`.
-    SwiGlu(&'a Buffer),
+    /// act(x)·up, up `[m, k]`.
+    Gated(Activation, &'a Buffer),
 }
 
 /// Whether [`down_keeping`] pays for `m` rows: what each tile makes again is then less than a dispatch costs.
@@ -153,9 +155,9 @@ pub fn down_keeping(
             weight.expect("lora/down", "norm", &[x.matrix("lora/down", "x")?[1]])?;
             dispatch(rec, Form::NormedKept, [x, adapter, low], &[weight, kept], eps, sites)
         }
-        Made::SwiGlu(up) => {
+        Made::Gated(act, up) => {
             up.expect("lora/down", "up", x.shape())?;
-            dispatch(rec, Form::SwiGluKept, [x, adapter, low], &[up, kept], 0.0, sites)
+            dispatch(rec, Form::GatedKept(act), [x, adapter, low], &[up, kept], 0.0, sites)
         }
     }
 }

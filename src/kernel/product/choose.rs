@@ -68,7 +68,7 @@ pub fn choices(gpu: &Gpu, product: Product, m: usize) -> usize {
     Kind::of(gpu).candidates(product, m, MANY).len()
 }
 
-/// Whether products of `m` rows on this adapter should normalise their input, and SwiGLU join their sums.
+/// Whether products of `m` rows on this adapter should normalise their input, and a gate join their sums.
 pub fn fuses(gpu: &Gpu, m: usize) -> bool {
     !gpu.is_software() && m <= FEW_ROWS
 }
@@ -112,7 +112,7 @@ pub(super) fn few_rows_tile(gpu: &Gpu, w: &Weight, x: &Buffer, form: Form) -> Re
 /// [`Error::Shape`] for more than [`FEW_ROWS`] rows with a norm.
 pub(super) fn forward_tile(gpu: &Gpu, w: &Weight, input: Input<'_>) -> Result<Tile> {
     match input.norm {
-        Some(_) => few_rows_tile(gpu, w, input.x, Form { normed: true, swiglu: false }),
+        Some(_) => few_rows_tile(gpu, w, input.x, Form { normed: true, gated: None }),
         None => Ok(tile(gpu, Product::Forward, w, input.x.matrix("product", "x")?[0])),
     }
 }

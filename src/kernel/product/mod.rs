@@ -22,7 +22,7 @@ pub use tile::Product;
 
 use super::lora::up::Adapter;
 use super::rms_norm::Input;
-use super::swiglu;
+use super::swiglu::{self, Activation};
 use super::weight::Weight;
 use crate::Result;
 use crate::gpu::{Buffer, Recorder};
@@ -55,25 +55,26 @@ pub fn forward_joined(
     record::forward(rec, tile, w, input, segments, accumulate)
 }
 
-/// y `[m, n / 2]` = silu(gate)·up of the two segments, of up to [`FEW_ROWS`](super::FEW_ROWS) rows: one dispatch where W lies
+/// y `[m, n / 2]` = act(gate)·up of the two segments, of up to [`FEW_ROWS`](super::FEW_ROWS) rows: one dispatch where W lies
 /// in one memory and what the segments add in another. The contents of the segments' own matrices are undefined afterwards.
-pub fn forward_swiglu(
+pub fn forward_gated(
     rec: &mut Recorder<'_>,
+    act: Activation,
     w: &Weight,
     input: Input<'_>,
     segments: [Segment; 2],
     y: &Buffer,
 ) -> Result<()> {
-    let form = Form { normed: input.norm.is_some(), swiglu: true };
+    let form = Form { normed: input.norm.is_some(), gated: Some(act) };
     let tile = choose::few_rows_tile(rec.gpu(), w, input.x, form)?;
     let [m, _] = input.x.matrix("product", "x")?;
     let [gate, up] = &segments;
     gate.y.expect("product", "gate", &[m, w.rows / 2])?;
     up.y.expect("product", "up", &[m, w.rows / 2])?;
     if w.parts.len() > 1 || Joined::new(&segments, Side::Forward, m, w.rows)?.is_none() {
-        let tile = tile.in_form(Form { swiglu: false, ..form });
+        let tile = tile.in_form(Form { gated: None, ..form });
         record::forward(rec, tile, w, input, &segments, false)?;
-        return swiglu::forward(rec, &gate.y, &up.y, y);
+        return swiglu::forward(rec, act, &gate.y, &up.y, y);
     }
     let segments = segments.map(|segment| Segment { y: y.clone(), ..segment });
     record::forward(rec, tile, w, input, &segments, false)

@@ -2,6 +2,7 @@
 //! them. The strategies beside this file make tiles, [`super::record`] records a product by one.
 //! No shader of its own.
 
+use super::super::swiglu::Activation;
 use super::super::weight::Format;
 use super::super::word;
 use crate::gpu::{Coop, Kernel, Variant, groups_for};
@@ -57,25 +58,22 @@ pub(super) enum Strategy {
 pub(super) struct Form {
     /// The input is normalised on the way.
     pub(super) normed: bool,
-    /// SwiGLU joins the sums of two segments.
-    pub(super) swiglu: bool,
+    /// A gate through this joins the sums of two segments.
+    pub(super) gated: Option<Activation>,
 }
 
 impl Form {
     /// Every form.
-    const ALL: [Self; 4] = [
-        Self { normed: false, swiglu: false },
-        Self { normed: false, swiglu: true },
-        Self { normed: true, swiglu: false },
-        Self { normed: true, swiglu: true },
-    ];
+    fn all() -> impl Iterator<Item = Self> {
+        let ends = [None].into_iter().chain(Activation::ALL.map(Some));
+        ends.flat_map(|gated| [false, true].map(|normed| Self { normed, gated }))
+    }
 
-    fn imports(self) -> &'static [&'static str] {
-        match (self.normed, self.swiglu) {
-            (false, false) => &["input_plain", "few_output"],
-            (false, true) => &["input_plain", "few_swiglu", "sigmoid"],
-            (true, false) => &["input_normed", "few_output"],
-            (true, true) => &["input_normed", "few_swiglu", "sigmoid"],
+    fn imports(self) -> Vec<&'static str> {
+        let input = if self.normed { "input_normed" } else { "input_plain" };
+        match self.gated {
+            None => vec![input, "few_output"],
+            Some(act) => vec![input, "few_swiglu", act.import()],
         }
     }
 }
@@ -109,7 +107,7 @@ impl Tile {
     /// The tile in every form that it may be asked for.
     pub(super) fn forms(self) -> Vec<Self> {
         match self.strategy {
-            Strategy::FewRows(_) => Form::ALL.map(|form| self.in_form(form)).to_vec(),
+            Strategy::FewRows(_) => Form::all().map(|form| self.in_form(form)).collect(),
             _ => vec![self],
         }
     }
@@ -214,10 +212,10 @@ impl Tile {
         }
         let form = match self.strategy {
             Strategy::FewRows(form) => form.imports(),
-            _ => &[],
+            _ => Vec::new(),
         };
         let arithmetic = if f16 { "product_f16" } else { "product_f32" };
-        [&[format.import(), arithmetic, end], form].concat()
+        [vec![format.import(), arithmetic, end], form].concat()
     }
 
     /// Rows and columns of the output that a workgroup owns, where it owns a block of them.

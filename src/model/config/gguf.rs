@@ -1,7 +1,7 @@
 //! A model's configuration from GGUF metadata.
 
 use super::fields::Harmless;
-use super::{ModelConfig, Rope, RopeScaling};
+use super::{LocalRope, ModelConfig, Rope, RopeScaling};
 use crate::Result;
 use crate::model::family::tensors::Role;
 use crate::model::family::{Family, window};
@@ -65,6 +65,8 @@ pub fn parse<'a>(
         }
     }
     let (num_layers, longest) = (required("block_count")?, required("context_length")?);
+    let wide_heads = family.gguf_wide_heads == Some(num_layers);
+    let local_rope = local_rope(family, metadata, num_layers)?;
     let config = ModelConfig {
         family,
         vocab_size,
@@ -74,12 +76,13 @@ pub fn parse<'a>(
         num_heads,
         num_kv_heads: metadata.uniform_count(&key("attention.head_count_kv"))?.unwrap_or(num_heads),
         head_dim,
-        attention_scale: None,
+        attention_scale: wide_heads.then(|| (num_heads as f32 / hidden_size as f32).sqrt()),
         sliding_window: window::of_gguf(family, metadata, num_layers, longest)?,
         rms_norm_eps: epsilon(metadata, &key("attention.layer_norm_rms_epsilon"))?,
         max_position_embeddings: longest,
         tie_word_embeddings: !has_head,
         rope: rope(family, metadata, divisors)?,
+        local_rope,
         bos_token_id: metadata.token_id("tokenizer.ggml.bos_token_id")?,
         eos_token_ids,
     };
@@ -87,6 +90,19 @@ pub fn parse<'a>(
     metadata.finish(&key(""), HARMLESS_KEYS)?;
     config.validate(&metadata.file)?;
     Ok(config)
+}
+
+/// RoPE of layers with a window, in families where it is another. llama.cpp has it only where a file says how wide the window is,
+/// and does not scale it.
+fn local_rope(family: &Family, metadata: &Metadata, layers: usize) -> Result<Option<LocalRope>> {
+    let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
+    let Some(absent) = family.local_theta else { return Ok(None) };
+    let theta = metadata.number(&key("rope.freq_base_swa"))?.unwrap_or(absent);
+    if metadata.count(&key("attention.sliding_window"))?.unwrap_or(0) == 0 {
+        return Ok(None);
+    }
+    let layers = window::alternate_of_gguf(family, metadata, layers)?;
+    Ok(Some(LocalRope { rope: Rope { theta, scaling: RopeScaling::None }, layers }))
 }
 
 /// RMSNorm's epsilon, for which llama.cpp knows no default either.

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::advice::SamplingAdvice;
 use super::fields::{Fields, is_off};
-use super::{ModelConfig, known, rope};
-use crate::model::family;
+use super::{LocalRope, ModelConfig, known, nested, rope};
+use crate::model::family::{self, Activation, Family, window};
 use crate::{Error, Result, json};
 
 /// Reads and checks the text of a `config.json`; `file` is for messages.
@@ -25,16 +25,23 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
             "take the original config.json",
         )
     })?;
+    let family = family::by_architecture(file, architecture(&Fields::new(file, "", &map))?)?;
+    let mut map = nested::text_part(file, map)?;
+    if let Value::Object(defaults) = (family.defaults)() {
+        // A key that is null is not one that is missing: then sizes follow from others.
+        for (name, value) in defaults {
+            map.entry(name).or_insert(value);
+        }
+    }
     let fields = Fields::new(file, "", &map);
-    let family = family::by_architecture(file, architecture(&fields)?)?;
+    // Read above, before the text's part was taken out.
+    fields.get("architectures");
     (family.check)(&fields)?;
-    reject_unsupported(&fields)?;
+    reject_unsupported(family, &fields)?;
 
     let hidden_size = fields.required_count("hidden_size")?;
     let num_heads = fields.required_count("num_attention_heads")?;
-    // A key that is null is not one that is missing: then the sizes follow from the others.
-    let absent = |name: &str, default: Option<usize>| default.filter(|_| !map.contains_key(name));
-    let head_dim = match fields.count("head_dim")?.or(absent("head_dim", family.head_dim)) {
+    let head_dim = match fields.count("head_dim")? {
         Some(head_dim) => head_dim,
         None if num_heads > 0 && hidden_size.is_multiple_of(num_heads) => hidden_size / num_heads,
         None => {
@@ -44,6 +51,11 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         }
     };
     let sliding_window = (family.window)(&fields)?;
+    let rope::Ropes { rope, local } = rope::ropes(&fields, family)?;
+    let local_rope = match local {
+        Some(rope) => Some(LocalRope { rope, layers: window::alternate(&fields, family)? }),
+        None => None,
+    };
     let config = ModelConfig {
         family,
         vocab_size: fields.required_count("vocab_size")?,
@@ -51,17 +63,15 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         intermediate_size: fields.required_count("intermediate_size")?,
         num_layers: fields.required_count("num_hidden_layers")?,
         num_heads,
-        num_kv_heads: fields
-            .count("num_key_value_heads")?
-            .or(absent("num_key_value_heads", family.num_kv_heads))
-            .unwrap_or(num_heads),
+        num_kv_heads: fields.count("num_key_value_heads")?.unwrap_or(num_heads),
         head_dim,
-        attention_scale: None,
+        attention_scale: attention_scale(family, &fields, head_dim)?,
         sliding_window,
         rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
         max_position_embeddings: fields.required_count("max_position_embeddings")?,
         tie_word_embeddings: fields.flag("tie_word_embeddings")?,
-        rope: rope::rope(&fields)?,
+        rope,
+        local_rope,
         bos_token_id: fields.token_ids("bos_token_id")?.first().copied(),
         eos_token_ids: fields.token_ids("eos_token_id")?,
     };
@@ -97,6 +107,18 @@ pub fn generation(file: &Path, text: &str) -> Result<Generation> {
     Ok(Generation { ends, advice, unknown })
 }
 
+/// What attention's scores are multiplied with, where that is not by the head's size.
+fn attention_scale(family: &Family, fields: &Fields<'_>, head_dim: usize) -> Result<Option<f32>> {
+    let Some(key) = family.scale_key else { return Ok(None) };
+    match fields.number(key)? {
+        Some(size) if size <= 0.0 => {
+            Err(fields.error(key, "must be above 0", "take the original config.json"))
+        }
+        Some(size) if size != head_dim as f64 => Ok(Some(size.powf(-0.5) as f32)),
+        _ => Ok(None),
+    }
+}
+
 fn architecture<'a>(fields: &Fields<'a>) -> Result<&'a str> {
     let names = fields.get("architectures").and_then(Value::as_array);
     match names.map(Vec::as_slice) {
@@ -110,8 +132,9 @@ fn architecture<'a>(fields: &Fields<'a>) -> Result<&'a str> {
 }
 
 /// Rejects what no family here does; silently ignoring any of it would give wrong logits.
-fn reject_unsupported(fields: &Fields<'_>) -> Result<()> {
-    if let Some(activation) = fields.text("hidden_act")?
+fn reject_unsupported(family: &Family, fields: &Fields<'_>) -> Result<()> {
+    if family.activation == Activation::Silu
+        && let Some(activation) = fields.text("hidden_act")?
         && activation != "silu"
         && activation != "swish"
     {

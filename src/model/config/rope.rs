@@ -2,17 +2,73 @@
 //! and both in one file.
 
 use super::fields::{Fields, Harmless};
+use serde_json::{Map, Value};
+
 use super::{Rope, RopeScaling};
 use crate::Result;
-
-/// transformers' `default_theta` for all families here.
-const DEFAULT_THETA: f64 = 10_000.0;
+use crate::model::family::Family;
 
 /// What changes nothing in the scalings that are known.
 const HARMLESS: &[Harmless] =
     &[Harmless { reason: "says that the model was trained with the scaling", names: &["finetuned"] }];
 
-/// Reads RoPE's base and scaling.
+/// The RoPE of a model's layers.
+pub struct Ropes {
+    /// Of all, or of those that see everything.
+    pub rope: Rope,
+    /// Of those with a sliding window, in families where it is another.
+    pub local: Option<Rope>,
+}
+
+/// Reads RoPE of a model of `family`.
+///
+/// # Errors
+/// `Input` for anything missing, contradictory or unsupported.
+pub fn ropes(fields: &Fields<'_>, family: &Family) -> Result<Ropes> {
+    match family.local_theta {
+        Some(local_theta) => by_kind(fields, [family.rope_theta, local_theta]),
+        None => Ok(Ropes { rope: rope(fields, family.rope_theta)?, local: None }),
+    }
+}
+
+/// RoPE of both kinds of layers, as transformers 5 (`rope_parameters` with an object for each kind) and 4 have it: there
+/// `rope_scaling` is of layers that see everything, and the others have `rope_local_base_freq` and no scaling.
+fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<Ropes> {
+    const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
+    let outer = [fields.number("rope_theta")?, fields.number("rope_local_base_freq")?];
+    let parameters = fields.object("rope_parameters")?.filter(|map| !map.is_empty());
+    let legacy = fields.object("rope_scaling")?.filter(|map| !map.is_empty());
+    // Read even if it is not used, for fields that are outside of both.
+    fields.count("original_max_position_embeddings")?;
+    let Some(map) = parameters else {
+        let base =
+            |kind: usize| Rope { theta: outer[kind].unwrap_or(absent[kind]), scaling: RopeScaling::None };
+        let scaled =
+            |map| read_one(fields, &Fields::new(fields.file, "rope_scaling.", map), outer[0], absent[0]);
+        return Ok(Ropes { rope: legacy.map_or_else(|| Ok(base(0)), scaled)?, local: Some(base(1)) });
+    };
+    if legacy.is_some() {
+        let problem = "stands beside rope_parameters, of which it would change a part";
+        return Err(fields.error(
+            "rope_scaling",
+            problem,
+            "put everything into rope_parameters and remove it",
+        ));
+    }
+    let inner = Fields::new(fields.file, "rope_parameters.", map);
+    let empty = Map::<String, Value>::new();
+    let prefixes = KINDS.map(|kind| format!("rope_parameters.{kind}."));
+    let read = |kind: usize| {
+        let map = inner.object(KINDS[kind])?.unwrap_or(&empty);
+        read_one(fields, &Fields::new(fields.file, &prefixes[kind], map), outer[kind], absent[kind])
+    };
+    let ropes = Ropes { rope: read(0)?, local: Some(read(1)?) };
+    // A base outside of both kinds would be passed over.
+    inner.finish(&[])?;
+    Ok(ropes)
+}
+
+/// Reads RoPE's base and scaling; `absent` is the base where the file does not say.
 ///
 /// Where `rope_scaling` and `rope_parameters` are both there, `rope_scaling` takes the place of the other, as in
 /// transformers 5.24 (`RotaryEmbeddingConfigMixin.convert_rope_params_to_dict`). Where that would lose the base, which
@@ -20,16 +76,16 @@ const HARMLESS: &[Harmless] =
 ///
 /// # Errors
 /// `Input` for anything missing, contradictory or unsupported.
-pub fn rope(fields: &Fields<'_>) -> Result<Rope> {
+fn rope(fields: &Fields<'_>, absent: f64) -> Result<Rope> {
     let outer_theta = fields.number("rope_theta")?;
     let parameters = fields.object("rope_parameters")?.filter(|map| !map.is_empty());
     let legacy = fields.object("rope_scaling")?.filter(|map| !map.is_empty());
-    let read = |prefix, map| read_one(fields, &Fields::new(fields.file, prefix, map), outer_theta);
+    let read = |prefix, map| read_one(fields, &Fields::new(fields.file, prefix, map), outer_theta, absent);
     let parameters = parameters.map(|map| read("rope_parameters.", map)).transpose()?;
     let Some(map) = legacy else {
         // Read even if it is not used, for fields that are outside of both.
         fields.count("original_max_position_embeddings")?;
-        let none = Rope { theta: outer_theta.unwrap_or(DEFAULT_THETA), scaling: RopeScaling::None };
+        let none = Rope { theta: outer_theta.unwrap_or(absent), scaling: RopeScaling::None };
         return Ok(parameters.unwrap_or(none));
     };
     let rope = read("rope_scaling.", map)?;
@@ -44,7 +100,7 @@ pub fn rope(fields: &Fields<'_>) -> Result<Rope> {
 }
 
 /// One of the two objects.
-fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>) -> Result<Rope> {
+fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>, absent: f64) -> Result<Rope> {
     let inner_theta = inner.number("rope_theta")?;
     if let (Some(inner_value), Some(outer_value)) = (inner_theta, outer_theta)
         && inner_value != outer_value
@@ -86,7 +142,7 @@ fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>) -
         }
     };
     inner.finish(HARMLESS)?;
-    Ok(Rope { theta: inner_theta.or(outer_theta).unwrap_or(DEFAULT_THETA), scaling })
+    Ok(Rope { theta: inner_theta.or(outer_theta).unwrap_or(absent), scaling })
 }
 
 /// `rope_type`, or `type` as it was called before.

@@ -3,6 +3,7 @@
 //! A family is data. To add one, write its file with a [`Family`] and add it to [`FAMILIES`]. A new kind of tensor is a
 //! [`Role`] more, which the loader and the passes over a block must know.
 
+pub mod gemma3;
 pub mod llama;
 pub mod qwen2;
 pub mod qwen3;
@@ -11,14 +12,17 @@ pub mod window;
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 pub use super::config::fields::Fields;
 use super::module::Module;
+pub use crate::kernel::swiglu::Activation;
 use crate::{Error, Result};
 use tensors::{Role, Tensor};
 use window::SlidingWindow;
 
 /// Every family that can be loaded.
-pub const FAMILIES: &[&Family] = &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY];
+pub const FAMILIES: &[&Family] = &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY, &gemma3::FAMILY];
 
 /// What is particular to one architecture; sizes are in [`ModelConfig`](super::config::ModelConfig).
 #[derive(Debug)]
@@ -31,18 +35,38 @@ pub struct Family {
     pub gguf_architecture: &'static str,
     /// Its tensors in the order of the forward pass: what each block has stands once, between what the whole model has.
     pub tensors: &'static [Tensor],
+    /// Beginnings of names of tensors that other parts of a model have in the same files, and text does not need.
+    pub skipped: &'static [&'static str],
     /// The GGUF converter interleaves the two RoPE halves of each head's q and k rows.
     pub gguf_interleaves_qk: bool,
-    /// transformers' `num_key_value_heads` where a `config.json` has no such key, if that is not the number of heads.
-    pub num_kv_heads: Option<usize>,
-    /// transformers' `head_dim` where a `config.json` has no such key, if that is not the hidden size by the heads.
-    pub head_dim: Option<usize>,
+    /// What the MLP's gate goes through.
+    pub activation: Activation,
+    /// What Hugging Face checkpoints leave out of the weights of norms and GGUF files have.
+    pub norm_offset: f32,
+    /// Embeddings are multiplied with the root of the hidden size; the head that is tied to them is not.
+    pub scales_embedding: bool,
+    /// The key of a `config.json` with the number whose root divides attention's scores, where that need not be the head's size.
+    pub scale_key: Option<&'static str>,
+    /// In GGUF files, which do not say it, attention's scores of models of so many layers are divided by the root of hidden size by
+    /// heads.
+    pub gguf_wide_heads: Option<usize>,
+    /// transformers' base of RoPE where a `config.json` does not say.
+    pub rope_theta: f64,
+    /// The same of layers with a sliding window, where they have a RoPE of their own.
+    pub local_theta: Option<f64>,
+    /// transformers' values of keys that a `config.json` does not have, where they are not those of [`json`](super::config::json).
+    pub defaults: fn() -> Value,
     /// The layers of a `config.json` that see only the last positions.
     pub window: fn(&Fields<'_>) -> Result<Option<SlidingWindow>>,
     /// Each so many-th layer sees everything where a GGUF file does not say which, if GGUF files of the family have windows.
     pub full_every: Option<usize>,
     /// Rejects a `config.json` that asks for something this family's forward pass does not do.
     pub check: fn(&Fields<'_>) -> Result<()>,
+}
+
+/// [`Family::defaults`] of a family that has none.
+fn no_defaults() -> Value {
+    json!({})
 }
 
 impl PartialEq for Family {

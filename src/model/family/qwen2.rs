@@ -1,10 +1,12 @@
 //! Qwen2 and Qwen2.5: biases on q, k and v.
 
+use serde_json::json;
+
 use super::tensors::{
     ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, K_BIAS, MLP_NORM, O, Q, Q_BIAS, Tensor, UP,
     V, V_BIAS,
 };
-use super::{Family, Fields, window};
+use super::{Activation, Family, Fields, window};
 use crate::Result;
 
 /// q, k and v have biases; no q/k norms.
@@ -13,9 +15,16 @@ pub const FAMILY: Family = Family {
     architectures: &["Qwen2ForCausalLM"],
     gguf_architecture: "qwen2",
     tensors: TENSORS,
+    skipped: &[],
     gguf_interleaves_qk: false,
-    num_kv_heads: Some(32),
-    head_dim: None,
+    activation: Activation::Silu,
+    norm_offset: 0.0,
+    scales_embedding: false,
+    scale_key: None,
+    gguf_wide_heads: None,
+    rope_theta: 1e4,
+    local_theta: None,
+    defaults: || json!({"num_key_value_heads": 32}),
     window: window::switched,
     full_every: None,
     check,

@@ -1,9 +1,11 @@
 //! Qwen3 (dense): RMSNorm on every q and k head, `head_dim` apart from `hidden_size`, no biases.
 
+use serde_json::json;
+
 use super::tensors::{
     ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, K_NORM, MLP_NORM, O, Q, Q_NORM, Tensor, UP, V,
 };
-use super::{Family, Fields, window};
+use super::{Activation, Family, Fields, window};
 use crate::Result;
 
 /// q/k norms, no biases.
@@ -12,9 +14,16 @@ pub const FAMILY: Family = Family {
     architectures: &["Qwen3ForCausalLM"],
     gguf_architecture: "qwen3",
     tensors: TENSORS,
+    skipped: &[],
     gguf_interleaves_qk: false,
-    num_kv_heads: Some(32),
-    head_dim: Some(128),
+    activation: Activation::Silu,
+    norm_offset: 0.0,
+    scales_embedding: false,
+    scale_key: None,
+    gguf_wide_heads: None,
+    rope_theta: 1e4,
+    local_theta: None,
+    defaults: || json!({"num_key_value_heads": 32, "head_dim": 128}),
     window: window::switched,
     full_every: None,
     check,

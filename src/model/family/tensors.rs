@@ -22,8 +22,12 @@ pub enum Role {
     QueryNorm,
     /// RMSNorm of each key head, before RoPE.
     KeyNorm,
+    /// RMSNorm of what attention adds to the residual stream.
+    PostAttentionNorm,
     /// RMSNorm before the MLP.
     MlpNorm,
+    /// RMSNorm of what the MLP adds to the residual stream.
+    PostMlpNorm,
     /// RMSNorm before the head.
     FinalNorm,
     /// The output head, where it is not the embedding.
@@ -34,6 +38,15 @@ impl Role {
     /// Whether every block has one; the whole model has one of the others.
     pub const fn is_of_block(self) -> bool {
         !matches!(self, Self::Embedding | Self::FinalNorm | Self::Head)
+    }
+
+    /// Whether it is a norm's weight.
+    pub const fn is_norm(self) -> bool {
+        match self {
+            Self::AttentionNorm | Self::QueryNorm | Self::KeyNorm | Self::PostAttentionNorm => true,
+            Self::MlpNorm | Self::PostMlpNorm | Self::FinalNorm => true,
+            Self::Embedding | Self::Weight(_) | Self::Bias(_) | Self::Head => false,
+        }
     }
 
     /// The module of a matrix or bias.
@@ -165,7 +178,13 @@ pub const Q_NORM: Tensor = Tensor::norm(Role::QueryNorm, "self_attn.q_norm", "at
 pub const K_NORM: Tensor = Tensor::norm(Role::KeyNorm, "self_attn.k_norm", "attn_k_norm", &[Dim::Head]);
 /// Attention's output projection.
 pub const O: Tensor = Tensor::weight(Module::O, "attn_output", &[Dim::Hidden, Dim::Queries]);
-/// Norm of the MLP half's input.
+/// Norm of the attention half's output.
+pub const POST_ATTENTION_NORM: Tensor =
+    Tensor::norm(Role::PostAttentionNorm, "post_attention_layernorm", "post_attention_norm", &[Dim::Hidden]);
+/// Norm of the MLP half's output.
+pub const POST_MLP_NORM: Tensor =
+    Tensor::norm(Role::PostMlpNorm, "post_feedforward_layernorm", "post_ffw_norm", &[Dim::Hidden]);
+/// Norm of the MLP half's input; in a family with [`POST_ATTENTION_NORM`] it has another name.
 pub const MLP_NORM: Tensor =
     Tensor::norm(Role::MlpNorm, "post_attention_layernorm", "ffn_norm", &[Dim::Hidden]);
 /// The MLP's gate.

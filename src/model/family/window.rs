@@ -84,14 +84,19 @@ pub fn switched(fields: &Fields<'_>) -> Result<Option<SlidingWindow>> {
     }
 }
 
-/// Of families in which it alternates with layers that see everything, each `every`-th of them, unless `layer_types` or
-/// `sliding_window_pattern` says otherwise; `absent` as in [`in_all`].
-pub fn alternating(fields: &Fields<'_>, absent: usize, every: usize) -> Result<Option<SlidingWindow>> {
-    let sizes = Sizes::of(fields)?;
-    let every = fields.count("sliding_window_pattern")?.unwrap_or(every);
-    let layers = typed(fields, &sizes)?.unwrap_or_else(|| pattern(sizes.layers, every));
+/// Of families in which it alternates with layers that see everything, see [`alternate`]; `absent` as in [`in_all`].
+pub fn alternating(fields: &Fields<'_>, family: &Family, absent: usize) -> Result<Option<SlidingWindow>> {
+    let (sizes, layers) = (Sizes::of(fields)?, alternate(fields, family)?);
     let size = if fields.has("sliding_window") { size(fields)? } else { Some(absent) };
     Ok(size.and_then(|size| SlidingWindow::new(size, layers, sizes.longest)))
+}
+
+/// Whether each layer is one of those with a window, however wide: all but each [`Family::full_every`]-th, unless `layer_types` or
+/// `sliding_window_pattern` says otherwise.
+pub fn alternate(fields: &Fields<'_>, family: &Family) -> Result<Vec<bool>> {
+    let sizes = Sizes::of(fields)?;
+    let every = fields.count("sliding_window_pattern")?.or(family.full_every).unwrap_or(0);
+    Ok(typed(fields, &sizes)?.unwrap_or_else(|| pattern(sizes.layers, every)))
 }
 
 /// Each `every`-th layer sees everything; with 0 none does.
@@ -136,7 +141,7 @@ pub fn of_gguf(
 ) -> Result<Option<SlidingWindow>> {
     let key = |name: &str| format!("{}.attention.{name}", family.gguf_architecture);
     let size = metadata.count(&key("sliding_window"))?.filter(|&size| size > 0 && size < longest);
-    let Some(every) = family.full_every else {
+    if family.full_every.is_none() {
         return match size {
             Some(size) => {
                 let problem =
@@ -145,9 +150,19 @@ pub fn of_gguf(
             }
             None => Ok(None),
         };
-    };
-    let name = key("sliding_window_pattern");
-    let has = match metadata.get(&name) {
+    }
+    let layers = alternate_of_gguf(family, metadata, layers)?;
+    Ok(size.and_then(|size| SlidingWindow::new(size, layers, longest)))
+}
+
+/// [`alternate`] of a GGUF file with so many layers.
+///
+/// # Errors
+/// `Input` if the file says it of another number of layers.
+pub fn alternate_of_gguf(family: &Family, metadata: &Metadata, layers: usize) -> Result<Vec<bool>> {
+    let name = format!("{}.attention.sliding_window_pattern", family.gguf_architecture);
+    let every = family.full_every.unwrap_or(0);
+    let has: Vec<bool> = match metadata.get(&name) {
         Some(gguf_metadata::Value::Ints(flags)) => flags.iter().map(|&flag| flag != 0).collect(),
         _ => pattern(layers, metadata.count(&name)?.unwrap_or(every)),
     };
@@ -155,5 +170,5 @@ pub fn of_gguf(
         let problem = format!("is no list of {layers} layers");
         return Err(metadata.error(&name, problem, "convert the model again"));
     }
-    Ok(size.and_then(|size| SlidingWindow::new(size, has, longest)))
+    Ok(has)
 }

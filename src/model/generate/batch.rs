@@ -140,11 +140,12 @@ impl Batch {
         let act = self.act.first(rows)?;
         let Decoded { hidden, normed, logits, parts } = self.decoded.first(rows)?;
         let mut rec = Recorder::new(gpu);
-        embed::forward(&mut rec, &weights.embedding, &state.token, &hidden)?;
-        let positions = Positions { position: &state.position, table: model.rope_table() };
+        let scale = model.config().embedding_scale();
+        embed::forward(&mut rec, &weights.embedding, &state.token, scale, &hidden)?;
         let parts = parts.as_ref().filter(|_| long);
         let places = Rows { position: &state.position, live: &state.live, pages: &state.pages, parts };
         for (layer, cache) in cache.iter().enumerate() {
+            let positions = Positions { position: &state.position, table: model.rope_table(layer) };
             let attend = Attend::Cached { rows: places, pair: &state.pair, cache };
             model.block(layer, lora).forward(&mut rec, &hidden, &act, positions, attend, None)?;
         }

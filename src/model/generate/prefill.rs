@@ -221,10 +221,11 @@ fn record(
 ) -> Result<Plan> {
     let Arena { inputs: Inputs { token, position, span, window_span, pair, hidden }, act, tables } = arena;
     let mut rec = Recorder::new(model.gpu());
-    embed::forward(&mut rec, &model.weights().embedding, token, hidden)?;
-    let positions = Positions { position, table: model.rope_table() };
+    let scale = model.config().embedding_scale();
+    embed::forward(&mut rec, &model.weights().embedding, token, scale, hidden)?;
     let spans = Spans { whole: span, window: window_span.as_ref() };
     for (layer, cache) in cache.iter().enumerate() {
+        let positions = Positions { position, table: model.rope_table(layer) };
         let attend = match tables.as_ref().filter(|_| extends) {
             Some(Tables { live, pages }) => Attend::Cached {
                 // A row for each token of the prompts, which are seldom few; they go without splits.

@@ -182,4 +182,8 @@ impl<R: ReadAt> TensorSource for Folder<R> {
     fn name(&self) -> String {
         self.path.display().to_string()
     }
+
+    fn is_gguf(&self) -> bool {
+        false
+    }
 }

@@ -163,6 +163,10 @@ impl<R: ReadAt> TensorSource for Gguf<R> {
     fn name(&self) -> String {
         self.metadata.file.display().to_string()
     }
+
+    fn is_gguf(&self) -> bool {
+        true
+    }
 }
 
 /// Takes `rope_freqs.weight` out of the list and reads it: it is configuration, not a weight.

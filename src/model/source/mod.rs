@@ -71,6 +71,11 @@ pub trait TensorSource {
 
     /// The file or folder, for messages.
     fn name(&self) -> String;
+
+    /// Whether weights of norms are as GGUF files have them: with what [`Family::norm_offset`] says.
+    ///
+    /// [`Family::norm_offset`]: super::family::Family::norm_offset
+    fn is_gguf(&self) -> bool;
 }
 
 /// The byte range of some rows within a tensor, or an error if they are outside it.

@@ -31,10 +31,12 @@ pub fn is_buffer(name: &str, float: bool) -> bool {
 /// The module of a language model that holds all but the head.
 const DECODER: &str = "model.";
 
-/// A source under other names.
+/// A source under other names, and of fewer tensors.
 struct Renamed {
     inner: Box<dyn TensorSource>,
     tensors: Vec<TensorInfo>,
+    /// The number in `inner` of each.
+    places: Vec<usize>,
 }
 
 impl TensorSource for Renamed {
@@ -43,11 +45,15 @@ impl TensorSource for Renamed {
     }
 
     fn read(&mut self, index: usize, row_start: usize, row_count: usize, out: &mut Vec<u8>) -> Result<()> {
-        self.inner.read(index, row_start, row_count, out)
+        self.inner.read(self.places[index], row_start, row_count, out)
     }
 
     fn name(&self) -> String {
         self.inner.name()
+    }
+
+    fn is_gguf(&self) -> bool {
+        self.inner.is_gguf()
     }
 }
 
@@ -55,9 +61,12 @@ impl TensorSource for Renamed {
 ///
 /// What is stored below another module has that module's name before all of its own (`_orig_mod.` of torch.compile,
 /// `base_model.model.` of PEFT, `module.`, ...), and a bare decoder lacks `model.`; both are undone where all tensors are so.
+/// What [`Family::skipped`](crate::model::family::Family::skipped) names is left out.
 /// In a model that ties the two and has no embedding the head is stored in its place.
 pub fn canonical(source: Box<dyn TensorSource>, config: &ModelConfig) -> Box<dyn TensorSource> {
-    let mut tensors = source.tensors().to_vec();
+    let skipped = |name: &str| config.family.skipped.iter().any(|start| name.starts_with(start));
+    let kept = source.tensors().iter().cloned().enumerate().filter(|(_, tensor)| !skipped(&tensor.name));
+    let (places, mut tensors): (Vec<usize>, Vec<TensorInfo>) = kept.unzip();
     let first = config.family.tensors.iter().find(|tensor| tensor.role.is_of_block());
     let first = first.map(|tensor| tensor.hf_name(0)).unwrap_or_default();
     if let Some(names) = below_one_module(&tensors, &first) {
@@ -67,7 +76,7 @@ pub fn canonical(source: Box<dyn TensorSource>, config: &ModelConfig) -> Box<dyn
     if let (true, None, Some(head)) = (config.tie_word_embeddings, has(EMBEDDING), has(HEAD)) {
         tensors[head].name = EMBEDDING.hf_name(0);
     }
-    if tensors == source.tensors() { source } else { Box::new(Renamed { inner: source, tensors }) }
+    if tensors == source.tensors() { source } else { Box::new(Renamed { inner: source, tensors, places }) }
 }
 
 /// The names without what stands before all of them; `None` if they are right already or have nothing in common. `first` is the

@@ -112,6 +112,10 @@ impl<R: ReadAt> TensorSource for SafeTensors<R> {
     fn name(&self) -> String {
         self.reader.path().display().to_string()
     }
+
+    fn is_gguf(&self) -> bool {
+        false
+    }
 }
 
 /// Bytes of a tensor of a type without blocks; `None` if the product overflows.

@@ -15,9 +15,10 @@ const NAMED: [&str; 7] =
 const LISTS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
 
 /// Beginnings of class names in transformers with the begin and end tokens that the class has where a file names none.
-const CLASS_TOKENS: [(&str, [Option<&str>; 2]); 5] = [
+const CLASS_TOKENS: [(&str, [Option<&str>; 2]); 6] = [
     ("llama", [Some("<s>"), Some("</s>")]),
     ("codellama", [Some("<s>"), Some("</s>")]),
+    ("gemma", [Some("<bos>"), Some("<eos>")]),
     ("gpt2", [Some("<|endoftext|>"), Some("<|endoftext|>")]),
     ("qwen2", [None, Some("<|endoftext|>")]),
     ("qwen3", [None, Some("<|endoftext|>")]),

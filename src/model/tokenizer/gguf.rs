@@ -246,6 +246,8 @@ fn sentence_piece(
     tokens: &[String],
 ) -> Result<Map<String, Value>> {
     let hint = "use a file converted without errors";
+    // Converters write it of this kind too, which cuts nothing before it joins; llama.cpp does not look at it either.
+    metadata.text("tokenizer.ggml.pre")?;
     let scores = metadata.floats("tokenizer.ggml.scores")?.unwrap_or_default();
     if scores.len() != tokens.len() {
         let problem = format!("has {} entries for {} tokens", scores.len(), tokens.len());

@@ -1,9 +1,10 @@
-//! Products of a few rows, with the norm before them and SwiGLU behind them.
+//! Products of a few rows, with the norm before them and a gate behind them.
 
 use stepladder::gpu::VIEW_ALIGNMENT;
 use stepladder::kernel::lora::up::Adapter;
 use stepladder::kernel::product::{self, Segment};
 use stepladder::kernel::rms_norm::{Input, Norm};
+use stepladder::kernel::swiglu::Activation;
 use stepladder::kernel::weight::Format;
 
 use super::case::Case;
@@ -20,9 +21,10 @@ pub(crate) fn cases() -> Vec<Case> {
         // Widths that no tile divides, one that all do.
         for (width, k) in [(13, 96), (5, 576), (32, 64)] {
             for m in [1, 2, 3, 5, 8] {
-                for (normed, swiglu) in [(true, false), (false, true), (true, true)] {
+                let [silu, gelu] = Activation::ALL.map(Some);
+                for (normed, gated) in [(true, None), (false, silu), (true, silu), (true, gelu)] {
                     let rank = [0, 4, 3][(index + m) % 3];
-                    cases.push(one(&mut random, format, [m, width, k, rank], normed, swiglu, m == 3));
+                    cases.push(one(&mut random, format, [m, width, k, rank], normed, gated, m == 3));
                 }
             }
         }
@@ -49,11 +51,11 @@ fn one(
     format: Format,
     [m, width, k, rank]: [usize; 4],
     normed: bool,
-    swiglu: bool,
+    gated: Option<Activation>,
     apart: bool,
 ) -> Case {
     let mut case = Case::new(format!(
-        "{format:?} m {m} n 2 x {width} k {k} rank {rank} normed {normed} swiglu {swiglu} apart {apart}"
+        "{format:?} m {m} n 2 x {width} k {k} rank {rank} normed {normed} gated {gated:?} apart {apart}"
     ));
     let eps = 0.25;
     let w = Packed::random(random, format, 2 * width, k);
@@ -87,10 +89,10 @@ fn one(
     let second = (m * width).next_multiple_of(VIEW_ALIGNMENT);
     let y = case.output(&[second + m * width]);
     let joined = case.output(&[m, width]);
-    if swiglu {
+    if let Some(act) = gated {
         // An error of gate or up counts by the size of the other.
         let [gate, up] = &halves;
-        let want = reference::product::few_rows::joined(gate, up);
+        let want = reference::product::few_rows::joined(act, gate, up);
         case.near(joined, want, policy.at_least(size * size.max(1.0)));
     } else {
         for (half, want) in halves.into_iter().enumerate() {
@@ -115,9 +117,9 @@ fn one(
         let norm = normed.then_some(Norm { weight: &b[weight], eps });
         let input = Input { x: &b[x], norm };
         let w = w.upload(rec.gpu())?;
-        match swiglu {
-            true => product::forward_swiglu(rec, &w, input, segments, &b[joined]),
-            false => product::forward_joined(rec, &w, input, &segments, false),
+        match gated {
+            Some(act) => product::forward_gated(rec, act, &w, input, segments, &b[joined]),
+            None => product::forward_joined(rec, &w, input, &segments, false),
         }
     });
     case

@@ -4,6 +4,7 @@ use stepladder::kernel::lora::down::{self, Made};
 use stepladder::kernel::lora::grad;
 use stepladder::kernel::lora::site::{Group, Site};
 use stepladder::kernel::rms_norm::{Input, Norm};
+use stepladder::kernel::swiglu::Activation;
 
 use super::case::{Case, UNWRITTEN};
 use crate::common::{Dtype, Policy, Random, wide};
@@ -15,7 +16,8 @@ pub(crate) fn down() -> Vec<Case> {
     for ranks in [&[16, 16, 16][..], &[4], &[3, 5], &[1, 2, 8]] {
         for k in [8, 72, 576] {
             for m in [1, 3, 8, 21] {
-                for reads in [Reads::Plain, Reads::Normed, Reads::NormedKept, Reads::SwiGluKept] {
+                let gated = Activation::ALL.map(Reads::GatedKept);
+                for reads in [Reads::Plain, Reads::Normed, Reads::NormedKept].into_iter().chain(gated) {
                     cases.push(one(&mut random, ranks, m, k, reads));
                 }
             }
@@ -30,7 +32,7 @@ enum Reads {
     Plain,
     Normed,
     NormedKept,
-    SwiGluKept,
+    GatedKept(Activation),
 }
 
 /// Sites in the order of `ranks`, with gaps between their matrices, the results in another order.
@@ -55,7 +57,7 @@ fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize, reads: Reads) -
         Reads::Normed | Reads::NormedKept => {
             reference::rms_norm::forward(&wide(&x), &wide(&weight), f64::from(eps))
         }
-        Reads::SwiGluKept => reference::product::few_rows::joined(&wide(&x), &wide(&up)),
+        Reads::GatedKept(act) => reference::product::few_rows::joined(act, &wide(&x), &wide(&up)),
     };
     let wants: Vec<(usize, usize, Vec<f64>)> = sites
         .iter()
@@ -73,10 +75,10 @@ fn one(random: &mut Random, ranks: &[usize], m: usize, k: usize, reads: Reads) -
             Reads::Plain => down::down(rec, Input::plain(&b[x]), &b[a], &b[t], &sites),
             Reads::Normed => down::down(rec, Input { x: &b[x], norm: Some(norm) }, &b[a], &b[t], &sites),
             Reads::NormedKept => keeping(rec, Made::Norm(norm)),
-            Reads::SwiGluKept => keeping(rec, Made::SwiGlu(&b[up])),
+            Reads::GatedKept(act) => keeping(rec, Made::Gated(act, &b[up])),
         }
     });
-    if matches!(reads, Reads::NormedKept | Reads::SwiGluKept) {
+    if matches!(reads, Reads::NormedKept | Reads::GatedKept(_)) {
         case.near(kept, read, Policy::of(Dtype::F32, k));
     }
     for (start, rank, want) in wants {

@@ -1,5 +1,6 @@
 //! Kernels that work row by row or element by element.
 
+use stepladder::kernel::swiglu::Activation;
 use stepladder::kernel::{self, gather, log_softmax, rms_norm, rope, swiglu};
 
 use super::cache;
@@ -32,17 +33,21 @@ fn norm(random: &mut Random, rows: usize, cols: usize, eps: f32, accumulate: boo
     let (x, w) = (random.normal(rows * cols), random.normal(cols));
     let (dy, old) = (random.normal(rows * cols), random.normal(rows * cols));
     let wide_eps = f64::from(eps);
-    let want_y = reference::rms_norm::forward(&wide(&x), &wide(&w), wide_eps);
+    let mut want_y = reference::rms_norm::forward(&wide(&x), &wide(&w), wide_eps);
     let mut want_dx = reference::rms_norm::backward_x(&wide(&x), &wide(&w), &wide(&dy), wide_eps);
     let shape = [rows, cols];
     let (x, w, dy) = (case.input(&shape, &x), case.input(&[cols], &w), case.input(&shape, &dy));
-    let y = case.output(&shape);
-    let dx = if accumulate { case.input(&shape, &old) } else { case.output(&shape) };
+    let [y, dx] = [(); 2].map(|()| if accumulate { case.input(&shape, &old) } else { case.output(&shape) });
     if accumulate {
-        want_dx.iter_mut().zip(&old).for_each(|(dx, old)| *dx += f64::from(*old));
+        for want in [&mut want_y, &mut want_dx] {
+            want.iter_mut().zip(&old).for_each(|(want, old)| *want += f64::from(*old));
+        }
     }
     case.record(move |rec, b| {
-        rms_norm::forward(rec, &b[x], &b[w], &b[y], eps)?;
+        match accumulate {
+            true => rms_norm::forward_add(rec, &b[x], &b[w], &b[y], eps)?,
+            false => rms_norm::forward(rec, &b[x], &b[w], &b[y], eps)?,
+        }
         rms_norm::backward_x(rec, &b[x], &b[w], &b[dy], &b[dx], eps, accumulate)
     });
     case.near(y, want_y, Policy::of(Dtype::F32, cols).rows(cols));
@@ -165,19 +170,19 @@ pub(crate) fn rope() -> Vec<Case> {
 pub(crate) fn swiglu() -> Vec<Case> {
     let mut random = Random::new(8);
     let mut cases = Vec::new();
-    for (rows, cols) in shapes() {
-        let mut case = Case::new(format!("rows {rows} cols {cols}"));
+    for ((rows, cols), act) in shapes().flat_map(|shape| Activation::ALL.map(|act| (shape, act))) {
+        let mut case = Case::new(format!("rows {rows} cols {cols} {act:?}"));
         let [mut g, u, dy] = [(); 3].map(|()| random.normal(rows * cols));
         // Saturated gates: exp overflows on one side and vanishes on the other.
         g.iter_mut().skip(1).step_by(4).for_each(|g| *g *= 100.0);
-        let want = reference::swiglu::forward(&wide(&g), &wide(&u));
-        let (want_dg, want_du) = reference::swiglu::backward(&wide(&g), &wide(&u), &wide(&dy));
+        let want = reference::swiglu::forward(act, &wide(&g), &wide(&u));
+        let (want_dg, want_du) = reference::swiglu::backward(act, &wide(&g), &wide(&u), &wide(&dy));
         let shape = [rows, cols];
         let [g, u, dy] = [g, u, dy].map(|data| case.input(&shape, &data));
         let [y, dg, du] = [(); 3].map(|()| case.output(&shape));
         case.record(move |rec, b| {
-            swiglu::forward(rec, &b[g], &b[u], &b[y])?;
-            swiglu::backward(rec, &b[g], &b[u], &b[dy], &b[dg], &b[du])
+            swiglu::forward(rec, act, &b[g], &b[u], &b[y])?;
+            swiglu::backward(rec, act, &b[g], &b[u], &b[dy], &b[dg], &b[du])
         });
         for (buffer, want) in [(y, want), (dg, want_dg), (du, want_du)] {
             // Every value by its own size: a few are a hundred times larger than the rest.
