@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 
 use pollster::block_on;
 use serde_json::Value;
-use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::cache::CacheFormat;
 use stepladder::model::Model;
 use stepladder::model::generate::{Generator, Request, Sampling};
@@ -18,17 +17,12 @@ use stepladder::model::source::gguf::Gguf;
 use stepladder::train::adapter;
 use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::loss::LossName;
-use stepladder::train::peft::{AdapterFile, LoraPair};
 use stepladder::train::trainer::{Trainer, Trajectory};
 
+mod real;
+
 fn path() -> PathBuf {
-    let home = || std::env::var("HOME").map(|home| format!("{home}/.cache")).unwrap();
-    let cache = std::env::var("STEPLADDER_CACHE").unwrap_or_else(|_| {
-        format!("{}/stepladder", std::env::var("XDG_CACHE_HOME").unwrap_or_else(|_| home()))
-    });
-    let path = PathBuf::from(cache).join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    assert!(path.exists(), "{} is missing: run `make models`", path.display());
-    path
+    real::path("SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
 fn expected() -> Value {
@@ -47,33 +41,12 @@ fn numbers(value: &Value) -> Vec<f32> {
 /// Loaded once: it takes a few seconds.
 fn model() -> Arc<Model> {
     static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
-    let load = || {
-        let gpu = Arc::new(block_on(Gpu::open(&GpuOptions::default())).unwrap());
-        let mut source = Gguf::open(File::open(path()).unwrap()).unwrap();
-        let config = source.config().clone();
-        Arc::new(Model::load(gpu, config, &mut source, None, 512, &mut |_, _| {}).unwrap())
-    };
+    let load = || real::load(&mut Gguf::open(File::open(path()).unwrap()).unwrap(), 512);
     Arc::clone(MODEL.get_or_init(load))
 }
 
-/// The adapter that the fixture's formulas give.
 fn trainer() -> (Trainer, LoraConfig) {
-    let model = model();
-    let config = LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() };
-    let layout = adapter::layout(model.config(), &config).unwrap();
-    let tensors = layout.sites().iter().map(|site| {
-        let t = Module::ALL.iter().position(|module| *module == site.module).unwrap() as f64;
-        let layer = site.layer as f64;
-        let a =
-            (0..site.rank * site.inputs).map(|i| (0.02 * (0.1 * i as f64 + layer + 0.5 * t).sin()) as f32);
-        let b =
-            (0..site.outputs * site.rank).map(|i| (0.01 * (0.07 * i as f64 + layer + 0.5 * t).cos()) as f32);
-        ((site.layer, site.module), LoraPair { a: a.collect(), b: b.collect() })
-    });
-    let file = AdapterFile { config: config.clone(), tensors: tensors.collect() };
-    let mut trainer = Trainer::new(model, &layout, 256).unwrap();
-    trainer.write_adapter(&adapter::flatten(&layout, &file).unwrap()).unwrap();
-    (trainer, config)
+    real::trainer(model(), 256)
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Packed {
     pub(crate) fn upload(&self, gpu: &Gpu) -> Result<Weight> {
         let weight = Weight::new(gpu, "w", self.format, self.rows, self.cols)?;
         let half = self.rows / 2;
-        let (words, scales) = (half * self.words.len() / self.rows, half * self.scales.len() / self.rows);
+        let (words, scales) = (half * (self.words.len() / self.rows), half * (self.scales.len() / self.rows));
         weight.write_rows(gpu, 0, &self.words[..words], &self.scales[..scales])?;
         weight.write_rows(gpu, half, &self.words[words..], &self.scales[scales..])?;
         Ok(weight)
