@@ -5,7 +5,7 @@ mod fixture_models;
 
 use fixture_models::checks::{self, max_error, relative_l2};
 use fixture_models::{
-    Expected, FAMILIES, adapter_file, f16_gpu, folder, limited_gpu, load, load_on, source, trainer,
+    Expected, FAMILIES, adapter_file, f16_gpu, folder, gpu, limited_gpu, load, load_on, source, trainer,
 };
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,6 +13,8 @@ use std::sync::atomic::AtomicBool;
 use pollster::block_on;
 use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
+use stepladder::model::Model;
+use stepladder::model::config::ModelConfig;
 use stepladder::model::score::logprobs;
 use stepladder::train::adapter;
 use stepladder::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
@@ -222,6 +224,33 @@ fn models_equal_pytorch_in_either_kind_of_adapters_variants_and_with_small_bindi
             block_on(checks::logprobs(&model, name)).unwrap();
             block_on(checks::gradients(&model, name, 512)).unwrap();
             block_on(checks::greedy(&model, name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn sequences_that_a_software_adapters_loops_cannot_go_through_are_refused() {
+    let (gpu, file) = (gpu(), folder("qwen2").join("config.json"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut config = ModelConfig::from_json(&file, &text).unwrap();
+    config.max_position_embeddings = 70_000;
+    let open = |context: usize| {
+        Model::load(Arc::clone(&gpu), config.clone(), &mut source("qwen2"), None, context, &mut |_, _| {})
+    };
+    let is_bounded = gpu.most_turns() < usize::MAX;
+    match open(70_000) {
+        Ok(_) => assert!(!is_bounded),
+        Err(error) => assert!(is_bounded && error.to_string().contains("65534"), "{error}"),
+    }
+    // Two query heads read each key: with the row's own, three turns a row.
+    let model = Arc::new(open(40_000).unwrap());
+    let adapter = adapter_file(&model, &folder("qwen2").join("adapter"));
+    let mut trainer = trainer(&model, &adapter, 512);
+    let long = Trajectory::completing(vec![1; 22_000], 21_999);
+    match block_on(trainer.gradient(&[long], &LossName::Sft.config(1))) {
+        Ok(_) => assert!(!is_bounded),
+        Err(error) => {
+            assert!(is_bounded && error.to_string().contains("22000 tokens: too long"), "{error}");
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) const BACKWARD_V: Kernel =
 /// Threads of a workgroup.
 const GROUP: usize = 256;
 
-/// How the threads of a workgroup layout.
+/// How the threads of a workgroup share a block out.
 struct Layout {
     /// Threads that lie across a block.
     across: usize,

@@ -6,7 +6,7 @@ use super::tensors::{
     ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, K_NORM, MLP_NORM, O, POST_ATTENTION_NORM,
     POST_MLP_NORM, Q, Q_NORM, Tensor, UP, V,
 };
-use super::{Activation, Family, Fields, window};
+use super::{Activation, Family, Fields, PLAIN, window};
 use crate::Result;
 use crate::model::config::fields::is_off;
 
@@ -23,7 +23,6 @@ pub const FAMILY: Family = Family {
         "multi_modal_projector.",
         "model.multi_modal_projector.",
     ],
-    gguf_interleaves_qk: false,
     activation: Activation::GeluTanh,
     norm_offset: 1.0,
     scales_embedding: true,
@@ -43,6 +42,7 @@ pub const FAMILY: Family = Family {
         })
     },
     check,
+    ..PLAIN
 };
 
 const TENSORS: &[Tensor] = &[

@@ -4,7 +4,7 @@ use super::tensors::{
     ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, MLP_NORM, O, Q, Tensor, UP, V,
 };
 use super::window::{self, SlidingWindow};
-use super::{Activation, Family, Fields, no_defaults};
+use super::{Family, Fields, PLAIN};
 use crate::Result;
 
 /// No biases, no q/k norms.
@@ -13,19 +13,10 @@ pub const FAMILY: Family = Family {
     architectures: &["LlamaForCausalLM", "MistralForCausalLM"],
     gguf_architecture: "llama",
     tensors: TENSORS,
-    skipped: &[],
     gguf_interleaves_qk: true,
-    activation: Activation::Silu,
-    norm_offset: 0.0,
-    scales_embedding: false,
-    scale_key: None,
-    gguf_wide_heads: None,
-    rope_theta: 1e4,
-    local_theta: None,
-    defaults: no_defaults,
     window: of_config,
-    full_every: None,
     check,
+    ..PLAIN
 };
 
 const TENSORS: &[Tensor] =

@@ -64,10 +64,26 @@ pub struct Family {
     pub check: fn(&Fields<'_>) -> Result<()>,
 }
 
-/// [`Family::defaults`] of a family that has none.
-fn no_defaults() -> Value {
-    json!({})
-}
+/// What a family is unless it says otherwise: Llama's forward pass, and no window.
+const PLAIN: Family = Family {
+    name: "",
+    architectures: &[],
+    gguf_architecture: "",
+    tensors: &[],
+    skipped: &[],
+    gguf_interleaves_qk: false,
+    activation: Activation::Silu,
+    norm_offset: 0.0,
+    scales_embedding: false,
+    scale_key: None,
+    gguf_wide_heads: None,
+    rope_theta: 1e4,
+    local_theta: None,
+    defaults: || json!({}),
+    window: window::none,
+    full_every: None,
+    check: |_| Ok(()),
+};
 
 impl PartialEq for Family {
     fn eq(&self, other: &Self) -> bool {

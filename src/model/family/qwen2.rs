@@ -6,7 +6,7 @@ use super::tensors::{
     ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, K_BIAS, MLP_NORM, O, Q, Q_BIAS, Tensor, UP,
     V, V_BIAS,
 };
-use super::{Activation, Family, Fields, window};
+use super::{Family, Fields, PLAIN, window};
 use crate::Result;
 
 /// q, k and v have biases; no q/k norms.
@@ -15,19 +15,10 @@ pub const FAMILY: Family = Family {
     architectures: &["Qwen2ForCausalLM"],
     gguf_architecture: "qwen2",
     tensors: TENSORS,
-    skipped: &[],
-    gguf_interleaves_qk: false,
-    activation: Activation::Silu,
-    norm_offset: 0.0,
-    scales_embedding: false,
-    scale_key: None,
-    gguf_wide_heads: None,
-    rope_theta: 1e4,
-    local_theta: None,
     defaults: || json!({"num_key_value_heads": 32}),
     window: window::switched,
-    full_every: None,
     check,
+    ..PLAIN
 };
 
 const TENSORS: &[Tensor] = &[

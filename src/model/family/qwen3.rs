@@ -5,7 +5,7 @@ use serde_json::json;
 use super::tensors::{
     ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, K_NORM, MLP_NORM, O, Q, Q_NORM, Tensor, UP, V,
 };
-use super::{Activation, Family, Fields, window};
+use super::{Family, Fields, PLAIN, window};
 use crate::Result;
 
 /// q/k norms, no biases.
@@ -14,19 +14,10 @@ pub const FAMILY: Family = Family {
     architectures: &["Qwen3ForCausalLM"],
     gguf_architecture: "qwen3",
     tensors: TENSORS,
-    skipped: &[],
-    gguf_interleaves_qk: false,
-    activation: Activation::Silu,
-    norm_offset: 0.0,
-    scales_embedding: false,
-    scale_key: None,
-    gguf_wide_heads: None,
-    rope_theta: 1e4,
-    local_theta: None,
     defaults: || json!({"num_key_value_heads": 32, "head_dim": 128}),
     window: window::switched,
-    full_every: None,
     check,
+    ..PLAIN
 };
 
 const TENSORS: &[Tensor] =
