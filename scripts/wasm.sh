@@ -14,6 +14,11 @@ target=wasm32-unknown-unknown
 cache=${STEPLADDER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stepladder}
 # A folder of its own: where another compiler makes the WASM, the two would rebuild each other's build scripts.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/wasm
+# What is published holds no path of the machine that made it. Flags of one's own stay; a path may hold spaces.
+flags=${RUSTFLAGS:-}
+flags=(${flags:+"${flags// /$'\x1f'}"} "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src/=" "--remap-path-prefix=$PWD/=")
+CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}")
+export CARGO_ENCODED_RUSTFLAGS
 
 has_target() { # rustc and its arguments
     local libdir

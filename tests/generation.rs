@@ -177,7 +177,7 @@ fn assert_as_alone(generator: &mut Generator, alone: &mut Generator, requests: &
         let want = &generate(alone, std::slice::from_ref(request))[0];
         assert_eq!(got.len(), want.len());
         for (a, b) in got.iter().zip(want) {
-            assert_eq!((&a.tokens, a.stopped), (&b.tokens, b.stopped), "request {index}");
+            assert_eq!((&a.tokens, a.truncated), (&b.tokens, b.truncated), "request {index}");
             let worst = a.logprobs.iter().zip(&b.logprobs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-4, "request {index}: {worst}");
         }
@@ -304,7 +304,7 @@ fn turn(kept: &mut Generator, fresh: &mut Generator, request: &Request) -> (Comp
     let before = kept.prefilled_tokens();
     let got = generate(kept, std::slice::from_ref(request)).remove(0).remove(0);
     let want = &generate(fresh, std::slice::from_ref(request))[0][0];
-    assert_eq!((&got.tokens, got.stopped), (&want.tokens, want.stopped));
+    assert_eq!((&got.tokens, got.truncated), (&want.tokens, want.truncated));
     let worst = got.logprobs.iter().zip(&want.logprobs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-4, "{worst}");
     let (computed, cached) = (kept.prefilled_tokens() - before, kept.cached_tokens());

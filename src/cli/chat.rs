@@ -6,7 +6,7 @@ use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::model::generate::{Generator, Lengths};
-use stepladder::session::{Message, Piece, Request, Sample, Session};
+use stepladder::session::{Completion, Message, Piece, Request, Session};
 use stepladder::train::files::write_atomic;
 use stepladder::{Error, Result};
 
@@ -190,14 +190,14 @@ impl Chat<'_> {
                 },
             });
             self.context.answer(&answer, String::new)?;
-        } else if !completion.finished {
+        } else if completion.truncated {
             say(&format!("cut after {} tokens; --max-tokens allows more", completion.tokens.len()));
         }
         Ok(())
     }
 
     /// The text of an answer, and unless it was stopped the number of tokens of its prompt with the completion.
-    fn complete(&mut self) -> Result<(String, Option<(usize, Sample)>)> {
+    fn complete(&mut self) -> Result<(String, Option<(usize, Completion)>)> {
         let (session, opened) = (self.session, self.session.opened());
         let request = Request {
             seed: self.sampling.seed.wrapping_add(self.turn),

@@ -6,7 +6,7 @@ use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::ladder::learner::LearnerSettings;
-use stepladder::session::{Message, Opened, Piece, Request, Sample};
+use stepladder::session::{Completion, Message, Opened, Piece, Request};
 use stepladder::{Error, Result};
 
 use super::args::{CacheArgs, DeviceArgs, SamplingArgs, text_or_input};
@@ -78,8 +78,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 /// Why a completion ended.
-pub(super) fn finish_reason(completion: &Sample) -> &'static str {
-    if completion.finished { "stop" } else { "length" }
+pub(super) fn finish_reason(completion: &Completion) -> &'static str {
+    if completion.truncated { "length" } else { "stop" }
 }
 
 /// Fails for a model that has no chat template.

@@ -57,7 +57,7 @@ macro_rules! includes {
     ($($name:literal),* $(,)?) => {
         /// The files of `shaders/include/`.
         pub const INCLUDES: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!("../../shaders/include/", $name, ".wgsl")))),*];
+            &[$(($name, include_str!(concat!(env!("SHADERS"), "/include/", $name, ".wgsl")))),*];
     };
 }
 

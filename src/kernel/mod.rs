@@ -28,7 +28,7 @@ macro_rules! kernel {
     ($stem:literal, $entry:literal, $params:ty, [$($binding:literal),* $(,)?]) => {
         crate::gpu::Kernel {
             stem: $stem,
-            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")),
+            source: include_str!(concat!(env!("SHADERS"), "/", $stem, ".wgsl")),
             entry: $entry,
             bindings: &[$($binding),*],
             params: <$params>::FIELDS,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::ladder::engine::{judge, sample};
+use crate::ladder::climb::{judge, sample};
 use crate::ladder::events::{
     Evaluated, EvaluatedExample, JudgedSample, LevelResult, MeanReward, PassRate, Phase, VerdictCounts,
 };
 use crate::ladder::group::logged;
-use crate::ladder::policy::{Policy, SampleRequest};
+use crate::ladder::policy::{Policy, Request};
 use crate::ladder::reward::OWN;
 use crate::ladder::settings::EvaluationSettings;
 use crate::ladder::shots::{Cost, dialogue};
@@ -238,7 +238,7 @@ pub async fn evaluate<P: Policy>(
     let shots = dialogue(task, style, shots);
     let mut requests = Vec::with_capacity(problems.len());
     for (index, problem) in problems.iter().enumerate() {
-        requests.push(SampleRequest {
+        requests.push(Request {
             prompt: policy.encode_dialogue(&shots, &task.prompt(&problem.problem, style))?,
             samples: settings.samples,
             sampling: settings.sampling,

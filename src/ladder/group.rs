@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::ladder::events::{JudgedSample, VerdictCounts, logged_text};
-use crate::ladder::policy::Sample;
+use crate::ladder::policy::Completion;
 use crate::ladder::reward::Scoring;
 use crate::task::{Verdict, VerdictKind};
 use crate::train::advantage::differ;
@@ -14,7 +14,7 @@ pub(crate) struct Group {
     /// What the model was asked.
     pub(crate) prompt: Vec<u32>,
     /// What it wrote.
-    pub(crate) samples: Vec<Sample>,
+    pub(crate) samples: Vec<Completion>,
     /// What that is worth.
     pub(crate) verdicts: Vec<Verdict>,
 }
@@ -24,7 +24,7 @@ impl Group {
     pub(crate) fn counts(&self) -> VerdictCounts {
         let mut counts = VerdictCounts::default();
         for (sample, verdict) in self.samples.iter().zip(&self.verdicts) {
-            counts.add(verdict.verdict, sample.finished);
+            counts.add(verdict.verdict, !sample.truncated);
         }
         counts
     }
@@ -32,7 +32,7 @@ impl Group {
     /// One reward a sample; `None` for those that may not enter a gradient.
     pub(crate) fn rewards(&self, scoring: &Scoring<'_>, mask_truncated: bool) -> Vec<Option<f32>> {
         let judged = self.samples.iter().zip(&self.verdicts);
-        let reward = |(sample, verdict): (&Sample, &Verdict)| match mask_truncated && !sample.finished {
+        let reward = |(sample, verdict): (&Completion, &Verdict)| match mask_truncated && sample.truncated {
             true => None,
             false => scoring.total(verdict, sample.tokens.len()),
         };
@@ -41,16 +41,16 @@ impl Group {
 
     /// What expert iteration learns: the distinct right completions that ended by themselves; where numbers judge, those of the
     /// highest reward, if any have less (the best of K samples, RAFT, arXiv 2304.06767).
-    pub(crate) fn solutions(&self, scoring: &Scoring<'_>) -> Vec<&Sample> {
+    pub(crate) fn solutions(&self, scoring: &Scoring<'_>) -> Vec<&Completion> {
         let rewards = self.rewards(scoring, true);
         let scored = |place: usize| self.verdicts[place].verdict == VerdictKind::Scored;
         let reward = |place: usize| rewards[place].filter(|_| scored(place)).map(f64::from);
         let numbers: Vec<f64> = (0..rewards.len()).filter_map(reward).collect();
         let best = numbers.iter().copied().reduce(f64::max).filter(|_| differ(&numbers));
         let mut texts = HashSet::new();
-        let right = |&(place, sample): &(usize, &Sample)| {
+        let right = |&(place, sample): &(usize, &Completion)| {
             let correct = self.verdicts[place].verdict == VerdictKind::Correct;
-            (correct && sample.finished) || (best.is_some() && reward(place) == best)
+            (correct && !sample.truncated) || (best.is_some() && reward(place) == best)
         };
         let right = self.samples.iter().enumerate().filter(right);
         right.map(|(_, sample)| sample).filter(|sample| texts.insert(sample.text.as_str())).collect()
@@ -90,7 +90,7 @@ impl Group {
 }
 
 /// A completion and its judgement as the log keeps them: bounded, since both hold model text.
-pub(crate) fn logged(sample: &Sample, verdict: &Verdict) -> JudgedSample {
+pub(crate) fn logged(sample: &Completion, verdict: &Verdict) -> JudgedSample {
     JudgedSample {
         text: logged_text(&sample.text),
         verdict: Verdict {
@@ -101,6 +101,6 @@ pub(crate) fn logged(sample: &Sample, verdict: &Verdict) -> JudgedSample {
             rewards: verdict.rewards.clone(),
         },
         tokens: sample.tokens.len(),
-        finished: sample.finished,
+        finished: !sample.truncated,
     }
 }

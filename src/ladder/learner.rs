@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::policy::{
-    AdapterFile, Episode, OnProgress, Policy, PolicyInfo, Sample, SampleProgress, SampleRequest,
-    UpdateSettings, UpdateStats,
+    AdapterFile, OnProgress, Policy, PolicyInfo, SampleProgress, UpdateSettings, UpdateStats,
 };
 use crate::ladder::settings::Settings;
 use crate::ladder::shots;
@@ -14,7 +13,7 @@ use crate::model::Model;
 use crate::model::chat::{ChatTemplate, Message};
 use crate::model::config::ModelConfig;
 use crate::model::forest;
-use crate::model::generate::{Generator, Lengths, Request, Sampling, Sizes};
+use crate::model::generate::{Completion, Generator, Lengths, Request, Sampling, Sizes};
 use crate::model::lora::Layout;
 use crate::model::tokenizer::Tokenizer;
 use crate::task::{Problem, PromptStyle, Task, VariantKind, VariantRequest};
@@ -317,18 +316,9 @@ impl Policy for Learner {
 
     async fn sample(
         &mut self,
-        requests: &[SampleRequest],
+        requests: &[Request],
         progress: &mut OnProgress<'_>,
-    ) -> Result<Vec<Vec<Sample>>> {
-        let requests: Vec<Request> = requests
-            .iter()
-            .map(|request| Request {
-                prompt: request.prompt.clone(),
-                samples: request.samples,
-                sampling: request.sampling,
-                seed: request.seed,
-            })
-            .collect();
+    ) -> Result<Vec<Vec<Completion>>> {
         let total = requests.iter().map(|request| request.samples).sum();
         let mut so_far = SampleProgress { done: 0, total, tokens: 0 };
         let mut watch = |news: crate::model::generate::Progress<'_>| {
@@ -336,30 +326,14 @@ impl Policy for Learner {
             so_far.tokens += news.tokens.len();
             progress(so_far)
         };
-        let groups = self.generator.generate(&requests, &mut watch).await?;
+        let groups = self.generator.generate(requests, &mut watch).await?;
         let tokenizer = &self.language.tokenizer;
-        let mut answers = Vec::with_capacity(groups.len());
-        for group in groups {
-            let mut samples = Vec::with_capacity(group.len());
-            for completion in group {
-                samples.push(Sample {
-                    text: tokenizer.decode(&completion.tokens)?,
-                    tokens: completion.tokens,
-                    logprobs: completion.logprobs,
-                    finished: completion.stopped,
-                });
-            }
-            answers.push(samples);
-        }
-        Ok(answers)
+        let decode = |group: Vec<Completion>| group.into_iter().map(|one| one.decoded(tokenizer)).collect();
+        groups.into_iter().map(decode).collect()
     }
 
-    async fn update(
-        &mut self,
-        groups: &[Vec<Episode<'_>>],
-        settings: &UpdateSettings,
-    ) -> Result<UpdateStats> {
-        let batch: Vec<Trajectory> = groups.iter().flatten().map(trajectory).collect();
+    async fn update(&mut self, groups: &[Vec<Trajectory>], settings: &UpdateSettings) -> Result<UpdateStats> {
+        let batch = groups.concat();
         let report =
             self.trainer.step(&batch, &settings.loss, settings.learning_rate, &settings.optimizer).await?;
         let metrics = &report.metrics;
@@ -408,16 +382,5 @@ impl Policy for Learner {
 
     async fn pop_adapter(&mut self, keep: bool) -> Result<()> {
         self.trainer.pop_adapter(keep)
-    }
-}
-
-/// A sampled completion as the trainer takes it.
-fn trajectory(episode: &Episode<'_>) -> Trajectory {
-    let tokens = [episode.prompt, &episode.sample.tokens].concat();
-    Trajectory {
-        old_logp: Some(episode.sample.logprobs.clone()),
-        advantage: Some(episode.advantage),
-        truncated: !episode.sample.finished,
-        ..Trajectory::completing(tokens, episode.prompt.len())
     }
 }

@@ -1,27 +1,17 @@
 //! The model adds transformations of its own to the task's library (LADDER section 3.1.2: "the model generates a set of
 //! transformations"; the released code has a fixed list).
 
-use serde::{Deserialize, Serialize};
-
 use crate::Result;
-use crate::ladder::engine::Engine;
+use crate::ladder::climb::Climb;
 use crate::ladder::events::Phase;
-use crate::ladder::policy::{Policy, SampleRequest};
+use crate::ladder::policy::{Policy, Request};
+use crate::ladder::state::Transformation;
 use crate::task::{PromptStyle, VariantKind, library};
 
 /// Completions asked for each kind.
 const COMPLETIONS: usize = 4;
 
-/// A transformation that the model wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transformation {
-    /// The kind of variant it makes.
-    pub kind: VariantKind,
-    /// In the model's words, bounded and free of control characters ([`library::parse`]).
-    pub text: String,
-}
-
-impl<P: Policy> Engine<'_, '_, P> {
+impl<P: Policy> Climb<'_, '_, P> {
     /// The transformations of `kind`: the task's, then the model's own.
     pub(crate) fn transformations(&self, kind: VariantKind) -> Vec<String> {
         let own = self.progress.library.iter().filter(|own| own.kind == kind).map(|own| own.text.clone());
@@ -49,7 +39,7 @@ impl<P: Policy> Engine<'_, '_, P> {
         let mut requests = Vec::new();
         for &kind in &kinds {
             let prompt = library::prompt(&example, kind, self.task.transformations(kind), wanted);
-            requests.push(SampleRequest {
+            requests.push(Request {
                 prompt: self.policy.encode_prompt(&prompt)?,
                 samples: COMPLETIONS,
                 sampling: variants.sampling,
@@ -64,9 +54,9 @@ impl<P: Policy> Engine<'_, '_, P> {
                 self.progress.total_rollout_tokens += sample.tokens.len() as u64;
                 self.progress.variant_tokens += sample.tokens.len();
                 // The last line of a text that was cut off may be half a sentence.
-                let text = match sample.finished {
-                    true => sample.text.as_str(),
-                    false => sample.text.rsplit_once('\n').map_or("", |(whole, _)| whole),
+                let text = match sample.truncated {
+                    false => sample.text.as_str(),
+                    true => sample.text.rsplit_once('\n').map_or("", |(whole, _)| whole),
                 };
                 for text in library::parse(text) {
                     if known.len() - before < wanted

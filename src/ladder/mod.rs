@@ -7,8 +7,8 @@
 pub mod base;
 pub mod changes;
 mod checks;
+mod climb;
 pub mod curriculum;
-mod engine;
 pub mod eval;
 pub mod events;
 mod group;
@@ -35,5 +35,6 @@ pub mod tree;
 pub mod ttrl;
 #[cfg(test)]
 mod typescript;
+mod units;
 pub mod variants;
 pub mod vote;

@@ -9,37 +9,11 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-pub use crate::model::generate::Sampling;
+pub use crate::model::generate::{Completion, Request, Sampling};
 use crate::task::PromptStyle;
 use crate::train::checkpoint::State;
 use crate::train::loss::{LogprobGap, LossConfig};
-use crate::train::trainer::Optimizer;
-
-/// Several completions of one prompt.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SampleRequest {
-    /// Token ids, chat template and special tokens included.
-    pub prompt: Vec<u32>,
-    /// Number of completions; they may share the prompt's KV cache.
-    pub samples: usize,
-    /// How to draw them.
-    pub sampling: Sampling,
-    /// Seed of this request's random stream. Sample `i` depends on (`seed`, `i`) and not on what else is in the batch.
-    pub seed: u64,
-}
-
-/// One completion.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Sample {
-    /// Token ids, the stop token included when it was drawn.
-    pub tokens: Vec<u32>,
-    /// Log-probability of each token at temperature 1 under the policy that drew it; as long as `tokens`.
-    pub logprobs: Vec<f32>,
-    /// The decoded completion without special tokens.
-    pub text: String,
-    /// Whether a stop token ended it; otherwise it ran into `max_tokens` or the context length.
-    pub finished: bool,
-}
+use crate::train::trainer::{Optimizer, Trajectory};
 
 /// How far a call to [`Policy::sample`] has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,17 +28,6 @@ pub struct SampleProgress {
 
 /// Called between slices of GPU work; `Break` asks the policy to stop with [`crate::Error::Cancelled`].
 pub type OnProgress<'a> = dyn FnMut(SampleProgress) -> ControlFlow<()> + 'a;
-
-/// One trajectory of an update.
-#[derive(Debug, Clone, Copy)]
-pub struct Episode<'a> {
-    /// Tokens of the prompt; they carry no loss.
-    pub prompt: &'a [u32],
-    /// The completion whose tokens carry the loss.
-    pub sample: &'a Sample,
-    /// Advantage of every token of the completion.
-    pub advantage: f32,
-}
 
 /// What one call to [`Policy::update`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -150,17 +113,16 @@ pub trait Policy {
     /// [`crate::Error::Cancelled`] after `progress` answered `Break`; GPU errors.
     async fn sample(
         &mut self,
-        requests: &[SampleRequest],
+        requests: &[Request],
         progress: &mut OnProgress<'_>,
-    ) -> Result<Vec<Vec<Sample>>>;
+    ) -> Result<Vec<Vec<Completion>>>;
 
     /// One optimizer step on `groups` (outer index prompt, inner index trajectory). A step whose loss or gradient
     /// is not finite changes nothing and says so in [`UpdateStats::skipped`].
     ///
     /// # Errors
     /// GPU errors.
-    async fn update(&mut self, groups: &[Vec<Episode<'_>>], settings: &UpdateSettings)
-    -> Result<UpdateStats>;
+    async fn update(&mut self, groups: &[Vec<Trajectory>], settings: &UpdateSettings) -> Result<UpdateStats>;
 
     /// Tokens of a plain text, as the model would read it.
     ///
@@ -212,7 +174,7 @@ pub trait Policy {
 /// What one optimizer step is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpdateSettings {
-    /// The loss and its KL term. Advantages are given with the episodes, and truncated episodes are already left out.
+    /// The loss and its KL term. Advantages are given with the trajectories, and truncated ones are already left out.
     pub loss: LossConfig,
     /// Learning rate of this step, warm-up and decay applied.
     pub learning_rate: f64,

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::events::{Event, EventSink, PassRate};
-use crate::ladder::library::Transformation;
 use crate::ladder::policy::AdapterFile;
 use crate::ladder::tree::{Node, Rejection};
+use crate::task::VariantKind;
 use crate::train::checkpoint::State;
 use crate::train::rng::stream;
 use crate::{Error, Result};
@@ -75,6 +75,15 @@ impl Progress {
             rejections: BTreeMap::new(),
         }
     }
+}
+
+/// A transformation that the model wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transformation {
+    /// The kind of variant it makes.
+    pub kind: VariantKind,
+    /// In the model's words, bounded and free of control characters ([`crate::task::library::parse`]).
+    pub text: String,
 }
 
 /// Places in the cycles that variant prompts go through.

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::Result;
 use crate::error::named;
+use crate::ladder::climb::{Climb, judge};
 use crate::ladder::curriculum::{self, Beliefs, Draw, Outcomes};
-use crate::ladder::engine::{Engine, judge};
 use crate::ladder::events::{self, Event, Phase, RolloutRate, VerdictCounts, WarningCode, finite};
 use crate::ladder::group::{Group, logged};
-use crate::ladder::policy::{Episode, Policy, SampleRequest, UpdateSettings, UpdateStats};
+use crate::ladder::policy::{Completion, Policy, Request, UpdateSettings, UpdateStats};
 use crate::ladder::reward::{Scoring, Tally};
 use crate::ladder::settings::Method;
 use crate::task::{Attempt, Problem, Verdict, VerdictKind};
 use crate::train::advantage::{advantages, mean, std};
 use crate::train::loss::LossName;
+use crate::train::trainer::Trajectory;
 
 /// What a step collects on its way.
 #[derive(Default)]
@@ -28,7 +29,7 @@ struct Collected {
     tally: Tally,
 }
 
-impl<P: Policy> Engine<'_, '_, P> {
+impl<P: Policy> Climb<'_, '_, P> {
     /// One step of the loop. On an error the tree and the progress are to be put back by the caller; the policy has
     /// not changed then.
     pub(crate) async fn step(&mut self) -> Result<()> {
@@ -127,7 +128,7 @@ impl<P: Policy> Engine<'_, '_, P> {
             let visited = collected.order.len();
             let rate = if visited == 0 { 1.0 } else { (found as f64 / visited as f64).max(0.25) };
             let count = (missing as f64 / rate).ceil() as usize;
-            let used: HashSet<u32> = collected.order.iter().chain(&self.withheld).copied().collect();
+            let used: HashSet<u32> = collected.order.iter().copied().chain(self.withheld()).collect();
             let beliefs = Beliefs::of(&self.tree, c);
             let mut rng = self.progress.random.stream();
             let draw = Draw { step, count, used: &used, or_resting: round == 0 };
@@ -208,7 +209,7 @@ impl<P: Policy> Engine<'_, '_, P> {
         let style = self.policy.prompt_style();
         let mut requests = Vec::with_capacity(wanted.len());
         for &(id, samples) in wanted {
-            requests.push(SampleRequest {
+            requests.push(Request {
                 prompt: self.policy.encode_prompt(&self.task.prompt(&self.tree.node(id).problem, style))?,
                 samples,
                 sampling: self.settings.sampling,
@@ -272,46 +273,42 @@ impl<P: Policy> Engine<'_, '_, P> {
             return Ok(None);
         }
         self.host.check_cancelled()?;
-        let (episodes, loss) = match self.settings.method {
-            Method::PolicyGradient => (self.episodes(groups), self.settings.loss.clone()),
+        let (trajectories, loss) = match self.settings.method {
+            Method::PolicyGradient => (self.trajectories(groups), self.settings.loss.clone()),
             Method::ExpertIteration => {
                 let solved = groups.iter().map(|group| {
-                    let episode = |sample| Episode { prompt: &group.prompt, sample, advantage: 1.0 };
-                    group.solutions(&self.scoring()).into_iter().map(episode).collect()
+                    let learnt = |right: &Completion| Trajectory::sampled(&group.prompt, right, 1.0);
+                    group.solutions(&self.scoring()).into_iter().map(learnt).collect()
                 });
                 (solved.collect(), LossName::Sft.config(self.settings.sampling.max_tokens))
             }
         };
         let settings = UpdateSettings { loss, learning_rate, optimizer: self.settings.optimizer };
-        let mut stats = self.policy.update(&episodes, &settings).await?;
+        let mut stats = self.policy.update(&trajectories, &settings).await?;
         for _ in 1..self.settings.passes_per_step {
             if stats.skipped {
                 break;
             }
             // Only the first pass sees the policy that sampled.
             let logprob_gap = stats.logprob_gap;
-            stats = UpdateStats { logprob_gap, ..self.policy.update(&episodes, &settings).await? };
+            stats = UpdateStats { logprob_gap, ..self.policy.update(&trajectories, &settings).await? };
         }
         Ok(Some(stats))
     }
 
     /// Every completion with its advantage; those without a reward are left out.
-    fn episodes<'g>(&self, groups: &[&'g Group]) -> Vec<Vec<Episode<'g>>> {
+    fn trajectories(&self, groups: &[&Group]) -> Vec<Vec<Trajectory>> {
         let rewards: Vec<Vec<Option<f32>>> = groups.iter().map(|group| self.rewards_of(group)).collect();
         let computed = advantages(self.settings.loss.advantage, &rewards);
-        let group_episodes = |(group, values): (&&'g Group, &Vec<Option<f32>>)| {
-            let group: &'g Group = group;
-            group
-                .samples
-                .iter()
-                .zip(values)
-                .filter(|(sample, _)| !sample.tokens.is_empty())
+        let learnt = |(group, values): (&&Group, &Vec<Option<f32>>)| {
+            let written = group.samples.iter().zip(values).filter(|(sample, _)| !sample.tokens.is_empty());
+            written
                 .filter_map(|(sample, advantage)| {
-                    advantage.map(|advantage| Episode { prompt: &group.prompt, sample, advantage })
+                    Some(Trajectory::sampled(&group.prompt, sample, (*advantage)?))
                 })
                 .collect()
         };
-        groups.iter().zip(&computed.values).map(group_episodes).collect()
+        groups.iter().zip(&computed.values).map(learnt).collect()
     }
 
     /// The parts of all rewards that count, by group.

@@ -9,16 +9,15 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ladder::engine::{Engine, judge};
-use crate::ladder::events::{self, Event, FinishReason, Phase, WarningCode};
-use crate::ladder::policy::{Policy, Sample, SampleRequest, Sampling};
+use crate::ladder::climb::{Climb, Goal, judge};
+use crate::ladder::events::{FinishReason, Phase, WarningCode};
+use crate::ladder::policy::{Completion, Policy, Request, Sampling};
 use crate::ladder::settings::{Preset, Settings};
 use crate::ladder::state::{Host, Progress, Snapshot};
 use crate::ladder::tree::Tree;
 use crate::ladder::variants::single_root;
 use crate::ladder::vote::{self, Vote};
 use crate::task::{Attempt, Problem, Task, Verdict};
-use crate::train::guard::MAX_NON_FINITE;
 use crate::train::rng::stream;
 use crate::{Error, Result};
 
@@ -93,9 +92,9 @@ pub async fn ttrl<P: Policy>(
     work(policy, task, problem, settings, None, host).await
 }
 
-/// [`ttrl`] that saves the temporary adapter with all else in the host's store: after each level of the tree and every
-/// `checkpoint_every` steps. It goes on from `saved`, with the numbers of the run that was never stopped. What a step that
-/// was cancelled has logged stands behind the checkpoint; the store cuts it off before the run goes on.
+/// [`ttrl`] that saves the temporary adapter with all else in the host's store: while the first levels of the tree are made,
+/// every `checkpoint_every` steps, and when it is cancelled. It goes on from `saved`, with the numbers of the run that was never
+/// stopped.
 ///
 /// # Errors
 /// As [`ttrl`]; [`Error::Input`] or [`Error::Usage`] for a checkpoint of another run.
@@ -166,114 +165,57 @@ async fn learn_and_vote<P: Policy>(
     host: &mut Host<'_>,
     mut tree: Tree,
 ) -> Result<TtrlOutcome> {
-    let withheld: HashSet<u32> = tree.roots().collect();
     let keeps = checkpoints.is_some();
     let (mut progress, mut resumed_from) = (Progress::new(settings.settings.seed), None);
     if let Some(saved) = checkpoints.flatten() {
         policy.restore(&saved.trainer).await?;
         let damaged = |problem| Error::usage("resume", problem, "start on the problem anew");
+        let roots = tree.roots().collect::<Vec<u32>>();
         tree = Tree::from_nodes(saved.nodes, saved.progress.rejections.clone(), HashSet::new())
             .map_err(damaged)?;
-        if tree.roots().collect::<HashSet<u32>>() != withheld {
+        if !tree.roots().eq(roots) {
             return Err(damaged("the checkpoint is not of a single problem".to_owned()));
         }
         progress = saved.progress;
         resumed_from = Some(progress.step);
     }
-    let mut engine = Engine { policy, task, settings: &settings.settings, host, tree, progress, withheld };
-    engine.host.emit(&Event::Started(events::Started {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        task: task.name().to_owned(),
-        policy: engine.policy.info(),
-        settings: Box::new(settings.settings.clone()),
-        roots: 1,
-        held_out: 0,
-        resumed_from,
-    }))?;
+    let goal = Goal::Answer;
+    let mut climb = Climb { policy, task, settings: &settings.settings, host, tree, progress, goal, keeps };
+    climb.start(env!("CARGO_PKG_VERSION"), task.name(), resumed_from)?;
     let mut vote_tokens = 0;
     let mut votes = match settings.confident {
         // A run that went on to learn was not sure enough, and its first vote is spent.
-        Some(_) if resumed_from.is_none() => engine.vote(problem, settings, &mut vote_tokens).await?,
+        Some(_) if resumed_from.is_none() => climb.vote(problem, settings, &mut vote_tokens).await?,
         _ => Vec::new(),
     };
     let agreed = votes.first().map_or(0.0, |vote| vote.count as f64 / settings.votes as f64);
+    let mut reason = FinishReason::Completed;
     if settings.confident.is_none_or(|share| agreed < share) {
-        learn(&mut engine, keeps).await?;
-        votes = engine.vote(problem, settings, &mut vote_tokens).await?;
+        match resumed_from {
+            None => climb.plant(),
+            Some(_) => climb.next_level(),
+        }
+        reason = climb.ascend().await?;
+        if climb.tree.len() == 1 {
+            let message = "no usable variant was written, so nothing was learned before the vote".to_owned();
+            climb.warn(0, WarningCode::Other, message)?;
+        }
+        votes = climb.vote(problem, settings, &mut vote_tokens).await?;
     }
-    let (nodes, progress) = (engine.tree.len(), engine.progress);
-    let budget = settings.settings.token_budget.is_some_and(|budget| progress.total_rollout_tokens >= budget);
-    host.emit(&Event::Finished(events::Finished {
-        reason: if budget { FinishReason::TokenBudget } else { FinishReason::Completed },
-        step: progress.step,
-        elapsed: progress.elapsed,
-        total_rollout_tokens: progress.total_rollout_tokens,
-        before: None,
-        after: None,
-    }))?;
+    let finished = climb.finished(reason)?;
     Ok(TtrlOutcome {
         problem: problem.problem.clone(),
         answer: votes.first().map(|vote| vote.answer.clone()),
         verdict: votes.first().map(|vote| vote.verdict.clone()),
         votes,
-        steps: progress.step,
-        nodes,
-        rollout_tokens: progress.total_rollout_tokens,
+        steps: finished.step,
+        nodes: climb.tree.len(),
+        rollout_tokens: finished.total_rollout_tokens,
         vote_tokens,
     })
 }
 
-/// Makes the tree and trains on its variants until the steps or the tokens are spent.
-async fn learn<P: Policy>(engine: &mut Engine<'_, '_, P>, keeps: bool) -> Result<()> {
-    let settings = engine.settings;
-    let variants = &settings.variants;
-    engine.extend_library().await?;
-    while engine.progress.levels_grown < variants.initial_levels.max(1) {
-        let level = engine.progress.levels_grown;
-        let nodes = engine.tree.nodes().iter().filter(|node| node.depth == level).map(|node| node.id);
-        let most = if level == 0 { usize::MAX } else { variants.parents_per_level };
-        let parents: Vec<u32> = nodes.take(most).collect();
-        engine.grow(&parents).await?;
-        engine.progress.levels_grown += 1;
-        if keeps {
-            engine.checkpoint().await?;
-        }
-    }
-    if engine.tree.len() == engine.withheld.len() {
-        let message = "no usable variant was written, so nothing was learned before the vote".to_owned();
-        return engine.warn(0, WarningCode::Other, message);
-    }
-    while engine.progress.step < settings.steps
-        && settings.token_budget.is_none_or(|budget| engine.progress.total_rollout_tokens < budget)
-    {
-        let began = (engine.host.clock)();
-        let pending: Vec<u32> = engine.progress.pending.drain(..).collect();
-        engine.grow(&pending).await?;
-        engine.step().await?;
-        engine.progress.elapsed += (engine.host.clock)() - began;
-        if engine.progress.non_finite_in_a_row >= MAX_NON_FINITE {
-            return Err(Error::Diverged { steps: engine.progress.non_finite_in_a_row });
-        }
-        if keeps && engine.progress.step.is_multiple_of(settings.checkpoint_every) {
-            engine.checkpoint().await?;
-        }
-    }
-    Ok(())
-}
-
-impl<P: Policy> Engine<'_, '_, P> {
-    /// Saves tree, place and the temporary adapter, which the trainer's state holds.
-    async fn checkpoint(&mut self) -> Result<()> {
-        self.host.emit(&Event::Checkpoint(events::Checkpoint { step: self.progress.step }))?;
-        let snapshot = Snapshot {
-            progress: self.progress.clone(),
-            nodes: self.tree.nodes().to_vec(),
-            trainer: self.policy.state().await?,
-            adapter: Vec::new(),
-        };
-        self.host.store.save(&snapshot)
-    }
-
+impl<P: Policy> Climb<'_, '_, P> {
     /// Answers `problem` as often as there are votes, and counts equal answers.
     async fn vote(
         &mut self,
@@ -282,14 +224,14 @@ impl<P: Policy> Engine<'_, '_, P> {
         tokens: &mut usize,
     ) -> Result<Vec<Vote>> {
         let style = self.policy.prompt_style();
-        let request = SampleRequest {
+        let request = Request {
             prompt: self.policy.encode_prompt(&self.task.prompt(&problem.problem, style))?,
             samples: settings.votes,
             sampling: settings.sampling,
             seed: self.progress.random.seed(),
         };
         let answers = self.sample(Phase::Vote, self.progress.step, &[request]).await?;
-        let samples: Vec<Sample> = answers.into_iter().flatten().collect();
+        let samples: Vec<Completion> = answers.into_iter().flatten().collect();
         *tokens += samples.iter().map(|sample| sample.tokens.len()).sum::<usize>();
         let attempts: Vec<Attempt<'_>> =
             samples.iter().map(|sample| Attempt { problem, completion: &sample.text }).collect();

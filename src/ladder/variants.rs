@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ladder::engine::Engine;
+use crate::ladder::climb::{Climb, Goal};
 use crate::ladder::events::{self, Event, Phase, VariantRecord, logged_text};
-use crate::ladder::policy::{Policy, Sample, SampleRequest, Sampling};
+use crate::ladder::policy::{Completion, Policy, Request, Sampling};
 use crate::ladder::settings::{Settings, VariantMix, VariantSettings};
 use crate::ladder::state::{Cycle, Host, Progress, Randomness};
 use crate::ladder::tree::{NodeKind, Proposal, Rejection, Tree};
@@ -46,7 +46,8 @@ pub async fn variant_tree<P: Policy>(
     settings.check()?;
     let tree = single_root(task, problem)?;
     let progress = Progress::new(settings.seed);
-    let mut engine = Engine { policy, task, settings, host, tree, progress, withheld: HashSet::new() };
+    let goal = Goal::Answer;
+    let mut climb = Climb { policy, task, settings, host, tree, progress, goal, keeps: false };
     let mut proposed = vec![ProposedVariant {
         id: Some(0),
         parent: None,
@@ -55,15 +56,18 @@ pub async fn variant_tree<P: Policy>(
         valid: true,
         reason: None,
     }];
-    for report in engine.grow_levels().await? {
-        proposed.extend(report.variants.into_iter().map(|variant| ProposedVariant {
-            id: variant.id,
-            parent: Some(report.parent),
-            problem: variant.problem,
-            kind: variant.kind,
-            valid: variant.id.is_some(),
-            reason: variant.rejection,
-        }));
+    climb.plant();
+    while !climb.progress.pending.is_empty() {
+        for report in climb.grow_batch().await? {
+            proposed.extend(report.variants.into_iter().map(|variant| ProposedVariant {
+                id: variant.id,
+                parent: Some(report.parent),
+                problem: variant.problem,
+                kind: variant.kind,
+                valid: variant.id.is_some(),
+                reason: variant.rejection,
+            }));
+        }
     }
     Ok(proposed)
 }
@@ -151,30 +155,16 @@ fn plan(
 
 /// The variants in a completion that was asked for `count`. The last one of a completion that was cut off may be
 /// half an expression that happens to parse, so it is left out.
-fn read_variants(task: &dyn Task, sample: &Sample, count: usize) -> Vec<String> {
+fn read_variants(task: &dyn Task, sample: &Completion, count: usize) -> Vec<String> {
     let mut variants = task.parse_variants(&sample.text);
-    if !sample.finished {
+    if sample.truncated {
         variants.pop();
     }
     variants.truncate(count);
     variants
 }
 
-impl<P: Policy> Engine<'_, '_, P> {
-    /// Makes the levels of the tree that come before the first step, and reports on every parent.
-    pub(crate) async fn grow_levels(&mut self) -> Result<Vec<events::Variants>> {
-        let settings = &self.settings.variants;
-        self.extend_library().await?;
-        let mut reports = Vec::new();
-        let mut level: Vec<u32> = self.tree.roots().collect();
-        for _ in 0..settings.initial_levels.max(1) {
-            let born = self.tree.len() as u32;
-            reports.extend(self.grow(&level).await?);
-            level = (born..self.tree.len() as u32).take(settings.parents_per_level).collect();
-        }
-        Ok(reports)
-    }
-
+impl<P: Policy> Climb<'_, '_, P> {
     /// Asks for variants of every node of `parents` in one batch and adds those that hold up; one report a parent.
     pub(crate) async fn grow(&mut self, parents: &[u32]) -> Result<Vec<events::Variants>> {
         let settings = self.settings;
@@ -195,7 +185,7 @@ impl<P: Policy> Engine<'_, '_, P> {
             let planned = plan(from, &library, variants, &problem, wanted, &mut cycle, &mut random);
             (self.progress.cycle, self.progress.random) = (cycle, random);
             for ask in planned {
-                requests.push(SampleRequest {
+                requests.push(Request {
                     prompt: self.policy.encode_prompt(&ask.prompt)?,
                     samples: ask.samples,
                     sampling: Sampling { temperature: ask.temperature, ..variants.sampling },
@@ -241,7 +231,7 @@ impl<P: Policy> Engine<'_, '_, P> {
         &mut self,
         parent: u32,
         ask: &Ask,
-        sample: &Sample,
+        sample: &Completion,
         style: PromptStyle,
         report: &mut events::Variants,
     ) {

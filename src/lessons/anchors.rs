@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::learner::Learner;
-use crate::ladder::policy::{Policy, Sample, SampleRequest, Sampling};
+use crate::ladder::policy::{Completion, Policy, Request, Sampling};
 use crate::model::tokenizer::Lacking;
 use crate::task::{self, ExampleSettings, Lesson, PromptStyle, worked_examples};
 use crate::train::rng::stream;
@@ -150,7 +150,7 @@ pub async fn loops(
     let sampling = Sampling { max_tokens: SANE_TOKENS, temperature: 0.0, ..Sampling::default() };
     let requests = requests(learner, &texts, 1, sampling, 0)?;
     let answers = sample(learner, &requests, progress).await?;
-    Ok(answers.iter().flatten().filter(|sample| !sample.finished && repeats(&sample.tokens)).count())
+    Ok(answers.iter().flatten().filter(|sample| sample.truncated && repeats(&sample.tokens)).count())
 }
 
 /// Whether the end of a sequence is one stretch of it several times in a row.
@@ -167,10 +167,10 @@ fn requests(
     samples: usize,
     sampling: Sampling,
     seed: u64,
-) -> Result<Vec<SampleRequest>> {
+) -> Result<Vec<Request>> {
     let request = |(index, text): (usize, &String)| {
         let seed = seed.wrapping_add(index as u64);
-        Ok(SampleRequest { prompt: learner.encode_prompt(text)?, samples, sampling, seed })
+        Ok(Request { prompt: learner.encode_prompt(text)?, samples, sampling, seed })
     };
     texts.iter().enumerate().map(request).collect()
 }
@@ -178,9 +178,9 @@ fn requests(
 /// Samples with progress (done, all) that may ask to stop by `false`.
 pub async fn sample(
     learner: &mut Learner,
-    requests: &[SampleRequest],
+    requests: &[Request],
     progress: &mut dyn FnMut(usize, usize) -> bool,
-) -> Result<Vec<Vec<Sample>>> {
+) -> Result<Vec<Vec<Completion>>> {
     let mut watch = |news: crate::ladder::policy::SampleProgress| match progress(news.done, news.total) {
         true => ControlFlow::Continue(()),
         false => ControlFlow::Break(()),

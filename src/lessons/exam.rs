@@ -5,7 +5,7 @@ use super::grade::Grader;
 use super::outcome::{Judge, Outcome, Question, Sitting};
 use super::records::Encoder;
 use crate::ladder::learner::Learner;
-use crate::ladder::policy::{Policy, SampleRequest, Sampling};
+use crate::ladder::policy::{Policy, Request, Sampling};
 use crate::train::trainer::Trajectory;
 use crate::{Error, Result};
 
@@ -50,7 +50,7 @@ pub async fn examine(
             Some(Judge::Over(_)) => logprob > other,
             _ => grader.is_right(question, &sample.text),
         };
-        outcomes.push(Outcome { right, said: sample.text, logprob, finished: sample.finished });
+        outcomes.push(Outcome { right, said: sample.text, logprob, finished: !sample.truncated });
     }
     Ok(Sitting { outcomes, tokens, seconds })
 }
@@ -64,7 +64,7 @@ pub fn request(
     question: &Question,
     text: &str,
     max_answer_tokens: usize,
-) -> Result<SampleRequest> {
+) -> Result<Request> {
     let context = learner.trainer().model().context();
     let prompt = match question.before.as_slice() {
         [] => learner.encode_prompt(text)?,
@@ -85,7 +85,7 @@ pub fn request(
         return Err(Error::context("a question with its answer", prompt.len() + max_tokens, context));
     }
     let sampling = Sampling { max_tokens, temperature: 0.0, ..Sampling::default() };
-    Ok(SampleRequest { prompt, samples: 1, sampling, seed: 0 })
+    Ok(Request { prompt, samples: 1, sampling, seed: 0 })
 }
 
 /// Mean log-probability of each answer's tokens; `None` for an empty one.

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use super::ledger::Cost;
 use super::settings::LearnSettings;
 use crate::ladder::learner::Learner;
-use crate::ladder::policy::{Policy, SampleRequest, Sampling};
+use crate::ladder::policy::{Policy, Request, Sampling};
 use crate::train::guard::FiniteGuard;
 use crate::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
 use crate::train::rng::{below, stream};
@@ -55,8 +55,8 @@ pub async fn repair(
         Sampling { max_tokens: settings.max_answer_tokens, temperature: 1.0, ..Sampling::default() };
     let mut step = 0;
     while step < STEPS {
-        let requests: Vec<SampleRequest> = (0..PROMPTS * ROUND as usize)
-            .map(|place| SampleRequest {
+        let requests: Vec<Request> = (0..PROMPTS * ROUND as usize)
+            .map(|place| Request {
                 prompt: prompts[below(&mut rng, prompts.len())].clone(),
                 samples: 1,
                 sampling,
@@ -72,10 +72,10 @@ pub async fn repair(
         let mut batch: Vec<Trajectory> = Vec::with_capacity(requests.len());
         for (request, samples) in requests.iter().zip(answers) {
             for sample in samples.into_iter().filter(|sample| !sample.tokens.is_empty()) {
-                let tokens = [request.prompt.as_slice(), &sample.tokens].concat();
-                cost.training_tokens += 2 * tokens.len() as u64;
-                let answer = Trajectory::completing(tokens, request.prompt.len());
-                batch.push(Trajectory { advantage: Some(0.0), truncated: !sample.finished, ..answer });
+                let answer = Trajectory::sampled(&request.prompt, &sample, 0.0);
+                cost.training_tokens += 2 * answer.tokens.len() as u64;
+                // Only the distance to the reference counts, which is the present policy's own.
+                batch.push(Trajectory { old_logp: None, ..answer });
             }
         }
         let references = reference(learner, before, &batch).await?;

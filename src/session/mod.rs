@@ -47,13 +47,11 @@ pub use crate::kernel::weight::Format;
 #[doc(inline)]
 pub use crate::ladder::events::{Event, EventSink};
 #[doc(inline)]
-pub use crate::ladder::policy::Sample;
-#[doc(inline)]
 pub use crate::ladder::settings::{Preset, Settings};
 #[doc(inline)]
 pub use crate::model::chat::Message;
 #[doc(inline)]
-pub use crate::model::generate::{Request, Sampling};
+pub use crate::model::generate::{Completion, Request, Sampling};
 pub use crate::task::Task;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(inline)]

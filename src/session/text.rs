@@ -6,9 +6,8 @@ use std::sync::atomic::Ordering;
 use super::{Opened, Session};
 use crate::kernel::cache::CacheFormat;
 use crate::ladder::learner::LearnerSettings;
-use crate::ladder::policy::Sample;
 use crate::model::chat::Message;
-use crate::model::generate::{Generator, Lengths, Progress, Request, Sampling};
+use crate::model::generate::{Completion, Generator, Lengths, Progress, Request, Sampling};
 use crate::model::score::logprobs;
 use crate::train::adapter;
 use crate::train::fit::Workload;
@@ -108,7 +107,7 @@ impl Session {
         request: &Request,
         adapter: Option<&AdapterFile>,
         on_text: &mut OnText<'_>,
-    ) -> Result<Vec<Sample>> {
+    ) -> Result<Vec<Completion>> {
         self.opened().check_request(request, adapter, CacheFormat::default())?;
         let rows = request.samples.min(LearnerSettings::default().rows);
         self.complete(&mut self.generator(adapter, rows)?, request, on_text).await
@@ -124,7 +123,7 @@ impl Session {
         generator: &mut Generator,
         request: &Request,
         on_text: &mut OnText<'_>,
-    ) -> Result<Vec<Sample>> {
+    ) -> Result<Vec<Completion>> {
         let opened = self.opened();
         let tokenizer = &opened.language.tokenizer;
         let mut streams: Vec<_> = (0..request.samples).map(|_| Some(tokenizer.stream())).collect();
@@ -155,15 +154,7 @@ impl Session {
         if let Some(error) = failed {
             return Err(error);
         }
-        let sample = |completion: crate::model::generate::Completion| {
-            Ok(Sample {
-                text: tokenizer.decode(&completion.tokens)?,
-                tokens: completion.tokens,
-                logprobs: completion.logprobs,
-                finished: completion.stopped,
-            })
-        };
-        outcome?.into_iter().flatten().map(sample).collect()
+        outcome?.into_iter().flatten().map(|completion| completion.decoded(tokenizer)).collect()
     }
 
     /// Log-probabilities of a text, under an adapter or without.

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::options::SampleOptions;
 use super::voice::Voice;
 use crate::model::generate::Generator;
-use crate::session::{Message, OnText, Piece, Request, Sample};
+use crate::session::{Completion, Message, OnText, Piece, Request};
 use crate::{Error, Result};
 
 #[wasm_bindgen]
@@ -85,7 +85,7 @@ impl Engine {
         voice: Voice,
         request: &Request,
         on_text: &mut OnText<'_>,
-    ) -> Result<(Sample, usize)> {
+    ) -> Result<(Completion, usize)> {
         let there = match voice {
             Voice::Base => false,
             Voice::Adapter => self.has_adapter(),
@@ -119,13 +119,13 @@ impl Engine {
         if matches!(outcome, Err(Error::OutOfMemory { .. })) && !told.get() && self.silence() {
             outcome = self.speak(options.voice(), &request, &mut hear).await;
         }
-        let (Sample { text, tokens, logprobs, finished }, cached) = outcome?;
+        let (Completion { text, tokens, logprobs, truncated }, cached) = outcome?;
         let rate = tokens.len() as f64 / (seconds() - began).max(1e-9);
         to_json(&json!({
             "text": text,
             "tokens": tokens,
             "logprobs": logprobs,
-            "finishReason": if finished { "stop" } else { "length" },
+            "finishReason": if truncated { "length" } else { "stop" },
             "tokensPerSecond": rate,
             "promptTokens": request.prompt.len(),
             "cachedTokens": cached,

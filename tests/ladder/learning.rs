@@ -134,7 +134,7 @@ fn only_verdicts_enter_the_gradient() {
         );
         for seen in group {
             assert_ne!(seen.text, "?", "an unverifiable answer was scored");
-            assert!(seen.finished, "a truncated answer was scored");
+            assert!(!seen.truncated, "a truncated answer was scored");
             assert_eq!(seen.advantage > 0.0, seen.text == "ok", "{seen:?}");
         }
     }
@@ -344,7 +344,7 @@ fn expert_iteration_learns_right_answers_alone() {
     for group in &policy.seen {
         // Distinct solutions: the mock knows one.
         assert_eq!(group.len(), 1, "{group:?}");
-        assert!(group[0].text == "ok" && group[0].finished && group[0].advantage == 1.0);
+        assert!(group[0].text == "ok" && !group[0].truncated && group[0].advantage == 1.0);
     }
     for event in &store.events {
         if let Event::Verified(event) = event {

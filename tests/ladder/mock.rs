@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use stepladder::ladder::events::Event;
 use stepladder::ladder::policy::{
-    AdapterFile, Episode, OnProgress, Policy, PolicyInfo, Sample, SampleProgress, SampleRequest,
-    UpdateSettings, UpdateStats,
+    AdapterFile, Completion, OnProgress, Policy, PolicyInfo, Request, SampleProgress, UpdateSettings,
+    UpdateStats,
 };
 use stepladder::ladder::presets::Preset;
 use stepladder::ladder::run::{Outcome, RunCard, run};
@@ -19,6 +19,7 @@ use stepladder::task::{
 use stepladder::train::checkpoint::State;
 use stepladder::train::loss::LogprobGap;
 use stepladder::train::rng::{below, stream, uniform};
+use stepladder::train::trainer::Trajectory;
 use stepladder::{Error, Result};
 
 /// Problems `d:i`; the canonical form is the pair of integers, and `i` and `i + 1000` are the same problem reworded.
@@ -127,8 +128,20 @@ pub(crate) struct Skill {
 pub(crate) struct Seen {
     pub(crate) prompt: String,
     pub(crate) text: String,
-    pub(crate) finished: bool,
+    pub(crate) truncated: bool,
     pub(crate) advantage: f32,
+}
+
+impl Seen {
+    fn of(trajectory: &Trajectory) -> Self {
+        let prompt = 1 + trajectory.scored.iter().position(|&scored| scored).unwrap();
+        Self {
+            prompt: text_of(&trajectory.tokens[..prompt]),
+            text: text_of(&trajectory.tokens[prompt..]),
+            truncated: trajectory.truncated,
+            advantage: trajectory.advantage.unwrap(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -184,7 +197,7 @@ impl Mock {
         if prompt.starts_with("Here is a problem") {
             return (
                 "- turn it upside down\n- lower\n- take the half of it\n- take the other half".to_owned(),
-                false,
+                true,
             );
         }
         // Examples are lines before the question.
@@ -192,7 +205,7 @@ impl Mock {
         let (what, problem) = (words.next().unwrap(), words.next().unwrap());
         let (difficulty, index) = parse(problem).unwrap();
         let count = words.next().map_or(1, |count| count.parse().unwrap());
-        let finished = uniform(rng) >= self.noise;
+        let truncated = uniform(rng) < self.noise;
         let chance = uniform(rng);
         let text = match what {
             "solve" if chance < self.noise => "?".to_owned(),
@@ -216,7 +229,7 @@ impl Mock {
                 .collect::<Vec<_>>()
                 .join(" "),
         };
-        (text, finished)
+        (text, truncated)
     }
 }
 
@@ -243,9 +256,9 @@ impl Policy for Mock {
 
     async fn sample(
         &mut self,
-        requests: &[SampleRequest],
+        requests: &[Request],
         progress: &mut OnProgress<'_>,
-    ) -> Result<Vec<Vec<Sample>>> {
+    ) -> Result<Vec<Vec<Completion>>> {
         self.calls += 1;
         match self.fault {
             Fault::Lost(call) if call == self.calls => return Err(Error::DeviceLost("unplugged".into())),
@@ -265,38 +278,26 @@ impl Policy for Mock {
                 (0..request.samples)
                     .map(|index| {
                         let mut rng = stream(request.seed, &[index as u64]);
-                        let (text, finished) = self.answer(&prompt, &mut rng);
+                        let (text, truncated) = self.answer(&prompt, &mut rng);
                         let tokens: Vec<u32> = text.chars().map(u32::from).collect();
-                        Sample { logprobs: vec![-1.0; tokens.len()], tokens, text, finished }
+                        Completion { logprobs: vec![-1.0; tokens.len()], tokens, text, truncated }
                     })
                     .collect()
             })
             .collect())
     }
 
-    async fn update(
-        &mut self,
-        groups: &[Vec<Episode<'_>>],
-        settings: &UpdateSettings,
-    ) -> Result<UpdateStats> {
+    async fn update(&mut self, groups: &[Vec<Trajectory>], settings: &UpdateSettings) -> Result<UpdateStats> {
         self.learning_rates.push(settings.learning_rate);
-        self.seen.extend(groups.iter().map(|group| {
-            let seen = |episode: &Episode<'_>| Seen {
-                prompt: text_of(episode.prompt),
-                text: episode.sample.text.clone(),
-                finished: episode.sample.finished,
-                advantage: episode.advantage,
-            };
-            group.iter().map(seen).collect()
-        }));
+        self.seen.extend(groups.iter().map(|group| group.iter().map(Seen::of).collect()));
         if self.fault == Fault::NotFinite {
             return Ok(UpdateStats { loss: f64::NAN, skipped: true, ..UpdateStats::default() });
         }
         self.skill.updates += 1;
-        for episode in groups.iter().flatten().filter(|e| e.advantage > 0.0 && e.sample.text == "ok") {
-            let prompt = text_of(episode.prompt);
+        let seen = groups.iter().flatten().map(Seen::of);
+        for Seen { prompt, advantage, .. } in seen.filter(|seen| seen.advantage > 0.0 && seen.text == "ok") {
             let (difficulty, _) = parse(prompt.trim_start_matches("solve ")).unwrap();
-            let gain = 0.02 * f64::from(episode.advantage);
+            let gain = 0.02 * f64::from(advantage);
             self.skill.logits[difficulty as usize] += gain;
             self.skill.logits[difficulty as usize + 1] += gain / 2.0;
         }

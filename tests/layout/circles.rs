@@ -24,10 +24,6 @@ const ALLOWED: &[(&[&str], &str)] = &[
     ),
     (&["cli/train.rs", "cli/train_card.rs"], "to be opened: the card is made of the arguments"),
     (
-        &["ladder/engine.rs", "ladder/library.rs", "ladder/state.rs"],
-        "to be opened: the state keeps transformations",
-    ),
-    (
         &["ladder/presets.rs", "ladder/reward.rs", "ladder/settings.rs"],
         "to be opened: settings hand presets on",
     ),
@@ -41,21 +37,6 @@ const ALLOWED: &[(&[&str], &str)] = &[
     ),
     (&["task/answer/structure.rs", "task/answer/value.rs"], "a value may be made of values"),
     (
-        &["task/expr/lexer.rs", "task/expr/parser.rs", "task/expr/symbols.rs"],
-        "to be opened: `ParseError` and `Token`",
-    ),
-    (
-        &[
-            "task/integral/algebra.rs",
-            "task/integral/answer.rs",
-            "task/integral/check.rs",
-            "task/integral/definite.rs",
-            "task/integral/indefinite.rs",
-            "task/integral/jumps.rs",
-        ],
-        "to be opened: `Outcome` and its bounds lie beside the choice between the two checks",
-    ),
-    (
         &[
             "train/data/dialogue.rs",
             "train/data/fields.rs",
@@ -64,7 +45,6 @@ const ALLOWED: &[(&[&str], &str)] = &[
         ],
         "to be opened: the names of all fields lie beside the readers of some",
     ),
-    (&["train/data/encode.rs", "train/data/turns.rs"], "to be opened: `TextEncoder` and `Example`"),
     (&["wasm/engine.rs", "wasm/text.rs"], "to be opened: `warn`"),
 ];
 

@@ -3,9 +3,9 @@
 //! Forgetting follows the KL divergence to the base on the new task (arXiv 2509.04259), so both stand beside each arm.
 
 use crate::Result;
-use crate::ladder::engine::sample;
+use crate::ladder::climb::sample;
 use crate::ladder::events::Phase;
-use crate::ladder::policy::{Policy, SampleRequest, Sampling};
+use crate::ladder::policy::{Policy, Request, Sampling};
 use crate::ladder::state::Host;
 use crate::task::{Problem, Task};
 use crate::train::rng::stream;
@@ -28,7 +28,7 @@ pub(super) async fn kl<P: Policy>(
     let style = policy.prompt_style();
     let mut requests = Vec::new();
     for (index, problem) in problems.iter().step_by(problems.len().div_ceil(MOST).max(1)).enumerate() {
-        requests.push(SampleRequest {
+        requests.push(Request {
             prompt: policy.encode_prompt(&task.prompt(&problem.problem, style))?,
             samples: 1,
             sampling,

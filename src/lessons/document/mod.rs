@@ -15,7 +15,7 @@ use std::path::Path;
 
 use super::anchors::sample;
 use crate::ladder::learner::Learner;
-use crate::ladder::policy::{Policy, SampleRequest, Sampling};
+use crate::ladder::policy::{Policy, Request, Sampling};
 use crate::{Error, Result};
 
 /// What to do where a model cannot teach itself.
@@ -108,7 +108,7 @@ impl Models for Learners<'_> {
             match learner.encode_prompt(text) {
                 Ok(prompt) if prompt.len() + max_tokens <= context => {
                     let seed = seed.wrapping_add(place as u64);
-                    requests.push(SampleRequest { prompt, samples, sampling, seed });
+                    requests.push(Request { prompt, samples, sampling, seed });
                     places.push(place);
                 }
                 Ok(_) | Err(Error::Context { .. }) => {}

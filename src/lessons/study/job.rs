@@ -6,7 +6,7 @@ use super::lab::Lab;
 use super::merge::{slao, slao_start, ties};
 use super::plan::{Arm, Study, Taught, Way};
 use super::results::{Step, packed};
-use crate::ladder::policy::{Policy, SampleRequest, Sampling};
+use crate::ladder::policy::{Policy, Request, Sampling};
 use crate::ladder::study::drift::text_logprob;
 use crate::ladder::study::run::{read_json, write_json};
 use crate::lessons::anchors::{self, Anchor};
@@ -270,7 +270,7 @@ impl Job<'_> {
             let mut requests = Vec::new();
             for problem in &self.study.problems {
                 let prompt = lab.learner.encode_prompt(&task.prompt(&problem.problem, style))?;
-                requests.push(SampleRequest { prompt, samples: 1, sampling, seed: 0 });
+                requests.push(Request { prompt, samples: 1, sampling, seed: 0 });
             }
             let answers = anchors::sample(lab.learner, &requests, &mut go_on).await?;
             let right = self.study.problems.iter().zip(answers).map(|(problem, answers)| {

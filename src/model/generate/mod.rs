@@ -440,7 +440,7 @@ impl Generator {
             let completion = &mut results[request][sample];
             completion.tokens.extend_from_slice(&tokens);
             completion.logprobs.extend_from_slice(&logprobs);
-            completion.stopped = completion.tokens.last().is_some_and(|token| self.stops.contains(token));
+            completion.truncated = !completion.tokens.last().is_some_and(|token| self.stops.contains(token));
             if done {
                 self.pages.release(&row.start.table);
                 *slot = None;

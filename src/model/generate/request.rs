@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::super::config::ModelConfig;
+use super::super::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
 /// How completions are drawn.
@@ -91,12 +92,24 @@ impl Request {
 /// One completion.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Completion {
-    /// Tokens, the stop token included.
+    /// Tokens, the stop token included when it was drawn.
     pub tokens: Vec<u32>,
-    /// Log-probability of each under the model at temperature 1.
+    /// Log-probability of each token at temperature 1 under the model that drew it; as long as `tokens`.
     pub logprobs: Vec<f32>,
-    /// Whether a stop token ended it.
-    pub stopped: bool,
+    /// Its text without special tokens; empty from a generator, which knows no tokenizer.
+    pub text: String,
+    /// Whether it ran into `max_tokens` or the context before a stop token ended it.
+    pub truncated: bool,
+}
+
+impl Completion {
+    /// The same with its text.
+    ///
+    /// # Errors
+    /// The tokenizer's.
+    pub(crate) fn decoded(self, tokenizer: &Tokenizer) -> Result<Self> {
+        Ok(Self { text: tokenizer.decode(&self.tokens)?, ..self })
+    }
 }
 
 /// News from a running generation.

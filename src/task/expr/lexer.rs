@@ -1,69 +1,9 @@
 //! Text to tokens: plain notation, Python's, simple LaTeX and Unicode all end in the same few tokens.
 
-use super::parser::ParseError;
+use super::error::ParseError;
 use super::symbols::{UNEVALUATED, literal, named, shorten, superscript, vulgar_fraction};
-use super::{Function, MAX_LENGTH, MAX_TOKENS, Number};
-
-/// A lexical unit.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Token {
-    Number(Number),
-    Variable,
-    E,
-    Pi,
-    Function(Function),
-    /// A function of two arguments, or of one that is rewritten: see [`Special`].
-    Special(Special),
-    /// The constant of integration.
-    Constant,
-    Plus,
-    Minus,
-    Times,
-    Divide,
-    Power,
-    Open(Bracket),
-    Close(Bracket),
-    Bar,
-    Comma,
-    /// The fraction of `{a \over b}`.
-    Over,
-}
-
-/// Brackets that must match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bracket {
-    Round,
-    Square,
-    Curly,
-}
-
-/// Names that the parser rewrites into the plain grammar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Special {
-    /// `log2`, `log10`.
-    LogBase(u32),
-    /// `\frac{a}{b}`.
-    Fraction,
-    /// `erfc`.
-    Erfc,
-    /// `log1p(u)`, the logarithm of `1+u`.
-    LogOnePlus,
-    /// `expm1(u)`, which is `exp(u)-1`.
-    ExpMinusOne,
-    /// `Pow(a,b)`.
-    Pow,
-    /// `root(a,n)`.
-    Root,
-    /// `Rational(p,q)`.
-    Rational,
-}
-
-/// A token and whether a line break stands before it: a product must not be implied across lines.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Spanned {
-    pub(super) token: Token,
-    pub(super) after_break: bool,
-}
+use super::token::{Bracket, Spanned, Special, Token};
+use super::{Function, MAX_LENGTH, MAX_TOKENS};
 
 /// Splits `text` into tokens.
 pub(super) fn tokenize(text: &str) -> Result<Vec<Spanned>, ParseError> {

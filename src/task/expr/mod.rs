@@ -7,6 +7,7 @@
 
 mod breakpoints;
 mod differentiate;
+mod error;
 mod eval;
 mod expand;
 mod fingerprint;
@@ -20,13 +21,15 @@ mod print;
 mod rewrite;
 mod simplify;
 mod symbols;
+mod token;
 
 pub(in crate::task) use breakpoints::{around, breakpoints};
+pub use error::ParseError;
 pub(in crate::task) use expand::decimal;
 pub use fingerprint::{fingerprint, proportional};
 pub use function::{Branch, Function};
 pub use jet::Jet;
-pub use parser::{Grammar, ParseError, parse};
+pub use parser::{Grammar, parse};
 pub(in crate::task) use points::{coarse_points, dense_points, drawn_points, hash};
 pub(in crate::task) use simplify::{Monomial, content, join, monomials};
 

@@ -8,32 +8,10 @@
 //! primary = number | x | e | pi | "(" sum ")" | "|" sum "|" | name ["^" n] argument | fraction
 //! ```
 
-use std::fmt::{Display, Formatter};
-
-use super::lexer::{Bracket, Spanned, Special, Token, tokenize};
+use super::error::ParseError;
+use super::lexer::tokenize;
+use super::token::{Bracket, Spanned, Special, Token};
 use super::{Expr, Factor, Function, MAX_DEPTH, Number, Term};
-
-/// Why a text is no expression, in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParseError(String);
-
-impl ParseError {
-    pub(super) fn new(problem: impl Into<String>) -> Self {
-        Self(problem.into())
-    }
-
-    pub(super) fn unevaluated(what: &str) -> Self {
-        Self(format!("holds an unevaluated {what}"))
-    }
-}
-
-impl Display for ParseError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ParseError {}
 
 /// What a text may hold besides an expression in `x`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

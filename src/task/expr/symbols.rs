@@ -1,7 +1,7 @@
 //! The names, numbers and signs that the lexer knows.
 
-use super::lexer::{Special, Token};
-use super::parser::ParseError;
+use super::error::ParseError;
+use super::token::{Special, Token};
 use super::{Function, Number};
 
 /// Significant digits from which on a decimal may be a rounded one.

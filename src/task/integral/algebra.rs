@@ -3,9 +3,11 @@
 //! The difference is multiplied out and like terms are collected with exact fractions. If nothing is left, the two are equal. What is
 //! left and has a sign beyond doubt is a difference, were it 1e-30 of either.
 
-use super::check::Outcome;
-use super::indefinite::MAX_DERIVED;
+use super::outcome::Outcome;
 use crate::task::expr::{Expr, Term};
+
+/// Largest answer that is differentiated as an expression, in nodes; derivatives are of quadratic size.
+pub(super) const MAX_DERIVED: usize = 200;
 
 /// Points at which a difference must be beyond doubt.
 const DOUBTLESS: usize = 2;

@@ -5,7 +5,7 @@
 //! `F(x)`, and the integral itself, are labels of which nothing is asked. Of antiderivatives only a labelled chain is read, since `a = b`
 //! alone would be two answers to choose from.
 
-use super::check::{OPEN_END, SAFETY};
+use super::outcome::{OPEN_END, SAFETY};
 use super::wording;
 use crate::task::expr::{Branch, Expr, Grammar, MAX_LENGTH, Term, parse};
 use crate::task::text::{closing, last_boxed, last_tag, unwrap_math};

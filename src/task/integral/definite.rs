@@ -5,7 +5,7 @@
 //! vary, a pole that is not integrable, or an error that leaves the value open make the answer unverifiable.
 
 use super::algebra::{Algebra, compare_constants, lost};
-use super::check::{Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value};
+use super::outcome::{Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value};
 use super::problem::Question;
 use super::{closed, exact, quadrature};
 use crate::task::expr::{Branch, Expr, around, breakpoints};

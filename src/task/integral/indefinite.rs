@@ -5,9 +5,9 @@
 //! where a part of either changes its character. Then every part of the answer must have been seen to vary, and the answer must be
 //! continuous where the integrand is. What own algebra shows to be equal needs none of this but the last.
 
-use super::algebra::{self, Algebra};
-use super::check::{OPEN_END, Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value};
+use super::algebra::{self, Algebra, MAX_DERIVED};
 use super::jumps::{self, Jumps};
+use super::outcome::{OPEN_END, Outcome, SAFETY, SLACK, USABLE_NOISE, distinct, shown, value};
 use super::quadrature;
 use crate::task::expr::{
     Branch, Expr, Function, Jet, around, breakpoints, coarse_points, dense_points, drawn_points,
@@ -31,8 +31,6 @@ const MAX_AROUND: usize = 700;
 const NARROW: f64 = 1e-4;
 /// Evaluated nodes that are spent on parts held still.
 const FREEZE_WORK: usize = 1_500_000;
-/// Largest answer that is differentiated as an expression, in nodes; derivatives are of quadratic size.
-pub(super) const MAX_DERIVED: usize = 200;
 /// Intervals between points that are integrated.
 const INTERVALS: usize = 12;
 
@@ -52,10 +50,10 @@ enum Finding {
 }
 
 /// Integrand and answer as they are compared.
-pub(super) struct Pair<'a> {
-    pub(super) integrand: &'a Expr,
+struct Pair<'a> {
+    integrand: &'a Expr,
     /// The answer with the real part of linear logarithms.
-    pub(super) answer: Expr,
+    answer: Expr,
     /// The answer with its decimals as rounded numbers ([`Expr::roundings`]), if it has any.
     rounded: Option<(Expr, Vec<Expr>)>,
     /// The median size of the integrand.
@@ -202,7 +200,7 @@ pub(super) fn indefinite(integrand: &Expr, answer: &Expr, seed: u64) -> Outcome 
             shown(*place, 6)
         ));
     }
-    match jumps::judge(&pair, &places, &tally.clean) {
+    match jumps::judge(integrand, &pair.answer, &places, &tally.clean) {
         Jumps::Refused(outcome) => outcome,
         Jumps::None => confirm(&pair, equal, false, &tally, &places),
         Jumps::Taken => confirm(&pair, equal, true, &tally, &places),

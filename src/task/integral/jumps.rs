@@ -6,8 +6,7 @@
 //! wrong if the terms that do not jump suffice for the integrand; it is taken where the integrand has a kink, or if it is the jump of
 //! an inverse function; of any other nothing is said.
 
-use super::check::{Outcome, SAFETY, shown};
-use super::indefinite::Pair;
+use super::outcome::{Outcome, SAFETY, shown};
 use crate::task::expr::{Branch, Expr, Factor, Function, Term};
 
 /// Distance from a place at which a jump is looked for, relative to its size or the gap to the next place.
@@ -28,7 +27,7 @@ pub(super) enum Jumps {
 }
 
 /// Judges the jumps at `places`. `points` are some where derivative and integrand are known to agree.
-pub(super) fn judge(pair: &Pair<'_>, places: &[f64], points: &[f64]) -> Jumps {
+pub(super) fn judge(integrand: &Expr, answer: &Expr, places: &[f64], points: &[f64]) -> Jumps {
     let mut found = Jumps::None;
     for (i, &place) in places.iter().enumerate() {
         let gap = |next: Option<&f64>| next.map_or(f64::INFINITY, |next| (next - place).abs());
@@ -38,16 +37,16 @@ pub(super) fn judge(pair: &Pair<'_>, places: &[f64], points: &[f64]) -> Jumps {
         // Where doubles lie too far apart for that, a step that does not move otherwise is still seen.
         let coarse = 1024.0 * f64::EPSILON * place.abs();
         let found_one = match distance > coarse {
-            true => jumps(pair.integrand, &pair.answer, place, distance),
-            false => coarse < room && terms(&pair.answer).iter().any(|term| is_step(term, place, coarse)),
+            true => jumps(integrand, answer, place, distance),
+            false => coarse < room && terms(answer).iter().any(|term| is_step(term, place, coarse)),
         };
         if !found_one {
             continue;
         }
         let distance = distance.max(coarse);
         let (moving, still): (Vec<Expr>, Vec<Expr>) =
-            terms(&pair.answer).into_iter().partition(|term| steps(term, place, distance));
-        if suffice(pair.integrand, &still, points) {
+            terms(answer).into_iter().partition(|term| steps(term, place, distance));
+        if suffice(integrand, &still, points) {
             return Jumps::Refused(Outcome::Wrong(format!(
                 "the answer jumps at x = {}, where the integrand is continuous",
                 shown(place, 9)
@@ -56,7 +55,7 @@ pub(super) fn judge(pair: &Pair<'_>, places: &[f64], points: &[f64]) -> Jumps {
         if matches!(found, Jumps::None) {
             found = Jumps::Taken;
         }
-        if !kink(pair.integrand, place, distance) && !moving.iter().all(is_inverse_function) {
+        if !kink(integrand, place, distance) && !moving.iter().all(is_inverse_function) {
             found = Jumps::Refused(Outcome::Unverifiable(format!(
                 "the answer jumps at x = {}, where the integrand is continuous",
                 shown(place, 9)

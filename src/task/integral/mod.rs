@@ -17,6 +17,7 @@ mod definite;
 mod exact;
 mod indefinite;
 mod jumps;
+mod outcome;
 mod problem;
 mod prompt;
 mod quadrature;
@@ -25,7 +26,7 @@ mod variants;
 mod wording;
 mod worked;
 
-use check::Outcome;
+use outcome::Outcome;
 use problem::Question;
 use rand_pcg::Pcg64Mcg;
 

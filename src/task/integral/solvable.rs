@@ -311,6 +311,7 @@ fn has_integral(exponent: &Exponent, laurent: &Laurent) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use super::super::outcome::Outcome;
     use super::*;
 
     fn verdict(problem: &str) -> Result<(), String> {
@@ -391,7 +392,7 @@ mod tests {
             let question = Question::read(integrand).unwrap();
             let answer =
                 crate::task::expr::parse(antiderivative, crate::task::expr::Grammar::Antiderivative).unwrap();
-            assert!(matches!(check::check(&question, &answer), check::Outcome::Correct(_)), "{integrand}");
+            assert!(matches!(check::check(&question, &answer), Outcome::Correct(_)), "{integrand}");
             assert_eq!(verdict(integrand), Ok(()), "{integrand}");
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::{AddAssign, Range};
 
 use super::dialogue::Dialogue;
-use super::encode::{Example, Place, TextEncoder};
+use super::example::{Example, Place, TextEncoder};
 use super::fields::is_empty;
 use super::message_fields;
 use crate::model::chat::{Conversation, Message};

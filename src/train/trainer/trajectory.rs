@@ -1,5 +1,6 @@
 //! What is learnt from.
 
+use crate::model::generate::Completion;
 use crate::train::loss::LossConfig;
 
 /// A sequence to learn from.
@@ -31,6 +32,16 @@ impl Trajectory {
         // Predicting a token is counted at the token before it.
         let scored = (0..tokens.len()).map(|t| t + 1 >= first).collect();
         Self::supervised(tokens, scored)
+    }
+
+    /// A completion of a prompt, every token of it with the same advantage.
+    pub fn sampled(prompt: &[u32], completion: &Completion, advantage: f32) -> Self {
+        Self {
+            old_logp: Some(completion.logprobs.clone()),
+            advantage: Some(advantage),
+            truncated: completion.truncated,
+            ..Self::completing([prompt, &completion.tokens].concat(), prompt.len())
+        }
     }
 
     pub(super) fn scores(&self, t: usize) -> bool {

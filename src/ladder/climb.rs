@@ -1,38 +1,65 @@
-//! The parts that a run and test-time RL are put together from, and how they sample.
+//! What a run and test-time RL share: a policy, a tree, and how completions are sampled and judged.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::Result;
 use crate::ladder::events::{self, Event, Phase, WarningCode, logged_text};
-use crate::ladder::policy::{Policy, Sample, SampleRequest};
+use crate::ladder::policy::{Completion, Policy, Request};
 use crate::ladder::settings::Settings;
 use crate::ladder::state::{Host, Progress};
 use crate::ladder::tree::Tree;
-use crate::task::{Attempt, Task, Verdict, VerdictKind};
+use crate::task::{Attempt, Problem, Task, Verdict, VerdictKind};
 
 /// Seconds between `rollout` events of one batch.
 const PROGRESS_SECONDS: f64 = 0.2;
 
-/// A policy at work on a tree. [`crate::ladder::variants`] grows the tree, [`crate::ladder::step`] learns from it.
-pub(crate) struct Engine<'a, 'h, P: Policy> {
+/// A policy at work on a tree. [`crate::ladder::variants`] grows the tree, [`crate::ladder::step`] learns from it,
+/// [`crate::ladder::units`] does both until the goal is reached.
+pub(crate) struct Climb<'a, 'h, P: Policy> {
     pub(crate) policy: &'a mut P,
     pub(crate) task: &'a dyn Task,
     pub(crate) settings: &'a Settings,
     pub(crate) host: &'a mut Host<'h>,
     pub(crate) tree: Tree,
     pub(crate) progress: Progress,
-    /// Nodes that are varied but never answered in training.
-    pub(crate) withheld: HashSet<u32>,
+    pub(crate) goal: Goal<'a>,
+    /// Whether the host's store is to hold checkpoints.
+    pub(crate) keeps: bool,
 }
 
-impl<P: Policy> Engine<'_, '_, P> {
+/// What a climb is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Goal<'a> {
+    /// A policy that solves problems of the kind; those that are held out measure it.
+    Skill { held_out: &'a [Problem] },
+    /// The answer to the one root, which is therefore varied but never answered in training.
+    Answer,
+}
+
+impl<P: Policy> Climb<'_, '_, P> {
+    /// Problems that measure what is learnt.
+    pub(crate) fn held_out(&self) -> &[Problem] {
+        match self.goal {
+            Goal::Skill { held_out } => held_out,
+            Goal::Answer => &[],
+        }
+    }
+
+    /// Nodes that are varied but never answered in training.
+    pub(crate) fn withheld(&self) -> HashSet<u32> {
+        match self.goal {
+            Goal::Skill { .. } => HashSet::new(),
+            Goal::Answer => self.tree.roots().collect(),
+        }
+    }
+
     pub(crate) async fn sample(
         &mut self,
         phase: Phase,
         step: u64,
-        requests: &[SampleRequest],
-    ) -> Result<Vec<Vec<Sample>>> {
+        requests: &[Request],
+    ) -> Result<Vec<Vec<Completion>>> {
         sample(self.policy, self.host, phase, step, requests).await
     }
 
@@ -47,8 +74,8 @@ pub(crate) async fn sample<P: Policy>(
     host: &mut Host<'_>,
     phase: Phase,
     step: u64,
-    requests: &[SampleRequest],
-) -> Result<Vec<Vec<Sample>>> {
+    requests: &[Request],
+) -> Result<Vec<Vec<Completion>>> {
     host.check_cancelled()?;
     let total = requests.iter().map(|request| request.samples).sum();
     let began = (host.clock)();
