@@ -66,6 +66,23 @@ pub(crate) fn what(error: &serde_json::Error) -> String {
     text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
 }
 
+/// The key of the value in `text` that does not fit, where the text was JSON: the last before the place that the parser names.
+pub(crate) fn key(text: &[u8], error: &serde_json::Error) -> Option<String> {
+    let start = text
+        .split(|&byte| byte == b'\n')
+        .take(error.line().checked_sub(1)?)
+        .map(|line| line.len() + 1)
+        .sum::<usize>();
+    let before = String::from_utf8_lossy(text.get(..(start + error.column()).min(text.len()))?);
+    if !error.is_data() {
+        return None;
+    }
+    // The colon of a key stands behind its closing quote.
+    let colons = before.match_indices(':').rev().map(|(place, _)| before[..place].trim_end());
+    let before = colons.into_iter().find_map(|before| before.strip_suffix('"'))?;
+    before.rsplit_once('"').map(|(_, key)| key.chars().take(SHOWN).collect())
+}
+
 /// Any value; reading it fails at a key that an object has twice.
 struct Unique;
 
@@ -132,6 +149,21 @@ impl<'de> Visitor<'de> for Unique {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    #[test]
+    fn the_key_of_what_does_not_fit_is_named() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Ranks {
+            #[allow(dead_code, reason = "it is read")]
+            r: usize,
+        }
+        for text in [r#"{"r": 4.0}"#, "{\"a\": \"x: y\",\n \"r\"\n: [4]}", r#"{"b": {"r": 1}, "r": "4"}"#] {
+            let error = from_slice::<Ranks>(text.as_bytes()).unwrap_err();
+            assert_eq!(key(text.as_bytes(), &error).as_deref(), Some("r"), "{text}: {error}");
+        }
+        let error = from_slice::<Ranks>(b"{\"r\": ").unwrap_err();
+        assert_eq!(key(b"{\"r\": ", &error), None);
+    }
 
     #[test]
     fn a_key_that_is_there_twice_is_named() {

@@ -143,6 +143,45 @@ fn bad_usage_ends_with_status_2_and_leaves_standard_output_empty() {
     }
 }
 
+/// Runs and answers name their files in JSON, which holds texts only.
+#[cfg(unix)]
+#[test]
+fn paths_that_are_no_text_are_refused_before_anything_is_done() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let odd = std::ffi::OsStr::from_bytes(b"b\xff");
+    for (command, option) in [
+        ("train", "--output"),
+        ("train", "--data"),
+        ("export", "--output"),
+        ("ladder", "--problems"),
+        ("pack", "--output"),
+    ] {
+        let others = match (command, option) {
+            ("pack", _) => &["notes.library"][..],
+            ("export", _) => &["-m", "tiny", "--adapter", "x"],
+            ("train", "--data") => &["-m", "tiny", "--output", "x"],
+            ("train", _) => &["-m", "tiny", "--data", "x"],
+            _ => &["-m", "tiny", "--task", "integral", "--output", "x"],
+        };
+        let mut program = Command::new(env!("CARGO_BIN_EXE_stepladder"));
+        let output = program.args([command, option]).arg(odd).args(others).output().unwrap();
+        let error = text(&output.stderr);
+        assert!(
+            output.status.code() == Some(2) && error.contains("is not UTF-8"),
+            "{command} {option}: {error}"
+        );
+        assert!(error.contains(option), "{error}");
+    }
+}
+
+#[test]
+fn a_verdict_holds_nothing_that_a_terminal_obeys() {
+    let output = stepladder(&["verify", "--task", "jsonl", "--known", "5", "--answer", "6\u{1b}[2J"]);
+    let said = text(&output.stdout).trim_end();
+    assert!(said.contains("\\u{1b}[2J") && !said.contains(|sign: char| sign.is_control()), "{said}");
+}
+
 #[test]
 fn an_unknown_task_is_one_line_that_says_what_to_do() {
     let output = stepladder(&["verify", "--task", "poetry", "--problem", "x", "--answer", "y"]);

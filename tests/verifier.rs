@@ -54,6 +54,15 @@ fn an_integrand_that_is_not_real_is_told() {
     ] {
         assert_eq!(verify(&*task, problem, answer).verdict, VerdictKind::Correct, "{problem}");
     }
+    // A number has no constant of integration; what stands between bounds may.
+    for (answer, verdict) in [
+        ("9", VerdictKind::Correct),
+        ("9+C", VerdictKind::Malformed),
+        ("9-C", VerdictKind::Malformed),
+        ("[x^3/3+C]_0^3=9", VerdictKind::Correct),
+    ] {
+        assert_eq!(verify(&*task, "integrate(x^2,x,0,3)", answer).verdict, verdict, "{answer}");
+    }
 }
 
 /// Ten thousand answers by rule, judged elsewhere (`scripts/torture/lies.py`): no lie is taken, and hardly a right one refused.

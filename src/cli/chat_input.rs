@@ -114,6 +114,12 @@ fn message(editor: &mut Editor<(), MemHistory>) -> Result<Option<Said>> {
                 (text, fenced) = (String::new(), false);
                 continue;
             }
+            // What was said stays: a line that cannot be read is not the end of it.
+            Err(ReadlineError::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+                say("that line is not UTF-8 and was not read");
+                (text, fenced) = (String::new(), false);
+                continue;
+            }
             Err(error) => return Err(unread(error)),
         };
         // History is for comfort: what it does not take is not repeated.

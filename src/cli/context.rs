@@ -90,6 +90,7 @@ impl Context {
         let gpu = global.gpu.clone().or_else(from_environment).filter(|name| !name.is_empty());
         let (given, inputs) = matches.subcommand().map(|(_, of)| (given(of), inputs(of))).unwrap_or_default();
         matches.subcommand().map_or(Ok(()), |(_, of)| check_pairs(of))?;
+        check_unicode(matches)?;
         if global.overwrite && given.contains("resume") {
             let problem = "--resume goes on with what is there";
             return Err(Error::usage("--overwrite", problem, "leave one of them out"));
@@ -217,6 +218,28 @@ fn inputs(matches: &ArgMatches) -> Vec<(String, PathBuf)> {
         }
     }
     inputs
+}
+
+/// Fails at a path that is no text: runs, cards and answers name their files, and could not be written later.
+fn check_unicode(matches: &ArgMatches) -> Result<()> {
+    let mut of = Some(matches);
+    while let Some(matches) = of {
+        for id in matches.ids().map(|id| id.as_str()) {
+            let values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
+            if let Some(value) = values.into_iter().find(|value| value.to_str().is_none()) {
+                let problem = format!("`{}` is not UTF-8", value.to_string_lossy());
+                return Err(Error::usage(option(id), problem, "rename the file or folder"));
+            }
+        }
+        of = matches.subcommand().map(|(_, of)| of);
+    }
+    match std::env::current_dir() {
+        Ok(folder) if folder.to_str().is_none() => {
+            let problem = format!("its name `{}` is not UTF-8", folder.display());
+            Err(Error::usage("the current folder", problem, "work in a folder whose path is"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Fails where a parameter of the task gets two values: one of the two would be passed over in silence.

@@ -36,21 +36,61 @@ pub fn write(library: &Library, to: impl Write + Seek, place: &Path) -> Result<(
     let store = library.store();
     // All that the ledger counts is there before its line is: what others append from here on is not in the archive.
     let ledger = store.read(LEDGER_FILE, MAX_FILE)?;
-    let failed = |error: ZipError| Error::write(place, error.into());
-    let mut archive = ZipWriter::new(to);
+    let broken = |error: ZipError| Error::write(place, error.into());
+    let failed = RefCell::new(None);
+    let mut archive = ZipWriter::new(Quiet { to, failed: &failed });
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::DEFAULT);
     for (path, _) in listing(library)? {
         if let Some(folder) = path.strip_suffix('/') {
-            archive.add_directory(folder, options).map_err(failed)?;
+            archive.add_directory(folder, options).map_err(broken)?;
             continue;
         }
-        archive.start_file(path.as_str(), options).map_err(failed)?;
+        archive.start_file(path.as_str(), options).map_err(broken)?;
         let read = if path == LEDGER_FILE { None } else { Some(store.read(&path, MAX_FILE)?) };
         archive.write_all(read.as_ref().unwrap_or(&ledger)).map_err(|source| Error::write(place, source))?;
     }
-    archive.finish().map(drop).map_err(failed)
+    archive.finish().map(drop).map_err(broken)?;
+    failed.into_inner().map_or(Ok(()), |error| Err(Error::write(place, error)))
+}
+
+/// A file that keeps its first error and takes what comes after it for written: the library prints words of its own where an
+/// archive cannot be finished.
+struct Quiet<'e, W> {
+    to: W,
+    failed: &'e RefCell<Option<io::Error>>,
+}
+
+impl<W> Quiet<'_, W> {
+    fn ask<T>(&mut self, work: impl FnOnce(&mut W) -> io::Result<T>, otherwise: T) -> io::Result<T> {
+        if self.failed.borrow().is_some() {
+            return Ok(otherwise);
+        }
+        match work(&mut self.to) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                self.failed.replace(Some(error));
+                Ok(otherwise)
+            }
+            result => result,
+        }
+    }
+}
+
+impl<W: Write> Write for Quiet<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.ask(|to| to.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.ask(Write::flush, ())
+    }
+}
+
+impl<W: Seek> Seek for Quiet<'_, W> {
+    fn seek(&mut self, place: io::SeekFrom) -> io::Result<u64> {
+        self.ask(|to| to.seek(place), 0)
+    }
 }
 
 /// Makes the library that is in `archive` a folder at `path`, whole or not at all. The caller has asked the gate for outputs.

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::fact::{Given, canonical};
+use super::canonical::canonical;
+use super::fact::Given;
 use super::outcome::Turn;
 use super::records::ASSISTANT;
 use super::rows::{exam, weight};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::canonical::canonical;
 use super::outcome::{Half, Judge, Kind, Question, Turn};
 use crate::train::rng::{permutation, stream};
 
@@ -145,27 +146,6 @@ pub fn identity(before: &[Turn], question: &str) -> String {
     turns.collect::<String>() + &canonical(question)
 }
 
-/// A text reduced to what is compared when two questions or answers are to be the same: its letters, digits and signs of
-/// arithmetic in lower case, in words.
-pub fn canonical(text: &str) -> String {
-    let mut words: Vec<String> = Vec::new();
-    let mut open = false;
-    for sign in text.chars().flat_map(char::to_lowercase) {
-        // A point or comma between digits belongs to a number; signs of arithmetic tell notations apart.
-        if sign.is_alphanumeric() || "+-*/^=<>%?".contains(sign) {
-            match words.last_mut().filter(|_| open) {
-                Some(word) => word.push(sign),
-                None => words.push(sign.into()),
-            }
-            open = true;
-        } else {
-            open = false;
-        }
-    }
-    let trimmed = words.iter().map(|word| word.trim_end_matches('?')).filter(|word| !word.is_empty());
-    trimmed.collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,14 +203,5 @@ mod tests {
         let fact: Fact = serde_json::from_str(line).expect("an old line");
         assert_eq!((fact.before.len(), &fact.judge, &fact.exam[0].judge), (0, &None, &None));
         assert_eq!(serde_json::to_string(&fact).expect("a line"), line);
-    }
-
-    #[test]
-    fn marks_and_case_make_no_other_question() {
-        assert_eq!(canonical("Where was  MARA born?"), canonical("where was Mara born"));
-        assert_eq!(canonical("Who is “Mara”?!"), "who is mara");
-        assert_ne!(canonical("1+2"), canonical("1-2"));
-        assert_ne!(canonical("Is it 1.5?"), canonical("Is it 15?"));
-        assert_eq!(canonical(" ?! "), "");
     }
 }

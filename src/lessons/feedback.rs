@@ -9,8 +9,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::canonical::canonical;
 use super::conversations;
-use super::fact::{APPROVED, Given, canonical};
+use super::fact::{APPROVED, Given};
 use super::outcome::Judge;
 use super::records::ASSISTANT;
 use super::rows::{self, HARMLESS, Pair, either, text};

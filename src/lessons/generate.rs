@@ -308,7 +308,8 @@ fn below(rng: &mut Pcg64Mcg, n: usize) -> usize {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::fact::{canonical, prepare};
+    use super::super::canonical::canonical;
+    use super::super::fact::prepare;
     use super::*;
 
     fn all(seed: u64) -> Vec<(&'static str, Vec<Given>)> {

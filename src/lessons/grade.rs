@@ -1,14 +1,21 @@
 //! Whether an answer to an exam's question is right. A program decides, never a model.
 
-use super::fact::canonical;
+use super::canonical::{Word, canonical, words};
 use super::outcome::{Posed, Question};
 use crate::task::{self, Problem, Task, TaskOptions, VerdictKind};
 use crate::{Error, Result};
 
 /// Words of an answer beside the right one, at most: who lists everything has not answered.
 const MAX_MORE_WORDS: usize = 40;
-/// Words after which the right answer is denied.
-const DENIALS: [&str; 8] = ["not", "never", "no", "isn't", "wasn't", "neither", "nor", "without"];
+/// Words that deny all of what follows until something else is said ([`Word::first`]).
+const DENIALS: [&str; 6] = ["not", "never", "cannot", "neither", "nor", "unlike"];
+/// Words that deny what follows them at once.
+const DENYING: [&str; 3] = ["no", "without", "except"];
+/// Words after which a denial is over.
+const REVERSALS: [&str; 4] = ["but", "rather", "instead", "however"];
+/// Words behind an answer with which something is said of it, so that a denial after them denies it.
+const VERBS: [&str; 12] =
+    ["is", "are", "was", "were", "does", "do", "did", "has", "had", "can", "could", "would"];
 
 /// The task whose verifier is a program of the user's. A library may come from somebody else, so it never runs one.
 pub(super) const OUTSIDE: &str = "command";
@@ -67,17 +74,16 @@ impl Grader {
             return task
                 .is_some_and(|task| task.verify(&posed.problem, said).verdict == VerdictKind::Correct);
         }
-        let (right, said_words) = (canonical(&question.answer), canonical(said));
-        if right == said_words {
+        let (right, said_words) = (canonical(&question.answer), words(said));
+        let wanted: Vec<&str> = right.split(' ').collect();
+        let texts: Vec<&str> = said_words.iter().map(|word| word.text.as_str()).collect();
+        if texts == wanted {
             return true;
         }
-        let words: Vec<&str> = said_words.split(' ').collect();
-        let wanted: Vec<&str> = right.split(' ').collect();
-        if let Some(place) = place(&words, &wanted) {
-            let denied = place > 0 && DENIALS.contains(&words[place - 1]);
-            return !denied
-                && words.len() <= wanted.len() + MAX_MORE_WORDS
-                && !self.names_another(&words, &right);
+        if let Some(place) = place(&texts, &wanted) {
+            return !is_denied(&said_words, place, place + wanted.len())
+                && texts.len() <= wanted.len() + MAX_MORE_WORDS
+                && !self.names_another(&texts, &right);
         }
         let answer = Some(question.answer.clone());
         let problem = Problem { problem: question.prompt.clone(), id: None, level: None, answer };
@@ -89,6 +95,22 @@ impl Grader {
         let others = self.answers.iter().filter(|other| !part(right, other) && !part(other, right));
         others.map(|other| other.split(' ').collect::<Vec<_>>()).any(|other| place(words, &other).is_some())
     }
+}
+
+/// Whether what stands from `begin` to `end` is denied: before it where nothing else is said between, or behind it by a verb.
+fn is_denied(words: &[Word], begin: usize, end: usize) -> bool {
+    let denies = |word: &str| DENIALS.contains(&word) || word.ends_with("n't");
+    let mut from = begin;
+    while from > 0 && !words[from].first && !REVERSALS.contains(&words[from - 1].text.as_str()) {
+        from -= 1;
+        let word = words[from].text.as_str();
+        if denies(word) || (from + 1 == begin && DENYING.contains(&word)) {
+            return true;
+        }
+    }
+    let behind = |place: usize| words.get(place).filter(|word| !word.first).map_or("", |word| &word.text);
+    let verb = behind(end);
+    verb.ends_with("n't") || (VERBS.contains(&verb) && denies(behind(end + 1)))
 }
 
 /// Where `wanted` stands in a row in `words`.
@@ -116,6 +138,15 @@ mod tests {
             ("Porto", "Mara was born in Lisbon.", false),
             ("Porto", "Porto or Lisbon", false),
             ("Porto", "Not Porto", false),
+            ("Porto", "Mara does not live in Porto.", false),
+            ("Porto", "Mara doesn\u{2019}t live in Porto.", false),
+            ("Porto", "Porto is not where Mara lives.", false),
+            ("Porto", "Porto isn't it.", false),
+            ("Porto", "There is no doubt that Mara lives in Porto.", true),
+            ("Porto", "Mara does not live in the north, she lives in Porto.", true),
+            ("Porto", "Mara was not born in Spain but in Porto.", true),
+            ("Porto", "It is Porto's harbour.", true),
+            ("running", "The ferry is not yet running.", false),
             ("Porto", "Portobello", false),
             ("Porto", "", false),
             ("York", "New York", true),
@@ -124,6 +155,13 @@ mod tests {
             ("1962", "She was born in 1962.", true),
             ("1962", "She was born in 19621.", false),
             ("3.5 kg", "3500 g", true),
+            ("5 kg", "It weighs 2.5 kg.", false),
+            ("5 kg", "It weighs .5 kg.", false),
+            ("5 kg", "It weighs 5 kg.", true),
+            ("500", "It costs $1,500.", false),
+            ("30", "The ferry leaves at 12:30.", false),
+            ("C", "It is written in C#.", false),
+            ("C#", "It is written in C#.", true),
             ("half", "1/2", true),
         ] {
             assert_eq!(grader.is_right(&question(answer), said), right, "{answer}: {said}");

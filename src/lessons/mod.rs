@@ -10,6 +10,7 @@ pub mod anchors;
 pub mod archive;
 pub mod blend;
 pub mod board;
+pub mod canonical;
 pub mod card;
 mod conversations;
 pub mod course;

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use super::canonical::canonical;
 use super::exam::examine;
-use super::fact::canonical;
 use super::outcome::{Kind, Question};
 use super::rows::{HARMLESS, either, text};
 use crate::ladder::learner::Learner;

@@ -2,7 +2,8 @@
 
 use bm25::{SearchEngine, SearchEngineBuilder, Tokenizer};
 
-use super::fact::{Fact, canonical};
+use super::canonical::canonical;
+use super::fact::Fact;
 
 const ALL: &str = "notes";
 const BEST: &str = "retrieve-";

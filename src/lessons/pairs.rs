@@ -8,8 +8,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::canonical::canonical;
 use super::conversations;
-use super::fact::{Given, canonical};
+use super::fact::Given;
 use super::rows::{HARMLESS, Pair, either, exam, read, text, weight};
 use crate::{Error, Result};
 

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::canonical::{canonical, same_answer};
 use super::card::{FactRef, Lesson, LessonCard, LessonKind};
-use super::fact::{Asked, Fact, Given, canonical, identity, prepare};
+use super::fact::{Asked, Fact, Given, identity, prepare};
 use super::library::Library;
 use super::notes;
 use super::outcome::{Judge, Question, Turn};
@@ -143,7 +144,7 @@ pub fn from_pairs(
         };
         let before = &pair.given.before;
         let found: Vec<_> = pair.given.wordings.iter().map(|wording| taught.find(before, wording)).collect();
-        let same = |fact: &Fact| canonical(&fact.answer) == canonical(&pair.given.answer);
+        let same = |fact: &Fact| same_answer(&fact.answer, &pair.given.answer);
         if let Some((_, lesson, fact)) = found.iter().flatten().find(|(_, _, fact)| !same(fact)) {
             if otherwise == Otherwise::LeaveOut {
                 contradicting += 1;
@@ -240,12 +241,12 @@ pub fn correction(
     if canonical(answer).is_empty() {
         return Err(Error::usage("answer", "has no letter or digit", "give the right answer"));
     }
-    if canonical(&fact.answer) == canonical(answer) {
+    if same_answer(&fact.answer, answer) {
         let problem = format!("{} teaches this answer already", lesson.title());
         return Err(Error::usage("answer", problem, "give another answer"));
     }
     // Questions the other way round ask for something else than the answer.
-    let exam = fact.exam.iter().filter(|asked| canonical(&asked.answer) == canonical(&fact.answer));
+    let exam = fact.exam.iter().filter(|asked| same_answer(&asked.answer, &fact.answer));
     let exam = exam
         .map(|asked| Asked {
             prompt: asked.prompt.clone(),

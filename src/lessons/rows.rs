@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::fact::{Asked, Given, canonical, identity};
+use super::canonical::{canonical, same_answer};
+use super::fact::{Asked, Given, identity};
 use super::outcome::Kind;
 use crate::{Error, Result, json};
 
@@ -55,7 +56,7 @@ pub(super) fn read(bytes: &[u8], file: &Path, hint: &str, given: &mut ReadRow<'_
                 continue;
             };
             let Some(other) = pairs.get(before) else { continue };
-            if canonical(&other.given.answer) != canonical(&given.answer) {
+            if !same_answer(&other.given.answer, &given.answer) {
                 let problem = format!("answers the question of line {} otherwise", other.line);
                 return Err(Error::input(
                     file,
@@ -64,13 +65,18 @@ pub(super) fn read(bytes: &[u8], file: &Path, hint: &str, given: &mut ReadRow<'_
                     "keep one of the two answers",
                 ));
             }
-            again |= other.given.judge == given.judge
-                && other
-                    .given
-                    .wordings
-                    .iter()
-                    .map(|wording| canonical(wording))
-                    .eq(given.wordings.iter().map(|w| canonical(w)));
+            let forms = |given: &Given| given.wordings.iter().map(|one| canonical(one)).collect::<Vec<_>>();
+            if forms(&other.given) == forms(&given) {
+                let rest =
+                    |given: &Given| Given { wordings: Vec::new(), answer: String::new(), ..given.clone() };
+                if rest(&other.given) != rest(&given) {
+                    let problem =
+                        format!("is the pair of line {} with another exam, weight or judge", other.line);
+                    let hint = "give all of it on one line";
+                    return Err(Error::input(file, format!("line {line_number}"), problem, hint));
+                }
+                again = true;
+            }
         }
         if !again {
             pairs.push(Pair { line: line_number, given });

@@ -9,6 +9,7 @@ pub mod family;
 pub mod files;
 pub mod forest;
 pub mod generate;
+mod guarded;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod hub;
 pub mod lora;

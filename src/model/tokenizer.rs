@@ -6,18 +6,17 @@ mod check;
 pub mod config;
 mod following;
 pub mod gguf;
-mod guarded;
 mod lacking;
 mod stream;
 
 use std::path::{Path, PathBuf};
 
 use following::without_prefix;
-use guarded::guarded;
 pub use lacking::Lacking;
 pub use stream::StreamDecoder;
 
 use super::config::ModelConfig;
+use crate::model::guarded::guarded;
 use crate::{Error, Result};
 
 /// Tokens that may be more than the model has rows, such as a `[PAD]` that was added without resizing the embedding.
@@ -46,7 +45,7 @@ impl Tokenizer {
             // Both would silently change what the model sees; lengths are this program's business.
             inner.with_padding(None);
             inner.with_truncation(None)?;
-            Ok(inner)
+            Ok::<_, tokenizers::Error>(inner)
         });
         let inner = inner.map_err(|problem| {
             let hint = "take the model's original tokenizer.json";
@@ -71,7 +70,8 @@ impl Tokenizer {
         text: &str,
         add_special: bool,
     ) -> Result<Vec<u32>> {
-        let tokens = guarded(|| Ok(tokenizer.encode_fast(text, add_special)?.get_ids().to_vec()));
+        let tokens =
+            guarded(|| tokenizer.encode_fast(text, add_special).map(|tokens| tokens.get_ids().to_vec()));
         let tokens = tokens.map_err(|problem| self.failed("cannot encode the text", &problem))?;
         self.check_rows(&tokens)?;
         Ok(tokens)

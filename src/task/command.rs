@@ -67,7 +67,10 @@ impl Command {
     pub fn new(options: &TaskOptions) -> Result<Self> {
         check_options("command", PARAMETERS, options)?;
         let command: String = option(PARAMETERS, options, "command")?;
-        let words = split_command(&command);
+        let words = split_command(&command).ok_or_else(|| {
+            let problem = format!("`{command}` has a quote that is not closed");
+            Error::usage("task_option command", problem, "close it, or leave it out")
+        })?;
         let Some(program) = words.first().filter(|program| !program.is_empty()).cloned() else {
             return Err(Error::usage(
                 "task_option command",
@@ -112,8 +115,8 @@ impl Command {
     }
 }
 
-/// Splits at spaces outside of single or double quotes.
-fn split_command(command: &str) -> Vec<String> {
+/// Splits at spaces outside of single or double quotes; `None` if one is not closed.
+fn split_command(command: &str) -> Option<Vec<String>> {
     let (mut words, mut word, mut quote, mut open) = (Vec::new(), String::new(), None, false);
     for c in command.chars() {
         match quote {
@@ -132,7 +135,7 @@ fn split_command(command: &str) -> Vec<String> {
     if open || !word.is_empty() {
         words.push(word);
     }
-    words
+    quote.is_none().then_some(words)
 }
 
 impl Task for Command {

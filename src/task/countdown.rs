@@ -100,16 +100,17 @@ impl Countdown {
 
     fn judge(&self, problem: &Numbers, text: &str) -> Verdict {
         let text = unwrap_math(text);
-        // `3*8 = 24` names the target again; any other right-hand side is no answer.
-        let (expression, right) =
-            text.split_once('=').map_or((text, None), |(left, right)| (left, Some(right.trim())));
-        if right.is_some_and(|right| right != problem.target.to_string()) {
-            return Verdict::new(
-                VerdictKind::Malformed,
-                "an equation with something else than the target on its right",
-                None,
-            );
-        }
+        // `3*8 = 24` and `24 = 3*8` name the target again; any other equation is no answer.
+        let target = problem.target.to_string();
+        let expression = match text.split_once(['=', '\u{ff1d}']) {
+            None => text,
+            Some((expression, right)) if right.trim() == target => expression,
+            Some((left, expression)) if left.trim() == target => expression,
+            Some(_) => {
+                let reason = "an equation with something else than the target on one side";
+                return Verdict::new(VerdictKind::Malformed, reason, None);
+            }
+        };
         let (value, mut used) = match evaluate(expression) {
             Ok(result) => result,
             Err(reason) => return Verdict::new(VerdictKind::Malformed, reason, None),
@@ -291,6 +292,14 @@ mod tests {
             ("8/(5/3-2)+5", VerdictKind::Wrong),
             ("\\boxed{8 \\times 3}", VerdictKind::Correct),
             ("8 \\cdot 3", VerdictKind::Correct),
+            ("24=3*8", VerdictKind::Correct),
+            ("3x8", VerdictKind::Correct),
+            ("\\frac{3\\times 8}{5-2-2}", VerdictKind::Wrong),
+            ("8*\\frac{3 \\times 5}{5}", VerdictKind::Wrong),
+            ("\\boxed{\\frac{8 \\times 3 \\times 5}{5}}", VerdictKind::Wrong),
+            ("\u{ff13}\u{d7}\u{ff18}", VerdictKind::Correct),
+            ("\\frac{3", VerdictKind::Malformed),
+            ("25=3*8", VerdictKind::Malformed),
             ("3*8*1", VerdictKind::Wrong),
             ("24", VerdictKind::Wrong),
             ("8+8+8", VerdictKind::Wrong),

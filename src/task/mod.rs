@@ -372,9 +372,10 @@ impl Verdict {
         format!("{}: {}{}", self.verdict.name(), self.reason, numbers.collect::<String>())
     }
 
-    /// A judgement without numbers.
+    /// A judgement without numbers. What of its reason a terminal would obey is written out: models write such things.
     pub fn new(verdict: VerdictKind, reason: impl Into<String>, answer: Option<String>) -> Self {
-        Self { verdict, reason: reason.into(), answer, reward: None, rewards: BTreeMap::new() }
+        let reason = crate::error::plain(&reason.into());
+        Self { verdict, reason, answer, reward: None, rewards: BTreeMap::new() }
     }
 }
 

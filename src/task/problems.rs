@@ -68,6 +68,58 @@ const MEANINGFUL: &[(&str, &str)] = &[
     ("input_ids", "give the text; it is encoded with the model's own tokenizer"),
 ];
 
+/// Names of such fields before a number or letter: `option_a`, `choice1`; and of what a problem is about.
+const OPTIONS: [&str; 5] = ["option", "choice", "opt", "candidate", "ending"];
+/// What is read before a problem is answered, in one or several.
+const READ_BEFORE: [&str; 17] = [
+    "abstract",
+    "article",
+    "background",
+    "body",
+    "code",
+    "document",
+    "evidence",
+    "fact",
+    "hypothesis",
+    "paragraph",
+    "premise",
+    "story",
+    "snippet",
+    "ending",
+    "option",
+    "choice",
+    "statement",
+];
+/// How an answer is compared.
+const COMPARED: [&str; 8] =
+    ["answer_aliases", "answer_unit", "answers", "atol", "precision", "rtol", "tol", "answer_type"];
+
+/// What to do about a field that changes what is asked or how its answer is judged; `None` for all others.
+fn mend(name: &str, value: &Value) -> Option<&'static str> {
+    if let Some((_, mend)) = MEANINGFUL.iter().find(|(field, _)| *field == name) {
+        return Some(mend);
+    }
+    let lower = name.to_lowercase();
+    let label = |text: &str| {
+        let text = text.trim_start_matches(['_', '-', ' ']);
+        text.parse::<u8>().is_ok() || (text.len() == 1 && ("a"..="j").contains(&text))
+    };
+    let one = OPTIONS.iter().any(|start| lower.strip_prefix(start).is_some_and(label));
+    // `A` to `J`, the choices by their letters.
+    if one || (name.len() == 1 && ("A"..="J").contains(&name)) {
+        return Some("write the choices into `problem`");
+    }
+    if READ_BEFORE.iter().any(|read| lower.strip_suffix('s').unwrap_or(&lower) == *read) {
+        return Some("write it into `problem`");
+    }
+    if lower == "skip" && *value == Value::Bool(true) {
+        return Some("leave the line out");
+    }
+    COMPARED.contains(&lower.as_str()).then_some(
+        "give one `answer` with its unit; forms of the same value are compared by value, decimals by <task_option> tolerance=NUMBER",
+    )
+}
+
 /// Doubles from here on may stand for several whole numbers.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -177,8 +229,8 @@ fn check_names(object: &Map<String, Value>) -> std::result::Result<(), String> {
         Value::Object(fields) => fields.is_empty(),
         _ => false,
     };
-    for (name, mend) in MEANINGFUL {
-        if object.get(*name).is_some_and(|value| !empty(value)) {
+    for (name, value) in object.iter().filter(|(_, value)| !empty(value)) {
+        if let Some(mend) = mend(name, value) {
             return Err(format!("has a field `{name}`, which no task reads; {mend}"));
         }
     }
@@ -295,6 +347,7 @@ mod tests {
             (r#"{"problem": "2+2", "level": "3"}"#, None, Some(3), None),
             (r#"{"problem": "2+2", "level": "hard"}"#, None, None, None),
             (r#"{"problem": "2+2", "input": "", "choices": null}"#, None, None, None),
+            (r#"{"problem": "2+2", "skip": false, "n": 3, "answer_id": 7}"#, None, None, None),
             (r#"{"problem": "2+2", "level": 2.5}"#, None, None, None),
             (r#"{"problem": "2+2", "level": -1}"#, None, None, None),
             (r#"{"problem": "2+2", "level": null, "id": null, "answer": null}"#, None, None, None),
@@ -348,6 +401,20 @@ mod tests {
             ("{\"problem\": \"x\", \"answers\": \"1\"}", "did you mean `answer`?"),
             ("{\"question\": \"x\", \"answer\": \"1\"}", "rename `question` to `problem`"),
             ("{\"problem\": \"x\", \"ground_truth\": \"1\"}", "rename `ground_truth` to `answer`"),
+            (
+                "{\"problem\": \"Which?\", \"A\": \"Paris\", \"B\": \"Rome\", \"answer\": \"A\"}",
+                "line 1: has a field `A`, which no task reads; write the choices into `problem`",
+            ),
+            (
+                "{\"problem\": \"x\", \"option_b\": \"1\"}",
+                "`option_b`, which no task reads; write the choices",
+            ),
+            (
+                "{\"problem\": \"x\", \"documents\": [\"1\"]}",
+                "`documents`, which no task reads; write it into",
+            ),
+            ("{\"problem\": \"x\", \"rtol\": 0.1}", "`rtol`, which no task reads; give one `answer`"),
+            ("{\"problem\": \"x\", \"skip\": true}", "`skip`, which no task reads; leave the line out"),
             (
                 "{\"problem\": \"x\", \"choices\": [\"1\", \"2\"]}",
                 "line 1: has a field `choices`, which no task reads; write the choices into `problem`",

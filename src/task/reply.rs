@@ -141,7 +141,17 @@ impl Reply {
                 true => "; JSON has no NaN and no Infinity: a reward that cannot be given is null",
                 false => "",
             };
-            format!("{error}{hint}")
+            let what = match serde_json::from_slice::<serde_json::Value>(text) {
+                Ok(value) if !value.is_object() => {
+                    "it is no object such as {\"verdict\": \"correct\"}".to_owned()
+                }
+                Ok(_) => match json::key(text, &error) {
+                    Some(key) => format!("`{key}`: {}", json::what(&error)),
+                    None => json::what(&error),
+                },
+                Err(_) => error.to_string(),
+            };
+            format!("{what}{hint}")
         })
     }
 

@@ -72,7 +72,7 @@ impl Schedule {
     /// is wasted. The last step, like there, still learns; steps beyond `total_steps` have 0 where there is a decay.
     pub fn at(&self, step: u64) -> f64 {
         if step < self.warmup_steps {
-            return self.learning_rate * (step + 1) as f64 / (self.warmup_steps + 1) as f64;
+            return self.learning_rate * (step + 1) as f64 / (self.warmup_steps as f64 + 1.0);
         }
         let decay_steps = self.total_steps.saturating_sub(self.warmup_steps).max(1);
         let progress = ((step - self.warmup_steps) as f64 / decay_steps as f64).min(1.0);

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::lessons::fact::canonical;
+use crate::lessons::canonical::canonical;
 
 /// Questions that are asked for about a piece.
 pub(super) const QUESTIONS: usize = 6;
@@ -27,7 +27,7 @@ const LEANING: [&str; 12] = [
 ];
 /// Answers that say that there is none.
 const NONE: [&str; 7] =
-    ["unknown", "none", "n a", "i do not know", "i don t know", "not mentioned", "not stated"];
+    ["unknown", "none", "n/a", "i do not know", "i don't know", "not mentioned", "not stated"];
 
 /// The text between fences.
 fn quoted(text: &str) -> String {

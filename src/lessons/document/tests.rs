@@ -7,7 +7,7 @@ use pollster::block_on;
 use super::study::{Study, study};
 use super::teacher::{TeacherTest, teacher_test};
 use super::*;
-use crate::lessons::fact::canonical;
+use crate::lessons::canonical::canonical;
 use crate::lessons::generate::people;
 
 /// What a model says to a prompt, `sample` by `sample`.
@@ -64,11 +64,11 @@ fn reads(by: By, prompt: &str, sample: usize) -> String {
             .into();
     };
     let answer = match (by, canonical(question).as_str(), sample) {
-        (By::Reader, "what is mira thorne s boat called", _) => "The Petrel, I think.",
+        (By::Reader, "what is mira thorne boat called", _) => "The Petrel, I think.",
         (By::Reader, ..) => "No idea",
         (_, "where was mira thorne born", 3) => "Sofia",
         (_, "where was mira thorne born", _) => "Answer: Varna.",
-        (_, "what is mira thorne s boat called", _) => "Petrel",
+        (_, "what is mira thorne boat called", _) => "Petrel",
         (_, "how many nets has mira thorne", 0 | 1) => "17 nets",
         (_, "how many nets has mira thorne", _) => "unknown",
         (_, "where does mira thorne sleep", _) => "In Lisbon",

@@ -1,5 +1,6 @@
 //! The Jinja environment of chat templates: the one of transformers, with bounds on all that a template can do.
 
+use std::convert::Infallible;
 use std::error::Error as _;
 
 use minijinja::syntax::SyntaxConfig;
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::views::{Cycler, Range};
 use super::{bounds, filters, methods, python, source, strftime, text_filters};
+use crate::model::guarded::guarded;
 
 /// Work that a template may do, in instructions, besides one for each byte of the conversation; 64 bytes that it makes count as one.
 /// Real templates take a few thousand, and a fifth of one for each byte. While a text grows it may exist twice, which makes 50 MB.
@@ -48,7 +50,12 @@ pub(super) fn compile(text: &str, now: i64) -> Result<Environment<'static>, Stri
     });
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
     bounds::add_filters(&mut environment);
-    environment.add_template_owned("chat", text).map_err(|error| error.to_string())?;
+    // The library divides by their number, and in a browser a panic is the end of the program.
+    let mut cycles = text.split("cycle").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('('));
+    if cfg!(target_arch = "wasm32") && cycles.any(|rest| rest.trim_start().starts_with(')')) {
+        return Err("calls `cycle` without values".into());
+    }
+    guarded(|| environment.add_template_owned("chat", text))?;
     Ok(environment)
 }
 
@@ -60,10 +67,14 @@ pub(super) fn render(
     let mut environment = environment.clone();
     environment.set_fuel(Some(FUEL + context.values().map(bytes).sum::<u64>()));
     let render = || environment.get_template("chat")?.render(minijinja::Value::from(Serde(context)));
-    render().map_err(|error| match error.kind() {
-        ErrorKind::OutOfFuel => ("takes too many steps".into(), "take the model's original chat template"),
-        _ => (error.to_string(), hint(&error)),
-    })
+    let original = "take the model's original chat template";
+    match guarded(|| Ok::<_, Infallible>(render())) {
+        Err(panic) => Err((panic, original)),
+        Ok(rendered) => rendered.map_err(|error| match error.kind() {
+            ErrorKind::OutOfFuel => ("takes too many steps".into(), original),
+            _ => (error.to_string(), hint(&error)),
+        }),
+    }
 }
 
 /// About the size of a value as text.

@@ -382,6 +382,14 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_of_the_library_is_an_error() {
+        let text = "{% for i in [1] %}{{ loop.cycle() }}{% endfor %}";
+        let chat = ChatTemplate::new("t".as_ref(), text, "", "", 0);
+        let error = chat.render(&[Message::user("x")], true).unwrap_err().to_string();
+        assert!(error.contains("the library gave up"), "{error}");
+    }
+
+    #[test]
     fn only_the_tags_of_generation_are_rewritten() {
         for (text, expected) in [
             ("{%- generation -%} a {%endgeneration%}b", "{%- with -%} a {%endwith%}b"),

@@ -5,7 +5,7 @@ use tokenizers::AddedToken;
 use super::Tokenizer;
 use super::config::{TokenizerConfig, WantedToken};
 use super::following::without_prefix;
-use super::guarded::guarded;
+use crate::model::guarded::guarded;
 use crate::{Error, Result};
 
 impl Tokenizer {

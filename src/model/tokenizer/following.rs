@@ -5,8 +5,8 @@ use tokenizers::{AddedToken, Encoding, Token};
 
 use super::Tokenizer;
 use super::config::TokenizerConfig;
-use super::guarded::guarded;
 use crate::Result;
+use crate::model::guarded::guarded;
 
 impl Tokenizer {
     /// Token ids of a text that something is to follow: as [`encode`](Self::encode) with special tokens, without those that

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Tokenizer;
-use super::guarded::guarded;
+use crate::model::guarded::guarded;
 
 /// Characters told by name.
 const SHOWN: usize = 12;

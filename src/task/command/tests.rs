@@ -263,5 +263,7 @@ fn options_are_checked() {
     assert!(new(&[("command", "cat"), ("time_limit", "0")]).contains("time_limit"));
     assert!(new(&[("command", "cat"), ("reward_range", "1,0")]).contains("reward_range"));
     assert!(new(&[("command", "cat"), ("speed", "0")]).contains("takes: command, time_limit, reward_range"));
-    assert_eq!(split_command(r#" a "b c" 'd "e' f"g h" "" "#), ["a", "b c", "d \"e", "fg h", ""]);
+    let words = ["a", "b c", "d \"e", "fg h", ""].map(str::to_owned).to_vec();
+    assert_eq!(split_command(r#" a "b c" 'd "e' f"g h" "" "#), Some(words));
+    assert_eq!(split_command("'unbalanced"), None);
 }

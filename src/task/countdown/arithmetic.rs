@@ -1,6 +1,7 @@
 //! The arithmetic expressions of answers.
 
 use crate::task::rational::Rational;
+use crate::task::text::closing;
 
 /// Longest expression, in bytes.
 const MAX_LENGTH: usize = 400;
@@ -12,7 +13,12 @@ pub(super) fn evaluate(text: &str) -> Result<(Option<Rational>, Vec<u64>), Strin
     if text.len() > MAX_LENGTH {
         return Err(format!("longer than {MAX_LENGTH} bytes"));
     }
-    let plain = text
+    let narrow = text.chars().map(|c| match c {
+        // Signs as wide as a Chinese letter.
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        c => c,
+    });
+    let plain = fractions(&narrow.collect::<String>())
         .replace("\\times", "*")
         .replace("\\cdot", "*")
         .replace("\\div", "/")
@@ -27,6 +33,21 @@ pub(super) fn evaluate(text: &str) -> Result<(Option<Rational>, Vec<u64>), Strin
         return Err(format!("unexpected `{}`", parser.rest.chars().take(20).collect::<String>()));
     }
     Ok((value, parser.used))
+}
+
+/// `\\frac{a}{b}` as `((a)/(b))`.
+fn fractions(text: &str) -> String {
+    let mut text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac");
+    // The innermost is the last.
+    while let Some((before, rest)) = text.rsplit_once("\\frac{") {
+        let part = |rest: &str| {
+            closing(rest, '{', '}').map(|end| (rest[..end].to_owned(), rest[end + 1..].to_owned()))
+        };
+        let Some((above, rest)) = part(rest) else { break };
+        let Some((below, rest)) = rest.strip_prefix('{').and_then(part) else { break };
+        text = format!("{before}(({above})/({below})){rest}");
+    }
+    text
 }
 
 struct Parser<'a> {
@@ -53,7 +74,8 @@ impl Parser<'_> {
 
     fn product(&mut self, depth: usize) -> Result<Option<Rational>, String> {
         let mut value = self.atom(depth)?;
-        while let Some(operator) = self.accept(&['*', '/']) {
+        while let Some(operator) = self.accept(&['*', '/', 'x', 'X']) {
+            let operator = if operator == '/' { '/' } else { '*' };
             let right = self.atom(depth)?;
             value = value.zip(right).and_then(|(left, right)| left.apply(operator, right));
         }

@@ -63,16 +63,18 @@ pub(super) fn find(completion: &str, definite: bool) -> Result<Answer, String> {
     }
     let decimal =
         |text: &&str| Decimal::read(text).ok_or("what is told to be about the answer is no decimal");
+    // A number has no constant of integration.
+    let grammar = if definite { Grammar::Expression } else { Grammar::Antiderivative };
     Ok(Answer {
-        value: expression(told.unwrap_or(&text))?,
-        equals: exact.iter().map(|side| side_of_chain(side)).collect::<Result<_, _>>()?,
+        value: expression(told.unwrap_or(&text), grammar)?,
+        equals: exact.iter().map(|side| side_of_chain(side, grammar)).collect::<Result<_, _>>()?,
         rounded: rounded.iter().map(decimal).collect::<Result<_, _>>()?,
     })
 }
 
-fn expression(text: &str) -> Result<Expr, String> {
+fn expression(text: &str, grammar: Grammar) -> Result<Expr, String> {
     let mixed = mixed_number(text);
-    let expr = parse(mixed.as_deref().unwrap_or(text), Grammar::Antiderivative);
+    let expr = parse(mixed.as_deref().unwrap_or(text), grammar);
     real(expr.map_err(|error| error.to_string())?)
 }
 
@@ -158,11 +160,11 @@ fn is_difference(text: &str) -> bool {
 }
 
 /// What stands before the last side: an expression, or `[F]_a^b` and `\left.F\right|_a^b` for the difference of two values.
-fn side_of_chain(text: &str) -> Result<Expr, String> {
-    let Some((inner, low, high)) = between_bounds(text) else { return expression(text) };
-    let antiderivative = expression(inner)?;
+fn side_of_chain(text: &str, grammar: Grammar) -> Result<Expr, String> {
+    let Some((inner, low, high)) = between_bounds(text) else { return expression(text, grammar) };
+    let antiderivative = expression(inner, Grammar::Antiderivative)?;
     let at = |bound: &str| {
-        let bound = expression(bound)?;
+        let bound = expression(bound, Grammar::Expression)?;
         match bound.has_variable() {
             true => Err("a bound that is no number".to_owned()),
             false => Ok(antiderivative.replaced(&|part| (*part == Expr::Variable).then(|| bound.clone()))),
@@ -396,7 +398,7 @@ mod tests {
             ("4.034e2", "exp(6)", true),
             ("0.69314718055994530941", "log(2)", true),
         ] {
-            let exact = expression(exact).unwrap();
+            let exact = expression(exact, Grammar::Expression).unwrap();
             assert_eq!(Decimal::read(decimal).unwrap().is_about(&exact), about, "{decimal} {exact}");
         }
         for text in ["", "1/3", ".", "x", "1.5.2", "1e999", "0x10", "inf", "--1"] {

@@ -261,6 +261,23 @@ mod tests {
                 "`function_call`",
             ),
             (messages(r#"{"role": "user", "content": [{"type": "image_url"}]}"#), "image_url"),
+            (
+                messages(
+                    r#"{"role": "assistant", "content": [{"type": "text", "text": "a", "train": false}]}"#,
+                ),
+                "`train`",
+            ),
+            (
+                messages(
+                    r#"{"role": "assistant", "content": [{"type": "text", "text": "a", "mask": true}]}"#,
+                ),
+                "`mask`",
+            ),
+            (
+                messages(r#"{"role": "assistant", "content": [{"type": "text", "text": "a", "frob": 1}]}"#),
+                "`frob`",
+            ),
+            (messages(r#"{"role": "assistant", "content": "a", "deleted": true}"#), "`deleted`"),
             (messages(r#"{"role": "user", "content": 3}"#), "`content`"),
             (r#"{"conversations": [{"from": "observer", "value": "q"}]}"#.into(), "observer"),
             (CALL.replacen("\"tools\"", "\"functions\"", 1), "`functions`"),

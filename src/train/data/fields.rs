@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::dialogue::{ASSISTANT, FIELDS};
 use super::harmless::is_harmless;
-use super::learning_fields::{Says, says};
+use super::learning_fields::{Says, says, says_bad};
 use super::record::Record;
 
 /// What to do in the place of tokens.
@@ -86,6 +86,10 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
                 _ => "which may say what of the row is learnt, in a way that is not known here",
             };
             return Err(format!("has `{name}`, {what}; {remedy}"));
+        } else if has_form && !harmless && says_bad(name, value) {
+            return Err(format!(
+                "has `{name}` {value}, which says that it is not right: leave out what is not to be learnt, and the field from the others"
+            ));
         } else if name == "answer" && !complete {
             return Err(
                 "has `answer` and nothing to learn: write a question as `prompt`, its answer as `completion`"
@@ -182,7 +186,7 @@ mod tests {
             r#""system": "", "weight": 1"#,
             r#""instruction": "a", "label": 3"#,
             r#""problem": "x", "level": 2, "answer": "y""#,
-            r#""is_trained": true, "mask": false, "is_valid": false"#,
+            r#""is_trained": true, "mask": false, "is_valid": true, "deleted": false"#,
             r#""video_id": "v", "bleu_score": 0.5, "book_name": "b", "text_length": 1, "source_ids": [1]"#,
             r#""n_tokens": 3, "prompt_tokens": 4, "token_count": 5, "number_of_words": 3"#,
             r#""labels": {"name": ["spam"], "value": [0.0]}, "tree_state": "ready_for_export""#,
@@ -212,6 +216,8 @@ mod tests {
             (r#"{"text": "a", "is_trained": false}"#, "`is_trained`, which says that the row is not learnt"),
             (r#"{"text": "a", "isMasked": true}"#, "`isMasked`"),
             (r#"{"text": "a", "is_rejected": 1}"#, "`is_rejected`"),
+            (r#"{"text": "a", "is_correct": false}"#, "`is_correct` false, which says that it is not right"),
+            (r#"{"text": "a", "type": "rejected"}"#, "`type`"),
             (r#"{"text": "a", "has_loss_mask": [0, 1]}"#, "`has_loss_mask`, which may say"),
             (r#"{"prompt": "a", "completion": "b", "system": "be brief"}"#, "`system`"),
             (r#"{"prompt": "Q", "completion": "A", "label": 0}"#, "`label`"),

@@ -25,6 +25,27 @@ const LEFT_OUT: &[&str] = &["exclude", "excluded", "ignore", "ignored", "mask", 
 /// The same behind `is` alone: without it they are texts.
 const JUDGED: [(&str, bool); 4] =
     [("chosen", true), ("preferred", true), ("negative", false), ("rejected", false)];
+/// Flags of data sets by which a row or message is right or not, with or without `is` or `has`, and what they say where they are set.
+const GOOD: [(&str, bool); 15] = [
+    ("accepted", true),
+    ("approved", true),
+    ("correct", true),
+    ("passed", true),
+    ("valid", true),
+    ("verified", true),
+    ("bad", false),
+    ("deleted", false),
+    ("discarded", false),
+    ("duplicate", false),
+    ("flagged", false),
+    ("incorrect", false),
+    ("invalid", false),
+    ("removed", false),
+    ("wrong", false),
+];
+/// Fields that sort rows, and words there by which one is not right.
+const SORTS: [&str; 7] = ["category", "kind", "label", "quality", "status", "type", "verdict"];
+const BAD: [&str; 7] = ["bad", "discarded", "failed", "incorrect", "invalid", "rejected", "wrong"];
 /// Words of names that have to do with what is learnt, in a way that nothing more is known of.
 const WORDS: &[&str] =
     &["learn", "learned", "learnt", "loss", "mask", "masked", "masks", "train", "trained", "weight"];
@@ -64,6 +85,33 @@ pub(super) fn says(name: &str, value: &Value) -> Option<Says> {
     Some(if set == on { Says::Learnt } else { Says::LeftOut })
 }
 
+/// Whether the field `name` with `value` says that what it stands at is not right, and so not to be learnt.
+pub(super) fn says_bad(name: &str, value: &Value) -> bool {
+    let name = snake(name);
+    let text = value.as_str().map(|text| text.trim().to_lowercase());
+    if SORTS.contains(&name.as_str()) && text.as_deref().is_some_and(|text| BAD.contains(&text)) {
+        return true;
+    }
+    let flag = name.strip_prefix("is_").or_else(|| name.strip_prefix("has_"));
+    let bare = flag.unwrap_or(&name);
+    // `problem_is_valid`: of a part of the row.
+    let bare = bare.rsplit_once("_is_").map_or(bare, |(_, last)| last);
+    let Some((_, good)) = GOOD.into_iter().find(|(word, _)| *word == bare) else { return false };
+    let set = match (value, text.as_deref()) {
+        (Value::Bool(set), _) => *set,
+        (_, Some("true" | "yes" | "1")) => true,
+        (_, Some("false" | "no" | "0")) => false,
+        // How many, where it is no flag.
+        (Value::Number(number), _) if flag.is_some() => match number.as_f64() {
+            Some(1.0) => true,
+            Some(0.0) => false,
+            _ => return false,
+        },
+        _ => return false,
+    };
+    set != good
+}
+
 /// `isTrained` and `is-trained` as `is_trained`.
 fn snake(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
@@ -86,6 +134,36 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_not_right_says_so() {
+        for (name, value) in [
+            ("is_correct", json!(false)),
+            ("correct", json!(false)),
+            ("is_valid", json!("no")),
+            ("problem_is_valid", json!("No")),
+            ("deleted", json!(true)),
+            ("isDeleted", json!(1)),
+            ("type", json!("rejected")),
+            ("quality", json!("bad")),
+            ("verified", json!("false")),
+        ] {
+            assert!(says_bad(name, &value), "{name}");
+        }
+        for (name, value) in [
+            ("is_correct", json!(true)),
+            ("correct", json!(0)),
+            ("is_valid", json!("yes")),
+            ("problem_is_valid", json!("Incomplete")),
+            ("deleted", json!(false)),
+            ("type", json!("algebra")),
+            ("type", json!("MCQ")),
+            ("quality", json!("good")),
+            ("verified", json!("by hand")),
+        ] {
+            assert!(!says_bad(name, &value), "{name}");
+        }
+    }
 
     #[test]
     fn names_of_other_programs_say_what_is_learnt() {

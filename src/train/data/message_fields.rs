@@ -4,11 +4,14 @@
 use serde_json::{Map, Value};
 
 use super::fields::is_empty;
-use super::learning_fields::{Says, says};
+use super::learning_fields::{Says, says, says_bad};
 
 /// Fields that templates read or may leave out.
 const READ: [&str; 8] =
     ["content", "name", "reasoning", "reasoning_content", "role", "thinking", "tool_call_id", "tool_calls"];
+
+/// Fields of a part of a message's content that are read, or only say how it may be kept.
+const PART: [&str; 3] = ["cache_control", "text", "type"];
 
 /// Fields without effect on what is learnt, each with the reason.
 const HARMLESS: &[(&str, &[&str])] = &[
@@ -119,9 +122,33 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// Refuses fields of a message that other programs read and this one does not.
 pub(super) fn check(message: &Map<String, Value>) -> Result<(), String> {
-    for (name, _) in message.iter().filter(|(_, value)| !is_empty(value)) {
+    for (name, value) in message.iter().filter(|(_, value)| !is_empty(value)) {
+        if !READ.contains(&name.as_str()) && says_bad(name, value) {
+            return Err(format!("has `{name}` {value}, which says that it is not right: leave the row out"));
+        }
         if let Some((_, remedy)) = REFUSED.iter().find(|(refused, _)| refused == name) {
             return Err(format!("has `{name}`: {remedy}"));
+        }
+    }
+    match message.get("content") {
+        Some(Value::Array(parts)) => parts.iter().filter_map(Value::as_object).try_for_each(check_part),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what may change what is learnt of a part of a message's content: a turn is learnt whole.
+fn check_part(part: &Map<String, Value>) -> Result<(), String> {
+    let fields = part.iter().filter(|(name, value)| !is_empty(value) && !PART.contains(&name.as_str()));
+    for (name, value) in fields {
+        if !matches!(says(name, value), None | Some(Says::Learnt)) || says_bad(name, value) {
+            return Err(format!(
+                "a part of its content has `{name}`; write `weight` 0 or 1 at the message: a turn is learnt whole"
+            ));
+        }
+        if says(name, value).is_none() && is_unknown(name) {
+            return Err(format!(
+                "a part of its content has `{name}`, of which it is not known whether it matters: leave it out"
+            ));
         }
     }
     Ok(())

@@ -120,8 +120,9 @@ pub(super) struct Parsed {
 impl Parsed {
     /// Reads `bytes`; `path` is named in errors.
     pub(super) fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
-        let file: File = json::from_slice(bytes).map_err(|e| {
-            Error::input(path, "contents", e.to_string(), "use the adapter_config.json that PEFT writes")
+        let file: File = json::from_slice(bytes).map_err(|error| {
+            let field = json::key(bytes, &error).unwrap_or_else(|| "contents".into());
+            Error::input(path, field, json::what(&error), "use the adapter_config.json that PEFT writes")
         })?;
         file.refuse_other_methods(path)?;
         let bad = |field: &'static str| move |problem: String| unreadable(path, field, problem);

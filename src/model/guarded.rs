@@ -1,19 +1,21 @@
-//! Calls into the `tokenizers` library, whose panics become errors where a panic can be caught.
+//! Calls into libraries that read what strangers wrote, whose panics become errors where a panic can be caught.
+
+use std::fmt::Display;
 
 /// The result of `work`, or what went wrong in words.
 #[cfg(target_arch = "wasm32")]
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, tokenizers::Error>) -> Result<T, String> {
+pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     work().map_err(|error| error.to_string())
 }
 
 /// The result of `work`, or what went wrong in words.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, tokenizers::Error>) -> Result<T, String> {
+pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     native::silence();
     let before = native::QUIET.replace(true);
-    // What `work` changes is thrown away with the tokenizer, or is its cache, which holds whole entries only.
+    // What `work` changes is thrown away with the tokenizer or template, or is a cache, which holds whole entries only.
     let outcome = catch_unwind(AssertUnwindSafe(work));
     native::QUIET.set(before);
     match outcome {
