@@ -33,6 +33,8 @@ pub mod ladder;
 pub mod lessons;
 #[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod model;
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
+pub mod random;
 pub mod session;
 #[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod settings;

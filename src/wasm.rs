@@ -33,13 +33,14 @@ use wasm_bindgen::prelude::*;
 
 use crate::Error;
 use crate::error::name_by;
+use crate::ladder::presets::Preset;
 use crate::ladder::report;
 use crate::ladder::run::RunCard;
-use crate::ladder::settings::{Preset, Settings};
+use crate::ladder::settings::Settings;
 use crate::ladder::state::Snapshot;
 use crate::settings::{LADDER, PACKAGE, SFT, name_in_calls};
 use crate::task::{self as tasks, Parameter, Problem, TaskOptions};
-use crate::train::checkpoint::State;
+use crate::train::checkpoint::{STATE_FILE, State};
 use crate::train::sft::SftOptions;
 use convert::{from_json, to_json, to_value};
 
@@ -125,7 +126,7 @@ pub fn report(card: &str, log: &str, state: &[u8]) -> Answer<String> {
     // A tab that was closed may have left half a line.
     let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let events = whole.lines().map(|line| from_json("log", line)).collect::<Answer<Vec<_>>>()?;
-    let file = Path::new("state.safetensors");
+    let file = Path::new(STATE_FILE);
     let (snapshot, _) = Snapshot::from_state(State::from_bytes(state, file)?, file)?;
     let page = report::render(&card, &events, &snapshot.nodes)
         .map_err(|error| Error::input("report", "template", error.to_string(), "report this"))?;
@@ -138,7 +139,7 @@ pub fn report(card: &str, log: &str, state: &[u8]) -> Answer<String> {
 /// `input` if it is damaged.
 #[wasm_bindgen]
 pub fn checkpoint_info(state: &[u8]) -> Answer<String> {
-    let file = Path::new("state.safetensors");
+    let file = Path::new(STATE_FILE);
     let state = State::from_bytes(state, file)?;
     if let Some(mark) = train::Mark::of(&state, file)? {
         return to_json(&mark);

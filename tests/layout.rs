@@ -23,11 +23,12 @@ use rust_tokens::tokens;
 /// A text file of the repository: path with `/` from the top, and content.
 type File = (String, String);
 
-/// The layers of `src/`, each with those that it may name. `error` and `json` may be named by all.
+/// The layers of `src/`, each with those that it may name. `error`, `json` and `random` may be named by all.
 /// The shells (`main.rs`, `cli`, `wasm.rs`) and `lib.rs` may name all and are named by none.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("json", &[]),
+    ("random", &[]),
     ("gpu", &[]),
     ("kernel", &["gpu"]),
     ("model", &["gpu", "kernel"]),
@@ -112,7 +113,7 @@ fn arrows(files: &[File]) -> Vec<String> {
         let tokens = tokens(source);
         for (line, name) in names_from_root(path, &tokens) {
             let known = LAYERS.iter().any(|(other, _)| *other == name) || SHELLS.contains(&name.as_str());
-            let own = name == module || name == "error" || name == "json";
+            let own = name == module || ["error", "json", "random"].contains(&name.as_str());
             let allowed = shell || layer.is_some_and(|(_, below)| below.contains(&name.as_str()));
             if known && !own && !allowed {
                 out.push(format!("{path}:{line}: `{module}` must not use `crate::{name}`"));

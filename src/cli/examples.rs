@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::ladder::presets::Preset;
 use stepladder::ladder::settings::Settings;
+use stepladder::random::stream;
 use stepladder::task::{ExampleSettings, Examples, worked_examples};
 use stepladder::train::files::write_atomic;
-use stepladder::train::rng::stream;
 use stepladder::{Error, Result, task};
 
 use super::args::{Style, TaskArgs, share};

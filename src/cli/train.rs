@@ -9,10 +9,10 @@ use serde::Serialize;
 use stepladder::session::Opened;
 use stepladder::settings::{Change, SFT, Setting, Table, setter};
 use stepladder::train::adapter;
-use stepladder::train::checkpoint::State;
+use stepladder::train::checkpoint::{STATE_FILE, State};
 use stepladder::train::data::Dataset;
 use stepladder::train::files::{
-    PREVIOUS_STATE_FILE, STATE_FILE, read, remove_states, write_adapter, write_first_state, write_state,
+    PREVIOUS_STATE_FILE, read, remove_states, write_adapter, write_first_state, write_state,
 };
 use stepladder::train::output::{OutputFolder, expect_folder};
 use stepladder::train::peft::AdapterFile;

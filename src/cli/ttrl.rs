@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use stepladder::error::Plain;
 use stepladder::ladder::learner::Learner;
-use stepladder::ladder::settings::Preset;
+use stepladder::ladder::presets::Preset;
 use stepladder::ladder::ttrl::{TtrlOutcome, TtrlSettings, ttrl};
 use stepladder::task::{Origin, Problem, Task, VerdictKind};
 use stepladder::train::files::write_adapter;

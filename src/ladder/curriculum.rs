@@ -11,7 +11,7 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::ladder::settings::CurriculumSettings;
 use crate::ladder::tree::{Limits, Node, NodeKind, Tree};
-use crate::train::rng::{permutation, uniform};
+use crate::random::{permutation, uniform};
 
 /// A Beta distribution over a pass rate.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -17,9 +17,9 @@ use crate::ladder::shots::{Cost, dialogue};
 use crate::ladder::state::Host;
 use crate::ladder::stats::{mean_with_ci, mean_with_interval, pass_at_k};
 use crate::ladder::vote::{self, Vote};
+use crate::random::stream;
 use crate::task::{Attempt, Problem, Task, Verdict, VerdictKind};
 use crate::train::advantage::mean;
-use crate::train::rng::stream;
 
 /// Problems whose first answer goes into the `evaluated` event.
 const EXAMPLES: usize = 12;

@@ -18,7 +18,7 @@ use crate::model::lora::Layout;
 use crate::model::tokenizer::Tokenizer;
 use crate::task::{Problem, PromptStyle, Task, VariantKind, VariantRequest};
 use crate::train::adapter;
-use crate::train::checkpoint::State;
+use crate::train::checkpoint::{STATE_FILE, State};
 use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft;
@@ -373,7 +373,7 @@ impl Policy for Learner {
     }
 
     async fn restore(&mut self, state: &State) -> Result<()> {
-        self.trainer.restore(state, Path::new("state.safetensors"))
+        self.trainer.restore(state, Path::new(STATE_FILE))
     }
 
     async fn push_adapter(&mut self) -> Result<()> {

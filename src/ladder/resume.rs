@@ -114,7 +114,7 @@ fn no_json(error: &serde_json::Error) -> Error {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::ladder::settings::Preset;
+    use crate::ladder::presets::Preset;
     use crate::settings::Change;
 
     const RUN: Owner<'static> = Owner { name: "the run", hint: "leave it out" };

@@ -162,7 +162,8 @@ impl Tally {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::ladder::settings::{Preset, Settings};
+    use crate::ladder::presets::Preset;
+    use crate::ladder::settings::Settings;
 
     fn verdict(kind: VerdictKind, reward: Option<f64>, named: &[(&str, f64)]) -> Verdict {
         let rewards = named.iter().map(|&(name, value)| (name.to_owned(), value)).collect();

@@ -18,10 +18,9 @@ pub use crate::ladder::run_log::read_events;
 use crate::ladder::run_log::{DAMAGED_LOG_FILE, LOG_FILE, Log};
 use crate::ladder::state::{Snapshot, Store};
 use crate::ladder::tree::Node;
-use crate::train::checkpoint::State;
+use crate::train::checkpoint::{STATE_FILE, State};
 use crate::train::files::{
-    PREVIOUS_STATE_FILE, STATE_FILE, create_folder, last_state, read, write_atomic, write_state,
-    write_together,
+    PREVIOUS_STATE_FILE, create_folder, last_state, read, write_atomic, write_state, write_together,
 };
 use crate::train::fingerprint::sha256;
 use crate::train::lock::Lock;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::policy::Sampling;
-pub use crate::ladder::presets::Preset;
 use crate::ladder::tree::Limits;
 use crate::task::PromptStyle;
 use crate::train::lora_config::LoraConfig;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::random::{permutation, stream};
 use crate::task::{Problem, PromptStyle, Task, VerdictKind, parse_numbered_problems};
-use crate::train::rng::{permutation, stream};
 use crate::{Error, Result};
 
 /// Names the random stream that chooses examples.

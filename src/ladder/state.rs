@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::events::{Event, EventSink, PassRate};
 use crate::ladder::policy::AdapterFile;
 use crate::ladder::tree::{Node, Rejection};
+use crate::random::stream;
 use crate::task::VariantKind;
 use crate::train::checkpoint::State;
-use crate::train::rng::stream;
 use crate::{Error, Result};
 
 /// Where a run stands, apart from the tree and the trainer.

@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::climb::{Climb, Goal, judge};
 use crate::ladder::events::{FinishReason, Phase, WarningCode};
 use crate::ladder::policy::{Completion, Policy, Request, Sampling};
-use crate::ladder::settings::{Preset, Settings};
+use crate::ladder::presets::Preset;
+use crate::ladder::settings::Settings;
 use crate::ladder::state::{Host, Progress, Snapshot};
 use crate::ladder::tree::Tree;
 use crate::ladder::variants::single_root;
 use crate::ladder::vote::{self, Vote};
+use crate::random::stream;
 use crate::task::{Attempt, Problem, Task, Verdict};
-use crate::train::rng::stream;
 use crate::{Error, Result};
 
 /// How one problem is learned and answered.

@@ -10,8 +10,8 @@ use crate::ladder::policy::{Completion, Policy, Request, Sampling};
 use crate::ladder::settings::{Settings, VariantMix, VariantSettings};
 use crate::ladder::state::{Cycle, Host, Progress, Randomness};
 use crate::ladder::tree::{NodeKind, Proposal, Rejection, Tree};
+use crate::random::{below, permutation};
 use crate::task::{Problem, PromptStyle, Task, VariantKind, VariantRequest};
-use crate::train::rng::{below, permutation};
 use crate::{Error, Result};
 
 /// A problem that was proposed for a tree, with what became of it.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::ladder::learner::Learner;
 use crate::ladder::policy::{Completion, Policy, Request, Sampling};
 use crate::model::tokenizer::Lacking;
+use crate::random::stream;
 use crate::task::{self, ExampleSettings, Lesson, PromptStyle, worked_examples};
-use crate::train::rng::stream;
 use crate::train::trainer::Trajectory;
 use crate::{Error, Result};
 

@@ -79,8 +79,8 @@ fn fold(old: &LoraPair, new: &LoraPair, rank: usize, share: f64) -> (LoraPair, f
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::random::{stream, uniform};
     use crate::train::lora_config::{LoraConfig, Module};
-    use crate::train::rng::{stream, uniform};
 
     const SHAPE: (usize, usize) = (12, 20);
 

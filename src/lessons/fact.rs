@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::canonical::canonical;
 use super::outcome::{Half, Judge, Kind, Question, Turn};
-use crate::train::rng::{permutation, stream};
+use crate::random::{permutation, stream};
 
 /// Most wordings of a fact that are made where the user gave fewer: many views of a fact are what makes it usable
 /// (arXiv 2309.14316), and the fourth to eighth add little.

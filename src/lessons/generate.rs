@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fact::{Asked, Given};
 use super::outcome::Kind;
-use crate::train::rng::{permutation, stream};
+use crate::random::{permutation, stream};
 
 /// Names the random streams of this file.
 const PURPOSE: u64 = 0x6c65_7373;

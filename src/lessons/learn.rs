@@ -12,11 +12,11 @@ use super::preferences::{self, Choice, Reference};
 use super::settings::LearnSettings;
 use super::{exam::examine, ledger::Cost};
 use crate::ladder::learner::Learner;
-use crate::train::checkpoint::State;
+use crate::random::{below, permutation, stream};
+use crate::train::checkpoint::{STATE_FILE, State};
 use crate::train::fingerprint::sha256;
 use crate::train::guard::FiniteGuard;
 use crate::train::loss::LossName;
-use crate::train::rng::{below, permutation, stream};
 use crate::train::schedule::{Schedule, ScheduleKind};
 use crate::train::trainer::Trajectory;
 use crate::{Error, Result};
@@ -185,8 +185,8 @@ pub async fn learn(
     };
     let mut place = match resumed {
         Some(state) => {
-            learner.trainer().restore(state, Path::new("state.safetensors"))?;
-            state.get::<Place>(PLACE, Path::new("state.safetensors"))?
+            learner.trainer().restore(state, Path::new(STATE_FILE))?;
+            state.get::<Place>(PLACE, Path::new(STATE_FILE))?
         }
         None => {
             let len = learner.trainer().lora().layout().len();

@@ -8,9 +8,9 @@ use super::ledger::Cost;
 use super::settings::LearnSettings;
 use crate::ladder::learner::Learner;
 use crate::ladder::policy::{Policy, Request, Sampling};
+use crate::random::{below, stream};
 use crate::train::guard::FiniteGuard;
 use crate::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
-use crate::train::rng::{below, stream};
 use crate::train::trainer::Trajectory;
 use crate::{Error, Result};
 

@@ -11,8 +11,8 @@ use super::grade::OUTSIDE;
 use super::outcome::{Judge, Kind, Posed};
 use crate::ladder::events::{Event, MAX_LOGGED_TEXT, Verified};
 use crate::ladder::run::RunCard;
+use crate::random::{permutation, stream};
 use crate::task::{self, Problem, PromptStyle, Task, VerdictKind};
-use crate::train::rng::{permutation, stream};
 use crate::{Error, Result};
 
 /// Most questions of the exam.

@@ -47,7 +47,9 @@ pub use crate::kernel::weight::Format;
 #[doc(inline)]
 pub use crate::ladder::events::{Event, EventSink};
 #[doc(inline)]
-pub use crate::ladder::settings::{Preset, Settings};
+pub use crate::ladder::presets::Preset;
+#[doc(inline)]
+pub use crate::ladder::settings::Settings;
 #[doc(inline)]
 pub use crate::model::chat::Message;
 #[doc(inline)]

@@ -1,12 +1,8 @@
 //! Random choices of the generators. They are made of whole numbers only, so that every platform draws the same.
 
-use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
-/// A uniform integer in `0..n` (`n` > 0); its bias is below n / 2^64.
-pub(super) fn below(rng: &mut Pcg64Mcg, n: usize) -> usize {
-    ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize
-}
+use crate::random::below;
 
 /// Whether an event of `percent` in a hundred happens.
 pub(super) fn chance(rng: &mut Pcg64Mcg, percent: usize) -> bool {
@@ -21,13 +17,6 @@ pub(super) fn pick<T: Copy>(rng: &mut Pcg64Mcg, choices: &[T]) -> T {
 /// An integer from 1 to `largest` (above 0): the smaller of two uniform ones, so that 1 is the likeliest.
 pub(super) fn small(rng: &mut Pcg64Mcg, largest: usize) -> i64 {
     (1 + below(rng, largest).min(below(rng, largest))) as i64
-}
-
-/// Puts `items` in random order (Fisher-Yates).
-pub(super) fn shuffle<T>(rng: &mut Pcg64Mcg, items: &mut [T]) {
-    for last in (1..items.len()).rev() {
-        items.swap(last, below(rng, last + 1));
-    }
 }
 
 #[cfg(test)]

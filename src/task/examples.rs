@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use rand_pcg::Pcg64Mcg;
 use serde::Serialize;
 
-use super::draw::{below, pick, shuffle};
+use super::draw::pick;
 use super::{Problem, PromptStyle, Task, VariantKind, VariantRequest, VerdictKind};
+use crate::random::{below, shuffle};
 use crate::{Error, Result};
 
 /// Most easier problems in one line that teaches variants: as many as a run asks one completion for.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::adapter::dims;
-use super::checkpoint::State;
+use super::checkpoint::{STATE_FILE, State};
 use super::lock;
 use super::peft::{AdapterFile, CONFIG_FILE, Copy, Dims, WEIGHTS_FILE};
 use super::tensor_file::Tensor;
@@ -153,8 +153,6 @@ pub fn write_together(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     parts.into_iter().try_for_each(Part::commit)
 }
 
-/// The name of a run's checkpoint, and of the one before it.
-pub const STATE_FILE: &str = "state.safetensors";
 /// The checkpoint before the last.
 pub const PREVIOUS_STATE_FILE: &str = "state.previous.safetensors";
 /// A checkpoint that was damaged, set aside.

@@ -21,7 +21,6 @@ pub mod merge;
 pub mod output;
 pub mod peft;
 pub mod resume;
-pub mod rng;
 pub mod schedule;
 pub mod sft;
 #[cfg(not(target_arch = "wasm32"))]

@@ -24,7 +24,7 @@ use crate::model::open::OpenModel;
 use crate::session::{Opened, Session, SessionOptions};
 use crate::settings::PACKAGE;
 use crate::train::adapter;
-use crate::train::checkpoint::State;
+use crate::train::checkpoint::{STATE_FILE, State};
 use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
@@ -167,7 +167,7 @@ impl Engine {
     /// # Errors
     /// `input` if card or checkpoint are damaged or not of this model.
     pub fn adopt(&self, card: &str, state: &[u8]) -> Answer<()> {
-        let file = Path::new("state.safetensors");
+        let file = Path::new(STATE_FILE);
         let lora = lora_of(card)?;
         let layout = self.opened().layout(&lora)?;
         let flat = adapter_of(State::from_bytes(state, file)?, layout.len(), file)?;

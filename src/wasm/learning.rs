@@ -23,7 +23,7 @@ use crate::ladder::ttrl::{TtrlSettings, ttrl_with_checkpoints};
 use crate::model::generate::Sampling;
 use crate::task::{Origin, Problem, Task, TaskOptions, check_problems};
 use crate::train::adapter;
-use crate::train::checkpoint::State;
+use crate::train::checkpoint::{STATE_FILE, State};
 use crate::train::fingerprint::Base;
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::AdapterFile;
@@ -197,7 +197,7 @@ pub(super) struct TtrlCard {
 
 /// The checkpoint in the bytes that a store kept.
 fn snapshot(saved: Option<Vec<u8>>) -> Result<Option<Snapshot>> {
-    let file = Path::new("state.safetensors");
+    let file = Path::new(STATE_FILE);
     let Some(bytes) = saved else { return Ok(None) };
     Snapshot::from_state(State::from_bytes(&bytes, file)?, file).map(|(snapshot, _)| Some(snapshot))
 }

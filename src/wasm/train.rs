@@ -16,7 +16,7 @@ use super::store::JsLog;
 use super::text::{seconds, warn};
 use crate::settings::PACKAGE;
 use crate::train::adapter;
-use crate::train::checkpoint::State;
+use crate::train::checkpoint::{STATE_FILE, State};
 use crate::train::data::{Cursor, Order};
 use crate::train::lora_config::LoraConfig;
 use crate::train::peft::AdapterFile;
@@ -122,7 +122,7 @@ impl Engine {
         self.begin();
         self.silence();
         let card: TrainCard = from_json("card", &card)?;
-        let (opened, file) = (self.opened(), Path::new("state.safetensors"));
+        let (opened, file) = (self.opened(), Path::new(STATE_FILE));
         let data = opened.dataset(card.examples.as_bytes(), Path::new(EXAMPLES), card.settings.max_length)?;
         for note in data.notes("the length limit") {
             warn(&note);

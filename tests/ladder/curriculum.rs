@@ -6,8 +6,8 @@ use stepladder::ladder::curriculum::{Beliefs, Beta, Draw, Outcomes, after_step, 
 use stepladder::ladder::presets::Preset;
 use stepladder::ladder::settings::{CurriculumSettings, Settings};
 use stepladder::ladder::tree::{Limits, Proposal, Rejection, Tree};
+use stepladder::random::stream;
 use stepladder::task::VariantKind;
-use stepladder::train::rng::stream;
 
 use crate::mock::{Pairs, problems};
 

@@ -13,12 +13,12 @@ use stepladder::ladder::presets::Preset;
 use stepladder::ladder::run::{Outcome, RunCard, run};
 use stepladder::ladder::settings::Settings;
 use stepladder::ladder::state::{Host, MemoryStore, Snapshot, Store};
+use stepladder::random::{below, stream, uniform};
 use stepladder::task::{
     Parameter, Problem, PromptStyle, Task, VariantKind, VariantRequest, Verdict, VerdictKind,
 };
 use stepladder::train::checkpoint::State;
 use stepladder::train::loss::LogprobGap;
-use stepladder::train::rng::{below, stream, uniform};
 use stepladder::train::trainer::Trajectory;
 use stepladder::{Error, Result};
 

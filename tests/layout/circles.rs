@@ -24,10 +24,6 @@ const ALLOWED: &[(&[&str], &str)] = &[
     ),
     (&["cli/train.rs", "cli/train_card.rs"], "to be opened: the card is made of the arguments"),
     (
-        &["ladder/presets.rs", "ladder/reward.rs", "ladder/settings.rs"],
-        "to be opened: settings hand presets on",
-    ),
-    (
         &["ladder/study/job.rs", "ladder/study/run.rs"],
         "to be opened: a job is run on the machine that lists it",
     ),

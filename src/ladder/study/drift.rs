@@ -7,8 +7,8 @@ use crate::ladder::climb::sample;
 use crate::ladder::events::Phase;
 use crate::ladder::policy::{Policy, Request, Sampling};
 use crate::ladder::state::Host;
+use crate::random::stream;
 use crate::task::{Problem, Task};
-use crate::train::rng::stream;
 
 /// Names the random streams of these samples.
 const DRIFT: u64 = 0x6472_6966;

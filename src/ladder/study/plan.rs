@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::ladder::settings::{Preset, Settings};
+use crate::ladder::presets::Preset;
+use crate::ladder::settings::Settings;
 use crate::ladder::ttrl::TtrlSettings;
 use crate::model::source::bytes::utf8;
 use crate::settings::Tabled;

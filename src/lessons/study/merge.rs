@@ -110,8 +110,8 @@ fn cut(matrix: &DMatrix<f64>, rank: usize) -> LoraPair {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::random::{stream, uniform};
     use crate::train::lora_config::{LoraConfig, Module};
-    use crate::train::rng::{stream, uniform};
 
     fn adapter(seed: u64) -> AdapterFile {
         let config =

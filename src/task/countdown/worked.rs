@@ -3,7 +3,8 @@
 use rand_pcg::Pcg64Mcg;
 
 use super::{Countdown, MAX_TARGET, Numbers};
-use crate::task::draw::{below, chance, pick, small};
+use crate::random::below;
+use crate::task::draw::{chance, pick, small};
 use crate::task::worked::{WorkedExample, WorkedVariants, different};
 
 /// How many numbers a problem of each level has.

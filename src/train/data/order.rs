@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::rng;
+use crate::random;
 use crate::{Error, Result};
 
 /// The purpose of the random stream that shuffles.
@@ -72,9 +72,10 @@ impl Order {
     fn arrange(&mut self) {
         self.indices = match self.shuffle {
             None => (0..self.length).collect(),
-            Some(seed) => {
-                rng::permutation(&mut rng::stream(seed, &[SHUFFLE_STREAM, self.cursor.epoch]), self.length)
-            }
+            Some(seed) => random::permutation(
+                &mut random::stream(seed, &[SHUFFLE_STREAM, self.cursor.epoch]),
+                self.length,
+            ),
         };
     }
 }

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::lora_config::{LoraConfig, Module};
-use super::rng;
 use super::tensor_file::{self, Tensor, TensorFile};
 use crate::model::family::tensors::{EMBEDDING, HEAD};
+use crate::random;
 use crate::{Error, Result};
 
 /// The settings' file name in an adapter folder.
@@ -80,9 +80,9 @@ impl AdapterFile {
                 let problem = format!("is {rank}, more than {} of this model has", module.path(layer));
                 return Err(Error::usage("lora.rank", problem, format!("use at most {}", out.min(inner))));
             }
-            let mut stream = rng::stream(seed, &[INIT_STREAM, layer as u64, module as u64]);
+            let mut stream = random::stream(seed, &[INIT_STREAM, layer as u64, module as u64]);
             let bound = 1.0 / (inner as f64).sqrt();
-            let mut draw = || ((2.0 * rng::uniform(&mut stream) - 1.0) * bound) as f32;
+            let mut draw = || ((2.0 * random::uniform(&mut stream) - 1.0) * bound) as f32;
             let a = (0..rank * inner).map(|_| draw()).collect();
             tensors.insert((layer, module), LoraPair { a, b: vec![0.0; out * rank] });
         }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::random;
 use crate::train::data::{Dataset, Example};
 use crate::train::fingerprint::sha256;
-use crate::train::rng;
 
 /// Fewer examples are all learnt.
 pub const LEAST: usize = 10;
@@ -44,7 +44,7 @@ impl Split {
             groups[place].push(index);
         }
         let (mut count, mut is_held_out) = (0, vec![false; data.examples.len()]);
-        for group in rng::permutation(&mut rng::stream(seed, &[HELD_OUT_STREAM]), groups.len()) {
+        for group in random::permutation(&mut random::stream(seed, &[HELD_OUT_STREAM]), groups.len()) {
             if count + groups[group].len() <= most {
                 count += groups[group].len();
                 groups[group].iter().for_each(|&index| is_held_out[index] = true);

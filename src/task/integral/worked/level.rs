@@ -7,7 +7,8 @@ use rand_pcg::Pcg64Mcg;
 use super::Term;
 use super::shape::Shape::{self, *};
 use super::shape::Wave::{self, Cos, Cosh, Exp, Sin, Sinh};
-use crate::task::draw::{below, chance, pick, shuffle, small};
+use crate::random::{below, shuffle};
+use crate::task::draw::{chance, pick, small};
 
 /// The levels and what their problems are.
 pub(in crate::task::integral) const LEVELS: &[(u32, &str)] = &[
