@@ -115,8 +115,8 @@ impl Rope {
 /// The RoPE of layers that are not like the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalRope {
-    /// Position embedding of these layers.
-    pub rope: Rope,
+    /// Position embedding of these layers; `None` if they have none.
+    pub rope: Option<Rope>,
     /// Whether each layer has it.
     pub layers: Vec<bool>,
 }
@@ -277,7 +277,7 @@ impl ModelConfig {
             return wrong("rms_norm_eps", format!("{} is not between 0 and 1", self.rms_norm_eps));
         }
         self.validate_rope(file, &self.rope)?;
-        if let Some(LocalRope { rope, .. }) = &self.local_rope {
+        if let Some(LocalRope { rope: Some(rope), .. }) = &self.local_rope {
             self.validate_rope(file, rope)?;
         }
         for (field, ids) in

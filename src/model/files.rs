@@ -177,7 +177,12 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
         let layers = local.map_or_else(|| vec![false; config.num_layers], |local| local.layers.clone());
         value["layer_types"] = types(&layers);
         value["sliding_window"] = json!(config.whole_length());
-        value["rope_local_base_freq"] = json!(local.map(|local| local.rope.theta));
+        value["rope_local_base_freq"] =
+            json!(local.and_then(|local| local.rope.as_ref()).map(|rope| rope.theta));
+    }
+    if config.family.unrotated_every.is_some() {
+        let rotates = |layer| u8::from(!config.is_local(layer));
+        value["no_rope_layers"] = json!((0..config.num_layers).map(rotates).collect::<Vec<_>>());
     }
     Ok(value)
 }

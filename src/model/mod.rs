@@ -69,12 +69,15 @@ impl Model {
             ));
         }
         let weights = Weights::load(&gpu, &config, source, format, progress)?;
-        let upload = |rope: &Rope| {
+        let upload = |rope: Option<&Rope>| {
             let head_dim = config.head_dim;
-            gpu.upload("rope", &[context, head_dim], &rope_table(&rope.inv_freq(head_dim), context))
+            // Nothing turns with a frequency of 0.
+            let frequencies = rope.map_or_else(|| vec![0.0; head_dim / 2], |rope| rope.inv_freq(head_dim));
+            gpu.upload("rope", &[context, head_dim], &rope_table(&frequencies, context))
         };
-        let rope_table = upload(&config.rope)?;
-        let local_rope_table = config.local_rope.as_ref().map(|local| upload(&local.rope)).transpose()?;
+        let rope_table = upload(Some(&config.rope))?;
+        let local = config.local_rope.as_ref();
+        let local_rope_table = local.map(|local| upload(local.rope.as_ref())).transpose()?;
         Ok(Self { gpu, config, weights, rope_table, local_rope_table, context })
     }
 

@@ -41,6 +41,7 @@ pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
         other => other.config_json().unwrap_or_default(),
     };
     let local = config.local_rope.as_ref();
+    let local_rope = local.and_then(|local| local.rope.as_ref());
     let numbers = [
         ("model_type", json!(config.family.name)),
         ("num_attention_heads", json!(config.num_heads)),
@@ -51,8 +52,8 @@ pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
         ("sliding_window", json!(config.sliding_window.as_ref().map(|window| window.size))),
         ("sliding_layers", json!(config.sliding_window.as_ref().map(|window| &window.layers))),
         ("attention_scale", json!(config.attention_scale)),
-        ("rope_local_base_freq", json!(local.map(|local| local.rope.theta))),
-        ("local_rope_scaling", local.map_or(Value::Null, |local| scaling(&local.rope))),
+        ("rope_local_base_freq", json!(local_rope.map(|rope| rope.theta))),
+        ("local_rope_scaling", local_rope.map_or(Value::Null, scaling)),
         ("local_rope_layers", json!(local.map(|local| &local.layers))),
         ("attention_bias", json!(config.attention_bias())),
         ("qk_norm", json!(config.qk_norm())),

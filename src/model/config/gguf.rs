@@ -1,7 +1,7 @@
 //! A model's configuration from GGUF metadata.
 
 use super::fields::Harmless;
-use super::{LocalRope, ModelConfig, Rope, RopeScaling};
+use super::{LocalRope, ModelConfig, Rope, RopeScaling, rope};
 use crate::Result;
 use crate::model::family::tensors::Role;
 use crate::model::family::{Family, window};
@@ -81,7 +81,7 @@ pub fn parse<'a>(
         rms_norm_eps: epsilon(metadata, &key("attention.layer_norm_rms_epsilon"))?,
         max_position_embeddings: longest,
         tie_word_embeddings: !has_head,
-        rope: rope(family, metadata, divisors)?,
+        rope: base_rope(family, metadata, divisors)?,
         local_rope,
         bos_token_id: metadata.token_id("tokenizer.ggml.bos_token_id")?,
         eos_token_ids,
@@ -93,16 +93,18 @@ pub fn parse<'a>(
 }
 
 /// RoPE of layers with a window, in families where it is another. llama.cpp has it only where a file says how wide the window is,
-/// and does not scale it.
+/// and does not scale it. Which layers have no RoPE no file says: llama.cpp knows it of the family.
 fn local_rope(family: &Family, metadata: &Metadata, layers: usize) -> Result<Option<LocalRope>> {
     let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
-    let Some(absent) = family.local_theta else { return Ok(None) };
+    let Some(absent) = family.local_theta else {
+        return Ok(family.unrotated_every.and_then(|every| rope::none_in(rope::each(every, layers))));
+    };
     let theta = metadata.number(&key("rope.freq_base_swa"))?.unwrap_or(absent);
     if metadata.count(&key("attention.sliding_window"))?.unwrap_or(0) == 0 {
         return Ok(None);
     }
     let layers = window::alternate_of_gguf(family, metadata, layers)?;
-    Ok(Some(LocalRope { rope: Rope { theta, scaling: RopeScaling::None }, layers }))
+    Ok(Some(LocalRope { rope: Some(Rope { theta, scaling: RopeScaling::None }), layers }))
 }
 
 /// RMSNorm's epsilon, for which llama.cpp knows no default either.
@@ -212,7 +214,7 @@ fn reject_unsupported(family: &Family, metadata: &Metadata) -> Result<()> {
 
 /// Base and scaling as llama.cpp reads them (`llama_model_base::load_hparams`): a factor without a type is linear, a factor of
 /// 0 is none, `rope.scale_linear` is its older name, and divisors of frequencies multiply with it.
-fn rope(family: &Family, metadata: &Metadata, divisors: Option<Vec<f32>>) -> Result<Rope> {
+fn base_rope(family: &Family, metadata: &Metadata, divisors: Option<Vec<f32>>) -> Result<Rope> {
     let key = |name: &str| format!("{}.rope.{name}", family.gguf_architecture);
     let theta = metadata.number(&key("freq_base"))?.unwrap_or(10_000.0);
     let (factor, old) = (metadata.number(&key("scaling.factor"))?, metadata.number(&key("scale_linear"))?);

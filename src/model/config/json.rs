@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::advice::SamplingAdvice;
 use super::fields::{Fields, is_off};
-use super::{LocalRope, ModelConfig, known, nested, rope};
-use crate::model::family::{self, Activation, Family, window};
+use super::{ModelConfig, known, nested, rope};
+use crate::model::family::{self, Activation, Family};
 use crate::{Error, Result, json};
 
 /// Reads and checks the text of a `config.json`; `file` is for messages.
@@ -51,11 +51,7 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         }
     };
     let sliding_window = (family.window)(&fields)?;
-    let rope::Ropes { rope, local } = rope::ropes(&fields, family)?;
-    let local_rope = match local {
-        Some(rope) => Some(LocalRope { rope, layers: window::alternate(&fields, family)? }),
-        None => None,
-    };
+    let rope::Ropes { rope, local: local_rope } = rope::ropes(&fields, family)?;
     let config = ModelConfig {
         family,
         vocab_size: fields.required_count("vocab_size")?,
@@ -75,6 +71,7 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         bos_token_id: fields.token_ids("bos_token_id")?.first().copied(),
         eos_token_ids: fields.token_ids("eos_token_id")?,
     };
+    known::reject_other_values(&fields)?;
     fields.finish(known::HARMLESS)?;
     config.validate(file)?;
     Ok(config)
@@ -148,5 +145,5 @@ fn reject_unsupported(family: &Family, fields: &Fields<'_>) -> Result<()> {
             "use the unquantised model, or a GGUF file of it",
         ));
     }
-    known::reject_other_values(fields)
+    Ok(())
 }

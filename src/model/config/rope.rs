@@ -4,9 +4,9 @@
 use super::fields::{Fields, Harmless};
 use serde_json::{Map, Value};
 
-use super::{Rope, RopeScaling};
+use super::{LocalRope, Rope, RopeScaling};
 use crate::Result;
-use crate::model::family::Family;
+use crate::model::family::{Family, window};
 
 /// What changes nothing in the scalings that are known.
 const HARMLESS: &[Harmless] =
@@ -14,10 +14,10 @@ const HARMLESS: &[Harmless] =
 
 /// The RoPE of a model's layers.
 pub struct Ropes {
-    /// Of all, or of those that see everything.
+    /// Of all, or of all but those below.
     pub rope: Rope,
-    /// Of those with a sliding window, in families where it is another.
-    pub local: Option<Rope>,
+    /// Of those with a sliding window, in families where it is another, and of those without RoPE.
+    pub local: Option<LocalRope>,
 }
 
 /// Reads RoPE of a model of `family`.
@@ -26,14 +26,52 @@ pub struct Ropes {
 /// `Input` for anything missing, contradictory or unsupported.
 pub fn ropes(fields: &Fields<'_>, family: &Family) -> Result<Ropes> {
     match family.local_theta {
-        Some(local_theta) => by_kind(fields, [family.rope_theta, local_theta]),
-        None => Ok(Ropes { rope: rope(fields, family.rope_theta)?, local: None }),
+        Some(local_theta) => {
+            let [rope, local] = by_kind(fields, [family.rope_theta, local_theta])?;
+            let layers = window::alternate(fields, family)?;
+            Ok(Ropes { rope, local: Some(LocalRope { rope: Some(local), layers }) })
+        }
+        None => Ok(Ropes { rope: rope(fields, family.rope_theta)?, local: unrotated(fields, family)? }),
     }
+}
+
+/// The layers without RoPE: those for which `no_rope_layers`, whose name says the contrary, has 0; without it each
+/// `no_rope_layer_interval`-th.
+fn unrotated(fields: &Fields<'_>, family: &Family) -> Result<Option<LocalRope>> {
+    let Some(absent) = family.unrotated_every else { return Ok(None) };
+    let count = fields.required_count("num_hidden_layers")?;
+    let every = fields.count("no_rope_layer_interval")?.unwrap_or(absent);
+    let layers = match fields.get("no_rope_layers") {
+        None if every == 0 => {
+            return Err(fields.error("no_rope_layer_interval", "is 0", "take the original config.json"));
+        }
+        None => each(every, count),
+        Some(value) => {
+            let flags = value.as_array().map(Vec::as_slice).unwrap_or_default();
+            let flag = |value: &Value| value.as_bool().or_else(|| value.as_u64().map(|number| number != 0));
+            let flags: Option<Vec<bool>> = flags.iter().map(|value| Some(!flag(value)?)).collect();
+            flags.filter(|flags| flags.len() == count).ok_or_else(|| {
+                let problem = format!("is no list of 0 and 1 for {count} layers");
+                fields.error("no_rope_layers", problem, "take the original config.json")
+            })?
+        }
+    };
+    Ok(none_in(layers))
+}
+
+/// Whether each of `count` layers is an `every`-th one.
+pub(super) fn each(every: usize, count: usize) -> Vec<bool> {
+    (1..=count).map(|number| number.is_multiple_of(every)).collect()
+}
+
+/// No RoPE in these layers.
+pub(super) fn none_in(layers: Vec<bool>) -> Option<LocalRope> {
+    layers.contains(&true).then_some(LocalRope { rope: None, layers })
 }
 
 /// RoPE of both kinds of layers, as transformers 5 (`rope_parameters` with an object for each kind) and 4 have it: there
 /// `rope_scaling` is of layers that see everything, and the others have `rope_local_base_freq` and no scaling.
-fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<Ropes> {
+fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<[Rope; 2]> {
     const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
     let outer = [fields.number("rope_theta")?, fields.number("rope_local_base_freq")?];
     let parameters = fields.object("rope_parameters")?.filter(|map| !map.is_empty());
@@ -45,7 +83,7 @@ fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<Ropes> {
             |kind: usize| Rope { theta: outer[kind].unwrap_or(absent[kind]), scaling: RopeScaling::None };
         let scaled =
             |map| read_one(fields, &Fields::new(fields.file, "rope_scaling.", map), outer[0], absent[0]);
-        return Ok(Ropes { rope: legacy.map_or_else(|| Ok(base(0)), scaled)?, local: Some(base(1)) });
+        return Ok([legacy.map_or_else(|| Ok(base(0)), scaled)?, base(1)]);
     };
     if legacy.is_some() {
         let problem = "stands beside rope_parameters, of which it would change a part";
@@ -62,7 +100,7 @@ fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<Ropes> {
         let map = inner.object(KINDS[kind])?.unwrap_or(&empty);
         read_one(fields, &Fields::new(fields.file, &prefixes[kind], map), outer[kind], absent[kind])
     };
-    let ropes = Ropes { rope: read(0)?, local: Some(read(1)?) };
+    let ropes = [read(0)?, read(1)?];
     // A base outside of both kinds would be passed over.
     inner.finish(&[])?;
     Ok(ropes)

@@ -7,6 +7,7 @@ pub mod gemma3;
 pub mod llama;
 pub mod qwen2;
 pub mod qwen3;
+pub mod smollm3;
 pub mod tensors;
 pub mod window;
 
@@ -22,7 +23,8 @@ use tensors::{Role, Tensor};
 use window::SlidingWindow;
 
 /// Every family that can be loaded.
-pub const FAMILIES: &[&Family] = &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY, &gemma3::FAMILY];
+pub const FAMILIES: &[&Family] =
+    &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY, &gemma3::FAMILY, &smollm3::FAMILY];
 
 /// What is particular to one architecture; sizes are in [`ModelConfig`](super::config::ModelConfig).
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub struct Family {
     pub rope_theta: f64,
     /// The same of layers with a sliding window, where they have a RoPE of their own.
     pub local_theta: Option<f64>,
+    /// Each so many-th layer has no RoPE, unless a `config.json` says which layers have it.
+    pub unrotated_every: Option<usize>,
     /// transformers' values of keys that a `config.json` does not have, where they are not those of [`json`](super::config::json).
     pub defaults: fn() -> Value,
     /// The layers of a `config.json` that see only the last positions.
@@ -79,6 +83,7 @@ const PLAIN: Family = Family {
     gguf_wide_heads: None,
     rope_theta: 1e4,
     local_theta: None,
+    unrotated_every: None,
     defaults: || json!({}),
     window: window::none,
     full_every: None,
