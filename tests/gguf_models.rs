@@ -45,7 +45,7 @@ const NAMES: [(&str, &str); 17] = [
 ];
 
 /// Fixtures whose q and k the converter writes with the two halves of each head in turn.
-const INTERLEAVED: [&str; 2] = ["llama", "smollm3"];
+const INTERLEAVED: [&str; 3] = ["llama", "smollm3", "granite"];
 
 fn json(name: &str, file: &str) -> Value {
     serde_json::from_slice(&read(&folder(name).join(file))).unwrap()
@@ -115,6 +115,16 @@ fn metadata(name: &str, writer: &mut Writer, config: &Value) {
         &config["rope_theta"]
     };
     writer.f32(&format!("{arch}.rope.freq_base"), float(theta));
+    if name == "granite" {
+        for (key, field) in [
+            ("attention.scale", "attention_multiplier"),
+            ("embedding_scale", "embedding_multiplier"),
+            ("residual_scale", "residual_multiplier"),
+            ("logit_scale", "logits_scaling"),
+        ] {
+            writer.f32(&format!("granite.{key}"), float(&config[field]));
+        }
+    }
     if name == "gemma3" {
         writer.u32("gemma3.attention.sliding_window", number("sliding_window"));
         writer.text("gemma3.rope.scaling.type", "linear");
@@ -180,7 +190,14 @@ fn tokenizer(name: &str, writer: &mut Writer, config: &Value) {
     } else {
         writer.text("tokenizer.ggml.model", "gpt2");
         // The fixtures have no merges, so that what cuts the text before them changes nothing.
-        writer.text("tokenizer.ggml.pre", if name == "smollm3" { "smaug-bpe" } else { "gpt-2" });
+        writer.text(
+            "tokenizer.ggml.pre",
+            match name {
+                "smollm3" => "smaug-bpe",
+                "granite" => "dbrx",
+                _ => "gpt-2",
+            },
+        );
         writer.texts("tokenizer.ggml.merges", &merges.iter().map(String::as_str).collect::<Vec<_>>());
     }
     for key in ["bos_token_id", "eos_token_id"] {

@@ -249,7 +249,7 @@ impl<'a> Block<'a> {
         act: &Activations,
         fused: bool,
     ) -> Result<Input<'b>> {
-        let norm = Norm { weight, eps: self.config.rms_norm_eps };
+        let norm = Norm { weight, eps: self.config.stream_eps() };
         if fused {
             let input = Input { x: h, norm: Some(norm) };
             self.low(rec, modules, input, act)?;

@@ -121,6 +121,26 @@ pub struct LocalRope {
     pub layers: Vec<bool>,
 }
 
+/// What parts of the forward pass are multiplied with (Granite); 1 where a family does not.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Multipliers {
+    /// Embeddings; the head that is tied to them is not. The root of the hidden size where the family takes that, in f32 as llama.cpp
+    /// has it: transformers rounds it to the type of the weights, in bf16 25.3 of Gemma 3 270M becomes 25.25.
+    pub embedding: f64,
+    /// What attention and MLP add to the residual stream.
+    pub residual: f64,
+    /// Logits are divided by this.
+    pub logits: f64,
+}
+
+impl Multipliers {
+    /// Those of a model of `family` with this hidden size whose files do not say.
+    pub fn of(family: &Family, hidden_size: usize) -> Self {
+        let embedding = if family.scales_embedding { (hidden_size as f64).sqrt() } else { 1.0 };
+        Self { embedding, residual: 1.0, logits: 1.0 }
+    }
+}
+
 /// The sizes and constants of a decoder-only transformer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
@@ -142,6 +162,8 @@ pub struct ModelConfig {
     pub head_dim: usize,
     /// Scale of attention's scores where it is not 1/√head_dim.
     pub attention_scale: Option<f32>,
+    /// What else is multiplied.
+    pub multipliers: Multipliers,
     /// The layers that see only the last positions, if some do.
     pub sliding_window: Option<SlidingWindow>,
     /// Epsilon of every RMSNorm.
@@ -227,10 +249,15 @@ impl ModelConfig {
         self.local_rope.as_ref().is_some_and(|local| local.layers[layer])
     }
 
-    /// What embeddings are multiplied with: the root of the hidden size in f32 where the family does that, as llama.cpp has it.
-    /// transformers rounds it to the type of the weights: in bf16 25.3 of Gemma 3 270M becomes 25.25.
+    /// What embeddings are multiplied with to begin the residual stream, which is kept divided by [`Multipliers::residual`]: the halves
+    /// add to it as they are, and its norms, which do not see its scale, have [`ModelConfig::stream_eps`].
     pub fn embedding_scale(&self) -> f32 {
-        if self.family.scales_embedding { (self.hidden_size as f64).sqrt() as f32 } else { 1.0 }
+        (self.multipliers.embedding / self.multipliers.residual) as f32
+    }
+
+    /// Epsilon of norms of the residual stream, see [`ModelConfig::embedding_scale`]: N(r·g; eps) = N(g; eps/r²).
+    pub fn stream_eps(&self) -> f32 {
+        (f64::from(self.rms_norm_eps) / self.multipliers.residual.powi(2)) as f32
     }
 
     /// Checks what holds for every family, so that later code need not.
@@ -275,6 +302,16 @@ impl ModelConfig {
         }
         if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
             return wrong("rms_norm_eps", format!("{} is not between 0 and 1", self.rms_norm_eps));
+        }
+        let Multipliers { embedding, residual, logits } = self.multipliers;
+        for (field, value) in [
+            ("embedding_multiplier", embedding),
+            ("residual_multiplier", residual),
+            ("logits_scaling", logits),
+        ] {
+            if !(value > 1e-6 && value < 1e6) {
+                return wrong(field, format!("{value} is not between 0.000001 and 1000000"));
+            }
         }
         self.validate_rope(file, &self.rope)?;
         if let Some(LocalRope { rope: Some(rope), .. }) = &self.local_rope {

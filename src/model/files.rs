@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::chat::ChatTemplate;
-use super::config::ModelConfig;
 use super::config::nested::{TEXT, text_part};
+use super::config::{ModelConfig, Multipliers};
 use super::family::{Activation, Family};
 use super::open::{ADDITIONAL_TEMPLATES, MAX_TEXT};
 use super::source::bytes::{read_bytes, read_text};
@@ -179,6 +179,18 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
         value["sliding_window"] = json!(config.whole_length());
         value["rope_local_base_freq"] =
             json!(local.and_then(|local| local.rope.as_ref()).map(|rope| rope.theta));
+    }
+    if config.family.multiplies {
+        let Multipliers { embedding, residual, logits } = config.multipliers;
+        let scale = config.attention_scale.unwrap_or_else(|| 1.0 / (config.head_dim as f32).sqrt());
+        for (name, number) in [
+            ("embedding_multiplier", embedding),
+            ("residual_multiplier", residual),
+            ("logits_scaling", logits),
+            ("attention_multiplier", f64::from(scale)),
+        ] {
+            value[name] = json!(number);
+        }
     }
     if config.family.unrotated_every.is_some() {
         let rotates = |layer| u8::from(!config.is_local(layer));

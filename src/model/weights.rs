@@ -69,7 +69,7 @@ pub struct Weights {
     pub embedding: Weight,
     /// The blocks.
     pub layers: Vec<LayerWeights>,
-    /// RMSNorm before the head `[hidden]`.
+    /// RMSNorm before the head `[hidden]`, divided by what logits are divided by.
     pub norm: Buffer,
     head: Option<Weight>,
 }
@@ -120,7 +120,7 @@ impl Weights {
         for layer in 0..config.num_layers {
             layers.push(loader.layer(config, layer)?);
         }
-        let norm = loader.vector(Role::FinalNorm, 0)?;
+        let norm = loader.vector_by(Role::FinalNorm, 0, config.multipliers.logits)?;
         let head = if config.tie_word_embeddings { None } else { Some(loader.matrix(Role::Head, 0)?) };
         gpu.check()?;
         Ok(Self { embedding, layers, norm, head })
@@ -232,11 +232,17 @@ impl Loader<'_> {
 
     /// A norm's weight, in f32 whatever the file has: 1 + w has more digits than w.
     fn vector(&mut self, role: Role, layer: usize) -> Result<Buffer> {
+        self.vector_by(role, layer, 1.0)
+    }
+
+    /// The same divided by `divisor`.
+    fn vector_by(&mut self, role: Role, layer: usize, divisor: f64) -> Result<Buffer> {
         let (_, info) = self.find(role, layer)?;
         let mut values = self.values(role, layer)?;
         if !self.source.is_gguf() {
             values.iter_mut().for_each(|value| *value += self.family.norm_offset);
         }
+        values.iter_mut().for_each(|value| *value = (f64::from(*value) / divisor) as f32);
         self.gpu.upload(&info.name, &[values.len()], &values)
     }
 

@@ -114,7 +114,7 @@ impl Backward<'_> {
             &model.weights().norm,
             &d.dx,
             &d.dh,
-            model.config().rms_norm_eps,
+            model.config().stream_eps(),
             false,
         )
     }
@@ -123,7 +123,7 @@ impl Backward<'_> {
         let (model, d) = (self.model, self.d);
         let (act, kept) = self.act.of(layer);
         let block = model.block(layer, Some(self.lora));
-        let eps = model.config().rms_norm_eps;
+        let (eps, stream_eps) = (model.config().rms_norm_eps, model.config().stream_eps());
         let h_in = &self.hidden[layer];
         let positions = Positions { position: &self.buffers.position, table: model.rope_table(layer) };
         let spans = self.buffers.spans();
@@ -140,7 +140,7 @@ impl Backward<'_> {
         let ([gate, up], [d_gate, d_up]) = (&act.gate_up, &d.d_gate_up);
         swiglu::backward(rec, model.config().family.activation, gate, up, &d.d_act, d_gate, d_up)?;
         self.linears(rec, &block, GATE_UP, &act.x_mlp, &[d_gate, d_up], Some(&d.dx))?;
-        rms_norm::backward_x(rec, h_mid, &block.weights.mlp_norm, &d.dx, &d.dh, eps, true)?;
+        rms_norm::backward_x(rec, h_mid, &block.weights.mlp_norm, &d.dx, &d.dh, stream_eps, true)?;
 
         let dy = self.post_norm(rec, &block, Module::O, act)?;
         self.linears(rec, &block, &[Module::O], &act.o, &[dy], Some(&d.d_out))?;
@@ -158,7 +158,7 @@ impl Backward<'_> {
         let dx = (layer > 0).then_some(&d.dx);
         self.linears(rec, &block, QKV, &act.x_attention, &[d_raw_q, d_raw_k, dv], dx)?;
         if layer > 0 {
-            rms_norm::backward_x(rec, h_in, &block.weights.attention_norm, &d.dx, &d.dh, eps, true)?;
+            rms_norm::backward_x(rec, h_in, &block.weights.attention_norm, &d.dx, &d.dh, stream_eps, true)?;
         }
         Ok(())
     }

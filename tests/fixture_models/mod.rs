@@ -25,7 +25,7 @@ use stepladder::train::adapter;
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::trainer::{Trainer, Trajectory};
 
-pub(crate) const FAMILIES: [&str; 5] = ["llama", "qwen2", "qwen3", "gemma3", "smollm3"];
+pub(crate) const FAMILIES: [&str; 6] = ["llama", "qwen2", "qwen3", "gemma3", "smollm3", "granite"];
 
 /// Loads weights from `source` into a model of the fixture's configuration.
 pub(crate) fn load_on(

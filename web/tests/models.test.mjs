@@ -8,6 +8,7 @@ const RUNS = [
   { model: "qwen3", title: "" },
   { model: "gemma3", title: "" },
   { model: "smollm3", title: "" },
+  { model: "granite", title: "" },
   { model: "llama", title: " in WebGPU's default limits", defaultLimits: true },
   { model: "qwen3", title: " in the kernels for GPUs", software: false },
 ];

@@ -1,7 +1,7 @@
 //! A model's configuration from GGUF metadata.
 
 use super::fields::Harmless;
-use super::{LocalRope, ModelConfig, Rope, RopeScaling, rope};
+use super::{LocalRope, ModelConfig, Multipliers, Rope, RopeScaling, rope};
 use crate::Result;
 use crate::model::family::tensors::Role;
 use crate::model::family::{Family, window};
@@ -38,7 +38,6 @@ pub fn parse<'a>(
         return Err(metadata.error("token_embd.weight", "the tensor is missing", "take the complete model"));
     };
     reject_unsupported(family, metadata)?;
-    reject_other_values(family, metadata)?;
 
     let hidden_size = required("embedding_length")?;
     let num_heads = required("attention.head_count")?;
@@ -67,6 +66,10 @@ pub fn parse<'a>(
     let (num_layers, longest) = (required("block_count")?, required("context_length")?);
     let wide_heads = family.gguf_wide_heads == Some(num_layers);
     let local_rope = local_rope(family, metadata, num_layers)?;
+    let scale = match family.multiplies {
+        true => metadata.number(&key("attention.scale"))?.filter(|&scale| scale != 0.0),
+        false => None,
+    };
     let config = ModelConfig {
         family,
         vocab_size,
@@ -76,7 +79,10 @@ pub fn parse<'a>(
         num_heads,
         num_kv_heads: metadata.uniform_count(&key("attention.head_count_kv"))?.unwrap_or(num_heads),
         head_dim,
-        attention_scale: wide_heads.then(|| (num_heads as f32 / hidden_size as f32).sqrt()),
+        attention_scale: scale
+            .map(|scale| scale as f32)
+            .or_else(|| wide_heads.then(|| (num_heads as f32 / hidden_size as f32).sqrt())),
+        multipliers: multipliers(family, metadata, hidden_size)?,
         sliding_window: window::of_gguf(family, metadata, num_layers, longest)?,
         rms_norm_eps: epsilon(metadata, &key("attention.layer_norm_rms_epsilon"))?,
         max_position_embeddings: longest,
@@ -87,6 +93,7 @@ pub fn parse<'a>(
         eos_token_ids,
     };
     reject_scale(&config, metadata)?;
+    reject_other_values(family, metadata)?;
     metadata.finish(&key(""), HARMLESS_KEYS)?;
     config.validate(&metadata.file)?;
     Ok(config)
@@ -97,7 +104,13 @@ pub fn parse<'a>(
 fn local_rope(family: &Family, metadata: &Metadata, layers: usize) -> Result<Option<LocalRope>> {
     let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
     let Some(absent) = family.local_theta else {
-        return Ok(family.unrotated_every.and_then(|every| rope::none_in(rope::each(every, layers))));
+        // What says of others that they were trained with scaling says of Granite whether there is RoPE at all.
+        let rotates = match family.multiplies {
+            true => metadata.flag(&key("rope.scaling.finetuned"))?.unwrap_or(true),
+            false => true,
+        };
+        let every = if rotates { family.unrotated_every } else { Some(1) };
+        return Ok(every.and_then(|every| rope::none_in(rope::each(every, layers))));
     };
     let theta = metadata.number(&key("rope.freq_base_swa"))?.unwrap_or(absent);
     if metadata.count(&key("attention.sliding_window"))?.unwrap_or(0) == 0 {
@@ -105,6 +118,22 @@ fn local_rope(family: &Family, metadata: &Metadata, layers: usize) -> Result<Opt
     }
     let layers = window::alternate_of_gguf(family, metadata, layers)?;
     Ok(Some(LocalRope { rope: Some(Rope { theta, scaling: RopeScaling::None }), layers }))
+}
+
+/// What is multiplied, as llama.cpp reads it: 0 is 1, and logits are divided by what must be there.
+fn multipliers(family: &Family, metadata: &Metadata, hidden_size: usize) -> Result<Multipliers> {
+    let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
+    let absent = Multipliers::of(family, hidden_size);
+    if !family.multiplies {
+        return Ok(absent);
+    }
+    let scale = |name: &str| Ok(metadata.number(&key(name))?.filter(|&scale| scale != 0.0));
+    let missing = || metadata.error(&key("logit_scale"), "is missing", "convert the model again");
+    Ok(Multipliers {
+        embedding: scale("embedding_scale")?.unwrap_or(absent.embedding),
+        residual: scale("residual_scale")?.unwrap_or(absent.residual),
+        logits: scale("logit_scale")?.ok_or_else(missing)?,
+    })
 }
 
 /// RMSNorm's epsilon, for which llama.cpp knows no default either.
@@ -178,6 +207,9 @@ const NEUTRAL: &[(&str, f64)] = &[
 fn reject_other_values(family: &Family, metadata: &Metadata) -> Result<()> {
     for (name, neutral) in NEUTRAL {
         let key = format!("{}.{name}", family.gguf_architecture);
+        if metadata.was_read(&key) {
+            continue;
+        }
         let value = match metadata.get(&key) {
             Some(Value::Bool(flag)) => Some(f64::from(*flag)),
             _ => metadata.number(&key)?,
@@ -193,6 +225,9 @@ fn reject_other_values(family: &Family, metadata: &Metadata) -> Result<()> {
 /// Attention's scores are divided by the root of the head's size, which a file may say; 0 stands for the same.
 fn reject_scale(config: &ModelConfig, metadata: &Metadata) -> Result<()> {
     let key = format!("{}.attention.scale", config.family.gguf_architecture);
+    if config.family.multiplies {
+        return Ok(());
+    }
     let usual = 1.0 / (config.head_dim as f64).sqrt();
     match metadata.number(&key)? {
         Some(scale) if scale != 0.0 && (scale - usual).abs() > 1e-6 * usual => {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::advice::SamplingAdvice;
 use super::fields::{Fields, is_off};
-use super::{ModelConfig, known, nested, rope};
+use super::{ModelConfig, Multipliers, known, nested, rope};
 use crate::model::family::{self, Activation, Family};
 use crate::{Error, Result, json};
 
@@ -62,6 +62,7 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         num_kv_heads: fields.count("num_key_value_heads")?.unwrap_or(num_heads),
         head_dim,
         attention_scale: attention_scale(family, &fields, head_dim)?,
+        multipliers: multipliers(family, &fields, hidden_size)?,
         sliding_window,
         rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
         max_position_embeddings: fields.required_count("max_position_embeddings")?,
@@ -106,6 +107,14 @@ pub fn generation(file: &Path, text: &str) -> Result<Generation> {
 
 /// What attention's scores are multiplied with, where that is not by the head's size.
 fn attention_scale(family: &Family, fields: &Fields<'_>, head_dim: usize) -> Result<Option<f32>> {
+    if family.multiplies {
+        return match fields.number("attention_multiplier")?.unwrap_or(1.0) {
+            scale if scale > 0.0 => Ok(Some(scale as f32)),
+            _ => {
+                Err(fields.error("attention_multiplier", "must be above 0", "take the original config.json"))
+            }
+        };
+    }
     let Some(key) = family.scale_key else { return Ok(None) };
     match fields.number(key)? {
         Some(size) if size <= 0.0 => {
@@ -114,6 +123,21 @@ fn attention_scale(family: &Family, fields: &Fields<'_>, head_dim: usize) -> Res
         Some(size) if size != head_dim as f64 => Ok(Some(size.powf(-0.5) as f32)),
         _ => Ok(None),
     }
+}
+
+/// What else is multiplied; absent is 1.
+fn multipliers(family: &Family, fields: &Fields<'_>, hidden_size: usize) -> Result<Multipliers> {
+    let mut multipliers = Multipliers::of(family, hidden_size);
+    if family.multiplies {
+        for (name, place) in [
+            ("embedding_multiplier", &mut multipliers.embedding),
+            ("residual_multiplier", &mut multipliers.residual),
+            ("logits_scaling", &mut multipliers.logits),
+        ] {
+            *place = fields.number(name)?.unwrap_or(*place);
+        }
+    }
+    Ok(multipliers)
 }
 
 fn architecture<'a>(fields: &Fields<'a>) -> Result<&'a str> {

@@ -4,6 +4,7 @@
 //! [`Role`] more, which the loader and the passes over a block must know.
 
 pub mod gemma3;
+pub mod granite;
 pub mod llama;
 pub mod qwen2;
 pub mod qwen3;
@@ -24,7 +25,7 @@ use window::SlidingWindow;
 
 /// Every family that can be loaded.
 pub const FAMILIES: &[&Family] =
-    &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY, &gemma3::FAMILY, &smollm3::FAMILY];
+    &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY, &gemma3::FAMILY, &smollm3::FAMILY, &granite::FAMILY];
 
 /// What is particular to one architecture; sizes are in [`ModelConfig`](super::config::ModelConfig).
 #[derive(Debug)]
@@ -49,6 +50,9 @@ pub struct Family {
     pub scales_embedding: bool,
     /// The key of a `config.json` with the number whose root divides attention's scores, where that need not be the head's size.
     pub scale_key: Option<&'static str>,
+    /// Configs have what embeddings, scores, what either half adds, and logits are multiplied with, see
+    /// [`Multipliers`](super::config::Multipliers); scores are then not divided by the root of the head's size.
+    pub multiplies: bool,
     /// In GGUF files, which do not say it, attention's scores of models of so many layers are divided by the root of hidden size by
     /// heads.
     pub gguf_wide_heads: Option<usize>,
@@ -80,6 +84,7 @@ const PLAIN: Family = Family {
     norm_offset: 0.0,
     scales_embedding: false,
     scale_key: None,
+    multiplies: false,
     gguf_wide_heads: None,
     rope_theta: 1e4,
     local_theta: None,
@@ -148,10 +153,17 @@ pub fn by_gguf_architecture(file: &Path, architecture: &str) -> Result<&'static 
 }
 
 fn unknown(file: &Path, field: &str, architecture: &str, known: &[&str]) -> Error {
+    let alike = |name: &str| name.chars().zip(architecture.chars()).take_while(|(a, b)| a == b).count();
+    let nearest =
+        known.iter().copied().rev().max_by_key(|name| alike(name)).filter(|name| alike(name) >= NEAR);
+    let nearest = nearest.map_or_else(String::new, |name| format!("; the nearest that is known is {name}"));
     Error::input(
         file,
         field,
-        format!("unknown architecture {architecture:?}"),
+        format!("unknown architecture {architecture:?}{nearest}"),
         format!("use a model of one of {}", known.join(", ")),
     )
 }
+
+/// Names of architectures that begin with so many letters alike are near each other.
+const NEAR: usize = 3;
