@@ -45,7 +45,7 @@ const NAMES: [(&str, &str); 17] = [
 ];
 
 /// Fixtures whose q and k the converter writes with the two halves of each head in turn.
-const INTERLEAVED: [&str; 3] = ["llama", "smollm3", "granite"];
+const INTERLEAVED: [&str; 4] = ["llama", "smollm3", "granite", "ministral3"];
 
 fn json(name: &str, file: &str) -> Value {
     serde_json::from_slice(&read(&folder(name).join(file))).unwrap()
@@ -89,7 +89,7 @@ fn divisors(scaling: &Value, head_dim: usize, theta: f64) -> Vec<f32> {
 }
 
 fn metadata(name: &str, writer: &mut Writer, config: &Value) {
-    let arch = name;
+    let arch = if name == "ministral3" { "mistral3" } else { name };
     writer.text("general.architecture", arch);
     let number = |field: &str| config[field].as_u64().unwrap() as u32;
     let head_dim = config["head_dim"]
@@ -115,6 +115,23 @@ fn metadata(name: &str, writer: &mut Writer, config: &Value) {
         &config["rope_theta"]
     };
     writer.f32(&format!("{arch}.rope.freq_base"), float(theta));
+    if name == "ministral3" {
+        let rope = &config["rope_parameters"];
+        writer.text("mistral3.rope.scaling.type", "yarn");
+        writer.u32(
+            "mistral3.rope.scaling.original_context_length",
+            rope["original_max_position_embeddings"].as_u64().unwrap() as u32,
+        );
+        for (key, field) in [
+            ("rope.scaling.factor", "factor"),
+            ("rope.scaling.yarn_beta_fast", "beta_fast"),
+            ("rope.scaling.yarn_beta_slow", "beta_slow"),
+            ("rope.scaling.yarn_log_multiplier", "mscale_all_dim"),
+            ("attention.temperature_scale", "llama_4_scaling_beta"),
+        ] {
+            writer.f32(&format!("mistral3.{key}"), float(&rope[field]));
+        }
+    }
     if name == "granite" {
         for (key, field) in [
             ("attention.scale", "attention_multiplier"),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::chat::ChatTemplate;
 use super::config::nested::{TEXT, text_part};
+use super::config::rope::PARAMETERS;
 use super::config::{ModelConfig, Multipliers};
 use super::family::{Activation, Family};
 use super::open::{ADDITIONAL_TEMPLATES, MAX_TEXT};
@@ -132,6 +133,8 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
             "export from the Hugging Face folder of the same model",
         )
     })?;
+    let has_default = (config.family.defaults)().get(PARAMETERS).is_some();
+    let scaling = if scaling.is_null() && has_default { json!({ "rope_type": "default" }) } else { scaling };
     let windows = config.sliding_window.as_ref();
     let types = |layers: &[bool]| {
         let kind = |&sliding: &bool| if sliding { "sliding_attention" } else { "full_attention" };

@@ -9,6 +9,7 @@ const RUNS = [
   { model: "gemma3", title: "" },
   { model: "smollm3", title: "" },
   { model: "granite", title: "" },
+  { model: "ministral3", title: "" },
   { model: "llama", title: " in WebGPU's default limits", defaultLimits: true },
   { model: "qwen3", title: " in the kernels for GPUs", software: false },
 ];

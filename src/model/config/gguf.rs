@@ -1,7 +1,7 @@
 //! A model's configuration from GGUF metadata.
 
 use super::fields::Harmless;
-use super::{LocalRope, ModelConfig, Multipliers, Rope, RopeScaling, rope};
+use super::{LocalRope, ModelConfig, Multipliers, Rope, RopeScaling, Yarn, rope};
 use crate::Result;
 use crate::model::family::tensors::Role;
 use crate::model::family::{Family, window};
@@ -70,6 +70,8 @@ pub fn parse<'a>(
         true => metadata.number(&key("attention.scale"))?.filter(|&scale| scale != 0.0),
         false => None,
     };
+    let rope = base_rope(family, metadata, divisors, longest)?;
+    let tempered = evenly_tempered(family, metadata, &rope)?;
     let config = ModelConfig {
         family,
         vocab_size,
@@ -85,9 +87,9 @@ pub fn parse<'a>(
         multipliers: multipliers(family, metadata, hidden_size)?,
         sliding_window: window::of_gguf(family, metadata, num_layers, longest)?,
         rms_norm_eps: epsilon(metadata, &key("attention.layer_norm_rms_epsilon"))?,
-        max_position_embeddings: longest,
+        max_position_embeddings: longest.min(tempered.unwrap_or(longest)),
         tie_word_embeddings: !has_head,
-        rope: base_rope(family, metadata, divisors)?,
+        rope,
         local_rope,
         bos_token_id: metadata.token_id("tokenizer.ggml.bos_token_id")?,
         eos_token_ids,
@@ -249,16 +251,27 @@ fn reject_unsupported(family: &Family, metadata: &Metadata) -> Result<()> {
 
 /// Base and scaling as llama.cpp reads them (`llama_model_base::load_hparams`): a factor without a type is linear, a factor of
 /// 0 is none, `rope.scale_linear` is its older name, and divisors of frequencies multiply with it.
-fn base_rope(family: &Family, metadata: &Metadata, divisors: Option<Vec<f32>>) -> Result<Rope> {
+fn base_rope(
+    family: &Family,
+    metadata: &Metadata,
+    divisors: Option<Vec<f32>>,
+    longest: usize,
+) -> Result<Rope> {
     let key = |name: &str| format!("{}.rope.{name}", family.gguf_architecture);
     let theta = metadata.number(&key("freq_base"))?.unwrap_or(10_000.0);
     let (factor, old) = (metadata.number(&key("scaling.factor"))?, metadata.number(&key("scale_linear"))?);
     let factor = match metadata.text(&key("scaling.type"))?.unwrap_or("linear") {
         "none" => 1.0,
         "linear" => factor.or(old).filter(|&factor| factor != 0.0).unwrap_or(1.0),
+        "yarn" if divisors.is_none() => {
+            let factor = factor.or(old).filter(|&factor| factor != 0.0).unwrap_or(1.0);
+            let scaling = RopeScaling::Yarn(yarn(family, metadata, factor, longest)?);
+            return Ok(Rope { theta, scaling });
+        }
         other => {
             let problem = format!("RoPE scaling {other:?} is not supported");
-            return Err(metadata.error(&key("scaling.type"), problem, "use a model with none or linear"));
+            let hint = "use a model with none, linear, or yarn without rope_freqs";
+            return Err(metadata.error(&key("scaling.type"), problem, hint));
         }
     };
     let scaling = match divisors {
@@ -269,4 +282,33 @@ fn base_rope(family: &Family, metadata: &Metadata, divisors: Option<Vec<f32>>) -
         None => RopeScaling::Linear { factor },
     };
     Ok(Rope { theta, scaling })
+}
+
+/// YaRN as llama.cpp reads it: what the file says of the factor of queries and keys multiplies the paper's.
+fn yarn(family: &Family, metadata: &Metadata, factor: f64, longest: usize) -> Result<Yarn> {
+    let key = |name: &str| format!("{}.rope.scaling.{name}", family.gguf_architecture);
+    let given = |name: &str| Ok(metadata.number(&key(name))?.filter(|&number| number != 0.0));
+    if metadata.number(&key("yarn_ext_factor"))?.is_some_and(|blend| blend != 1.0) {
+        let problem = "only 1 is supported";
+        return Err(metadata.error(&key("yarn_ext_factor"), problem, "use another model"));
+    }
+    let all = given("yarn_log_multiplier")?.map_or(1.0, |scale| Yarn::magnitude(factor, scale));
+    Ok(Yarn {
+        factor,
+        original: metadata.count(&key("original_context_length"))?.unwrap_or(longest),
+        beta_fast: given("yarn_beta_fast")?.unwrap_or(32.0),
+        beta_slow: given("yarn_beta_slow")?.unwrap_or(1.0),
+        truncate: true,
+        attention_factor: Yarn::magnitude(factor, 1.0) / all * given("attn_factor")?.unwrap_or(1.0),
+    })
+}
+
+/// [`rope::evenly_tempered`] of a GGUF file.
+fn evenly_tempered(family: &Family, metadata: &Metadata, rope: &Rope) -> Result<Option<usize>> {
+    let key = format!("{}.attention.temperature_scale", family.gguf_architecture);
+    match (metadata.number(&key)?, &rope.scaling) {
+        (None | Some(0.0), _) => Ok(None),
+        (Some(_), RopeScaling::Yarn(yarn)) => Ok(Some(yarn.original)),
+        (Some(_), _) => Err(metadata.error(&key, "is only supported with yarn", "use another model")),
+    }
 }

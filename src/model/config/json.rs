@@ -29,7 +29,8 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
     let mut map = nested::text_part(file, map)?;
     if let Value::Object(defaults) = (family.defaults)() {
         // A key that is null is not one that is missing: then sizes follow from others.
-        for (name, value) in defaults {
+        let is_scaled = map.get("rope_scaling").is_some_and(|value| !value.is_null());
+        for (name, value) in defaults.into_iter().filter(|(name, _)| name != rope::PARAMETERS || !is_scaled) {
             map.entry(name).or_insert(value);
         }
     }
@@ -52,6 +53,8 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
     };
     let sliding_window = (family.window)(&fields)?;
     let rope::Ropes { rope, local: local_rope } = rope::ropes(&fields, family)?;
+    let longest = fields.required_count("max_position_embeddings")?;
+    let tempered = rope::evenly_tempered(&fields, &rope)?;
     let config = ModelConfig {
         family,
         vocab_size: fields.required_count("vocab_size")?,
@@ -65,7 +68,7 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         multipliers: multipliers(family, &fields, hidden_size)?,
         sliding_window,
         rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
-        max_position_embeddings: fields.required_count("max_position_embeddings")?,
+        max_position_embeddings: longest.min(tempered.unwrap_or(longest)),
         tie_word_embeddings: fields.flag("tie_word_embeddings")?,
         rope,
         local_rope,

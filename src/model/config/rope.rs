@@ -4,13 +4,18 @@
 use super::fields::{Fields, Harmless};
 use serde_json::{Map, Value};
 
-use super::{LocalRope, Rope, RopeScaling};
+use super::{LocalRope, Rope, RopeScaling, Yarn};
 use crate::Result;
 use crate::model::family::{Family, window};
 
+/// The key of transformers 5, which a family may have a default for; transformers takes that only where there is no `rope_scaling`.
+pub const PARAMETERS: &str = "rope_parameters";
+
 /// What changes nothing in the scalings that are known.
-const HARMLESS: &[Harmless] =
-    &[Harmless { reason: "says that the model was trained with the scaling", names: &["finetuned"] }];
+const HARMLESS: &[Harmless] = &[
+    Harmless { reason: "says that the model was trained with the scaling", names: &["finetuned"] },
+    Harmless { reason: "says again what stands outside", names: &["max_position_embeddings"] },
+];
 
 /// The RoPE of a model's layers.
 pub struct Ropes {
@@ -74,7 +79,7 @@ pub(super) fn none_in(layers: Vec<bool>) -> Option<LocalRope> {
 fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<[Rope; 2]> {
     const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
     let outer = [fields.number("rope_theta")?, fields.number("rope_local_base_freq")?];
-    let parameters = fields.object("rope_parameters")?.filter(|map| !map.is_empty());
+    let parameters = fields.object(PARAMETERS)?.filter(|map| !map.is_empty());
     let legacy = fields.object("rope_scaling")?.filter(|map| !map.is_empty());
     // Read even if it is not used, for fields that are outside of both.
     fields.count("original_max_position_embeddings")?;
@@ -98,7 +103,15 @@ fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<[Rope; 2]> {
     let prefixes = KINDS.map(|kind| format!("rope_parameters.{kind}."));
     let read = |kind: usize| {
         let map = inner.object(KINDS[kind])?.unwrap_or(&empty);
-        read_one(fields, &Fields::new(fields.file, &prefixes[kind], map), outer[kind], absent[kind])
+        let rope =
+            read_one(fields, &Fields::new(fields.file, &prefixes[kind], map), outer[kind], absent[kind])?;
+        match rope.scaling {
+            RopeScaling::Yarn(Yarn { truncate: false, .. }) => {
+                let problem = "false counts for nothing below the kind of a layer in transformers";
+                Err(fields.error(&format!("{}truncate", prefixes[kind]), problem, "remove it"))
+            }
+            _ => Ok(rope),
+        }
     };
     let ropes = [read(0)?, read(1)?];
     // A base outside of both kinds would be passed over.
@@ -116,7 +129,7 @@ fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<[Rope; 2]> {
 /// `Input` for anything missing, contradictory or unsupported.
 fn rope(fields: &Fields<'_>, absent: f64) -> Result<Rope> {
     let outer_theta = fields.number("rope_theta")?;
-    let parameters = fields.object("rope_parameters")?.filter(|map| !map.is_empty());
+    let parameters = fields.object(PARAMETERS)?.filter(|map| !map.is_empty());
     let legacy = fields.object("rope_scaling")?.filter(|map| !map.is_empty());
     let read = |prefix, map| read_one(fields, &Fields::new(fields.file, prefix, map), outer_theta, absent);
     let parameters = parameters.map(|map| read("rope_parameters.", map)).transpose()?;
@@ -146,6 +159,8 @@ fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>, a
         let problem = format!("{inner_value} contradicts the outer rope_theta {outer_value}");
         return Err(inner.error("rope_theta", problem, "remove the wrong one"));
     }
+    // Read by [`evenly_tempered`].
+    inner.number("llama_4_scaling_beta")?;
     if inner.number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
         let problem = "partial RoPE is not supported";
         return Err(inner.error("partial_rotary_factor", problem, "use another model"));
@@ -174,13 +189,64 @@ fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>, a
             high_freq_factor: inner.required_number("high_freq_factor")?,
             original_max_position_embeddings: original_length(fields, inner)?,
         },
+        "dynamic" => {
+            // The longest sequence is the outer one's, and up to that nothing is scaled.
+            inner.get("original_max_position_embeddings");
+            RopeScaling::Dynamic { factor: inner.required_number("factor")? }
+        }
+        "yarn" => RopeScaling::Yarn(yarn(fields, inner)?),
         other => {
             let problem = format!("RoPE scaling {other:?} is not supported");
-            return Err(inner.error("rope_type", problem, "known are default, linear and llama3"));
+            let hint = "known are default, linear, dynamic, llama3 and yarn";
+            return Err(inner.error("rope_type", problem, hint));
         }
     };
     inner.finish(HARMLESS)?;
     Ok(Rope { theta: inner_theta.or(outer_theta).unwrap_or(absent), scaling })
+}
+
+/// YaRN as transformers reads it: a factor of null is what the longest sequence is of the original one, and 0 stands for the usual number
+/// of turns and for no `mscale`.
+fn yarn(fields: &Fields<'_>, inner: &Fields<'_>) -> Result<Yarn> {
+    let original = original_length(fields, inner)?;
+    let factor = match inner.number("factor")? {
+        Some(factor) => factor,
+        None => fields.required_count("max_position_embeddings")? as f64 / original as f64,
+    };
+    let given = |name: &str| Ok(inner.number(name)?.filter(|&number| number != 0.0));
+    let attention_factor =
+        match (inner.number("attention_factor")?, given("mscale")?, given("mscale_all_dim")?) {
+            (Some(factor), ..) => factor,
+            (None, Some(scale), Some(all)) => Yarn::magnitude(factor, scale) / Yarn::magnitude(factor, all),
+            (None, ..) => Yarn::magnitude(factor, 1.0),
+        };
+    Ok(Yarn {
+        factor,
+        original,
+        beta_fast: given("beta_fast")?.unwrap_or(32.0),
+        beta_slow: given("beta_slow")?.unwrap_or(1.0),
+        truncate: !inner.has("truncate") || inner.flag("truncate")?,
+        attention_factor,
+    })
+}
+
+/// The longest sequence of which each query has the same temperature: beyond the original context Ministral multiplies queries with
+/// 1 + beta·ln(1 + ⌊position / original⌋), which is not done here.
+///
+/// # Errors
+/// `Input` if the file says it of a scaling without an original context.
+pub fn evenly_tempered(fields: &Fields<'_>, rope: &Rope) -> Result<Option<usize>> {
+    let Some(map) = fields.object(PARAMETERS)?.or(fields.object("rope_scaling")?) else {
+        return Ok(None);
+    };
+    let name = "llama_4_scaling_beta";
+    match (map.get(name).and_then(Value::as_f64), &rope.scaling) {
+        (None | Some(0.0), _) => Ok(None),
+        (Some(_), RopeScaling::Yarn(yarn)) => Ok(Some(yarn.original)),
+        (Some(_), _) => {
+            Err(fields.error(name, "is only supported with yarn", "take the original config.json"))
+        }
+    }
 }
 
 /// `rope_type`, or `type` as it was called before.

@@ -6,6 +6,7 @@
 pub mod gemma3;
 pub mod granite;
 pub mod llama;
+pub mod mistral;
 pub mod qwen2;
 pub mod qwen3;
 pub mod smollm3;
@@ -24,8 +25,16 @@ use tensors::{Role, Tensor};
 use window::SlidingWindow;
 
 /// Every family that can be loaded.
-pub const FAMILIES: &[&Family] =
-    &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY, &gemma3::FAMILY, &smollm3::FAMILY, &granite::FAMILY];
+pub const FAMILIES: &[&Family] = &[
+    &llama::FAMILY,
+    &mistral::FAMILY,
+    &mistral::MINISTRAL3,
+    &qwen2::FAMILY,
+    &qwen3::FAMILY,
+    &gemma3::FAMILY,
+    &smollm3::FAMILY,
+    &granite::FAMILY,
+];
 
 /// What is particular to one architecture; sizes are in [`ModelConfig`](super::config::ModelConfig).
 #[derive(Debug)]
@@ -147,7 +156,8 @@ pub fn by_architecture(file: &Path, architecture: &str) -> Result<&'static Famil
 /// `Input` with the list of known names.
 pub fn by_gguf_architecture(file: &Path, architecture: &str) -> Result<&'static Family> {
     FAMILIES.iter().copied().find(|family| family.gguf_architecture == architecture).ok_or_else(|| {
-        let known: Vec<&str> = FAMILIES.iter().map(|family| family.gguf_architecture).collect();
+        let mut known: Vec<&str> = FAMILIES.iter().map(|family| family.gguf_architecture).collect();
+        known.dedup();
         unknown(file, "general.architecture", architecture, &known)
     })
 }

@@ -2,11 +2,8 @@
 
 use serde_json::json;
 
-use super::tensors::{
-    ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, MLP_NORM, O, Q, Tensor, UP, V,
-};
 use super::window::{self, SlidingWindow};
-use super::{Family, Fields, PLAIN};
+use super::{Family, Fields, PLAIN, llama};
 use crate::Result;
 
 /// No biases, no q/k norms; each fourth layer without RoPE.
@@ -14,7 +11,7 @@ pub const FAMILY: Family = Family {
     name: "smollm3",
     architectures: &["SmolLM3ForCausalLM"],
     gguf_architecture: "smollm3",
-    tensors: TENSORS,
+    tensors: llama::TENSORS,
     // In layers without RoPE too, where it changes nothing.
     gguf_interleaves_qk: true,
     rope_theta: 2e6,
@@ -29,9 +26,6 @@ pub const FAMILY: Family = Family {
     check,
     ..PLAIN
 };
-
-const TENSORS: &[Tensor] =
-    &[EMBEDDING, ATTENTION_NORM, Q, K, V, O, MLP_NORM, GATE, UP, DOWN, FINAL_NORM, HEAD];
 
 fn check(fields: &Fields<'_>) -> Result<()> {
     fields.reject_flag("attention_bias", "a bias on the attention's projections")?;
