@@ -9,8 +9,8 @@ use std::path::Path;
 use fixture_models::{folder, read};
 use serde_json::{Value, json};
 use stepladder::Error;
-use stepladder::model::config::{self, ModelConfig, Multipliers, RopeScaling, Yarn};
-use stepladder::model::family::{Family, granite, llama, mistral};
+use stepladder::model::config::{self, ModelConfig, Multipliers, Rope, RopeScaling, Yarn};
+use stepladder::model::family::{Family, by_gguf_architecture, granite, llama, mistral, olmo};
 use stepladder::model::source::gguf::{Metadata, Value as Item};
 use stepladder::model::source::{Dtype, TensorInfo};
 
@@ -322,4 +322,52 @@ fn the_text_of_ministral_3_is_found() {
     let changes =
         json!({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "llama_4_scaling_beta": 0.1}});
     refused("ministral3", changes, "llama_4_scaling_beta", "yarn");
+}
+
+#[test]
+fn olmo_3_scales_rope_only_where_there_is_no_window() {
+    let config = parse(&with("olmo3", json!({}))).unwrap();
+    let local = config.local_rope.clone().unwrap();
+    assert_eq!(local.rope, Some(Rope { theta: 5e5, scaling: RopeScaling::None }));
+    assert_eq!(local.layers, [true, true, true, false, true]);
+    assert_eq!(
+        (0..5).map(|layer| config.window(layer)).collect::<Vec<_>>(),
+        [Some(4), Some(4), Some(4), None, Some(4)]
+    );
+    assert_eq!((config.rope.theta, config.rope.attention_factor(), config.rms_norm_eps), (5e5, 1.3, 1e-5));
+    let sliding = vec!["sliding_attention"; 3];
+    let kinds = [&sliding[..], &["full_attention", "sliding_attention"]].concat();
+    let newer = json!({"rope_theta": null, "rope_scaling": null, "layer_types": kinds, "rope_parameters": {
+        "full_attention": {"rope_type": "yarn", "rope_theta": 5e5, "factor": 4.0, "original_max_position_embeddings": 64,
+            "beta_fast": 8.0, "beta_slow": 1.0, "attention_factor": 1.3},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 5e5},
+    }});
+    assert_eq!(parse(&with("olmo3", newer.clone())).unwrap(), config);
+    let mut uncut = newer;
+    uncut["rope_parameters"]["full_attention"]["truncate"] = json!(false);
+    refused("olmo3", uncut, "rope_parameters.full_attention.truncate", "counts for nothing");
+    refused("olmo3", json!({"attention_bias": true}), "attention_bias", "bias");
+    let changes = json!({"sliding_window": null, "max_position_embeddings": 8192});
+    assert_eq!(parse(&with("olmo3", changes)).unwrap().window_size(), Some(4096));
+    // OLMo 2 has neither, and GGUF files call both by its name.
+    let two = parse(&with("olmo2", json!({"max_position_embeddings": null}))).unwrap();
+    assert_eq!((&two.local_rope, two.window_size(), two.max_position_embeddings), (&None, None, 2048));
+    let file = Path::new("m.gguf");
+    for (has_window, name) in [(true, "olmo3"), (false, "olmo2")] {
+        assert_eq!(by_gguf_architecture(file, "olmo2", has_window).unwrap().name, name);
+    }
+    let size = ("attention.sliding_window", Item::Int(64));
+    let base = ("rope.freq_base", Item::Float(1e6));
+    let factor = Item::Float(0.1f64.mul_add(8f64.ln(), 1.0));
+    let yarn = [
+        ("rope.scaling.type", Item::Text("yarn".into())),
+        ("rope.scaling.factor", Item::Float(8.0)),
+        ("rope.scaling.attn_factor", factor),
+    ];
+    let config = gguf(&olmo::OLMO3, &[&[size, base][..], &yarn].concat()).unwrap();
+    let local = config.local_rope.unwrap();
+    assert_eq!(local.rope, Some(Rope { theta: 1e6, scaling: RopeScaling::None }));
+    assert_eq!(local.layers, [true, true, true, false]);
+    // What some converters wrote is the paper's factor once more, not one that multiplies it.
+    assert!((config.rope.attention_factor() - (0.1 * 8f64.ln() + 1.0)).abs() < 1e-12);
 }

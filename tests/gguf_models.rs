@@ -51,14 +51,14 @@ fn json(name: &str, file: &str) -> Value {
     serde_json::from_slice(&read(&folder(name).join(file))).unwrap()
 }
 
-fn gguf_name(name: &str, gemma: bool) -> String {
+fn gguf_name(name: &str, behind: bool) -> String {
     let (stem, ending) = name.rsplit_once('.').unwrap();
     let (block, stem) = match stem.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.')) {
         Some((layer, stem)) => (format!("blk.{layer}."), stem),
         None => (String::new(), stem),
     };
     let mut names = NAMES.iter().filter(|(hf, _)| *hf == stem).map(|(_, gguf)| *gguf);
-    let name = if gemma { names.next_back() } else { names.next() };
+    let name = if behind { names.next_back() } else { names.next() };
     format!("{block}{}.{ending}", name.unwrap_or_else(|| panic!("{stem} has no name")))
 }
 
@@ -89,7 +89,11 @@ fn divisors(scaling: &Value, head_dim: usize, theta: f64) -> Vec<f32> {
 }
 
 fn metadata(name: &str, writer: &mut Writer, config: &Value) {
-    let arch = if name == "ministral3" { "mistral3" } else { name };
+    let arch = match name {
+        "ministral3" => "mistral3",
+        "olmo3" => "olmo2",
+        _ => name,
+    };
     writer.text("general.architecture", arch);
     let number = |field: &str| config[field].as_u64().unwrap() as u32;
     let head_dim = config["head_dim"]
@@ -108,7 +112,10 @@ fn metadata(name: &str, writer: &mut Writer, config: &Value) {
         writer.u32(&format!("{arch}.{key}"), value);
     }
     let float = |value: &Value| value.as_f64().unwrap() as f32;
-    writer.f32(&format!("{arch}.attention.layer_norm_rms_epsilon"), float(&config["rms_norm_eps"]));
+    writer.f32(
+        &format!("{arch}.attention.layer_norm_rms_epsilon"),
+        config["rms_norm_eps"].as_f64().unwrap_or(1e-5) as f32,
+    );
     let theta = if config["rope_theta"].is_null() {
         &config["rope_parameters"]["rope_theta"]
     } else {
@@ -141,6 +148,25 @@ fn metadata(name: &str, writer: &mut Writer, config: &Value) {
         ] {
             writer.f32(&format!("granite.{key}"), float(&config[field]));
         }
+    }
+    if name == "olmo3" {
+        let rope = &config["rope_scaling"];
+        writer.u32("olmo2.attention.sliding_window", number("sliding_window"));
+        // An array of truth values.
+        let pattern = [&7u32.to_le_bytes()[..], &5u64.to_le_bytes(), &[1, 1, 1, 0, 1]].concat();
+        writer.raw("olmo2.attention.sliding_window_pattern", 9, &pattern);
+        writer.text("olmo2.rope.scaling.type", "yarn");
+        let original = rope["original_max_position_embeddings"].as_u64().unwrap();
+        writer.u32("olmo2.rope.scaling.original_context_length", original as u32);
+        for (key, field) in
+            [("factor", "factor"), ("yarn_beta_fast", "beta_fast"), ("yarn_beta_slow", "beta_slow")]
+        {
+            writer.f32(&format!("olmo2.rope.scaling.{key}"), float(&rope[field]));
+        }
+        // No key says the whole of it: llama.cpp multiplies this with the paper's.
+        let own = 0.1 * rope["factor"].as_f64().unwrap().ln() + 1.0;
+        let factor = rope["attention_factor"].as_f64().unwrap() / own;
+        writer.f32("olmo2.rope.scaling.attn_factor", factor as f32);
     }
     if name == "gemma3" {
         writer.u32("gemma3.attention.sliding_window", number("sliding_window"));
@@ -211,7 +237,7 @@ fn tokenizer(name: &str, writer: &mut Writer, config: &Value) {
             "tokenizer.ggml.pre",
             match name {
                 "smollm3" => "smaug-bpe",
-                "granite" => "dbrx",
+                "granite" | "olmo2" | "olmo3" => "dbrx",
                 _ => "gpt-2",
             },
         );
@@ -255,7 +281,12 @@ fn converted(name: &str) -> Vec<u8> {
             }
         }
         let shape: Vec<u64> = view.shape().iter().map(|&size| size as u64).collect();
-        writer.tensor_of(&gguf_name(&tensor, gemma), &shape, 0, bytemuck::cast_slice(&values));
+        writer.tensor_of(
+            &gguf_name(&tensor, gemma || name.starts_with("olmo")),
+            &shape,
+            0,
+            bytemuck::cast_slice(&values),
+        );
     }
     if config["rope_scaling"]["rope_type"] == "llama3" {
         let head_dim = config["head_dim"].as_u64().unwrap() as usize;

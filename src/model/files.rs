@@ -174,14 +174,15 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
         let size = config.attention_scale.map(|scale| f64::from(scale).powi(-2).round() as usize);
         value[key] = json!(size.unwrap_or(config.head_dim));
     }
-    if config.family.local_theta.is_some() {
+    if let Some((key, _)) = config.family.local_theta {
         // A window that holds every sequence is none here, but its layers have a RoPE of their own.
         let local = config.local_rope.as_ref();
         let layers = local.map_or_else(|| vec![false; config.num_layers], |local| local.layers.clone());
         value["layer_types"] = types(&layers);
         value["sliding_window"] = json!(config.whole_length());
-        value["rope_local_base_freq"] =
-            json!(local.and_then(|local| local.rope.as_ref()).map(|rope| rope.theta));
+        if let Some(rope) = local.and_then(|local| local.rope.as_ref()) {
+            value[key] = json!(rope.theta);
+        }
     }
     if config.family.multiplies {
         let Multipliers { embedding, residual, logits } = config.multipliers;

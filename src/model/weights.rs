@@ -28,14 +28,14 @@ pub struct Linear {
 /// The weights of one block.
 #[derive(Debug)]
 pub struct LayerWeights {
-    /// RMSNorm before attention `[hidden]`.
-    pub attention_norm: Buffer,
-    /// RMSNorm of each q and k head `[head_dim]`, where the family has them.
+    /// RMSNorm before attention `[hidden]`, where the family has it.
+    pub attention_norm: Option<Buffer>,
+    /// RMSNorm of each q and k head `[head_dim]`, or of all q and all k heads together, where the family has them.
     pub qk_norm: Option<[Buffer; 2]>,
     /// RMSNorm of what attention adds `[hidden]`, where the family has it.
     pub post_attention_norm: Option<Buffer>,
-    /// RMSNorm before the MLP `[hidden]`.
-    pub mlp_norm: Buffer,
+    /// RMSNorm before the MLP `[hidden]`, where the family has it.
+    pub mlp_norm: Option<Buffer>,
     /// RMSNorm of what the MLP adds `[hidden]`, where the family has it.
     pub post_mlp_norm: Option<Buffer>,
     linears: [Linear; 7],
@@ -342,10 +342,10 @@ impl Loader<'_> {
             false => None,
         };
         Ok(LayerWeights {
-            attention_norm: self.vector(Role::AttentionNorm, layer)?,
+            attention_norm: self.vector_if(Role::AttentionNorm, layer)?,
             qk_norm,
             post_attention_norm: self.vector_if(Role::PostAttentionNorm, layer)?,
-            mlp_norm: self.vector(Role::MlpNorm, layer)?,
+            mlp_norm: self.vector_if(Role::MlpNorm, layer)?,
             post_mlp_norm: self.vector_if(Role::PostMlpNorm, layer)?,
             joined,
             linears: linears.try_into().map_err(|_| Error::Gpu {

@@ -10,6 +10,8 @@ const RUNS = [
   { model: "smollm3", title: "" },
   { model: "granite", title: "" },
   { model: "ministral3", title: "" },
+  { model: "olmo2", title: "" },
+  { model: "olmo3", title: "" },
   { model: "llama", title: " in WebGPU's default limits", defaultLimits: true },
   { model: "qwen3", title: " in the kernels for GPUs", software: false },
 ];

@@ -105,7 +105,7 @@ pub fn parse<'a>(
 /// and does not scale it. Which layers have no RoPE no file says: llama.cpp knows it of the family.
 fn local_rope(family: &Family, metadata: &Metadata, layers: usize) -> Result<Option<LocalRope>> {
     let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
-    let Some(absent) = family.local_theta else {
+    let Some((local_key, absent)) = family.local_theta else {
         // What says of others that they were trained with scaling says of Granite whether there is RoPE at all.
         let rotates = match family.multiplies {
             true => metadata.flag(&key("rope.scaling.finetuned"))?.unwrap_or(true),
@@ -114,7 +114,9 @@ fn local_rope(family: &Family, metadata: &Metadata, layers: usize) -> Result<Opt
         let every = if rotates { family.unrotated_every } else { Some(1) };
         return Ok(every.and_then(|every| rope::none_in(rope::each(every, layers))));
     };
-    let theta = metadata.number(&key("rope.freq_base_swa"))?.unwrap_or(absent);
+    // Where both kinds have one base in a config.json, they have one in a GGUF file that does not say.
+    let shared = if local_key == "rope_theta" { metadata.number(&key("rope.freq_base"))? } else { None };
+    let theta = metadata.number(&key("rope.freq_base_swa"))?.or(shared).unwrap_or(absent);
     if metadata.count(&key("attention.sliding_window"))?.unwrap_or(0) == 0 {
         return Ok(None);
     }
@@ -284,7 +286,8 @@ fn base_rope(
     Ok(Rope { theta, scaling })
 }
 
-/// YaRN as llama.cpp reads it: what the file says of the factor of queries and keys multiplies the paper's.
+/// YaRN as llama.cpp reads it: what the file says of the factor of queries and keys multiplies the paper's, unless it is that one, which
+/// converters wrote into files of OLMo 3 in 2025.
 fn yarn(family: &Family, metadata: &Metadata, factor: f64, longest: usize) -> Result<Yarn> {
     let key = |name: &str| format!("{}.rope.scaling.{name}", family.gguf_architecture);
     let given = |name: &str| Ok(metadata.number(&key(name))?.filter(|&number| number != 0.0));
@@ -293,13 +296,15 @@ fn yarn(family: &Family, metadata: &Metadata, factor: f64, longest: usize) -> Re
         return Err(metadata.error(&key("yarn_ext_factor"), problem, "use another model"));
     }
     let all = given("yarn_log_multiplier")?.map_or(1.0, |scale| Yarn::magnitude(factor, scale));
+    let own = Yarn::magnitude(factor, 1.0);
+    let more = given("attn_factor")?.filter(|more: &f64| (more - own).abs() > 1e-6).unwrap_or(1.0);
     Ok(Yarn {
         factor,
         original: metadata.count(&key("original_context_length"))?.unwrap_or(longest),
         beta_fast: given("yarn_beta_fast")?.unwrap_or(32.0),
         beta_slow: given("yarn_beta_slow")?.unwrap_or(1.0),
         truncate: true,
-        attention_factor: Yarn::magnitude(factor, 1.0) / all * given("attn_factor")?.unwrap_or(1.0),
+        attention_factor: own / all * more,
     })
 }
 

@@ -31,8 +31,8 @@ pub struct Ropes {
 /// `Input` for anything missing, contradictory or unsupported.
 pub fn ropes(fields: &Fields<'_>, family: &Family) -> Result<Ropes> {
     match family.local_theta {
-        Some(local_theta) => {
-            let [rope, local] = by_kind(fields, [family.rope_theta, local_theta])?;
+        Some((local_key, local_theta)) => {
+            let [rope, local] = by_kind(fields, local_key, [family.rope_theta, local_theta])?;
             let layers = window::alternate(fields, family)?;
             Ok(Ropes { rope, local: Some(LocalRope { rope: Some(local), layers }) })
         }
@@ -75,10 +75,10 @@ pub(super) fn none_in(layers: Vec<bool>) -> Option<LocalRope> {
 }
 
 /// RoPE of both kinds of layers, as transformers 5 (`rope_parameters` with an object for each kind) and 4 have it: there
-/// `rope_scaling` is of layers that see everything, and the others have `rope_local_base_freq` and no scaling.
-fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<[Rope; 2]> {
+/// `rope_scaling` is of layers that see everything, and the others have the base that `local_key` says and no scaling.
+fn by_kind(fields: &Fields<'_>, local_key: &str, absent: [f64; 2]) -> Result<[Rope; 2]> {
     const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
-    let outer = [fields.number("rope_theta")?, fields.number("rope_local_base_freq")?];
+    let outer = [fields.number("rope_theta")?, fields.number(local_key)?];
     let parameters = fields.object(PARAMETERS)?.filter(|map| !map.is_empty());
     let legacy = fields.object("rope_scaling")?.filter(|map| !map.is_empty());
     // Read even if it is not used, for fields that are outside of both.

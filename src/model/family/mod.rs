@@ -7,6 +7,7 @@ pub mod gemma3;
 pub mod granite;
 pub mod llama;
 pub mod mistral;
+pub mod olmo;
 pub mod qwen2;
 pub mod qwen3;
 pub mod smollm3;
@@ -34,6 +35,8 @@ pub const FAMILIES: &[&Family] = &[
     &gemma3::FAMILY,
     &smollm3::FAMILY,
     &granite::FAMILY,
+    &olmo::OLMO2,
+    &olmo::OLMO3,
 ];
 
 /// What is particular to one architecture; sizes are in [`ModelConfig`](super::config::ModelConfig).
@@ -67,8 +70,9 @@ pub struct Family {
     pub gguf_wide_heads: Option<usize>,
     /// transformers' base of RoPE where a `config.json` does not say.
     pub rope_theta: f64,
-    /// The same of layers with a sliding window, where they have a RoPE of their own.
-    pub local_theta: Option<f64>,
+    /// The same of layers with a sliding window, where they have a RoPE of their own, and the key of a `config.json` that says it in the
+    /// form of transformers 4.
+    pub local_theta: Option<(&'static str, f64)>,
     /// Each so many-th layer has no RoPE, unless a `config.json` says which layers have it.
     pub unrotated_every: Option<usize>,
     /// transformers' values of keys that a `config.json` does not have, where they are not those of [`json`](super::config::json).
@@ -150,16 +154,18 @@ pub fn by_architecture(file: &Path, architecture: &str) -> Result<&'static Famil
     })
 }
 
-/// The family of a GGUF file's `general.architecture`.
+/// The family of a GGUF file's `general.architecture`; where two share one, that with windows if the file `has_window`.
 ///
 /// # Errors
 /// `Input` with the list of known names.
-pub fn by_gguf_architecture(file: &Path, architecture: &str) -> Result<&'static Family> {
-    FAMILIES.iter().copied().find(|family| family.gguf_architecture == architecture).ok_or_else(|| {
+pub fn by_gguf_architecture(file: &Path, architecture: &str, has_window: bool) -> Result<&'static Family> {
+    let mut all = FAMILIES.iter().copied().filter(|family| family.gguf_architecture == architecture);
+    let first = all.next().ok_or_else(|| {
         let mut known: Vec<&str> = FAMILIES.iter().map(|family| family.gguf_architecture).collect();
         known.dedup();
         unknown(file, "general.architecture", architecture, &known)
-    })
+    })?;
+    Ok(all.find(|family| has_window && family.full_every.is_some()).unwrap_or(first))
 }
 
 fn unknown(file: &Path, field: &str, architecture: &str, known: &[&str]) -> Error {
