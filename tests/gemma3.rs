@@ -12,7 +12,7 @@ use pollster::block_on;
 use serde_json::{Value, json};
 use stepladder::Error;
 use stepladder::model::Model;
-use stepladder::model::config::{ModelConfig, RopeScaling};
+use stepladder::model::config::{ModelConfig, Rope, RopeScaling};
 use stepladder::model::files;
 use stepladder::model::open::open;
 
@@ -68,7 +68,7 @@ fn both_generations_of_configs_say_the_same() {
     let config = parse(&fixture()).unwrap();
     let local = config.local_rope.clone().unwrap();
     assert_eq!((config.rope.theta, &config.rope.scaling), (1e6, &RopeScaling::Linear { factor: 2.0 }));
-    assert_eq!((local.rope.theta, &local.rope.scaling), (1e4, &RopeScaling::None));
+    assert_eq!(local.rope, Some(Rope { theta: 1e4, scaling: RopeScaling::None }));
     assert_eq!(local.layers, [true, true, true, true, true, false, true]);
     assert_eq!((config.window(4), config.window(5), config.window(6)), (Some(4), None, Some(4)));
     assert_eq!(config.attention_scale, Some(24f64.powf(-0.5) as f32));
@@ -121,7 +121,7 @@ fn the_text_of_a_model_that_sees_is_found() {
     let read = parse(&config).unwrap();
     assert_eq!((read.hidden_size, read.num_heads, read.num_kv_heads, read.head_dim), (2560, 8, 4, 256));
     assert_eq!(read.rope.scaling, RopeScaling::Linear { factor: 8.0 });
-    assert_eq!(read.local_rope.unwrap().rope.scaling, RopeScaling::None);
+    assert_eq!(read.local_rope.unwrap().rope.unwrap().scaling, RopeScaling::None);
     assert_eq!(read.eos_token_ids, [1, 106]);
     let mut unknown = config;
     unknown["logit_bias"] = json!(3);

@@ -175,7 +175,7 @@ fn metadata_that_contradict_themselves_are_named() {
         (|w| w.text("llama.block_count", "1"), "llama.block_count", "whole number"),
         (|w| w.u32("llama.expert_count", 8), "llama.expert_count", "mixtures"),
         (|w| w.u32("llama.attention.sliding_window", 8), "llama.attention.sliding_window", "8 pos"),
-        (|w| w.text("llama.rope.scaling.type", "yarn"), "llama.rope.scaling.type", "yarn"),
+        (|w| w.text("llama.rope.scaling.type", "longrope"), "llama.rope.scaling.type", "longrope"),
         (|w| w.u32("llama.rope.dimension_count", 2), "llama.rope.dimension_count", "head size 4"),
         (|w| w.u32("tokenizer.ggml.eos_token_id", 6), "eos_token_id", "outside the vocabulary"),
     ];

@@ -44,18 +44,21 @@ const NAMES: [(&str, &str); 17] = [
     ("post_attention_layernorm", "post_attention_norm"),
 ];
 
+/// Fixtures whose q and k the converter writes with the two halves of each head in turn.
+const INTERLEAVED: [&str; 4] = ["llama", "smollm3", "granite", "ministral3"];
+
 fn json(name: &str, file: &str) -> Value {
     serde_json::from_slice(&read(&folder(name).join(file))).unwrap()
 }
 
-fn gguf_name(name: &str, gemma: bool) -> String {
+fn gguf_name(name: &str, behind: bool) -> String {
     let (stem, ending) = name.rsplit_once('.').unwrap();
     let (block, stem) = match stem.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.')) {
         Some((layer, stem)) => (format!("blk.{layer}."), stem),
         None => (String::new(), stem),
     };
     let mut names = NAMES.iter().filter(|(hf, _)| *hf == stem).map(|(_, gguf)| *gguf);
-    let name = if gemma { names.next_back() } else { names.next() };
+    let name = if behind { names.next_back() } else { names.next() };
     format!("{block}{}.{ending}", name.unwrap_or_else(|| panic!("{stem} has no name")))
 }
 
@@ -86,7 +89,11 @@ fn divisors(scaling: &Value, head_dim: usize, theta: f64) -> Vec<f32> {
 }
 
 fn metadata(name: &str, writer: &mut Writer, config: &Value) {
-    let arch = if name == "gemma3" { "gemma3" } else { name };
+    let arch = match name {
+        "ministral3" => "mistral3",
+        "olmo3" => "olmo2",
+        _ => name,
+    };
     writer.text("general.architecture", arch);
     let number = |field: &str| config[field].as_u64().unwrap() as u32;
     let head_dim = config["head_dim"]
@@ -105,13 +112,62 @@ fn metadata(name: &str, writer: &mut Writer, config: &Value) {
         writer.u32(&format!("{arch}.{key}"), value);
     }
     let float = |value: &Value| value.as_f64().unwrap() as f32;
-    writer.f32(&format!("{arch}.attention.layer_norm_rms_epsilon"), float(&config["rms_norm_eps"]));
+    writer.f32(
+        &format!("{arch}.attention.layer_norm_rms_epsilon"),
+        config["rms_norm_eps"].as_f64().unwrap_or(1e-5) as f32,
+    );
     let theta = if config["rope_theta"].is_null() {
         &config["rope_parameters"]["rope_theta"]
     } else {
         &config["rope_theta"]
     };
     writer.f32(&format!("{arch}.rope.freq_base"), float(theta));
+    if name == "ministral3" {
+        let rope = &config["rope_parameters"];
+        writer.text("mistral3.rope.scaling.type", "yarn");
+        writer.u32(
+            "mistral3.rope.scaling.original_context_length",
+            rope["original_max_position_embeddings"].as_u64().unwrap() as u32,
+        );
+        for (key, field) in [
+            ("rope.scaling.factor", "factor"),
+            ("rope.scaling.yarn_beta_fast", "beta_fast"),
+            ("rope.scaling.yarn_beta_slow", "beta_slow"),
+            ("rope.scaling.yarn_log_multiplier", "mscale_all_dim"),
+            ("attention.temperature_scale", "llama_4_scaling_beta"),
+        ] {
+            writer.f32(&format!("mistral3.{key}"), float(&rope[field]));
+        }
+    }
+    if name == "granite" {
+        for (key, field) in [
+            ("attention.scale", "attention_multiplier"),
+            ("embedding_scale", "embedding_multiplier"),
+            ("residual_scale", "residual_multiplier"),
+            ("logit_scale", "logits_scaling"),
+        ] {
+            writer.f32(&format!("granite.{key}"), float(&config[field]));
+        }
+    }
+    if name == "olmo3" {
+        let rope = &config["rope_scaling"];
+        writer.u32("olmo2.attention.sliding_window", number("sliding_window"));
+        // An array of truth values.
+        let pattern = [&7u32.to_le_bytes()[..], &5u64.to_le_bytes(), &[1, 1, 1, 0, 1]].concat();
+        writer.raw("olmo2.attention.sliding_window_pattern", 9, &pattern);
+        writer.text("olmo2.rope.scaling.type", "yarn");
+        let original = rope["original_max_position_embeddings"].as_u64().unwrap();
+        writer.u32("olmo2.rope.scaling.original_context_length", original as u32);
+        for (key, field) in
+            [("factor", "factor"), ("yarn_beta_fast", "beta_fast"), ("yarn_beta_slow", "beta_slow")]
+        {
+            writer.f32(&format!("olmo2.rope.scaling.{key}"), float(&rope[field]));
+        }
+        // No key says the whole of it: llama.cpp multiplies this with the paper's.
+        let own = 0.1 * rope["factor"].as_f64().unwrap().ln() + 1.0;
+        let factor = rope["attention_factor"].as_f64().unwrap() / own;
+        writer.f32("olmo2.rope.scaling.attn_factor", factor as f32);
+    }
     if name == "gemma3" {
         writer.u32("gemma3.attention.sliding_window", number("sliding_window"));
         writer.text("gemma3.rope.scaling.type", "linear");
@@ -176,7 +232,15 @@ fn tokenizer(name: &str, writer: &mut Writer, config: &Value) {
         writer.u32("tokenizer.ggml.unknown_token_id", 259);
     } else {
         writer.text("tokenizer.ggml.model", "gpt2");
-        writer.text("tokenizer.ggml.pre", "gpt-2");
+        // The fixtures have no merges, so that what cuts the text before them changes nothing.
+        writer.text(
+            "tokenizer.ggml.pre",
+            match name {
+                "smollm3" => "smaug-bpe",
+                "granite" | "olmo2" | "olmo3" => "dbrx",
+                _ => "gpt-2",
+            },
+        );
         writer.texts("tokenizer.ggml.merges", &merges.iter().map(String::as_str).collect::<Vec<_>>());
     }
     for key in ["bos_token_id", "eos_token_id"] {
@@ -212,12 +276,17 @@ fn converted(name: &str) -> Vec<u8> {
         }
         let heads = |field: &str| config[field].as_u64().unwrap() as usize;
         for (module, field) in [("q_proj", "num_attention_heads"), ("k_proj", "num_key_value_heads")] {
-            if name == "llama" && tensor.contains(module) {
+            if INTERLEAVED.contains(&name) && tensor.contains(module) {
                 values = interleaved(&values, heads(field), view.shape()[0]);
             }
         }
         let shape: Vec<u64> = view.shape().iter().map(|&size| size as u64).collect();
-        writer.tensor_of(&gguf_name(&tensor, gemma), &shape, 0, bytemuck::cast_slice(&values));
+        writer.tensor_of(
+            &gguf_name(&tensor, gemma || name.starts_with("olmo")),
+            &shape,
+            0,
+            bytemuck::cast_slice(&values),
+        );
     }
     if config["rope_scaling"]["rope_type"] == "llama3" {
         let head_dim = config["head_dim"].as_u64().unwrap() as usize;

@@ -1,12 +1,12 @@
 //! The forward pass of one transformer block, the same for training, prefill and decoding.
 //!
 //!   x  = norm(h)
-//!   q, k, v = Wq·x, Wk·x, Wv·x          (+ bias; q and k normalised per head in Qwen3)
+//!   q, k, v = Wq·x, Wk·x, Wv·x          (+ bias; q and k normalised per head in Qwen3, as a whole in OLMo)
 //!   h += Wo·attention(rope(q), rope(k), v)
 //!   x  = norm(h)
 //!   h += Wdown·(act(Wgate·x) · Wup·x)   (act: silu or gelu)
 //!
-//! Gemma normalises what either half adds to h, too: h += norm(Wo·…), h += norm(Wdown·…).
+//! Gemma normalises what either half adds to h, too: h += norm(Wo·…), h += norm(Wdown·…); OLMo does that in place of the norms of h.
 //! Every W also adds scale·B·A·x where an adapter has one.
 
 use super::activations::Activations;
@@ -239,17 +239,21 @@ impl<'a> Block<'a> {
         matches!(attend, Attend::Cached { .. }) && product::fuses(rec.gpu(), h.shape()[0])
     }
 
-    /// RMSNorm of h, either into x or to be applied by the products that read it, and its A·x for `modules`.
+    /// RMSNorm of h, either into x or to be applied by the products that read it, or h itself without a norm, and its A·x for `modules`.
     fn normed<'b>(
         &self,
         rec: &mut Recorder<'_>,
         modules: &[Module],
         [h, x]: [&'b Buffer; 2],
-        weight: &'b Buffer,
+        weight: Option<&'b Buffer>,
         act: &Activations,
         fused: bool,
     ) -> Result<Input<'b>> {
-        let norm = Norm { weight, eps: self.config.rms_norm_eps };
+        let Some(weight) = weight else {
+            self.low(rec, modules, Input::plain(h), act)?;
+            return Ok(Input::plain(h));
+        };
+        let norm = Norm { weight, eps: self.config.stream_eps() };
         if fused {
             let input = Input { x: h, norm: Some(norm) };
             self.low(rec, modules, input, act)?;
@@ -270,7 +274,8 @@ impl<'a> Block<'a> {
     ) -> Result<()> {
         let eps = self.config.rms_norm_eps;
         let fused = self.fuses(rec, h, attend);
-        let input = self.normed(rec, QKV, [h, &act.x_attention], &self.weights.attention_norm, act, fused)?;
+        let input =
+            self.normed(rec, QKV, [h, &act.x_attention], self.weights.attention_norm.as_ref(), act, fused)?;
         let [raw_q, raw_k, v] = &act.qkv;
         self.linears(rec, QKV, input, &[raw_q, raw_k, v], act)?;
         let (q, k) = (act.q(), act.k());
@@ -309,7 +314,7 @@ impl<'a> Block<'a> {
 
     /// The MLP half up to act(gate)·up and its A·x.
     fn mlp_inner(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
-        let input = self.normed(rec, GATE_UP, [h, &act.x_mlp], &self.weights.mlp_norm, act, false)?;
+        let input = self.normed(rec, GATE_UP, [h, &act.x_mlp], self.weights.mlp_norm.as_ref(), act, false)?;
         self.mlp_apart(rec, input, act)
     }
 
@@ -324,7 +329,7 @@ impl<'a> Block<'a> {
     /// [`Block::mlp_inner`] in as few dispatches as there can be; the contents of gate, up and the normalised input are
     /// undefined afterwards.
     fn mlp_inner_fused(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
-        let input = self.normed(rec, GATE_UP, [h, &act.x_mlp], &self.weights.mlp_norm, act, true)?;
+        let input = self.normed(rec, GATE_UP, [h, &act.x_mlp], self.weights.mlp_norm.as_ref(), act, true)?;
         let Some(weight) = self.weights.joined(GATE_UP) else {
             return self.mlp_apart(rec, input, act);
         };

@@ -7,18 +7,17 @@ pub mod json;
 pub mod known;
 pub mod nested;
 pub mod rope;
+pub mod scaling;
 pub mod tensors;
 
-use std::f64::consts::PI;
 use std::path::Path;
-
-use serde_json::{Value, json};
 
 use super::family::Family;
 use super::family::window::SlidingWindow;
 use crate::kernel::sample::MAX_STOPS;
 use crate::kernel::weight::Format;
 use crate::{Error, Result};
+pub use scaling::{Rope, RopeScaling, Yarn};
 
 /// The largest vocabulary; twice the largest known.
 const MAX_VOCABULARY: usize = 1 << 19;
@@ -27,98 +26,33 @@ const COLUMN_MULTIPLE: usize = Format::F32.column_multiple();
 /// Attention takes so many values of a head at a time.
 const HEAD_MULTIPLE: usize = 4;
 
-/// How RoPE's frequencies are stretched for longer contexts.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RopeScaling {
-    /// As trained.
-    None,
-    /// Every frequency divided by `factor` (position interpolation).
-    Linear {
-        /// Divisor of the frequencies.
-        factor: f64,
-    },
-    /// Llama 3.1: long wavelengths divided by `factor`, short ones kept, those between blended.
-    Llama3 {
-        /// Divisor of the lowest frequencies.
-        factor: f64,
-        /// Wavelengths above `original / low_freq_factor` are divided.
-        low_freq_factor: f64,
-        /// Wavelengths below `original / high_freq_factor` are kept.
-        high_freq_factor: f64,
-        /// Context length of the pretraining.
-        original_max_position_embeddings: usize,
-    },
-    /// A divisor for each frequency, as GGUF files carry it in `rope_freqs.weight`. `[head_dim / 2]`
-    Divisors(Vec<f32>),
-}
-
-impl RopeScaling {
-    /// As `rope_scaling` of a `config.json` has it; `None` for what has no form there.
-    pub fn config_json(&self) -> Option<Value> {
-        Some(match self {
-            Self::None => Value::Null,
-            Self::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
-            Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
-                json!({
-                    "rope_type": "llama3",
-                    "factor": factor,
-                    "low_freq_factor": low_freq_factor,
-                    "high_freq_factor": high_freq_factor,
-                    "original_max_position_embeddings": original_max_position_embeddings,
-                })
-            }
-            Self::Divisors(_) => return None,
-        })
-    }
-}
-
-/// Rotary position embedding (Su et al. 2021), in the half-split layout of Hugging Face checkpoints.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rope {
-    /// Base of the frequencies.
-    pub theta: f64,
-    /// Stretching for longer contexts.
-    pub scaling: RopeScaling,
-}
-
-impl Rope {
-    /// Angular frequencies per position of heads of this size, `[head_dim / 2]`: `theta^(-2i / head_dim)`, stretched as `scaling`
-    /// says. Computed in f64 and rounded once.
-    pub fn inv_freq(&self, head_dim: usize) -> Vec<f32> {
-        let frequency = |i: usize| self.theta.powf(-(2.0 * i as f64) / head_dim as f64);
-        (0..head_dim / 2)
-            .map(|i| {
-                let base = frequency(i);
-                let stretched = match &self.scaling {
-                    RopeScaling::None => base,
-                    RopeScaling::Linear { factor } => base / factor,
-                    &RopeScaling::Llama3 {
-                        factor,
-                        low_freq_factor,
-                        high_freq_factor,
-                        original_max_position_embeddings,
-                    } => {
-                        // Turns within the original context decide: few turns are stretched, many are kept.
-                        let turns = original_max_position_embeddings as f64 * base / (2.0 * PI);
-                        let keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor))
-                            .clamp(0.0, 1.0);
-                        keep * base + (1.0 - keep) * base / factor
-                    }
-                    RopeScaling::Divisors(divisors) => base / f64::from(divisors[i]),
-                };
-                stretched as f32
-            })
-            .collect()
-    }
-}
-
 /// The RoPE of layers that are not like the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalRope {
-    /// Position embedding of these layers.
-    pub rope: Rope,
+    /// Position embedding of these layers; `None` if they have none.
+    pub rope: Option<Rope>,
     /// Whether each layer has it.
     pub layers: Vec<bool>,
+}
+
+/// What parts of the forward pass are multiplied with (Granite); 1 where a family does not.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Multipliers {
+    /// Embeddings; the head that is tied to them is not. The root of the hidden size where the family takes that, in f32 as llama.cpp
+    /// has it: transformers rounds it to the type of the weights, in bf16 25.3 of Gemma 3 270M becomes 25.25.
+    pub embedding: f64,
+    /// What attention and MLP add to the residual stream.
+    pub residual: f64,
+    /// Logits are divided by this.
+    pub logits: f64,
+}
+
+impl Multipliers {
+    /// Those of a model of `family` with this hidden size whose files do not say.
+    pub fn of(family: &Family, hidden_size: usize) -> Self {
+        let embedding = if family.scales_embedding { (hidden_size as f64).sqrt() } else { 1.0 };
+        Self { embedding, residual: 1.0, logits: 1.0 }
+    }
 }
 
 /// The sizes and constants of a decoder-only transformer.
@@ -142,6 +76,8 @@ pub struct ModelConfig {
     pub head_dim: usize,
     /// Scale of attention's scores where it is not 1/√head_dim.
     pub attention_scale: Option<f32>,
+    /// What else is multiplied.
+    pub multipliers: Multipliers,
     /// The layers that see only the last positions, if some do.
     pub sliding_window: Option<SlidingWindow>,
     /// Epsilon of every RMSNorm.
@@ -227,10 +163,15 @@ impl ModelConfig {
         self.local_rope.as_ref().is_some_and(|local| local.layers[layer])
     }
 
-    /// What embeddings are multiplied with: the root of the hidden size in f32 where the family does that, as llama.cpp has it.
-    /// transformers rounds it to the type of the weights: in bf16 25.3 of Gemma 3 270M becomes 25.25.
+    /// What embeddings are multiplied with to begin the residual stream, which is kept divided by [`Multipliers::residual`]: the halves
+    /// add to it as they are, and its norms, which do not see its scale, have [`ModelConfig::stream_eps`].
     pub fn embedding_scale(&self) -> f32 {
-        if self.family.scales_embedding { (self.hidden_size as f64).sqrt() as f32 } else { 1.0 }
+        (self.multipliers.embedding / self.multipliers.residual) as f32
+    }
+
+    /// Epsilon of norms of the residual stream, see [`ModelConfig::embedding_scale`]: N(r·g; eps) = N(g; eps/r²).
+    pub fn stream_eps(&self) -> f32 {
+        (f64::from(self.rms_norm_eps) / self.multipliers.residual.powi(2)) as f32
     }
 
     /// Checks what holds for every family, so that later code need not.
@@ -276,9 +217,19 @@ impl ModelConfig {
         if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
             return wrong("rms_norm_eps", format!("{} is not between 0 and 1", self.rms_norm_eps));
         }
-        self.validate_rope(file, &self.rope)?;
-        if let Some(LocalRope { rope, .. }) = &self.local_rope {
-            self.validate_rope(file, rope)?;
+        let Multipliers { embedding, residual, logits } = self.multipliers;
+        for (field, value) in [
+            ("embedding_multiplier", embedding),
+            ("residual_multiplier", residual),
+            ("logits_scaling", logits),
+        ] {
+            if !(value > 1e-6 && value < 1e6) {
+                return wrong(field, format!("{value} is not between 0.000001 and 1000000"));
+            }
+        }
+        self.rope.validate(file, self.head_dim)?;
+        if let Some(LocalRope { rope: Some(rope), .. }) = &self.local_rope {
+            rope.validate(file, self.head_dim)?;
         }
         for (field, ids) in
             [("bos_token_id", self.bos_token_id.as_slice()), ("eos_token_id", &self.eos_token_ids)]
@@ -303,46 +254,6 @@ impl ModelConfig {
             ));
         }
         Ok(())
-    }
-
-    fn validate_rope(&self, file: &Path, rope: &Rope) -> Result<()> {
-        let wrong = |field: &str, problem: &str| {
-            Err(Error::input(file, field, problem.to_string(), "take the model's original files"))
-        };
-        if !(rope.theta.is_finite() && rope.theta > 1.0) {
-            return wrong("rope_theta", "must be a number above 1");
-        }
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        match &rope.scaling {
-            RopeScaling::None => Ok(()),
-            RopeScaling::Linear { factor } if positive(*factor) => Ok(()),
-            RopeScaling::Linear { .. } => wrong("rope_scaling.factor", "must be above 0"),
-            &RopeScaling::Llama3 {
-                factor,
-                low_freq_factor,
-                high_freq_factor,
-                original_max_position_embeddings,
-            } => {
-                if !positive(factor) || !positive(low_freq_factor) || !positive(high_freq_factor) {
-                    wrong("rope_scaling", "factor, low_freq_factor and high_freq_factor must be above 0")
-                } else if high_freq_factor <= low_freq_factor {
-                    wrong("rope_scaling.high_freq_factor", "must be above low_freq_factor")
-                } else if original_max_position_embeddings == 0 {
-                    wrong("rope_scaling.original_max_position_embeddings", "must be above 0")
-                } else {
-                    Ok(())
-                }
-            }
-            RopeScaling::Divisors(divisors) => {
-                if divisors.len() != self.head_dim / 2 {
-                    wrong("rope_freqs.weight", "must have half as many values as a head")
-                } else if !divisors.iter().all(|&divisor| positive(f64::from(divisor))) {
-                    wrong("rope_freqs.weight", "must hold positive numbers")
-                } else {
-                    Ok(())
-                }
-            }
-        }
     }
 }
 

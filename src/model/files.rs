@@ -5,8 +5,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::chat::ChatTemplate;
-use super::config::ModelConfig;
 use super::config::nested::{TEXT, text_part};
+use super::config::rope::PARAMETERS;
+use super::config::{ModelConfig, Multipliers};
 use super::family::{Activation, Family};
 use super::open::{ADDITIONAL_TEMPLATES, MAX_TEXT};
 use super::source::bytes::{read_bytes, read_text};
@@ -132,6 +133,8 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
             "export from the Hugging Face folder of the same model",
         )
     })?;
+    let has_default = (config.family.defaults)().get(PARAMETERS).is_some();
+    let scaling = if scaling.is_null() && has_default { json!({ "rope_type": "default" }) } else { scaling };
     let windows = config.sliding_window.as_ref();
     let types = |layers: &[bool]| {
         let kind = |&sliding: &bool| if sliding { "sliding_attention" } else { "full_attention" };
@@ -171,13 +174,31 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
         let size = config.attention_scale.map(|scale| f64::from(scale).powi(-2).round() as usize);
         value[key] = json!(size.unwrap_or(config.head_dim));
     }
-    if config.family.local_theta.is_some() {
+    if let Some((key, _)) = config.family.local_theta {
         // A window that holds every sequence is none here, but its layers have a RoPE of their own.
         let local = config.local_rope.as_ref();
         let layers = local.map_or_else(|| vec![false; config.num_layers], |local| local.layers.clone());
         value["layer_types"] = types(&layers);
         value["sliding_window"] = json!(config.whole_length());
-        value["rope_local_base_freq"] = json!(local.map(|local| local.rope.theta));
+        if let Some(rope) = local.and_then(|local| local.rope.as_ref()) {
+            value[key] = json!(rope.theta);
+        }
+    }
+    if config.family.multiplies {
+        let Multipliers { embedding, residual, logits } = config.multipliers;
+        let scale = config.attention_scale.unwrap_or_else(|| 1.0 / (config.head_dim as f32).sqrt());
+        for (name, number) in [
+            ("embedding_multiplier", embedding),
+            ("residual_multiplier", residual),
+            ("logits_scaling", logits),
+            ("attention_multiplier", f64::from(scale)),
+        ] {
+            value[name] = json!(number);
+        }
+    }
+    if config.family.unrotated_every.is_some() {
+        let rotates = |layer| u8::from(!config.is_local(layer));
+        value["no_rope_layers"] = json!((0..config.num_layers).map(rotates).collect::<Vec<_>>());
     }
     Ok(value)
 }

@@ -70,12 +70,16 @@ impl Model {
             ));
         }
         let weights = Weights::load(&gpu, &config, source, format, progress)?;
-        let upload = |rope: &Rope| {
+        let upload = |rope: Option<&Rope>| {
             let head_dim = config.head_dim;
-            gpu.upload("rope", &[context, head_dim], &rope_table(&rope.inv_freq(head_dim), context))
+            // Nothing turns with a frequency of 0.
+            let frequencies = rope.map_or_else(|| vec![0.0; head_dim / 2], |rope| rope.inv_freq(head_dim));
+            let factor = rope.map_or(1.0, Rope::attention_factor);
+            gpu.upload("rope", &[context, head_dim], &rope_table(&frequencies, factor, context))
         };
-        let rope_table = upload(&config.rope)?;
-        let local_rope_table = config.local_rope.as_ref().map(|local| upload(&local.rope)).transpose()?;
+        let rope_table = upload(Some(&config.rope))?;
+        let local = config.local_rope.as_ref();
+        let local_rope_table = local.map(|local| upload(local.rope.as_ref())).transpose()?;
         Ok(Self { gpu, config, weights, rope_table, local_rope_table, context })
     }
 
@@ -113,15 +117,15 @@ impl Model {
     }
 }
 
-/// cos and sin of position · frequency, one pair each: angles as PyTorch rounds them, functions in f64.
+/// cos and sin of position · frequency times `factor`, one pair each: angles as PyTorch rounds them, functions in f64.
 ///
 /// A table, because shaders promise an accuracy of only 2⁻¹¹ for sin and cos, and none for large angles.
-fn rope_table(frequencies: &[f32], context: usize) -> Vec<[f32; 2]> {
+fn rope_table(frequencies: &[f32], factor: f64, context: usize) -> Vec<[f32; 2]> {
     let mut table = Vec::with_capacity(context * frequencies.len());
     for position in 0..context {
         for frequency in frequencies {
             let angle = f64::from(position as f32 * frequency);
-            table.push([angle.cos() as f32, angle.sin() as f32]);
+            table.push([(angle.cos() * factor) as f32, (angle.sin() * factor) as f32]);
         }
     }
     table

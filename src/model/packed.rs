@@ -353,7 +353,7 @@ pub fn record_select(
     buffers: &PackedBuffers,
     last: &Buffer,
 ) -> Result<()> {
-    rms_norm::forward(rec, last, &model.weights().norm, &buffers.normed, model.config().rms_norm_eps)?;
+    rms_norm::forward(rec, last, &model.weights().norm, &buffers.normed, model.config().stream_eps())?;
     gather::forward(rec, &buffers.index, &buffers.normed, &buffers.selected)
 }
 

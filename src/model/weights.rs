@@ -28,14 +28,14 @@ pub struct Linear {
 /// The weights of one block.
 #[derive(Debug)]
 pub struct LayerWeights {
-    /// RMSNorm before attention `[hidden]`.
-    pub attention_norm: Buffer,
-    /// RMSNorm of each q and k head `[head_dim]`, where the family has them.
+    /// RMSNorm before attention `[hidden]`, where the family has it.
+    pub attention_norm: Option<Buffer>,
+    /// RMSNorm of each q and k head `[head_dim]`, or of all q and all k heads together, where the family has them.
     pub qk_norm: Option<[Buffer; 2]>,
     /// RMSNorm of what attention adds `[hidden]`, where the family has it.
     pub post_attention_norm: Option<Buffer>,
-    /// RMSNorm before the MLP `[hidden]`.
-    pub mlp_norm: Buffer,
+    /// RMSNorm before the MLP `[hidden]`, where the family has it.
+    pub mlp_norm: Option<Buffer>,
     /// RMSNorm of what the MLP adds `[hidden]`, where the family has it.
     pub post_mlp_norm: Option<Buffer>,
     linears: [Linear; 7],
@@ -69,7 +69,7 @@ pub struct Weights {
     pub embedding: Weight,
     /// The blocks.
     pub layers: Vec<LayerWeights>,
-    /// RMSNorm before the head `[hidden]`.
+    /// RMSNorm before the head `[hidden]`, divided by what logits are divided by.
     pub norm: Buffer,
     head: Option<Weight>,
 }
@@ -120,7 +120,7 @@ impl Weights {
         for layer in 0..config.num_layers {
             layers.push(loader.layer(config, layer)?);
         }
-        let norm = loader.vector(Role::FinalNorm, 0)?;
+        let norm = loader.vector_by(Role::FinalNorm, 0, config.multipliers.logits)?;
         let head = if config.tie_word_embeddings { None } else { Some(loader.matrix(Role::Head, 0)?) };
         gpu.check()?;
         Ok(Self { embedding, layers, norm, head })
@@ -232,11 +232,17 @@ impl Loader<'_> {
 
     /// A norm's weight, in f32 whatever the file has: 1 + w has more digits than w.
     fn vector(&mut self, role: Role, layer: usize) -> Result<Buffer> {
+        self.vector_by(role, layer, 1.0)
+    }
+
+    /// The same divided by `divisor`.
+    fn vector_by(&mut self, role: Role, layer: usize, divisor: f64) -> Result<Buffer> {
         let (_, info) = self.find(role, layer)?;
         let mut values = self.values(role, layer)?;
         if !self.source.is_gguf() {
             values.iter_mut().for_each(|value| *value += self.family.norm_offset);
         }
+        values.iter_mut().for_each(|value| *value = (f64::from(*value) / divisor) as f32);
         self.gpu.upload(&info.name, &[values.len()], &values)
     }
 
@@ -336,10 +342,10 @@ impl Loader<'_> {
             false => None,
         };
         Ok(LayerWeights {
-            attention_norm: self.vector(Role::AttentionNorm, layer)?,
+            attention_norm: self.vector_if(Role::AttentionNorm, layer)?,
             qk_norm,
             post_attention_norm: self.vector_if(Role::PostAttentionNorm, layer)?,
-            mlp_norm: self.vector(Role::MlpNorm, layer)?,
+            mlp_norm: self.vector_if(Role::MlpNorm, layer)?,
             post_mlp_norm: self.vector_if(Role::PostMlpNorm, layer)?,
             joined,
             linears: linears.try_into().map_err(|_| Error::Gpu {

@@ -6,7 +6,7 @@
 //!     dact = dh·Wdown;  dgate, dup = gate'(dact);  dx = dgate·Wgate + dup·Wup;  dh += norm'(dx)
 //!     do = dh·Wo;  dq, dk, dv = attention'(do);  rotate back;  dx = dq·Wq + dk·Wk + dv·Wv;  dh += norm'(dx)
 //!
-//! Where the output of a half is normalised before it is added to h, norm'(dh) takes the place of dh in dact and do.
+//! Without a norm before a half, norm' there is nothing. Where the output of a half is normalised before it is added to h, norm'(dh) takes the place of dh in dact and do.
 //!
 //! Base weights are frozen. Each adapted module with t = A·x adds, for its output gradient dy,
 //!   dt = s·dy·B,  dB += s·dyᵀ·t,  dA += dtᵀ·x,  dx += dt·A
@@ -114,7 +114,7 @@ impl Backward<'_> {
             &model.weights().norm,
             &d.dx,
             &d.dh,
-            model.config().rms_norm_eps,
+            model.config().stream_eps(),
             false,
         )
     }
@@ -136,14 +136,14 @@ impl Backward<'_> {
         }
 
         let dy = self.post_norm(rec, &block, Module::Down, act)?;
-        self.linears(rec, &block, &[Module::Down], &act.act, &[dy], Some(&d.d_act))?;
+        self.linears(rec, &block, &[Module::Down], &act.act, &[dy], Some((&d.d_act, false)))?;
         let ([gate, up], [d_gate, d_up]) = (&act.gate_up, &d.d_gate_up);
         swiglu::backward(rec, model.config().family.activation, gate, up, &d.d_act, d_gate, d_up)?;
-        self.linears(rec, &block, GATE_UP, &act.x_mlp, &[d_gate, d_up], Some(&d.dx))?;
-        rms_norm::backward_x(rec, h_mid, &block.weights.mlp_norm, &d.dx, &d.dh, eps, true)?;
+        let norm = block.weights.mlp_norm.as_ref();
+        self.inputs(rec, &block, GATE_UP, [h_mid, &act.x_mlp], norm, &[d_gate, d_up], true)?;
 
         let dy = self.post_norm(rec, &block, Module::O, act)?;
-        self.linears(rec, &block, &[Module::O], &act.o, &[dy], Some(&d.d_out))?;
+        self.linears(rec, &block, &[Module::O], &act.o, &[dy], Some((&d.d_out, false)))?;
         let ([raw_q, raw_k, _], [d_raw_q, d_raw_k, dv]) = (&act.qkv, &d.d_qkv);
         let dq = d.d_normed_q.as_ref().unwrap_or(d_raw_q);
         let dk = d.d_normed_k.as_ref().unwrap_or(d_raw_k);
@@ -155,12 +155,32 @@ impl Backward<'_> {
             rms_norm::backward_x(rec, raw_k, k_norm, dk, d_raw_k, eps, false)?;
         }
         // Nothing below the first block learns, so its input needs no gradient.
-        let dx = (layer > 0).then_some(&d.dx);
-        self.linears(rec, &block, QKV, &act.x_attention, &[d_raw_q, d_raw_k, dv], dx)?;
-        if layer > 0 {
-            rms_norm::backward_x(rec, h_in, &block.weights.attention_norm, &d.dx, &d.dh, eps, true)?;
+        let norm = block.weights.attention_norm.as_ref();
+        self.inputs(rec, &block, QKV, [h_in, &act.x_attention], norm, &[d_raw_q, d_raw_k, dv], layer > 0)
+    }
+
+    /// Gradients of linear layers that read `x`, the norm of `h`, or h itself without one: of each one's adapter, and if `below` of h,
+    /// added to that of the residual stream.
+    #[allow(clippy::too_many_arguments, reason = "the two halves differ in all of them")]
+    fn inputs(
+        &self,
+        rec: &mut Recorder<'_>,
+        block: &Block<'_>,
+        modules: &[Module],
+        [h, x]: [&Buffer; 2],
+        norm: Option<&Buffer>,
+        dys: &[&Buffer],
+        below: bool,
+    ) -> Result<()> {
+        let d = self.d;
+        let Some(norm) = norm else {
+            return self.linears(rec, block, modules, h, dys, below.then_some((&d.dh, true)));
+        };
+        self.linears(rec, block, modules, x, dys, below.then_some((&d.dx, false)))?;
+        match below {
+            true => rms_norm::backward_x(rec, h, norm, &d.dx, &d.dh, block.config.stream_eps(), true),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// The gradient of the output of the half whose last product is `module`: through its norm, where the family has one.
@@ -176,7 +196,7 @@ impl Backward<'_> {
         Ok(&self.d.dx)
     }
 
-    /// Gradients of linear layers that read the same x: of x, and of each one's adapter.
+    /// Gradients of linear layers that read the same x: of each one's adapter, and of x, added to what is there if so said.
     fn linears(
         &self,
         rec: &mut Recorder<'_>,
@@ -184,10 +204,10 @@ impl Backward<'_> {
         modules: &[Module],
         x: &Buffer,
         dys: &[&Buffer],
-        dx: Option<&Buffer>,
+        dx: Option<(&Buffer, bool)>,
     ) -> Result<()> {
         self.adapters(rec, block, modules, x, dys)?;
-        let Some(dx) = dx else { return Ok(()) };
+        let Some((dx, accumulate)) = dx else { return Ok(()) };
         let mut segments = Vec::with_capacity(modules.len());
         for (&module, dy) in modules.iter().zip(dys) {
             let adapter = match block.pair(module) {
@@ -201,11 +221,17 @@ impl Backward<'_> {
             segments.push(Segment::new(dy, adapter));
         }
         if let Some(weight) = block.weights.joined(modules) {
-            return matmul::backward_x_joined(rec, weight, &segments, dx, false);
+            return matmul::backward_x_joined(rec, weight, &segments, dx, accumulate);
         }
         for (index, (&module, segment)) in modules.iter().zip(&segments).enumerate() {
             let weight = &block.weights.linear(module).weight;
-            matmul::backward_x_joined(rec, weight, std::slice::from_ref(segment), dx, index > 0)?;
+            matmul::backward_x_joined(
+                rec,
+                weight,
+                std::slice::from_ref(segment),
+                dx,
+                accumulate || index > 0,
+            )?;
         }
         Ok(())
     }

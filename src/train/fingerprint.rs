@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::Result;
-use crate::model::config::{ModelConfig, Rope, RopeScaling};
+use crate::model::config::{ModelConfig, Multipliers, Rope, RopeScaling};
 use crate::model::source::TensorSource;
 
 /// Weights up to this size are hashed whole, which takes a second or two; of larger ones samples are, see [`weights`].
@@ -41,6 +41,10 @@ pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
         other => other.config_json().unwrap_or_default(),
     };
     let local = config.local_rope.as_ref();
+    let local_rope = local.and_then(|local| local.rope.as_ref());
+    let Multipliers { embedding, residual, logits } = config.multipliers;
+    // What every model had before there were others is not said, so that runs go on.
+    let multipliers = config.family.multiplies.then_some([embedding, residual, logits]);
     let numbers = [
         ("model_type", json!(config.family.name)),
         ("num_attention_heads", json!(config.num_heads)),
@@ -51,8 +55,9 @@ pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
         ("sliding_window", json!(config.sliding_window.as_ref().map(|window| window.size))),
         ("sliding_layers", json!(config.sliding_window.as_ref().map(|window| &window.layers))),
         ("attention_scale", json!(config.attention_scale)),
-        ("rope_local_base_freq", json!(local.map(|local| local.rope.theta))),
-        ("local_rope_scaling", local.map_or(Value::Null, |local| scaling(&local.rope))),
+        ("multipliers", json!(multipliers)),
+        ("rope_local_base_freq", json!(local_rope.map(|rope| rope.theta))),
+        ("local_rope_scaling", local_rope.map_or(Value::Null, scaling)),
         ("local_rope_layers", json!(local.map(|local| &local.layers))),
         ("attention_bias", json!(config.attention_bias())),
         ("qk_norm", json!(config.qk_norm())),

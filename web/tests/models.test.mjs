@@ -7,6 +7,11 @@ const RUNS = [
   { model: "qwen2", title: "" },
   { model: "qwen3", title: "" },
   { model: "gemma3", title: "" },
+  { model: "smollm3", title: "" },
+  { model: "granite", title: "" },
+  { model: "ministral3", title: "" },
+  { model: "olmo2", title: "" },
+  { model: "olmo3", title: "" },
   { model: "llama", title: " in WebGPU's default limits", defaultLimits: true },
   { model: "qwen3", title: " in the kernels for GPUs", software: false },
 ];

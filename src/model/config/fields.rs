@@ -81,6 +81,11 @@ impl<'a> Fields<'a> {
         (!value.is_null()).then_some(value)
     }
 
+    /// Whether the field is there and was looked at.
+    pub fn was_read(&self, name: &str) -> bool {
+        self.used.borrow().contains(name)
+    }
+
     /// Whether the field is there, be it null.
     pub fn has(&self, name: &str) -> bool {
         self.map.contains_key(name)

@@ -1,7 +1,7 @@
 //! A model's configuration from GGUF metadata.
 
 use super::fields::Harmless;
-use super::{LocalRope, ModelConfig, Rope, RopeScaling};
+use super::{LocalRope, ModelConfig, Multipliers, Rope, RopeScaling, Yarn, rope};
 use crate::Result;
 use crate::model::family::tensors::Role;
 use crate::model::family::{Family, window};
@@ -38,7 +38,6 @@ pub fn parse<'a>(
         return Err(metadata.error("token_embd.weight", "the tensor is missing", "take the complete model"));
     };
     reject_unsupported(family, metadata)?;
-    reject_other_values(family, metadata)?;
 
     let hidden_size = required("embedding_length")?;
     let num_heads = required("attention.head_count")?;
@@ -67,6 +66,12 @@ pub fn parse<'a>(
     let (num_layers, longest) = (required("block_count")?, required("context_length")?);
     let wide_heads = family.gguf_wide_heads == Some(num_layers);
     let local_rope = local_rope(family, metadata, num_layers)?;
+    let scale = match family.multiplies {
+        true => metadata.number(&key("attention.scale"))?.filter(|&scale| scale != 0.0),
+        false => None,
+    };
+    let rope = base_rope(family, metadata, divisors, longest)?;
+    let tempered = evenly_tempered(family, metadata, &rope)?;
     let config = ModelConfig {
         family,
         vocab_size,
@@ -76,33 +81,63 @@ pub fn parse<'a>(
         num_heads,
         num_kv_heads: metadata.uniform_count(&key("attention.head_count_kv"))?.unwrap_or(num_heads),
         head_dim,
-        attention_scale: wide_heads.then(|| (num_heads as f32 / hidden_size as f32).sqrt()),
+        attention_scale: scale
+            .map(|scale| scale as f32)
+            .or_else(|| wide_heads.then(|| (num_heads as f32 / hidden_size as f32).sqrt())),
+        multipliers: multipliers(family, metadata, hidden_size)?,
         sliding_window: window::of_gguf(family, metadata, num_layers, longest)?,
         rms_norm_eps: epsilon(metadata, &key("attention.layer_norm_rms_epsilon"))?,
-        max_position_embeddings: longest,
+        max_position_embeddings: longest.min(tempered.unwrap_or(longest)),
         tie_word_embeddings: !has_head,
-        rope: rope(family, metadata, divisors)?,
+        rope,
         local_rope,
         bos_token_id: metadata.token_id("tokenizer.ggml.bos_token_id")?,
         eos_token_ids,
     };
     reject_scale(&config, metadata)?;
+    reject_other_values(family, metadata)?;
     metadata.finish(&key(""), HARMLESS_KEYS)?;
     config.validate(&metadata.file)?;
     Ok(config)
 }
 
 /// RoPE of layers with a window, in families where it is another. llama.cpp has it only where a file says how wide the window is,
-/// and does not scale it.
+/// and does not scale it. Which layers have no RoPE no file says: llama.cpp knows it of the family.
 fn local_rope(family: &Family, metadata: &Metadata, layers: usize) -> Result<Option<LocalRope>> {
     let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
-    let Some(absent) = family.local_theta else { return Ok(None) };
-    let theta = metadata.number(&key("rope.freq_base_swa"))?.unwrap_or(absent);
+    let Some((local_key, absent)) = family.local_theta else {
+        // What says of others that they were trained with scaling says of Granite whether there is RoPE at all.
+        let rotates = match family.multiplies {
+            true => metadata.flag(&key("rope.scaling.finetuned"))?.unwrap_or(true),
+            false => true,
+        };
+        let every = if rotates { family.unrotated_every } else { Some(1) };
+        return Ok(every.and_then(|every| rope::none_in(rope::each(every, layers))));
+    };
+    // Where both kinds have one base in a config.json, they have one in a GGUF file that does not say.
+    let shared = if local_key == "rope_theta" { metadata.number(&key("rope.freq_base"))? } else { None };
+    let theta = metadata.number(&key("rope.freq_base_swa"))?.or(shared).unwrap_or(absent);
     if metadata.count(&key("attention.sliding_window"))?.unwrap_or(0) == 0 {
         return Ok(None);
     }
     let layers = window::alternate_of_gguf(family, metadata, layers)?;
-    Ok(Some(LocalRope { rope: Rope { theta, scaling: RopeScaling::None }, layers }))
+    Ok(Some(LocalRope { rope: Some(Rope { theta, scaling: RopeScaling::None }), layers }))
+}
+
+/// What is multiplied, as llama.cpp reads it: 0 is 1, and logits are divided by what must be there.
+fn multipliers(family: &Family, metadata: &Metadata, hidden_size: usize) -> Result<Multipliers> {
+    let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
+    let absent = Multipliers::of(family, hidden_size);
+    if !family.multiplies {
+        return Ok(absent);
+    }
+    let scale = |name: &str| Ok(metadata.number(&key(name))?.filter(|&scale| scale != 0.0));
+    let missing = || metadata.error(&key("logit_scale"), "is missing", "convert the model again");
+    Ok(Multipliers {
+        embedding: scale("embedding_scale")?.unwrap_or(absent.embedding),
+        residual: scale("residual_scale")?.unwrap_or(absent.residual),
+        logits: scale("logit_scale")?.ok_or_else(missing)?,
+    })
 }
 
 /// RMSNorm's epsilon, for which llama.cpp knows no default either.
@@ -176,6 +211,9 @@ const NEUTRAL: &[(&str, f64)] = &[
 fn reject_other_values(family: &Family, metadata: &Metadata) -> Result<()> {
     for (name, neutral) in NEUTRAL {
         let key = format!("{}.{name}", family.gguf_architecture);
+        if metadata.was_read(&key) {
+            continue;
+        }
         let value = match metadata.get(&key) {
             Some(Value::Bool(flag)) => Some(f64::from(*flag)),
             _ => metadata.number(&key)?,
@@ -191,6 +229,9 @@ fn reject_other_values(family: &Family, metadata: &Metadata) -> Result<()> {
 /// Attention's scores are divided by the root of the head's size, which a file may say; 0 stands for the same.
 fn reject_scale(config: &ModelConfig, metadata: &Metadata) -> Result<()> {
     let key = format!("{}.attention.scale", config.family.gguf_architecture);
+    if config.family.multiplies {
+        return Ok(());
+    }
     let usual = 1.0 / (config.head_dim as f64).sqrt();
     match metadata.number(&key)? {
         Some(scale) if scale != 0.0 && (scale - usual).abs() > 1e-6 * usual => {
@@ -212,16 +253,27 @@ fn reject_unsupported(family: &Family, metadata: &Metadata) -> Result<()> {
 
 /// Base and scaling as llama.cpp reads them (`llama_model_base::load_hparams`): a factor without a type is linear, a factor of
 /// 0 is none, `rope.scale_linear` is its older name, and divisors of frequencies multiply with it.
-fn rope(family: &Family, metadata: &Metadata, divisors: Option<Vec<f32>>) -> Result<Rope> {
+fn base_rope(
+    family: &Family,
+    metadata: &Metadata,
+    divisors: Option<Vec<f32>>,
+    longest: usize,
+) -> Result<Rope> {
     let key = |name: &str| format!("{}.rope.{name}", family.gguf_architecture);
     let theta = metadata.number(&key("freq_base"))?.unwrap_or(10_000.0);
     let (factor, old) = (metadata.number(&key("scaling.factor"))?, metadata.number(&key("scale_linear"))?);
     let factor = match metadata.text(&key("scaling.type"))?.unwrap_or("linear") {
         "none" => 1.0,
         "linear" => factor.or(old).filter(|&factor| factor != 0.0).unwrap_or(1.0),
+        "yarn" if divisors.is_none() => {
+            let factor = factor.or(old).filter(|&factor| factor != 0.0).unwrap_or(1.0);
+            let scaling = RopeScaling::Yarn(yarn(family, metadata, factor, longest)?);
+            return Ok(Rope { theta, scaling });
+        }
         other => {
             let problem = format!("RoPE scaling {other:?} is not supported");
-            return Err(metadata.error(&key("scaling.type"), problem, "use a model with none or linear"));
+            let hint = "use a model with none, linear, or yarn without rope_freqs";
+            return Err(metadata.error(&key("scaling.type"), problem, hint));
         }
     };
     let scaling = match divisors {
@@ -232,4 +284,36 @@ fn rope(family: &Family, metadata: &Metadata, divisors: Option<Vec<f32>>) -> Res
         None => RopeScaling::Linear { factor },
     };
     Ok(Rope { theta, scaling })
+}
+
+/// YaRN as llama.cpp reads it: what the file says of the factor of queries and keys multiplies the paper's, unless it is that one, which
+/// converters wrote into files of OLMo 3 in 2025.
+fn yarn(family: &Family, metadata: &Metadata, factor: f64, longest: usize) -> Result<Yarn> {
+    let key = |name: &str| format!("{}.rope.scaling.{name}", family.gguf_architecture);
+    let given = |name: &str| Ok(metadata.number(&key(name))?.filter(|&number| number != 0.0));
+    if metadata.number(&key("yarn_ext_factor"))?.is_some_and(|blend| blend != 1.0) {
+        let problem = "only 1 is supported";
+        return Err(metadata.error(&key("yarn_ext_factor"), problem, "use another model"));
+    }
+    let all = given("yarn_log_multiplier")?.map_or(1.0, |scale| Yarn::magnitude(factor, scale));
+    let own = Yarn::magnitude(factor, 1.0);
+    let more = given("attn_factor")?.filter(|more: &f64| (more - own).abs() > 1e-6).unwrap_or(1.0);
+    Ok(Yarn {
+        factor,
+        original: metadata.count(&key("original_context_length"))?.unwrap_or(longest),
+        beta_fast: given("yarn_beta_fast")?.unwrap_or(32.0),
+        beta_slow: given("yarn_beta_slow")?.unwrap_or(1.0),
+        truncate: true,
+        attention_factor: own / all * more,
+    })
+}
+
+/// [`rope::evenly_tempered`] of a GGUF file.
+fn evenly_tempered(family: &Family, metadata: &Metadata, rope: &Rope) -> Result<Option<usize>> {
+    let key = format!("{}.attention.temperature_scale", family.gguf_architecture);
+    match (metadata.number(&key)?, &rope.scaling) {
+        (None | Some(0.0), _) => Ok(None),
+        (Some(_), RopeScaling::Yarn(yarn)) => Ok(Some(yarn.original)),
+        (Some(_), _) => Err(metadata.error(&key, "is only supported with yarn", "use another model")),
+    }
 }

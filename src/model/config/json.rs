@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::advice::SamplingAdvice;
 use super::fields::{Fields, is_off};
-use super::{LocalRope, ModelConfig, known, nested, rope};
-use crate::model::family::{self, Activation, Family, window};
+use super::{ModelConfig, Multipliers, known, nested, rope};
+use crate::model::family::{self, Activation, Family};
 use crate::{Error, Result, json};
 
 /// Reads and checks the text of a `config.json`; `file` is for messages.
@@ -29,7 +29,8 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
     let mut map = nested::text_part(file, map)?;
     if let Value::Object(defaults) = (family.defaults)() {
         // A key that is null is not one that is missing: then sizes follow from others.
-        for (name, value) in defaults {
+        let is_scaled = map.get("rope_scaling").is_some_and(|value| !value.is_null());
+        for (name, value) in defaults.into_iter().filter(|(name, _)| name != rope::PARAMETERS || !is_scaled) {
             map.entry(name).or_insert(value);
         }
     }
@@ -51,11 +52,9 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         }
     };
     let sliding_window = (family.window)(&fields)?;
-    let rope::Ropes { rope, local } = rope::ropes(&fields, family)?;
-    let local_rope = match local {
-        Some(rope) => Some(LocalRope { rope, layers: window::alternate(&fields, family)? }),
-        None => None,
-    };
+    let rope::Ropes { rope, local: local_rope } = rope::ropes(&fields, family)?;
+    let longest = fields.required_count("max_position_embeddings")?;
+    let tempered = rope::evenly_tempered(&fields, &rope)?;
     let config = ModelConfig {
         family,
         vocab_size: fields.required_count("vocab_size")?,
@@ -66,15 +65,17 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
         num_kv_heads: fields.count("num_key_value_heads")?.unwrap_or(num_heads),
         head_dim,
         attention_scale: attention_scale(family, &fields, head_dim)?,
+        multipliers: multipliers(family, &fields, hidden_size)?,
         sliding_window,
         rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
-        max_position_embeddings: fields.required_count("max_position_embeddings")?,
+        max_position_embeddings: longest.min(tempered.unwrap_or(longest)),
         tie_word_embeddings: fields.flag("tie_word_embeddings")?,
         rope,
         local_rope,
         bos_token_id: fields.token_ids("bos_token_id")?.first().copied(),
         eos_token_ids: fields.token_ids("eos_token_id")?,
     };
+    known::reject_other_values(&fields)?;
     fields.finish(known::HARMLESS)?;
     config.validate(file)?;
     Ok(config)
@@ -109,6 +110,14 @@ pub fn generation(file: &Path, text: &str) -> Result<Generation> {
 
 /// What attention's scores are multiplied with, where that is not by the head's size.
 fn attention_scale(family: &Family, fields: &Fields<'_>, head_dim: usize) -> Result<Option<f32>> {
+    if family.multiplies {
+        return match fields.number("attention_multiplier")?.unwrap_or(1.0) {
+            scale if scale > 0.0 => Ok(Some(scale as f32)),
+            _ => {
+                Err(fields.error("attention_multiplier", "must be above 0", "take the original config.json"))
+            }
+        };
+    }
     let Some(key) = family.scale_key else { return Ok(None) };
     match fields.number(key)? {
         Some(size) if size <= 0.0 => {
@@ -117,6 +126,21 @@ fn attention_scale(family: &Family, fields: &Fields<'_>, head_dim: usize) -> Res
         Some(size) if size != head_dim as f64 => Ok(Some(size.powf(-0.5) as f32)),
         _ => Ok(None),
     }
+}
+
+/// What else is multiplied; absent is 1.
+fn multipliers(family: &Family, fields: &Fields<'_>, hidden_size: usize) -> Result<Multipliers> {
+    let mut multipliers = Multipliers::of(family, hidden_size);
+    if family.multiplies {
+        for (name, place) in [
+            ("embedding_multiplier", &mut multipliers.embedding),
+            ("residual_multiplier", &mut multipliers.residual),
+            ("logits_scaling", &mut multipliers.logits),
+        ] {
+            *place = fields.number(name)?.unwrap_or(*place);
+        }
+    }
+    Ok(multipliers)
 }
 
 fn architecture<'a>(fields: &Fields<'a>) -> Result<&'a str> {
@@ -148,5 +172,5 @@ fn reject_unsupported(family: &Family, fields: &Fields<'_>) -> Result<()> {
             "use the unquantised model, or a GGUF file of it",
         ));
     }
-    known::reject_other_values(fields)
+    Ok(())
 }

@@ -212,12 +212,15 @@ fn neutral() -> [(&'static str, Value); 22] {
     ]
 }
 
-/// Rejects fields that change the result in a way that no family here has.
+/// Rejects fields that change the result in a way that the model's family has not: it has not read them.
 ///
 /// # Errors
 /// `Input` naming the field and the only value that works.
 pub fn reject_other_values(fields: &Fields<'_>) -> Result<()> {
     for (name, neutral) in neutral() {
+        if fields.was_read(name) {
+            continue;
+        }
         let Some(value) = fields.get(name) else { continue };
         let same = match (value.as_f64(), neutral.as_f64()) {
             (Some(value), Some(neutral)) => value == neutral,

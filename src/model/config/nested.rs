@@ -27,6 +27,10 @@ const OTHER_PARTS: &[Harmless] = &[Harmless {
         "boi_token_id",
         "eoi_token_index",
         "eoi_token_id",
+        "vision_feature_layer",
+        "projector_hidden_act",
+        "multimodal_projector_bias",
+        "spatial_merge_size",
     ],
 }];
 

@@ -4,20 +4,25 @@
 use super::fields::{Fields, Harmless};
 use serde_json::{Map, Value};
 
-use super::{Rope, RopeScaling};
+use super::{LocalRope, Rope, RopeScaling, Yarn};
 use crate::Result;
-use crate::model::family::Family;
+use crate::model::family::{Family, window};
+
+/// The key of transformers 5, which a family may have a default for; transformers takes that only where there is no `rope_scaling`.
+pub const PARAMETERS: &str = "rope_parameters";
 
 /// What changes nothing in the scalings that are known.
-const HARMLESS: &[Harmless] =
-    &[Harmless { reason: "says that the model was trained with the scaling", names: &["finetuned"] }];
+const HARMLESS: &[Harmless] = &[
+    Harmless { reason: "says that the model was trained with the scaling", names: &["finetuned"] },
+    Harmless { reason: "says again what stands outside", names: &["max_position_embeddings"] },
+];
 
 /// The RoPE of a model's layers.
 pub struct Ropes {
-    /// Of all, or of those that see everything.
+    /// Of all, or of all but those below.
     pub rope: Rope,
-    /// Of those with a sliding window, in families where it is another.
-    pub local: Option<Rope>,
+    /// Of those with a sliding window, in families where it is another, and of those without RoPE.
+    pub local: Option<LocalRope>,
 }
 
 /// Reads RoPE of a model of `family`.
@@ -26,17 +31,55 @@ pub struct Ropes {
 /// `Input` for anything missing, contradictory or unsupported.
 pub fn ropes(fields: &Fields<'_>, family: &Family) -> Result<Ropes> {
     match family.local_theta {
-        Some(local_theta) => by_kind(fields, [family.rope_theta, local_theta]),
-        None => Ok(Ropes { rope: rope(fields, family.rope_theta)?, local: None }),
+        Some((local_key, local_theta)) => {
+            let [rope, local] = by_kind(fields, local_key, [family.rope_theta, local_theta])?;
+            let layers = window::alternate(fields, family)?;
+            Ok(Ropes { rope, local: Some(LocalRope { rope: Some(local), layers }) })
+        }
+        None => Ok(Ropes { rope: rope(fields, family.rope_theta)?, local: unrotated(fields, family)? }),
     }
 }
 
+/// The layers without RoPE: those for which `no_rope_layers`, whose name says the contrary, has 0; without it each
+/// `no_rope_layer_interval`-th.
+fn unrotated(fields: &Fields<'_>, family: &Family) -> Result<Option<LocalRope>> {
+    let Some(absent) = family.unrotated_every else { return Ok(None) };
+    let count = fields.required_count("num_hidden_layers")?;
+    let every = fields.count("no_rope_layer_interval")?.unwrap_or(absent);
+    let layers = match fields.get("no_rope_layers") {
+        None if every == 0 => {
+            return Err(fields.error("no_rope_layer_interval", "is 0", "take the original config.json"));
+        }
+        None => each(every, count),
+        Some(value) => {
+            let flags = value.as_array().map(Vec::as_slice).unwrap_or_default();
+            let flag = |value: &Value| value.as_bool().or_else(|| value.as_u64().map(|number| number != 0));
+            let flags: Option<Vec<bool>> = flags.iter().map(|value| Some(!flag(value)?)).collect();
+            flags.filter(|flags| flags.len() == count).ok_or_else(|| {
+                let problem = format!("is no list of 0 and 1 for {count} layers");
+                fields.error("no_rope_layers", problem, "take the original config.json")
+            })?
+        }
+    };
+    Ok(none_in(layers))
+}
+
+/// Whether each of `count` layers is an `every`-th one.
+pub(super) fn each(every: usize, count: usize) -> Vec<bool> {
+    (1..=count).map(|number| number.is_multiple_of(every)).collect()
+}
+
+/// No RoPE in these layers.
+pub(super) fn none_in(layers: Vec<bool>) -> Option<LocalRope> {
+    layers.contains(&true).then_some(LocalRope { rope: None, layers })
+}
+
 /// RoPE of both kinds of layers, as transformers 5 (`rope_parameters` with an object for each kind) and 4 have it: there
-/// `rope_scaling` is of layers that see everything, and the others have `rope_local_base_freq` and no scaling.
-fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<Ropes> {
+/// `rope_scaling` is of layers that see everything, and the others have the base that `local_key` says and no scaling.
+fn by_kind(fields: &Fields<'_>, local_key: &str, absent: [f64; 2]) -> Result<[Rope; 2]> {
     const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
-    let outer = [fields.number("rope_theta")?, fields.number("rope_local_base_freq")?];
-    let parameters = fields.object("rope_parameters")?.filter(|map| !map.is_empty());
+    let outer = [fields.number("rope_theta")?, fields.number(local_key)?];
+    let parameters = fields.object(PARAMETERS)?.filter(|map| !map.is_empty());
     let legacy = fields.object("rope_scaling")?.filter(|map| !map.is_empty());
     // Read even if it is not used, for fields that are outside of both.
     fields.count("original_max_position_embeddings")?;
@@ -45,7 +88,7 @@ fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<Ropes> {
             |kind: usize| Rope { theta: outer[kind].unwrap_or(absent[kind]), scaling: RopeScaling::None };
         let scaled =
             |map| read_one(fields, &Fields::new(fields.file, "rope_scaling.", map), outer[0], absent[0]);
-        return Ok(Ropes { rope: legacy.map_or_else(|| Ok(base(0)), scaled)?, local: Some(base(1)) });
+        return Ok([legacy.map_or_else(|| Ok(base(0)), scaled)?, base(1)]);
     };
     if legacy.is_some() {
         let problem = "stands beside rope_parameters, of which it would change a part";
@@ -60,9 +103,17 @@ fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<Ropes> {
     let prefixes = KINDS.map(|kind| format!("rope_parameters.{kind}."));
     let read = |kind: usize| {
         let map = inner.object(KINDS[kind])?.unwrap_or(&empty);
-        read_one(fields, &Fields::new(fields.file, &prefixes[kind], map), outer[kind], absent[kind])
+        let rope =
+            read_one(fields, &Fields::new(fields.file, &prefixes[kind], map), outer[kind], absent[kind])?;
+        match rope.scaling {
+            RopeScaling::Yarn(Yarn { truncate: false, .. }) => {
+                let problem = "false counts for nothing below the kind of a layer in transformers";
+                Err(fields.error(&format!("{}truncate", prefixes[kind]), problem, "remove it"))
+            }
+            _ => Ok(rope),
+        }
     };
-    let ropes = Ropes { rope: read(0)?, local: Some(read(1)?) };
+    let ropes = [read(0)?, read(1)?];
     // A base outside of both kinds would be passed over.
     inner.finish(&[])?;
     Ok(ropes)
@@ -78,7 +129,7 @@ fn by_kind(fields: &Fields<'_>, absent: [f64; 2]) -> Result<Ropes> {
 /// `Input` for anything missing, contradictory or unsupported.
 fn rope(fields: &Fields<'_>, absent: f64) -> Result<Rope> {
     let outer_theta = fields.number("rope_theta")?;
-    let parameters = fields.object("rope_parameters")?.filter(|map| !map.is_empty());
+    let parameters = fields.object(PARAMETERS)?.filter(|map| !map.is_empty());
     let legacy = fields.object("rope_scaling")?.filter(|map| !map.is_empty());
     let read = |prefix, map| read_one(fields, &Fields::new(fields.file, prefix, map), outer_theta, absent);
     let parameters = parameters.map(|map| read("rope_parameters.", map)).transpose()?;
@@ -108,6 +159,8 @@ fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>, a
         let problem = format!("{inner_value} contradicts the outer rope_theta {outer_value}");
         return Err(inner.error("rope_theta", problem, "remove the wrong one"));
     }
+    // Read by [`evenly_tempered`].
+    inner.number("llama_4_scaling_beta")?;
     if inner.number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
         let problem = "partial RoPE is not supported";
         return Err(inner.error("partial_rotary_factor", problem, "use another model"));
@@ -136,13 +189,64 @@ fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>, a
             high_freq_factor: inner.required_number("high_freq_factor")?,
             original_max_position_embeddings: original_length(fields, inner)?,
         },
+        "dynamic" => {
+            // The longest sequence is the outer one's, and up to that nothing is scaled.
+            inner.get("original_max_position_embeddings");
+            RopeScaling::Dynamic { factor: inner.required_number("factor")? }
+        }
+        "yarn" => RopeScaling::Yarn(yarn(fields, inner)?),
         other => {
             let problem = format!("RoPE scaling {other:?} is not supported");
-            return Err(inner.error("rope_type", problem, "known are default, linear and llama3"));
+            let hint = "known are default, linear, dynamic, llama3 and yarn";
+            return Err(inner.error("rope_type", problem, hint));
         }
     };
     inner.finish(HARMLESS)?;
     Ok(Rope { theta: inner_theta.or(outer_theta).unwrap_or(absent), scaling })
+}
+
+/// YaRN as transformers reads it: a factor of null is what the longest sequence is of the original one, and 0 stands for the usual number
+/// of turns and for no `mscale`.
+fn yarn(fields: &Fields<'_>, inner: &Fields<'_>) -> Result<Yarn> {
+    let original = original_length(fields, inner)?;
+    let factor = match inner.number("factor")? {
+        Some(factor) => factor,
+        None => fields.required_count("max_position_embeddings")? as f64 / original as f64,
+    };
+    let given = |name: &str| Ok(inner.number(name)?.filter(|&number| number != 0.0));
+    let attention_factor =
+        match (inner.number("attention_factor")?, given("mscale")?, given("mscale_all_dim")?) {
+            (Some(factor), ..) => factor,
+            (None, Some(scale), Some(all)) => Yarn::magnitude(factor, scale) / Yarn::magnitude(factor, all),
+            (None, ..) => Yarn::magnitude(factor, 1.0),
+        };
+    Ok(Yarn {
+        factor,
+        original,
+        beta_fast: given("beta_fast")?.unwrap_or(32.0),
+        beta_slow: given("beta_slow")?.unwrap_or(1.0),
+        truncate: !inner.has("truncate") || inner.flag("truncate")?,
+        attention_factor,
+    })
+}
+
+/// The longest sequence of which each query has the same temperature: beyond the original context Ministral multiplies queries with
+/// 1 + beta·ln(1 + ⌊position / original⌋), which is not done here.
+///
+/// # Errors
+/// `Input` if the file says it of a scaling without an original context.
+pub fn evenly_tempered(fields: &Fields<'_>, rope: &Rope) -> Result<Option<usize>> {
+    let Some(map) = fields.object(PARAMETERS)?.or(fields.object("rope_scaling")?) else {
+        return Ok(None);
+    };
+    let name = "llama_4_scaling_beta";
+    match (map.get(name).and_then(Value::as_f64), &rope.scaling) {
+        (None | Some(0.0), _) => Ok(None),
+        (Some(_), RopeScaling::Yarn(yarn)) => Ok(Some(yarn.original)),
+        (Some(_), _) => {
+            Err(fields.error(name, "is only supported with yarn", "take the original config.json"))
+        }
+    }
 }
 
 /// `rope_type`, or `type` as it was called before.

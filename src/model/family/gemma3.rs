@@ -32,7 +32,7 @@ pub const FAMILY: Family = Family {
     window: |fields| window::alternating(fields, &FAMILY, 4096),
     full_every: Some(6),
     rope_theta: 1e6,
-    local_theta: Some(1e4),
+    local_theta: Some(("rope_local_base_freq", 1e4)),
     // transformers' `Gemma3TextConfig`.
     defaults: || {
         json!({

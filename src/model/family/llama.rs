@@ -1,25 +1,23 @@
-//! Llama: Llama 2 and 3.x, SmolLM2, TinyLlama, and Mistral.
+//! Llama: Llama 2 and 3.x, SmolLM2, TinyLlama.
 
 use super::tensors::{
     ATTENTION_NORM, DOWN, EMBEDDING, FINAL_NORM, GATE, HEAD, K, MLP_NORM, O, Q, Tensor, UP, V,
 };
-use super::window::{self, SlidingWindow};
 use super::{Family, Fields, PLAIN};
 use crate::Result;
 
 /// No biases, no q/k norms.
 pub const FAMILY: Family = Family {
     name: "llama",
-    architectures: &["LlamaForCausalLM", "MistralForCausalLM"],
+    architectures: &["LlamaForCausalLM"],
     gguf_architecture: "llama",
     tensors: TENSORS,
     gguf_interleaves_qk: true,
-    window: of_config,
     check,
     ..PLAIN
 };
 
-const TENSORS: &[Tensor] =
+pub(super) const TENSORS: &[Tensor] =
     &[EMBEDDING, ATTENTION_NORM, Q, K, V, O, MLP_NORM, GATE, UP, DOWN, FINAL_NORM, HEAD];
 
 fn check(fields: &Fields<'_>) -> Result<()> {
@@ -30,11 +28,4 @@ fn check(fields: &Fields<'_>) -> Result<()> {
     // What configs made from Qwen's keep; it means nothing without Qwen's switch.
     fields.count("max_window_layers")?;
     Ok(())
-}
-
-fn of_config(fields: &Fields<'_>) -> Result<Option<SlidingWindow>> {
-    match fields.get("architectures").is_some_and(|names| names[0] == "MistralForCausalLM") {
-        true => window::in_all(fields, 4096),
-        false => window::none(fields),
-    }
 }

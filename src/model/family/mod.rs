@@ -4,9 +4,13 @@
 //! [`Role`] more, which the loader and the passes over a block must know.
 
 pub mod gemma3;
+pub mod granite;
 pub mod llama;
+pub mod mistral;
+pub mod olmo;
 pub mod qwen2;
 pub mod qwen3;
+pub mod smollm3;
 pub mod tensors;
 pub mod window;
 
@@ -22,7 +26,18 @@ use tensors::{Role, Tensor};
 use window::SlidingWindow;
 
 /// Every family that can be loaded.
-pub const FAMILIES: &[&Family] = &[&llama::FAMILY, &qwen2::FAMILY, &qwen3::FAMILY, &gemma3::FAMILY];
+pub const FAMILIES: &[&Family] = &[
+    &llama::FAMILY,
+    &mistral::FAMILY,
+    &mistral::MINISTRAL3,
+    &qwen2::FAMILY,
+    &qwen3::FAMILY,
+    &gemma3::FAMILY,
+    &smollm3::FAMILY,
+    &granite::FAMILY,
+    &olmo::OLMO2,
+    &olmo::OLMO3,
+];
 
 /// What is particular to one architecture; sizes are in [`ModelConfig`](super::config::ModelConfig).
 #[derive(Debug)]
@@ -47,13 +62,19 @@ pub struct Family {
     pub scales_embedding: bool,
     /// The key of a `config.json` with the number whose root divides attention's scores, where that need not be the head's size.
     pub scale_key: Option<&'static str>,
+    /// Configs have what embeddings, scores, what either half adds, and logits are multiplied with, see
+    /// [`Multipliers`](super::config::Multipliers); scores are then not divided by the root of the head's size.
+    pub multiplies: bool,
     /// In GGUF files, which do not say it, attention's scores of models of so many layers are divided by the root of hidden size by
     /// heads.
     pub gguf_wide_heads: Option<usize>,
     /// transformers' base of RoPE where a `config.json` does not say.
     pub rope_theta: f64,
-    /// The same of layers with a sliding window, where they have a RoPE of their own.
-    pub local_theta: Option<f64>,
+    /// The same of layers with a sliding window, where they have a RoPE of their own, and the key of a `config.json` that says it in the
+    /// form of transformers 4.
+    pub local_theta: Option<(&'static str, f64)>,
+    /// Each so many-th layer has no RoPE, unless a `config.json` says which layers have it.
+    pub unrotated_every: Option<usize>,
     /// transformers' values of keys that a `config.json` does not have, where they are not those of [`json`](super::config::json).
     pub defaults: fn() -> Value,
     /// The layers of a `config.json` that see only the last positions.
@@ -76,9 +97,11 @@ const PLAIN: Family = Family {
     norm_offset: 0.0,
     scales_embedding: false,
     scale_key: None,
+    multiplies: false,
     gguf_wide_heads: None,
     rope_theta: 1e4,
     local_theta: None,
+    unrotated_every: None,
     defaults: || json!({}),
     window: window::none,
     full_every: None,
@@ -131,22 +154,32 @@ pub fn by_architecture(file: &Path, architecture: &str) -> Result<&'static Famil
     })
 }
 
-/// The family of a GGUF file's `general.architecture`.
+/// The family of a GGUF file's `general.architecture`; where two share one, that with windows if the file `has_window`.
 ///
 /// # Errors
 /// `Input` with the list of known names.
-pub fn by_gguf_architecture(file: &Path, architecture: &str) -> Result<&'static Family> {
-    FAMILIES.iter().copied().find(|family| family.gguf_architecture == architecture).ok_or_else(|| {
-        let known: Vec<&str> = FAMILIES.iter().map(|family| family.gguf_architecture).collect();
+pub fn by_gguf_architecture(file: &Path, architecture: &str, has_window: bool) -> Result<&'static Family> {
+    let mut all = FAMILIES.iter().copied().filter(|family| family.gguf_architecture == architecture);
+    let first = all.next().ok_or_else(|| {
+        let mut known: Vec<&str> = FAMILIES.iter().map(|family| family.gguf_architecture).collect();
+        known.dedup();
         unknown(file, "general.architecture", architecture, &known)
-    })
+    })?;
+    Ok(all.find(|family| has_window && family.full_every.is_some()).unwrap_or(first))
 }
 
 fn unknown(file: &Path, field: &str, architecture: &str, known: &[&str]) -> Error {
+    let alike = |name: &str| name.chars().zip(architecture.chars()).take_while(|(a, b)| a == b).count();
+    let nearest =
+        known.iter().copied().rev().max_by_key(|name| alike(name)).filter(|name| alike(name) >= NEAR);
+    let nearest = nearest.map_or_else(String::new, |name| format!("; the nearest that is known is {name}"));
     Error::input(
         file,
         field,
-        format!("unknown architecture {architecture:?}"),
+        format!("unknown architecture {architecture:?}{nearest}"),
         format!("use a model of one of {}", known.join(", ")),
     )
 }
+
+/// Names of architectures that begin with so many letters alike are near each other.
+const NEAR: usize = 3;

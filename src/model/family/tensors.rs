@@ -18,9 +18,9 @@ pub enum Role {
     Weight(Module),
     /// What a linear module adds.
     Bias(Module),
-    /// RMSNorm of each query head, before RoPE.
+    /// RMSNorm of each query head, or of all together, before RoPE.
     QueryNorm,
-    /// RMSNorm of each key head, before RoPE.
+    /// RMSNorm of each key head, or of all together, before RoPE.
     KeyNorm,
     /// RMSNorm of what attention adds to the residual stream.
     PostAttentionNorm,

@@ -149,7 +149,7 @@ impl Batch {
             let attend = Attend::Cached { rows: places, pair: &state.pair, cache };
             model.block(layer, lora).forward(&mut rec, &hidden, &act, positions, attend, None)?;
         }
-        let eps = model.config().rms_norm_eps;
+        let eps = model.config().stream_eps();
         if product::fuses(gpu, rows) {
             let input = Input { x: &hidden, norm: Some(Norm { weight: &weights.norm, eps }) };
             product::forward_joined(&mut rec, weights.head(), input, &[Segment::plain(&logits)], false)?;

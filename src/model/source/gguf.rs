@@ -66,7 +66,9 @@ impl<R: ReadAt> Gguf<R> {
         }
         let divisors = rope_divisors(&mut readers, &mut entries)?;
         let architecture = metadata.text("general.architecture")?;
-        let family = family::by_gguf_architecture(&file, architecture.unwrap_or_default())?;
+        let architecture = architecture.unwrap_or_default();
+        let window = metadata.count(&format!("{architecture}.attention.sliding_window"))?;
+        let family = family::by_gguf_architecture(&file, architecture, window.is_some_and(|size| size > 0))?;
         let config =
             config::gguf::parse(family, &metadata, entries.iter().map(|entry| &entry.info), divisors)?;
 

@@ -74,6 +74,11 @@ impl Metadata {
         Some(value)
     }
 
+    /// Whether the key is there and was looked at.
+    pub fn was_read(&self, key: &str) -> bool {
+        self.used.borrow().contains(key)
+    }
+
     /// Errors unless every key under `prefix` that was not looked at is one of `harmless` names, which stand without the
     /// prefix, or is off: false, empty, or 0.
     ///

@@ -30,6 +30,10 @@ struct PreTokenizer {
 /// GPT-2's pattern: contractions, words, numbers, other signs, each with one space before; trailing space apart.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
+/// Llama 3's pattern: contractions in either case, words with a sign before, numbers up to three, other signs with the line ends
+/// behind them.
+const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
 const PRE_TOKENIZERS: &[PreTokenizer] = &[
     PreTokenizer {
         names: &["smollm"],
@@ -40,12 +44,17 @@ const PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
     PreTokenizer {
         names: &["llama-bpe", "llama3", "llama-v3"],
-        splits: &[
-            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
+        splits: &[LLAMA3],
         ignore_merges: true,
         nfc: false,
         add_bos: true,
+    },
+    PreTokenizer {
+        names: &["smaug-bpe", "dbrx"],
+        splits: &[LLAMA3],
+        ignore_merges: false,
+        nfc: false,
+        add_bos: false,
     },
     PreTokenizer {
         names: &["qwen2", "deepseek-r1-qwen"],

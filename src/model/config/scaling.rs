@@ -1,0 +1,215 @@
+//! RoPE's frequencies, and how they are stretched for longer contexts.
+
+use std::f64::consts::{PI, TAU};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::{Error, Result};
+
+/// YaRN (Peng et al. 2023): fast turns kept, slow ones divided, those between blended, and queries and keys multiplied.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Yarn {
+    /// Divisor of the lowest frequencies.
+    pub factor: f64,
+    /// Context length of the pretraining.
+    pub original: usize,
+    /// Frequencies with more turns than this within the original context are kept.
+    pub beta_fast: f64,
+    /// Those with fewer than this are divided.
+    pub beta_slow: f64,
+    /// The frequencies between which is blended are whole numbers.
+    pub truncate: bool,
+    /// What queries and keys are multiplied with.
+    pub attention_factor: f64,
+}
+
+impl Yarn {
+    /// The paper's factor of queries and keys for frequencies divided by `factor`: 0.1·scale·ln(factor) + 1.
+    pub fn magnitude(factor: f64, scale: f64) -> f64 {
+        if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 }
+    }
+
+    /// Frequency number `i` of heads of this size, which is `base` without scaling.
+    fn stretched(&self, theta: f64, head_dim: usize, i: usize, base: f64) -> f64 {
+        let size = head_dim as f64;
+        let number = |turns: f64| size * (self.original as f64 / (turns * TAU)).ln() / (2.0 * theta.ln());
+        let (low, high) = (number(self.beta_fast), number(self.beta_slow));
+        let (low, high) = if self.truncate { (low.floor(), high.ceil()) } else { (low, high) };
+        let (low, high) = (low.max(0.0), high.min(size - 1.0));
+        // transformers' and llama.cpp's way around a division by 0.
+        let width = if low == high { 0.001 } else { high - low };
+        let divided = ((i as f64 - low) / width).clamp(0.0, 1.0);
+        base * (1.0 - divided) + base / self.factor * divided
+    }
+}
+
+/// How RoPE's frequencies are stretched for longer contexts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RopeScaling {
+    /// As trained.
+    None,
+    /// Every frequency divided by `factor` (position interpolation).
+    Linear {
+        /// Divisor of the frequencies.
+        factor: f64,
+    },
+    /// Llama 3.1: long wavelengths divided by `factor`, short ones kept, those between blended.
+    Llama3 {
+        /// Divisor of the lowest frequencies.
+        factor: f64,
+        /// Wavelengths above `original / low_freq_factor` are divided.
+        low_freq_factor: f64,
+        /// Wavelengths below `original / high_freq_factor` are kept.
+        high_freq_factor: f64,
+        /// Context length of the pretraining.
+        original_max_position_embeddings: usize,
+    },
+    /// By the length of a sequence where that is beyond the longest of the configuration (NTK), which none here is; so it changes nothing.
+    Dynamic {
+        /// As the configuration has it.
+        factor: f64,
+    },
+    /// [`Yarn`].
+    Yarn(Yarn),
+    /// A divisor for each frequency, as GGUF files carry it in `rope_freqs.weight`. `[head_dim / 2]`
+    Divisors(Vec<f32>),
+}
+
+impl RopeScaling {
+    /// As `rope_scaling` of a `config.json` has it; `None` for what has no form there.
+    pub fn config_json(&self) -> Option<Value> {
+        Some(match self {
+            Self::None => Value::Null,
+            Self::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
+            Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
+                json!({
+                    "rope_type": "llama3",
+                    "factor": factor,
+                    "low_freq_factor": low_freq_factor,
+                    "high_freq_factor": high_freq_factor,
+                    "original_max_position_embeddings": original_max_position_embeddings,
+                })
+            }
+            Self::Dynamic { factor } => json!({ "rope_type": "dynamic", "factor": factor }),
+            Self::Yarn(yarn) => json!({
+                "rope_type": "yarn",
+                "factor": yarn.factor,
+                "original_max_position_embeddings": yarn.original,
+                "beta_fast": yarn.beta_fast,
+                "beta_slow": yarn.beta_slow,
+                "truncate": yarn.truncate,
+                "attention_factor": yarn.attention_factor,
+            }),
+            Self::Divisors(_) => return None,
+        })
+    }
+}
+
+/// Rotary position embedding (Su et al. 2021), in the half-split layout of Hugging Face checkpoints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rope {
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// Stretching for longer contexts.
+    pub scaling: RopeScaling,
+}
+
+impl Rope {
+    /// Angular frequencies per position of heads of this size, `[head_dim / 2]`: `theta^(-2i / head_dim)`, stretched as `scaling`
+    /// says. Computed in f64 and rounded once.
+    pub fn inv_freq(&self, head_dim: usize) -> Vec<f32> {
+        let frequency = |i: usize| self.theta.powf(-(2.0 * i as f64) / head_dim as f64);
+        (0..head_dim / 2)
+            .map(|i| {
+                let base = frequency(i);
+                let stretched = match &self.scaling {
+                    RopeScaling::None | RopeScaling::Dynamic { .. } => base,
+                    RopeScaling::Yarn(yarn) => yarn.stretched(self.theta, head_dim, i, base),
+                    RopeScaling::Linear { factor } => base / factor,
+                    &RopeScaling::Llama3 {
+                        factor,
+                        low_freq_factor,
+                        high_freq_factor,
+                        original_max_position_embeddings,
+                    } => {
+                        // Turns within the original context decide: few turns are stretched, many are kept.
+                        let turns = original_max_position_embeddings as f64 * base / (2.0 * PI);
+                        let keep = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor))
+                            .clamp(0.0, 1.0);
+                        keep * base + (1.0 - keep) * base / factor
+                    }
+                    RopeScaling::Divisors(divisors) => base / f64::from(divisors[i]),
+                };
+                stretched as f32
+            })
+            .collect()
+    }
+
+    /// What cos and sin, and with them queries and keys, are multiplied with.
+    pub fn attention_factor(&self) -> f64 {
+        match &self.scaling {
+            RopeScaling::Yarn(yarn) => yarn.attention_factor,
+            _ => 1.0,
+        }
+    }
+
+    /// Checks the numbers for heads of this size; `file` is for messages.
+    ///
+    /// # Errors
+    /// `Input` naming the field.
+    pub fn validate(&self, file: &Path, head_dim: usize) -> Result<()> {
+        let wrong = |field: &str, problem: &str| {
+            Err(Error::input(file, field, problem.to_string(), "take the model's original files"))
+        };
+        if !(self.theta.is_finite() && self.theta > 1.0) {
+            return wrong("rope_theta", "must be a number above 1");
+        }
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        match &self.scaling {
+            RopeScaling::None => Ok(()),
+            RopeScaling::Linear { factor } | RopeScaling::Dynamic { factor } if positive(*factor) => Ok(()),
+            RopeScaling::Linear { .. } | RopeScaling::Dynamic { .. } => {
+                wrong("rope_scaling.factor", "must be above 0")
+            }
+            &RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings,
+            } => {
+                if !positive(factor) || !positive(low_freq_factor) || !positive(high_freq_factor) {
+                    wrong("rope_scaling", "factor, low_freq_factor and high_freq_factor must be above 0")
+                } else if high_freq_factor <= low_freq_factor {
+                    wrong("rope_scaling.high_freq_factor", "must be above low_freq_factor")
+                } else if original_max_position_embeddings == 0 {
+                    wrong("rope_scaling.original_max_position_embeddings", "must be above 0")
+                } else {
+                    Ok(())
+                }
+            }
+            RopeScaling::Yarn(Yarn { factor, original, beta_fast, beta_slow, attention_factor, .. }) => {
+                let numbers = [factor, beta_fast, beta_slow, attention_factor];
+                if !numbers.into_iter().all(|&number| positive(number)) {
+                    let problem = "factor, beta_fast, beta_slow and attention_factor must be above 0";
+                    wrong("rope_scaling", problem)
+                } else if *original == 0 {
+                    wrong("rope_scaling.original_max_position_embeddings", "must be above 0")
+                } else if beta_fast < beta_slow {
+                    wrong("rope_scaling.beta_fast", "must not be below beta_slow")
+                } else {
+                    Ok(())
+                }
+            }
+            RopeScaling::Divisors(divisors) => {
+                if divisors.len() != head_dim / 2 {
+                    wrong("rope_freqs.weight", "must have half as many values as a head")
+                } else if !divisors.iter().all(|&divisor| positive(f64::from(divisor))) {
+                    wrong("rope_freqs.weight", "must hold positive numbers")
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+}
