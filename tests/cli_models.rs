@@ -9,6 +9,8 @@ mod bad_input;
 #[cfg(unix)]
 #[path = "cli_models/checker.rs"]
 mod checker;
+#[path = "cli_models/export.rs"]
+mod export;
 #[path = "cli_models/forms.rs"]
 mod forms;
 #[path = "cli_models/interrupt.rs"]

@@ -5,7 +5,7 @@
 mod native;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{open, open_with_progress};
+pub use native::{open, open_with_progress, raw_metadata};
 
 use std::path::{Path, PathBuf};
 

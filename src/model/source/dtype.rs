@@ -87,6 +87,11 @@ impl Dtype {
         if values.is_multiple_of(block) { (values / block).checked_mul(bytes) } else { None }
     }
 
+    /// ggml's number in GGUF files.
+    pub const fn ggml(self) -> u32 {
+        self.row().ggml
+    }
+
     /// The type of ggml's number.
     pub(super) fn from_ggml(number: u32) -> Option<Self> {
         ROWS.iter().find(|row| row.ggml == number).map(|row| row.dtype)

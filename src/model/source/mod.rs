@@ -21,7 +21,7 @@ pub use super::config::tensors::expected;
 pub use bytes::ReadAt;
 pub use dtype::Dtype;
 pub use expected::{check, check_finite};
-pub use gguf_header::part_names;
+pub use gguf_header::{part_names, raw_metadata};
 
 use std::path::Path;
 
