@@ -106,7 +106,7 @@ fn outputs(config: &ModelConfig, quantisation: &Quantisation) -> Vec<Output> {
     let tied = config.tie_word_embeddings;
     let output = |tensor: &'static Tensor, layer: usize| {
         let shape = config.shape(tensor);
-        let dtype = quantisation.dtype(tensor.role, &shape, tied);
+        let dtype = quantisation.dtype(tensor.role, &shape, tied, (layer, config.num_layers));
         Output { layer, tensor, entry: TensorEntry { name: tensor.gguf_name(layer), shape, dtype } }
     };
     let all = || config.family.tensors.iter().filter(|tensor| !(tied && tensor.role == Role::Head));

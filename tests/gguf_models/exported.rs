@@ -85,9 +85,13 @@ fn adapters_are_merged_and_blocks_are_near() {
         let source = &mut *opened.source;
         let adapter = read_adapter_for(folder(name).join("adapter"), &opened.config, source).unwrap();
         let want = &Expected::read(name).tensors["logprobs.adapter.0"];
-        for (way, least, most) in
-            [("f32", 0.0, 1e-3), ("f16", 0.0, 5e-3), ("q8_0", 1e-4, 0.1), ("q4_0", 1e-2, 2.0)]
-        {
+        for (way, least, most) in [
+            ("f32", 0.0, 1e-3),
+            ("f16", 0.0, 5e-3),
+            ("q8_0", 1e-4, 0.1),
+            ("q4_0", 1e-2, 2.0),
+            ("q4_k_m", 1e-3, 2.0),
+        ] {
             let (bytes, types) = export(&mut opened, Some(&adapter), None, way);
             let error = max_error(&logprobs(&mut of_bytes(bytes), name), want);
             println!("{name} {way}: {error:.1e} {types:?}");

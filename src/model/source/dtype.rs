@@ -59,6 +59,14 @@ dtypes! {
     Q5K: "Q5_K", (256, 176), 13, Q8;
     /// 6-bit, 8-bit scale per 16, in blocks of 256.
     Q6K: "Q6_K", (256, 210), 14, Q8x2;
+    /// 2-bit, 4-bit scale and minimum per 16, in blocks of 256.
+    Q2K: "Q2_K", (256, 84), 10, Q2x2;
+    /// 3-bit, 6-bit scale per 16, in blocks of 256.
+    Q3K: "Q3_K", (256, 110), 11, Q8x2;
+    /// 4-bit by a table, scale per 32.
+    Iq4Nl: "IQ4_NL", (32, 18), 20, Q8;
+    /// 4-bit by the same table, 6-bit scale per 32, in blocks of 256.
+    Iq4Xs: "IQ4_XS", (256, 136), 23, Q8;
 }
 
 impl Dtype {

@@ -200,17 +200,13 @@ fn check_layout(file: &Path, entries: &[(TensorInfo, u64)], alignment: u64, data
 fn type_name(kind: u32) -> String {
     let name = match kind {
         9 => "Q8_1",
-        10 => "Q2_K",
-        11 => "Q3_K",
         15 => "Q8_K",
         16 => "IQ2_XXS",
         17 => "IQ2_XS",
         18 => "IQ3_XXS",
         19 => "IQ1_S",
-        20 => "IQ4_NL",
         21 => "IQ3_S",
         22 => "IQ2_S",
-        23 => "IQ4_XS",
         29 => "IQ1_M",
         34 => "TQ1_0",
         35 => "TQ2_0",

@@ -9,6 +9,7 @@ pub mod layout;
 pub mod plan;
 pub mod quantisation;
 pub mod quantise;
+mod quantise_k;
 pub mod vocabulary;
 
 /// Moves row i of the first half of each head to 2 i, and row i of the second to 2 i + 1, in rows of `cols` values that are

@@ -3,6 +3,7 @@
 
 use half::f16;
 
+use super::quantise_k::{q4_k, q6_k};
 use crate::model::source::Dtype;
 use crate::model::source::quant::GROUP;
 
@@ -18,6 +19,9 @@ pub fn quantise(dtype: Dtype, values: &[f32], out: &mut Vec<u8>) -> bool {
         Dtype::F16 => values.iter().all(|&value| push_half(value, out)),
         Dtype::Q8_0 => blocks.iter().all(|block| q8_0(block, out)),
         Dtype::Q4_0 => blocks.iter().all(|block| q4_0(block, out)),
+        Dtype::Q5_0 => blocks.iter().all(|block| q5_0(block, out)),
+        Dtype::Q4K => values.as_chunks().0.iter().all(|block| q4_k(block, out)),
+        Dtype::Q6K => values.as_chunks().0.iter().all(|block| q6_k(block, out)),
         _ => false,
     }
 }
@@ -45,12 +49,26 @@ fn q8_0(block: &[f32; GROUP], out: &mut Vec<u8>) -> bool {
 
 /// The scale brings the first of the values of largest size to -8.
 fn q4_0(block: &[f32; GROUP], out: &mut Vec<u8>) -> bool {
+    let (q, fits) = from_largest(block, 8.0, out);
+    out.extend((0..GROUP / 2).map(|i| q[i] | q[i + GROUP / 2] << 4));
+    fits
+}
+
+/// The same with -16; the fifth bits stand before the others.
+fn q5_0(block: &[f32; GROUP], out: &mut Vec<u8>) -> bool {
+    let (q, fits) = from_largest(block, 16.0, out);
+    let bits = q.iter().rev().fold(0u32, |bits, q| bits << 1 | u32::from(q >> 4));
+    out.extend(bits.to_le_bytes());
+    out.extend((0..GROUP / 2).map(|i| q[i] & 15 | q[i + GROUP / 2] << 4));
+    fits
+}
+
+/// Adds the scale that brings the first of the values of largest size to `-half`; integers from 0 to `2·half - 1`, of which `half`
+/// stands for zero.
+fn from_largest(block: &[f32; GROUP], half: f32, out: &mut Vec<u8>) -> ([u8; GROUP], bool) {
     let most = block.iter().fold(0f32, |most, &value| if value.abs() > most.abs() { value } else { most });
-    let scale = most / -8.0;
+    let scale = most / -half;
     let factor = inverse(scale);
     let fits = push_half(scale, out);
-    let q = |value: f32| (value * factor + 8.5).clamp(0.0, 15.0) as u8;
-    let (low, high) = block.split_at(GROUP / 2);
-    out.extend(low.iter().zip(high).map(|(&low, &high)| q(low) | q(high) << 4));
-    fits
+    (block.map(|value| (value * factor + (half + 0.5)).clamp(0.0, 2.0 * half - 1.0) as u8), fits)
 }

@@ -48,19 +48,29 @@ impl Packed {
             let scale = match format {
                 Format::Q8 => [a / 64.0, b],
                 Format::Q8x2 => [a / 64.0, b / 64.0],
+                Format::Q2x2 => [a, b],
                 _ => [a / 4.0, b * 2.0],
             };
+            // What is added to the values of each half, where it is among the words.
+            let mins = [random.normal(1)[0], random.normal(1)[0]];
+            let halves = mins.map(f32::to_bits).map(|bits| [bits & 0xffff, bits >> 16]);
             for word in 0..32 / per_word {
-                let packed = random.word();
+                let packed = match format {
+                    Format::Q2x2 => random.word() & 0xffff | halves[word / 2][word % 2] << 16,
+                    _ => random.word(),
+                };
                 for i in 0..per_word {
                     let q = match format {
                         Format::Q4 => i64::from(packed >> (4 * i) & 15),
+                        Format::Q2x2 => i64::from(packed >> (2 * i) & 3),
                         _ => i64::from(packed.to_le_bytes()[i] as i8),
                     };
                     let [scale, min] = scale.map(f64::from);
                     values.push(match format {
                         Format::Q8x2 if word * per_word >= 16 => min * q as f64,
                         Format::Q8x2 => scale * q as f64,
+                        Format::Q2x2 if word < 2 => scale * q as f64 + f64::from(mins[0]),
+                        Format::Q2x2 => min * q as f64 + f64::from(mins[1]),
                         _ => scale * q as f64 + min,
                     });
                 }
