@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Exports models as GGUF files and lets llama.cpp itself continue a text: it must draw the same 32 tokens as this program, greedily.
-# llama.cpp comes as node-llama-cpp's CPU build from npm (40 MB, into the cache that models.sh describes); where it cannot be
+# llama.cpp comes as node-llama-cpp's CPU build from npm (85 MB, into the cache that models.sh describes); where it cannot be
 # installed, the check says NOT CHECKED. Arguments: the program, then models as it takes them; none are the fixtures and SmolLM2.
 set -euo pipefail
 scripts=$(cd "$(dirname "$0")" && pwd)
