@@ -13,6 +13,8 @@ mod checker;
 mod export;
 #[path = "cli_models/forms.rs"]
 mod forms;
+#[path = "cli_models/groups.rs"]
+mod groups;
 #[path = "cli_models/interrupt.rs"]
 mod interrupt;
 #[path = "cli_models/killed.rs"]

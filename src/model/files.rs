@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::chat::ChatTemplate;
 use super::config::ModelConfig;
 use super::config::nested::{TEXT, text_part};
+use super::config::quantised;
 use super::family::{Activation, Family};
 use super::open::{ADDITIONAL_TEMPLATES, MAX_TEXT};
 use super::source::bytes::{read_bytes, read_text};
@@ -67,6 +68,7 @@ pub fn copied(folder: &Path, family: &Family, tied: bool) -> Result<Vec<(String,
             config.insert(name.into(), json!("float32"));
         }
     }
+    config.retain(|key, _| !quantised::KEYS.contains(&key.as_str()));
     config.insert("tie_word_embeddings".into(), json!(tied));
     let mut files = vec![("config.json".to_owned(), pretty(&config.into()))];
     for name in COPIED {

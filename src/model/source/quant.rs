@@ -98,7 +98,16 @@ pub fn all_usable(dtype: Dtype, bytes: &[u8]) -> bool {
 pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
     let blocks = bytes.chunks_exact(dtype.block().1);
     match dtype {
-        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
+        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::Words => {}
+        Dtype::Mlx4 => blocks.for_each(|block| {
+            let q = |i: usize| i32::from(block[8 + i / 2] >> (4 * (i % 2)) & 15);
+            each(Group::new(single(block, 0), single(block, 4), q));
+        }),
+        Dtype::Mlx8 => blocks.for_each(|block| {
+            // The shift to signed bytes is exact: scales have 11 bits, and biases are not far from 128 of them.
+            let scale = single(block, 0);
+            each(Group::new(scale, single(block, 4) + 128.0 * scale, |i| i32::from(block[8 + i]) - 128));
+        }),
         Dtype::Q8_0 => {
             blocks.for_each(|block| each(Group::new(half(block, 0), 0.0, |i| i32::from(block[2 + i] as i8))))
         }
@@ -190,6 +199,11 @@ const IQ4: [i32; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38,
 /// The half-precision number at byte `at`.
 fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+/// The single at byte `at`.
+fn single(block: &[u8], at: usize) -> f32 {
+    f32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
 }
 
 /// Nibble `i` of a block of 32: the low ones come first, then the high ones.
