@@ -18,8 +18,8 @@ const FORMATS: [(&str, Dtype, Format); 12] = [
     ("Q6_K", Dtype::Q6K, Format::Q8x2),
     ("Q2_K", Dtype::Q2K, Format::Q2x2),
     ("Q3_K", Dtype::Q3K, Format::Q8x2),
-    ("IQ4_NL", Dtype::Iq4Nl, Format::Q8),
-    ("IQ4_XS", Dtype::Iq4Xs, Format::Q8),
+    ("IQ4_NL", Dtype::Iq4Nl, Format::Iq4),
+    ("IQ4_XS", Dtype::Iq4Xs, Format::Iq4),
 ];
 
 fn bytes_of(hex: &str) -> Vec<u8> {

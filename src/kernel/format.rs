@@ -8,6 +8,9 @@ use crate::error::either;
 /// Values of a block: they share two numbers.
 pub const GROUP: usize = 32;
 
+/// What the nibbles of [`Format::Iq4`] stand for (ggml's `kvalues_iq4nl`).
+pub const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
 /// One block: its integers, its two numbers, and the constants of its halves, which only [`Numbers::TwoScalesMins`] has.
 type Block = ([i8; GROUP], [f32; 2], [f32; 2]);
 
@@ -161,6 +164,37 @@ formats! {
         }),
         error: 1.0 / 15.0,
         offered: Some("4-bit blocks"),
+    };
+    /// Nibbles with (scale of the first 16, scale of the second 16) for 32 values: scale·[`IQ4`] of q; value i of a word at bits 4i.
+    Iq4 = Row {
+        name: "iq4",
+        import: "weight_iq4",
+        values_per_word: 8,
+        layout: Layout::Blocks(Blocks {
+            numbers: Numbers::TwoScales,
+            most: 127.0,
+            quantise: |values| {
+                let scale = |half: &[f32]| {
+                    half.iter().fold(0f32, |most, &value| if value.abs() > most.abs() { value } else { most }) / -127.0
+                };
+                let scales = [scale(&values[..GROUP / 2]), scale(&values[GROUP / 2..])];
+                let q = std::array::from_fn(|i| {
+                    let wanted = values[i] / scales[i / (GROUP / 2)];
+                    let nearer = |a: &i8, b: &i8| {
+                        (f32::from(*a) - wanted).abs().total_cmp(&(f32::from(*b) - wanted).abs())
+                    };
+                    IQ4.into_iter().min_by(nearer).unwrap_or(1)
+                });
+                (q, scales, [0.0; 2])
+            },
+            push: |q, _, words| {
+                let index = |q: i8| IQ4.iter().position(|&value| value == q).unwrap_or(0) as i8;
+                push_nibbles(&q.map(index), [0.0; 2], words);
+            },
+            integer: |word, at| IQ4[(word >> (4 * at) & 15) as usize],
+        }),
+        error: 14.0 / 127.0,
+        offered: None,
     };
     /// Integers of 2 bits with (scale, min) for 16 values: scale·q + min, q in 0..3. Value i of a word at bits 2i; the upper halves
     /// of the two words of 16 values are the lower and the upper half of their min.

@@ -75,7 +75,7 @@ pub fn pack(dtype: Dtype, bytes: &[u8], cols: usize) -> Result<Packed> {
 }
 
 /// Quantises rows of `cols` values into `format`, or into what [`Format::for_cols`] makes of it. `Q8` and `Q8x2` are
-/// symmetric with scale = max|x| / 127; `Q4` is affine from the group's minimum to its maximum in 15 steps, `Q2x2` in 3 steps for
+/// symmetric with scale = max|x| / 127, as is `Iq4`, which has few of the 255 values; `Q4` is affine from the group's minimum to its maximum in 15 steps, `Q2x2` in 3 steps for
 /// each half; all round to nearest. Values that f16 cannot hold (beyond 65504) make an F16 tensor F32.
 ///
 /// # Errors

@@ -67,9 +67,9 @@ dtypes! {
     /// 3-bit, 6-bit scale per 16, in blocks of 256.
     Q3K: "Q3_K", (256, 110), 11, Q8x2;
     /// 4-bit by a table, scale per 32.
-    Iq4Nl: "IQ4_NL", (32, 18), 20, Q8;
+    Iq4Nl: "IQ4_NL", (32, 18), 20, Iq4;
     /// 4-bit by the same table, 6-bit scale per 32, in blocks of 256.
-    Iq4Xs: "IQ4_XS", (256, 136), 23, Q8;
+    Iq4Xs: "IQ4_XS", (256, 136), 23, Iq4;
     /// Words of integers, which are part of a matrix of MLX.
     Words: "U32", (1, 4), 0xffff_ffff, F32;
     /// 4-bit of MLX: scale and bias in singles, then nibbles in the order of the values.

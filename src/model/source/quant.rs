@@ -8,6 +8,7 @@ use half::{bf16, f16};
 
 use super::Dtype;
 pub use crate::kernel::weight::GROUP;
+use crate::kernel::weight::IQ4;
 use crate::{Error, Result};
 
 /// 32 consecutive values: value `i` is `scales[i / 16] * q[i] + mins[i / 16]`.
@@ -180,21 +181,18 @@ pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
             }
         }),
         Dtype::Iq4Nl => blocks.for_each(|block| {
-            each(Group::new(half(block, 0), 0.0, |i| IQ4[nibble(&block[2..], i) as usize]));
+            each(Group::new(half(block, 0), 0.0, |i| iq4(&block[2..], i)));
         }),
         Dtype::Iq4Xs => blocks.for_each(|block| {
             let (d, high) = (half(block, 0), u16::from_le_bytes([block[2], block[3]]));
             for (j, qs) in block[8..].chunks_exact(16).enumerate() {
                 let scale = block[4 + j / 2] >> (4 * (j % 2)) & 15 | ((high >> (2 * j) & 3) as u8) << 4;
                 let scale = d * (f32::from(scale) - 32.0);
-                each(Group::new(scale, 0.0, |i| IQ4[nibble(qs, i) as usize]));
+                each(Group::new(scale, 0.0, |i| iq4(qs, i)));
             }
         }),
     }
 }
-
-/// The values of IQ4's integers (ggml's `kvalues_iq4nl`).
-const IQ4: [i32; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// The half-precision number at byte `at`.
 fn half(block: &[u8], at: usize) -> f32 {
@@ -209,6 +207,11 @@ fn single(block: &[u8], at: usize) -> f32 {
 /// Nibble `i` of a block of 32: the low ones come first, then the high ones.
 fn nibble(qs: &[u8], i: usize) -> i32 {
     i32::from(qs[i % 16] >> (4 * (i / 16)) & 15)
+}
+
+/// What nibble `i` of a block of 32 stands for in IQ4.
+fn iq4(qs: &[u8], i: usize) -> i32 {
+    IQ4[nibble(qs, i) as usize].into()
 }
 
 /// Bit `i`, little-endian.
