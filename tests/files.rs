@@ -138,6 +138,8 @@ fn every_bad_config_field_is_named() {
         ("sliding_window", json!(64), "sliding_window", "not supported"),
         ("quantization_config", json!({"quant_method": "gptq"}), "quantization_config", "not supported"),
         ("rope_scaling", json!({"type": "longrope"}), "rope_scaling.rope_type", "not supported"),
+        ("quantization", json!({"group_size": 64, "bits": 3}), "quantization", "in 3 bits are not supported"),
+        ("quantization", json!({"group_size": 32, "bits": 4, "mode": "mxfp4"}), "quantization", "by mxfp4"),
         ("rope_scaling", json!({"type": "linear"}), "rope_scaling.factor", "missing"),
         ("rope_scaling", json!({"type": "linear", "factor": 0}), "rope_scaling.factor", "above 0"),
         ("eos_token_id", json!(64), "eos_token_id", "outside the vocabulary"),
@@ -175,7 +177,6 @@ fn no_field_is_passed_over() {
         ("use_qk_norm", json!(true)),
         ("query_pre_attn_scalar", json!(256)),
         ("compression_config", json!({"format": "float-quantized"})),
-        ("quantization", json!({"group_size": 64, "bits": 4})),
         ("something_new", json!(3)),
     ];
     for (field, value) in cases {

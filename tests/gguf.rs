@@ -115,8 +115,8 @@ fn every_lie_of_a_header_is_named() {
     writer.tensor("output_norm.weight", &[8], 0);
     assert_input(open(writer.bytes()), "model.norm.weight", "two tensors");
     let mut writer = llama();
-    writer.tensor("x", &[8], 10);
-    assert_input(open(writer.bytes()), "x", "Q2_K is not supported");
+    writer.tensor("x", &[8], 16);
+    assert_input(open(writer.bytes()), "x", "IQ2_XXS is not supported");
     let mut writer = llama();
     writer.tensor("x", &[8], 77);
     assert_input(open(writer.bytes()), "x", "type 77");

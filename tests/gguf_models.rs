@@ -2,6 +2,8 @@
 //! what PyTorch says, have the same tokens, and come back as they were.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "gguf_models/exported.rs"]
+mod exported;
 mod fixture_models;
 mod gguf_writer;
 
@@ -19,9 +21,7 @@ use stepladder::model::files;
 use stepladder::model::open::{OpenModel, Texts};
 use stepladder::model::source::bytes::Memory;
 use stepladder::model::source::safetensors::SafeTensors;
-use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::merge::write_merged;
-use stepladder::train::peft::AdapterFile;
 
 /// Stems of names, Hugging Face's and GGUF's; `post_attention_layernorm` depends on the family.
 const NAMES: [(&str, &str); 17] = [
@@ -345,20 +345,12 @@ fn gguf_files_have_the_tokens_of_the_folder() {
 /// Merged with no adapter at all, a GGUF file becomes the folder again, but for Llama's scaling, which has no form there.
 #[test]
 fn gguf_files_become_folders_again() {
-    let none = AdapterFile { config: LoraConfig::default(), tensors: BTreeMap::new() };
     for name in FAMILIES.into_iter().filter(|name| *name != "llama") {
         let mut opened = open(name);
         let texts = files::made(&opened.config, &opened.tokenizer, opened.chat_template.as_ref()).unwrap();
         let mut weights = Vec::new();
-        write_merged(
-            &opened.config,
-            &mut *opened.source,
-            &none,
-            Path::new("m"),
-            &mut weights,
-            &mut |_, _| {},
-        )
-        .unwrap();
+        write_merged(&opened.config, &mut *opened.source, None, Path::new("m"), &mut weights, &mut |_, _| {})
+            .unwrap();
         let text = |wanted: &str| {
             let found = texts.iter().find(|(name, _)| name == wanted).unwrap();
             std::str::from_utf8(&found.1).unwrap()

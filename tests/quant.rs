@@ -5,8 +5,9 @@ use serde_json::Value;
 use stepladder::model::pack::{Format, pack, unpack};
 use stepladder::model::source::Dtype;
 use stepladder::model::source::quant::dequantize;
+use stepladder::model::to_gguf::quantise::quantise;
 
-const FORMATS: [(&str, Dtype, Format); 8] = [
+const FORMATS: [(&str, Dtype, Format); 12] = [
     ("Q8_0", Dtype::Q8_0, Format::Q8),
     ("Q4_0", Dtype::Q4_0, Format::Q4),
     ("Q4_1", Dtype::Q4_1, Format::Q4),
@@ -15,15 +16,24 @@ const FORMATS: [(&str, Dtype, Format); 8] = [
     ("Q4_K", Dtype::Q4K, Format::Q4),
     ("Q5_K", Dtype::Q5K, Format::Q8),
     ("Q6_K", Dtype::Q6K, Format::Q8x2),
+    ("Q2_K", Dtype::Q2K, Format::Q2x2),
+    ("Q3_K", Dtype::Q3K, Format::Q8x2),
+    ("IQ4_NL", Dtype::Iq4Nl, Format::Iq4),
+    ("IQ4_XS", Dtype::Iq4Xs, Format::Iq4),
 ];
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+}
+
+fn floats_of(bits: &Value) -> Vec<f32> {
+    bits.as_array().unwrap().iter().map(|bits| f32::from_bits(bits.as_u64().unwrap() as u32)).collect()
+}
 
 /// Bytes and the values that the `gguf` package gives for them.
 fn fixture(name: &str) -> (Vec<u8>, Vec<f32>) {
     let all: Value = serde_json::from_str(include_str!("fixtures/quant/blocks.json")).unwrap();
-    let hex = all[name]["bytes"].as_str().unwrap();
-    let bytes = (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
-    let bits = all[name]["bits"].as_array().unwrap();
-    (bytes, bits.iter().map(|bits| f32::from_bits(bits.as_u64().unwrap() as u32)).collect())
+    (bytes_of(all[name]["bytes"].as_str().unwrap()), floats_of(&all[name]["bits"]))
 }
 
 #[test]
@@ -61,4 +71,25 @@ fn float_types_decode() {
         assert_eq!(got, values);
         assert_eq!(unpack(&pack(dtype, &bytes, 2).unwrap()).unwrap(), values);
     }
+}
+
+#[test]
+fn values_become_the_same_blocks() {
+    let all: Value = serde_json::from_str(include_str!("fixtures/quant/quantised.json")).unwrap();
+    let values = floats_of(&all["bits"]);
+    for (name, dtype) in [
+        ("F16", Dtype::F16),
+        ("Q8_0", Dtype::Q8_0),
+        ("Q4_0", Dtype::Q4_0),
+        ("Q5_0", Dtype::Q5_0),
+        ("Q4_K", Dtype::Q4K),
+        ("Q6_K", Dtype::Q6K),
+    ] {
+        let mut got = Vec::new();
+        assert!(quantise(dtype, &values, &mut got));
+        assert_eq!(got, bytes_of(all[name].as_str().unwrap()), "{name}");
+        // What no half holds is no block either.
+        assert!(!quantise(dtype, &[1e30; 256], &mut got), "{name}");
+    }
+    assert!(!quantise(Dtype::Q5_1, &values, &mut Vec::new()));
 }

@@ -8,8 +8,11 @@ use crate::error::either;
 /// Values of a block: they share two numbers.
 pub const GROUP: usize = 32;
 
-/// One block: its integers, and its two numbers.
-type Block = ([i8; GROUP], [f32; 2]);
+/// What the nibbles of [`Format::Iq4`] stand for (ggml's `kvalues_iq4nl`).
+pub const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// One block: its integers, its two numbers, and the constants of its halves, which only [`Numbers::TwoScalesMins`] has.
+type Block = ([i8; GROUP], [f32; 2], [f32; 2]);
 
 /// All that is particular to a format.
 #[derive(Debug)]
@@ -44,8 +47,8 @@ struct Blocks {
     most: f32,
     /// The nearest block to some values.
     quantise: fn(&[f32; GROUP]) -> Block,
-    /// Adds the words of a block's integers.
-    push: fn(&[i8; GROUP], &mut Vec<u32>),
+    /// Adds the words of a block's integers, with the constants of its halves where they are among them.
+    push: fn(&[i8; GROUP], [f32; 2], &mut Vec<u32>),
     /// A word with an integer's place in it to the integer.
     integer: fn(u32, usize) -> i8,
 }
@@ -57,6 +60,8 @@ pub enum Numbers {
     ScaleMin,
     /// (scale of the first half, scale of the second half): scale·q.
     TwoScales,
+    /// The same, with a constant for each half among the words: scale·q + min.
+    TwoScalesMins,
 }
 
 macro_rules! formats {
@@ -116,7 +121,7 @@ formats! {
             most: 128.0,
             quantise: |values| {
                 let scale = symmetric(values);
-                (round(values, [scale; 2], 0.0, [-127.0, 127.0]), [scale, 0.0])
+                (round(values, [scale; 2], [0.0; 2], [-127.0, 127.0]), [scale, 0.0], [0.0; 2])
             },
             push: push_bytes,
             integer: byte,
@@ -134,7 +139,7 @@ formats! {
             most: 128.0,
             quantise: |values| {
                 let scales = [symmetric(&values[..GROUP / 2]), symmetric(&values[GROUP / 2..])];
-                (round(values, scales, 0.0, [-127.0, 127.0]), scales)
+                (round(values, scales, [0.0; 2], [-127.0, 127.0]), scales, [0.0; 2])
             },
             push: push_bytes,
             integer: byte,
@@ -151,16 +156,65 @@ formats! {
             numbers: Numbers::ScaleMin,
             most: 15.0,
             quantise: |values| {
-                let low = values.iter().copied().fold(f32::INFINITY, f32::min);
-                let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let scale = (high - low) / 15.0;
-                (round(values, [scale; 2], low, [0.0, 15.0]), [scale, low])
+                let (scale, low) = affine(values, 15.0);
+                (round(values, [scale; 2], [low; 2], [0.0, 15.0]), [scale, low], [0.0; 2])
             },
             push: push_nibbles,
             integer: |word, at| (word >> (4 * at) & 15) as i8,
         }),
         error: 1.0 / 15.0,
         offered: Some("4-bit blocks"),
+    };
+    /// Nibbles with (scale of the first 16, scale of the second 16) for 32 values: scale·[`IQ4`] of q; value i of a word at bits 4i.
+    Iq4 = Row {
+        name: "iq4",
+        import: "weight_iq4",
+        values_per_word: 8,
+        layout: Layout::Blocks(Blocks {
+            numbers: Numbers::TwoScales,
+            most: 127.0,
+            quantise: |values| {
+                let scale = |half: &[f32]| {
+                    half.iter().fold(0f32, |most, &value| if value.abs() > most.abs() { value } else { most }) / -127.0
+                };
+                let scales = [scale(&values[..GROUP / 2]), scale(&values[GROUP / 2..])];
+                let q = std::array::from_fn(|i| {
+                    let wanted = values[i] / scales[i / (GROUP / 2)];
+                    let nearer = |a: &i8, b: &i8| {
+                        (f32::from(*a) - wanted).abs().total_cmp(&(f32::from(*b) - wanted).abs())
+                    };
+                    IQ4.into_iter().min_by(nearer).unwrap_or(1)
+                });
+                (q, scales, [0.0; 2])
+            },
+            push: |q, _, words| {
+                let index = |q: i8| IQ4.iter().position(|&value| value == q).unwrap_or(0) as i8;
+                push_nibbles(&q.map(index), [0.0; 2], words);
+            },
+            integer: |word, at| IQ4[(word >> (4 * at) & 15) as usize],
+        }),
+        error: 14.0 / 127.0,
+        offered: None,
+    };
+    /// Integers of 2 bits with (scale, min) for 16 values: scale·q + min, q in 0..3. Value i of a word at bits 2i; the upper halves
+    /// of the two words of 16 values are the lower and the upper half of their min.
+    Q2x2 = Row {
+        name: "q2x2",
+        import: "weight_q2x2",
+        values_per_word: 8,
+        layout: Layout::Blocks(Blocks {
+            numbers: Numbers::TwoScalesMins,
+            most: 3.0,
+            quantise: |values| {
+                let halves = [&values[..GROUP / 2], &values[GROUP / 2..]].map(|half| affine(half, 3.0));
+                let (scales, mins) = (halves.map(|(scale, _)| scale), halves.map(|(_, min)| min));
+                (round(values, scales, mins, [0.0, 3.0]), scales, mins)
+            },
+            push: push_two_bits,
+            integer: |word, at| (word >> (2 * at) & 3) as i8,
+        }),
+        error: 1.0 / 3.0,
+        offered: None,
     };
 }
 
@@ -248,8 +302,8 @@ impl Format {
             Layout::Plain { pack, .. } => pack(values, &mut words),
             Layout::Blocks(blocks) => {
                 for group in values.as_chunks::<GROUP>().0 {
-                    let (q, pair) = (blocks.quantise)(group);
-                    (blocks.push)(&q, &mut words);
+                    let (q, pair, mins) = (blocks.quantise)(group);
+                    (blocks.push)(&q, mins, &mut words);
                     scales.push(pair);
                 }
             }
@@ -257,10 +311,11 @@ impl Format {
         (words, scales)
     }
 
-    /// Adds a block's integers to `words`; those formats that have no blocks have no integers.
-    pub(crate) fn push_integers(self, q: &[i8; GROUP], words: &mut Vec<u32>) {
+    /// Adds a block's integers to `words`, and the constants of its halves where they are among them; those formats that have no
+    /// blocks have no integers.
+    pub(crate) fn push_integers(self, q: &[i8; GROUP], mins: [f32; 2], words: &mut Vec<u32>) {
         if let Some(blocks) = self.blocks() {
-            (blocks.push)(q, words);
+            (blocks.push)(q, mins, words);
         }
     }
 
@@ -270,11 +325,12 @@ impl Format {
         match &self.row().layout {
             Layout::Plain { unpack, .. } => unpack(word, at),
             Layout::Blocks(blocks) => {
-                let (q, [first, second]) = (f32::from((blocks.integer)(word, at)), scales[index / GROUP]);
+                let (q, pair) = (f32::from((blocks.integer)(word, at)), scales[index / GROUP]);
+                let side = index % GROUP / (GROUP / 2);
                 match blocks.numbers {
-                    Numbers::ScaleMin => first * q + second,
-                    Numbers::TwoScales if index % GROUP < GROUP / 2 => first * q,
-                    Numbers::TwoScales => second * q,
+                    Numbers::ScaleMin => pair[0] * q + pair[1],
+                    Numbers::TwoScales => pair[side] * q,
+                    Numbers::TwoScalesMins => pair[side] * q + mins(&words[index / GROUP * 4..])[side],
                 }
             }
         }
@@ -285,9 +341,15 @@ impl Format {
         let size = |word: u32| word & 0x7fff_ffff;
         let largest = match (self, self.blocks()) {
             (_, Some(blocks)) => {
-                let of_second = if blocks.numbers == Numbers::TwoScales { blocks.most } else { 1.0 };
-                let bound = |[first, second]: &[f32; 2]| first.abs() * blocks.most + second.abs() * of_second;
-                scales.iter().map(|pair| size(bound(pair).to_bits())).max()
+                let of_second = if blocks.numbers == Numbers::ScaleMin { 1.0 } else { blocks.most };
+                let constants = |block: usize| match blocks.numbers {
+                    Numbers::TwoScalesMins => mins(&words[4 * block..]).iter().map(|min| min.abs()).sum(),
+                    _ => 0.0f32,
+                };
+                let bound = |(block, [first, second]): (usize, &[f32; 2])| {
+                    first.abs() * blocks.most + second.abs() * of_second + constants(block)
+                };
+                scales.iter().enumerate().map(|pair| size(bound(pair).to_bits())).max()
             }
             (Self::F16, None) => {
                 let halves = words.iter().map(|word| (word & 0x7fff).max(word >> 16 & 0x7fff));
@@ -309,14 +371,26 @@ fn pack_f16(values: &[f32], words: &mut Vec<u32>) {
     words.extend(values.as_chunks().0.iter().map(|&[low, high]| bits(low) | bits(high) << 16));
 }
 
-fn push_bytes(q: &[i8; GROUP], words: &mut Vec<u32>) {
+fn push_bytes(q: &[i8; GROUP], _: [f32; 2], words: &mut Vec<u32>) {
     words.extend(q.as_chunks::<4>().0.iter().map(|four| u32::from_le_bytes(four.map(|q| q as u8))));
 }
 
-fn push_nibbles(q: &[i8; GROUP], words: &mut Vec<u32>) {
+fn push_nibbles(q: &[i8; GROUP], _: [f32; 2], words: &mut Vec<u32>) {
     for eight in q.as_chunks::<8>().0 {
         words.push(eight.iter().rev().fold(0, |word, &q| word << 4 | u32::from(q as u8 & 15)));
     }
+}
+
+fn push_two_bits(q: &[i8; GROUP], mins: [f32; 2], words: &mut Vec<u32>) {
+    let halves = mins.map(f32::to_bits).into_iter().flat_map(|bits| [bits & 0xffff, bits >> 16]);
+    for (eight, half) in q.as_chunks::<8>().0.iter().zip(halves) {
+        words.push(eight.iter().rev().fold(half, |word, &q| word << 2 | u32::from(q as u8 & 3)));
+    }
+}
+
+/// The constants of the halves of the block that begins with `words`.
+fn mins(words: &[u32]) -> [f32; 2] {
+    [0, 2].map(|at| f32::from_bits(words[at] >> 16 | words[at + 1] & 0xffff_0000))
 }
 
 fn byte(word: u32, at: usize) -> i8 {
@@ -328,10 +402,17 @@ fn symmetric(values: &[f32]) -> f32 {
     values.iter().fold(0f32, |most, value| most.max(value.abs())) / 127.0
 }
 
-/// The nearest integers in `range`, with a scale for each half.
-fn round(values: &[f32; GROUP], scales: [f32; 2], min: f32, [low, high]: [f32; 2]) -> [i8; GROUP] {
+/// The scale with which `steps` integers reach from the smallest of `values` to the largest, and the smallest.
+fn affine(values: &[f32], steps: f32) -> (f32, f32) {
+    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    ((high - low) / steps, low)
+}
+
+/// The nearest integers in `range`, with a scale and a constant for each half.
+fn round(values: &[f32; GROUP], scales: [f32; 2], mins: [f32; 2], [low, high]: [f32; 2]) -> [i8; GROUP] {
     std::array::from_fn(|i| {
-        let scale = scales[i / (GROUP / 2)];
+        let (scale, min) = (scales[i / (GROUP / 2)], mins[i / (GROUP / 2)]);
         if scale > 0.0 { ((values[i] - min) / scale).round().clamp(low, high) as i8 } else { 0 }
     })
 }

@@ -6,6 +6,7 @@ pub mod gguf;
 pub mod json;
 pub mod known;
 pub mod nested;
+pub mod quantised;
 pub mod rope;
 pub mod scaling;
 pub mod tensors;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::chat::ChatTemplate;
 use super::config::nested::{TEXT, text_part};
+use super::config::quantised;
 use super::config::rope::PARAMETERS;
 use super::config::{ModelConfig, Multipliers};
 use super::family::{Activation, Family};
@@ -68,6 +69,7 @@ pub fn copied(folder: &Path, family: &Family, tied: bool) -> Result<Vec<(String,
             config.insert(name.into(), json!("float32"));
         }
     }
+    config.retain(|key, _| !quantised::KEYS.contains(&key.as_str()));
     config.insert("tie_word_embeddings".into(), json!(tied));
     let mut files = vec![("config.json".to_owned(), pretty(&config.into()))];
     for name in COPIED {

@@ -21,6 +21,8 @@ pub mod score;
 pub mod source;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod tiny;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod to_gguf;
 pub mod tokenizer;
 pub mod weights;
 

@@ -5,7 +5,7 @@
 mod native;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{open, open_with_progress};
+pub use native::{open, open_with_progress, raw_metadata};
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use super::config::{ModelConfig, json::generation};
 use super::source::bytes::{Memory, ReadAt};
 use super::source::folder::{Folder, INDEX};
 use super::source::gguf::Gguf;
+use super::source::grouped::grouped;
 use super::source::head::untie_if_different;
 use super::source::names::canonical;
 use super::source::safetensors::SafeTensors;
@@ -113,7 +114,7 @@ impl OpenModel {
             tell(&file, &said.unknown);
             advice = said.advice;
         }
-        let mut source = canonical(source, &config);
+        let mut source = grouped(canonical(source, &config), &config)?;
         untie_if_different(&mut config, source.as_mut())?;
         check(&config, source.as_ref())?;
         let beside = TokenizerConfig::parse(

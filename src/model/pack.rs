@@ -75,8 +75,8 @@ pub fn pack(dtype: Dtype, bytes: &[u8], cols: usize) -> Result<Packed> {
 }
 
 /// Quantises rows of `cols` values into `format`, or into what [`Format::for_cols`] makes of it. `Q8` and `Q8x2` are
-/// symmetric with scale = max|x| / 127; `Q4` is affine from the group's minimum to its maximum in 15 steps; both round to
-/// nearest. Values that f16 cannot hold (beyond 65504) make an F16 tensor F32.
+/// symmetric with scale = max|x| / 127, as is `Iq4`, which has few of the 255 values; `Q4` is affine from the group's minimum to its maximum in 15 steps, `Q2x2` in 3 steps for
+/// each half; all round to nearest. Values that f16 cannot hold (beyond 65504) make an F16 tensor F32.
 ///
 /// # Errors
 /// `Shape` if `values` is not whole rows.
@@ -115,10 +115,10 @@ fn push_group(format: Format, dtype: Dtype, group: &Group, words: &mut Vec<u32>,
     // Q4_0 is centred on 8 where the GPU's 4-bit integers start at 0; the shift is exact: scale is an f16.
     let centre = if dtype == Dtype::Q4_0 { 8 } else { 0 };
     let q = group.q.map(|q| q + centre);
-    format.push_integers(&q, words);
+    format.push_integers(&q, group.mins, words);
     scales.push(match format.numbers() {
-        Some(Numbers::TwoScales) => group.scales,
-        _ => [group.scales[0], group.min - f32::from(centre) * group.scales[0]],
+        Some(Numbers::TwoScales | Numbers::TwoScalesMins) => group.scales,
+        _ => [group.scales[0], group.mins[0] - f32::from(centre) * group.scales[0]],
     });
 }
 

@@ -7,18 +7,10 @@ use super::lora_config::LoraConfig;
 use super::peft::AdapterFile;
 use crate::model::family::Family;
 use crate::model::family::tensors::Role;
+use crate::model::source::Dtype;
+use crate::model::to_gguf::interleave;
+use crate::model::to_gguf::layout::{ALIGNMENT, Entries, TensorEntry, header};
 use crate::{Error, Result};
-
-/// Tensor data begins at multiples of this many bytes (GGUF's default).
-const ALIGNMENT: usize = 32;
-/// GGUF's number for the value type `uint32`.
-const UINT32: u32 = 4;
-/// GGUF's number for the value type `float32`.
-const FLOAT32: u32 = 6;
-/// GGUF's number for the value type `string`.
-const STRING: u32 = 8;
-/// ggml's number for the tensor type F32, and llama.cpp's for a file of such tensors.
-const F32: u32 = 0;
 
 /// What the file must say of its base model.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,17 +27,18 @@ pub struct GgufBase {
 pub fn to_gguf(adapter: &AdapterFile, base: &GgufBase) -> Result<Vec<u8>> {
     let config = &adapter.config;
     let file_alpha = effective_alpha(config, config.alpha, config.rank);
-    let mut tensors = Vec::with_capacity(2 * adapter.tensors.len());
+    let (mut tensors, mut data) = (Vec::new(), Vec::new());
     for (&(layer, module), pair) in &adapter.tensors {
         let rank = config.rank_of(layer, module);
+        let shape = |arg, expected, got| Error::Shape {
+            kernel: "GGUF export",
+            arg,
+            expected: vec![expected],
+            got: vec![got],
+        };
         for (arg, data) in [("a", &pair.a), ("b", &pair.b)] {
             if rank == 0 || data.len() % rank != 0 {
-                return Err(Error::Shape {
-                    kernel: "GGUF export",
-                    arg,
-                    expected: vec![rank],
-                    got: vec![data.len()],
-                });
+                return Err(shape(arg, rank, data.len()));
             }
         }
         let factor = effective_alpha(config, config.alpha_of(layer, module), rank) / file_alpha;
@@ -54,107 +47,46 @@ pub fn to_gguf(adapter: &AdapterFile, base: &GgufBase) -> Result<Vec<u8>> {
             Error::usage("adapter", problem, "use an adapter that was made for this model")
         })?;
         let mut b = match base.family.interleaved_heads(module, base.heads) {
-            Some(heads) => interleave(&pair.b, rank, heads)?,
+            Some(heads) => {
+                interleave(&pair.b, rank, heads).ok_or_else(|| shape("b", 2 * heads, pair.b.len() / rank))?
+            }
             None => pair.b.clone(),
         };
         // A factor of 1 is exact, so that files without patterns keep B's bits.
         b.iter_mut().for_each(|b| *b = (f64::from(*b) * factor) as f32);
         let name = tensor.gguf_name(layer);
-        tensors.push((format!("{name}.lora_a"), [pair.a.len() / rank, rank], pair.a.clone()));
-        tensors.push((format!("{name}.lora_b"), [rank, pair.b.len() / rank], b));
+        let [inputs, outputs] = [pair.a.len() / rank, pair.b.len() / rank];
+        for (end, shape, values) in
+            [("lora_a", [rank, inputs], pair.a.clone()), ("lora_b", [outputs, rank], b)]
+        {
+            let (name, shape) = (format!("{name}.{end}"), shape.into());
+            tensors.push(TensorEntry { name, shape, dtype: Dtype::F32 });
+            data.push(values);
+        }
     }
-    let mut values = vec![
-        ("general.type".to_owned(), Value::Text("adapter")),
-        ("general.architecture".to_owned(), Value::Text(base.family.gguf_architecture)),
-        ("general.file_type".to_owned(), Value::Whole(F32)),
-        ("adapter.type".to_owned(), Value::Text("lora")),
-        ("adapter.lora.alpha".to_owned(), Value::Float(file_alpha as f32)),
+    let mut entries: Entries = vec![
+        ("general.type".into(), "adapter".into()),
+        ("general.architecture".into(), base.family.gguf_architecture.into()),
+        // llama.cpp's number for a file of tensors in F32.
+        ("general.file_type".into(), 0.into()),
+        ("adapter.type".into(), "lora".into()),
+        ("adapter.lora.alpha".into(), (file_alpha as f32).into()),
     ];
     if let Some(name) = &config.base_model {
-        values.push(("general.base_model.count".to_owned(), Value::Whole(1)));
-        values.push(("general.base_model.0.name".to_owned(), Value::Text(name)));
+        entries.push(("general.base_model.count".into(), 1.into()));
+        entries.push(("general.base_model.0.name".into(), name.as_str().into()));
     }
-    Ok(serialize(&values, &tensors))
+    let mut out = header(&entries, &tensors)?;
+    for values in data {
+        out.extend_from_slice(bytemuck::cast_slice(&values));
+        out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+    }
+    Ok(out)
 }
 
 /// The alpha which, divided by the rank, gives the factor of B A x.
 fn effective_alpha(config: &LoraConfig, alpha: f64, rank: usize) -> f64 {
     if config.rslora { alpha * (rank as f64).sqrt() } else { alpha }
-}
-
-/// Moves row i of the first half of each head to 2 i, and row i of the second to 2 i + 1. llama.cpp rotates neighbours
-/// where Hugging Face rotates halves.
-fn interleave(b: &[f32], rank: usize, heads: usize) -> Result<Vec<f32>> {
-    let rows = b.len() / rank.max(1);
-    let half = rows / (2 * heads).max(1);
-    if half * 2 * heads != rows {
-        return Err(Error::Shape {
-            kernel: "GGUF export",
-            arg: "b",
-            expected: vec![2 * heads],
-            got: vec![rows],
-        });
-    }
-    let mut moved = Vec::with_capacity(b.len());
-    for head in 0..heads {
-        for pair in 0..half {
-            for side in 0..2 {
-                let row = (2 * head + side) * half + pair;
-                moved.extend_from_slice(&b[row * rank..(row + 1) * rank]);
-            }
-        }
-    }
-    Ok(moved)
-}
-
-enum Value<'a> {
-    Text(&'a str),
-    Whole(u32),
-    Float(f32),
-}
-
-/// Lays out the file; a tensor is (name, sizes from the fastest dimension on, numbers).
-fn serialize(values: &[(String, Value<'_>)], tensors: &[(String, [usize; 2], Vec<f32>)]) -> Vec<u8> {
-    let mut out = Vec::from(*b"GGUF");
-    let text = |out: &mut Vec<u8>, text: &str| {
-        out.extend((text.len() as u64).to_le_bytes());
-        out.extend(text.as_bytes());
-    };
-    out.extend(3u32.to_le_bytes());
-    out.extend((tensors.len() as u64).to_le_bytes());
-    out.extend((values.len() as u64).to_le_bytes());
-    for (key, value) in values {
-        text(&mut out, key);
-        match value {
-            Value::Text(value) => {
-                out.extend(STRING.to_le_bytes());
-                text(&mut out, value);
-            }
-            Value::Whole(value) => {
-                out.extend(UINT32.to_le_bytes());
-                out.extend(value.to_le_bytes());
-            }
-            Value::Float(value) => {
-                out.extend(FLOAT32.to_le_bytes());
-                out.extend(value.to_le_bytes());
-            }
-        }
-    }
-    let mut offset = 0;
-    for (name, sizes, numbers) in tensors {
-        text(&mut out, name);
-        out.extend((sizes.len() as u32).to_le_bytes());
-        sizes.iter().for_each(|&size| out.extend((size as u64).to_le_bytes()));
-        out.extend(F32.to_le_bytes());
-        out.extend((offset as u64).to_le_bytes());
-        offset += (numbers.len() * size_of::<f32>()).next_multiple_of(ALIGNMENT);
-    }
-    out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-    for (_, _, numbers) in tensors {
-        out.extend_from_slice(bytemuck::cast_slice(numbers));
-        out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-    }
-    out
 }
 
 #[cfg(test)]
@@ -166,6 +98,11 @@ mod tests {
     use crate::train::peft::LoraPair;
     use std::collections::BTreeMap;
 
+    /// GGUF's numbers of types of values, and ggml's of F32.
+    const UINT32: u32 = 4;
+    const FLOAT32: u32 = 6;
+    const STRING: u32 = 8;
+    const F32: u32 = 0;
     const LLAMA: GgufBase = GgufBase { family: &llama::FAMILY, heads: [2, 1] };
 
     /// Two query heads and one key head of size 4, hidden size 3, rank 2: B's row n holds n and n + 1/2.

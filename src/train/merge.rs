@@ -14,54 +14,98 @@ use crate::model::source::{TensorSource, check_finite, expected, quant};
 use crate::{Error, Result};
 
 /// Values that are held at a time (16 MiB).
-const CHUNK_VALUES: usize = 4 << 20;
+pub(super) const CHUNK_VALUES: usize = 4 << 20;
 
-/// Writes the tensors that `config` calls for to `out`, each with its share of the adapter, weights of norms as Hugging Face has them. `path` is named in errors;
-/// `progress` gets (bytes written, bytes in all).
+/// The rows of a model's tensors, each with its share of an adapter.
+pub(super) struct Merged<'a> {
+    config: &'a ModelConfig,
+    source: &'a mut dyn TensorSource,
+    adapter: Option<&'a AdapterFile>,
+    index: HashMap<String, usize>,
+    norms: HashSet<String>,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Merged<'a> {
+    pub(super) fn new(
+        config: &'a ModelConfig,
+        source: &'a mut dyn TensorSource,
+        adapter: Option<&'a AdapterFile>,
+    ) -> Self {
+        let index = source.tensors().iter().enumerate().map(|(i, tensor)| (tensor.name.clone(), i)).collect();
+        let norms = config.family.tensors.iter().filter(|tensor| tensor.role.is_norm());
+        let norms =
+            norms.flat_map(|tensor| (0..config.num_layers).map(|layer| tensor.hf_name(layer))).collect();
+        Self { config, source, adapter, index, norms, bytes: Vec::new() }
+    }
+
+    /// The tensor of this Hugging Face name.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it is missing.
+    pub(super) fn find(&self, name: &str) -> Result<usize> {
+        self.index.get(name).copied().ok_or_else(|| {
+            let file = self.source.name();
+            Error::input(file, name, "the tensor is missing", "take the complete model")
+        })
+    }
+
+    /// Rows and columns of a tensor.
+    pub(super) fn shape(&self, tensor: usize) -> [usize; 2] {
+        let info = &self.source.tensors()[tensor];
+        [info.rows(), info.cols()]
+    }
+
+    /// Rows `row .. row + count` of a tensor, weights of norms as files of the kind `gguf` have them.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Input`] for numbers that nobody can compute with.
+    pub(super) fn rows(&mut self, tensor: usize, row: usize, count: usize, gguf: bool) -> Result<Vec<f32>> {
+        let info = &self.source.tensors()[tensor];
+        let (name, dtype, cols) = (info.name.clone(), info.dtype, info.cols());
+        self.source.read(tensor, row, count, &mut self.bytes)?;
+        check_finite(self.source, tensor, &self.bytes)?;
+        let mut values = vec![0.0; count * cols];
+        quant::dequantize(dtype, &self.bytes, &mut values)?;
+        if self.norms.contains(&name) && self.source.is_gguf() != gguf {
+            let offset = self.config.family.norm_offset;
+            let offset = if gguf { offset } else { -offset };
+            values.iter_mut().for_each(|value| *value += offset);
+        }
+        let module = name.strip_suffix(".weight").and_then(Module::from_path);
+        if let (Some((layer, module)), Some(adapter)) = (module, self.adapter) {
+            add_adapter(adapter, layer, module, row, cols, &mut values);
+        }
+        Ok(values)
+    }
+}
+
+/// Writes the tensors that `config` calls for to `out`, each with its share of the adapter if there is one, weights of norms as Hugging Face has them. `path` is
+/// named in errors; `progress` gets (bytes written, bytes in all).
 ///
 /// # Errors
 /// [`Error::Io`] if reading or writing fails, [`Error::Input`] if a tensor is missing.
 pub fn write_merged(
     config: &ModelConfig,
     source: &mut dyn TensorSource,
-    adapter: &AdapterFile,
+    adapter: Option<&AdapterFile>,
     path: &Path,
     out: &mut dyn Write,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<()> {
     let failed = |error: io::Error| Error::write(path, error);
     let tensors = expected(config);
-    let index: HashMap<String, usize> =
-        source.tensors().iter().enumerate().map(|(i, tensor)| (tensor.name.clone(), i)).collect();
     let (header, total) = header(&tensors);
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
     out.write_all(header.as_bytes()).map_err(failed)?;
-    let norms = config.family.tensors.iter().filter(|tensor| tensor.role.is_norm());
-    let norms: HashSet<String> =
-        norms.flat_map(|tensor| (0..config.num_layers).map(|layer| tensor.hf_name(layer))).collect();
-    let mut bytes = Vec::new();
+    let mut merged = Merged::new(config, source, adapter);
     let mut done = 0;
     for (name, _) in &tensors {
-        let Some(&tensor) = index.get(name) else {
-            let file = source.name();
-            return Err(Error::input(file, name, "the tensor is missing", "take the complete model"));
-        };
-        let info = source.tensors()[tensor].clone();
-        let (rows, cols) = (info.rows(), info.cols());
-        let module = name.strip_suffix(".weight").and_then(Module::from_path);
+        let tensor = merged.find(name)?;
+        let [rows, cols] = merged.shape(tensor);
         let step = (CHUNK_VALUES / cols).max(1);
         for row in (0..rows).step_by(step) {
-            let count = step.min(rows - row);
-            source.read(tensor, row, count, &mut bytes)?;
-            check_finite(source, tensor, &bytes)?;
-            let mut values = vec![0.0; count * cols];
-            quant::dequantize(info.dtype, &bytes, &mut values)?;
-            if norms.contains(name) && source.is_gguf() {
-                values.iter_mut().for_each(|value| *value -= config.family.norm_offset);
-            }
-            if let Some((layer, module)) = module {
-                add_adapter(adapter, layer, module, row, cols, &mut values);
-            }
+            let values = merged.rows(tensor, row, step.min(rows - row), false)?;
             let values: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             out.write_all(&values).map_err(failed)?;
             done += values.len() as u64;

@@ -9,6 +9,7 @@ pub mod data;
 pub mod files;
 pub mod fingerprint;
 pub mod fit;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod gguf_export;
 pub mod guard;
 pub mod headers;
@@ -17,6 +18,8 @@ pub mod lock;
 pub mod lora_config;
 pub mod loss;
 pub mod merge;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod merge_gguf;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod output;
 pub mod peft;

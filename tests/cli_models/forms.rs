@@ -16,7 +16,7 @@ const HEAD: &str = "lm_head.weight";
 const EMBEDDING: &str = "model.embed_tokens.weight";
 
 /// The tensors of a file by name: type, shape, bytes.
-type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+pub(crate) type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 fn read(path: &str) -> Tensors {
     let bytes = std::fs::read(path).unwrap();
@@ -35,7 +35,7 @@ fn bytes_of(tensors: &Tensors) -> Vec<u8> {
 }
 
 /// A copy of llama's fixture with its tensors changed.
-fn variant(files: &Files, name: &str, change: impl FnOnce(&mut Tensors)) -> String {
+pub(crate) fn variant(files: &Files, name: &str, change: impl FnOnce(&mut Tensors)) -> String {
     let path = files.copy(&model("llama"), name);
     let mut tensors = read(&format!("{path}/model.safetensors"));
     change(&mut tensors);
@@ -43,7 +43,7 @@ fn variant(files: &Files, name: &str, change: impl FnOnce(&mut Tensors)) -> Stri
     path
 }
 
-fn set(files: &Files, name: &str, field: &str, to: Value) {
+pub(crate) fn set(files: &Files, name: &str, field: &str, to: Value) {
     let path = files.path(name) + "/config.json";
     let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     config[field] = to;

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::advice::SamplingAdvice;
-use super::fields::{Fields, is_off};
-use super::{ModelConfig, Multipliers, known, nested, rope};
+use super::fields::Fields;
+use super::{ModelConfig, Multipliers, known, nested, quantised, rope};
 use crate::model::family::{self, Activation, Family};
 use crate::{Error, Result, json};
 
@@ -165,12 +165,5 @@ fn reject_unsupported(family: &Family, fields: &Fields<'_>) -> Result<()> {
         let problem = format!("activation {activation:?} is not supported");
         return Err(fields.error("hidden_act", problem, "use a model with silu"));
     }
-    if fields.get("quantization_config").is_some_and(|value| !is_off(value)) {
-        return Err(fields.error(
-            "quantization_config",
-            "pre-quantised safetensors (GPTQ, AWQ, bitsandbytes, FP8) are not supported",
-            "use the unquantised model, or a GGUF file of it",
-        ));
-    }
-    Ok(())
+    quantised::check(fields)
 }

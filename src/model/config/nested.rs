@@ -12,8 +12,15 @@ use crate::Result;
 pub const TEXT: &str = "text_config";
 
 /// What counts outside of it too, where it does not say.
-const SHARED: &[&str] =
-    &["bos_token_id", "eos_token_id", "tie_word_embeddings", "torch_dtype", "dtype", "quantization_config"];
+const SHARED: &[&str] = &[
+    "bos_token_id",
+    "eos_token_id",
+    "tie_word_embeddings",
+    "torch_dtype",
+    "dtype",
+    "quantization",
+    "quantization_config",
+];
 
 /// What else stands outside of it.
 const OTHER_PARTS: &[Harmless] = &[Harmless {

@@ -30,6 +30,14 @@ impl Yarn {
         if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 }
     }
 
+    /// Whether it is the other but for the rounding of a file with 32-bit floats.
+    pub fn is_about(&self, other: &Self) -> bool {
+        let numbers = |yarn: &Self| [yarn.factor, yarn.beta_fast, yarn.beta_slow, yarn.attention_factor];
+        let close = |(one, other): (f64, f64)| (one - other).abs() <= 1e-6 * other.abs();
+        (self.original, self.truncate) == (other.original, other.truncate)
+            && numbers(self).into_iter().zip(numbers(other)).all(close)
+    }
+
     /// Frequency number `i` of heads of this size, which is `base` without scaling.
     fn stretched(&self, theta: f64, head_dim: usize, i: usize, base: f64) -> f64 {
         let size = head_dim as f64;

@@ -8,7 +8,7 @@ use crate::model::files::additional_templates;
 use crate::model::hub::{self, Hub, Progress};
 use crate::model::source::bytes::{File, read_text};
 use crate::model::source::folder::Folder;
-use crate::model::source::part_names;
+use crate::model::source::{self, part_names};
 use crate::model::tiny;
 use crate::{Error, Result};
 
@@ -76,6 +76,17 @@ fn gguf_files(path: &Path) -> Result<Vec<File>> {
             })
             .collect(),
         _ => Ok(vec![File::open(path)?]),
+    }
+}
+
+/// The metadata of the GGUF file at `path`, of a split model those of its first part: keys with the bytes of type and value.
+///
+/// # Errors
+/// `Input` if it is damaged; `Io`.
+pub fn raw_metadata(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    match gguf_files(path)?.first_mut() {
+        Some(first) => source::raw_metadata(first),
+        None => Ok(Vec::new()),
     }
 }
 

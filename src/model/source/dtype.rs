@@ -10,11 +10,14 @@ struct Row {
     name: &'static str,
     /// `(values, bytes)` of the smallest piece that can be decoded alone.
     block: (usize, usize),
-    /// ggml's number in GGUF files.
+    /// ggml's number in GGUF files, or [`NONE`].
     ggml: u32,
     /// The layout on the GPU that keeps every value.
     format: Format,
 }
+
+/// Stands for ggml's number of a type that it has not.
+const NONE: u32 = 0xffff_ffff;
 
 macro_rules! dtypes {
     ($($(#[$doc:meta])* $dtype:ident: $name:literal, $block:expr, $ggml:literal, $format:ident;)*) => {
@@ -59,6 +62,20 @@ dtypes! {
     Q5K: "Q5_K", (256, 176), 13, Q8;
     /// 6-bit, 8-bit scale per 16, in blocks of 256.
     Q6K: "Q6_K", (256, 210), 14, Q8x2;
+    /// 2-bit, 4-bit scale and minimum per 16, in blocks of 256.
+    Q2K: "Q2_K", (256, 84), 10, Q2x2;
+    /// 3-bit, 6-bit scale per 16, in blocks of 256.
+    Q3K: "Q3_K", (256, 110), 11, Q8x2;
+    /// 4-bit by a table, scale per 32.
+    Iq4Nl: "IQ4_NL", (32, 18), 20, Iq4;
+    /// 4-bit by the same table, 6-bit scale per 32, in blocks of 256.
+    Iq4Xs: "IQ4_XS", (256, 136), 23, Iq4;
+    /// Words of integers, which are part of a matrix of MLX.
+    Words: "U32", (1, 4), 0xffff_ffff, F32;
+    /// 4-bit of MLX: scale and bias in singles, then nibbles in the order of the values.
+    Mlx4: "MLX 4-bit", (32, 24), 0xffff_ffff, Q4;
+    /// 8-bit of MLX, without a sign.
+    Mlx8: "MLX 8-bit", (32, 40), 0xffff_ffff, Q8;
 }
 
 impl Dtype {
@@ -87,13 +104,18 @@ impl Dtype {
         if values.is_multiple_of(block) { (values / block).checked_mul(bytes) } else { None }
     }
 
-    /// The type of ggml's number.
-    pub(super) fn from_ggml(number: u32) -> Option<Self> {
-        ROWS.iter().find(|row| row.ggml == number).map(|row| row.dtype)
+    /// ggml's number in GGUF files, which those of MLX have not.
+    pub const fn ggml(self) -> u32 {
+        self.row().ggml
     }
 
-    /// The names of all types, as a sentence lists them.
+    /// The type of ggml's number.
+    pub(super) fn from_ggml(number: u32) -> Option<Self> {
+        ROWS.iter().find(|row| row.ggml == number && number != NONE).map(|row| row.dtype)
+    }
+
+    /// The names of all types of GGUF files, as a sentence lists them.
     pub(super) fn names() -> String {
-        either(&ROWS.iter().map(|row| row.name).collect::<Vec<_>>())
+        either(&ROWS.iter().filter(|row| row.ggml != NONE).map(|row| row.name).collect::<Vec<_>>())
     }
 }

@@ -16,27 +16,44 @@ pub(super) struct Header {
     pub(super) data_start: u64,
 }
 
+/// Reads how many tensors and values a file has; `cursor` is behind them then.
+fn counts<R: ReadAt>(cursor: &mut Cursor<'_, R>, file: &Path) -> Result<[u64; 2]> {
+    if cursor.u32()? != u32::from_le_bytes(*b"GGUF") {
+        return Err(cursor.error("is not that of a GGUF file"));
+    }
+    // Versions 2 and 3 differ only in that 3 allows big-endian files.
+    let version = cursor.u32()?;
+    if version != 2 && version != 3 {
+        let hint = "convert the model again with a current llama.cpp, in little-endian order";
+        let problem = format!("GGUF version {version} is not supported");
+        return Err(Error::input(file, "version", problem, hint));
+    }
+    let tensor_count = cursor.u64()?;
+    let value_count = cursor.u64()?;
+    cursor.field = "metadata count".into();
+    cursor.expect(value_count, 13)?;
+    cursor.field = "tensor count".into();
+    cursor.expect(tensor_count, 32)?;
+    Ok([tensor_count, value_count])
+}
+
+/// The metadata of a file as they lie in it: keys with the bytes of type and value, in their order.
+///
+/// # Errors
+/// `Input` if it is no GGUF file of version 2 or 3, or damaged; `Io`.
+pub fn raw_metadata<R: ReadAt>(reader: &mut R) -> Result<Vec<(String, Vec<u8>)>> {
+    let file = reader.path().to_path_buf();
+    let mut cursor = Cursor::new(reader);
+    let [_, values] = counts(&mut cursor, &file)?;
+    cursor.raw(values)
+}
+
 impl Header {
     fn read<R: ReadAt>(reader: &mut R) -> Result<Self> {
         let file = reader.path().to_path_buf();
         let file_len = reader.len();
         let mut cursor = Cursor::new(reader);
-        if cursor.u32()? != u32::from_le_bytes(*b"GGUF") {
-            return Err(cursor.error("is not that of a GGUF file"));
-        }
-        // Versions 2 and 3 differ only in that 3 allows big-endian files.
-        let version = cursor.u32()?;
-        if version != 2 && version != 3 {
-            let hint = "convert the model again with a current llama.cpp, in little-endian order";
-            let problem = format!("GGUF version {version} is not supported");
-            return Err(Error::input(&file, "version", problem, hint));
-        }
-        let tensor_count = cursor.u64()?;
-        let value_count = cursor.u64()?;
-        cursor.field = "metadata count".into();
-        cursor.expect(value_count, 13)?;
-        cursor.field = "tensor count".into();
-        cursor.expect(tensor_count, 32)?;
+        let [tensor_count, value_count] = counts(&mut cursor, &file)?;
         let metadata = cursor.metadata(value_count)?;
 
         let mut entries = Vec::new();
@@ -183,17 +200,13 @@ fn check_layout(file: &Path, entries: &[(TensorInfo, u64)], alignment: u64, data
 fn type_name(kind: u32) -> String {
     let name = match kind {
         9 => "Q8_1",
-        10 => "Q2_K",
-        11 => "Q3_K",
         15 => "Q8_K",
         16 => "IQ2_XXS",
         17 => "IQ2_XS",
         18 => "IQ3_XXS",
         19 => "IQ1_S",
-        20 => "IQ4_NL",
         21 => "IQ3_S",
         22 => "IQ2_S",
-        23 => "IQ4_XS",
         29 => "IQ1_M",
         34 => "TQ1_0",
         35 => "TQ2_0",

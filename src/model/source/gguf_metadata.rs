@@ -333,6 +333,25 @@ impl<'a, R: ReadAt> Cursor<'a, R> {
         })
     }
 
+    /// `count` keys, each with the bytes of its type and value.
+    pub(super) fn raw(&mut self, count: u64) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut values = Vec::new();
+        for _ in 0..count {
+            self.field = "metadata".into();
+            let key = self.string()?;
+            self.field.clone_from(&key);
+            let start = self.position;
+            match self.u32()? {
+                9 => drop(self.array()?),
+                kind => drop(self.scalar(kind)?),
+            }
+            let mut bytes = vec![0; (self.position - start) as usize];
+            self.reader.read_at(start, &mut bytes)?;
+            values.push((key, bytes));
+        }
+        Ok(values)
+    }
+
     /// `count` key-value pairs.
     pub(super) fn metadata(&mut self, count: u64) -> Result<Metadata> {
         let mut values = HashMap::new();

@@ -12,6 +12,7 @@ pub mod folder;
 pub mod gguf;
 mod gguf_header;
 pub mod gguf_metadata;
+pub mod grouped;
 pub mod head;
 pub mod names;
 pub mod quant;
@@ -21,7 +22,7 @@ pub use super::config::tensors::expected;
 pub use bytes::ReadAt;
 pub use dtype::Dtype;
 pub use expected::{check, check_finite};
-pub use gguf_header::part_names;
+pub use gguf_header::{part_names, raw_metadata};
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Decoding of stored weights: ggml's block formats and the float types, exactly as their definitions say.
 //!
-//! Every block format is a sequence of groups of 32 values `scale * q + min`; [`groups`] takes it apart into them, and
+//! Every block format is a sequence of groups of 32 values `scale * q + min`, with one or two scales and constants; [`groups`] takes it apart into them, and
 //! both [`dequantize`] and the packing for the GPU build on that. Products `scale * q` have at most 24 significant
 //! bits (25 in Q6_K), so the sum is rounded once, with or without fused multiply-add.
 
@@ -8,27 +8,28 @@ use half::{bf16, f16};
 
 use super::Dtype;
 pub use crate::kernel::weight::GROUP;
+use crate::kernel::weight::IQ4;
 use crate::{Error, Result};
 
-/// 32 consecutive values: value `i` is `scales[i / 16] * q[i] + min`.
+/// 32 consecutive values: value `i` is `scales[i / 16] * q[i] + mins[i / 16]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Group {
     /// The integers.
     pub q: [i8; GROUP],
-    /// Scales of the first and of the second 16; equal in all formats but Q6_K.
+    /// Scales of the first and of the second 16; equal in all formats but Q2_K, Q3_K and Q6_K.
     pub scales: [f32; 2],
-    /// The constant; 0 in formats without one.
-    pub min: f32,
+    /// Their constants, equal in all formats but Q2_K; 0 in formats without.
+    pub mins: [f32; 2],
 }
 
 impl Group {
     fn new(scale: f32, min: f32, q: impl Fn(usize) -> i32) -> Self {
-        Self { q: std::array::from_fn(|i| q(i) as i8), scales: [scale; 2], min }
+        Self { q: std::array::from_fn(|i| q(i) as i8), scales: [scale; 2], mins: [min; 2] }
     }
 
     /// Value `i`.
     pub fn value(&self, i: usize) -> f32 {
-        self.scales[i / 16] * f32::from(self.q[i]) + self.min
+        self.scales[i / 16] * f32::from(self.q[i]) + self.mins[i / 16]
     }
 }
 
@@ -88,7 +89,7 @@ pub fn all_usable(dtype: Dtype, bytes: &[u8]) -> bool {
         Dtype::BF16 => bytes.as_chunks().0.iter().all(|&bytes| usable(bf16::from_le_bytes(bytes).to_f32())),
         _ => {
             let mut all = true;
-            groups(dtype, bytes, |group| all &= usable(group.min) && group.scales.into_iter().all(usable));
+            groups(dtype, bytes, |group| all &= group.mins.into_iter().chain(group.scales).all(usable));
             all
         }
     }
@@ -98,7 +99,16 @@ pub fn all_usable(dtype: Dtype, bytes: &[u8]) -> bool {
 pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
     let blocks = bytes.chunks_exact(dtype.block().1);
     match dtype {
-        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
+        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::Words => {}
+        Dtype::Mlx4 => blocks.for_each(|block| {
+            let q = |i: usize| i32::from(block[8 + i / 2] >> (4 * (i % 2)) & 15);
+            each(Group::new(single(block, 0), single(block, 4), q));
+        }),
+        Dtype::Mlx8 => blocks.for_each(|block| {
+            // The shift to signed bytes is exact: scales have 11 bits, and biases are not far from 128 of them.
+            let scale = single(block, 0);
+            each(Group::new(scale, single(block, 4) + 128.0 * scale, |i| i32::from(block[8 + i]) - 128));
+        }),
         Dtype::Q8_0 => {
             blocks.for_each(|block| each(Group::new(half(block, 0), 0.0, |i| i32::from(block[2 + i] as i8))))
         }
@@ -149,6 +159,38 @@ pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
                 each(Group { scales: [scale(2 * j), scale(2 * j + 1)], ..Group::new(0.0, 0.0, q) });
             }
         }),
+        Dtype::Q2K => blocks.for_each(|block| {
+            let (d, least) = (half(block, 80), half(block, 82));
+            for j in 0..8 {
+                let [first, second] = [block[2 * j], block[2 * j + 1]];
+                let scales = [first, second].map(|byte| d * f32::from(byte & 15));
+                let mins = [first, second].map(|byte| -(least * f32::from(byte >> 4)));
+                each(Group { scales, mins, ..Group::new(0.0, 0.0, |i| two_bits(&block[16..80], j, i)) });
+            }
+        }),
+        Dtype::Q3K => blocks.for_each(|block| {
+            let (high, packed, d) = (&block[..32], &block[96..108], half(block, 108));
+            let scale = |i: usize| {
+                let low = packed[i % 8] >> (4 * (i / 8)) & 15;
+                let upper = packed[8 + i % 4] >> (2 * (i / 4)) & 3;
+                d * (f32::from(low | upper << 4) - 32.0)
+            };
+            for j in 0..8 {
+                let q = |i: usize| two_bits(&block[32..96], j, i) - 4 * i32::from(high[i] >> j & 1 == 0);
+                each(Group { scales: [scale(2 * j), scale(2 * j + 1)], ..Group::new(0.0, 0.0, q) });
+            }
+        }),
+        Dtype::Iq4Nl => blocks.for_each(|block| {
+            each(Group::new(half(block, 0), 0.0, |i| iq4(&block[2..], i)));
+        }),
+        Dtype::Iq4Xs => blocks.for_each(|block| {
+            let (d, high) = (half(block, 0), u16::from_le_bytes([block[2], block[3]]));
+            for (j, qs) in block[8..].chunks_exact(16).enumerate() {
+                let scale = block[4 + j / 2] >> (4 * (j % 2)) & 15 | ((high >> (2 * j) & 3) as u8) << 4;
+                let scale = d * (f32::from(scale) - 32.0);
+                each(Group::new(scale, 0.0, |i| iq4(qs, i)));
+            }
+        }),
     }
 }
 
@@ -157,9 +199,19 @@ fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
+/// The single at byte `at`.
+fn single(block: &[u8], at: usize) -> f32 {
+    f32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
+}
+
 /// Nibble `i` of a block of 32: the low ones come first, then the high ones.
 fn nibble(qs: &[u8], i: usize) -> i32 {
     i32::from(qs[i % 16] >> (4 * (i / 16)) & 15)
+}
+
+/// What nibble `i` of a block of 32 stands for in IQ4.
+fn iq4(qs: &[u8], i: usize) -> i32 {
+    IQ4[nibble(qs, i) as usize].into()
 }
 
 /// Bit `i`, little-endian.
@@ -170,6 +222,11 @@ fn bit(bytes: &[u8], i: usize) -> i32 {
 /// Nibble `i` of group `j` where two groups share 32 bytes: even ones have the low nibbles.
 fn nibble_of_pair(qs: &[u8], j: usize, i: usize) -> i32 {
     i32::from(qs[32 * (j / 2) + i] >> (4 * (j % 2)) & 15)
+}
+
+/// Bit pair `i` of group `j` where four groups share 32 bytes.
+fn two_bits(qs: &[u8], j: usize, i: usize) -> i32 {
+    i32::from(qs[32 * (j / 4) + i] >> (2 * (j % 4)) & 3)
 }
 
 /// Scale and constant of group `j` of a Q4_K or Q5_K block: two f16 factors times 6-bit integers, of which the last
@@ -207,7 +264,11 @@ mod tests {
             (Dtype::Q5_1, 2, half.clone()),
             (Dtype::Q4K, 0, half.clone()),
             (Dtype::Q5K, 2, half.clone()),
-            (Dtype::Q6K, 208, half),
+            (Dtype::Q6K, 208, half.clone()),
+            (Dtype::Q2K, 82, half.clone()),
+            (Dtype::Q3K, 108, half.clone()),
+            (Dtype::Iq4Nl, 0, half.clone()),
+            (Dtype::Iq4Xs, 0, half),
         ];
         for (dtype, at, bad) in cases {
             let (values, size) = dtype.block();

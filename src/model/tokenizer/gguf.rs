@@ -9,9 +9,12 @@ use super::Tokenizer;
 use crate::Result;
 use crate::model::source::gguf::Metadata;
 
-/// ggml's token types that matter here.
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
+/// The token of what has no other.
+pub const UNKNOWN: i64 = 2;
+/// A token that is never in a text by its spelling, such as the end of a text.
+pub const CONTROL: i64 = 3;
+/// A token that is cut out of texts before anything else.
+pub const USER_DEFINED: i64 = 4;
 
 /// How a byte-level BPE cuts text before merging, by GGUF's name.
 struct PreTokenizer {
@@ -28,7 +31,7 @@ struct PreTokenizer {
 }
 
 /// GPT-2's pattern: contractions, words, numbers, other signs, each with one space before; trailing space apart.
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+pub const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
 /// Llama 3's pattern: contractions in either case, words with a sign before, numbers up to three, other signs with the line ends
 /// behind them.
@@ -76,6 +79,13 @@ const PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
 ];
 
+/// GGUF's name for a byte-level BPE that cuts text by these patterns, if it has one.
+pub fn pre_tokenizer_name(splits: &[&str], ignore_merges: bool, nfc: bool) -> Option<&'static str> {
+    let same =
+        |pre: &&PreTokenizer| pre.splits == splits && pre.ignore_merges == ignore_merges && pre.nfc == nfc;
+    PRE_TOKENIZERS.iter().find(same)?.names.first().copied()
+}
+
 impl Tokenizer {
     /// Builds the tokenizer that `tokenizer.ggml.*` describe: byte-level BPE (`gpt2`) or SentencePiece BPE (`llama`).
     ///
@@ -102,7 +112,7 @@ impl Tokenizer {
             .filter(|&id| is_special(kinds, id) && vocab[tokens[id].as_str()] == id)
             .map(|id| {
                 json!({"id": id, "content": tokens[id], "single_word": false, "lstrip": false, "rstrip": false,
-                    "normalized": false, "special": kinds[id] == CONTROL})
+                    "normalized": false, "special": kinds[id] != USER_DEFINED})
             })
             .collect();
         let mut document = match metadata.text("tokenizer.ggml.model")? {
@@ -170,7 +180,7 @@ pub fn end_tokens(metadata: &Metadata) -> Result<Vec<u32>> {
 }
 
 fn is_special(kinds: &[i64], id: usize) -> bool {
-    kinds.get(id).is_some_and(|&kind| kind == CONTROL || kind == USER_DEFINED)
+    kinds.get(id).is_some_and(|kind| [UNKNOWN, CONTROL, USER_DEFINED].contains(kind))
 }
 
 /// Adds the begin and end tokens where the metadata, or else the kind of tokenizer, asks for them.

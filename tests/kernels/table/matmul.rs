@@ -14,6 +14,9 @@ use super::segments::joined;
 use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference;
 
+/// What the nibbles of IQ4 stand for.
+const TABLE: [i32; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
 /// A packed random matrix and the values that it stands for.
 #[derive(Clone)]
 pub(crate) struct Packed {
@@ -47,20 +50,31 @@ impl Packed {
             let per_word = format.values_per_word();
             let scale = match format {
                 Format::Q8 => [a / 64.0, b],
-                Format::Q8x2 => [a / 64.0, b / 64.0],
+                Format::Q8x2 | Format::Iq4 => [a / 64.0, b / 64.0],
+                Format::Q2x2 => [a, b],
                 _ => [a / 4.0, b * 2.0],
             };
+            // What is added to the values of each half, where it is among the words.
+            let mins = [random.normal(1)[0], random.normal(1)[0]];
+            let halves = mins.map(f32::to_bits).map(|bits| [bits & 0xffff, bits >> 16]);
             for word in 0..32 / per_word {
-                let packed = random.word();
+                let packed = match format {
+                    Format::Q2x2 => random.word() & 0xffff | halves[word / 2][word % 2] << 16,
+                    _ => random.word(),
+                };
                 for i in 0..per_word {
                     let q = match format {
                         Format::Q4 => i64::from(packed >> (4 * i) & 15),
+                        Format::Iq4 => i64::from(TABLE[(packed >> (4 * i) & 15) as usize]),
+                        Format::Q2x2 => i64::from(packed >> (2 * i) & 3),
                         _ => i64::from(packed.to_le_bytes()[i] as i8),
                     };
                     let [scale, min] = scale.map(f64::from);
                     values.push(match format {
-                        Format::Q8x2 if word * per_word >= 16 => min * q as f64,
-                        Format::Q8x2 => scale * q as f64,
+                        Format::Q8x2 | Format::Iq4 if word * per_word >= 16 => min * q as f64,
+                        Format::Q8x2 | Format::Iq4 => scale * q as f64,
+                        Format::Q2x2 if word < 2 => scale * q as f64 + f64::from(mins[0]),
+                        Format::Q2x2 => min * q as f64 + f64::from(mins[1]),
                         _ => scale * q as f64 + min,
                     });
                 }
