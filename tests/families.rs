@@ -155,7 +155,7 @@ fn yarn_is_that_of_transformers() {
     let cases = [
         (
             json!({"rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 1024}),
-            [1.0, 5.249_259_3e-2, 1.405_853_3e-3, 1.054_241_2e-4, 7.905_693_6e-6, 5.928_434_4e-7],
+            [1.0, 5.249_259_3e-2, 1.405_853_3e-3, 1.054_241_2e-4, 7.905_694e-6, 5.928_434_4e-7],
             1.138_629_436_111_989,
         ),
         (
@@ -166,19 +166,19 @@ fn yarn_is_that_of_transformers() {
         ),
         (
             json!({"rope_theta": 1e6, "factor": null, "original_max_position_embeddings": 256}),
-            [1.0, 3.280_786_8e-2, 3.514_633_3e-4, 2.635_603_1e-5, 1.976_423_4e-6, 1.482_108_6e-7],
+            [1.0, 3.280_786_8e-2, 3.514_633_3e-4, 2.635_603e-5, 1.976_423_4e-6, 1.482_108_6e-7],
             1.277_258_872_223_978_2,
         ),
         (
             json!({"rope_theta": 5e5, "factor": 16.0, "original_max_position_embeddings": 256, "mscale": 1.0,
                 "mscale_all_dim": 0.5}),
-            [1.0, 3.736_122_7e-2, 4.557_915_7e-4, 3.892_327_7e-5, 3.323_934_8e-6, 2.838_544_1e-7],
+            [1.0, 3.736_122_7e-2, 4.557_915_7e-4, 3.892_327_7e-5, 3.323_934_8e-6, 2.838_544e-7],
             1.121_751_143_713_058,
         ),
         (
             json!({"rope_theta": 5e5, "factor": 16.0, "original_max_position_embeddings": 256, "mscale": 1.0,
                 "mscale_all_dim": 0.5, "attention_factor": 1.5}),
-            [1.0, 3.736_122_7e-2, 4.557_915_7e-4, 3.892_327_7e-5, 3.323_934_8e-6, 2.838_544_1e-7],
+            [1.0, 3.736_122_7e-2, 4.557_915_7e-4, 3.892_327_7e-5, 3.323_934_8e-6, 2.838_544e-7],
             1.5,
         ),
     ];
@@ -335,7 +335,7 @@ fn olmo_3_scales_rope_only_where_there_is_no_window() {
         [Some(4), Some(4), Some(4), None, Some(4)]
     );
     assert_eq!((config.rope.theta, config.rope.attention_factor(), config.rms_norm_eps), (5e5, 1.3, 1e-5));
-    let sliding = vec!["sliding_attention"; 3];
+    let sliding = ["sliding_attention"; 3];
     let kinds = [&sliding[..], &["full_attention", "sliding_attention"]].concat();
     let newer = json!({"rope_theta": null, "rope_scaling": null, "layer_types": kinds, "rope_parameters": {
         "full_attention": {"rope_type": "yarn", "rope_theta": 5e5, "factor": 4.0, "original_max_position_embeddings": 64,
