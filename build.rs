@@ -1,4 +1,4 @@
-//! Says where the shaders' text lies: `SHADERS`, a folder. What a browser downloads has no comments.
+//! Writes the shaders' text without comments, for what a browser downloads.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -33,13 +33,10 @@ fn write_bare(from: &Path, to: &Path) -> io::Result<()> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
-    let mut shaders = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("shaders");
     if env::var("CARGO_CFG_TARGET_ARCH")? == "wasm32" {
         println!("cargo:rerun-if-changed=shaders");
-        let written = PathBuf::from(env::var("OUT_DIR")?).join("shaders");
-        write_bare(&shaders, &written)?;
-        shaders = written;
+        let shaders = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("shaders");
+        write_bare(&shaders, &PathBuf::from(env::var("OUT_DIR")?).join("shaders"))?;
     }
-    println!("cargo:rustc-env=SHADERS={}", shaders.display());
     Ok(())
 }

@@ -53,11 +53,22 @@ impl Variant {
     }
 }
 
+/// The text of `shaders/STEM.wgsl`; in a browser's module without comments, as the build script writes it.
+#[cfg(not(target_arch = "wasm32"))]
+macro_rules! shader_text {
+    ($($stem:expr),+) => { include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $($stem,)+ ".wgsl")) };
+}
+#[cfg(target_arch = "wasm32")]
+macro_rules! shader_text {
+    ($($stem:expr),+) => { include_str!(concat!(env!("OUT_DIR"), "/shaders/", $($stem,)+ ".wgsl")) };
+}
+pub(crate) use shader_text;
+
 macro_rules! includes {
     ($($name:literal),* $(,)?) => {
         /// The files of `shaders/include/`.
         pub const INCLUDES: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!(env!("SHADERS"), "/include/", $name, ".wgsl")))),*];
+            &[$(($name, shader_text!("include/", $name))),*];
     };
 }
 

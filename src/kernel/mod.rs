@@ -28,7 +28,7 @@ macro_rules! kernel {
     ($stem:literal, $entry:literal, $params:ty, [$($binding:literal),* $(,)?]) => {
         crate::gpu::Kernel {
             stem: $stem,
-            source: include_str!(concat!(env!("SHADERS"), "/", $stem, ".wgsl")),
+            source: crate::gpu::shader::shader_text!($stem),
             entry: $entry,
             bindings: &[$($binding),*],
             params: <$params>::FIELDS,
