@@ -7,6 +7,7 @@ pub mod config;
 mod following;
 pub mod gguf;
 mod lacking;
+pub mod pre_tokenizers;
 mod stream;
 
 use std::path::{Path, PathBuf};

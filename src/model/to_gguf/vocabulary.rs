@@ -13,7 +13,8 @@ use crate::model::chat::ChatTemplate;
 use crate::model::config::ModelConfig;
 use crate::model::source::gguf_metadata::Value;
 use crate::model::tokenizer::Tokenizer;
-use crate::model::tokenizer::gguf::{CONTROL, GPT2, UNKNOWN, USER_DEFINED, end_tokens, pre_tokenizer_name};
+use crate::model::tokenizer::gguf::{CONTROL, UNKNOWN, USER_DEFINED, end_tokens};
+use crate::model::tokenizer::pre_tokenizers::{GPT2, pre_tokenizer_name};
 use crate::{Error, Result};
 
 /// ggml's further types of tokens.

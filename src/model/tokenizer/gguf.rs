@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::Tokenizer;
+use super::pre_tokenizers::PRE_TOKENIZERS;
 use crate::Result;
 use crate::model::source::gguf::Metadata;
 
@@ -15,76 +16,6 @@ pub const UNKNOWN: i64 = 2;
 pub const CONTROL: i64 = 3;
 /// A token that is cut out of texts before anything else.
 pub const USER_DEFINED: i64 = 4;
-
-/// How a byte-level BPE cuts text before merging, by GGUF's name.
-struct PreTokenizer {
-    /// Values of `tokenizer.ggml.pre`.
-    names: &'static [&'static str],
-    /// Splits applied in this order, each to the pieces of the one before.
-    splits: &'static [&'static str],
-    /// Pieces that are a token are not merged bottom-up.
-    ignore_merges: bool,
-    /// Text is brought to Unicode's composed form.
-    nfc: bool,
-    /// The begin token is added unless the metadata say otherwise.
-    add_bos: bool,
-}
-
-/// GPT-2's pattern: contractions, words, numbers, other signs, each with one space before; trailing space apart.
-pub const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-
-/// Llama 3's pattern: contractions in either case, words with a sign before, numbers up to three, other signs with the line ends
-/// behind them.
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-const PRE_TOKENIZERS: &[PreTokenizer] = &[
-    PreTokenizer {
-        names: &["smollm"],
-        splits: &[r"\p{N}", GPT2],
-        ignore_merges: false,
-        nfc: false,
-        add_bos: false,
-    },
-    PreTokenizer {
-        names: &["llama-bpe", "llama3", "llama-v3"],
-        splits: &[LLAMA3],
-        ignore_merges: true,
-        nfc: false,
-        add_bos: true,
-    },
-    PreTokenizer {
-        names: &["smaug-bpe", "dbrx"],
-        splits: &[LLAMA3],
-        ignore_merges: false,
-        nfc: false,
-        add_bos: false,
-    },
-    PreTokenizer {
-        names: &["qwen2", "deepseek-r1-qwen"],
-        splits: &[
-            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
-        ignore_merges: false,
-        nfc: true,
-        add_bos: false,
-    },
-    PreTokenizer { names: &["gpt-2"], splits: &[GPT2], ignore_merges: false, nfc: false, add_bos: false },
-    // What llama.cpp does where a file does not say: signs, GPT-2's pattern, numbers in threes.
-    PreTokenizer {
-        names: &["default"],
-        splits: &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"],
-        ignore_merges: false,
-        nfc: false,
-        add_bos: false,
-    },
-];
-
-/// GGUF's name for a byte-level BPE that cuts text by these patterns, if it has one.
-pub fn pre_tokenizer_name(splits: &[&str], ignore_merges: bool, nfc: bool) -> Option<&'static str> {
-    let same =
-        |pre: &&PreTokenizer| pre.splits == splits && pre.ignore_merges == ignore_merges && pre.nfc == nfc;
-    PRE_TOKENIZERS.iter().find(same)?.names.first().copied()
-}
 
 impl Tokenizer {
     /// Builds the tokenizer that `tokenizer.ggml.*` describe: byte-level BPE (`gpt2`) or SentencePiece BPE (`llama`).
