@@ -194,7 +194,8 @@ impl Comparison {
 
     /// The intervals of a union from the lowest on, those that meet as one; `None` if an end is no number.
     fn joined<'a>(&self, value: &'a Value) -> Option<Vec<(End<'a>, End<'a>)>> {
-        let parts = if let Value::Union(parts) = value { parts.as_slice() } else { std::slice::from_ref(value) };
+        let parts =
+            if let Value::Union(parts) = value { parts.as_slice() } else { std::slice::from_ref(value) };
         let mut spans = Vec::new();
         for part in parts.iter().take(MAX_UNORDERED) {
             let (low, high, _) = ends(part)?;

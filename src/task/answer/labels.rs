@@ -74,7 +74,8 @@ fn is_empty(word: &str) -> bool {
 
 fn stem(word: &str) -> String {
     let word = word.split('\'').next().unwrap_or(word);
-    let stem = word.strip_suffix("es").filter(|stem| stem.ends_with(['s', 'x', 'h'])).or(word.strip_suffix('s'));
+    let stem =
+        word.strip_suffix("es").filter(|stem| stem.ends_with(['s', 'x', 'h'])).or(word.strip_suffix('s'));
     stem.filter(|stem| stem.len() > 2 && !stem.ends_with('s')).unwrap_or(word).to_owned()
 }
 
@@ -112,8 +113,9 @@ impl Beside {
             }
             let glued = before.is_ascii_digit();
             if run.chars().count() == 1 {
-                let article = run == "a" || run == "I";
-                if !article && !glued && !matches!(run, "e" | "i" | "s") {
+                // `m/s`.
+                let said = run == "a" || run == "I" || is_unit(run) && (behind || before == '/');
+                if !said && !glued && !matches!(run, "e" | "i" | "s") {
                     beside.letters.push(if matches!(run, "f" | "g") { 'y' } else { run.chars().next()? });
                 }
                 last = None;
@@ -128,7 +130,9 @@ impl Beside {
             if behind && end {
                 behind = false;
             }
-            if is_empty(&lower) && !(measure && behind) || behind && among(&lower, "left remaining remain old") {
+            if is_empty(&lower) && !(measure && behind)
+                || behind && among(&lower, "left remaining remain old")
+            {
                 last = None;
                 preposition = among(&lower, "in at from of near to");
                 first = false;
@@ -166,7 +170,8 @@ fn alike(a: &Word, b: &Word) -> bool {
     if a.stem == b.stem || is_month(short) && is_month(long) && long.starts_with(short.as_str()) {
         return true;
     }
-    let (same, length) = (a.stem.chars().zip(b.stem.chars()).take_while(|(a, b)| a == b).count(), short.len());
+    let (same, length) =
+        (a.stem.chars().zip(b.stem.chars()).take_while(|(a, b)| a == b).count(), short.len());
     !(a.name && b.name) && (same >= 4 && same * 4 >= length * 3 || length >= 3 && same == length)
 }
 
@@ -191,7 +196,8 @@ pub(super) fn differ(known: &str, answer: &str) -> bool {
     if known.is_bare() {
         return answer.lost || answer.named && answer.words().all(|word| word.name);
     }
-    let letters = |a: &Beside, b: &Beside| !a.letters.is_empty() && !a.letters.iter().any(|c| b.letters.contains(c));
+    let letters =
+        |a: &Beside, b: &Beside| !a.letters.is_empty() && !a.letters.iter().any(|c| b.letters.contains(c));
     answer.lacks(&known.label, false) && known.lacks(&answer.label, false)
         || answer.lacks(&known.counted, true) && known.lacks(&answer.counted, true)
         || letters(&known, &answer) && letters(&answer, &known)

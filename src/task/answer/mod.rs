@@ -157,6 +157,13 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// Whether it is a number or a time, so that the words beside it can be parts of it.
+    fn is_amount(&self) -> bool {
+        self.is_number() || self.readings.iter().any(|value| matches!(value, Value::Time { .. }))
+    }
+}
+
 /// The values that a normalised text can be, with its words as formulas.
 fn readings(text: &str) -> Vec<Value> {
     let Some(spoken) = spoken::rewritten(text) else { return written(text) };
@@ -280,7 +287,7 @@ pub(super) fn judge(known: &Found, answer: &Found, tolerance: f64) -> Same {
         for b in &answer.answers {
             match compare(a, b, tolerance) {
                 // The same number of something else.
-                Same::Yes if a.is_number() && b.is_number() && labels::differ(&known.text, &answer.text) => {
+                Same::Yes if a.is_amount() && b.is_amount() && labels::differ(&known.text, &answer.text) => {
                     return Same::Unknown;
                 }
                 Same::Yes => return Same::Yes,

@@ -18,7 +18,10 @@ pub(super) fn read(text: &str) -> Option<String> {
         return None;
     }
     let clauses: Vec<(String, &str)> = clauses(text).into_iter().map(clause).collect::<Option<_>>()?;
-    let twice = clauses.iter().enumerate().any(|(at, (name, _))| clauses[..at].iter().any(|(other, _)| other == name));
+    let twice = clauses
+        .iter()
+        .enumerate()
+        .any(|(at, (name, _))| clauses[..at].iter().any(|(other, _)| other == name));
     let says = |(name, value): &(String, &str)| format!("{name} = {value}");
     (clauses.len() > 1 && !twice).then(|| clauses.iter().map(says).collect::<Vec<_>>().join(", "))
 }
@@ -45,7 +48,8 @@ fn clauses(text: &str) -> Vec<&str> {
 
 /// The name and the value of a clause.
 fn clause(text: &str) -> Option<(String, &str)> {
-    let (at, says) = SAYS.iter().filter_map(|says| Some((text.find(says)?, *says))).min_by_key(|(at, _)| *at)?;
+    let (at, says) =
+        SAYS.iter().filter_map(|says| Some((text.find(says)?, *says))).min_by_key(|(at, _)| *at)?;
     let (name, value) = (text[..at].trim(), text[at + says.len()..].trim());
     let name = ["the ", "The "].iter().find_map(|article| name.strip_prefix(article)).unwrap_or(name);
     let words: Vec<&str> = name.split(' ').collect();

@@ -119,7 +119,8 @@ impl Rewriter<'_> {
             },
             _ => match script(c) {
                 Some(('^', degree @ '2'..='9'))
-                    if self.rest.starts_with('√') && !self.out.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '}')) =>
+                    if self.rest.starts_with('√')
+                        && !self.out.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '}')) =>
                 {
                     self.rest = &self.rest['√'.len_utf8()..];
                     self.root(degree);

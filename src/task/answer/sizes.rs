@@ -31,7 +31,8 @@ fn sign(text: &str) -> Option<(bool, &str)> {
     }
     let spaced = text.starts_with(' ');
     let trimmed = text.trim_start();
-    let rest = ["x", "X", "×", "*", "\\times"].iter().find_map(|sign| Some((*sign, trimmed.strip_prefix(*sign)?)));
+    let rest =
+        ["x", "X", "×", "*", "\\times"].iter().find_map(|sign| Some((*sign, trimmed.strip_prefix(*sign)?)));
     let (sign, rest) = rest.map(|(sign, rest)| (sign, rest.trim_start())).filter(|(_, rest)| next(rest))?;
     Some((matches!(sign, "x" | "X") && !spaced, rest))
 }

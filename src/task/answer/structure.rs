@@ -420,7 +420,11 @@ fn equation(reader: &mut Reader<'_>, sides: &[&[Token]]) -> Option<Value> {
         (sides, tuple(reader, first), &value)
         && names.len() == items.len()
     {
-        let named = |(name, value): (String, &Value)| Value::Named { name, left: None, value: Box::new(value.clone()) };
+        let named = |(name, value): (String, &Value)| Value::Named {
+            name,
+            left: None,
+            value: Box::new(value.clone()),
+        };
         return Some(Value::List {
             open: *open,
             close: *close,

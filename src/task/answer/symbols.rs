@@ -3,17 +3,8 @@
 use num_rational::BigRational;
 
 /// Prefixes of the International System of Units, with the power of ten that each stands for.
-const PREFIXES: [(char, i32); 9] = [
-    ('T', 12),
-    ('G', 9),
-    ('M', 6),
-    ('k', 3),
-    ('m', -3),
-    ('μ', -6),
-    ('u', -6),
-    ('n', -9),
-    ('p', -12),
-];
+const PREFIXES: [(char, i32); 9] =
+    [('T', 12), ('G', 9), ('M', 6), ('k', 3), ('m', -3), ('μ', -6), ('u', -6), ('n', -9), ('p', -12)];
 /// Symbols that take prefixes: base unit, how many of it, and whether parts of one are measured too.
 const SYMBOLS: [(&str, &str, i64, bool); 19] = [
     ("Pa", "Pa", 1, true),
@@ -123,7 +114,9 @@ pub(super) fn in_another_case(word: &str) -> Option<&'static str> {
     };
     match meant {
         [only] => Some(only),
-        [first, ..] if small && (lower == *first || lower != "kb" && first.contains(['B', 'b'])) => Some(first),
+        [first, ..] if small && (lower == *first || lower != "kb" && first.contains(['B', 'b'])) => {
+            Some(first)
+        }
         _ if small => None,
         // Capitals all over, as a label has them.
         [first, ..] if word == word.to_uppercase() && lower == *first => Some(first),

@@ -77,7 +77,7 @@ pub(super) const LOSING: &str = "\
 pub(super) const WRAPPERS: &str = "\
     a an the this that these those there here it its he she they we you i his her their our my your him them us \
     answer answers result results solution solutions value values number numbers total amount count quantity final \
-    correct right exact exactly about approximately approx roughly around nearly almost circa ca only just simply \
+    correct exact exactly about approximately approx roughly around nearly almost circa ca only just simply \
     overall all altogether together each every any some more per of to and or as so be been being is are was were \
     am also now still because since if then than when what which who whom whose how where why not no \
     take takes took taken make makes made give gives gave given find finds found use uses used become becomes \
