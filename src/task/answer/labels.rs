@@ -160,7 +160,8 @@ impl Beside {
 
     /// Whether one of some words is nowhere in it.
     fn lacks(&self, words: &[Word], counted: bool) -> bool {
-        words.iter().any(|word| !(counted && word.measure) && !self.words().any(|other| alike(word, other)))
+        let said = |word: &Word| self.words().any(|other| alike(word, other));
+        words.iter().any(|word| !(counted && word.measure || said(word)))
     }
 }
 
