@@ -32,13 +32,24 @@ impl Comparison {
                 },
             };
         }
+        let share = is_fraction(a);
         let (a, b) = (a.constant(), b.constant());
         let plain = same(&a, &b, self.tolerance);
         match (known, answer) {
             (None, None) => plain,
             (Some(unit), None) | (None, Some(unit)) => {
                 if unit.is("%") {
-                    return self.percent(&a, &b, known.is_some(), plain);
+                    return match self.percent(&a, &b, known.is_some(), plain) {
+                        // As a part of a whole, 0.5 is 50 %.
+                        Same::Yes if plain == Same::Yes && known.is_none() && (share || is_part(&a)) => {
+                            Same::Unknown
+                        }
+                        verdict => verdict,
+                    };
+                }
+                // A year of no era is sooner one of ours.
+                if unit.is("BC") && plain == Same::Yes {
+                    return Same::Unknown;
                 }
                 // Thousands and millions, of dollars or of anything.
                 if unit.is_scaled() {
@@ -213,6 +224,16 @@ pub(super) fn single(a: &Term, b: &Term) -> Same {
     let letter = |term: &Term| matches!(term, Term::Variable(name) if name.len() == 1 && name.to_ascii_lowercase().as_str() <= "e");
     let stands = (letter(a) && !b.has_variable()) || (letter(b) && !a.has_variable());
     if stands { Same::Unknown } else { Same::No }
+}
+
+/// Whether a term is a fraction as it stands, as `1/2` is.
+fn is_fraction(term: &Term) -> bool {
+    matches!(term, Term::Product(factors) if factors.iter().any(|(divides, _)| *divides))
+}
+
+/// Whether a number is from 0 to 1, but not 0.
+fn is_part(number: &Number) -> bool {
+    number.real.value > 0.0 && number.real.value <= 1.0
 }
 
 fn identical_or_constant(a: &Term, b: &Term, tolerance: f64) -> Same {

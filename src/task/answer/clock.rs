@@ -1,7 +1,7 @@
 //! Times of day and dates in words: `half past three`, `noon`, `1530 hours`, `1h30m`, `the third of October`.
 
+use super::dates::is_month;
 use super::numerals::{cardinal_of, value_of};
-use super::special::is_month;
 
 /// Words for times of day.
 const NAMED: [(&str, &str); 3] = [("noon", "12:00 pm"), ("midday", "12:00 pm"), ("midnight", "12:00 am")];

@@ -90,11 +90,16 @@ impl Comparison {
         }
         // `x = 3, y = 4`: by name.
         if let (Some(a), Some(b)) = (by_name(a), by_name(b)) {
-            return self.all(a.iter().map(|(name, value)| {
+            let verdict = self.all(a.iter().map(|(name, value)| {
                 b.iter()
                     .find(|(other, _)| other == name)
                     .map_or(Same::Unknown, |(_, other)| self.values(value, other))
             }));
+            return if verdict == Same::Yes && a.len() != b.len() { Same::Unknown } else { verdict };
+        }
+        if let (Some(named), None) | (None, Some(named)) = (by_name(a), by_name(b)) {
+            let swapped = by_name(a).is_none();
+            return self.unnamed(named, if swapped { a } else { b }, swapped);
         }
         let set = |open: &char| matches!(open, '⦃' | '{');
         let bare = |open: &char| *open == ' ';
@@ -122,14 +127,44 @@ impl Comparison {
         }
     }
 
+    /// A list whose items have names against one without names, which may be in the order of the one or of the names.
+    fn unnamed(&self, mut named: Vec<(&str, &Value)>, plain: &[Value], swapped: bool) -> Same {
+        let compared = |named: &[(&str, &Value)]| {
+            if named.len() != plain.len() {
+                return Same::No;
+            }
+            self.all(named.iter().zip(plain).map(|((_, value), plain)| {
+                if swapped { self.values(plain, value) } else { self.values(value, plain) }
+            }))
+        };
+        let written = compared(&named);
+        // `x`, `y` and `z` have an order of their own.
+        if named.iter().all(|(name, _)| matches!(*name, "x" | "y" | "z")) {
+            named.sort_by_key(|(name, _)| name.to_string());
+            let sorted = compared(&named);
+            if sorted != written {
+                return Same::Unknown;
+            }
+        }
+        let values: Vec<Value> = named.iter().map(|(_, value)| (*value).clone()).collect();
+        match written {
+            Same::No if self.in_any_order(&values, plain, false) != Same::No => Same::Unknown,
+            verdict => verdict,
+        }
+    }
+
     pub(super) fn intervals(&self, known: &Value, answer: &Value) -> Same {
         match (known, answer) {
             (Value::Union(a), Value::Union(b)) => {
-                let verdict = self.in_any_order(a, b, true);
-                // The same points may be cut into other pieces.
-                if verdict == Same::No && a.len() != b.len() { Same::Unknown } else { verdict }
+                match self.in_any_order(a, b, true) {
+                    Same::Yes => Same::Yes,
+                    _ if self.cover(known, answer) => Same::Yes,
+                    // The same points may be cut into other pieces.
+                    Same::No if a.len() != b.len() => Same::Unknown,
+                    verdict => verdict,
+                }
             }
-            (Value::Union(_), _) | (_, Value::Union(_)) => Same::No,
+            (Value::Union(_), _) | (_, Value::Union(_)) => Same::from(self.cover(known, answer)),
             _ => {
                 let (Some((a_low, a_high, a_name)), Some((b_low, b_high, b_name))) =
                     (ends(known), ends(answer))
@@ -146,6 +181,64 @@ impl Comparison {
                 if verdict == Same::Yes && renamed { Same::Unknown } else { verdict }
             }
         }
+    }
+}
+
+impl Comparison {
+    /// Whether two unions are of the same intervals once those that meet are joined: `[1,2] ∪ [2,3]` is `[1,3]`.
+    fn cover(&self, known: &Value, answer: &Value) -> bool {
+        let (Some(a), Some(b)) = (self.joined(known), self.joined(answer)) else { return false };
+        let end = |a: (&Value, bool), b: (&Value, bool)| a.1 == b.1 && self.values(a.0, b.0) == Same::Yes;
+        a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| end(a.0, b.0) && end(a.1, b.1))
+    }
+
+    /// The intervals of a union from the lowest on, those that meet as one; `None` if an end is no number.
+    fn joined<'a>(&self, value: &'a Value) -> Option<Vec<(End<'a>, End<'a>)>> {
+        let parts =
+            if let Value::Union(parts) = value { parts.as_slice() } else { std::slice::from_ref(value) };
+        let mut spans = Vec::new();
+        for part in parts.iter().take(MAX_UNORDERED) {
+            let (low, high, _) = ends(part)?;
+            spans.push((position(low.0)?, low, position(high.0)?, high));
+        }
+        spans.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.1.cmp(&a.1.1)));
+        let mut out: Vec<(End<'a>, f64, End<'a>)> = Vec::new();
+        for (_, low, at, high) in spans {
+            match out.last_mut() {
+                Some((_, end, last)) if self.meets(last, *end, low) => {
+                    let equal = self.values(last.0, high.0) == Same::Yes;
+                    if equal {
+                        last.1 |= high.1;
+                    } else if at > *end {
+                        (*end, *last) = (at, high);
+                    }
+                }
+                _ => out.push((low, at, high)),
+            }
+        }
+        (parts.len() <= MAX_UNORDERED).then(|| out.into_iter().map(|(low, _, high)| (low, high)).collect())
+    }
+
+    /// Whether an interval that begins at `low` leaves no gap to one that ends at `high`.
+    fn meets(&self, high: &End<'_>, at: f64, low: End<'_>) -> bool {
+        match self.values(high.0, low.0) {
+            Same::Yes => high.1 || low.1,
+            _ => position(low.0).is_some_and(|low| low < at),
+        }
+    }
+}
+
+/// One end of an interval, and whether it belongs to it.
+type End<'a> = (&'a Value, bool);
+
+/// Where an end is on the line of numbers.
+fn position(value: &Value) -> Option<f64> {
+    match value {
+        Value::Infinity(negative) => Some(if *negative { f64::NEG_INFINITY } else { f64::INFINITY }),
+        Value::Quantity { term, unit: None, doubtful: false } if !term.has_variable() => {
+            Some(term.constant().real.value).filter(|value| value.is_finite())
+        }
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::Same;
 use super::amounts::rounding;
+use super::dates;
 use super::identity::{Ratio, ratio};
 use super::special::{choices, clock, times};
 use super::term::Term;
@@ -122,20 +123,17 @@ impl Comparison {
             (
                 Value::Date { year, month, day },
                 Value::Date { year: other_year, month: other_month, day: other_day },
-            ) => match (month, day) == (other_month, other_day) {
-                false => Same::No,
-                true if year == other_year => Same::Yes,
-                true if *year == 0 || *other_year == 0 => Same::Unknown,
-                // `24` for `2024`.
-                true if *year < 100 || *other_year < 100 => {
-                    if year % 100 == other_year % 100 {
-                        Same::Unknown
-                    } else {
-                        Same::No
-                    }
+            ) => dates::same((*year, *month, *day), (*other_year, *other_month, *other_day)),
+            // `June 1944` for the year alone; the year alone is less than a month of it.
+            (Value::Quantity { unit: None, .. }, Value::Date { year: year @ 1.., .. }) => {
+                self.values(known, &Value::plain(Term::whole(*year)))
+            }
+            (Value::Date { year: year @ 1.., .. }, Value::Quantity { unit: None, .. }) => {
+                match self.values(&Value::plain(Term::whole(*year)), answer) {
+                    Same::Yes => Same::Unknown,
+                    verdict => verdict,
                 }
-                true => Same::No,
-            },
+            }
             (Value::Range(a, b), Value::Range(c, d)) => self.all([self.values(a, c), self.values(b, d)]),
             (Value::Range(..), _) | (_, Value::Range(..)) => match known {
                 Value::Quantity { .. } => Same::No,
@@ -165,7 +163,11 @@ impl Comparison {
             }
             (Value::Union(_), Value::List { open, items, .. })
             | (Value::List { open, items, .. }, Value::Union(_)) => {
-                if matches!(open, '(' | '[') && items.len() == 2 { Same::No } else { Same::Unknown }
+                if matches!(open, '(' | '[') && items.len() == 2 {
+                    self.intervals(known, answer)
+                } else {
+                    Same::Unknown
+                }
             }
             // `0.5 or 1/2` says one thing in two ways.
             (Value::List { items, junction: Some(Junction::Or), .. }, other)
@@ -182,6 +184,13 @@ impl Comparison {
             (Value::List { items, .. }, other) if items.len() == 1 => self.values(&items[0], other),
             (other, Value::List { items, .. }) if items.len() == 1 => self.values(other, &items[0]),
             (Value::Text(_), _) | (_, Value::Text(_)) => Same::Unknown,
+            // One of several things that have a name.
+            (Value::List { items, .. }, other) | (other, Value::List { items, .. })
+                if items.iter().all(|item| matches!(item, Value::Named { .. }))
+                    && items.iter().any(|item| self.values(item, other) == Same::Yes) =>
+            {
+                Same::Unknown
+            }
             // `42, certainly`.
             (Value::List { open: ' ', items, .. }, other) | (other, Value::List { open: ' ', items, .. })
                 if items.iter().any(|item| matches!(item, Value::Text(_)))

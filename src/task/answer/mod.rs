@@ -11,17 +11,22 @@ mod clock;
 mod collections;
 mod compare;
 mod completion;
+mod dates;
 mod identity;
+mod labels;
 mod lexer;
+mod names;
 mod normal;
 mod notation;
 mod number;
 mod numerals;
 mod parser;
 mod sentence;
+mod sizes;
 mod special;
 mod spoken;
 mod structure;
+mod symbols;
 mod term;
 mod units;
 mod value;
@@ -77,6 +82,7 @@ impl Answer {
         }
         let text = normal::normalise(unwrap_math(&text.replace("...", "…")));
         let text = words::signs(&text);
+        let text = dates::year(&text).unwrap_or(text);
         let mut text = text.trim_matches(|c: char| matches!(c, '"' | '`')).trim();
         for mark in ["*", "__", "_", "'"] {
             text = text.strip_prefix(mark).and_then(|text| text.strip_suffix(mark)).unwrap_or(text).trim();
@@ -151,6 +157,13 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// Whether it is a number or a time, so that the words beside it can be parts of it.
+    fn is_amount(&self) -> bool {
+        self.is_number() || self.readings.iter().any(|value| matches!(value, Value::Time { .. }))
+    }
+}
+
 /// The values that a normalised text can be, with its words as formulas.
 fn readings(text: &str) -> Vec<Value> {
     let Some(spoken) = spoken::rewritten(text) else { return written(text) };
@@ -215,6 +228,9 @@ pub(super) fn compare(known: &Answer, answer: &Answer, tolerance: f64) -> Same {
     if words::same_text(&known.text, &answer.text) {
         return Same::Yes;
     }
+    if let Some(same) = dates::in_one_notation(&known.text, &answer.text) {
+        return same;
+    }
     let comparison = Comparison::new(tolerance);
     if let ([a @ Value::Choice(..), ..], [b @ Value::Choice(..), ..]) =
         (known.readings.as_slice(), answer.readings.as_slice())
@@ -263,10 +279,17 @@ pub(super) fn compare(known: &Answer, answer: &Answer, tolerance: f64) -> Same {
 /// Whether the answer that was found says what the known one says: by any way to narrow them down, else by the narrowest that has a
 /// value.
 pub(super) fn judge(known: &Found, answer: &Found, tolerance: f64) -> Same {
+    if let Some(same) = sizes::differ(&known.text, &answer.text) {
+        return same;
+    }
     let mut verdict = Same::Unknown;
     for a in &known.answers {
         for b in &answer.answers {
             match compare(a, b, tolerance) {
+                // The same number of something else.
+                Same::Yes if a.is_amount() && b.is_amount() && labels::differ(&known.text, &answer.text) => {
+                    return Same::Unknown;
+                }
                 Same::Yes => return Same::Yes,
                 Same::No if b.only => verdict = Same::No,
                 Same::No => {}

@@ -3,6 +3,7 @@
 //! Marks of its own: `⦃ ⦄` are the braces of sets, `⟦ ⟧` a matrix, `⏎` its row break, `⊘` TeX's `\over`. Plain braces only group.
 
 use super::notation::{CHARACTERS, FONTS, LOOKS, MATRICES, digit, fraction, script};
+use crate::task::text::closing;
 
 /// What a brace that is open will be replaced by when it closes.
 enum Brace {
@@ -117,6 +118,13 @@ impl Rewriter<'_> {
                 None => self.out.push(c),
             },
             _ => match script(c) {
+                Some(('^', degree @ '2'..='9'))
+                    if self.rest.starts_with('√')
+                        && !self.out.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '}')) =>
+                {
+                    self.rest = &self.rest['√'.len_utf8()..];
+                    self.root(degree);
+                }
                 Some((mark, first)) => {
                     self.out.push(mark);
                     self.out.push('{');
@@ -133,6 +141,19 @@ impl Rewriter<'_> {
                 None => self.out.push(digit(c).unwrap_or(c)),
             },
         }
+    }
+
+    /// `³√8`: the degree stands before the sign, which covers digits, a letter or what is in brackets.
+    fn root(&mut self, degree: char) {
+        self.out.push_str(&format!("\\sqrt[{degree}]"));
+        let rest = self.rest;
+        let end = match rest.strip_prefix('(').and_then(|inside| closing(inside, '(', ')')) {
+            Some(end) => end + 2,
+            None => rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len()),
+        };
+        let end = if end == 0 { rest.chars().next().map_or(0, char::len_utf8) } else { end };
+        self.out.push_str(&format!("{{{}}}", &rest[..end]));
+        self.rest = &rest[end..];
     }
 
     /// A bare dollar is currency before a number, unless another one closes what it opens.
@@ -316,6 +337,9 @@ mod tests {
             (r"\\frac12", r"\frac{1}{2}"),
             (r"\frac\pi 2x", r"\frac{pi}{2}x"),
             (r"\sqrt23+\sqrt[3]{8}", r"\sqrt{2}3+\sqrt[3]{8}"),
+            ("³√8+1", r"\sqrt[3]{8}+1"),
+            ("⁴√(16)", r"\sqrt[4]{(16)}"),
+            ("x²√2", "x^{2}√2"),
             ("$18", "$18"),
             ("$18$", "18"),
             (r"\$18", "$18"),

@@ -1,20 +1,20 @@
-//! Answers with a form of their own: letters of a choice, times, dates; read and compared.
+//! Answers with a form of their own: letters of a choice and times; read and compared. Dates are read in [`super::dates`].
 
 use super::Same;
+use super::dates::{self, dates};
 use super::number::Literal;
 use super::term::Term;
 use super::value::Value;
-
-const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// Longest text of a choice, in bytes.
 const MAX_CONTENT: usize = 200;
 
 /// What a normalised text is besides a value, and whether it can be nothing else.
 pub(super) fn read(text: &str) -> (Vec<Value>, bool) {
-    let dates = dates(text);
-    if !dates.is_empty() {
-        return (dates, true);
+    let days = dates(text);
+    if !days.is_empty() {
+        // `12/2020` is a number as well.
+        return (days, !dates::is_fraction(text));
     }
     if let Some(time) = time(text) {
         return (vec![time], true);
@@ -185,69 +185,6 @@ fn time(text: &str) -> Option<Value> {
     let [minute, second] = [1, 2].map(|place| parts.get(place).copied().unwrap_or(0));
     Some(Value::Time { hour, minute, second, half: half.is_some() })
 }
-
-/// `2024-10-03`, `October 3, 2024`, `3 Oct 2024`; `10/03/2024` in both orders.
-fn dates(text: &str) -> Vec<Value> {
-    let date = |year: u32, month: u32, day: u32| {
-        let real = (1..=12).contains(&month) && (1..=31).contains(&day);
-        real.then_some(Value::Date { year, month, day })
-    };
-    for mark in ['-', '/', '.'] {
-        let parts: Vec<_> = text.split(mark).map(str::trim).collect();
-        let whole =
-            |part: &&str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
-        if parts.len() != 3 || !parts.iter().all(whole) {
-            continue;
-        }
-        let number = |place: usize| parts[place].parse().unwrap_or(0);
-        if parts[0].len() == 4 {
-            return date(number(0), number(1), number(2)).into_iter().collect();
-        }
-        if parts[2].len() == 4 || (mark != '/' && parts.iter().all(|part| part.len() == 2)) {
-            let (first, second, year) = (number(0), number(1), number(2));
-            return [date(year, first, second), date(year, second, first)].into_iter().flatten().collect();
-        }
-    }
-    let (mut month, mut numbers) = (None, Vec::new());
-    for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
-        let lower = word.trim_end_matches('.').to_lowercase();
-        let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        if is_month(&lower) && month.is_none() {
-            month = MONTHS.iter().position(|name| lower.starts_with(name)).map(|place| place as u32 + 1);
-        } else if !digits.is_empty() && matches!(&lower[digits.len()..], "" | "st" | "nd" | "rd" | "th") {
-            let Ok(number) = digits.parse::<u32>() else { return Vec::new() };
-            numbers.push((number, digits.len()));
-        } else if !matches!(lower.as_str(), "of" | "the" | "on") {
-            return Vec::new();
-        }
-    }
-    match (month, numbers.as_slice()) {
-        (Some(month), [(day, _), (year, 4)]) => date(*year, month, *day).into_iter().collect(),
-        (Some(month), [(day, 1 | 2)]) => date(0, month, *day).into_iter().collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Whether a word in lower case is a month or the beginning of one.
-pub(super) fn is_month(word: &str) -> bool {
-    word.len() >= 3 && MONTH_NAMES.iter().any(|name| name.starts_with(word))
-}
-
-const MONTH_NAMES: &[&str] = &[
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "sept",
-    "october",
-    "november",
-    "december",
-];
 
 pub(super) fn clock(hour: u32, minute: u32) -> [Term; 2] {
     [Term::whole(hour), Term::whole(minute)]

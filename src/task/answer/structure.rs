@@ -320,6 +320,19 @@ fn name(reader: &Reader<'_>, tokens: &[Token]) -> Option<String> {
         .then(|| reader.source(tokens).replace([' ', '{', '}'], "").to_lowercase())
 }
 
+/// The names in `(x, y)`, of which no two are the same.
+fn tuple(reader: &Reader<'_>, tokens: &[Token]) -> Option<Vec<String>> {
+    let [first, inside @ .., last] = tokens else { return None };
+    let commas = top_level(inside, |token| token.is(','));
+    if !first.is('(') || !last.is(')') || commas.is_empty() {
+        return None;
+    }
+    let names: Vec<String> =
+        split(inside, &commas).into_iter().map(|part| name(reader, part)).collect::<Option<_>>()?;
+    let twice = names.iter().enumerate().any(|(place, name)| names[..place].contains(name));
+    (!twice).then_some(names)
+}
+
 /// Sides with `=`, `<` and so on between them.
 fn relation(reader: &mut Reader<'_>, tokens: &[Token], places: &[usize]) -> Option<Value> {
     let sides = split(tokens, places);
@@ -403,6 +416,23 @@ fn equation(reader: &mut Reader<'_>, sides: &[&[Token]]) -> Option<Value> {
     let last_term = reader.term(last);
     let agree = |side: &&[Token]| matches!((reader.term(side), &last_term), (Some(a), Some(b)) if equal_constants(&a, b));
     let agree: Vec<bool> = sides[..sides.len() - 1].iter().map(agree).collect();
+    if let ([_, _], Some(names), Some(Value::List { open, close, items, .. })) =
+        (sides, tuple(reader, first), &value)
+        && names.len() == items.len()
+    {
+        let named = |(name, value): (String, &Value)| Value::Named {
+            name,
+            left: None,
+            value: Box::new(value.clone()),
+        };
+        return Some(Value::List {
+            open: *open,
+            close: *close,
+            items: names.into_iter().zip(items).map(named).collect(),
+            joined: false,
+            junction: None,
+        });
+    }
     if let Some(name) = name(reader, first) {
         if !agree[1..].iter().all(|agrees| *agrees) {
             return None;

@@ -4,6 +4,7 @@ use num_rational::BigRational;
 
 use super::lexer::{Kind, Token};
 use super::numerals::is_numeral;
+use super::symbols::{Symbol, in_another_case, prefixed};
 use super::vocabulary::{NOT_UNITS, among};
 
 /// What a unit measures: metres, seconds and so on with their powers. Units that are not known measure themselves.
@@ -100,6 +101,11 @@ const UNITS: &[(&[&str], &str, i64, i64)] = &[
     (&["billion", "bn", "bln"], "count", 1_000_000_000, 1),
     (&["trillion"], "count", 1_000_000_000_000, 1),
     (&["dozen"], "count", 12, 1),
+    (&["lakh", "lac"], "count", 100_000, 1),
+    (&["crore"], "count", 10_000_000, 1),
+    // The eras of years.
+    (&["BC", "BCE", "bc", "bce"], "BC", 1, 1),
+    (&["AD", "CE"], "AD", 1, 1),
 ];
 
 /// A unit of several words, as one.
@@ -136,13 +142,24 @@ fn singular(word: &str) -> String {
     }
 }
 
-fn find(word: &str) -> Option<(&'static str, BigRational)> {
-    // Symbols as written, names in any number and case.
-    let entry = UNITS.iter().find(|(names, ..)| names.contains(&word)).or_else(|| {
-        let singular = singular(word);
-        UNITS.iter().find(|(names, ..)| names.iter().any(|name| name.len() > 2 && **name == singular))
-    })?;
-    Some((entry.1, BigRational::new(entry.2.into(), entry.3.into())))
+fn find(word: &str) -> Option<Symbol> {
+    let listed = |word: &str| UNITS.iter().find(|(names, ..)| names.contains(&word));
+    let symbol = |(_, base, above, below): &(&[&str], &'static str, i64, i64)| Symbol {
+        base,
+        factor: BigRational::new((*above).into(), (*below).into()),
+        rate: false,
+    };
+    // Symbols as written, names in any number and case; then symbols in another case.
+    if let Some(found) = listed(word).map(symbol).or_else(|| prefixed(word)) {
+        return Some(found);
+    }
+    let singular = singular(word);
+    let named =
+        UNITS.iter().find(|(names, ..)| names.iter().any(|name| name.len() > 2 && **name == singular));
+    named.map(symbol).or_else(|| {
+        let meant = in_another_case(word)?;
+        listed(meant).map(symbol).or_else(|| prefixed(meant))
+    })
 }
 
 /// Whether a word is a unit of the table.
@@ -189,8 +206,11 @@ impl Unit {
             _ => {}
         }
         let name = match find(word) {
-            Some((base, factor)) => {
+            Some(Symbol { base, factor, rate }) => {
                 self.factor *= factor.pow(power);
+                if rate {
+                    self.measure("s", -power);
+                }
                 if base == "count" && power == 1 {
                     self.scale *= factor;
                 }

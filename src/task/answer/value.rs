@@ -6,6 +6,7 @@ use super::lexer::{Commas, Kind, Token, tokenize};
 use super::number::{Literal, same};
 use super::parser::{is_name, parse};
 use super::spoken::rewritten;
+use super::symbols::is_open;
 use super::term::Term;
 use super::units::{Unit, is_unit};
 use super::{Same, structure};
@@ -67,7 +68,7 @@ pub(super) enum Value {
     Range(Box<Value>, Box<Value>),
     /// A time of day, and whether it said which half.
     Time { hour: u32, minute: u32, second: u32, half: bool },
-    /// A date; the year is 0 if there is none.
+    /// A date; the year or the day is 0 if there is none.
     Date { year: u32, month: u32, day: u32 },
     /// The letter of a choice with what it stands for.
     Choice(char, Option<String>),
@@ -216,7 +217,7 @@ impl Reader<'_> {
             let token = &tokens[place];
             let starts = match &token.kind {
                 Kind::Word(word) => {
-                    let known = is_unit(word);
+                    let known = is_unit(word) || is_open(word);
                     let ordinal = !token.spaced && matches!(word.as_str(), "st" | "nd" | "rd" | "th");
                     ordinal || !is_name(word) && (known || word.chars().count() > 2 && token.spaced)
                 }

@@ -67,3 +67,44 @@ pub(super) const ENGLISH: &str = "\
     you are was has can for but mod none true odd even both four five nine six ten half more less over each \
     left than from with into that this will have were when then only also same most used paid its his her \
     our she they per day days here out who how why had did pick";
+/// Nouns before `of` and an amount that make it a negative one.
+pub(super) const LOSSES: &str = "\
+    loss debt deficit decrease decline drop fall reduction shortfall overdraft";
+/// Verbs and the like before an amount that may make it a negative one.
+pub(super) const LOSING: &str = "\
+    down lost lose loses owe owes owed owing decreased declined dropped fell";
+/// Words around a number that say nothing of what it is, and verbs that any sentence about it may have.
+pub(super) const WRAPPERS: &str = "\
+    a an the this that these those there here it its he she they we you i his her their our my your him them us \
+    answer answers result results solution solutions value values number numbers total amount count quantity final \
+    correct exact exactly about approximately approx roughly around nearly almost circa ca only just simply \
+    overall all altogether together each every any some more per of to and or as so be been being is are was were \
+    am also now still because since if then than when what which who whom whose how where why not no \
+    take takes took taken make makes made give gives gave given find finds found use uses used become becomes \
+    cost costs spend spends spent include includes contain contains require requires need needs needed come comes \
+    came add adds get gets got gotten have has had there's that's it's unit units piece pieces item items time times \
+    equal equals";
+/// Words of which one says the opposite of the other.
+pub(super) const OPPOSITES: &[(&str, &str)] = &[
+    (
+        "increase increased increasing rise rose risen rising gain gained grew grow grown growth up higher profit surplus \
+         won win above more earned",
+        "decrease decreased decreasing fall fell fallen falling drop dropped decline declined lose lost loss down lower \
+         deficit below less fewer",
+    ),
+    ("left", "right"),
+    ("north northern northward", "south southern southward"),
+    ("east eastern eastward", "west western westward"),
+    ("first", "last"),
+    ("minimum min least smallest lowest", "maximum max most largest biggest highest greatest"),
+    ("before earlier", "after later"),
+    ("ahead", "behind"),
+    ("over above", "under below"),
+    ("credit deposit deposited income", "debit withdrawal withdrew withdrawn expense"),
+    ("bought buy", "sold sell"),
+    ("clockwise", "counterclockwise anticlockwise"),
+    ("odd", "even"),
+    ("positive", "negative"),
+    ("up upward", "down downward"),
+    ("inside", "outside"),
+];

@@ -6,8 +6,8 @@
 
 use super::numerals::{cardinal_of, is_numeral, is_scale, value_of};
 use super::units::is_unit;
-use super::vocabulary::among;
-use super::{clock, spoken};
+use super::vocabulary::{LOSING, LOSSES, among};
+use super::{clock, names, spoken};
 
 /// Longest text that is looked at, in bytes.
 const MAX_LENGTH: usize = 120;
@@ -33,11 +33,8 @@ impl Wording {
     }
 }
 
-/// Nouns before `of` and an amount that make it a negative one, and those that leave it as it is.
-const LOSSES: &str = "loss debt deficit decrease decline drop fall reduction shortfall overdraft";
+/// Nouns before `of` and an amount that leave it as it is.
 const GAINS: &str = "gain profit surplus increase rise growth";
-/// Verbs and the like before an amount that may make it a negative one.
-const LOSING: &str = "down lost lose loses owe owes owed owing decreased declined dropped fell";
 /// What stands behind an amount and makes it negative, leaves it as it is, or may make it negative.
 const BELOW: [&str; 9] = [
     "in the red",
@@ -101,6 +98,9 @@ pub(super) fn read(text: &str) -> Wording {
         return Wording::default();
     }
     let lower = text.to_lowercase();
+    if let Some(named) = names::read(text) {
+        return Wording { instead: true, ..Wording::says(named) };
+    }
     let readers =
         [bracketed, grouped, scaled, lost, rough, signed, counted, ordinal, range, change, united, feet];
     readers
@@ -341,6 +341,10 @@ fn ordinal(_: &str, lower: &str) -> Option<Wording> {
         spoken::rewritten(&place.replace('-', " ")).is_some_and(|spoken| spoken.text.contains('\\'));
     if start > 0 && fraction {
         return None;
+    }
+    // A hundredth is a part sooner than a place.
+    if start == 0 && is_scale(number) && !lower.starts_with("the ") && place == lower {
+        return Some(Wording { may: vec![whole.clone(), format!("one over {whole}")], ..Wording::default() });
     }
     let part = (!matches!(number, "one" | "two")).then(|| format!("one over {whole}"));
     (start == 0 || spoken::rewritten(&whole).is_some()).then(|| Wording {

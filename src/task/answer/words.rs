@@ -90,6 +90,16 @@ pub(super) fn yes_or_no(text: &str) -> Option<bool> {
     NO.contains(&word.as_str()).then_some(false)
 }
 
+/// Whether a text is an answer of yes or no, or denies one: `not true`.
+fn truth(text: &str) -> Option<bool> {
+    yes_or_no(text).or_else(|| match words(text)?.as_slice() {
+        [not, word] if not == "not" && matches!(word.as_str(), "true" | "correct" | "right") => Some(false),
+        [not, word] if not == "not" && word == "false" => Some(true),
+        [word] if word == "untrue" => Some(false),
+        _ => None,
+    })
+}
+
 /// The group of [`NOTHING`] that a text is in.
 fn nothing(text: &str) -> Option<usize> {
     let text = text.trim_matches(['.', '"', ' ']).to_lowercase();
@@ -137,7 +147,7 @@ pub(super) fn same_text(known: &str, answer: &str) -> bool {
 
 /// Whether two texts without values say the same. Called when they are not the same text.
 pub(super) fn compare(known: &str, answer: &str) -> Same {
-    if let (Some(a), Some(b)) = (yes_or_no(known), yes_or_no(answer)) {
+    if let (Some(a), Some(b)) = (truth(known), truth(answer)) {
         return Same::from(a == b);
     }
     if nothing(known).is_some() && nothing(answer).is_some() {
