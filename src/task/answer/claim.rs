@@ -99,6 +99,10 @@ fn digits(text: &str, piece: &Piece, places: &mut Vec<Place>) {
         let length =
             text[start..piece.end].find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',' | '/')));
         at = length.map_or(piece.end, |length| start + length);
+        // `.5` without the zero.
+        let before = text[piece.start..start].strip_suffix('.');
+        let point = before.is_some_and(|before| !before.ends_with(char::is_alphanumeric));
+        let start = if point { start - 1 } else { start };
         places.push(Place { start, end: at, whole: !text[start..at].contains('/') });
     }
 }
