@@ -82,7 +82,7 @@ pub struct Outcome {
 
 /// Runs `card` from the beginning, or from `saved`.
 ///
-/// A resumed run goes on as the one that was never stopped ([`crate::ladder::units`]).
+/// Work is done in units, and a checkpoint can stand between two: a resumed run goes on as the one that was never stopped.
 ///
 /// # Errors
 /// [`Error::Usage`] if the settings or all root problems are unusable; [`Error::Cancelled`] and [`Error::Diverged`]
