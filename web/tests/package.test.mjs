@@ -9,7 +9,7 @@ import { check, nodeEnvironment, openBrowser, root, serve, test } from "./harnes
 
 const web = join(root, "web");
 /** Compressed bytes of the WASM, without the tiny model, that a visitor downloads at most. */
-const MOST_BYTES = 1.6e6;
+const MOST_BYTES = 1.65e6;
 
 /** A project in an empty folder with the packed package installed; `also` are packages of web/node_modules that it shares. */
 function project(also) {
