@@ -318,7 +318,7 @@ fn the_text_of_ministral_3_is_found() {
         "ministral3",
         json!({"rope_parameters": {"rope_type": "default", "llama_4_scaling_beta": 0}}),
     ));
-    assert_eq!(even.unwrap().max_position_embeddings, 256);
+    assert_eq!(even.unwrap().max_position_embeddings, 1024);
     let changes =
         json!({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "llama_4_scaling_beta": 0.1}});
     refused("ministral3", changes, "llama_4_scaling_beta", "yarn");
