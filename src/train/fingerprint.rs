@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Result;
 use crate::model::config::{ModelConfig, Multipliers, Rope, RopeScaling};
+use crate::model::family::{llama, mistral};
 use crate::model::source::TensorSource;
 
 /// Weights up to this size are hashed whole, which takes a second or two; of larger ones samples are, see [`weights`].
@@ -45,8 +46,10 @@ pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
     let Multipliers { embedding, residual, logits } = config.multipliers;
     // What every model had before there were others is not said, so that runs go on.
     let multipliers = config.family.multiplies.then_some([embedding, residual, logits]);
+    // Mistral's had Llama's name, whose forward pass they have.
+    let family = if *config.family == mistral::FAMILY { &llama::FAMILY } else { config.family };
     let numbers = [
-        ("model_type", json!(config.family.name)),
+        ("model_type", json!(family.name)),
         ("num_attention_heads", json!(config.num_heads)),
         ("num_key_value_heads", json!(config.num_kv_heads)),
         ("rms_norm_eps", json!(config.rms_norm_eps)),
