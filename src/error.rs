@@ -32,11 +32,6 @@ impl<T: Display> Display for Plain<T> {
     }
 }
 
-/// A text as [`Plain`] shows it.
-pub(crate) fn plain(text: &str) -> String {
-    Plain(text).to_string()
-}
-
 /// Writes what it gets as [`Plain`] shows it.
 struct PlainWriter<'a, 'b>(&'a mut fmt::Formatter<'b>);
 

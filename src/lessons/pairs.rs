@@ -134,6 +134,28 @@ mod tests {
                 "line 2: answers the question of line 1 otherwise",
             ),
             (
+                [r#"{"question": "q", "answer": "$7"}"#, r#"{"question": "q", "answer": "7€"}"#].join("\n"),
+                "line 2: answers the question of line 1 otherwise",
+            ),
+            (
+                [r#"{"question": "q", "answer": "iOS"}"#, r#"{"question": "Q?", "answer": "IOS"}"#]
+                    .join("\n"),
+                "line 2: answers the question of line 1 otherwise",
+            ),
+            (
+                [
+                    r#"{"question": "q", "answer": "5", "exam": "E1"}"#,
+                    r#"{"question": "q", "answer": "5", "exam": "E2"}"#,
+                ]
+                .join("\n"),
+                "line 2: is the pair of line 1 with another exam",
+            ),
+            (
+                [r#"{"question": "q", "answer": "5"}"#, r#"{"question": "q", "answer": "5.", "weight": 9}"#]
+                    .join("\n"),
+                "line 2: is the pair of line 1 with another exam, weight",
+            ),
+            (
                 format!("{ok}\n{}", r#"{"question": "x", "answer": "y", "exam": "A?!"}"#),
                 "line 2: its exam asks \"A?!\", which line 1 teaches",
             ),
@@ -144,6 +166,11 @@ mod tests {
         }
         // The same twice is no contradiction.
         assert_eq!(of(&format!("{ok}\n{ok}")).unwrap().len(), 1);
+        let two = [
+            r#"{"question": "Who made C?", "answer": "a"}"#,
+            r#"{"question": "Who made C#?", "answer": "b"}"#,
+        ];
+        assert_eq!(of(&two.join("\n")).unwrap().len(), 2, "questions that differ in a sign");
     }
 
     proptest! {

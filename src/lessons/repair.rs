@@ -74,7 +74,7 @@ pub async fn repair(
             for sample in samples.into_iter().filter(|sample| !sample.tokens.is_empty()) {
                 let answer = Trajectory::sampled(&request.prompt, &sample, 0.0);
                 cost.training_tokens += 2 * answer.tokens.len() as u64;
-                // Only the distance to the reference counts, which is the present policy's own.
+                // The loss has no ratio to how likely it was when it was drawn.
                 batch.push(Trajectory { old_logp: None, ..answer });
             }
         }

@@ -9,6 +9,7 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::error::Plain;
 
 mod answer;
 #[cfg(not(target_arch = "wasm32"))]
@@ -374,7 +375,7 @@ impl Verdict {
 
     /// A judgement without numbers. What of its reason a terminal would obey is written out: models write such things.
     pub fn new(verdict: VerdictKind, reason: impl Into<String>, answer: Option<String>) -> Self {
-        let reason = crate::error::plain(&reason.into());
+        let reason = Plain(reason.into()).to_string();
         Self { verdict, reason, answer, reward: None, rewards: BTreeMap::new() }
     }
 }

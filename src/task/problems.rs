@@ -68,9 +68,9 @@ const MEANINGFUL: &[(&str, &str)] = &[
     ("input_ids", "give the text; it is encoded with the model's own tokenizer"),
 ];
 
-/// Names of such fields before a number or letter: `option_a`, `choice1`; and of what a problem is about.
+/// Names of choices before a number or letter, as in `option_a` and `choice1`.
 const OPTIONS: [&str; 5] = ["option", "choice", "opt", "candidate", "ending"];
-/// What is read before a problem is answered, in one or several.
+/// What is read before a problem is answered, in the singular.
 const READ_BEFORE: [&str; 17] = [
     "abstract",
     "article",
@@ -90,7 +90,7 @@ const READ_BEFORE: [&str; 17] = [
     "choice",
     "statement",
 ];
-/// How an answer is compared.
+/// What says how an answer is to be compared.
 const COMPARED: [&str; 8] =
     ["answer_aliases", "answer_unit", "answers", "atol", "precision", "rtol", "tol", "answer_type"];
 

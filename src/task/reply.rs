@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 
 use super::{Verdict, VerdictKind};
-use crate::error::Plain;
 use crate::json;
 
 /// Most named rewards of one reply.
@@ -196,7 +195,7 @@ impl Reply {
             Some(kind) => kind,
         };
         let reason = match (self.reason, kind) {
-            (Some(reason), _) => Plain(reason).to_string(),
+            (Some(reason), _) => reason,
             (None, VerdictKind::Unverifiable) => "the checker cannot tell".to_owned(),
             (None, _) => String::new(),
         };
@@ -221,6 +220,18 @@ mod tests {
 
     fn judge(text: &str) -> Result<Verdict, String> {
         Reply::parse(text.as_bytes())?.judge(RewardRange::new(-1.0, 2.0).unwrap())
+    }
+
+    #[test]
+    fn what_is_no_reply_is_told_in_words() {
+        for (text, words) in [
+            ("1", "it is no object such as {\"verdict\": \"correct\"}"),
+            (r#"{"reward": "high"}"#, "`reward`: "),
+            (r#"{"reward": NaN}"#, "JSON has no NaN"),
+        ] {
+            let error = judge(text).unwrap_err();
+            assert!(error.contains(words) && !error.contains("struct"), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -108,6 +108,8 @@ mod tests {
         let half = std::f64::consts::FRAC_1_SQRT_2;
         assert_close(&course(ScheduleKind::Cosine, 0, 4), &[2.0, 1.0 + half, 1.0, 1.0 - half, 0.0, 0.0]);
         assert_eq!(Schedule::constant(1e-4).at(u64::MAX), 1e-4);
+        let endless = Schedule { warmup_steps: u64::MAX, ..Schedule::constant(1.0) };
+        assert!((endless.at(0) - 0.5f64.powi(64)).abs() < 1e-30);
     }
 
     #[test]

@@ -194,6 +194,10 @@ fn learning_for_a_problem_that_was_stopped_at_any_moment_goes_on_to_the_same_ans
             let error = solve_on(&mut stopped, &mut store).unwrap_err();
             assert!(["cancelled", "device_lost"].contains(&error.code()), "{error}");
             assert_eq!(stopped.rate(4), rate, "the adapter from before is back");
+            // The first call is a vote and the last one too: between them there is something to save.
+            if fault == Fault::Cancel(call) && (2..calls).contains(&call) {
+                assert!(store.snapshot.is_some(), "{fault:?} saved nothing");
+            }
             taken_up_at.extend(store.snapshot.as_ref().map(|(snapshot, _)| snapshot.progress.step));
             let mut fresh = Mock::new();
             let outcome = solve_on(&mut fresh, &mut store).unwrap();

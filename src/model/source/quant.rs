@@ -105,7 +105,8 @@ pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
             each(Group::new(single(block, 0), single(block, 4), q));
         }),
         Dtype::Mlx8 => blocks.for_each(|block| {
-            // The shift to signed bytes is exact: scales have 11 bits, and biases are not far from 128 of them.
+            // For signed bytes the bias moves by 128 scales. Of numbers in 16 bits the sum is exact in 32 unless one is
+            // thousands of times the other; of singles it is rounded once.
             let scale = single(block, 0);
             each(Group::new(scale, single(block, 4) + 128.0 * scale, |i| i32::from(block[8 + i]) - 128));
         }),

@@ -199,7 +199,7 @@ impl Comparison {
         if a.len() != b.len() {
             return Same::No;
         }
-        self.all((1..a.len()).map(|place| {
+        Same::all((1..a.len()).map(|place| {
             let product = |x: &Term, y: &Term| Term::Product(vec![(false, x.clone()), (false, y.clone())]);
             identical_or_constant(&product(&a[0], &b[place]), &product(&a[place], &b[0]), self.tolerance)
         }))

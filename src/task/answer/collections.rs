@@ -32,7 +32,7 @@ impl Comparison {
         if a.len() != b.len() {
             return Same::No;
         }
-        self.all(a.iter().zip(b).map(|(a, b)| self.values(a, b)))
+        Same::all(a.iter().zip(b).map(|(a, b)| self.values(a, b)))
     }
 
     /// Whether each item of one is an item of the other; of sets, items that are written twice count once.
@@ -90,7 +90,7 @@ impl Comparison {
         }
         // `x = 3, y = 4`: by name.
         if let (Some(a), Some(b)) = (by_name(a), by_name(b)) {
-            let verdict = self.all(a.iter().map(|(name, value)| {
+            let verdict = Same::all(a.iter().map(|(name, value)| {
                 b.iter()
                     .find(|(other, _)| other == name)
                     .map_or(Same::Unknown, |(_, other)| self.values(value, other))
@@ -133,7 +133,7 @@ impl Comparison {
             if named.len() != plain.len() {
                 return Same::No;
             }
-            self.all(named.iter().zip(plain).map(|((_, value), plain)| {
+            Same::all(named.iter().zip(plain).map(|((_, value), plain)| {
                 if swapped { self.values(plain, value) } else { self.values(value, plain) }
             }))
         };
@@ -171,7 +171,7 @@ impl Comparison {
                 else {
                     return Same::Unknown;
                 };
-                let verdict = self.all([
+                let verdict = Same::all([
                     Same::from(a_low.1 == b_low.1),
                     Same::from(a_high.1 == b_high.1),
                     self.values(a_low.0, b_low.0),

@@ -58,18 +58,6 @@ impl Comparison {
         result.unwrap_or(Same::Unknown)
     }
 
-    pub(super) fn all(&self, pairs: impl IntoIterator<Item = Same>) -> Same {
-        let mut result = Same::Yes;
-        for same in pairs {
-            match same {
-                Same::No => return Same::No,
-                Same::Unknown => result = Same::Unknown,
-                Same::Yes => {}
-            }
-        }
-        result
-    }
-
     pub(super) fn values(&self, known: &Value, answer: &Value) -> Same {
         match (known, answer) {
             (Value::Either(a), b) => self.any(a, [b]),
@@ -134,7 +122,7 @@ impl Comparison {
                     verdict => verdict,
                 }
             }
-            (Value::Range(a, b), Value::Range(c, d)) => self.all([self.values(a, c), self.values(b, d)]),
+            (Value::Range(a, b), Value::Range(c, d)) => Same::all([self.values(a, c), self.values(b, d)]),
             (Value::Range(..), _) | (_, Value::Range(..)) => match known {
                 Value::Quantity { .. } => Same::No,
                 _ if matches!(answer, Value::Quantity { .. }) => Same::No,

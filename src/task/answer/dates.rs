@@ -3,8 +3,7 @@
 use super::Same;
 use super::value::Value;
 
-const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const MONTH_NAMES: &[&str] = &[
+const MONTHS: [&str; 12] = [
     "january",
     "february",
     "march",
@@ -14,7 +13,6 @@ const MONTH_NAMES: &[&str] = &[
     "july",
     "august",
     "september",
-    "sept",
     "october",
     "november",
     "december",
@@ -22,9 +20,15 @@ const MONTH_NAMES: &[&str] = &[
 /// Years that a month is written with in digits alone: `12/2020` is a date, `3/5000` is none.
 const YEARS: std::ops::Range<u32> = 1000..3000;
 
+/// The number of the month that a word in lower case is, or the beginning of.
+fn month(word: &str) -> Option<u32> {
+    let place = MONTHS.iter().position(|name| word.len() >= 3 && name.starts_with(word))?;
+    Some(place as u32 + 1)
+}
+
 /// Whether a word in lower case is a month or the beginning of one.
 pub(super) fn is_month(word: &str) -> bool {
-    word.len() >= 3 && MONTH_NAMES.iter().any(|name| name.starts_with(word))
+    month(word).is_some()
 }
 
 /// The parts of a date in digits between two of that mark, with how many digits each has.
@@ -70,12 +74,12 @@ pub(super) fn dates(text: &str) -> Vec<Value> {
             _ => {}
         }
     }
-    let (mut month, mut numbers) = (None, Vec::new());
+    let (mut named, mut numbers) = (None, Vec::new());
     for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
         let lower = word.trim_end_matches('.').to_lowercase();
         let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        if is_month(&lower) && month.is_none() {
-            month = MONTHS.iter().position(|name| lower.starts_with(name)).map(|place| place as u32 + 1);
+        if let Some(month) = month(&lower).filter(|_| named.is_none()) {
+            named = Some(month);
         } else if !digits.is_empty() && matches!(&lower[digits.len()..], "" | "st" | "nd" | "rd" | "th") {
             let Ok(number) = digits.parse::<u32>() else { return Vec::new() };
             numbers.push((number, digits.len()));
@@ -83,7 +87,7 @@ pub(super) fn dates(text: &str) -> Vec<Value> {
             return Vec::new();
         }
     }
-    match (month, numbers.as_slice()) {
+    match (named, numbers.as_slice()) {
         (Some(month), [(day_of, _), (year, 4)]) => {
             date(*year, month, *day_of).into_iter().filter(day).collect()
         }
@@ -116,13 +120,7 @@ pub(super) fn same((year, month, day): (u32, u32, u32), (b_year, b_month, b_day)
         Same::No if short && year % 100 == b_year % 100 => Same::Unknown,
         years => years,
     };
-    [Same::from(month == b_month), said(day, b_day), years].into_iter().fold(Same::Yes, |all, part| {
-        match (all, part) {
-            (Same::No, _) | (_, Same::No) => Same::No,
-            (Same::Unknown, _) | (_, Same::Unknown) => Same::Unknown,
-            _ => Same::Yes,
-        }
-    })
+    Same::all([Same::from(month == b_month), said(day, b_day), years])
 }
 
 /// Signs of the eras as they are written, with the unit that each is read as.

@@ -53,6 +53,21 @@ pub(super) enum Same {
     Unknown,
 }
 
+impl Same {
+    /// Whether things are the same that have these parts.
+    fn all(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut result = Self::Yes;
+        for same in parts {
+            match same {
+                Self::No => return Self::No,
+                Self::Unknown => result = Self::Unknown,
+                Self::Yes => {}
+            }
+        }
+        result
+    }
+}
+
 impl From<bool> for Same {
     fn from(same: bool) -> Self {
         if same { Self::Yes } else { Self::No }
