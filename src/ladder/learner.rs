@@ -332,10 +332,9 @@ impl Policy for Learner {
         groups.into_iter().map(decode).collect()
     }
 
-    async fn update(&mut self, groups: &[Vec<Trajectory>], settings: &UpdateSettings) -> Result<UpdateStats> {
-        let batch = groups.concat();
+    async fn update(&mut self, batch: &[Trajectory], settings: &UpdateSettings) -> Result<UpdateStats> {
         let report =
-            self.trainer.step(&batch, &settings.loss, settings.learning_rate, &settings.optimizer).await?;
+            self.trainer.step(batch, &settings.loss, settings.learning_rate, &settings.optimizer).await?;
         let metrics = &report.metrics;
         Ok(UpdateStats {
             loss: report.loss,

@@ -117,12 +117,12 @@ pub trait Policy {
         progress: &mut OnProgress<'_>,
     ) -> Result<Vec<Vec<Completion>>>;
 
-    /// One optimizer step on `groups` (outer index prompt, inner index trajectory). A step whose loss or gradient
-    /// is not finite changes nothing and says so in [`UpdateStats::skipped`].
+    /// One optimizer step on `batch`. A step whose loss or gradient is not finite changes nothing and says so in
+    /// [`UpdateStats::skipped`].
     ///
     /// # Errors
     /// GPU errors.
-    async fn update(&mut self, groups: &[Vec<Trajectory>], settings: &UpdateSettings) -> Result<UpdateStats>;
+    async fn update(&mut self, batch: &[Trajectory], settings: &UpdateSettings) -> Result<UpdateStats>;
 
     /// Tokens of a plain text, as the model would read it.
     ///

@@ -8,7 +8,7 @@ use crate::ladder::climb::{Climb, judge};
 use crate::ladder::curriculum::{self, Beliefs, Draw, Outcomes};
 use crate::ladder::events::{self, Event, Phase, RolloutRate, VerdictCounts, WarningCode, finite};
 use crate::ladder::group::{Group, logged};
-use crate::ladder::policy::{Completion, Policy, Request, UpdateSettings, UpdateStats};
+use crate::ladder::policy::{Policy, Request, UpdateSettings, UpdateStats};
 use crate::ladder::reward::{Scoring, Tally};
 use crate::ladder::settings::Method;
 use crate::task::{Attempt, Problem, Verdict, VerdictKind};
@@ -276,11 +276,12 @@ impl<P: Policy> Climb<'_, '_, P> {
         let (trajectories, loss) = match self.settings.method {
             Method::PolicyGradient => (self.trajectories(groups), self.settings.loss.clone()),
             Method::ExpertIteration => {
-                let solved = groups.iter().map(|group| {
-                    let learnt = |right: &Completion| Trajectory::sampled(&group.prompt, right, 1.0);
-                    group.solutions(&self.scoring()).into_iter().map(learnt).collect()
-                });
-                (solved.collect(), LossName::Sft.config(self.settings.sampling.max_tokens))
+                let learnt = |group: &&Group| -> Vec<Trajectory> {
+                    let right = group.solutions(&self.scoring()).into_iter();
+                    right.map(|right| Trajectory::sampled(&group.prompt, right, 1.0)).collect()
+                };
+                let solved = groups.iter().flat_map(learnt).collect();
+                (solved, LossName::Sft.config(self.settings.sampling.max_tokens))
             }
         };
         let settings = UpdateSettings { loss, learning_rate, optimizer: self.settings.optimizer };
@@ -297,7 +298,7 @@ impl<P: Policy> Climb<'_, '_, P> {
     }
 
     /// Every completion with its advantage; those without a reward are left out.
-    fn trajectories(&self, groups: &[&Group]) -> Vec<Vec<Trajectory>> {
+    fn trajectories(&self, groups: &[&Group]) -> Vec<Trajectory> {
         let rewards: Vec<Vec<Option<f32>>> = groups.iter().map(|group| self.rewards_of(group)).collect();
         let computed = advantages(self.settings.loss.advantage, &rewards);
         let learnt = |(group, values): (&&Group, &Vec<Option<f32>>)| {
@@ -306,9 +307,9 @@ impl<P: Policy> Climb<'_, '_, P> {
                 .filter_map(|(sample, advantage)| {
                     Some(Trajectory::sampled(&group.prompt, sample, (*advantage)?))
                 })
-                .collect()
+                .collect::<Vec<_>>()
         };
-        groups.iter().zip(&computed.values).map(learnt).collect()
+        groups.iter().zip(&computed.values).flat_map(learnt).collect()
     }
 
     /// The parts of all rewards that count, by group.

@@ -287,15 +287,17 @@ impl Policy for Mock {
             .collect())
     }
 
-    async fn update(&mut self, groups: &[Vec<Trajectory>], settings: &UpdateSettings) -> Result<UpdateStats> {
+    async fn update(&mut self, batch: &[Trajectory], settings: &UpdateSettings) -> Result<UpdateStats> {
         self.learning_rates.push(settings.learning_rate);
-        self.seen.extend(groups.iter().map(|group| group.iter().map(Seen::of).collect()));
+        let seen: Vec<Seen> = batch.iter().map(Seen::of).collect();
+        self.seen.extend(seen.chunk_by(|a, b| a.prompt == b.prompt).map(<[Seen]>::to_vec));
         if self.fault == Fault::NotFinite {
             return Ok(UpdateStats { loss: f64::NAN, skipped: true, ..UpdateStats::default() });
         }
         self.skill.updates += 1;
-        let seen = groups.iter().flatten().map(Seen::of);
-        for Seen { prompt, advantage, .. } in seen.filter(|seen| seen.advantage > 0.0 && seen.text == "ok") {
+        for Seen { prompt, advantage, .. } in
+            seen.into_iter().filter(|seen| seen.advantage > 0.0 && seen.text == "ok")
+        {
             let (difficulty, _) = parse(prompt.trim_start_matches("solve ")).unwrap();
             let gain = 0.02 * f64::from(advantage);
             self.skill.logits[difficulty as usize] += gain;
