@@ -188,8 +188,8 @@ fn metadata_that_contradict_themselves_are_named() {
     assert_input(check(source.config(), &source), "model.layers.0.mlp.gate_proj.weight", "calls for [64, 8]");
     let source = open(with(&|w| w.text("tokenizer.ggml.model", "t5"))).unwrap();
     assert_input(Tokenizer::from_gguf_metadata(source.metadata()), "tokenizer.ggml.model", "t5");
-    let source = open(with(&|w| w.text("tokenizer.ggml.pre", "tekken"))).unwrap();
-    assert_input(Tokenizer::from_gguf_metadata(source.metadata()), "tokenizer.ggml.pre", "tekken");
+    let source = open(with(&|w| w.text("tokenizer.ggml.pre", "stairs"))).unwrap();
+    assert_input(Tokenizer::from_gguf_metadata(source.metadata()), "tokenizer.ggml.pre", "stairs");
 }
 
 /// A file with other metadata; keys that `change` writes replace the usual ones.
