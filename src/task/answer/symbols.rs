@@ -5,6 +5,21 @@ use num_rational::BigRational;
 /// Prefixes of the International System of Units, with the power of ten that each stands for.
 const PREFIXES: [(char, i32); 9] =
     [('T', 12), ('G', 9), ('M', 6), ('k', 3), ('m', -3), ('μ', -6), ('u', -6), ('n', -9), ('p', -12)];
+/// The same prefixes before names: `milliampere`.
+const LONG_PREFIXES: [(&str, i32); 12] = [
+    ("tera", 12),
+    ("giga", 9),
+    ("mega", 6),
+    ("kilo", 3),
+    ("hecto", 2),
+    ("deci", -1),
+    ("centi", -2),
+    ("milli", -3),
+    ("micro", -6),
+    ("nano", -9),
+    ("pico", -12),
+    ("femto", -15),
+];
 /// Symbols that take prefixes: base unit, how many of it, and whether parts of one are measured too.
 const SYMBOLS: [(&str, &str, i64, bool); 19] = [
     ("Pa", "Pa", 1, true),
@@ -100,6 +115,16 @@ pub(super) fn prefixed(word: &str) -> Option<Symbol> {
     // Most who write `kb` mean bytes, and by `MT` tonnes.
     let known = !matches!(word, "kb" | "MT" | "kT" | "GT");
     known.then(|| Symbol { base, factor: factor(*count), rate: false })
+}
+
+/// The power of ten and the name behind it of a word with a prefix written out.
+pub(super) fn long_prefix(word: &str) -> Option<(i32, &str)> {
+    LONG_PREFIXES.iter().find_map(|(prefix, power)| Some((*power, word.strip_prefix(prefix)?)))
+}
+
+/// Whether a word is a symbol that takes prefixes, without one.
+pub(super) fn is_symbol(word: &str) -> bool {
+    SYMBOLS.iter().any(|(name, ..)| *name == word)
 }
 
 /// The symbol that a word means if its letters are of another case than they should be, and only one can be meant: `KG` is kg, but `mpa`

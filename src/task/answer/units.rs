@@ -4,7 +4,7 @@ use num_rational::BigRational;
 
 use super::lexer::{Kind, Token};
 use super::numerals::is_numeral;
-use super::symbols::{Symbol, in_another_case, prefixed};
+use super::symbols::{Symbol, in_another_case, is_symbol, long_prefix, prefixed};
 use super::vocabulary::{NOT_UNITS, among};
 
 /// What a unit measures: metres, seconds and so on with their powers. Units that are not known measure themselves.
@@ -77,6 +77,17 @@ const UNITS: &[(&[&str], &str, i64, i64)] = &[
     (&["kW", "kilowatt"], "W", 1000, 1),
     (&["MW", "megawatt"], "W", 1_000_000, 1),
     (&["V", "volt"], "V", 1, 1),
+    (&["ampere", "amp"], "A", 1, 1),
+    (&["ohm"], "Ω", 1, 1),
+    (&["kilohm"], "Ω", 1000, 1),
+    (&["megohm"], "Ω", 1_000_000, 1),
+    (&["farad"], "F", 1, 1),
+    (&["henry", "henries"], "H", 1, 1),
+    (&["tesla"], "T", 1, 1),
+    (&["siemens"], "S", 1, 1),
+    (&["sievert"], "Sv", 1, 1),
+    (&["electronvolt"], "eV", 1, 1),
+    (&["calorie", "calory"], "cal", 1, 1),
     (&["Hz", "hertz"], "Hz", 1, 1),
     (&["kHz"], "Hz", 1000, 1),
     (&["MHz"], "Hz", 1_000_000, 1),
@@ -154,9 +165,17 @@ fn find(word: &str) -> Option<Symbol> {
         return Some(found);
     }
     let singular = singular(word);
-    let named =
-        UNITS.iter().find(|(names, ..)| names.iter().any(|name| name.len() > 2 && **name == singular));
-    named.map(symbol).or_else(|| {
+    let named = |word: &str| {
+        let row = UNITS.iter().find(|(names, ..)| names.iter().any(|name| name.len() > 2 && *name == word));
+        row.map(symbol)
+    };
+    let long = || {
+        let (power, rest) = long_prefix(&singular)?;
+        let mut unit = named(rest)?;
+        unit.factor *= BigRational::from_integer(10.into()).pow(power);
+        Some(unit)
+    };
+    named(&singular).or_else(long).or_else(|| {
         let meant = in_another_case(word)?;
         listed(meant).map(symbol).or_else(|| prefixed(meant))
     })
@@ -216,9 +235,10 @@ impl Unit {
                 }
                 base.to_owned()
             }
+            // `A` is also an article, a grade and a choice: it is ampere only beside `mA`.
             None => {
                 self.known = false;
-                singular(word)
+                if is_symbol(word) { word.to_owned() } else { singular(word) }
             }
         };
         // A litre is a cubic decimetre.
@@ -300,7 +320,7 @@ impl Unit {
                         "cubed" if words > 1 => unit.raise_last(3),
                         // `It happened 3 times.`
                         "times" if tokens.len() == 1 => unit.multiply(word, 1),
-                        _ if among(&lower, NOT_UNITS) => return None,
+                        _ if among(&lower, NOT_UNITS) && !is_symbol(word) => return None,
                         // `3 sevenths`, `7 in base eight`.
                         _ if is_numeral(&lower) && !is_unit(word) => return None,
                         _ => {

@@ -6,7 +6,7 @@ use super::lexer::{Commas, Kind, Token, tokenize};
 use super::number::{Literal, same};
 use super::parser::{is_name, parse};
 use super::spoken::rewritten;
-use super::symbols::is_open;
+use super::symbols::{is_open, is_symbol};
 use super::term::Term;
 use super::units::{Unit, is_unit};
 use super::{Same, structure};
@@ -219,7 +219,9 @@ impl Reader<'_> {
                 Kind::Word(word) => {
                     let known = is_unit(word) || is_open(word);
                     let ordinal = !token.spaced && matches!(word.as_str(), "st" | "nd" | "rd" | "th");
-                    ordinal || !is_name(word) && (known || word.chars().count() > 2 && token.spaced)
+                    ordinal
+                        || is_symbol(word) && token.spaced
+                        || !is_name(word) && (known || word.chars().count() > 2 && token.spaced)
                 }
                 Kind::Symbol('°') => {
                     matches!(tokens.get(place + 1).and_then(Token::word), Some("C" | "F" | "c" | "f"))

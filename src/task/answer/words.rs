@@ -106,6 +106,16 @@ fn nothing(text: &str) -> Option<usize> {
     NOTHING.iter().position(|group| group.contains(&text.as_str()))
 }
 
+/// Whether two words of two or three letters may be products of the same factors: `ab` and `ba`.
+fn may_be_products(known: &str, answer: &str) -> bool {
+    let factors = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        (matches!(letters.len(), 2 | 3) && letters.iter().all(char::is_ascii_lowercase)).then_some(letters)
+    };
+    factors(known).is_some_and(|letters| factors(answer) == Some(letters))
+}
+
 /// Whether two texts, normalised, are the same without looking at values.
 pub(super) fn same_text(known: &str, answer: &str) -> bool {
     let compact = |text: &str| {
@@ -188,7 +198,7 @@ pub(super) fn compare(known: &str, answer: &str) -> Same {
     if length >= 4 && (distance(&a, &b) * 4 <= length || stem >= 5 && stem * 3 >= length * 2) {
         return Same::Unknown;
     }
-    Same::No
+    if may_be_products(known, answer) { Same::Unknown } else { Same::No }
 }
 
 /// Whether `short` is made of the first letters of the words of `long`, as `usa` is.
