@@ -6,11 +6,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 wgsl=${CARGO_TARGET_DIR:-target}/wgsl
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+log=$(mktemp) package_log=$(mktemp) package=
+trap 'rm -f "$log" "$package_log"; [ -z "$package" ] || kill "$package" 2>/dev/null || true' EXIT
 rm -rf "$wgsl" # shaders of an earlier state must not be checked in place of today's
 
 status=0
+if [ $# -eq 0 ]; then
+    # The npm package, and the Rust tests that a browser runs, are built beside cargo's tests, which leave half a core idle.
+    cargo test --locked --no-run --quiet </dev/null || true # what fails here fails below, with its words
+    nice bash -c 'scripts/npm.sh --pack --demo && scripts/wasm.sh --tests' </dev/null >"$package_log" 2>&1 &
+    package=$!
+fi
 # The GPU tests of one binary share an adapter, which may be software on all cores: more threads only add memory.
 RUST_TEST_THREADS=${RUST_TEST_THREADS:-2} cargo test --locked --no-fail-fast "$@" </dev/null 2>&1 | tee "$log" || status=$?
 if [ $# -eq 0 ]; then
@@ -22,8 +28,16 @@ if [ -d "$wgsl" ] || [ $# -eq 0 ]; then
     scripts/tint.sh "$wgsl" 2>&1 | tee -a "$log" || status=$?
 fi
 if [ $# -eq 0 ]; then
-    # The npm package, and the Rust tests that a browser runs: built, then tested in a browser and in Node.
-    { scripts/npm.sh --pack --demo && scripts/wasm.sh --tests && node web/tests/run.mjs; } </dev/null 2>&1 | tee -a "$log" || status=$?
+    # The npm package in a browser and in Node.
+    built=0
+    wait "$package" || built=$?
+    package=
+    cat "$package_log"
+    if [ "$built" -eq 0 ]; then
+        node web/tests/run.mjs </dev/null 2>&1 | tee -a "$log" || status=$?
+    else
+        status=$built
+    fi
 fi
 
 # cargo: `test result: ok. 5 passed; 0 failed; ...`; Tint: `tint: 5 passed, 0 failed`, and so the browser's: `web: ...`.

@@ -150,7 +150,7 @@ test(
     const folder = mkdtempSync(join(tmpdir(), "stepladder-library-"));
     try {
       unpack(files, folder);
-      const program = join(root, "target/debug/stepladder");
+      const program = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug/stepladder");
       if (existsSync(program)) {
         const board = JSON.parse(execFileSync(program, ["board", "--json", folder], { encoding: "utf8" }));
         assert.deepEqual(board, kept.board);

@@ -276,7 +276,7 @@ test(
     await demo.loadTiny();
     await demo.tab("TTRL");
     await page.locator("#ttrl-problem").fill("x*cos(2*x)");
-    await page.locator("#ttrl-steps").fill("60");
+    await page.locator("#ttrl-steps").fill("24");
     await page.locator("#ttrl-votes").fill("8");
     await page.locator("#ttrl-start").click();
     // Words about steps change at most once a second; the curves tell of each.
@@ -291,11 +291,11 @@ test(
     let next = await openDemo({ context: demo.context, url: demo.url });
     await next.loadTiny();
     await next.tab("TTRL");
-    assert.match(await next.page.locator("#panel-ttrl .stored li").innerText(), /x\*cos\(2\*x\), tiny, step \d+ of 60/);
+    assert.match(await next.page.locator("#panel-ttrl .stored li").innerText(), /x\*cos\(2\*x\), tiny, step \d+ of 24/);
     await next.page.getByRole("button", { name: "Go on with ttrl" }).click();
     await next.page.locator("#panel-ttrl .node").first().waitFor({ timeout: 5000 });
     await next.page.locator("#ttrl-answer").waitFor({ timeout: 180_000 });
-    assert.match(await next.page.locator("#ttrl-answer").innerText(), /Votes after 60 steps/);
+    assert.match(await next.page.locator("#ttrl-answer").innerText(), /Votes after 24 steps/);
     assert.equal(await next.page.locator("#ttrl-problem").inputValue(), "x*cos(2*x)");
     await next.page.locator("#panel-ttrl .stored").waitFor({ state: "hidden" });
     await openTeach(next);
