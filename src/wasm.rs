@@ -3,6 +3,7 @@
 //! Structured values cross as JSON text, whose forms `web/src/types.ts` and the generated `web/src/events.ts` describe; bytes
 //! cross as `Uint8Array`. Errors are thrown as JavaScript errors with `code` and `hint` ([`crate::Error::code`]).
 
+mod console;
 mod convert;
 mod engine;
 mod files;

@@ -38,6 +38,7 @@ mod shell;
 mod signals;
 mod study;
 mod train;
+mod train_args;
 mod train_card;
 mod train_samples;
 mod train_words;
@@ -117,7 +118,7 @@ enum Command {
     /// Make worked examples of a task to train on first; needs no GPU
     Examples(examples::Args),
     /// Fine-tune a LoRA adapter on examples
-    Train(train::Args),
+    Train(train_args::Args),
     /// Teach a library of lessons: pairs or a correction, learnt, examined, accepted or not
     ///
     /// Exit status: 0 for a lesson that is accepted or waits for a decision, 3 for one that the gate rejected, 4 for one that it

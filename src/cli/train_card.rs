@@ -19,7 +19,7 @@ use stepladder::{Error, Result};
 use super::context::Context;
 use super::resume::{ADAPTER, RUN, expect_computed};
 use super::signals::say;
-use super::train::Args;
+use super::train_args::Args;
 
 /// What defines a run; its checkpoint holds it.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
+use super::console::warn;
 use super::convert::{Answer, from_json, to_json};
 use super::files::JsFile;
 use super::fit::planned;
 use super::options::{FitOptions, Load};
-use super::text::warn;
 use super::voice::Voice;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::kernel::cache::CacheFormat;

@@ -18,14 +18,6 @@ use crate::{Error, Result};
 extern "C" {
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn milliseconds() -> f64;
-
-    #[wasm_bindgen(js_namespace = console, js_name = warn)]
-    fn console_warn(text: &str);
-}
-
-/// Tells the developer what the caller should know; nothing fails.
-pub(super) fn warn(text: &str) {
-    console_warn(&format!("stepladder: {text}"));
 }
 
 /// Seconds since some moment.

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
+use super::console::warn;
 use super::convert::{Answer, from_json, to_json, to_value};
 use super::engine::Engine;
 use super::learning::tell;
 use super::options::train_changes;
 use super::store::JsLog;
-use super::text::{seconds, warn};
+use super::text::seconds;
 use crate::settings::PACKAGE;
 use crate::train::adapter;
 use crate::train::checkpoint::{STATE_FILE, State};

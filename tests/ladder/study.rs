@@ -10,9 +10,10 @@ use stepladder::ladder::events::Event;
 use stepladder::ladder::policy::PolicyInfo;
 use stepladder::ladder::settings::Settings;
 use stepladder::ladder::state::{Host, MemoryStore};
+use stepladder::ladder::study::lab::Lab;
 use stepladder::ladder::study::plan::Study;
 use stepladder::ladder::study::results::{Results, advantage};
-use stepladder::ladder::study::run::{Lab, run, write};
+use stepladder::ladder::study::run::{run, write};
 use stepladder::ladder::study::table;
 use stepladder::train::fingerprint::Base;
 

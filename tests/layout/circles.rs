@@ -22,26 +22,11 @@ const ALLOWED: &[(&[&str], &str)] = &[
         ],
         "`Gpu` is one facade: each file has its methods of one subject, and `Gpu` has their fields",
     ),
-    (&["cli/train.rs", "cli/train_card.rs"], "to be opened: the card is made of the arguments"),
-    (
-        &["ladder/study/job.rs", "ladder/study/run.rs"],
-        "to be opened: a job is run on the machine that lists it",
-    ),
     (
         &["task/answer/amounts.rs", "task/answer/compare.rs"],
         "amounts are compared as answers, and answers by amounts",
     ),
     (&["task/answer/structure.rs", "task/answer/value.rs"], "a value may be made of values"),
-    (
-        &[
-            "train/data/dialogue.rs",
-            "train/data/fields.rs",
-            "train/data/message_fields.rs",
-            "train/data/record.rs",
-        ],
-        "to be opened: the names of all fields lie beside the readers of some",
-    ),
-    (&["wasm/engine.rs", "wasm/text.rs"], "to be opened: `warn`"),
 ];
 
 /// Whether the module of file `above` holds that of file `below`.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::drift;
+use super::lab::Lab;
 use super::plan::{Arm, Kind, Study};
+use super::records::{read_json, write_json};
 use super::results::{ACCEPTED, Outcome, rejection_key};
-use super::run::Lab;
 use crate::ladder::eval::{Evaluation, Questions, evaluate};
 use crate::ladder::events::{Event, VerdictCounts};
 use crate::ladder::policy::Policy;
@@ -238,7 +239,7 @@ impl Job<'_> {
         host: &mut Host<'_>,
     ) -> Result<Solved> {
         let file = self.folder.join(format!("question-{place}.json"));
-        if let Some(known) = super::run::read_json::<Solved>(&file)? {
+        if let Some(known) = read_json::<Solved>(&file)? {
             return Ok(known);
         }
         let began = (host.clock)();
@@ -257,7 +258,7 @@ impl Job<'_> {
             nodes: outcome.nodes,
             seconds: (host.clock)() - began,
         };
-        super::run::write_json(&file, &solved)?;
+        write_json(&file, &solved)?;
         Ok(solved)
     }
 }

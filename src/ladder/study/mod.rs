@@ -6,8 +6,10 @@
 
 pub(crate) mod drift;
 mod job;
+pub mod lab;
 pub mod plan;
 pub mod plots;
+pub(crate) mod records;
 pub mod results;
 pub mod run;
 pub mod table;

@@ -1,46 +1,24 @@
 //! Doing a study: the jobs that are not done yet, one after the other.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::job::{Job, adapter_of};
+use super::lab::Lab;
 use super::plan::{Arm, Kind, Study};
+use super::records::{read_json, write_json};
 use super::results::{ArmResult, Hit, Outcome, Results, groups};
-use crate::ladder::policy::{Policy, PolicyInfo};
-use crate::ladder::settings::Settings;
+use crate::ladder::policy::PolicyInfo;
 use crate::ladder::state::Host;
 use crate::task::{Problem, Task, overlaps};
 use crate::train::files::{create_folder, read, write_atomic};
-use crate::train::fingerprint::{Base, sha256};
+use crate::train::fingerprint::sha256;
 use crate::train::lock::Lock;
 use crate::train::peft::{CONFIG_FILE, WEIGHTS_FILE};
 use crate::train::resume::{differences, words};
 use crate::{Error, Result};
-
-/// Makes the policies of a study.
-pub trait Lab {
-    /// What it makes.
-    type Policy: Policy;
-
-    /// A policy with the adapter in `adapter`, or with a new one by `settings.lora` and `settings.seed`.
-    ///
-    /// # Errors
-    /// Those of loading it.
-    fn policy(&mut self, settings: &Settings, adapter: Option<&Path>) -> Result<Self::Policy>;
-
-    /// Model and device.
-    fn info(&self) -> Option<PolicyInfo>;
-
-    /// What the numbers of its policies depend on besides settings and problems; `None` where that cannot be told.
-    fn base(&self) -> Option<Base>;
-
-    /// Hashes of the files of the user's own checker, by name; arms that were judged by different ones are not compared.
-    fn checker(&self) -> BTreeMap<String, String>;
-}
 
 /// What happens in a study, for whoever watches.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -250,25 +228,6 @@ pub(crate) fn expect_same(old: &Value, new: &Value, folder: &Path) -> Result<()>
         format!("{} was begun with other settings: `{path}` was {was}, and is {is}", folder.display()),
         "remove that folder, or choose another <output>",
     ))
-}
-
-/// The value in `file`; `None` if there is no such file.
-pub(crate) fn read_json<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
-    if !file.exists() {
-        return Ok(None);
-    }
-    let bytes = read(file)?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-        let hint = "remove that file; its part of the study is done again";
-        Error::input(file, format!("line {}", error.line()), error.to_string(), hint)
-    })
-}
-
-/// Writes `value` as JSON; the file is replaced whole.
-pub(crate) fn write_json<T: Serialize>(file: &Path, value: &T) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| Error::write(file, error.into()))?;
-    text.push(b'\n');
-    write_atomic(file, &text)
 }
 
 /// Writes `results.json`, the table and the plots into `folder`, and names the files.

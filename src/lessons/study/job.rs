@@ -8,7 +8,7 @@ use super::plan::{Arm, Study, Taught, Way};
 use super::results::{Step, packed};
 use crate::ladder::policy::{Policy, Request, Sampling};
 use crate::ladder::study::drift::text_logprob;
-use crate::ladder::study::run::{read_json, write_json};
+use crate::ladder::study::records::{read_json, write_json};
 use crate::lessons::anchors::{self, Anchor};
 use crate::lessons::exam::examine;
 use crate::lessons::fact::Fact;

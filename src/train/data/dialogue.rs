@@ -3,14 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::message_fields;
+use super::names::ASSISTANT;
 use crate::json;
 use crate::model::chat::{Conversation, Message};
-
-/// Fields beside the messages that the template is given.
-pub(super) const FIELDS: [&str; 3] = ["tools", "documents", "chat_template_kwargs"];
-
-/// Names that conversations give the assistant.
-pub(super) const ASSISTANT: [&str; 5] = ["gpt", "assistant", "chatgpt", "model", "bot"];
 
 /// A conversation to be learnt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::dialogue::{ASSISTANT, FIELDS};
 use super::harmless::is_harmless;
 use super::learning_fields::{Says, says, says_bad};
-use super::record::Record;
+use super::names::{ASSISTANT, BESIDE_MESSAGES, FORMS, is_empty};
 
 /// What to do in the place of tokens.
 const ENCODED: &str = "give the text; it is encoded with the model's own tokenizer";
@@ -59,11 +58,11 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
         || row.contains_key("conversations")
         || row.contains_key("text")
         || row.contains_key("completion");
-    let has_form = row.keys().any(|name| Record::is_form(name));
+    let has_form = row.keys().any(|name| FORMS.contains(&name.as_str()));
     for (name, value) in row {
         let name = name.as_str();
-        let harmless = Record::is_form(name)
-            || FIELDS.contains(&name)
+        let harmless = FORMS.contains(&name)
+            || BESIDE_MESSAGES.contains(&name)
             || is_empty(value)
             || is_repeated(row, name, value);
         if let Some((_, remedy)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
@@ -160,17 +159,6 @@ fn has_lines(whole: &str, part: &str, label: bool) -> bool {
         after.is_empty() || after.starts_with('\n')
     };
     whole.match_indices(part).any(|(place, _)| begins(&whole[..place]) && ends(&whole[place + part.len()..]))
-}
-
-/// Nothing, so that it cannot change anything.
-pub(super) fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::is_empty;
 use super::learning_fields::{Says, says, says_bad};
+use super::names::is_empty;
 
 /// Fields that templates read or may leave out.
 const READ: [&str; 8] =

@@ -7,6 +7,7 @@ mod fields;
 mod harmless;
 mod learning_fields;
 mod message_fields;
+mod names;
 mod order;
 mod record;
 mod turns;

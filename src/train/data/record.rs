@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::dialogue::{self, Dialogue};
 use super::fields;
+use super::names::{BESIDE_MESSAGES, FORMS};
 use crate::json;
 
 /// One line of a training file, by the fields it has: `text`, `prompt` and `completion`, or `messages`. Every other field is
@@ -22,9 +23,6 @@ pub enum Record {
     /// A conversation whose assistant turns are learnt.
     Messages(Box<Dialogue>),
 }
-
-/// The fields that make a record.
-const FORMS: [&str; 5] = ["text", "prompt", "completion", "messages", "conversations"];
 
 impl Record {
     /// Reads one line. Errors say what is wrong with it, in words.
@@ -67,16 +65,11 @@ impl Record {
         }
         .and_then(|record| {
             let chat = matches!(record, Self::Messages(_));
-            match dialogue::FIELDS.into_iter().find(|&field| !chat && has(field)) {
+            match BESIDE_MESSAGES.into_iter().find(|&field| !chat && has(field)) {
                 Some(field) => Err(format!("has `{field}`, which only `messages` can have")),
                 None => Ok(record),
             }
         })
-    }
-
-    /// Whether `field` is one by which records are told apart.
-    pub(super) fn is_form(field: &str) -> bool {
-        FORMS.contains(&field)
     }
 }
 

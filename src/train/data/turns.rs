@@ -5,8 +5,8 @@ use std::ops::{AddAssign, Range};
 
 use super::dialogue::Dialogue;
 use super::example::{Example, Place, TextEncoder};
-use super::fields::is_empty;
 use super::message_fields;
+use super::names::is_empty;
 use crate::model::chat::{Conversation, Message};
 
 /// What became of the assistant's turns.
