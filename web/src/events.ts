@@ -434,7 +434,7 @@ rslora: boolean,
  */
 dropout: number, 
 /**
- * The kinds of modules that are adapted.
+ * The kinds of modules that are adapted, or the parts of such.
  */
 targets: Array<Module>, 
 /**
