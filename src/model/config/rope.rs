@@ -180,8 +180,8 @@ fn read_one(
         return Err(inner.error(PARTIAL, problem, "use another model"));
     }
     let scaling = match kind(inner)? {
-        // What earlier files of Phi called it.
         "longrope" => RopeScaling::LongRope(longrope(fields, inner)?),
+        // What earlier files of Phi called it.
         "su" | "yarn" if family.partial_rope => RopeScaling::LongRope(longrope(fields, inner)?),
         "default" => {
             // Left over from a scaling that was switched off.
