@@ -9,8 +9,9 @@ use std::path::Path;
 use fixture_models::{folder, read};
 use serde_json::{Value, json};
 use stepladder::Error;
-use stepladder::model::config::{self, ModelConfig, Multipliers, Rope, RopeScaling, Yarn};
-use stepladder::model::family::{Family, by_gguf_architecture, granite, llama, mistral, olmo};
+use stepladder::model::config::scaling::{LONG, RopeTensors, SHORT};
+use stepladder::model::config::{self, LongRope, ModelConfig, Multipliers, Rope, RopeScaling, Yarn};
+use stepladder::model::family::{Family, by_gguf_architecture, granite, llama, mistral, olmo, phi3};
 use stepladder::model::source::gguf::{Metadata, Value as Item};
 use stepladder::model::source::{Dtype, TensorInfo};
 
@@ -112,6 +113,15 @@ fn a_family_that_is_not_here_is_refused_with_the_nearest() {
 
 /// A configuration as GGUF metadata say it, of a model that has nothing but an embedding of 64 rows.
 fn gguf(family: &'static Family, keys: &[(&str, Item)]) -> Result<ModelConfig, Error> {
+    gguf_with(family, keys, RopeTensors::new())
+}
+
+/// The same with tensors of RoPE.
+fn gguf_with(
+    family: &'static Family,
+    keys: &[(&str, Item)],
+    of_rope: RopeTensors,
+) -> Result<ModelConfig, Error> {
     let architecture = family.gguf_architecture;
     let whole = |name: &str, number| (format!("{architecture}.{name}"), Item::Int(number));
     let mut values = vec![
@@ -125,7 +135,7 @@ fn gguf(family: &'static Family, keys: &[(&str, Item)]) -> Result<ModelConfig, E
     values.extend(keys.iter().map(|(name, value)| (format!("{architecture}.{name}"), value.clone())));
     let embedding = TensorInfo { name: "token_embd.weight".into(), dtype: Dtype::F32, shape: vec![64, 64] };
     let metadata = Metadata::new(Path::new("m.gguf"), values);
-    config::gguf::parse(family, &metadata, std::iter::once(&embedding), None)
+    config::gguf::parse(family, &metadata, std::iter::once(&embedding), &of_rope)
 }
 
 #[test]
@@ -370,4 +380,122 @@ fn olmo_3_scales_rope_only_where_there_is_no_window() {
     assert_eq!(local.layers, [true, true, true, false]);
     // What some converters wrote is the paper's factor once more, not one that multiplies it.
     assert!((config.rope.attention_factor() - (0.1 * 8f64.ln() + 1.0)).abs() < 1e-12);
+}
+
+#[test]
+fn phis_rope_turns_a_part_of_each_head_by_the_short_list() {
+    let config = parse(&with("phi3", json!({}))).unwrap();
+    let RopeScaling::LongRope(long) = &config.rope.scaling else { panic!("{:?}", config.rope) };
+    assert_eq!((long.short.len(), long.long[5], long.original, long.longest), (6, 12.0, 128, 512));
+    assert!((long.attention_factor - (1.0 + 4f64.ln() / 128f64.ln()).sqrt()).abs() < 1e-12);
+    assert!((f64::from(config.inv_freq()[5]) - 10_000f64.powf(-10.0 / 12.0) / 2.8).abs() < 1e-9);
+    // transformers turns all keys by the long list as soon as a sequence is longer; here none is.
+    assert_eq!((config.turned, config.max_position_embeddings, config.stated_length()), (12, 128, 512));
+    assert_eq!((config.window(0), config.window(1)), (Some(7), Some(7)));
+    let again = |kind: &str| {
+        let mut old = with("phi3", json!({}));
+        old["rope_scaling"]["type"] = json!(kind);
+        old
+    };
+    for kind in ["su", "yarn", "longrope"] {
+        assert_eq!(parse(&again(kind)).unwrap(), config, "{kind}");
+    }
+    let mut newer = again("longrope");
+    newer["rope_parameters"] = newer.as_object_mut().unwrap().remove("rope_scaling").unwrap();
+    newer["rope_parameters"]["partial_rotary_factor"] = json!(0.75);
+    newer["rope_parameters"]["original_max_position_embeddings"] = json!(128);
+    for outside in ["partial_rotary_factor", "rope_theta"] {
+        newer.as_object_mut().unwrap().remove(outside);
+        assert_eq!(parse(&newer).unwrap(), config, "{outside}");
+    }
+    // Its factors stand in the place of what the lengths say.
+    for (name, value, want) in [("factor", 1.0, 1.0), ("attention_factor", 1.25, 1.25)] {
+        let mut given = again("longrope");
+        given["rope_scaling"][name] = json!(value);
+        assert_eq!(parse(&given).unwrap().rope.attention_factor(), want, "{name}");
+    }
+    let plain = json!({"rope_scaling": null, "partial_rotary_factor": null, "original_max_position_embeddings": null,
+        "sliding_window": null, "max_position_embeddings": null, "rms_norm_eps": null, "eos_token_id": 2});
+    let plain = parse(&with("phi3", plain)).unwrap();
+    assert_eq!((plain.turned, plain.window_size(), plain.max_position_embeddings), (16, None, 4096));
+    assert_eq!((plain.rms_norm_eps, plain.tie_word_embeddings), (1e-5, true));
+}
+
+#[test]
+fn what_phis_configs_may_not_say_is_refused() {
+    let scaling = |changes: Value| {
+        let mut scaling = with("phi3", json!({}))["rope_scaling"].clone();
+        changes.as_object().unwrap().iter().for_each(|(name, value)| scaling[name] = value.clone());
+        json!({ "rope_scaling": scaling })
+    };
+    for (changes, field, part) in [
+        (scaling(json!({"short_factor": [1.0, 2.0]})), "rope_scaling.short_factor", "half as many"),
+        (scaling(json!({"long_factor": "none"})), "rope_scaling.long_factor", "list of numbers"),
+        (scaling(json!({"long_factor": [1, 1, 1, 1, 1, 0]})), "rope_scaling.long_factor", "positive"),
+        (scaling(json!({"attention_factor": 0})), "rope_scaling.attention_factor", "above 0"),
+        (scaling(json!({"partial_rotary_factor": 0.5})), "partial_rotary_factor", "contradicts"),
+        (
+            scaling(json!({"original_max_position_embeddings": 64})),
+            "rope_scaling.original_max_position_embeddings",
+            "contradicts",
+        ),
+        (
+            json!({"partial_rotary_factor": 0.9, "rope_scaling": null}),
+            "partial_rotary_factor",
+            "turns 14 values",
+        ),
+        (json!({"partial_rotary_factor": 1.5}), "partial_rotary_factor", "at most 1"),
+        (json!({"sliding_window": 0}), "sliding_window", "is 0"),
+        (json!({"attention_bias": true}), "attention_bias", "bias"),
+    ] {
+        refused("phi3", changes, field, part);
+    }
+    // The classes of other families turn whole heads, and know LongRoPE too.
+    refused("llama", json!({"partial_rotary_factor": 0.5}), "partial_rotary_factor", "only 1");
+    let lists = json!({"rope_type": "longrope", "short_factor": vec![1.5; 8], "long_factor": vec![2.0; 8],
+        "original_max_position_embeddings": 256, "factor": 2.0});
+    let config = parse(&with("llama", json!({ "rope_scaling": lists }))).unwrap();
+    assert_eq!((config.max_position_embeddings, config.turned), (256, 16));
+    for other in ["PhiForCausalLM", "Phi3SmallForCausalLM", "PhimoeForCausalLM"] {
+        refused(
+            "phi3",
+            json!({"architectures": [other]}),
+            "architectures",
+            "nearest that is known is Phi3ForCausalLM",
+        );
+    }
+}
+
+#[test]
+fn longrope_of_gguf_files_is_that_of_llama_cpp() {
+    let lists = || -> RopeTensors { [(SHORT, vec![1.0, 1.5, 2.0, 3.0]), (LONG, vec![2.0; 4])].into() };
+    let keys = [
+        ("rope.dimension_count", Item::Int(8)),
+        ("rope.scaling.original_context_length", Item::Int(64)),
+        ("rope.scaling.attn_factor", Item::Float(1.25)),
+        ("attention.sliding_window", Item::Int(32)),
+    ];
+    let config = gguf_with(&phi3::FAMILY, &keys, lists()).unwrap();
+    let want = LongRope {
+        short: vec![1.0, 1.5, 2.0, 3.0],
+        long: vec![2.0; 4],
+        original: 64,
+        longest: 256,
+        attention_factor: 1.25,
+    };
+    assert_eq!(config.rope.scaling, RopeScaling::LongRope(want));
+    assert_eq!((config.turned, config.max_position_embeddings, config.stated_length()), (8, 64, 256));
+    // llama.cpp computes no window for these models; transformers does.
+    assert_eq!((0..4).map(|layer| config.window(layer)).collect::<Vec<_>>(), [Some(32); 4]);
+    let open = gguf(&phi3::FAMILY, &[("attention.sliding_window", Item::Int(0))]).unwrap();
+    assert_eq!((open.window_size(), open.turned, open.rope.scaling), (None, 16, RopeScaling::None));
+    let mut half = lists();
+    half.remove(LONG);
+    let message = gguf_with(&phi3::FAMILY, &keys, half).unwrap_err().to_string();
+    assert!(message.contains(LONG) && message.contains("missing"), "{message}");
+    let twice = [&keys[..], &[("rope.scaling.factor", Item::Float(4.0))]].concat();
+    let message = gguf_with(&phi3::FAMILY, &twice, lists()).unwrap_err().to_string();
+    assert!(message.contains("rope.scaling.factor"), "{message}");
+    let message = gguf(&llama::FAMILY, &keys[..1]).unwrap_err().to_string();
+    assert!(message.contains("rope.dimension_count"), "{message}");
 }

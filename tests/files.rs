@@ -137,7 +137,7 @@ fn every_bad_config_field_is_named() {
         ("mlp_bias", json!(true), "mlp_bias", "not supported"),
         ("sliding_window", json!(64), "sliding_window", "not supported"),
         ("quantization_config", json!({"quant_method": "gptq"}), "quantization_config", "not supported"),
-        ("rope_scaling", json!({"type": "longrope"}), "rope_scaling.rope_type", "not supported"),
+        ("rope_scaling", json!({"type": "ntk"}), "rope_scaling.rope_type", "not supported"),
         ("quantization", json!({"group_size": 64, "bits": 3}), "quantization", "in 3 bits are not supported"),
         ("quantization", json!({"group_size": 32, "bits": 4, "mode": "mxfp4"}), "quantization", "by mxfp4"),
         ("rope_scaling", json!({"type": "linear"}), "rope_scaling.factor", "missing"),
@@ -290,7 +290,7 @@ fn rope_scaling_beside_rope_parameters_is_used() {
     // transformers would go on with a base of 10,000.
     let lost = both(json!(null), plain.clone(), json!({"rope_type": "linear", "factor": 4.0}));
     assert_input(lost, "rope_scaling", "has no rope_theta");
-    for kind in ["longrope", "ntk"] {
+    for kind in ["proportional", "ntk"] {
         let scaling = json!({"rope_type": kind, "factor": 4.0, "rope_theta": 1e6});
         assert_input(both(json!(1e6), plain.clone(), scaling.clone()), "rope_scaling.rope_type", kind);
         assert_input(both(json!(1e6), scaling.clone(), json!(null)), "rope_parameters.rope_type", kind);

@@ -169,13 +169,14 @@ fn metadata_that_contradict_themselves_are_named() {
         assert!(message.contains(part), "{message}");
     }
     type Change = fn(&mut Writer);
-    let cases: [(Change, &str, &str); 8] = [
+    let cases: [(Change, &str, &str); 9] = [
         (|w| w.u32("llama.attention.head_count", 3), "llama.attention.head_count", "3 does not divide"),
         (|w| w.u32("llama.attention.head_count_kv", 3), "num_key_value_heads", "divide"),
         (|w| w.text("llama.block_count", "1"), "llama.block_count", "whole number"),
         (|w| w.u32("llama.expert_count", 8), "llama.expert_count", "mixtures"),
         (|w| w.u32("llama.attention.sliding_window", 8), "llama.attention.sliding_window", "8 pos"),
-        (|w| w.text("llama.rope.scaling.type", "longrope"), "llama.rope.scaling.type", "longrope"),
+        (|w| w.text("llama.rope.scaling.type", "ntk"), "llama.rope.scaling.type", "ntk"),
+        (|w| w.text("llama.rope.scaling.type", "longrope"), "rope_factors_short.weight", "missing"),
         (|w| w.u32("llama.rope.dimension_count", 2), "llama.rope.dimension_count", "head size 4"),
         (|w| w.u32("tokenizer.ggml.eos_token_id", 6), "eos_token_id", "outside the vocabulary"),
     ];

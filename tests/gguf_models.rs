@@ -24,7 +24,7 @@ use stepladder::model::source::safetensors::SafeTensors;
 use stepladder::train::merge::write_merged;
 
 /// Stems of names, Hugging Face's and GGUF's; `post_attention_layernorm` depends on the family.
-const NAMES: [(&str, &str); 17] = [
+const NAMES: [(&str, &str); 19] = [
     ("model.embed_tokens", "token_embd"),
     ("model.norm", "output_norm"),
     ("lm_head", "output"),
@@ -34,9 +34,11 @@ const NAMES: [(&str, &str); 17] = [
     ("self_attn.v_proj", "attn_v"),
     ("self_attn.q_norm", "attn_q_norm"),
     ("self_attn.k_norm", "attn_k_norm"),
+    ("self_attn.qkv_proj", "attn_qkv"),
     ("self_attn.o_proj", "attn_output"),
     ("mlp.gate_proj", "ffn_gate"),
     ("mlp.up_proj", "ffn_up"),
+    ("mlp.gate_up_proj", "ffn_up"),
     ("mlp.down_proj", "ffn_down"),
     ("pre_feedforward_layernorm", "ffn_norm"),
     ("post_feedforward_layernorm", "post_ffw_norm"),
@@ -167,6 +169,22 @@ fn metadata(name: &str, writer: &mut Writer, config: &Value) {
         let own = 0.1 * rope["factor"].as_f64().unwrap().ln() + 1.0;
         let factor = rope["attention_factor"].as_f64().unwrap() / own;
         writer.f32("olmo2.rope.scaling.attn_factor", factor as f32);
+    }
+    if name == "phi3" {
+        writer.u32("phi3.attention.sliding_window", number("sliding_window"));
+        let [longest, original] = ["max_position_embeddings", "original_max_position_embeddings"]
+            .map(|field| f64::from(number(field)));
+        writer.u32("phi3.rope.scaling.original_context_length", original as u32);
+        let factor = (1.0 + (longest / original).ln() / original.ln()).sqrt();
+        writer.f32("phi3.rope.scaling.attn_factor", factor as f32);
+        let part = config["partial_rotary_factor"].as_f64().unwrap();
+        writer.u32("phi3.rope.dimension_count", (part * f64::from(head_dim)) as u32);
+        for (end, field) in [("long", "long_factor"), ("short", "short_factor")] {
+            let list = config["rope_scaling"][field].as_array().unwrap();
+            let list: Vec<f32> = list.iter().map(float).collect();
+            let tensor = format!("rope_factors_{end}.weight");
+            writer.tensor_of(&tensor, &[list.len() as u64], 0, bytemuck::cast_slice(&list));
+        }
     }
     if name == "gemma3" {
         writer.u32("gemma3.attention.sliding_window", number("sliding_window"));

@@ -82,6 +82,7 @@ fn what_is_planned_is_what_is_used() {
         ("qwen3", None, true),
         ("gemma3", None, true),
         ("olmo3", None, true),
+        ("phi3", None, true),
         ("qwen2", Some(Format::Q8), false),
         ("llama", Some(Format::F16), false),
     ] {

@@ -227,7 +227,7 @@ fn a_recorder_refuses_wrong_arguments() {
     let [position, table] = [gpu.buffer("position", &[1]).unwrap(), gpu.buffer("table", &[1, 2]).unwrap()];
     let rotate = |q: usize, k: usize| {
         let part = |start| large.view(start, &[1, 64]).unwrap();
-        let positions = rope::Positions { position: &position, table: &table };
+        let positions = rope::Positions { position: &position, table: &table, turned: 2 };
         common::plan(gpu, |rec| rope::forward(rec, positions, &part(q), &part(k)))
     };
     rotate(0, 64).unwrap();

@@ -257,3 +257,25 @@ proptest! {
         }
     }
 }
+
+/// What the special tokens of Phi-3's `tokenizer.json` do (`rstrip`), which a GGUF file cannot say.
+#[test]
+fn phi_3s_special_tokens_swallow_white_space_in_gguf_files_too() {
+    let tokens = ["<unk>", "<s>", "</s>", "<|end|>", "<|endoftext|>", "\u{2581}", "\n", "a", "\u{2581}a"];
+    let read = |architecture: &str| {
+        let values = [
+            ("general.architecture", Item::Text(architecture.into())),
+            ("tokenizer.ggml.model", Item::Text("llama".into())),
+            ("tokenizer.ggml.tokens", Item::Texts(tokens.map(Into::into).into())),
+            ("tokenizer.ggml.token_type", Item::Ints(vec![2, 3, 3, 3, 3, 1, 1, 1, 1])),
+            ("tokenizer.ggml.scores", Item::Floats(vec![0.0; 9])),
+            ("tokenizer.ggml.add_bos_token", Item::Bool(false)),
+        ];
+        let values = values.map(|(key, value)| (key.to_owned(), value));
+        Tokenizer::from_gguf_metadata(&Metadata::new(Path::new("m.gguf"), values)).unwrap()
+    };
+    let ids = |architecture: &str, text: &str| read(architecture).encode(text, true).unwrap();
+    assert_eq!(ids("phi3", "<|end|> \n a"), [3, 8]);
+    assert_eq!(ids("phi3", "<|endoftext|>\na"), [4, 5, 6, 7]);
+    assert_eq!(ids("llama", "<|end|> \n a"), [3, 5, 5, 6, 8]);
+}

@@ -72,7 +72,9 @@ impl Mark {
 
 fn layout(model: &Model, rank: usize) -> Result<Layout> {
     let config = model.config();
-    let all = (0..config.num_layers).flat_map(|l| Module::ALL.map(|module| (l, module, rank, 1.0)));
+    let there = Module::ALL.into_iter().filter(|&module| config.module_shape(module).is_some());
+    let there: Vec<Module> = there.collect();
+    let all = (0..config.num_layers).flat_map(|l| there.iter().map(move |&module| (l, module, rank, 1.0)));
     Layout::new(config, all)
 }
 

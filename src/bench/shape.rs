@@ -118,7 +118,7 @@ impl Shape {
 /// Values of all matrices, the tied embedding once.
 pub(super) fn parameters(model: &Model) -> f64 {
     let weights = model.weights();
-    let linears = weights.layers.iter().flat_map(|l| Module::ALL.map(|m| &l.linear(m).weight));
+    let linears = weights.layers.iter().flat_map(|l| Module::PARTS.map(|m| &l.linear(m).weight));
     std::iter::once(weights.head()).chain(linears).map(|w| (w.rows * w.cols) as f64).sum()
 }
 

@@ -2,12 +2,12 @@
 
 use super::cache::CacheFormat;
 use super::{GROUP, kv_write, plain, word};
-use crate::Result;
 use crate::gpu::{Buffer, Kernel, Recorder, Variant, groups_for};
+use crate::{Error, Result};
 
 params! {
     Params {
-        rows: u32, heads: u32, kv_heads: u32, head_dim: u32, sign: f32, pairs: u32, q_at: u32, k_at: u32, v_at: u32,
+        rows: u32, heads: u32, kv_heads: u32, head_dim: u32, turned: u32, sign: f32, pairs: u32, q_at: u32, k_at: u32, v_at: u32,
     }
 }
 
@@ -28,6 +28,8 @@ pub struct Positions<'a> {
     pub position: &'a Buffer,
     /// (cos, sin) by position `[positions, head_dim]`.
     pub table: &'a Buffer,
+    /// Values of each head that turn, its first ones: all, or a multiple of 4. For the others the table has (1, 0).
+    pub turned: usize,
 }
 
 /// Rotates q `[rows, heads·head_dim]` and k `[rows, kv_heads·head_dim]` in place.
@@ -81,6 +83,11 @@ fn params(positions: Positions<'_>, q: &Buffer, k: &Buffer, sign: f32) -> Result
     let [rows, q_cols] = q.matrix("rope", "q")?;
     let [_, k_cols] = k.matrix("rope", "k")?;
     let [_, head_dim] = positions.table.matrix("rope", "table")?;
+    let turned = positions.turned;
+    if turned > head_dim || !turned.is_multiple_of(if turned == head_dim { 2 } else { 4 }) {
+        let (expected, got) = (vec![head_dim], vec![turned]);
+        return Err(Error::Shape { kernel: "rope", arg: "turned", expected, got });
+    }
     let heads = |cols: usize| cols / head_dim.max(1);
     positions.position.expect("rope", "position", &[rows])?;
     q.expect("rope", "q", &[rows, heads(q_cols) * head_dim])?;
@@ -90,6 +97,7 @@ fn params(positions: Positions<'_>, q: &Buffer, k: &Buffer, sign: f32) -> Result
         heads: word(heads(q_cols)),
         kv_heads: word(heads(k_cols)),
         head_dim: word(head_dim),
+        turned: word(turned),
         sign,
         pairs: 0,
         q_at: 0,

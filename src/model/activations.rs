@@ -37,9 +37,9 @@ buffer_set! {
         /// Output of the MLP half before its norm, where the family has one.
         pub mlp_out[tokens]: Option<Buffer> =
             config.family.has(Role::PostMlpNorm).then_some([tokens, config.hidden_size]);
-        /// A·x of each module, by `Module as usize`; a module has the first tokens·rank elements of its row.
+        /// A·x of each part of [`Module::PARTS`], by `Module as usize`; one has the first tokens·rank elements of its row.
         pub low[]: Option<Buffer> =
-            (rank > 0).then(|| [Module::ALL.len(), low_elements(tokens, rank)]);
+            (rank > 0).then(|| [Module::PARTS.len(), low_elements(tokens, rank)]);
     }
 }
 

@@ -12,8 +12,8 @@
 use super::activations::Activations;
 use super::config::ModelConfig;
 use super::lora::{Lora, Pair};
-use super::module::Module;
-use super::weights::{GATE_UP, LayerWeights, Linear, QKV};
+use super::module::{GATE_UP, Module, QKV};
+use super::weights::{LayerWeights, Linear};
 use crate::gpu::{Buffer, Recorder};
 use crate::kernel::attention::{self, Heads};
 use crate::kernel::lora::down::{self, Made};
@@ -118,7 +118,8 @@ impl<'a> Block<'a> {
     /// Where A and A·x of those of `modules` lie that have an adapter.
     fn sites(&self, modules: &[Module], act: &Activations) -> Vec<Site> {
         let site = |&module: &Module| {
-            let pair = self.pair(module)?;
+            // The parts of one module have one A·x.
+            let pair = self.pair(module).filter(|pair| pair.first == module)?;
             let low_start = act.low_start(module);
             Some(Site { rank: pair.rank, a_start: pair.a_start, low_start, ..Site::default() })
         };
@@ -167,8 +168,8 @@ impl<'a> Block<'a> {
     /// What a product writes for one module: W·x + scale·B·low + bias. [`Block::low`] made low.
     fn segment(&self, module: Module, y: &Buffer, act: &Activations) -> Result<Segment> {
         let adapter = match self.pair(module) {
-            Some(Pair { b, scale, rank, .. }) => {
-                Some(Adapter { low: act.low(module, *rank)?, matrix: b.clone(), scale: *scale })
+            Some(Pair { b, b_row, first, scale, rank, .. }) => {
+                Some(Adapter { low: act.low(*first, *rank)?, matrix: b.clone(), row: *b_row, scale: *scale })
             }
             None => None,
         };

@@ -18,7 +18,7 @@ use super::family::window::SlidingWindow;
 use crate::kernel::sample::MAX_STOPS;
 use crate::kernel::weight::Format;
 use crate::{Error, Result};
-pub use scaling::{Rope, RopeScaling, Yarn};
+pub use scaling::{LongRope, Rope, RopeScaling, Yarn};
 
 /// The largest vocabulary; twice the largest known.
 const MAX_VOCABULARY: usize = 1 << 19;
@@ -75,6 +75,8 @@ pub struct ModelConfig {
     pub num_kv_heads: usize,
     /// Width of a head; even.
     pub head_dim: usize,
+    /// Values of a head that RoPE turns, its first ones; a multiple of 4 where that is not all of it.
+    pub turned: usize,
     /// Scale of attention's scores where it is not 1/√head_dim.
     pub attention_scale: Option<f32>,
     /// What else is multiplied.
@@ -154,9 +156,17 @@ impl ModelConfig {
         Ok(is_new)
     }
 
-    /// RoPE's angular frequencies per position, `[head_dim / 2]`, of layers without another.
+    /// RoPE's angular frequencies per position, `[turned / 2]`, of layers without another.
     pub fn inv_freq(&self) -> Vec<f32> {
-        self.rope.inv_freq(self.head_dim)
+        self.rope.inv_freq(self.turned)
+    }
+
+    /// The longest sequence that the model's files allow; here it is no longer than RoPE's frequencies reach.
+    pub fn stated_length(&self) -> usize {
+        match &self.rope.scaling {
+            RopeScaling::LongRope(long) => long.longest,
+            _ => self.max_position_embeddings,
+        }
     }
 
     /// Whether a layer has [`ModelConfig::local_rope`].
@@ -215,6 +225,14 @@ impl ModelConfig {
                 return Err(Error::input(file, field, problem, hint));
             }
         }
+        if self.turned != self.head_dim
+            && (self.turned == 0 || self.turned > self.head_dim || !self.turned.is_multiple_of(HEAD_MULTIPLE))
+        {
+            let (turned, head_dim) = (self.turned, self.head_dim);
+            let problem = format!("RoPE turns {turned} values of heads of {head_dim}");
+            let hint = format!("only multiples of {HEAD_MULTIPLE} are supported; use another model");
+            return Err(Error::input(file, "partial_rotary_factor", problem, hint));
+        }
         if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
             return wrong("rms_norm_eps", format!("{} is not between 0 and 1", self.rms_norm_eps));
         }
@@ -228,9 +246,9 @@ impl ModelConfig {
                 return wrong(field, format!("{value} is not between 0.000001 and 1000000"));
             }
         }
-        self.rope.validate(file, self.head_dim)?;
+        self.rope.validate(file, self.turned)?;
         if let Some(LocalRope { rope: Some(rope), .. }) = &self.local_rope {
-            rope.validate(file, self.head_dim)?;
+            rope.validate(file, self.turned)?;
         }
         for (field, ids) in
             [("bos_token_id", self.bos_token_id.as_slice()), ("eos_token_id", &self.eos_token_ids)]

@@ -104,7 +104,7 @@ pub fn made(
         "eos_token": token(config.eos_token_ids.first().copied()),
         "chat_template": chat.and_then(ChatTemplate::text),
         "clean_up_tokenization_spaces": false,
-        "model_max_length": config.max_position_embeddings,
+        "model_max_length": config.stated_length(),
     });
     let files = [
         ("config.json", pretty(&config_json(config, &ends)?)),
@@ -156,7 +156,7 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
         "rms_norm_eps": f64::from(config.rms_norm_eps),
         "rope_theta": config.rope.theta,
         "rope_scaling": scaling,
-        "max_position_embeddings": config.max_position_embeddings,
+        "max_position_embeddings": config.stated_length(),
         "tie_word_embeddings": config.tie_word_embeddings,
         "sliding_window": windows.map(|window| window.size),
         "layer_types": windows.map(|window| types(&window.layers)),
@@ -197,6 +197,11 @@ fn config_json(config: &ModelConfig, ends: &Value) -> Result<Value> {
         ] {
             value[name] = json!(number);
         }
+    }
+    if config.family.partial_rope {
+        value["partial_rotary_factor"] = json!(config.turned as f64 / config.head_dim as f64);
+        value["original_max_position_embeddings"] =
+            json!(config.rope.reach().unwrap_or(config.stated_length()));
     }
     if config.family.unrotated_every.is_some() {
         let rotates = |layer| u8::from(!config.is_local(layer));

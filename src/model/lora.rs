@@ -30,6 +30,8 @@ pub struct Site {
     pub a_start: usize,
     /// First element of B `[outputs, rank]`.
     pub b_start: usize,
+    /// The parts of the module in the forward pass, with their rows of B. All have the same A.
+    pub parts: Vec<(Module, usize)>,
 }
 
 /// Where each adapted module's matrices lie. Two adapters of one layout can be swapped by copying the flat buffer.
@@ -58,7 +60,8 @@ impl Layout {
             let a_start = layout.len;
             let b_start = a_start + (rank * inputs).next_multiple_of(VIEW_ALIGNMENT);
             layout.len = b_start + (outputs * rank).next_multiple_of(VIEW_ALIGNMENT);
-            layout.sites.push(Site { layer, module, rank, scale, outputs, inputs, a_start, b_start });
+            let parts = module.parts().iter().map(|&part| (part, config.part_rows(part))).collect();
+            layout.sites.push(Site { layer, module, rank, scale, outputs, inputs, a_start, b_start, parts });
         }
         Ok(layout)
     }
@@ -89,17 +92,21 @@ impl Layout {
     }
 }
 
-/// A and B of one module, as views of a flat buffer.
+/// A and B of one part of the forward pass, as views of a flat buffer.
 #[derive(Debug, Clone)]
 pub struct Pair {
     /// `[rank, inputs]`
     pub a: Buffer,
     /// First element of A in the flat buffer.
     pub a_start: usize,
-    /// `[outputs, rank]`
+    /// `[outputs, rank]`, of all parts of the module
     pub b: Buffer,
-    /// First element of B in the flat buffer.
+    /// First row of B that is this part's.
+    pub b_row: usize,
+    /// First element of this part's rows of B in the flat buffer.
     pub b_start: usize,
+    /// The module's first part, whose A·x is that of all.
+    pub first: Module,
     /// Factor of B·A·x.
     pub scale: f32,
     /// Rank r.
@@ -111,8 +118,8 @@ pub struct Pair {
 pub struct Lora {
     layout: Layout,
     flat: Buffer,
-    /// `[layer][module]`
-    pairs: Vec<[Option<Pair>; 7]>,
+    /// `[layer][part]`
+    pairs: Vec<[Option<Pair>; Module::PARTS.len()]>,
     changes: Arc<AtomicU64>,
 }
 
@@ -120,16 +127,23 @@ impl Lora {
     /// A zeroed buffer of this layout.
     pub fn new(gpu: &Gpu, label: &str, num_layers: usize, layout: &Layout) -> Result<Self> {
         let flat = gpu.buffer(label, &[layout.len])?;
-        let mut pairs: Vec<[Option<Pair>; 7]> = vec![const { [const { None }; 7] }; num_layers];
+        let mut pairs: Vec<[Option<Pair>; Module::PARTS.len()]> =
+            vec![const { [const { None }; Module::PARTS.len()] }; num_layers];
         for site in &layout.sites {
-            pairs[site.layer][site.module as usize] = Some(Pair {
-                a: flat.view(site.a_start, &[site.rank, site.inputs])?,
-                a_start: site.a_start,
-                b: flat.view(site.b_start, &[site.outputs, site.rank])?,
-                b_start: site.b_start,
-                scale: site.scale,
-                rank: site.rank,
-            });
+            let mut b_row = 0;
+            for &(part, rows) in &site.parts {
+                pairs[site.layer][part as usize] = Some(Pair {
+                    a: flat.view(site.a_start, &[site.rank, site.inputs])?,
+                    a_start: site.a_start,
+                    b: flat.view(site.b_start, &[site.outputs, site.rank])?,
+                    b_row,
+                    b_start: site.b_start + b_row * site.rank,
+                    first: site.parts[0].0,
+                    scale: site.scale,
+                    rank: site.rank,
+                });
+                b_row += rows;
+            }
         }
         Ok(Self { layout: layout.clone(), flat, pairs, changes: Arc::default() })
     }
@@ -155,7 +169,7 @@ impl Lora {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The matrices of one module, if it is adapted.
+    /// The matrices of one part of the forward pass, if it is adapted.
     pub fn pair(&self, layer: usize, module: Module) -> Option<&Pair> {
         self.pairs[layer][module as usize].as_ref()
     }

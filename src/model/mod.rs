@@ -28,7 +28,7 @@ pub mod weights;
 
 use std::sync::Arc;
 
-use block::Block;
+use block::{Block, Positions};
 use config::{ModelConfig, Rope};
 use lora::Lora;
 use source::TensorSource;
@@ -74,10 +74,13 @@ impl Model {
         let weights = Weights::load(&gpu, &config, source, format, progress)?;
         let upload = |rope: Option<&Rope>| {
             let head_dim = config.head_dim;
-            // Nothing turns with a frequency of 0.
-            let frequencies = rope.map_or_else(|| vec![0.0; head_dim / 2], |rope| rope.inv_freq(head_dim));
+            let frequencies = rope.map_or_else(Vec::new, |rope| rope.inv_freq(config.turned));
             let factor = rope.map_or(1.0, Rope::attention_factor);
-            gpu.upload("rope", &[context, head_dim], &rope_table(&frequencies, factor, context))
+            gpu.upload(
+                "rope",
+                &[context, head_dim],
+                &rope_table(&frequencies, factor, [context, head_dim / 2]),
+            )
         };
         let rope_table = upload(Some(&config.rope))?;
         let local = config.local_rope.as_ref();
@@ -105,12 +108,13 @@ impl Model {
         self.context
     }
 
-    /// (cos, sin) by position `[context, head_dim]` for the layer of this number.
-    pub fn rope_table(&self, layer: usize) -> &Buffer {
-        match &self.local_rope_table {
+    /// How rows at `position` `[rows]` turn in the layer of this number.
+    pub fn positions<'a>(&'a self, layer: usize, position: &'a Buffer) -> Positions<'a> {
+        let table = match &self.local_rope_table {
             Some(table) if self.config.is_local(layer) => table,
             _ => &self.rope_table,
-        }
+        };
+        Positions { position, table, turned: self.config.turned }
     }
 
     /// One block with the adapter that is live.
@@ -119,16 +123,18 @@ impl Model {
     }
 }
 
-/// cos and sin of position · frequency times `factor`, one pair each: angles as PyTorch rounds them, functions in f64.
+/// cos and sin of position · frequency times `factor`, one pair each: angles as PyTorch rounds them, functions in f64. Of `pairs` a
+/// position those without a frequency do not turn.
 ///
 /// A table, because shaders promise an accuracy of only 2⁻¹¹ for sin and cos, and none for large angles.
-fn rope_table(frequencies: &[f32], factor: f64, context: usize) -> Vec<[f32; 2]> {
-    let mut table = Vec::with_capacity(context * frequencies.len());
+fn rope_table(frequencies: &[f32], factor: f64, [context, pairs]: [usize; 2]) -> Vec<[f32; 2]> {
+    let mut table = Vec::with_capacity(context * pairs);
     for position in 0..context {
         for frequency in frequencies {
             let angle = f64::from(position as f32 * frequency);
             table.push([(angle.cos() * factor) as f32, (angle.sin() * factor) as f32]);
         }
+        table.resize((position + 1) * pairs, [1.0, 0.0]);
     }
     table
 }

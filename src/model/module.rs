@@ -35,11 +35,34 @@ pub enum Module {
     /// Down projection of the MLP.
     #[serde(rename = "down_proj")]
     Down,
+    /// Query, key and value projection as one matrix, its rows in this order.
+    #[serde(rename = "qkv_proj")]
+    Qkv,
+    /// Gate and up projection of the MLP as one matrix, its rows in this order.
+    #[serde(rename = "gate_up_proj")]
+    GateUp,
 }
+
+/// The projections before attention, which read one input.
+pub const QKV: &[Module] = &[Module::Q, Module::K, Module::V];
+/// Likewise those before the MLP's gate.
+pub const GATE_UP: &[Module] = &[Module::Gate, Module::Up];
 
 impl Module {
     /// All modules.
-    pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+    pub const ALL: [Self; 9] =
+        [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down, Self::Qkv, Self::GateUp];
+    /// What the forward pass is made of, each in its place of [`Module::ALL`]: modules, or [parts](Module::parts) of one.
+    pub const PARTS: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+
+    /// What it is for the forward pass: itself, or the modules whose rows it holds one behind the other.
+    pub const fn parts(&self) -> &[Self] {
+        match self {
+            Self::Qkv => QKV,
+            Self::GateUp => GATE_UP,
+            _ => std::slice::from_ref(self),
+        }
+    }
 
     /// The path inside a block in Hugging Face checkpoints, such as `self_attn.q_proj`.
     pub const fn stem(self) -> &'static str {
@@ -51,6 +74,8 @@ impl Module {
             Self::Gate => "mlp.gate_proj",
             Self::Up => "mlp.up_proj",
             Self::Down => "mlp.down_proj",
+            Self::Qkv => "self_attn.qkv_proj",
+            Self::GateUp => "mlp.gate_up_proj",
         }
     }
 
@@ -92,7 +117,8 @@ impl FromStr for Module {
                 Error::usage(
                     "lora.targets",
                     format!("unknown module `{name}`"),
-                    "use any of q, k, v, o, gate, up, down separated by commas, or all-linear",
+                    "use any of q, k, v, o, gate, up, down, or qkv and gate_up where a model has those, separated by commas, or \
+                     all-linear",
                 )
             })
     }

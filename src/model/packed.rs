@@ -3,7 +3,7 @@
 
 use super::Model;
 use super::activations::Activations;
-use super::block::{Attend, Positions, Spans};
+use super::block::{Attend, Spans};
 use super::config::ModelConfig;
 use super::forest::{Forest, Tree};
 use super::lora::Lora;
@@ -332,7 +332,7 @@ pub fn record_blocks(
     let scale = model.config().embedding_scale();
     embed::forward(rec, &model.weights().embedding, &buffers.token, scale, &hidden[0])?;
     for layer in 0..model.config().num_layers {
-        let positions = Positions { position: &buffers.position, table: model.rope_table(layer) };
+        let positions = model.positions(layer, &buffers.position);
         let h = if hidden.len() > 1 {
             rec.copy(&hidden[layer], &hidden[layer + 1])?;
             &hidden[layer + 1]

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::config::ModelConfig;
 use super::family::Family;
 use super::family::tensors::{HEAD, Role};
-use super::module::Module;
+use super::module::{GATE_UP, Module, QKV};
 use super::pack::{self, Packed};
 use super::source::{self, Dtype, TensorInfo, TensorSource, quant};
 use crate::gpu::{Buffer, Gpu, region_elements};
@@ -38,26 +38,23 @@ pub struct LayerWeights {
     pub mlp_norm: Option<Buffer>,
     /// RMSNorm of what the MLP adds `[hidden]`, where the family has it.
     pub post_mlp_norm: Option<Buffer>,
-    linears: [Linear; 7],
-    /// Queries, keys and values as one matrix, gate and up as another, where the file has them in one format.
+    linears: [Linear; Module::PARTS.len()],
+    /// Queries, keys and values as one matrix, gate and up as another, where the file has them so or in one format.
     joined: [Option<Weight>; 2],
 }
 
-/// Modules that read the same input, whose matrices are stored one behind the other: the projections before attention.
-pub const QKV: &[Module] = &[Module::Q, Module::K, Module::V];
-/// Likewise those before the MLP's gate.
-pub const GATE_UP: &[Module] = &[Module::Gate, Module::Up];
-const JOINED: [&[Module]; 2] = [QKV, GATE_UP];
+/// Parts whose matrices are stored one behind the other, and the module that they are together in some families.
+const JOINED: [(&[Module], Module); 2] = [(QKV, Module::Qkv), (GATE_UP, Module::GateUp)];
 
 impl LayerWeights {
-    /// One of the seven linear layers.
+    /// The linear layer that is one of [`Module::PARTS`].
     pub fn linear(&self, module: Module) -> &Linear {
         &self.linears[module as usize]
     }
 
     /// The matrices of `modules` as one, if they are [`QKV`] or [`GATE_UP`] and stored so.
     pub fn joined(&self, modules: &[Module]) -> Option<&Weight> {
-        let index = JOINED.iter().position(|&group| group == modules)?;
+        let index = JOINED.iter().position(|&(group, _)| group == modules)?;
         self.joined[index].as_ref()
     }
 }
@@ -254,8 +251,12 @@ impl Loader<'_> {
         Ok(weight)
     }
 
-    /// Memory for the matrices of `modules` one behind the other, if they get the same format.
-    fn joined(&self, layer: usize, modules: &[Module]) -> Result<Option<Weight>> {
+    /// Memory for the matrices of `modules` one behind the other, if they get the same format. In families in which they are one
+    /// module, that one's matrix.
+    fn joined(&mut self, layer: usize, (modules, one): (&[Module], Module)) -> Result<Option<Weight>> {
+        if self.family.has(Role::Weight(one)) {
+            return self.matrix(Role::Weight(one), layer).map(Some);
+        }
         let mut all: Option<(Format, usize, usize)> = None;
         for module in modules {
             let (_, info) = self.find(Role::Weight(*module), layer)?;
@@ -302,8 +303,12 @@ impl Loader<'_> {
     }
 
     /// The bias of each module, those of queries, keys and values in one buffer.
-    fn biases(&mut self, config: &ModelConfig, layer: usize) -> Result<[Option<Buffer>; 7]> {
-        let mut biases = [const { None }; 7];
+    fn biases(
+        &mut self,
+        config: &ModelConfig,
+        layer: usize,
+    ) -> Result<[Option<Buffer>; Module::PARTS.len()]> {
+        let mut biases = [const { None }; Module::PARTS.len()];
         if !config.attention_bias() {
             return Ok(biases);
         }
@@ -317,24 +322,28 @@ impl Loader<'_> {
     }
 
     fn layer(&mut self, config: &ModelConfig, layer: usize) -> Result<LayerWeights> {
-        let joined = [self.joined(layer, QKV)?, self.joined(layer, GATE_UP)?];
+        let [qkv, gate_up] = JOINED.map(|group| self.joined(layer, group));
+        let joined = [qkv?, gate_up?];
         let biases = self.biases(config, layer)?;
-        let mut linears = Vec::with_capacity(7);
+        let mut linears = Vec::with_capacity(Module::PARTS.len());
         let mut row = [0; 2];
-        for (module, bias) in Module::ALL.into_iter().zip(biases) {
+        for (module, bias) in Module::PARTS.into_iter().zip(biases) {
             let role = Role::Weight(module);
-            let group = JOINED.iter().position(|group| group.contains(&module));
+            let rows = config.part_rows(module);
+            let group = JOINED.iter().position(|(group, _)| group.contains(&module));
             let weight = match group.and_then(|group| Some((group, joined[group].as_ref()?))) {
                 Some((group, whole)) => {
-                    let (index, info) = self.find(role, layer)?;
-                    let weight = whole.rows_from(row[group], info.rows())?;
-                    row[group] += info.rows();
-                    self.fill(index, &info, &weight)?;
+                    let weight = whole.rows_from(row[group], rows)?;
+                    row[group] += rows;
+                    if !self.family.has(Role::Weight(JOINED[group].1)) {
+                        let (index, info) = self.find(role, layer)?;
+                        self.fill(index, &info, &weight)?;
+                    }
                     weight
                 }
                 None => self.matrix(role, layer)?,
             };
-            debug_assert_eq!(Some([weight.rows, weight.cols]), config.module_shape(module));
+            debug_assert_eq!(weight.rows, rows);
             linears.push(Linear { weight, bias });
         }
         let qk_norm = match config.qk_norm() {

@@ -11,8 +11,17 @@ const ADAMW: &str = "AdamW";
 const CHOICE: &str = "our choice";
 
 /// The linear layers of a transformer block, by their names in checkpoints and in PEFT.
-const MODULES: Takes =
-    Takes::Words(&["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]);
+const MODULES: Takes = Takes::Words(&[
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+    "qkv_proj",
+    "gate_up_proj",
+]);
 
 /// Every setting of supervised training, in the order of the help.
 #[rustfmt::skip] // A row is a line, so that the table can be read as one.

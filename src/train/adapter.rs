@@ -23,7 +23,7 @@ pub fn layout(config: &ModelConfig, lora: &LoraConfig) -> Result<Layout> {
     Layout::new(
         config,
         modules
-            .filter(|&(layer, module)| lora.adapts(layer, module))
+            .filter(|&(layer, module)| config.module_shape(module).is_some() && lora.adapts(layer, module))
             .map(|(layer, module)| (layer, module, lora.rank_of(layer, module), lora.scale(layer, module))),
     )
 }

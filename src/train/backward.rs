@@ -10,6 +10,7 @@
 //!
 //! Base weights are frozen. Each adapted module with t = A·x adds, for its output gradient dy,
 //!   dt = s·dy·B,  dB += s·dyᵀ·t,  dA += dtᵀ·x,  dx += dt·A
+//! Where one A is of several outputs (Phi's queries, keys and values), each has its rows of B and its own dt.
 
 use crate::Result;
 use crate::gpu::buffer_set::{Joined, buffer_set};
@@ -21,12 +22,11 @@ use crate::kernel::product::{self as matmul, Segment};
 use crate::kernel::{gather, log_softmax, rms_norm, rope, swiglu};
 use crate::model::Model;
 use crate::model::activations::{Activations, low_elements, low_of};
-use crate::model::block::{Attend, Block, Positions};
+use crate::model::block::{Attend, Block};
 use crate::model::config::ModelConfig;
 use crate::model::lora::{Lora, Pair};
-use crate::model::module::Module;
+use crate::model::module::{GATE_UP, Module, QKV};
 use crate::model::packed::{Intermediates, PackedBuffers};
-use crate::model::weights::{GATE_UP, QKV};
 
 buffer_set! {
     /// Gradients of the activations, with adapters of up to `rank`.
@@ -49,7 +49,7 @@ buffer_set! {
         /// Gate and up.
         d_gate_up[tokens]: [Buffer; 2] = Joined(tokens, [config.intermediate_size; 2]);
         /// scale·dy·B of each module, as `Activations::low` has A·x.
-        d_low[]: Buffer = [Module::ALL.len(), low_elements(tokens, rank)];
+        d_low[]: Buffer = [Module::PARTS.len(), low_elements(tokens, rank)];
         /// Residual stream between the halves, recomputed.
         h_mid[tokens]: Buffer = [tokens, config.hidden_size];
         /// Scored rows of the head's input.
@@ -125,7 +125,7 @@ impl Backward<'_> {
         let block = model.block(layer, Some(self.lora));
         let eps = model.config().rms_norm_eps;
         let h_in = &self.hidden[layer];
-        let positions = Positions { position: &self.buffers.position, table: model.rope_table(layer) };
+        let positions = model.positions(layer, &self.buffers.position);
         let spans = self.buffers.spans();
 
         let h_mid = kept.unwrap_or(&d.h_mid);
@@ -214,7 +214,7 @@ impl Backward<'_> {
                 // d_low has the scale already.
                 Some(Pair { a, rank, .. }) => {
                     let low = low_of(&self.d.d_low, module, x.shape()[0], *rank)?;
-                    Some(Adapter { low, matrix: a.clone(), scale: 1.0 })
+                    Some(Adapter { low, matrix: a.clone(), row: 0, scale: 1.0 })
                 }
                 None => None,
             };
@@ -237,7 +237,7 @@ impl Backward<'_> {
     }
 
     /// Gradients of the adapters of those of `modules` that have one, and for dx their dy·B: two dispatches where the memory
-    /// of the dys allows.
+    /// of the dys allows and each has an A of its own.
     fn adapters(
         &self,
         rec: &mut Recorder<'_>,
@@ -248,7 +248,7 @@ impl Backward<'_> {
     ) -> Result<()> {
         let act = self.act.of(block.layer).0;
         let Some(low) = &act.low else { return Ok(()) };
-        let (mut sites, mut each) = (Vec::new(), Vec::new());
+        let (mut sites, mut each, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
         for (&module, &dy) in modules.iter().zip(dys) {
             let Some(pair) = block.pair(module) else { continue };
             sites.push(lora_grad::Site {
@@ -261,19 +261,26 @@ impl Backward<'_> {
                 dy_start: 0,
             });
             each.push(dy);
+            firsts.push(pair.first);
         }
         let (adapter, gradient, d_low) = (self.lora.flat(), self.grads.flat(), &self.d.d_low);
-        let mut both = |dy: &Buffer, sites: &[lora_grad::Site]| {
+        let mut both = |dy: &Buffer, low: &Buffer, d_low: &Buffer, sites: &[lora_grad::Site]| {
             let group = lora_grad::Group { x, dy, adapter, low, d_low, gradient, sites };
             lora_grad::back(rec, &group)?;
             lora_grad::gradients(rec, &group)
         };
-        match Buffer::enclosing(&each) {
-            Some((dy, starts)) => {
-                sites.iter_mut().zip(starts).for_each(|(site, start)| site.dy_start = start);
-                both(&dy, &sites)
-            }
-            None => each.iter().zip(&sites).try_for_each(|(dy, site)| both(dy, std::slice::from_ref(site))),
+        let alone = sites.iter().zip(&firsts).all(|(site, &first)| site.low_start == act.low_start(first));
+        if let (true, Some((dy, starts))) = (alone, Buffer::enclosing(&each)) {
+            sites.iter_mut().zip(starts).for_each(|(site, start)| site.dy_start = start);
+            return both(&dy, low, d_low, &sites);
         }
+        // Parts of one module have one A·x, of which each has its own gradient: one after the other they add to that of their A.
+        let elements = low.shape()[1];
+        for ((dy, site), first) in each.iter().zip(&sites).zip(firsts) {
+            let low = low.view(act.low_start(first), &[elements])?;
+            let d_low = d_low.view(site.low_start, &[elements])?;
+            both(dy, &low, &d_low, &[lora_grad::Site { low_start: 0, ..*site }])?;
+        }
+        Ok(())
     }
 }

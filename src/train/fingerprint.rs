@@ -59,6 +59,7 @@ pub fn numbers(config: &ModelConfig) -> Map<String, Value> {
         ("sliding_layers", json!(config.sliding_window.as_ref().map(|window| &window.layers))),
         ("attention_scale", json!(config.attention_scale)),
         ("multipliers", json!(multipliers)),
+        ("partial_rope", json!((config.turned != config.head_dim).then_some(config.turned))),
         ("rope_local_base_freq", json!(local_rope.map(|rope| rope.theta))),
         ("local_rope_scaling", local_rope.map_or(Value::Null, scaling)),
         ("local_rope_layers", json!(local.map(|local| &local.layers))),

@@ -14,7 +14,7 @@ pub use crate::model::module::Module;
 /// Parses `all-linear` or a list such as `q,v` or `q_proj,v_proj`.
 pub fn parse_targets(list: &str) -> Result<BTreeSet<Module>> {
     match list {
-        "all-linear" | "all" => Ok(Module::ALL.into()),
+        "all-linear" | "all" => Ok(Module::PARTS.into()),
         _ => list.split(',').map(|name| name.trim().parse()).collect(),
     }
 }
@@ -32,7 +32,7 @@ pub struct LoraConfig {
     pub rslora: bool,
     /// Dropout of the adapter's input in training.
     pub dropout: f64,
-    /// The kinds of modules that are adapted.
+    /// The kinds of modules that are adapted, or the parts of such.
     pub targets: BTreeSet<Module>,
     /// The paths of the adapted modules if these are not all `targets` of all layers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ impl Default for LoraConfig {
             alpha: 32.0,
             rslora: false,
             dropout: 0.0,
-            targets: Module::ALL.into(),
+            targets: Module::PARTS.into(),
             only: None,
             rank_pattern: BTreeMap::new(),
             alpha_pattern: BTreeMap::new(),
@@ -66,10 +66,11 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
-    /// Whether `module` of `layer` is adapted.
+    /// Whether `module` of `layer` is adapted; one of several parts is if each of them is a target.
     pub fn adapts(&self, layer: usize, module: Module) -> bool {
-        self.targets.contains(&module)
-            && self.only.as_ref().is_none_or(|only| only.contains(&module.path(layer)))
+        let is_target = self.targets.contains(&module)
+            || module.parts().len() > 1 && module.parts().iter().all(|part| self.targets.contains(part));
+        is_target && self.only.as_ref().is_none_or(|only| only.contains(&module.path(layer)))
     }
 
     /// The rank of one module's adapter.
@@ -145,6 +146,7 @@ mod tests {
     #[test]
     fn targets_parse() {
         assert_eq!(parse_targets("q,v_proj").unwrap(), [Module::Q, Module::V].into());
+        assert_eq!(parse_targets("qkv,gate_up_proj").unwrap(), [Module::Qkv, Module::GateUp].into());
         assert_eq!(parse_targets("all-linear").unwrap().len(), 7);
         assert_eq!(parse_targets("q,lm_head").unwrap_err().code(), "usage");
         assert_eq!(parse_targets("").unwrap_err().code(), "usage");

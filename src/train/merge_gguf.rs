@@ -44,16 +44,19 @@ pub fn write_gguf(
     let file = source.name();
     let outputs = outputs(config, plan.quantisation);
     let mut entries: Vec<TensorEntry> = outputs.iter().map(|output| output.entry.clone()).collect();
-    let divisors = plan.divisors.as_deref();
-    if let Some(divisors) = divisors {
-        let (name, shape) = ("rope_freqs.weight".to_owned(), vec![divisors.len()]);
-        // First, as the converter writes it.
-        entries.insert(0, TensorEntry { name, shape, dtype: Dtype::F32 });
-    }
+    // First, as the converter writes them.
+    entries.splice(
+        0..0,
+        plan.of_rope.iter().map(|(&name, values)| TensorEntry {
+            name: name.to_owned(),
+            shape: vec![values.len()],
+            dtype: Dtype::F32,
+        }),
+    );
     out.write_all(&header(&plan.entries, &entries)?).map_err(failed)?;
     let padding = |length: u64| vec![0; (length.next_multiple_of(ALIGNMENT as u64) - length) as usize];
-    if let Some(divisors) = divisors {
-        let bytes: &[u8] = bytemuck::cast_slice(divisors);
+    for values in plan.of_rope.values() {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
         out.write_all(bytes).and_then(|()| out.write_all(&padding(bytes.len() as u64))).map_err(failed)?;
     }
     let total =

@@ -25,8 +25,8 @@ use stepladder::train::adapter;
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::trainer::{Trainer, Trajectory};
 
-pub(crate) const FAMILIES: [&str; 9] =
-    ["llama", "qwen2", "qwen3", "gemma3", "smollm3", "granite", "ministral3", "olmo2", "olmo3"];
+pub(crate) const FAMILIES: [&str; 10] =
+    ["llama", "qwen2", "qwen3", "gemma3", "smollm3", "granite", "ministral3", "olmo2", "olmo3", "phi3"];
 
 /// Loads weights from `source` into a model of the fixture's configuration.
 pub(crate) fn load_on(

@@ -27,7 +27,7 @@ macro_rules! file {
 }
 
 const FILES: &[(&str, &[u8])] =
-    files!("llama", "qwen2", "qwen3", "gemma3", "smollm3", "granite", "ministral3", "olmo2", "olmo3");
+    files!("llama", "qwen2", "qwen3", "gemma3", "smollm3", "granite", "ministral3", "olmo2", "olmo3", "phi3");
 
 pub(crate) fn folder(name: &str) -> PathBuf {
     PathBuf::from(name)

@@ -83,8 +83,8 @@ fn rope_backward() {
     let [x, dy] = [(); 2].map(|()| wide(&random.normal(2 * 8)));
     let table: Vec<f64> = (0..6).flat_map(|i| [f64::from(i).cos(), f64::from(i).sin()]).collect();
     let position = [2, 1];
-    let dx = rope::rotate(4, -1.0, &position, &table, &dy);
-    check("rope", &x, &dy, &dx, |x| rope::rotate(4, 1.0, &position, &table, x));
+    let dx = rope::rotate([4, 4], -1.0, &position, &table, &dy);
+    check("rope", &x, &dy, &dx, |x| rope::rotate([4, 4], 1.0, &position, &table, x));
 }
 
 #[test]

@@ -44,9 +44,9 @@ fn row_kernels_refuse_wrong_shapes() {
     refused("gather", "index", gather::forward(rec, &b(&[4]), &x, &b(&[3, 8])));
     refused("gather", "x", gather::forward(rec, &b(&[3]), &b(&[3, 7]), &b(&[3, 8])));
     let rotate = |rows: usize, table: &[usize], q: &Buffer, k: &[usize]| {
-        let (position, table) = (b(&[rows]), b(table));
+        let (position, turned, table) = (b(&[rows]), table[1], b(table));
         let mut rec = Recorder::new(gpu);
-        rope::forward(&mut rec, rope::Positions { position: &position, table: &table }, q, &b(k))
+        rope::forward(&mut rec, rope::Positions { position: &position, table: &table, turned }, q, &b(k))
     };
     refused("rope", "q", rotate(3, &[10, 6], &x, &[3, 6]));
     refused("rope", "k", rotate(3, &[10, 4], &x, &[3, 6]));
@@ -138,7 +138,7 @@ fn weight_kernels_refuse_wrong_shapes() {
     refused("product", "dy", product::backward_x(rec, &w, &b(&[2, 5]), &b(&[3, 64]), None, false));
     let part = |width: usize| Segment::plain(&b(&[3, width]));
     let adapted = |low: &[usize], matrix: &[usize]| Segment {
-        adapter: Some(Adapter { low: b(low), matrix: b(matrix), scale: 1.0 }),
+        adapter: Some(Adapter { low: b(low), matrix: b(matrix), row: 0, scale: 1.0 }),
         ..part(5)
     };
     let biased = Segment { bias: Some(b(&[4])), ..part(5) };

@@ -31,7 +31,7 @@ export interface TrainSettings {
   /** Scale a new adapter by alpha/sqrt(rank) instead (rsLoRA) (default false). */
   rslora?: boolean;
   /** Linear layers that a new adapter is put on (default all). */
-  targets?: readonly ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj")[];
+  targets?: readonly ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj" | "qkv_proj" | "gate_up_proj")[];
   /** Tokens of the longest example; longer ones are cut (default 512). */
   maxLength?: number;
   /** Another order of the examples in each epoch; false keeps that of the file (default true). */
@@ -434,7 +434,7 @@ rslora: boolean,
  */
 dropout: number, 
 /**
- * The kinds of modules that are adapted.
+ * The kinds of modules that are adapted, or the parts of such.
  */
 targets: Array<Module>, 
 /**
@@ -501,7 +501,7 @@ export type Method = "policy_gradient" | "expert_iteration";
 /**
  * A linear module of a transformer block, in the order of the forward pass.
  */
-export type Module = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
+export type Module = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj" | "qkv_proj" | "gate_up_proj";
 
 /**
  * How a node came to be.

@@ -12,6 +12,7 @@ const RUNS = [
   { model: "ministral3", title: "" },
   { model: "olmo2", title: "" },
   { model: "olmo3", title: "" },
+  { model: "phi3", title: "" },
   { model: "llama", title: " in WebGPU's default limits", defaultLimits: true },
   { model: "qwen3", title: " in the kernels for GPUs", software: false },
 ];

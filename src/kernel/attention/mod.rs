@@ -18,7 +18,7 @@ pub const PAGE: usize = 16;
 pub const SPAN: usize = 4;
 
 /// Head sizes of the supported families and one that is no multiple of 16, for the shader check.
-const HEAD_DIMS: [usize; 6] = [16, 20, 32, 64, 128, 256];
+const HEAD_DIMS: [usize; 7] = [16, 20, 32, 64, 96, 128, 256];
 
 /// Sizes of one attention layer.
 #[derive(Debug, Clone, Copy)]

@@ -11,6 +11,8 @@ pub struct Adapter {
     pub low: Buffer,
     /// B `[n, rank]` or A `[rank, k]`.
     pub matrix: Buffer,
+    /// The row of B that is the first of the output's, where B is of several outputs, else 0.
+    pub row: usize,
     /// Factor.
     pub scale: f32,
 }

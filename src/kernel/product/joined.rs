@@ -82,13 +82,13 @@ impl Joined {
             }
             params.start[index] = word(column);
             column += width;
-            if let Some(Adapter { low, matrix, scale }) = &segment.adapter {
+            if let Some(Adapter { low, matrix, row, scale }) = &segment.adapter {
                 let [_, rank] = low.matrix("product", "low")?;
                 low.expect("product", "low", &[m, rank])?;
-                matrix.expect("product", "adapter", &side.matrix(rank, width))?;
+                side.check(matrix, *row, rank, width)?;
                 params.rank[index] = word(rank);
                 params.scale[index] = *scale;
-                adapter_products += matrix.len();
+                adapter_products += side.matrix(rank, width).iter().product::<usize>();
             }
         }
         if column != rows {
@@ -106,6 +106,9 @@ impl Joined {
             bind(&biases, &mut params.bias_at),
         );
         let (Some(Some(y)), Some(low), Some(matrix), Some(bias)) = bound else { return Ok(None) };
+        for (index, adapter) in adapters().enumerate() {
+            params.matrix_at[index] += adapter.map_or(0, |adapter| word(adapter.row) * params.rank[index]);
+        }
         // One flag stands for the biases of all segments.
         if bias.is_some() && biases.iter().any(Option::is_none) {
             return Ok(None);
@@ -121,6 +124,20 @@ impl Side {
         match self {
             Self::Forward => [width, rank],
             Self::Backward { k } => [rank, k],
+        }
+    }
+
+    /// Checks an adapter's other matrix, of which a forward product reads `width` rows from `row` on.
+    fn check(self, matrix: &Buffer, row: usize, rank: usize, width: usize) -> Result<()> {
+        let [rows, cols] = matrix.matrix("product", "adapter")?;
+        let [least, expected] = self.matrix(rank, width);
+        let fits = match self {
+            Self::Forward => row + least <= rows,
+            Self::Backward { .. } => row == 0 && rows == least,
+        };
+        match fits && cols == expected {
+            true => Ok(()),
+            false => Err(shape("adapter", &[row + least, expected], &[rows, cols])),
         }
     }
 }

@@ -1,15 +1,16 @@
 //! A model's configuration from GGUF metadata.
 
 use super::fields::Harmless;
-use super::{LocalRope, ModelConfig, Multipliers, Rope, RopeScaling, Yarn, rope};
+use super::scaling::{FREQS, LONG, RopeTensors, SHORT};
+use super::{LocalRope, LongRope, ModelConfig, Multipliers, Rope, RopeScaling, Yarn, rope};
 use crate::Result;
 use crate::model::family::tensors::Role;
 use crate::model::family::{Family, window};
 use crate::model::source::TensorInfo;
 use crate::model::source::gguf_metadata::{Metadata, Value};
 
-/// Reads the configuration of a model of `family`; `tensors` are those of the file under their GGUF names, `divisors`
-/// the contents of `rope_freqs.weight` if there is one.
+/// Reads the configuration of a model of `family`; `tensors` are those of the file under their GGUF names,
+/// `of_rope` the contents of those that are not weights.
 ///
 /// # Errors
 /// `Input` for anything missing, contradictory or unsupported.
@@ -17,7 +18,7 @@ pub fn parse<'a>(
     family: &'static Family,
     metadata: &Metadata,
     tensors: impl Iterator<Item = &'a TensorInfo>,
-    divisors: Option<Vec<f32>>,
+    of_rope: &RopeTensors,
 ) -> Result<ModelConfig> {
     let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
     let required = |name: &str| {
@@ -49,8 +50,12 @@ pub fn parse<'a>(
             return Err(metadata.error(&key("attention.head_count"), problem, "convert the model again"));
         }
     };
-    for name in ["rope.dimension_count", "attention.value_length"] {
-        if metadata.count(&key(name))?.is_some_and(|size| size != head_dim) {
+    let turned = metadata.count(&key("rope.dimension_count"))?.unwrap_or(head_dim);
+    for (name, size) in [
+        ("rope.dimension_count", Some(turned).filter(|_| !family.partial_rope)),
+        ("attention.value_length", metadata.count(&key("attention.value_length"))?),
+    ] {
+        if size.is_some_and(|size| size != head_dim) {
             let problem = format!("differs from the head size {head_dim}, which is not supported");
             return Err(metadata.error(&key(name), problem, "use another model"));
         }
@@ -70,7 +75,7 @@ pub fn parse<'a>(
         true => metadata.number(&key("attention.scale"))?.filter(|&scale| scale != 0.0),
         false => None,
     };
-    let rope = base_rope(family, metadata, divisors, longest)?;
+    let rope = base_rope(family, metadata, of_rope, longest)?;
     let tempered = evenly_tempered(family, metadata, &rope)?;
     let config = ModelConfig {
         family,
@@ -87,7 +92,8 @@ pub fn parse<'a>(
         multipliers: multipliers(family, metadata, hidden_size)?,
         sliding_window: window::of_gguf(family, metadata, num_layers, longest)?,
         rms_norm_eps: epsilon(metadata, &key("attention.layer_norm_rms_epsilon"))?,
-        max_position_embeddings: longest.min(tempered.unwrap_or(longest)),
+        turned,
+        max_position_embeddings: longest.min(tempered.or(rope.reach()).unwrap_or(longest)),
         tie_word_embeddings: !has_head,
         rope,
         local_rope,
@@ -253,16 +259,21 @@ fn reject_unsupported(family: &Family, metadata: &Metadata) -> Result<()> {
 
 /// Base and scaling as llama.cpp reads them (`llama_model_base::load_hparams`): a factor without a type is linear, a factor of
 /// 0 is none, `rope.scale_linear` is its older name, and divisors of frequencies multiply with it.
-fn base_rope(
-    family: &Family,
-    metadata: &Metadata,
-    divisors: Option<Vec<f32>>,
-    longest: usize,
-) -> Result<Rope> {
+fn base_rope(family: &Family, metadata: &Metadata, of_rope: &RopeTensors, longest: usize) -> Result<Rope> {
     let key = |name: &str| format!("{}.rope.{name}", family.gguf_architecture);
+    let divisors = of_rope.get(FREQS);
     let theta = metadata.number(&key("freq_base"))?.unwrap_or(10_000.0);
     let (factor, old) = (metadata.number(&key("scaling.factor"))?, metadata.number(&key("scale_linear"))?);
-    let factor = match metadata.text(&key("scaling.type"))?.unwrap_or("linear") {
+    let kind = metadata.text(&key("scaling.type"))?.unwrap_or("linear");
+    if of_rope.contains_key(SHORT) || of_rope.contains_key(LONG) || kind == "longrope" {
+        let scaling = RopeScaling::LongRope(longrope(family, metadata, of_rope, longest)?);
+        if divisors.is_none() && factor.or(old).is_none_or(|factor| factor == 0.0 || factor == 1.0) {
+            return Ok(Rope { theta, scaling });
+        }
+        let problem = "another scaling beside the factors of LongRoPE is not supported";
+        return Err(metadata.error(&key("scaling.factor"), problem, "use another model"));
+    }
+    let factor = match kind {
         "none" => 1.0,
         "linear" => factor.or(old).filter(|&factor| factor != 0.0).unwrap_or(1.0),
         "yarn" if divisors.is_none() => {
@@ -272,7 +283,7 @@ fn base_rope(
         }
         other => {
             let problem = format!("RoPE scaling {other:?} is not supported");
-            let hint = "use a model with none, linear, or yarn without rope_freqs";
+            let hint = "use a model with none, linear, longrope, or yarn without rope_freqs";
             return Err(metadata.error(&key("scaling.type"), problem, hint));
         }
     };
@@ -284,6 +295,23 @@ fn base_rope(
         None => RopeScaling::Linear { factor },
     };
     Ok(Rope { theta, scaling })
+}
+
+/// LongRoPE as llama.cpp reads it, which takes the long list where the room for a sequence, and not its length, is more than the
+/// original context.
+fn longrope(family: &Family, metadata: &Metadata, of_rope: &RopeTensors, longest: usize) -> Result<LongRope> {
+    let key = |name: &str| format!("{}.rope.scaling.{name}", family.gguf_architecture);
+    let list = |name: &str| {
+        let missing = || metadata.error(name, "the tensor is missing", "convert the model again");
+        of_rope.get(name).cloned().ok_or_else(missing)
+    };
+    Ok(LongRope {
+        short: list(SHORT)?,
+        long: list(LONG)?,
+        original: metadata.count(&key("original_context_length"))?.unwrap_or(longest),
+        longest,
+        attention_factor: metadata.number(&key("attn_factor"))?.unwrap_or(1.0),
+    })
 }
 
 /// YaRN as llama.cpp reads it: what the file says of the factor of queries and keys multiplies the paper's, unless it is that one, which

@@ -4,7 +4,7 @@
 use super::fields::{Fields, Harmless};
 use serde_json::{Map, Value};
 
-use super::{LocalRope, Rope, RopeScaling, Yarn};
+use super::{LocalRope, LongRope, Rope, RopeScaling, Yarn};
 use crate::Result;
 use crate::model::family::{Family, window};
 
@@ -32,11 +32,11 @@ pub struct Ropes {
 pub fn ropes(fields: &Fields<'_>, family: &Family) -> Result<Ropes> {
     match family.local_theta {
         Some((local_key, local_theta)) => {
-            let [rope, local] = by_kind(fields, local_key, [family.rope_theta, local_theta])?;
+            let [rope, local] = by_kind(fields, family, local_key, [family.rope_theta, local_theta])?;
             let layers = window::alternate(fields, family)?;
             Ok(Ropes { rope, local: Some(LocalRope { rope: Some(local), layers }) })
         }
-        None => Ok(Ropes { rope: rope(fields, family.rope_theta)?, local: unrotated(fields, family)? }),
+        None => Ok(Ropes { rope: rope(fields, family)?, local: unrotated(fields, family)? }),
     }
 }
 
@@ -76,7 +76,7 @@ pub(super) fn none_in(layers: Vec<bool>) -> Option<LocalRope> {
 
 /// RoPE of both kinds of layers, as transformers 5 (`rope_parameters` with an object for each kind) and 4 have it: there
 /// `rope_scaling` is of layers that see everything, and the others have the base that `local_key` says and no scaling.
-fn by_kind(fields: &Fields<'_>, local_key: &str, absent: [f64; 2]) -> Result<[Rope; 2]> {
+fn by_kind(fields: &Fields<'_>, family: &Family, local_key: &str, absent: [f64; 2]) -> Result<[Rope; 2]> {
     const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
     let outer = [fields.number("rope_theta")?, fields.number(local_key)?];
     let parameters = fields.object(PARAMETERS)?.filter(|map| !map.is_empty());
@@ -86,8 +86,9 @@ fn by_kind(fields: &Fields<'_>, local_key: &str, absent: [f64; 2]) -> Result<[Ro
     let Some(map) = parameters else {
         let base =
             |kind: usize| Rope { theta: outer[kind].unwrap_or(absent[kind]), scaling: RopeScaling::None };
-        let scaled =
-            |map| read_one(fields, &Fields::new(fields.file, "rope_scaling.", map), outer[0], absent[0]);
+        let scaled = |map| {
+            read_one(fields, &Fields::new(fields.file, "rope_scaling.", map), family, outer[0], absent[0])
+        };
         return Ok([legacy.map_or_else(|| Ok(base(0)), scaled)?, base(1)]);
     };
     if legacy.is_some() {
@@ -103,8 +104,13 @@ fn by_kind(fields: &Fields<'_>, local_key: &str, absent: [f64; 2]) -> Result<[Ro
     let prefixes = KINDS.map(|kind| format!("rope_parameters.{kind}."));
     let read = |kind: usize| {
         let map = inner.object(KINDS[kind])?.unwrap_or(&empty);
-        let rope =
-            read_one(fields, &Fields::new(fields.file, &prefixes[kind], map), outer[kind], absent[kind])?;
+        let rope = read_one(
+            fields,
+            &Fields::new(fields.file, &prefixes[kind], map),
+            family,
+            outer[kind],
+            absent[kind],
+        )?;
         match rope.scaling {
             RopeScaling::Yarn(Yarn { truncate: false, .. }) => {
                 let problem = "false counts for nothing below the kind of a layer in transformers";
@@ -119,7 +125,7 @@ fn by_kind(fields: &Fields<'_>, local_key: &str, absent: [f64; 2]) -> Result<[Ro
     Ok(ropes)
 }
 
-/// Reads RoPE's base and scaling; `absent` is the base where the file does not say.
+/// Reads RoPE's base and scaling.
 ///
 /// Where `rope_scaling` and `rope_parameters` are both there, `rope_scaling` takes the place of the other, as in
 /// transformers 5.24 (`RotaryEmbeddingConfigMixin.convert_rope_params_to_dict`). Where that would lose the base, which
@@ -127,11 +133,13 @@ fn by_kind(fields: &Fields<'_>, local_key: &str, absent: [f64; 2]) -> Result<[Ro
 ///
 /// # Errors
 /// `Input` for anything missing, contradictory or unsupported.
-fn rope(fields: &Fields<'_>, absent: f64) -> Result<Rope> {
+fn rope(fields: &Fields<'_>, family: &Family) -> Result<Rope> {
+    let absent = family.rope_theta;
     let outer_theta = fields.number("rope_theta")?;
     let parameters = fields.object(PARAMETERS)?.filter(|map| !map.is_empty());
     let legacy = fields.object("rope_scaling")?.filter(|map| !map.is_empty());
-    let read = |prefix, map| read_one(fields, &Fields::new(fields.file, prefix, map), outer_theta, absent);
+    let read =
+        |prefix, map| read_one(fields, &Fields::new(fields.file, prefix, map), family, outer_theta, absent);
     let parameters = parameters.map(|map| read("rope_parameters.", map)).transpose()?;
     let Some(map) = legacy else {
         // Read even if it is not used, for fields that are outside of both.
@@ -150,8 +158,14 @@ fn rope(fields: &Fields<'_>, absent: f64) -> Result<Rope> {
     Ok(rope)
 }
 
-/// One of the two objects.
-fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>, absent: f64) -> Result<Rope> {
+/// One of the two objects; `absent` is the base where the file does not say.
+fn read_one(
+    fields: &Fields<'_>,
+    inner: &Fields<'_>,
+    family: &Family,
+    outer_theta: Option<f64>,
+    absent: f64,
+) -> Result<Rope> {
     let inner_theta = inner.number("rope_theta")?;
     if let (Some(inner_value), Some(outer_value)) = (inner_theta, outer_theta)
         && inner_value != outer_value
@@ -161,11 +175,14 @@ fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>, a
     }
     // Read by [`evenly_tempered`].
     inner.number("llama_4_scaling_beta")?;
-    if inner.number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
+    if inner.number(PARTIAL)?.is_some_and(|factor| factor != 1.0) && !family.partial_rope {
         let problem = "partial RoPE is not supported";
-        return Err(inner.error("partial_rotary_factor", problem, "use another model"));
+        return Err(inner.error(PARTIAL, problem, "use another model"));
     }
     let scaling = match kind(inner)? {
+        "longrope" => RopeScaling::LongRope(longrope(fields, inner)?),
+        // What earlier files of Phi called it.
+        "su" | "yarn" if family.partial_rope => RopeScaling::LongRope(longrope(fields, inner)?),
         "default" => {
             // Left over from a scaling that was switched off.
             inner.get("original_max_position_embeddings");
@@ -197,12 +214,58 @@ fn read_one(fields: &Fields<'_>, inner: &Fields<'_>, outer_theta: Option<f64>, a
         "yarn" => RopeScaling::Yarn(yarn(fields, inner)?),
         other => {
             let problem = format!("RoPE scaling {other:?} is not supported");
-            let hint = "known are default, linear, dynamic, llama3 and yarn";
+            let hint = "known are default, linear, dynamic, llama3, yarn and longrope";
             return Err(inner.error("rope_type", problem, hint));
         }
     };
     inner.finish(HARMLESS)?;
     Ok(Rope { theta: inner_theta.or(outer_theta).unwrap_or(absent), scaling })
+}
+
+/// The key of the part of each head that turns.
+const PARTIAL: &str = "partial_rotary_factor";
+
+/// Values of a head of `head_dim` that turn, its first ones: all, where the family does not know a part.
+///
+/// # Errors
+/// `Input` for a part that is none, or two that are not one.
+pub fn turned(fields: &Fields<'_>, family: &Family, head_dim: usize) -> Result<usize> {
+    if !family.partial_rope {
+        return Ok(head_dim);
+    }
+    let outer = fields.number(PARTIAL)?;
+    let map = fields.object("rope_scaling")?.filter(|map| !map.is_empty()).or(fields.object(PARAMETERS)?);
+    let inner = map.and_then(|map| map.get(PARTIAL)).and_then(Value::as_f64);
+    match inner.or(outer).unwrap_or(1.0) {
+        factor if outer.is_some_and(|outer| outer != factor) => {
+            let problem = format!("contradicts {factor} of RoPE's parameters");
+            Err(fields.error(PARTIAL, problem, "remove the wrong one"))
+        }
+        factor if factor > 0.0 && factor <= 1.0 => Ok((head_dim as f64 * factor) as usize),
+        _ => Err(fields.error(PARTIAL, "must be above 0 and at most 1", "take the original config.json")),
+    }
+}
+
+/// LongRoPE as transformers reads it: the lists, and a factor of queries and keys by how much longer the longest context is.
+fn longrope(fields: &Fields<'_>, inner: &Fields<'_>) -> Result<LongRope> {
+    let (original, longest) =
+        (original_length(fields, inner)?, fields.required_count("max_position_embeddings")?);
+    let factor = inner.number("factor")?.unwrap_or(longest as f64 / original as f64);
+    let list = |name: &str| {
+        let numbers = inner.get(name).and_then(Value::as_array);
+        let numbers = numbers.map(|list| list.iter().map(|number| Some(number.as_f64()? as f32)).collect());
+        let problem = "must be a list of numbers";
+        numbers.flatten().ok_or_else(|| inner.error(name, problem, "take the original config.json"))
+    };
+    let attention_factor =
+        inner.number("attention_factor")?.unwrap_or_else(|| LongRope::magnitude(factor, original));
+    Ok(LongRope {
+        short: list("short_factor")?,
+        long: list("long_factor")?,
+        original,
+        longest,
+        attention_factor,
+    })
 }
 
 /// YaRN as transformers reads it: a factor of null is what the longest sequence is of the original one, and 0 stands for the usual number

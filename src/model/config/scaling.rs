@@ -1,5 +1,6 @@
 //! RoPE's frequencies, and how they are stretched for longer contexts.
 
+use std::collections::BTreeMap;
 use std::f64::consts::{PI, TAU};
 use std::path::Path;
 
@@ -52,6 +53,40 @@ impl Yarn {
     }
 }
 
+/// LongRoPE (Ding et al. 2024): a divisor for each frequency, of which there are two lists: transformers takes the long one for all
+/// positions of a sequence that is longer than the original context. Sequences are no longer than that here, so that the
+/// short one serves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LongRope {
+    /// Divisors within the original context. `[turned values / 2]`
+    pub short: Vec<f32>,
+    /// Divisors beyond it, for other programs.
+    pub long: Vec<f32>,
+    /// Context length of the pretraining.
+    pub original: usize,
+    /// The longest sequence that the model's files allow.
+    pub longest: usize,
+    /// What queries and keys are multiplied with, whichever list is taken.
+    pub attention_factor: f64,
+}
+
+impl LongRope {
+    /// The paper's factor of queries and keys for contexts that are `factor` times as long.
+    pub fn magnitude(factor: f64, original: usize) -> f64 {
+        if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / (original as f64).ln()).sqrt() }
+    }
+}
+
+/// What GGUF files have of RoPE as tensors, by the names of those: [`FREQS`], [`SHORT`] and [`LONG`].
+pub type RopeTensors = BTreeMap<&'static str, Vec<f32>>;
+
+/// Divisors of frequencies.
+pub const FREQS: &str = "rope_freqs.weight";
+/// Those of [`LongRope::short`].
+pub const SHORT: &str = "rope_factors_short.weight";
+/// Those of [`LongRope::long`].
+pub const LONG: &str = "rope_factors_long.weight";
+
 /// How RoPE's frequencies are stretched for longer contexts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
@@ -80,7 +115,9 @@ pub enum RopeScaling {
     },
     /// [`Yarn`].
     Yarn(Yarn),
-    /// A divisor for each frequency, as GGUF files carry it in `rope_freqs.weight`. `[head_dim / 2]`
+    /// [`LongRope`].
+    LongRope(LongRope),
+    /// A divisor for each frequency, as GGUF files carry it in [`FREQS`]. `[turned values / 2]`
     Divisors(Vec<f32>),
 }
 
@@ -109,8 +146,26 @@ impl RopeScaling {
                 "truncate": yarn.truncate,
                 "attention_factor": yarn.attention_factor,
             }),
+            Self::LongRope(LongRope { short, long, original, attention_factor, .. }) => json!({
+                "rope_type": "longrope",
+                "short_factor": short,
+                "long_factor": long,
+                "original_max_position_embeddings": original,
+                "attention_factor": attention_factor,
+            }),
             Self::Divisors(_) => return None,
         })
+    }
+
+    /// As GGUF files have it, where they do in tensors.
+    pub fn tensors(&self) -> RopeTensors {
+        match self {
+            Self::Divisors(divisors) => [(FREQS, divisors.clone())].into(),
+            Self::LongRope(LongRope { short, long, .. }) => {
+                [(SHORT, short.clone()), (LONG, long.clone())].into()
+            }
+            _ => RopeTensors::new(),
+        }
     }
 }
 
@@ -124,16 +179,16 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// Angular frequencies per position of heads of this size, `[head_dim / 2]`: `theta^(-2i / head_dim)`, stretched as `scaling`
-    /// says. Computed in f64 and rounded once.
-    pub fn inv_freq(&self, head_dim: usize) -> Vec<f32> {
-        let frequency = |i: usize| self.theta.powf(-(2.0 * i as f64) / head_dim as f64);
-        (0..head_dim / 2)
+    /// Angular frequencies per position where so many values of a head turn, `[turned / 2]`: `theta^(-2i / turned)`, stretched as
+    /// `scaling` says. Computed in f64 and rounded once.
+    pub fn inv_freq(&self, turned: usize) -> Vec<f32> {
+        let frequency = |i: usize| self.theta.powf(-(2.0 * i as f64) / turned as f64);
+        (0..turned / 2)
             .map(|i| {
                 let base = frequency(i);
                 let stretched = match &self.scaling {
                     RopeScaling::None | RopeScaling::Dynamic { .. } => base,
-                    RopeScaling::Yarn(yarn) => yarn.stretched(self.theta, head_dim, i, base),
+                    RopeScaling::Yarn(yarn) => yarn.stretched(self.theta, turned, i, base),
                     RopeScaling::Linear { factor } => base / factor,
                     &RopeScaling::Llama3 {
                         factor,
@@ -147,7 +202,8 @@ impl Rope {
                             .clamp(0.0, 1.0);
                         keep * base + (1.0 - keep) * base / factor
                     }
-                    RopeScaling::Divisors(divisors) => base / f64::from(divisors[i]),
+                    RopeScaling::LongRope(LongRope { short: divisors, .. })
+                    | RopeScaling::Divisors(divisors) => base / f64::from(divisors[i]),
                 };
                 stretched as f32
             })
@@ -158,15 +214,24 @@ impl Rope {
     pub fn attention_factor(&self) -> f64 {
         match &self.scaling {
             RopeScaling::Yarn(yarn) => yarn.attention_factor,
+            RopeScaling::LongRope(long) => long.attention_factor,
             _ => 1.0,
         }
     }
 
-    /// Checks the numbers for heads of this size; `file` is for messages.
+    /// The longest sequence of which all positions turn with these frequencies, where that is not any.
+    pub fn reach(&self) -> Option<usize> {
+        match &self.scaling {
+            RopeScaling::LongRope(long) => Some(long.original),
+            _ => None,
+        }
+    }
+
+    /// Checks the numbers where so many values of a head turn; `file` is for messages.
     ///
     /// # Errors
     /// `Input` naming the field.
-    pub fn validate(&self, file: &Path, head_dim: usize) -> Result<()> {
+    pub fn validate(&self, file: &Path, turned: usize) -> Result<()> {
         let wrong = |field: &str, problem: &str| {
             Err(Error::input(file, field, problem.to_string(), "take the model's original files"))
         };
@@ -174,6 +239,15 @@ impl Rope {
             return wrong("rope_theta", "must be a number above 1");
         }
         let positive = |value: f64| value.is_finite() && value > 0.0;
+        let list = |field: &str, divisors: &[f32]| {
+            if divisors.len() != turned / 2 {
+                wrong(field, "must have half as many values as turn of a head")
+            } else if !divisors.iter().all(|&divisor| positive(f64::from(divisor))) {
+                wrong(field, "must hold positive numbers")
+            } else {
+                Ok(())
+            }
+        };
         match &self.scaling {
             RopeScaling::None => Ok(()),
             RopeScaling::Linear { factor } | RopeScaling::Dynamic { factor } if positive(*factor) => Ok(()),
@@ -209,14 +283,15 @@ impl Rope {
                     Ok(())
                 }
             }
-            RopeScaling::Divisors(divisors) => {
-                if divisors.len() != head_dim / 2 {
-                    wrong("rope_freqs.weight", "must have half as many values as a head")
-                } else if !divisors.iter().all(|&divisor| positive(f64::from(divisor))) {
-                    wrong("rope_freqs.weight", "must hold positive numbers")
-                } else {
-                    Ok(())
+            RopeScaling::Divisors(divisors) => list(FREQS, divisors),
+            RopeScaling::LongRope(LongRope { short, long, original, attention_factor, .. }) => {
+                if *original < 2 {
+                    return wrong("original_max_position_embeddings", "must be above 1");
                 }
+                if !positive(*attention_factor) {
+                    return wrong("rope_scaling.attention_factor", "must be above 0");
+                }
+                list("rope_scaling.short_factor", short).and_then(|()| list("rope_scaling.long_factor", long))
             }
         }
     }

@@ -14,6 +14,8 @@ impl ModelConfig {
             Dim::Queries => self.num_heads * self.head_dim,
             Dim::Keys => self.num_kv_heads * self.head_dim,
             Dim::Head => self.head_dim,
+            Dim::QueriesKeysValues => self.q_size() + 2 * self.kv_size(),
+            Dim::GateUp => 2 * self.intermediate_size,
         }
     }
 
@@ -36,6 +38,18 @@ impl ModelConfig {
     pub fn module_shape(&self, module: Module) -> Option<[usize; 2]> {
         let tensor = self.family.tensor(Role::Weight(module))?;
         self.shape(tensor).try_into().ok()
+    }
+
+    /// Rows of the matrix of a module, which may be a part of one that the family has.
+    pub fn part_rows(&self, part: Module) -> usize {
+        self.size(match part {
+            Module::Q => Dim::Queries,
+            Module::K | Module::V => Dim::Keys,
+            Module::Qkv => Dim::QueriesKeysValues,
+            Module::Gate | Module::Up => Dim::Intermediate,
+            Module::GateUp => Dim::GateUp,
+            Module::O | Module::Down => Dim::Hidden,
+        })
     }
 
     /// Whether q, k and v have biases.

@@ -47,7 +47,7 @@ pub const MINISTRAL3: Family = Family {
 };
 
 fn of_mistral(fields: &Fields<'_>) -> Result<Option<SlidingWindow>> {
-    window::in_all(fields, 4096)
+    window::in_all(fields, Some(4096))
 }
 
 fn check(fields: &Fields<'_>) -> Result<()> {

@@ -8,6 +8,7 @@ pub mod granite;
 pub mod llama;
 pub mod mistral;
 pub mod olmo;
+pub mod phi3;
 pub mod qwen2;
 pub mod qwen3;
 pub mod smollm3;
@@ -37,6 +38,7 @@ pub const FAMILIES: &[&Family] = &[
     &granite::FAMILY,
     &olmo::OLMO2,
     &olmo::OLMO3,
+    &phi3::FAMILY,
 ];
 
 /// What is particular to one architecture; sizes are in [`ModelConfig`](super::config::ModelConfig).
@@ -70,7 +72,9 @@ pub struct Family {
     pub gguf_wide_heads: Option<usize>,
     /// transformers' base of RoPE where a `config.json` does not say.
     pub rope_theta: f64,
-    /// The same of layers with a sliding window, where they have a RoPE of their own, and the key of a `config.json` that says it in the
+    /// RoPE may turn a part of each head, and LongRoPE is what the files call `su` and `yarn`.
+    pub partial_rope: bool,
+    /// transformers' base of RoPE of layers with a sliding window, where they have a RoPE of their own, and the key of a `config.json` that says it in the
     /// form of transformers 4.
     pub local_theta: Option<(&'static str, f64)>,
     /// Each so many-th layer has no RoPE, unless a `config.json` says which layers have it.
@@ -100,6 +104,7 @@ const PLAIN: Family = Family {
     multiplies: false,
     gguf_wide_heads: None,
     rope_theta: 1e4,
+    partial_rope: false,
     local_theta: None,
     unrotated_every: None,
     defaults: || json!({}),

@@ -78,6 +78,10 @@ pub enum Dim {
     Keys,
     /// One head.
     Head,
+    /// All query, key and value heads.
+    QueriesKeysValues,
+    /// The MLP's gate and what it is multiplied with.
+    GateUp,
 }
 
 /// One tensor of a model, or one of each of its blocks.
@@ -172,6 +176,8 @@ pub const K_BIAS: Tensor = Tensor::bias(K, &[Dim::Keys]);
 pub const V: Tensor = Tensor::weight(Module::V, "attn_v", &[Dim::Keys, Dim::Hidden]);
 /// Bias of the value projection.
 pub const V_BIAS: Tensor = Tensor::bias(V, &[Dim::Keys]);
+/// Queries, keys and values as one matrix.
+pub const QKV: Tensor = Tensor::weight(Module::Qkv, "attn_qkv", &[Dim::QueriesKeysValues, Dim::Hidden]);
 /// Norm of query heads.
 pub const Q_NORM: Tensor = Tensor::norm(Role::QueryNorm, "self_attn.q_norm", "attn_q_norm", &[Dim::Head]);
 /// Norm of key heads.
@@ -191,6 +197,8 @@ pub const MLP_NORM: Tensor =
 pub const GATE: Tensor = Tensor::weight(Module::Gate, "ffn_gate", &[Dim::Intermediate, Dim::Hidden]);
 /// What the gate is multiplied with.
 pub const UP: Tensor = Tensor::weight(Module::Up, "ffn_up", &[Dim::Intermediate, Dim::Hidden]);
+/// The MLP's gate and what it is multiplied with as one matrix.
+pub const GATE_UP: Tensor = Tensor::weight(Module::GateUp, "ffn_up", &[Dim::GateUp, Dim::Hidden]);
 /// The MLP's output projection.
 pub const DOWN: Tensor = Tensor::weight(Module::Down, "ffn_down", &[Dim::Hidden, Dim::Intermediate]);
 /// Norm of the head's input.

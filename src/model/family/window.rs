@@ -53,11 +53,11 @@ pub fn none(fields: &Fields<'_>) -> Result<Option<SlidingWindow>> {
     }
 }
 
-/// Of Mistral: in all layers. `absent` is the size that transformers takes where the file does not say; newer files say null.
-pub fn in_all(fields: &Fields<'_>, absent: usize) -> Result<Option<SlidingWindow>> {
+/// Of Mistral and Phi: in all layers. `absent` is the size that transformers takes where the file does not say; newer files say null.
+pub fn in_all(fields: &Fields<'_>, absent: Option<usize>) -> Result<Option<SlidingWindow>> {
     let sizes = Sizes::of(fields)?;
     let layers = typed(fields, &sizes)?.unwrap_or_else(|| vec![true; sizes.layers]);
-    let size = if fields.has("sliding_window") { size(fields)? } else { Some(absent) };
+    let size = if fields.has("sliding_window") { size(fields)? } else { absent };
     Ok(size.and_then(|size| SlidingWindow::new(size, layers, sizes.longest)))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use super::super::activations::Activations;
-use super::super::block::{Attend, LayerCache, Positions, heads};
+use super::super::block::{Attend, LayerCache, heads};
 use super::super::config::ModelConfig;
 use super::super::lora::Lora;
 use super::super::{Model, index32};
@@ -145,7 +145,7 @@ impl Batch {
         let parts = parts.as_ref().filter(|_| long);
         let places = Rows { position: &state.position, live: &state.live, pages: &state.pages, parts };
         for (layer, cache) in cache.iter().enumerate() {
-            let positions = Positions { position: &state.position, table: model.rope_table(layer) };
+            let positions = model.positions(layer, &state.position);
             let attend = Attend::Cached { rows: places, pair: &state.pair, cache };
             model.block(layer, lora).forward(&mut rec, &hidden, &act, positions, attend, None)?;
         }

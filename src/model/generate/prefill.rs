@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::AtomicBool;
 
 use super::super::activations::Activations;
-use super::super::block::{Attend, LayerCache, Positions, Spans};
+use super::super::block::{Attend, LayerCache, Spans};
 use super::super::config::ModelConfig;
 use super::super::lora::Lora;
 use super::super::packed::{Packed, bucket};
@@ -225,7 +225,7 @@ fn record(
     embed::forward(&mut rec, &model.weights().embedding, token, scale, hidden)?;
     let spans = Spans { whole: span, window: window_span.as_ref() };
     for (layer, cache) in cache.iter().enumerate() {
-        let positions = Positions { position, table: model.rope_table(layer) };
+        let positions = model.positions(layer, position);
         let attend = match tables.as_ref().filter(|_| extends) {
             Some(Tables { live, pages }) => Attend::Cached {
                 // A row for each token of the prompts, which are seldom few; they go without splits.

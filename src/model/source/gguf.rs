@@ -7,6 +7,7 @@ use super::gguf_header::Parts;
 pub use super::gguf_metadata::{Metadata, Value};
 use super::{Dtype, ReadAt, TensorInfo, TensorSource, broken, row_range};
 use crate::Result;
+use crate::model::config::scaling::{FREQS, LONG, RopeTensors, SHORT};
 use crate::model::config::{self, ModelConfig};
 use crate::model::family;
 use crate::model::family::tensors::Tensor;
@@ -64,13 +65,13 @@ impl<R: ReadAt> Gguf<R> {
             let entry = |(info, offset)| Entry { info, part, offset: start + offset };
             entries.extend(header.entries.into_iter().map(entry));
         }
-        let divisors = rope_divisors(&mut readers, &mut entries)?;
+        let of_rope = rope_tensors(&mut readers, &mut entries)?;
         let architecture = metadata.text("general.architecture")?;
         let architecture = architecture.unwrap_or_default();
         let window = metadata.count(&format!("{architecture}.attention.sliding_window"))?;
         let family = family::by_gguf_architecture(&file, architecture, window.is_some_and(|size| size > 0))?;
         let config =
-            config::gguf::parse(family, &metadata, entries.iter().map(|entry| &entry.info), divisors)?;
+            config::gguf::parse(family, &metadata, entries.iter().map(|entry| &entry.info), &of_rope)?;
 
         let mut tensors = Vec::with_capacity(entries.len());
         let mut places = Vec::with_capacity(entries.len());
@@ -171,19 +172,22 @@ impl<R: ReadAt> TensorSource for Gguf<R> {
     }
 }
 
-/// Takes `rope_freqs.weight` out of the list and reads it: it is configuration, not a weight.
-fn rope_divisors<R: ReadAt>(readers: &mut [R], entries: &mut Vec<Entry>) -> Result<Option<Vec<f32>>> {
-    let Some(index) = entries.iter().position(|entry| entry.info.name == "rope_freqs.weight") else {
-        return Ok(None);
-    };
-    let Entry { info, part, offset } = entries.remove(index);
-    let reader = &mut readers[part];
-    if info.dtype != Dtype::F32 || info.cols() > 1 << 12 || info.rows() != 1 {
-        return Err(broken(reader.path(), info.name, "must be a short vector of F32"));
+/// Takes the tensors of RoPE out of the list and reads them: they are configuration, not weights.
+fn rope_tensors<R: ReadAt>(readers: &mut [R], entries: &mut Vec<Entry>) -> Result<RopeTensors> {
+    let mut of_rope = RopeTensors::new();
+    for name in [FREQS, SHORT, LONG] {
+        let Some(index) = entries.iter().position(|entry| entry.info.name == name) else { continue };
+        let Entry { info, part, offset } = entries.remove(index);
+        let reader = &mut readers[part];
+        if info.dtype != Dtype::F32 || info.cols() > 1 << 12 || info.rows() != 1 {
+            return Err(broken(reader.path(), info.name, "must be a short vector of F32"));
+        }
+        let mut bytes = vec![0; info.row_bytes()];
+        reader.read_at(offset, &mut bytes)?;
+        let values = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        of_rope.insert(name, values.collect());
     }
-    let mut bytes = vec![0; info.row_bytes()];
-    reader.read_at(offset, &mut bytes)?;
-    Ok(Some(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()))
+    Ok(of_rope)
 }
 
 /// The number of heads of a q or k projection, whose rows the converter interleaved.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::layout::{Entries, Entry};
-use crate::model::config::{self, LocalRope, ModelConfig, Multipliers, Rope, RopeScaling, Yarn};
+use crate::model::config::scaling::{FREQS, RopeTensors};
+use crate::model::config::{self, LocalRope, LongRope, ModelConfig, Multipliers, Rope, RopeScaling, Yarn};
 use crate::model::family::tensors::{EMBEDDING, HEAD, Role};
 use crate::model::family::window::alternate_of_gguf;
 use crate::model::source::gguf_metadata::{Metadata, Value};
@@ -15,8 +16,8 @@ use crate::{Error, Result};
 pub struct Description {
     /// The keys below the architecture's name, and that name.
     pub entries: Entries,
-    /// Divisors of RoPE's frequencies, for `rope_freqs.weight`.
-    pub divisors: Option<Vec<f32>>,
+    /// What is said of RoPE as tensors.
+    pub of_rope: RopeTensors,
     /// What weights of the norms of query heads are multiplied with: the files have no key for the scale of attention's scores.
     pub query_factor: f32,
 }
@@ -33,21 +34,21 @@ impl Description {
             vec![("general.architecture".into(), Entry::from(family.gguf_architecture))];
         for (name, count) in [
             ("block_count", config.num_layers),
-            ("context_length", config.max_position_embeddings),
+            ("context_length", config.stated_length()),
             ("embedding_length", config.hidden_size),
             ("feed_forward_length", config.intermediate_size),
             ("attention.head_count", config.num_heads),
             ("attention.head_count_kv", config.num_kv_heads),
             ("attention.key_length", config.head_dim),
             ("attention.value_length", config.head_dim),
-            ("rope.dimension_count", config.head_dim),
+            ("rope.dimension_count", config.turned),
             ("vocab_size", config.vocab_size),
         ] {
             entries.push((key(name), Entry::Value(Value::Int(count as i128))));
         }
         entries.push((key("attention.layer_norm_rms_epsilon"), config.rms_norm_eps.into()));
         entries.push((key("rope.freq_base"), (config.rope.theta as f32).into()));
-        let divisors = rope(config, &key, &mut entries);
+        let of_rope = rope(config, &key, &mut entries);
         multipliers(config, &key, &mut entries);
         window(config, &key, &mut entries)?;
         let own = if family.gguf_wide_heads == Some(config.num_layers) {
@@ -62,7 +63,7 @@ impl Description {
         if query_factor != 1.0 && !family.has(Role::QueryNorm) {
             return Err(refused(config, "scale of attention's scores"));
         }
-        let described = Self { entries, divisors, query_factor };
+        let described = Self { entries, of_rope, query_factor };
         described.check(config)?;
         Ok(described)
     }
@@ -79,18 +80,22 @@ impl Description {
             tensors.push(rows(HEAD.gguf_name(0)));
         }
         let metadata = metadata(Path::new("GGUF"), &self.entries);
-        let read = config::gguf::parse(config.family, &metadata, tensors.iter(), self.divisors.clone())?;
+        let read = config::gguf::parse(config.family, &metadata, tensors.iter(), &self.of_rope)?;
         let single = |rope: &Rope| Rope {
             theta: f64::from(rope.theta as f32),
             scaling: match &rope.scaling {
                 RopeScaling::Linear { factor } => RopeScaling::Linear { factor: f64::from(*factor as f32) },
                 RopeScaling::Llama3 { .. } => {
-                    self.divisors.clone().map_or(RopeScaling::None, RopeScaling::Divisors)
+                    self.of_rope.get(FREQS).cloned().map_or(RopeScaling::None, RopeScaling::Divisors)
                 }
                 RopeScaling::Yarn(yarn) => match &read.rope.scaling {
                     RopeScaling::Yarn(written) if written.is_about(yarn) => RopeScaling::Yarn(*written),
                     _ => RopeScaling::Yarn(*yarn),
                 },
+                RopeScaling::LongRope(long) => RopeScaling::LongRope(LongRope {
+                    attention_factor: f64::from(long.attention_factor as f32),
+                    ..long.clone()
+                }),
                 // Within the longest context it changes nothing.
                 RopeScaling::Dynamic { .. } => RopeScaling::None,
                 other => other.clone(),
@@ -163,14 +168,13 @@ fn multipliers(config: &ModelConfig, key: &impl Fn(&str) -> String, entries: &mu
     }
 }
 
-/// Adds the scaling of RoPE; the divisors of its frequencies where files have those in its place.
-fn rope(config: &ModelConfig, key: &impl Fn(&str) -> String, entries: &mut Entries) -> Option<Vec<f32>> {
+/// Adds the scaling of RoPE; what files have as tensors in its place.
+fn rope(config: &ModelConfig, key: &impl Fn(&str) -> String, entries: &mut Entries) -> RopeTensors {
     match &config.rope.scaling {
-        RopeScaling::None => None,
+        RopeScaling::None | RopeScaling::Dynamic { .. } | RopeScaling::Divisors(_) => {}
         RopeScaling::Linear { factor } => {
             entries.push((key("rope.scaling.type"), "linear".into()));
             entries.push((key("rope.scaling.factor"), (*factor as f32).into()));
-            None
         }
         RopeScaling::Yarn(yarn) => {
             entries.push((key("rope.scaling.type"), "yarn".into()));
@@ -184,16 +188,21 @@ fn rope(config: &ModelConfig, key: &impl Fn(&str) -> String, entries: &mut Entri
             }
             let original = Entry::Value(Value::Int(yarn.original as i128));
             entries.push((key("rope.scaling.original_context_length"), original));
-            None
         }
-        RopeScaling::Dynamic { .. } => None,
-        RopeScaling::Divisors(divisors) => Some(divisors.clone()),
+        RopeScaling::LongRope(long) => {
+            // The converter names no type.
+            let original = Entry::Value(Value::Int(long.original as i128));
+            entries.push((key("rope.scaling.original_context_length"), original));
+            entries.push((key("rope.scaling.attn_factor"), (long.attention_factor as f32).into()));
+        }
         RopeScaling::Llama3 { .. } => {
             let plain = Rope { theta: config.rope.theta, scaling: RopeScaling::None };
-            let [plain, scaled] = [&plain, &config.rope].map(|rope| rope.inv_freq(config.head_dim));
-            Some(plain.iter().zip(&scaled).map(|(plain, scaled)| plain / scaled).collect())
+            let [plain, scaled] = [&plain, &config.rope].map(|rope| rope.inv_freq(config.turned));
+            let divisors = plain.iter().zip(&scaled).map(|(plain, scaled)| plain / scaled);
+            return [(FREQS, divisors.collect())].into();
         }
     }
+    config.rope.scaling.tensors()
 }
 
 /// Adds the window and the RoPE of its layers.

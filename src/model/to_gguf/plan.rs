@@ -5,7 +5,7 @@ use super::layout::{Entries, Entry};
 use super::quantisation::Quantisation;
 use super::vocabulary::Vocabulary;
 use crate::Result;
-use crate::model::config::RopeScaling;
+use crate::model::config::scaling::{FREQS, RopeTensors};
 use crate::model::open::OpenModel;
 
 /// Version of the layout of ggml's blocks, which files with blocks say.
@@ -24,8 +24,8 @@ const SCALED: [&str; 2] = [".rope.scaling.factor", ".rope.scale_linear"];
 pub struct GgufPlan {
     /// The metadata.
     pub entries: Entries,
-    /// Divisors of RoPE's frequencies, for `rope_freqs.weight`.
-    pub divisors: Option<Vec<f32>>,
+    /// What is said of RoPE as tensors.
+    pub of_rope: RopeTensors,
     /// What weights of the norms of query heads are multiplied with.
     pub query_factor: f32,
     /// How matrices are stored.
@@ -48,21 +48,18 @@ impl GgufPlan {
     ) -> Result<Self> {
         let mut plan = match raw {
             Some(raw) => {
-                let divisors = match &model.config.rope.scaling {
-                    RopeScaling::Divisors(divisors) => Some(divisors.clone()),
-                    _ => None,
-                };
+                let of_rope = model.config.rope.scaling.tensors();
                 let is_stale = |key: &str| {
                     STORED.contains(&key)
                         || STORED_PREFIXES.iter().any(|start| key.starts_with(start))
-                        || divisors.is_some() && SCALED.iter().any(|end| key.ends_with(end))
+                        || of_rope.contains_key(FREQS) && SCALED.iter().any(|end| key.ends_with(end))
                 };
                 let entries = raw.into_iter().filter(|(key, _)| !is_stale(key));
                 let entries = entries.map(|(key, bytes)| (key, Entry::Raw(bytes))).collect();
-                Self { entries, divisors, query_factor: 1.0, quantisation, warnings: Vec::new() }
+                Self { entries, of_rope, query_factor: 1.0, quantisation, warnings: Vec::new() }
             }
             None => {
-                let Description { entries: described, divisors, query_factor } =
+                let Description { entries: described, of_rope, query_factor } =
                     Description::of(&model.config)?;
                 let chat = model.chat_template.as_ref();
                 let vocabulary = Vocabulary::of(&model.tokenizer, &model.config, chat)?;
@@ -70,7 +67,7 @@ impl GgufPlan {
                 entries.extend(name.map(|name| ("general.name".into(), name.into())));
                 entries.extend(described);
                 entries.extend(vocabulary.entries);
-                Self { entries, divisors, query_factor, quantisation, warnings: vocabulary.warnings }
+                Self { entries, of_rope, query_factor, quantisation, warnings: vocabulary.warnings }
             }
         };
         plan.entries.extend([

@@ -17,7 +17,7 @@ pub struct Quantisation {
     matrices: Dtype,
     /// The type of the matrix that the logits come from: the head, or the embedding where that is the head.
     head: Dtype,
-    /// The type of values and of the MLP's output in [layers that matter more](matters).
+    /// The type of values, with queries and keys where they are one matrix, and of the MLP's output in [layers that matter more](matters).
     finer: Dtype,
 }
 
@@ -78,7 +78,7 @@ impl Quantisation {
         let wanted = match role {
             Role::Head => self.head,
             Role::Embedding if tied => self.head,
-            Role::Weight(Module::V | Module::Down) if matters(place) => self.finer,
+            Role::Weight(Module::V | Module::Qkv | Module::Down) if matters(place) => self.finer,
             _ => self.matrices,
         };
         let smaller = match wanted {

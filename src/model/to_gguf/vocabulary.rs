@@ -87,7 +87,9 @@ impl Vocabulary {
         tokens(&document, config, &mut entries);
         ends(tokenizer, config, &mut entries)?;
         templates(chat, &mut entries);
-        let read = metadata(Path::new("GGUF"), &entries);
+        let mut all = entries.clone();
+        all.push(("general.architecture".into(), config.family.gguf_architecture.into()));
+        let read = metadata(Path::new("GGUF"), &all);
         let again = Tokenizer::from_gguf_metadata(&read)?;
         for sample in SAMPLES {
             if again.encode(sample, true)? != tokenizer.encode(sample, true)? {
@@ -95,6 +97,16 @@ impl Vocabulary {
             }
         }
         let mut warnings = Vec::new();
+        for added in &document.added_tokens {
+            let sample = format!("a {} \n b", added.content);
+            if again.encode(&sample, true)? != tokenizer.encode(&sample, true)? {
+                warnings.push(format!(
+                    "GGUF files cannot say that a token such as {:?} swallows white space beside it: write texts without it there",
+                    added.content
+                ));
+                break;
+            }
+        }
         let by_name = end_tokens(&read)?;
         let mut others = config.eos_token_ids.iter().skip(1).filter(|id| !by_name.contains(id));
         if let Some(&id) = others.next() {

@@ -39,11 +39,15 @@ impl Tokenizer {
                 return Err(metadata.error("tokenizer.ggml.tokens", problem, hint));
             }
         }
+        // Phi-3's special tokens swallow the white space behind them, which files cannot say. llama.cpp knows it by the model's name.
+        let phi = metadata.text("general.architecture")? == Some("phi3")
+            && metadata.text("tokenizer.ggml.model")? == Some("llama");
+        let swallows = |token: &str| phi && !["<unk>", "<s>", "<|endoftext|>"].contains(&token);
         let added: Vec<Value> = (0..kinds.len())
             .filter(|&id| is_special(kinds, id) && vocab[tokens[id].as_str()] == id)
             .map(|id| {
-                json!({"id": id, "content": tokens[id], "single_word": false, "lstrip": false, "rstrip": false,
-                    "normalized": false, "special": kinds[id] != USER_DEFINED})
+                json!({"id": id, "content": tokens[id], "single_word": false, "lstrip": false,
+                    "rstrip": swallows(&tokens[id]), "normalized": false, "special": kinds[id] != USER_DEFINED})
             })
             .collect();
         let mut document = match metadata.text("tokenizer.ggml.model")? {

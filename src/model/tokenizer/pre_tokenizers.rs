@@ -25,6 +25,9 @@ const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 /// large and small at once; this is the original.
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// GPT-4o's pattern, which Phi-4-mini has: Mistral's with contractions at the ends of words and numbers up to three.
+const GPT4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
 /// All that are known.
 pub(super) const PRE_TOKENIZERS: &[PreTokenizer] = &[
     PreTokenizer {
@@ -43,6 +46,13 @@ pub(super) const PRE_TOKENIZERS: &[PreTokenizer] = &[
         add_bos: true,
     },
     PreTokenizer { names: &["tekken"], splits: &[TEKKEN], ignore_merges: true, nfc: false, add_bos: true },
+    PreTokenizer {
+        names: &["gpt-4o", "llama4", "kanana2"],
+        splits: &[GPT4O],
+        ignore_merges: false,
+        nfc: false,
+        add_bos: false,
+    },
     PreTokenizer {
         names: &["smaug-bpe", "dbrx"],
         splits: &[LLAMA3],
@@ -122,6 +132,10 @@ mod tests {
         ] {
             assert_eq!(pieces("tekken", text), expected, "{text}");
         }
+        // And of GPT-4o's.
+        let words = ["Hello", "World", " don't", " THEY'LL"];
+        assert_eq!(pieces("gpt-4o", "HelloWorld don't THEY'LL"), words);
+        assert_eq!(pieces("gpt-4o", "1234 a//\n\nb  c"), ["123", "4", " a", "//\n\n", "b", " ", " c"]);
         assert_eq!(pieces("refact", "in 2024!"), ["in", " ", "2", "0", "2", "4", "!"]);
     }
 

@@ -226,7 +226,12 @@ impl Parsed {
 }
 
 fn unreadable(path: &Path, field: &str, problem: String) -> Error {
-    Error::input(path, field, problem, "adapters of q, k, v, o, gate, up and down projections are supported")
+    Error::input(
+        path,
+        field,
+        problem,
+        "adapters of q, k, v, o, gate, up and down projections are supported, and of qkv and gate_up",
+    )
 }
 
 fn patterns<T: Copy>(

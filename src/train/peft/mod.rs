@@ -7,7 +7,7 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::lora_config::{LoraConfig, Module};
@@ -68,7 +68,7 @@ impl AdapterFile {
     /// `kaiming_uniform_(a=sqrt(5))` comes to, and B zero. Every A has its own random stream, so that adapting more modules
     /// does not change the others.
     ///
-    /// Errors: [`Error::Usage`] on bad settings, or if the model has none of the target modules.
+    /// Errors: [`Error::Usage`] on bad settings, or if the model lacks one of the target modules.
     pub fn init(config: LoraConfig, dims: &Dims<'_>, seed: u64) -> Result<Self> {
         config.validate()?;
         let mut tensors = BTreeMap::new();
@@ -86,10 +86,23 @@ impl AdapterFile {
             let a = (0..rank * inner).map(|_| draw()).collect();
             tensors.insert((layer, module), LoraPair { a, b: vec![0.0; out * rank] });
         }
-        if tensors.is_empty() {
-            return Err(Error::usage("lora.targets", "the model has none of them", "use all-linear"));
+        let adapted: BTreeSet<Module> = tensors.keys().map(|&(_, module)| module).collect();
+        let is_adapted =
+            |target: &Module| adapted.iter().any(|of| of == target || of.parts().contains(target));
+        let lacking = config.targets.iter().find(|target| !is_adapted(target));
+        // All parts stand for whatever the model has.
+        if let Some(target) = lacking.filter(|_| adapted.is_empty() || config.targets != Module::PARTS.into())
+        {
+            let has: BTreeSet<Module> = modules(dims).map(|(_, module, ..)| module).collect();
+            let problem = match has.iter().find(|of| of.parts().contains(target)) {
+                Some(whole) => format!("the model has {target} only as a part of {whole}"),
+                None => format!("the model has no {target}"),
+            };
+            let names: Vec<String> = has.iter().map(ToString::to_string).collect();
+            let hint = format!("use all-linear, or any of {}", names.join(", "));
+            return Err(Error::usage("lora.targets", problem, hint));
         }
-        Ok(Self { config, tensors })
+        Ok(Self { config: LoraConfig { targets: adapted, ..config }, tensors })
     }
 
     /// Reads the two files of `folder`, which is named in errors, for a model with the modules `dims`.
@@ -246,8 +259,7 @@ fn sort(
     path: &Path,
     compare: &mut Compare<'_>,
 ) -> Result<BTreeMap<(usize, Module, Part), Tensor>> {
-    let supported =
-        "adapters of q, k, v, o, gate, up and down projections are supported; merge others with PEFT";
+    let supported = "adapters of q, k, v, o, gate, up and down projections are supported, and of qkv and gate_up; merge others with PEFT";
     let mut sorted = BTreeMap::new();
     for (name, tensor) in file.tensors {
         let Some(key) = parse_name(&name) else {

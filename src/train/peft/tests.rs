@@ -15,6 +15,7 @@ fn dims(layer: usize, module: Module) -> Option<(usize, usize)> {
         Module::K | Module::V => (4, 8),
         Module::Gate | Module::Up => (12, 8),
         Module::Down => (8, 12),
+        Module::Qkv | Module::GateUp => return None,
     })
 }
 
@@ -77,6 +78,42 @@ fn names_and_settings_are_those_of_peft() {
     assert_eq!(config["peft_type"], "LORA");
     assert_eq!(config["lora_alpha"], json!(4));
     assert_eq!(config["target_modules"], json!(["q_proj", "v_proj"]));
+}
+
+/// A model whose queries, keys and values are one matrix, gate and up another.
+fn fused(layer: usize, module: Module) -> Option<(usize, usize)> {
+    (layer < LAYERS).then_some(match module {
+        Module::O => (8, 8),
+        Module::Down => (8, 12),
+        Module::Qkv => (16, 8),
+        Module::GateUp => (24, 8),
+        _ => return None,
+    })
+}
+
+#[test]
+fn modules_of_several_parts_are_adapted_as_one() {
+    let init = |targets: &[Module], dims: &Dims<'_>| {
+        let targets = targets.iter().copied().collect();
+        AdapterFile::init(LoraConfig { rank: 2, targets, ..LoraConfig::default() }, dims, 1)
+    };
+    let all = init(&Module::PARTS, &fused).unwrap();
+    assert_eq!(all.config.targets, [Module::Qkv, Module::O, Module::GateUp, Module::Down].into());
+    assert_eq!(all.tensors[&(2, Module::Qkv)].b.len(), 16 * 2);
+    let parts = init(&[Module::Q, Module::K, Module::V], &fused).unwrap();
+    assert_eq!(parts, init(&[Module::Qkv], &fused).unwrap());
+    let (config, weights) = all.to_bytes().unwrap();
+    let again = AdapterFile::from_bytes(&config, &weights, Path::new("adapter"), &fused).unwrap();
+    assert_eq!(again, all);
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["target_modules"], json!(["o_proj", "down_proj", "qkv_proj", "gate_up_proj"]));
+    for (targets, dims, part) in [
+        (&[Module::Q, Module::O][..], &fused as &Dims<'_>, "q_proj only as a part of qkv_proj"),
+        (&[Module::Qkv, Module::O], &dims, "has no qkv_proj"),
+    ] {
+        let error = init(targets, dims).unwrap_err();
+        assert!(error.code() == "usage" && error.to_string().contains(part), "{error}");
+    }
 }
 
 #[test]

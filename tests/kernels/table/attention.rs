@@ -9,8 +9,8 @@ use crate::common::{Dtype, Policy, Random, wide};
 use crate::reference::attention::tiled as reference;
 
 /// (heads, kv_heads, head_dim), SmolLM2's among them.
-const HEADS: [(usize, usize, usize); 6] =
-    [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (2, 1, 16), (2, 1, 20)];
+const HEADS: [(usize, usize, usize); 7] =
+    [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (2, 1, 16), (2, 1, 20), (2, 1, 96)];
 
 /// Lengths of packed sequences: one token, several of one, unequal, longer than a workgroup.
 const LENGTHS: [&[usize]; 5] = [&[1], &[1, 1, 1], &[5, 1, 9], &[67], &[3, 17, 2]];

@@ -74,13 +74,13 @@ pub(crate) fn kv_write() -> Vec<Case> {
 }
 
 /// Queries, keys and values in one memory or apart; rows in any order, one of them left out.
-pub(super) fn rope_cached(random: &mut Random, sizes: [usize; 4]) -> Vec<Case> {
+pub(super) fn rope_cached(random: &mut Random, sizes: [usize; 4], turned: usize) -> Vec<Case> {
     let mut cases = Vec::new();
     for apart in [false, true] {
-        cases.push(cached(random, sizes, apart, CacheFormat::F32));
+        cases.push(cached(random, sizes, turned, apart, CacheFormat::F32));
         // Places are whole words.
         if sizes[3].is_multiple_of(4) {
-            cases.push(cached(random, sizes, apart, CacheFormat::F16));
+            cases.push(cached(random, sizes, turned, apart, CacheFormat::F16));
         }
     }
     cases
@@ -89,11 +89,12 @@ pub(super) fn rope_cached(random: &mut Random, sizes: [usize; 4]) -> Vec<Case> {
 fn cached(
     random: &mut Random,
     [rows, heads, kv_heads, head_dim]: [usize; 4],
+    turned: usize,
     apart: bool,
     format: CacheFormat,
 ) -> Case {
     let mut case = Case::new(format!(
-        "cached in {}, rows {rows} heads {heads} and {kv_heads} head_dim {head_dim} apart {apart}",
+        "cached in {}, rows {rows} heads {heads} and {kv_heads} head_dim {head_dim} turned {turned} apart {apart}",
         format.name()
     ));
     let (positions, places) = (50, rows + 3);
@@ -104,6 +105,9 @@ fn cached(
         let turns = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]];
         table.chunks_exact_mut(2).for_each(|turn| turn.copy_from_slice(&turns[random.below(4)]));
     }
+    for position in table.chunks_exact_mut(head_dim) {
+        position[turned..].chunks_exact_mut(2).for_each(|turn| turn.copy_from_slice(&[1.0, 0.0]));
+    }
     let (order, free) = (random.permutation(rows), random.permutation(places));
     let mut pair: Vec<[u32; 2]> = order.into_iter().zip(free).map(|(row, place)| [row, place]).collect();
     if rows > 1 {
@@ -112,11 +116,12 @@ fn cached(
     let cols = [heads, kv_heads, kv_heads].map(|heads| heads * head_dim);
     let [q, k, v] = cols.map(|cols| of_format(random.normal(rows * cols), format));
     let pages = [(); 2].map(|()| of_format(random.normal(places * cols[1]), format));
-    let turned = |x: &[f32]| reference::rope::rotate(head_dim, 1.0, &position, &wide(&table), &wide(x));
+    let rotated =
+        |x: &[f32]| reference::rope::rotate([head_dim, turned], 1.0, &position, &wide(&table), &wide(x));
     let written = |values: &[f64], pages: &[f32]| {
         reference::kv_write::forward(cols[1], kernel::NONE, &pair, values, &wide(pages))
     };
-    let want = [turned(&q), written(&turned(&k), &pages[0]), written(&wide(&v), &pages[1])];
+    let want = [rotated(&q), written(&rotated(&k), &pages[0]), written(&wide(&v), &pages[1])];
     let regions: Vec<(usize, usize)> = if apart {
         [&q, &k, &v].map(|x| (case.input(&[x.len()], x), 0)).to_vec()
     } else {
@@ -143,7 +148,7 @@ fn cached(
     }
     case.record(move |rec, b| {
         let view = |index: usize| b[regions[index].0].view(regions[index].1, &[rows, cols[index]]);
-        let positions = rope::Positions { position: &b[position], table: &b[table] };
+        let positions = rope::Positions { position: &b[position], table: &b[table], turned };
         let (qkv, pages) = ([&view(0)?, &view(1)?, &view(2)?], [&b[pages[0]], &b[pages[1]]]);
         rope::forward_cached(rec, positions, qkv, &b[pair], pages)
     });

@@ -14,7 +14,9 @@ const WINDOWS: [usize; 4] = [1, 9, 64, 4000];
 pub(crate) fn decode() -> Vec<Case> {
     let mut random = Random::new(14);
     let mut cases = Vec::new();
-    for (heads, kv_heads, head_dim) in [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (2, 1, 256)] {
+    for (heads, kv_heads, head_dim) in
+        [(9, 3, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (2, 1, 96), (2, 1, 256)]
+    {
         for rows in [1, 3, 9] {
             for format in CacheFormat::ALL {
                 cases.push(case(&mut random, Heads::new(heads, kv_heads, head_dim), rows, 3, format));
@@ -37,9 +39,17 @@ pub(crate) fn decode_split() -> Vec<Case> {
     let mut random = Random::new(15);
     let mut cases = Vec::new();
     // (12, 1, 128) is served by two workgroups for each key head; (8, 2, 24) leaves threads of a workgroup without a column.
-    for (heads, kv_heads, head_dim) in
-        [(9, 3, 64), (14, 2, 64), (4, 4, 16), (6, 1, 32), (1, 1, 128), (12, 1, 128), (8, 2, 24), (4, 1, 256)]
-    {
+    for (heads, kv_heads, head_dim) in [
+        (9, 3, 64),
+        (14, 2, 64),
+        (4, 4, 16),
+        (6, 1, 32),
+        (1, 1, 128),
+        (12, 1, 128),
+        (8, 2, 24),
+        (2, 1, 96),
+        (4, 1, 256),
+    ] {
         let heads = Heads::new(heads, kv_heads, head_dim);
         for rows in [1, 3, 9] {
             assert!(splits(heads, rows, 36) > 1);

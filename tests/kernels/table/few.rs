@@ -107,6 +107,7 @@ fn one(
                 _ => Some(Adapter {
                     low: view(lows[half], &[m, rank])?,
                     matrix: view(others[half], &[width, rank])?,
+                    row: 0,
                     scale: SCALE,
                 }),
             };

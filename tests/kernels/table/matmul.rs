@@ -156,7 +156,8 @@ pub(super) const SCALE: f32 = 0.75;
 impl Adapted {
     /// low `[m, rank]` and the other matrix, as the kernel takes them.
     fn adapter(self, buffers: &[Buffer]) -> Adapter {
-        Adapter { low: buffers[self.low].clone(), matrix: buffers[self.matrix].clone(), scale: SCALE }
+        let [low, matrix] = [self.low, self.matrix].map(|index| buffers[index].clone());
+        Adapter { low, matrix, row: 0, scale: SCALE }
     }
 }
 

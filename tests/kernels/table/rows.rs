@@ -133,23 +133,34 @@ pub(crate) fn log_softmax() -> Vec<Case> {
 pub(crate) fn rope() -> Vec<Case> {
     let mut random = Random::new(7);
     let mut cases = Vec::new();
-    let sizes = [(1, 9, 3, 64), (3, 3, 1, 64), (7, 1, 1, 16), (8, 4, 2, 32), (9, 2, 2, 128), (65, 2, 1, 6)];
-    for (rows, heads, kv_heads, head_dim) in sizes {
-        let mut case = Case::new(format!("rows {rows} heads {heads} and {kv_heads} head_dim {head_dim}"));
+    let sizes = [
+        (1, 9, 3, 64, 64),
+        (3, 3, 1, 64, 64),
+        (7, 1, 1, 16, 12),
+        (8, 4, 2, 32, 32),
+        (9, 2, 2, 128, 96),
+        (65, 2, 1, 6, 6),
+        (5, 3, 1, 24, 4),
+    ];
+    for (rows, heads, kv_heads, head_dim, turned) in sizes {
+        let name = format!("rows {rows} heads {heads} and {kv_heads} head_dim {head_dim} turned {turned}");
+        let mut case = Case::new(name);
         let positions = 70;
         let position: Vec<u32> = (0..rows).map(|_| random.below(positions) as u32).collect();
         let angle = |at: usize| {
             let (position, i) = (at / (head_dim / 2), at % (head_dim / 2));
             position as f64 * 10_000f64.powf(-2.0 * i as f64 / head_dim as f64)
         };
-        let table: Vec<f32> = (0..positions * head_dim / 2)
-            .flat_map(|at| [angle(at).cos() as f32, angle(at).sin() as f32])
-            .collect();
+        let turn = |at: usize| match at % (head_dim / 2) < turned / 2 {
+            true => [angle(at).cos() as f32, angle(at).sin() as f32],
+            false => [1.0, 0.0],
+        };
+        let table: Vec<f32> = (0..positions * head_dim / 2).flat_map(turn).collect();
         let (q_cols, k_cols) = (heads * head_dim, kv_heads * head_dim);
         let inputs = [(q_cols, 1.0), (k_cols, 1.0), (q_cols, -1.0), (k_cols, -1.0)];
         let tensors = inputs.map(|(cols, sign)| {
             let x = random.normal(rows * cols);
-            let want = reference::rope::rotate(head_dim, sign, &position, &wide(&table), &wide(&x));
+            let want = reference::rope::rotate([head_dim, turned], sign, &position, &wide(&table), &wide(&x));
             let index = case.input(&[rows, cols], &x);
             case.near(index, want, Policy::of(Dtype::F32, 2).rows(cols));
             index
@@ -157,12 +168,12 @@ pub(crate) fn rope() -> Vec<Case> {
         let (position, table) = (case.words(&[rows], &position), case.input(&[positions, head_dim], &table));
         let [q, k, dq, dk] = tensors;
         case.record(move |rec, b| {
-            let positions = rope::Positions { position: &b[position], table: &b[table] };
+            let positions = rope::Positions { position: &b[position], table: &b[table], turned };
             rope::forward(rec, positions, &b[q], &b[k])?;
             rope::backward(rec, positions, &b[dq], &b[dk])
         });
         cases.push(case);
-        cases.extend(cache::rope_cached(&mut random, [rows, heads, kv_heads, head_dim]));
+        cases.extend(cache::rope_cached(&mut random, [rows, heads, kv_heads, head_dim], turned));
     }
     cases
 }

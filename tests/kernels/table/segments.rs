@@ -22,6 +22,7 @@ pub(super) fn joined(products: Products, seed: u64, rows: &[usize], dtype: Dtype
             (&[64, 64], &[3, 6]),
             (&[5, 1, 90], &[0, 0, 0]),
             (&[30, 30, 30], &[0, 2, 2]),
+            (&[13, 6, 21], &[3, 3, 3]),
         ] {
             for apart in [false, true] {
                 let format = Format::ALL[(index + widths.len() + cases.len()) % Format::ALL.len()];
@@ -47,15 +48,23 @@ struct Shape {
     dtype: Dtype,
 }
 
+/// What a forward product reads of one B: its segments have the same rank, as those of no other case.
+const ONE_B: &[usize] = &[3, 3, 3];
+
 /// Matrices one behind the other as views take them, or each in a buffer of its own: buffers by index, first elements.
 #[derive(Clone)]
-struct Regions(Vec<(usize, usize, Vec<usize>)>);
+struct Regions {
+    places: Vec<(usize, usize, Vec<usize>)>,
+    /// The row of each that is the segment's first.
+    rows: Vec<usize>,
+}
 
 impl Regions {
     fn new(case: &mut Case, apart: bool, shapes: &[Vec<usize>], values: &[Vec<f32>]) -> Self {
         if apart {
             let each = shapes.iter().zip(values);
-            return Self(each.map(|(shape, values)| (case.input(shape, values), 0, shape.clone())).collect());
+            let places = each.map(|(shape, values)| (case.input(shape, values), 0, shape.clone())).collect();
+            return Self { places, rows: vec![0; shapes.len()] };
         }
         let mut all = Vec::new();
         let mut starts = Vec::new();
@@ -65,16 +74,30 @@ impl Regions {
             all.extend(values);
         }
         let index = case.input(&[all.len()], &all);
-        Self(starts.into_iter().zip(shapes).map(|(start, shape)| (index, start, shape.clone())).collect())
+        let places = starts.into_iter().zip(shapes).map(|(start, shape)| (index, start, shape.clone()));
+        Self { places: places.collect(), rows: vec![0; shapes.len()] }
+    }
+
+    /// The rows of one matrix, which every segment is given as a whole.
+    fn whole(case: &mut Case, shapes: &[Vec<usize>], values: &[Vec<f32>]) -> Self {
+        let mut row = 0;
+        let mut rows = Vec::new();
+        for shape in shapes {
+            rows.push(row);
+            row += shape[0];
+        }
+        let shape = vec![row, shapes[0][1]];
+        let index = case.input(&shape, &values.concat());
+        Self { places: vec![(index, 0, shape); shapes.len()], rows }
     }
 
     /// The buffer and the first element of a segment's matrix.
     fn place(&self, index: usize) -> (usize, usize) {
-        (self.0[index].0, self.0[index].1)
+        (self.places[index].0, self.places[index].1)
     }
 
     fn view(&self, buffers: &[Buffer], index: usize) -> Result<Buffer> {
-        let (buffer, start, shape) = &self.0[index];
+        let (buffer, start, shape) = &self.places[index];
         buffers[*buffer].view(*start, shape)
     }
 }
@@ -105,7 +128,10 @@ impl Shape {
         let regions = [
             Regions::new(case, apart, &ys, &y),
             Regions::new(case, apart, &lows, &low),
-            Regions::new(case, apart, &matrices, &other),
+            match backward.is_none() && ranks == ONE_B {
+                true => Regions::whole(case, &matrices, &other),
+                false => Regions::new(case, apart, &matrices, &other),
+            },
             Regions::new(case, apart, &biases, &bias),
         ];
         Operands { y, low, matrix: other, bias, regions }
@@ -119,6 +145,7 @@ impl Shape {
                 _ => Some(Adapter {
                     low: lows.view(buffers, index)?,
                     matrix: matrices.view(buffers, index)?,
+                    row: matrices.rows[index],
                     scale: SCALE + index as f32,
                 }),
             };
