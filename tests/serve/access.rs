@@ -94,7 +94,7 @@ fn calls_that_cannot_serve_say_why() {
         assert!(words.iter().all(|word| message.contains(word)), "{args:?}: {message}");
     }
     // Fewer rows where there is room for no more.
-    let small = Server::start("tiny", &["--memory-limit", "24MB"]);
-    assert!(small.ready["rows"].as_u64() < Some(8), "{}", small.ready);
+    let small = Server::start("tiny", &["--memory-limit", "6MB"]);
+    assert!((1..8).contains(&small.ready["rows"].as_u64().unwrap()), "{}", small.ready);
     small.answer("/v1/completions", json!({"prompt": "?2*x=", "n": 9, "max_tokens": 3}));
 }

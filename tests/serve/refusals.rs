@@ -138,7 +138,8 @@ fn requests_that_cannot_be_answered() {
         "tool_choice": "none", "response_format": {"type": "text"}, "parallel_tool_calls": true, "service_tier": "auto",
         "max_tokens": 1, "chat_template_kwargs": {"enable_thinking": false}});
     server.answer(CHAT, harmless);
-    assert_eq!(server.metric("running_rows") + server.metric("waiting_requests"), 0.0);
+    server.wait_for("running_rows", 0.0);
+    server.wait_for("waiting_requests", 0.0);
 }
 
 /// The answer to bytes that the server stops reading. The system may drop it with the rest of them, but not always.
