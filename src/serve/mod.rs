@@ -1,7 +1,7 @@
 //! An HTTP server that speaks OpenAI's interface: one model, with adapters to choose by request, on one GPU.
 //!
-//! Two threads: that of the caller owns the GPU and draws tokens for all requests at once ([`engine`]), the other one listens,
-//! reads requests and writes answers ([`http`]). Jobs go one way by a channel, events come back by one for each job.
+//! Two threads: that of the caller owns the GPU and draws tokens for all requests at once (`engine`), the other one listens,
+//! reads requests and writes answers (`http`). Jobs go one way by a channel, events come back by one for each job.
 
 mod access;
 mod ask;
