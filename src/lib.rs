@@ -8,6 +8,7 @@
 //! [`lessons`] (a library of what was taught, exams, the gate) use [`ladder`] (problem tree, curriculum, runs), which uses [`task`] (problems and verifiers, CPU only) and
 //! [`train`] (losses, backward pass, LoRA, optimizer), which uses [`model`] (weights, forward pass,
 //! sampling), which uses [`kernel`] (one file per shader), which uses [`gpu`] (the only one that names wgpu).
+//! [`mod@serve`] (an HTTP server) stands on [`session`] as the program does.
 //! [`settings`] (every setting as a row of one table) is below [`ladder`]; [`mod@bench`] measures all but these.
 
 #![cfg_attr(
@@ -35,6 +36,9 @@ pub mod lessons;
 pub mod model;
 #[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod random;
+#[cfg(not(target_arch = "wasm32"))]
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
+pub mod serve;
 pub mod session;
 #[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod settings;

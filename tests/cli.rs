@@ -8,11 +8,12 @@ use serde_json::Value;
 use stepladder::task::{self, TaskOptions, VerdictKind, parse_problems};
 use stepladder::train::data::Record;
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "info",
     "score",
     "generate",
     "chat",
+    "serve",
     "examples",
     "train",
     "learn",

@@ -38,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ladder", &["gpu", "kernel", "model", "train", "task", "settings"]),
     ("lessons", &["gpu", "kernel", "model", "train", "task", "settings", "ladder"]),
     ("session", &["gpu", "kernel", "model", "train", "task", "settings", "ladder"]),
+    ("serve", &["kernel", "model", "train", "settings", "ladder", "lessons", "session"]),
     ("bench", &["gpu", "kernel", "model", "train", "task"]),
 ];
 
@@ -50,6 +51,10 @@ const GUARDED_CRATES: &[(&str, &[&str])] = &[
     ("clap", &["main", "cli"]),
     ("indicatif", &["main", "cli"]),
     ("ctrlc", &["main", "cli"]),
+    ("axum", &["serve"]),
+    ("hyper", &["serve"]),
+    ("hyper_util", &["serve"]),
+    ("tokio", &["serve"]),
     ("signal_hook", &["main", "cli"]),
 ];
 

@@ -73,7 +73,7 @@ impl Chosen {
 }
 
 /// Holds a model to the base of a library: on another one its heads would say anything.
-fn expect_base(opened: &Opened, place: &Path, base: &Base) -> Result<()> {
+pub(super) fn expect_base(opened: &Opened, place: &Path, base: &Base) -> Result<()> {
     let other = |field: &str| {
         let problem = format!("is not that of the model which {} was made with", place.display());
         Err(Error::input(&opened.name, field, problem, "give that model by -m"))

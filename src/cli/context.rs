@@ -23,6 +23,8 @@ use super::{Global, signals};
 const INPUTS: &[&str] = &[
     "model",
     "adapter",
+    "adapters",
+    "api_key_file",
     "library",
     "archive",
     "data",
@@ -208,10 +210,10 @@ fn inputs(matches: &ArgMatches) -> Vec<(String, PathBuf)> {
         let Ok(Some(values)) = matches.try_get_raw(name) else { continue };
         let option = option(name);
         for value in values.filter(|value| *value != tiny::NAME) {
-            // NAME=VALUE of a task: the value may be a file or a program.
+            // NAME=VALUE of a task may be a file or a program, that of an adapter is its folder.
             let text = value.to_string_lossy();
             let path = match text.split_once('=') {
-                Some((_, path)) if *name == "task_option" => PathBuf::from(path),
+                Some((_, path)) if ["adapters", "task_option"].contains(name) => PathBuf::from(path),
                 _ => PathBuf::from(value),
             };
             inputs.push((option.clone(), path));

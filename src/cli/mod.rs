@@ -32,6 +32,7 @@ mod progress;
 mod report;
 mod resume;
 mod score;
+mod serve;
 mod session;
 mod setting_args;
 mod shell;
@@ -115,6 +116,12 @@ enum Command {
     Generate(generate::Args),
     /// Talk with a model in the terminal
     Chat(chat::Args),
+    /// Answer programs that speak OpenAI's interface, over HTTP
+    ///
+    /// The first Ctrl-C refuses new requests and finishes the answers under way (exit status 0), the second ends at once. Numbers
+    /// that a request leaves out are those which the model's makers advise in generation_config.json, else those of OpenAI's
+    /// interface. Each field is used, known to be harmless, or refused by name.
+    Serve(serve::Args),
     /// Make worked examples of a task to train on first; needs no GPU
     Examples(examples::Args),
     /// Fine-tune a LoRA adapter on examples
@@ -254,6 +261,7 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode> {
         Command::Score(args) => score::run(args, context),
         Command::Generate(args) => generate::run(args, context),
         Command::Chat(args) => chat::run(args, context),
+        Command::Serve(args) => serve::run(args, context),
         Command::Examples(args) => examples::run(args, context),
         Command::Train(args) => train::run(args, context),
         Command::Ladder(args) => ladder::run(args, context),
@@ -316,6 +324,9 @@ mod tests {
             "score -m tiny --text -x",
             "generate -m tiny -p ?x= --max-tokens 8 --temperature 0 --top-k 5 --top-p 0.9 --min-p 0.1 --seed 1 -n 2 --chat",
             "chat -m tiny --adapter a",
+            "serve -m tiny",
+            "serve -m tiny --host 0.0.0.0 --port 0 --api-key-file k --adapter a=b --adapter c=d --rows 2 --queue 4",
+            "serve --library l --allow-origin http://localhost:3000 --kv-cache f16 --context 512",
             "examples --task integral --output e.jsonl --count 50 --levels 1-6,9 --variant-share 0.2 --style terse",
             "examples --task countdown --output e.jsonl --exclude a.jsonl --exclude b.jsonl --seed 1 --json",
             "train -m tiny --data d.jsonl --output o --steps 3 --target-modules q_proj,v_proj --no-shuffle",
@@ -350,6 +361,10 @@ mod tests {
     fn wrong_command_lines_are_refused() {
         for line in [
             "score -m tiny",
+            "serve",
+            "serve -m tiny --adapter a",
+            "serve -m tiny --port 65536",
+            "serve -m tiny --rows 0",
             "generate -p x",
             "generate -m tiny -p x --temperature -1",
             "generate -m tiny -p x --top-p 0",

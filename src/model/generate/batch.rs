@@ -8,6 +8,7 @@ use super::super::block::{Attend, LayerCache, heads};
 use super::super::config::ModelConfig;
 use super::super::lora::Lora;
 use super::super::{Model, index32};
+use super::request::Request;
 use crate::Result;
 use crate::gpu::buffer_set::buffer_set;
 use crate::gpu::{Buffer, Gpu, Pending, Plan, Recorder};
@@ -15,7 +16,7 @@ use crate::kernel::attention::decode_split::part_elements;
 use crate::kernel::attention::{PAGE, Rows};
 use crate::kernel::product::{self, Segment};
 use crate::kernel::rms_norm::{self, Input, Norm};
-use crate::kernel::sample::{self, Settings, State};
+use crate::kernel::sample::{self, MAX_STOPS, Settings, State};
 use crate::kernel::{NONE, embed};
 
 /// How a row begins, or goes on at another place.
@@ -28,6 +29,41 @@ pub(super) struct RowStart {
     pub(super) position: u32,
     /// Page numbers in order of positions.
     pub(super) table: Vec<u32>,
+}
+
+impl RowStart {
+    /// The beginning of completion number `sample` of a request, of at most `limit` tokens, in the pages of `table`.
+    pub(super) fn new(
+        stops: &[u32],
+        request: &Request,
+        limit: usize,
+        sample: usize,
+        table: Vec<u32>,
+    ) -> Self {
+        let first = request.prompt.len() - 1;
+        let mut stop = [0; MAX_STOPS];
+        stop[..stops.len()].copy_from_slice(stops);
+        let settings = Settings {
+            temperature: request.sampling.temperature,
+            top_p: request.sampling.top_p,
+            min_p: request.sampling.min_p,
+            top_k: index32(request.sampling.top_k),
+            seed: row_seed(request.seed, sample as u64),
+            first: index32(first),
+            limit: index32(limit),
+            stops: index32(stops.len()),
+            stop,
+        };
+        Self { settings, token: request.prompt[first], position: index32(first), table }
+    }
+}
+
+/// Splits a 64-bit seed and a sample's number into the seed of one row (SplitMix64's finaliser, Steele et al. 2014).
+fn row_seed(seed: u64, sample: u64) -> u32 {
+    let mut z = seed.wrapping_add((sample + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 32) as u32
 }
 
 /// Buffers and plans for up to a fixed number of rows.
@@ -103,6 +139,17 @@ impl Batch {
         gpu.write(position, row, &[start.position])?;
         gpu.write(live, row, &[1u32])?;
         gpu.write(pair, row * 2, &[index32(row), place])
+    }
+
+    /// Ends a row before its time; takes effect before the next block.
+    pub(super) fn stop_row(&self, gpu: &Gpu, row: usize) -> Result<()> {
+        gpu.write(&self.state.live, row, &[0u32])?;
+        gpu.write(&self.state.pair, row * 2, &[index32(row), NONE])
+    }
+
+    /// Starts reading the logits that the last step of the first `rows` rows chose from.
+    pub(super) fn read_logits_later(&self, gpu: &Gpu, rows: usize) -> Result<Pending> {
+        Ok(gpu.read_later(&[&self.decoded.first(rows)?.logits]))
     }
 
     /// Submits `steps` steps of the first `rows` rows. `long`: whether these requests need long rows. The room that

@@ -12,7 +12,7 @@ const ALONE: u64 = 4;
 
 /// Whether it is less work to go on from `kept` tokens with `new` ones than to compute all of them together: a few words
 /// before a long text are not worth that each of its tokens reads all before it by itself.
-fn is_less(kept: usize, new: usize) -> bool {
+pub(super) fn is_less(kept: usize, new: usize) -> bool {
     let (kept, new) = (kept as u64, new as u64);
     let (alone, together) = (new * (kept + new / 2), (kept + new).pow(2) / 2);
     alone <= READS * kept + together / ALONE

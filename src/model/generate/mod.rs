@@ -6,6 +6,7 @@
 //! A generator that is told to [`Generator::keep`] them takes the keys and values of one call's sequence over into the next.
 
 mod batch;
+mod continuous;
 mod kept;
 mod pages;
 mod prefill;
@@ -13,6 +14,7 @@ mod prefix;
 mod request;
 mod sizes;
 
+pub use continuous::{Continuous, End, News};
 pub use prefix::common_prefix;
 pub use request::{Completion, OnProgress, Progress, Request, Sampling};
 pub use sizes::{Lengths, Sizes};
@@ -34,7 +36,6 @@ use crate::gpu::{Buffer, Gpu, Pending, Recorder};
 use crate::kernel::attention::PAGE;
 use crate::kernel::attention::decode_split::is_long;
 use crate::kernel::cache::CacheFormat;
-use crate::kernel::sample::{MAX_STOPS, Settings};
 use crate::{Error, Result};
 
 /// Steps between two looks at the rows. A GPU wants few looks; a software adapter wants rows that ended replaced soon.
@@ -375,7 +376,7 @@ impl Generator {
                 pairs.extend((0..own).map(|sample| (token, group.place(sample, position))));
             }
             for sample in 0..request.samples {
-                let start = self.row_start(request, limits[next], sample, group.table(sample));
+                let start = RowStart::new(&self.stops, request, limits[next], sample, group.table(sample));
                 waiting.push_back(Waiting { request: next, sample, start });
             }
             if !tokens.is_empty() {
@@ -401,24 +402,6 @@ impl Generator {
             kept.table.clone_from(&row.start.table);
         }
         Ok(next)
-    }
-
-    fn row_start(&self, request: &Request, limit: usize, sample: usize, table: Vec<u32>) -> RowStart {
-        let first = request.prompt.len() - 1;
-        let mut stop = [0; MAX_STOPS];
-        stop[..self.stops.len()].copy_from_slice(&self.stops);
-        let settings = Settings {
-            temperature: request.sampling.temperature,
-            top_p: request.sampling.top_p,
-            min_p: request.sampling.min_p,
-            top_k: index32(request.sampling.top_k),
-            seed: row_seed(request.seed, sample as u64),
-            first: index32(first),
-            limit: index32(limit),
-            stops: index32(self.stops.len()),
-            stop,
-        };
-        RowStart { settings, token: request.prompt[first], position: index32(first), table }
     }
 
     /// Takes over the news that were read after block `number`; frees rows that ended.
@@ -476,12 +459,4 @@ fn compact(
     }
     moved.resize_with(active, || None);
     Ok(moved)
-}
-
-/// Splits a 64-bit seed and a sample's number into the seed of one row (SplitMix64's finaliser, Steele et al. 2014).
-fn row_seed(seed: u64, sample: u64) -> u32 {
-    let mut z = seed.wrapping_add((sample + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 32) as u32
 }

@@ -122,6 +122,22 @@ impl Pages {
         Some(Group { shared: [self.prefix.as_slice(), &shared].concat(), private })
     }
 
+    /// `count` pages for one user; `None` if too few are free.
+    pub(super) fn take(&mut self, count: usize) -> Option<Vec<u32>> {
+        let pages = self.free.split_off(self.free.len().checked_sub(count)?);
+        for &page in &pages {
+            self.users[page as usize] = 1;
+        }
+        Some(pages)
+    }
+
+    /// Gives pages that are taken one user more.
+    pub(super) fn share(&mut self, pages: &[u32]) {
+        for &page in pages {
+            self.users[page as usize] += 1;
+        }
+    }
+
     /// Gives a row's pages back; shared ones return with their last user.
     pub(super) fn release(&mut self, table: &[u32]) {
         for &page in table {

@@ -1,0 +1,351 @@
+//! The engine: one thread owns the GPU, takes jobs from a channel and tells their clients what comes of them.
+//!
+//! Completions begin in the order of their requests, between decode steps, as soon as a row and pages are free. Rows of one
+//! batch have one adapter; a request for another waits until those before it have ended.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use axum::http::StatusCode;
+use pollster::block_on;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use super::metrics::{Metrics, add};
+use super::refusal::Refusal;
+use super::text::{Answer, Piece};
+use crate::lessons::folder::count_asked;
+use crate::model::generate::{Continuous, End, News, Request};
+use crate::model::lora::Lora;
+use crate::model::tokenizer::Tokenizer;
+use crate::{Error, Result};
+
+/// What a client hears of its request. A job says a bounded number of things, so that its channel needs no bound.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The completions of a prompt begin; so many of its tokens were in the cache.
+    Begun { cached: usize },
+    /// A completion goes on.
+    News { choice: usize, piece: Piece },
+    /// A completion ended, after so many tokens; it was cut if it ran into its limit.
+    End { choice: usize, tokens: usize, cut: bool },
+    /// There is no answer; nothing follows.
+    Failed(Refusal),
+}
+
+/// A request on its way through the engine.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// One for each prompt.
+    pub(super) requests: Vec<Request>,
+    pub(super) stop: Vec<String>,
+    /// Whether log-probabilities are told, and of how many of the likeliest tokens.
+    pub(super) logprobs: Option<usize>,
+    /// Number of the adapter.
+    pub(super) adapter: usize,
+    pub(super) events: UnboundedSender<Event>,
+    /// Its place in the queue, until it begins.
+    pub(super) place: Option<OwnedSemaphorePermit>,
+    pub(super) since: Instant,
+}
+
+/// What all completions of a job share.
+struct Shared {
+    job: Job,
+    /// Completions that have not ended.
+    left: Cell<usize>,
+    /// Its place in the queue, until it begins.
+    place: Cell<Option<OwnedSemaphorePermit>>,
+    is_waiting: Cell<bool>,
+    /// Whether a token was told.
+    is_told: Cell<bool>,
+    metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    fn new(mut job: Job, metrics: Arc<Metrics>) -> Self {
+        add(&metrics.requests, 1);
+        metrics.waiting.fetch_add(1, Ordering::Relaxed);
+        Self {
+            left: Cell::new(job.requests.iter().map(|request| request.samples).sum()),
+            place: Cell::new(job.place.take()),
+            is_waiting: Cell::new(true),
+            is_told: Cell::new(false),
+            job,
+            metrics,
+        }
+    }
+
+    /// It waits no more.
+    fn begin(&self) {
+        self.place.take();
+        if self.is_waiting.replace(false) {
+            self.metrics.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn milliseconds(&self) -> usize {
+        self.job.since.elapsed().as_millis() as usize
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.begin();
+        if self.left.get() > 0 && self.job.events.is_closed() {
+            add(&self.metrics.abandoned, 1);
+        }
+    }
+}
+
+/// A completion, waiting or running.
+struct Choice<'a> {
+    shared: Rc<Shared>,
+    prompt: usize,
+    sample: usize,
+    answer: Answer<'a>,
+}
+
+impl Choice<'_> {
+    fn request(&self) -> &Request {
+        &self.shared.job.requests[self.prompt]
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.shared.job.events.is_closed()
+    }
+
+    fn tell(&self, event: Event) {
+        // A client that is gone is noticed before the next step.
+        let _ = self.shared.job.events.send(event);
+    }
+
+    /// Tells the client what its row did. Whether the completion ended with it.
+    fn follow(&mut self, news: &News<'_>) -> Result<bool> {
+        let choice = self.prompt * self.request().samples + self.sample;
+        let (mut told, mut stopped) = (Piece::default(), false);
+        for (index, (&token, &logprob)) in news.tokens.iter().zip(news.logprobs).enumerate() {
+            let is_end = news.end == Some(End::Stop) && index + 1 == news.tokens.len();
+            let likeliest = news.likeliest.get(index).map_or(&[][..], Vec::as_slice);
+            let (piece, stops) = self.answer.push(token, logprob, likeliest, is_end)?;
+            told.append(piece);
+            stopped = stops;
+            if stopped {
+                break;
+            }
+        }
+        if news.end == Some(End::NotFinite) {
+            return Err(Error::NotFinite { what: "the log-probability of a token" });
+        }
+        if news.end.is_some() && !stopped {
+            let (piece, stops) = self.answer.finish()?;
+            told.append(piece);
+            stopped = stops;
+        }
+        if self.answer.count() > 0 && !self.shared.is_told.replace(true) {
+            add(&self.shared.metrics.first_token_ms, self.shared.milliseconds());
+        }
+        if !told.is_empty() {
+            self.tell(Event::News { choice, piece: told });
+        }
+        let is_done = stopped || news.end.is_some();
+        if is_done {
+            let (tokens, cut) = (self.answer.count(), news.end == Some(End::Length) && !stopped);
+            add(&self.shared.metrics.completion_tokens, tokens);
+            self.tell(Event::End { choice, tokens, cut });
+        }
+        Ok(is_done)
+    }
+}
+
+/// An adapter that requests can name, or none.
+pub(super) struct Served {
+    /// Its values on the GPU; none is the base.
+    pub(super) lora: Option<Lora>,
+    /// The library whose head it is, where questions are counted.
+    pub(super) library: Option<PathBuf>,
+}
+
+/// Draws the completions of jobs.
+pub(super) struct Engine<'a> {
+    pub(super) batch: Continuous,
+    /// By number; the first is the base.
+    pub(super) adapters: Vec<Served>,
+    pub(super) tokenizer: &'a Tokenizer,
+    pub(super) metrics: Arc<Metrics>,
+    /// Nothing new is begun once it is set.
+    pub(super) stopping: Arc<AtomicBool>,
+    waiting: VecDeque<Choice<'a>>,
+    running: Vec<(u64, Choice<'a>)>,
+    next_id: u64,
+}
+
+impl<'a> Engine<'a> {
+    /// An engine that nobody has asked yet.
+    pub(super) fn new(
+        batch: Continuous,
+        adapters: Vec<Served>,
+        tokenizer: &'a Tokenizer,
+        metrics: Arc<Metrics>,
+        stopping: Arc<AtomicBool>,
+    ) -> Self {
+        let (waiting, running) = (VecDeque::new(), Vec::new());
+        Self { batch, adapters, tokenizer, metrics, stopping, waiting, running, next_id: 0 }
+    }
+
+    /// Works until nobody can send a job any more.
+    ///
+    /// # Errors
+    /// Those of the GPU, after all who wait were told.
+    pub(super) fn run(mut self, mut jobs: UnboundedReceiver<Job>) -> Result<()> {
+        let outcome = self.work(&mut jobs);
+        if let Err(error) = &outcome {
+            let lost = || {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Event::Failed(Refusal::new(status, error.code(), error.to_string()))
+            };
+            jobs.close();
+            while let Ok(job) = jobs.try_recv() {
+                let _ = job.events.send(lost());
+            }
+            self.waiting.iter().for_each(|choice| choice.tell(lost()));
+            self.running.iter().for_each(|(_, choice)| choice.tell(lost()));
+        }
+        outcome
+    }
+
+    fn work(&mut self, jobs: &mut UnboundedReceiver<Job>) -> Result<()> {
+        loop {
+            if self.waiting.is_empty() && self.running.is_empty() {
+                match jobs.blocking_recv() {
+                    Some(job) => self.enqueue(job),
+                    None => return Ok(()),
+                }
+            }
+            while let Ok(job) = jobs.try_recv() {
+                self.enqueue(job);
+            }
+            self.forget()?;
+            self.begin()?;
+            if !self.running.is_empty() {
+                self.step()?;
+            }
+            self.metrics.running.store(self.running.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts the completions of a job behind those that wait.
+    fn enqueue(&mut self, job: Job) {
+        let shared = Rc::new(Shared::new(job, Arc::clone(&self.metrics)));
+        for (prompt, request) in shared.job.requests.iter().enumerate() {
+            for sample in 0..request.samples {
+                let tells = shared.job.logprobs.is_some();
+                let answer = Answer::new(self.tokenizer, shared.job.stop.clone(), tells);
+                self.waiting.push_back(Choice { shared: Rc::clone(&shared), prompt, sample, answer });
+            }
+        }
+    }
+
+    /// Drops what nobody waits for any more, and frees its rows.
+    fn forget(&mut self) -> Result<()> {
+        if self.stopping.load(Ordering::Relaxed) {
+            let waiting = self.waiting.drain(..);
+            // One of several completions may run already; its client gets no half answer.
+            waiting.for_each(|choice| choice.tell(Event::Failed(Refusal::stopping())));
+        }
+        self.waiting.retain(Choice::is_wanted);
+        let gone = self.running.extract_if(.., |(_, choice)| !choice.is_wanted());
+        for (id, _) in gone.collect::<Vec<_>>() {
+            self.batch.stop(id)?;
+        }
+        Ok(())
+    }
+
+    /// Gives free rows to those that wait, the first first.
+    fn begin(&mut self) -> Result<()> {
+        while let Some(choice) = self.waiting.front() {
+            let job = &choice.shared.job;
+            if job.adapter != self.batch.adapter() {
+                if !self.running.is_empty() {
+                    break;
+                }
+                let lora = self.adapters[job.adapter].lora.as_ref();
+                self.batch.take_adapter(job.adapter, lora)?;
+            }
+            let likeliest = job.logprobs.unwrap_or(0);
+            let admitted = self.batch.admit(self.next_id, choice.request(), choice.sample, likeliest);
+            let cached = match block_on(admitted) {
+                Ok(Some(cached)) => cached,
+                Ok(None) if !self.running.is_empty() => break,
+                Ok(None) => {
+                    let problem = "does not fit into the cache of the server";
+                    choice.tell(Event::Failed(Refusal::field("max_tokens", problem, "lower it")));
+                    self.waiting.pop_front();
+                    continue;
+                }
+                Err(error @ (Error::Usage { .. } | Error::Context { .. } | Error::OutOfMemory { .. })) => {
+                    choice.tell(Event::Failed(error.into()));
+                    self.waiting.pop_front();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let Some(choice) = self.waiting.pop_front() else { break };
+            if choice.sample == 0 {
+                add(&self.metrics.prompt_tokens, choice.request().prompt.len());
+                add(&self.metrics.cached_tokens, cached);
+                choice.tell(Event::Begun { cached });
+            }
+            choice.shared.begin();
+            self.running.push((self.next_id, choice));
+            self.next_id += 1;
+        }
+        Ok(())
+    }
+
+    /// A few tokens for every row.
+    fn step(&mut self) -> Result<()> {
+        let Self { batch, running, .. } = self;
+        let (mut done, mut stopped) = (Vec::new(), Vec::new());
+        let mut news = |news: News<'_>| {
+            let Some(at) = running.iter().position(|(id, _)| *id == news.id) else { return };
+            let outcome = running[at].1.follow(&news);
+            if matches!(outcome, Ok(false)) {
+                return;
+            }
+            let (id, choice) = running.swap_remove(at);
+            match outcome {
+                Ok(_) => done.push(choice),
+                Err(error) => choice.tell(Event::Failed(error.into())),
+            }
+            if news.end.is_none() {
+                stopped.push(id);
+            }
+        };
+        block_on(batch.step(&mut news))?;
+        stopped.into_iter().try_for_each(|id| batch.stop(id))?;
+        for choice in done {
+            self.finish(&choice.shared);
+        }
+        Ok(())
+    }
+
+    /// Notes that a completion of a job ended.
+    fn finish(&self, shared: &Shared) {
+        shared.left.set(shared.left.get() - 1);
+        if shared.left.get() > 0 {
+            return;
+        }
+        add(&self.metrics.answered, 1);
+        add(&self.metrics.answer_ms, shared.milliseconds());
+        let library = self.adapters[shared.job.adapter].library.as_ref();
+        if let Some(Err(error)) = library.map(|place| count_asked(place, 1)) {
+            tracing::warn!("{error}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The addresses that clients know, and what is behind them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::access::{self, Access};
+use super::ask::{Ask, Kind};
+use super::engine::{Event, Job};
+use super::events::Events;
+use super::fresh::fresh;
+use super::metrics::{Metrics, add};
+use super::models::Names;
+use super::refusal::Refusal;
+use super::reply::{Chunks, Head, Whole};
+use crate::ladder::learner::Language;
+use crate::model::config::ModelConfig;
+use crate::model::config::advice::SamplingAdvice;
+use crate::model::generate::Request as Drawn;
+
+/// The longest body of a request, in bytes.
+const MAX_BODY: usize = 8 << 20;
+/// How long a body may take to come.
+const BODY_TIME: Duration = Duration::from_secs(60);
+
+/// What every request needs.
+pub(super) struct App {
+    pub(super) names: Names,
+    pub(super) language: Arc<Language>,
+    pub(super) config: ModelConfig,
+    pub(super) advice: SamplingAdvice,
+    pub(super) context: usize,
+    pub(super) access: Access,
+    /// Places of requests that wait.
+    pub(super) queue: Arc<Semaphore>,
+    pub(super) jobs: UnboundedSender<Job>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) stopping: Arc<AtomicBool>,
+}
+
+/// All addresses.
+pub(super) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/v1/models", get(models))
+        .route("/v1/models/{*name}", get(model))
+        .route("/v1/chat/completions", post(chat))
+        .route("/v1/completions", post(text))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&app), guard))
+        .with_state(app)
+}
+
+/// Asks every request for what it needs to be answered, and counts refusals.
+async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
+    let (headers, is_health) = (request.headers(), request.uri().path() == "/health");
+    let origin = app.access.origin(headers);
+    let mut response = match &origin {
+        Err(refusal) => refusal.clone().into_response(),
+        Ok(Some(_)) if access::is_preflight(request.method(), headers) => access::preflight(headers),
+        Ok(_) => match app.access.check_key(headers) {
+            Err(refusal) if !is_health => refusal.into_response(),
+            _ => next.run(request).await,
+        },
+    };
+    if response.status().as_u16() >= 400 {
+        add(&app.metrics.refused, 1);
+    }
+    if let Ok(Some(origin)) = origin {
+        access::allow(&mut response, origin);
+    }
+    response
+}
+
+fn answer(value: &Value) -> Response<Body> {
+    typed("application/json", Body::from(value.to_string()))
+}
+
+fn typed(kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+async fn health(State(app): State<Arc<App>>) -> Response<Body> {
+    match app.stopping.load(Ordering::Relaxed) {
+        true => Refusal::stopping().into_response(),
+        false => answer(&json!({ "status": "ok" })),
+    }
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
+    typed("text/plain; version=0.0.4; charset=utf-8", Body::from(app.metrics.text()))
+}
+
+async fn models(State(app): State<Arc<App>>) -> Response<Body> {
+    answer(&app.names.list())
+}
+
+async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response<Body> {
+    match app.names.find(Some(&name)) {
+        Ok((name, _)) => answer(&app.names.describe(name)),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn unknown(request: Request) -> Response<Body> {
+    let shown: String = request.uri().path().chars().take(100).collect();
+    let message = format!(
+        "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/models, /health and /metrics"
+    );
+    Refusal::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
+}
+
+async fn wrong_method(request: Request) -> Response<Body> {
+    let message =
+        format!("{} is not answered here; ask by POST for answers, by GET for the rest", request.method());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
+}
+
+async fn chat(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    complete(app, Kind::Chat, request).await.unwrap_or_else(Refusal::into_response)
+}
+
+async fn text(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    complete(app, Kind::Text, request).await.unwrap_or_else(Refusal::into_response)
+}
+
+async fn complete(app: Arc<App>, kind: Kind, request: Request) -> Result<Response<Body>, Refusal> {
+    let body = read(request).await?;
+    // Templates and tokenizers work for a while on long texts.
+    let for_reading = Arc::clone(&app);
+    let read = tokio::task::spawn_blocking(move || {
+        Ask::read(kind, &body, &for_reading.language, for_reading.advice)
+    });
+    let ask = read.await.map_err(|_| {
+        let message = "the request could not be read; please report it";
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    })??;
+    let (stream, include_usage) = (ask.stream, ask.include_usage);
+    let (head, mut events) = submit(&app, ask)?;
+    if stream {
+        let mut response =
+            typed("text/event-stream", Body::new(Events::new(events, Chunks::new(head, include_usage))));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        return Ok(response);
+    }
+    let mut whole = Whole::new(head);
+    while let Some(event) = events.recv().await {
+        if let Some(value) = whole.take(event)? {
+            return Ok(answer(&value));
+        }
+    }
+    Err(Refusal::stopping())
+}
+
+/// The body of a request, as far as it is not too long and comes in time.
+async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
+    let too_long = || {
+        let message = format!("the body has more than {MAX_BODY} bytes; send less text at a time");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_long", message)
+    };
+    let declared = request.headers().get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > MAX_BODY) {
+        return Err(too_long());
+    }
+    match tokio::time::timeout(BODY_TIME, to_bytes(request.into_body(), MAX_BODY)).await {
+        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Err(_)) => Err(too_long()),
+        Err(_) => {
+            let message =
+                format!("the body did not come within {} seconds; send it again", BODY_TIME.as_secs());
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message))
+        }
+    }
+}
+
+/// Hands a request to the engine.
+fn submit(app: &App, ask: Ask) -> Result<(Head, UnboundedReceiver<Event>), Refusal> {
+    let (name, adapter) = app.names.find(ask.model.as_deref())?;
+    let seed = ask.seed.unwrap_or_else(fresh);
+    let request = |prompt: Vec<u32>| {
+        let mut sampling = ask.sampling;
+        if ask.fills_context {
+            sampling.max_tokens = app.context.saturating_sub(prompt.len()).max(1);
+        }
+        let request = Drawn { prompt, samples: ask.samples, sampling, seed };
+        request.check(&app.config, app.context)?;
+        Ok(request)
+    };
+    let prompt_tokens = ask.prompts.iter().map(Vec::len).sum();
+    let choices = ask.prompts.len() * ask.samples;
+    let requests = ask.prompts.into_iter().map(request).collect::<Result<Vec<_>, Refusal>>()?;
+    if app.stopping.load(Ordering::Relaxed) {
+        return Err(Refusal::stopping());
+    }
+    let place = Arc::clone(&app.queue).try_acquire_owned().map_err(|_| {
+        let message =
+            "all places of the queue are taken; try again later, or start the server with a longer queue";
+        let seconds = app.metrics.retry_after();
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(seconds)
+    })?;
+    let head = Head::new(ask.kind, name.to_owned(), choices, prompt_tokens, ask.logprobs.is_some());
+    let (sender, events) = unbounded_channel();
+    let job = Job {
+        requests,
+        stop: ask.stop,
+        logprobs: ask.logprobs,
+        adapter,
+        events: sender,
+        place: Some(place),
+        since: Instant::now(),
+    };
+    app.jobs.send(job).map_err(|_| Refusal::stopping())?;
+    Ok((head, events))
+}

@@ -1,0 +1,264 @@
+//! Answers in the form that OpenAI's clients read, whole or as a stream of events.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use super::ask::Kind;
+use super::engine::Event;
+use super::fresh::fresh;
+use super::refusal::Refusal;
+use super::text::{Piece, Told};
+
+/// What is the same in every part of an answer.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    kind: Kind,
+    id: String,
+    created: u64,
+    model: String,
+    /// How many completions there are.
+    choices: usize,
+    prompt_tokens: usize,
+    tells: bool,
+}
+
+impl Head {
+    /// The head of a new answer of the model that goes by this name.
+    pub(super) fn new(kind: Kind, model: String, choices: usize, prompt_tokens: usize, tells: bool) -> Self {
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let id = format!("{}-{:016x}", if kind == Kind::Chat { "chatcmpl" } else { "cmpl" }, fresh());
+        Self { kind, id, created, model, choices, prompt_tokens, tells }
+    }
+
+    fn object(&self, choices: Vec<Value>, is_chunk: bool) -> Map<String, Value> {
+        let object = match (self.kind, is_chunk) {
+            (Kind::Chat, false) => "chat.completion",
+            (Kind::Chat, true) => "chat.completion.chunk",
+            (Kind::Text, _) => "text_completion",
+        };
+        Map::from_iter([
+            ("id".to_owned(), json!(self.id)),
+            ("object".to_owned(), json!(object)),
+            ("created".to_owned(), json!(self.created)),
+            ("model".to_owned(), json!(self.model)),
+            ("choices".to_owned(), Value::Array(choices)),
+        ])
+    }
+
+    fn usage(&self, tally: &Tally) -> Value {
+        json!({
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": tally.completion_tokens,
+            "total_tokens": self.prompt_tokens + tally.completion_tokens,
+            "prompt_tokens_details": { "cached_tokens": tally.cached_tokens },
+        })
+    }
+
+    /// The log-probabilities of tokens, the first of which begins at character `offset` of the text.
+    fn logprobs(&self, tokens: &[Told], offset: usize) -> Value {
+        if !self.tells {
+            return Value::Null;
+        }
+        let bytes = |text: &str| match text.contains('\u{FFFD}') {
+            // A part of a character, whose bytes a text does not hold.
+            true => Value::Null,
+            false => json!(text.as_bytes()),
+        };
+        let entry =
+            |text: &str, logprob: f32| json!({ "token": text, "logprob": logprob, "bytes": bytes(text) });
+        match self.kind {
+            Kind::Chat => {
+                let content = tokens.iter().map(|told| {
+                    let likeliest = told.likeliest.iter().map(|(text, logprob)| entry(text, *logprob));
+                    let mut entry = entry(&told.text, told.logprob);
+                    entry["top_logprobs"] = likeliest.collect();
+                    entry
+                });
+                json!({ "content": content.collect::<Vec<_>>(), "refusal": null })
+            }
+            Kind::Text => {
+                let lengths = tokens.iter().map(|told| told.text.chars().count());
+                let offsets: Vec<usize> = lengths
+                    .scan(offset, |at, length| {
+                        let start = *at;
+                        *at += length;
+                        Some(start)
+                    })
+                    .collect();
+                let likeliest = |told: &Told| {
+                    let rows = told.likeliest.iter();
+                    let rows: Map<String, Value> =
+                        rows.map(|(text, logprob)| (text.clone(), json!(logprob))).collect();
+                    if rows.is_empty() { Value::Null } else { Value::Object(rows) }
+                };
+                json!({
+                    "tokens": tokens.iter().map(|told| &told.text).collect::<Vec<_>>(),
+                    "token_logprobs": tokens.iter().map(|told| told.logprob).collect::<Vec<_>>(),
+                    "top_logprobs": tokens.iter().map(likeliest).collect::<Vec<_>>(),
+                    "text_offset": offsets,
+                })
+            }
+        }
+    }
+
+    fn choice(&self, index: usize, content: Value, logprobs: Value, finish: Option<&str>) -> Value {
+        let name = match (self.kind, content.is_string()) {
+            (Kind::Text, _) => "text",
+            (Kind::Chat, true) => "message",
+            (Kind::Chat, false) => "delta",
+        };
+        let content = match (self.kind, content) {
+            (Kind::Chat, Value::String(text)) => {
+                json!({ "role": "assistant", "content": text, "refusal": null })
+            }
+            (_, content) => content,
+        };
+        let mut choice = Map::new();
+        choice.insert("index".into(), json!(index));
+        choice.insert(name.into(), content);
+        choice.insert("logprobs".into(), logprobs);
+        choice.insert("finish_reason".into(), json!(finish));
+        Value::Object(choice)
+    }
+}
+
+/// What there is of an answer's numbers.
+#[derive(Debug, Default)]
+struct Tally {
+    ended: usize,
+    completion_tokens: usize,
+    cached_tokens: usize,
+}
+
+impl Tally {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Begun { cached } => self.cached_tokens += cached,
+            Event::End { tokens, .. } => {
+                self.completion_tokens += tokens;
+                self.ended += 1;
+            }
+            Event::News { .. } | Event::Failed(_) => {}
+        }
+    }
+}
+
+fn finish_reason(cut: bool) -> &'static str {
+    if cut { "length" } else { "stop" }
+}
+
+/// An answer that is given when it is whole.
+#[derive(Debug)]
+pub(super) struct Whole {
+    head: Head,
+    tally: Tally,
+    choices: Vec<(Piece, Option<&'static str>)>,
+}
+
+impl Whole {
+    /// Nothing yet.
+    pub(super) fn new(head: Head) -> Self {
+        let choices = (0..head.choices).map(|_| (Piece::default(), None)).collect();
+        Self { head, tally: Tally::default(), choices }
+    }
+
+    /// Takes an event. The answer, once it is whole.
+    ///
+    /// # Errors
+    /// The refusal that the event is.
+    pub(super) fn take(&mut self, event: Event) -> Result<Option<Value>, Refusal> {
+        self.tally.take(&event);
+        match event {
+            Event::Failed(refusal) => return Err(refusal),
+            Event::News { choice, piece } => self.choices[choice].0.append(piece),
+            Event::End { choice, cut, .. } => self.choices[choice].1 = Some(finish_reason(cut)),
+            Event::Begun { .. } => {}
+        }
+        if self.tally.ended < self.choices.len() {
+            return Ok(None);
+        }
+        let choices = self.choices.iter().enumerate().map(|(index, (piece, finish))| {
+            let logprobs = self.head.logprobs(&piece.tokens, 0);
+            self.head.choice(index, Value::String(piece.text.clone()), logprobs, *finish)
+        });
+        let mut whole = self.head.object(choices.collect(), false);
+        whole.insert("usage".into(), self.head.usage(&self.tally));
+        Ok(Some(Value::Object(whole)))
+    }
+}
+
+/// An answer that is given as it comes, as server-sent events.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    head: Head,
+    tally: Tally,
+    include_usage: bool,
+    /// Characters of each choice's text so far; none before its first part.
+    offsets: Vec<Option<usize>>,
+}
+
+impl Chunks {
+    /// Nothing yet.
+    pub(super) fn new(head: Head, include_usage: bool) -> Self {
+        Self { tally: Tally::default(), offsets: vec![None; head.choices], include_usage, head }
+    }
+
+    /// The text of the events that tell of `event`, and whether nothing comes after them.
+    pub(super) fn take(&mut self, event: Event) -> (String, bool) {
+        self.tally.take(&event);
+        let mut out = String::new();
+        match event {
+            Event::Failed(refusal) => return (data(&refusal.body()), true),
+            Event::Begun { .. } => {}
+            Event::News { choice, piece } => {
+                self.open(choice, &mut out);
+                let offset = self.offsets[choice].unwrap_or(0);
+                self.offsets[choice] = Some(offset + piece.text.chars().count());
+                let logprobs = self.head.logprobs(&piece.tokens, offset);
+                let content = match self.head.kind {
+                    Kind::Chat => json!({ "content": piece.text }),
+                    Kind::Text => json!(piece.text),
+                };
+                out += &self.chunk(vec![self.head.choice(choice, content, logprobs, None)], Value::Null);
+            }
+            Event::End { choice, cut, .. } => {
+                self.open(choice, &mut out);
+                let content = if self.head.kind == Kind::Chat { json!({}) } else { json!("") };
+                let last = self.head.choice(choice, content, Value::Null, Some(finish_reason(cut)));
+                out += &self.chunk(vec![last], Value::Null);
+            }
+        }
+        let is_last = self.tally.ended == self.head.choices;
+        if is_last {
+            if self.include_usage {
+                out += &self.chunk(Vec::new(), self.head.usage(&self.tally));
+            }
+            out += "data: [DONE]\n\n";
+        }
+        (out, is_last)
+    }
+
+    /// A message begins with who speaks.
+    fn open(&mut self, choice: usize, out: &mut String) {
+        if self.offsets[choice].is_none() {
+            self.offsets[choice] = Some(0);
+            if self.head.kind == Kind::Chat {
+                let delta = json!({ "role": "assistant", "content": "" });
+                *out += &self.chunk(vec![self.head.choice(choice, delta, Value::Null, None)], Value::Null);
+            }
+        }
+    }
+
+    fn chunk(&self, choices: Vec<Value>, usage: Value) -> String {
+        let mut chunk = self.head.object(choices, true);
+        if self.include_usage {
+            chunk.insert("usage".into(), usage);
+        }
+        data(&Value::Object(chunk))
+    }
+}
+
+fn data(value: &Value) -> String {
+    format!("data: {value}\n\n")
+}
