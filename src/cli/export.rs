@@ -166,7 +166,7 @@ fn merge(
     }
     let path = folder.join(SINGLE);
     let failed = |source| Error::write(&path, source);
-    let file = Stoppable { file: File::create(&path).map_err(failed)?, cancelled: context.cancelled() };
+    let file = StoppableWriter { file: File::create(&path).map_err(failed)?, cancelled: context.cancelled() };
     let mut out = BufWriter::new(file);
     let mut progress = bar();
     let written = write_merged(&opened.config, &mut *opened.source, adapter, &path, &mut out, &mut progress);
@@ -188,12 +188,12 @@ fn is_own(name: &str) -> bool {
 }
 
 /// A file that cannot be written to any more when the user has asked to stop.
-struct Stoppable<'a, F> {
+struct StoppableWriter<'a, F> {
     file: F,
     cancelled: &'a AtomicBool,
 }
 
-impl<F: Write> Write for Stoppable<'_, F> {
+impl<F: Write> Write for StoppableWriter<'_, F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(io::Error::other("stopped"));

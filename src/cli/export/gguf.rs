@@ -12,7 +12,7 @@ use stepladder::train::files::write_atomic_by;
 use stepladder::train::merge_gguf::{Types, write_gguf};
 use stepladder::train::peft::AdapterFile;
 
-use super::{Args, Context, Stoppable, bar, say};
+use super::{Args, Context, StoppableWriter, bar, say};
 
 /// Reads the name of a way of storing.
 pub(super) fn quantisation() -> PossibleValuesParser {
@@ -33,7 +33,7 @@ pub(super) fn write(
     plan.warnings.iter().for_each(|warning| say(warning));
     let (path, mut types) = (args.output.as_path(), Types::new());
     let written = write_atomic_by(path, |file| {
-        let mut out = BufWriter::new(Stoppable { file, cancelled: context.cancelled() });
+        let mut out = BufWriter::new(StoppableWriter { file, cancelled: context.cancelled() });
         let (config, source) = (&opened.config, &mut *opened.source);
         types = write_gguf(config, source, adapter, &plan, path, &mut out, &mut bar())?;
         Ok(())
