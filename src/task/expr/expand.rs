@@ -7,8 +7,10 @@ use super::simplify::{Monomial, add, join};
 use super::{Branch, Expr, Factor, Function, Number, Term};
 use crate::task::rational::Rational;
 
-/// Most monomials that are made on the way, all together.
+/// Most monomials that are made on the way, all together; large ones count as several.
 const MAX_WORK: usize = 4000;
+/// Nodes of a monomial's factors that count as one monomial more.
+const LARGE: usize = 16;
 /// Highest whole power of a sum that is multiplied out.
 const MAX_POWER: i128 = 32;
 /// How often a value must exceed the bound on its rounding error for its sign to be beyond doubt.
@@ -238,8 +240,15 @@ fn known_value(function: Function, argument: &[Monomial]) -> Option<Vec<Monomial
     }
 }
 
+/// What a copy of a monomial costs beside the monomial itself: nothing for a few short factors.
+fn weight(monomial: &Monomial) -> usize {
+    monomial.factors.iter().map(|(expr, _)| expr.size()).sum::<usize>() / LARGE
+}
+
 fn times(left: &[Monomial], right: &[Monomial], work: &mut usize) -> Option<Vec<Monomial>> {
-    *work = work.checked_sub(left.len() * right.len())?;
+    let weight = |monomials: &[Monomial]| -> usize { monomials.iter().map(weight).sum() };
+    let copied = weight(left) * right.len() + left.len() * weight(right);
+    *work = work.checked_sub(left.len() * right.len() + copied)?;
     let mut product = Vec::new();
     for a in left {
         for b in right {
