@@ -27,7 +27,7 @@ use super::context::Context;
 use super::ladder_view::View;
 use super::resume::{ADAPTER, RUN, expect_computed, expect_model};
 use super::session::{load, open, open_gpu, print_profile, read_problems, tie, worded};
-use super::setting_args::{Rows, SettingArgs, anew};
+use super::setting_args::{Rows, SettingArgs, resume_help};
 use super::signals::{quoted, say};
 use super::tuning::choose_kernels;
 
@@ -53,7 +53,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) output: PathBuf,
     /// Go on with the run in --output, on the same model and problems; what may differ the help says
-    #[arg(long, help = resume_help())]
+    #[arg(long, help = resume_help::<LadderRows>("Go on with the run in --output, on the same model and problems"))]
     pub(super) resume: bool,
     #[command(flatten)]
     pub(super) settings: SettingArgs<LadderRows>,
@@ -62,13 +62,6 @@ pub(super) struct Args {
     pub(super) eval_problems: Option<PathBuf>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
-}
-
-fn resume_help() -> String {
-    format!(
-        "Go on with the run in --output, on the same model and problems. {}; anything else that differs is refused",
-        anew::<LadderRows>()
-    )
 }
 
 /// Every setting that has an option.

@@ -84,8 +84,13 @@ impl<R: Rows> SettingArgs<R> {
     }
 }
 
+/// The help of `--resume`: `what` it does, and what may differ from the run that it goes on with.
+pub(super) fn resume_help<R: Rows>(what: &str) -> String {
+    format!("{what}. {}; anything else that differs is refused", anew::<R>())
+}
+
 /// What a run that goes on may be given another value of, as its user writes it.
-pub(super) fn anew<R: Rows>() -> String {
+fn anew<R: Rows>() -> String {
     let has_option = |row: &Setting| R::take(row).then_some(row.option).flatten();
     let (mut options, mut paths) = (Vec::new(), Vec::new());
     for row in R::TABLE.rows.iter().filter(|row| row.anew) {

@@ -11,7 +11,7 @@ use stepladder::{Error, Result};
 
 use super::args::DeviceArgs;
 use super::context::Context;
-use super::setting_args::{Rows, SettingArgs, anew};
+use super::setting_args::{Rows, SettingArgs, resume_help};
 use super::train_words::default_of;
 
 /// Options of `train`. With `--resume`, what is not given comes from the run.
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) output: PathBuf,
     /// Go on with the run in --output that was stopped, on the same model and data; what may differ the help says
-    #[arg(long, help = resume_help())]
+    #[arg(long, help = resume_help::<TrainRows>("Go on with the run in --output that was stopped, on the same model and data"))]
     pub(super) resume: bool,
     /// No answers of the model to some of your prompts, before and after, at the end
     #[arg(long)]
@@ -39,13 +39,6 @@ pub(super) struct Args {
     pub(super) settings: SettingArgs<TrainRows>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
-}
-
-fn resume_help() -> String {
-    format!(
-        "Go on with the run in --output that was stopped, on the same model and data. {}; anything else that differs is refused",
-        anew::<TrainRows>()
-    )
 }
 
 /// Every setting that has an option.

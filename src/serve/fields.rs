@@ -5,6 +5,7 @@ use std::fmt::Display;
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
+use crate::json;
 
 /// Whether a value of a field changes nothing.
 type Without = fn(&Value) -> bool;
@@ -126,9 +127,11 @@ impl Fields {
     /// The fields of a request's body.
     pub(super) fn of_body(body: &[u8]) -> Result<Self, Refusal> {
         let wrong = |problem: String| Refusal::field("body", problem, "send one JSON object as UTF-8");
-        match serde_json::from_slice(body) {
+        match json::from_slice(body) {
             Ok(Value::Object(rest)) => Ok(Self::new("", rest)),
             Ok(_) => Err(wrong("is JSON, but no object".into())),
+            // A key that an object has twice: which of the two is meant nobody can tell.
+            Err(error) if error.is_data() => Err(wrong(json::what(&error))),
             Err(error) => Err(wrong(format!("is not JSON: {error}"))),
         }
     }
@@ -270,6 +273,7 @@ mod tests {
             (r#"{"max_new_tokens": 1}"#, "max_new_tokens: is not known here; write max_tokens"),
             ("[]", "body: is JSON, but no object; send one JSON object"),
             ("{", "body: is not JSON: EOF"),
+            (r#"{"n": 1, "n": 2}"#, "body: has "),
         ] {
             let message = left(body).unwrap_err().body()["error"]["message"].to_string();
             assert!(message.contains(words), "{body}: {message}");

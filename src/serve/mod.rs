@@ -86,14 +86,7 @@ impl Server {
         let access = Access::new(options.api_key.as_deref(), &options.origins)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let names = Names::new(&opened.name, &options.choices, now)?;
-        let listener = bind(&options)?;
-        let failed = |source| Error::Io {
-            path: format!("{}:{}", options.host, options.port).into(),
-            action: "listen on",
-            source,
-            hint: PORT_HINT,
-        };
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = bind(&options)?;
         let adapters = options
             .choices
             .iter()
@@ -169,13 +162,14 @@ impl Server {
     }
 }
 
-const PORT_HINT: &str = "choose another port, or an address of this machine";
-
-/// The place to listen at.
-fn bind(options: &Options) -> Result<TcpListener> {
-    let place = format!("{}:{}", options.host, options.port);
-    let failed =
-        |source| Error::Io { path: place.clone().into(), action: "listen on", source, hint: PORT_HINT };
+/// The place to listen at, and its address with the port that was found.
+fn bind(options: &Options) -> Result<(TcpListener, SocketAddr)> {
+    let failed = |source| Error::Io {
+        path: format!("{}:{}", options.host, options.port).into(),
+        action: "listen on",
+        source,
+        hint: "choose another port, or an address of this machine",
+    };
     let addresses = (options.host.as_str(), options.port).to_socket_addrs().map_err(failed)?;
     let addresses: Vec<SocketAddr> = addresses.collect();
     if options.api_key.is_none() && !addresses.iter().all(|address| address.ip().is_loopback()) {
@@ -184,7 +178,8 @@ fn bind(options: &Options) -> Result<TcpListener> {
     }
     let listener = TcpListener::bind(addresses.as_slice()).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// The sizes that were asked for, or that fit.

@@ -7,15 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::program;
+
 /// The program with these arguments, not started.
 pub(crate) fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stepladder"));
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .env("XDG_RUNTIME_DIR", std::env::temp_dir())
-        .env_remove("STEPLADDER_API_KEY")
-        .env_remove("RUST_LOG");
+    let mut command = program::command(args);
+    command.env_remove("STEPLADDER_API_KEY");
     command
 }
 

@@ -246,8 +246,8 @@ fn weight(monomial: &Monomial) -> usize {
 }
 
 fn times(left: &[Monomial], right: &[Monomial], work: &mut usize) -> Option<Vec<Monomial>> {
-    let weight = |monomials: &[Monomial]| -> usize { monomials.iter().map(weight).sum() };
-    let copied = weight(left) * right.len() + left.len() * weight(right);
+    let all = |monomials: &[Monomial]| -> usize { monomials.iter().map(weight).sum() };
+    let copied = all(left) * right.len() + left.len() * all(right);
     *work = work.checked_sub(left.len() * right.len() + copied)?;
     let mut product = Vec::new();
     for a in left {
