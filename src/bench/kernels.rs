@@ -7,7 +7,7 @@ use crate::Result;
 use crate::gpu::{Buffer, Gpu, Recorder};
 use crate::kernel::attention::full::{Gradients, Saved};
 use crate::kernel::attention::{self, Heads};
-use crate::kernel::lora::site::{Group, Site};
+use crate::kernel::lora::site::{Joined, Site};
 use crate::kernel::lora::{down, grad};
 use crate::kernel::product::{self, By, Segment};
 use crate::kernel::rms_norm::{self, Input};
@@ -160,7 +160,7 @@ impl Maker<'_> {
         if !backward {
             return Ok(());
         }
-        let group = Group {
+        let joined = Joined {
             x: &x,
             dy: &dy,
             adapter: &adapter,
@@ -171,10 +171,10 @@ impl Maker<'_> {
         };
         let of_b = adapter.bytes() as f64 - of_a;
         let cost = Cost { flops: (2 * RANK * dys) as f64, bytes: bytes(&[&dy, &d_low]) + of_b };
-        self.add("lora_grad/back", shape.clone(), cost, &d_low, |rec| grad::back(rec, &group))?;
+        self.add("lora_grad/back", shape.clone(), cost, &d_low, |rec| grad::back(rec, &joined))?;
         let moved = bytes(&[&x, &dy, &low, &d_low, &gradient, &gradient]);
         let cost = Cost { flops: (2 * m * ranks * k + 2 * RANK * dys) as f64, bytes: moved };
-        self.add("lora_grad/gradients", shape, cost, &gradient, |rec| grad::gradients(rec, &group))
+        self.add("lora_grad/gradients", shape, cost, &gradient, |rec| grad::gradients(rec, &joined))
     }
 
     /// Causal attention over `count` sequences of `len` tokens.

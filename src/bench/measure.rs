@@ -5,12 +5,12 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::Result;
-use crate::gpu::{Buffer, Gpu, Plan, Recorder};
+use crate::gpu::{Buffer, Gpu, Recorder, Recording};
 use crate::kernel::{peak, peak_coop};
 
 /// Work of one dispatch or a few, timed again and again.
 pub(super) struct Work {
-    plan: Plan,
+    recording: Recording,
     /// A number of the result: reading it waits for the work.
     after: Buffer,
     /// Runs in one sample.
@@ -21,12 +21,12 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(rec: Recorder<'_>, after: &Buffer) -> Result<Self> {
-        Ok(Self { plan: rec.finish()?, after: after.view(0, &[1])?, times: 1, samples: Vec::new() })
+        Ok(Self { recording: rec.finish()?, after: after.view(0, &[1])?, times: 1, samples: Vec::new() })
     }
 
     async fn seconds(&self, gpu: &Gpu, times: usize) -> Result<f64> {
         let start = Instant::now();
-        gpu.run_repeated(&self.plan, times)?;
+        gpu.run_repeated(&self.recording, times)?;
         gpu.read_later(&[&self.after]).bytes(gpu).await?;
         Ok(start.elapsed().as_secs_f64() / times as f64)
     }

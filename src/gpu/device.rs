@@ -367,7 +367,7 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Writes `data` from element `start` on. Ordered before every plan submitted later.
+    /// Writes `data` from element `start` on. Ordered before every recording submitted later.
     pub fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, start: usize, data: &[T]) -> Result<()> {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         if start as u64 * 4 + bytes.len() as u64 > buffer.bytes() {

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::Gpu;
 use super::pipeline::Pipeline;
-use super::plan::Cost;
 use super::readback::{self, Pending};
+use super::recording::Cost;
 use crate::{Error, Result};
 
 /// Sums for one kernel.
@@ -99,7 +99,7 @@ impl Profile {
     }
 }
 
-/// Timestamps for the dispatches of one plan, in sets of at most the 4,096 queries that WebGPU allows.
+/// Timestamps for the dispatches of one recording, in sets of at most the 4,096 queries that WebGPU allows.
 pub(super) struct Profiler {
     sets: Vec<wgpu::QuerySet>,
     count: usize,
@@ -215,7 +215,7 @@ impl Account {
 }
 
 impl Gpu {
-    /// From now on times every dispatch of every plan, for [`Gpu::profile`]. Plans run more slowly so.
+    /// From now on times every dispatch of every recording, for [`Gpu::profile`]. Recordings run more slowly so.
     ///
     /// # Errors
     /// [`Error::Usage`] if the adapter has no timestamps.

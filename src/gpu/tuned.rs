@@ -10,7 +10,7 @@ use super::Gpu;
 pub(super) struct Tuned(Mutex<BTreeMap<String, usize>>);
 
 impl Gpu {
-    /// The variant chosen for `key`. Plans that are recorded later use it.
+    /// The variant chosen for `key`. Recordings that are recorded later use it.
     pub fn choice(&self, key: &str) -> usize {
         self.tuned.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied().unwrap_or(0)
     }

@@ -265,9 +265,9 @@ impl Backward<'_> {
         }
         let (adapter, gradient, d_low) = (self.lora.flat(), self.grads.flat(), &self.d.d_low);
         let mut both = |dy: &Buffer, low: &Buffer, d_low: &Buffer, sites: &[lora_grad::Site]| {
-            let group = lora_grad::Group { x, dy, adapter, low, d_low, gradient, sites };
-            lora_grad::back(rec, &group)?;
-            lora_grad::gradients(rec, &group)
+            let joined = lora_grad::Joined { x, dy, adapter, low, d_low, gradient, sites };
+            lora_grad::back(rec, &joined)?;
+            lora_grad::gradients(rec, &joined)
         };
         let alone = sites.iter().zip(&firsts).all(|(site, &first)| site.low_start == act.low_start(first));
         if let (true, Some((dy, starts))) = (alone, Buffer::enclosing(&each)) {

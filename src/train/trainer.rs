@@ -16,7 +16,7 @@ pub use trajectory::Trajectory;
 
 use super::backward::Backward;
 use super::loss::{self, LossConfig, LossMetrics, Normalizer, Objective, Sequence};
-use crate::gpu::{Buffer, Gpu, Plan, Recorder};
+use crate::gpu::{Buffer, Gpu, Recorder, Recording};
 use crate::kernel::adamw::{self, Hyper};
 use crate::model::Model;
 use crate::model::forest::Forest;
@@ -91,9 +91,9 @@ pub struct Trainer {
     pack_tokens: usize,
     forward_rows: u64,
     arena: Option<Arena>,
-    plans: HashMap<(usize, usize, Pass), Plan>,
-    zero_grads: Plan,
-    update: Plan,
+    recordings: HashMap<(usize, usize, Pass), Recording>,
+    zero_grads: Recording,
+    update: Recording,
     kept: Vec<Kept>,
     cancel: Arc<AtomicBool>,
 }
@@ -125,7 +125,7 @@ impl Trainer {
             pack_tokens: pack_tokens.max(1),
             forward_rows: 0,
             arena: None,
-            plans: HashMap::new(),
+            recordings: HashMap::new(),
             zero_grads,
             update,
             kept: Vec::new(),
@@ -220,7 +220,7 @@ impl Trainer {
         Ok(packed)
     }
 
-    /// Makes the plan of a pass and bucket, growing the arena where it is too small, and writes the pack.
+    /// Makes the recording of a pass and bucket, growing the arena where it is too small, and writes the pack.
     fn prepare(&mut self, packed: &Packed, pass: Pass) -> Result<(usize, usize)> {
         let tokens = bucket(packed.tokens.len());
         let rows = bucket(packed.rows.len().max(1));
@@ -228,14 +228,14 @@ impl Trainer {
         let (had_tokens, had_rows) =
             self.arena.as_ref().map_or((0, 0), |arena| (arena.tokens(), arena.rows()));
         if tokens > had_tokens || rows > had_rows {
-            self.plans.clear();
+            self.recordings.clear();
             self.arena = None;
             let rank = self.lora.layout().max_rank();
             self.arena =
                 Some(Arena::new(&gpu, &self.model, tokens.max(had_tokens), rows.max(had_rows), rank)?);
         }
         let Some(arena) = &self.arena else { return Ok((tokens, rows)) };
-        if !self.plans.contains_key(&(tokens, rows, pass)) {
+        if !self.recordings.contains_key(&(tokens, rows, pass)) {
             let view = arena.first(tokens, rows)?;
             let mut rec = Recorder::new(&gpu);
             let model = &*self.model;
@@ -269,8 +269,8 @@ impl Trainer {
                     backward.record(&mut rec, true)?;
                 }
             }
-            let plan = rec.finish()?;
-            self.plans.insert((tokens, rows, pass), plan);
+            let recording = rec.finish()?;
+            self.recordings.insert((tokens, rows, pass), recording);
         }
         Ok((tokens, rows))
     }
@@ -282,8 +282,8 @@ impl Trainer {
     }
 
     async fn run(&self, key: (usize, usize), pass: Pass) -> Result<()> {
-        match self.plans.get(&(key.0, key.1, pass)) {
-            Some(plan) => self.gpu().run_cancellable(plan, 1, &self.cancel).await,
+        match self.recordings.get(&(key.0, key.1, pass)) {
+            Some(recording) => self.gpu().run_cancellable(recording, 1, &self.cancel).await,
             None => Err(Error::Gpu { what: "trainer".into(), problem: "a pass was not recorded".into() }),
         }
     }
@@ -400,7 +400,7 @@ impl Trainer {
     ) -> Result<loss::LossOutput> {
         let reference = if config.needs_reference() { Some(self.reference(pack).await?) } else { None };
         let packed = self.pack(pack)?;
-        // Both plans first: making the second may grow the arena and lose the first's results.
+        // Both recordings first: making the second may grow the arena and lose the first's results.
         self.prepare(&packed, Pass::Backward)?;
         let scores = self.forward(pack, true).await?;
         self.check_before_learning(&scores)?;

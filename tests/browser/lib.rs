@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use fixture_models::{FAMILIES, checks};
 use serde_json::json;
-use stepladder::gpu::{Buffer, Gpu, GpuOptions, Plan, Recorder};
+use stepladder::gpu::{Buffer, Gpu, GpuOptions, Recorder, Recording};
 use stepladder::kernel::product;
 use stepladder::kernel::weight::Weight;
 use stepladder::model::Model;
@@ -123,7 +123,7 @@ impl Fixture {
 #[wasm_bindgen]
 pub struct Product {
     gpu: Arc<Gpu>,
-    plan: Plan,
+    recording: Recording,
     y: Buffer,
 }
 
@@ -139,8 +139,8 @@ impl Product {
         let (x, y) = (gpu.upload("x", &[m, k], x)?, gpu.buffer("y", &[m, n])?);
         let mut rec = Recorder::new(&gpu);
         product::forward(&mut rec, &w, &x, &y, None, false)?;
-        let plan = rec.finish()?;
-        Ok(Self { gpu, plan, y })
+        let recording = rec.finish()?;
+        Ok(Self { gpu, recording, y })
     }
 
     /// Computes it once and waits for it.
@@ -148,7 +148,7 @@ impl Product {
     /// # Errors
     /// What the device reports.
     pub async fn run(&self) -> Result<(), JsError> {
-        self.gpu.run(&self.plan)?;
+        self.gpu.run(&self.recording)?;
         Ok(self.gpu.wait(&self.y).await?)
     }
 

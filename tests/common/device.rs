@@ -30,7 +30,7 @@ pub fn gpu_default_limits() -> &'static Gpu {
 
 /// Records work and runs it once.
 pub fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>) -> Result<()>) -> Result<()> {
-    gpu.run(&super::plan(gpu, record)?)
+    gpu.run(&super::recording(gpu, record)?)
 }
 
 /// The values of a buffer.

@@ -12,7 +12,7 @@ pub use device::{gpu, gpu_default_limits, open, read, read_words, run};
 
 use half::f16;
 use stepladder::Result;
-use stepladder::gpu::{Gpu, Plan, Recorder};
+use stepladder::gpu::{Gpu, Recorder, Recording};
 
 /// The arithmetic that a kernel runs in. Storage formats do not matter: references get the values as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,8 +183,8 @@ pub fn chi_square(counts: &[usize], probabilities: &[f64]) -> std::result::Resul
     Ok(deviations)
 }
 
-/// Records work and makes the plan.
-pub fn plan(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>) -> Result<()>) -> Result<Plan> {
+/// Records work and makes the recording.
+pub fn recording(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>) -> Result<()>) -> Result<Recording> {
     let mut rec = Recorder::new(gpu);
     record(&mut rec)?;
     rec.finish()

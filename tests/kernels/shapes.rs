@@ -5,7 +5,7 @@ use stepladder::kernel::attention::full::{self, Saved};
 use stepladder::kernel::attention::{Heads, Rows, decode};
 use stepladder::kernel::lora::down::{self, Made};
 use stepladder::kernel::lora::grad;
-use stepladder::kernel::lora::site::{Group, Site};
+use stepladder::kernel::lora::site::{Joined, Site};
 use stepladder::kernel::lora::up::Adapter;
 use stepladder::kernel::product::{self, Segment};
 use stepladder::kernel::rms_norm::{self, Input, Norm};
@@ -68,16 +68,16 @@ fn gradients_of_lora_refuse_what_does_not_lie_in_its_buffer() {
     let (x, dy, values, low) = (b(&[3, 8]), b(&[40]), b(&[128]), b(&[70]));
     // A has 16 elements, B 24, x·Aᵀ 6, dy 36.
     let site = Site { rank: 2, scale: 1.0, a_start: 0, b_start: 64, low_start: 64, cols: 12, dy_start: 4 };
-    fn group<'a>([x, dy, values, low]: [&'a Buffer; 4], sites: &'a [Site]) -> Group<'a> {
-        Group { x, dy, adapter: values, low, d_low: low, gradient: values, sites }
+    fn joined<'a>([x, dy, values, low]: [&'a Buffer; 4], sites: &'a [Site]) -> Joined<'a> {
+        Joined { x, dy, adapter: values, low, d_low: low, gradient: values, sites }
     }
     let all = [&x, &dy, &values, &low];
-    let mut both = |group: Group<'_>| {
-        refused("lora/grad", "sites", grad::back(rec, &group));
-        refused("lora/grad", "sites", grad::gradients(rec, &group));
+    let mut both = |joined: Joined<'_>| {
+        refused("lora/grad", "sites", grad::back(rec, &joined));
+        refused("lora/grad", "sites", grad::gradients(rec, &joined));
     };
-    both(group(all, &[]));
-    both(group(all, &[site; 4]));
+    both(joined(all, &[]));
+    both(joined(all, &[site; 4]));
     for wrong in [
         Site { a_start: 113, ..site },
         Site { b_start: 105, ..site },
@@ -87,11 +87,11 @@ fn gradients_of_lora_refuse_what_does_not_lie_in_its_buffer() {
         Site { cols: 10, ..site },
         Site { rank: 3, ..site },
     ] {
-        both(group(all, &[site, wrong]));
+        both(joined(all, &[site, wrong]));
     }
-    both(Group { gradient: &low, ..group(all, &[site]) });
-    both(Group { d_low: &values, ..group(all, &[site]) });
-    both(Group { x: &b(&[3, 6]), ..group(all, &[site]) });
+    both(Joined { gradient: &low, ..joined(all, &[site]) });
+    both(Joined { d_low: &values, ..joined(all, &[site]) });
+    both(Joined { x: &b(&[3, 6]), ..joined(all, &[site]) });
 }
 
 #[test]

@@ -14,7 +14,7 @@ const ALLOWED: &[(&[&str], &str)] = &[
         &[
             "gpu/buffer.rs",
             "gpu/device.rs",
-            "gpu/plan.rs",
+            "gpu/recording.rs",
             "gpu/profile.rs",
             "gpu/readback.rs",
             "gpu/submit.rs",

@@ -4,7 +4,7 @@
 use super::super::{AHEAD, distinct, lanes, word};
 use super::grad_lanes;
 use super::site::Params;
-pub use super::site::{Group, Site};
+pub use super::site::{Joined, Site};
 use super::tile::{Pass, Tile};
 use crate::Result;
 use crate::gpu::{Gpu, Kernel, Recorder, Variant};
@@ -12,10 +12,10 @@ use crate::gpu::{Gpu, Kernel, Recorder, Variant};
 const BACK: Kernel = kernel!("lora/grad", "back", Params, ["dy", "adapter", "d_low_out"]);
 const GRADIENTS: Kernel = kernel!("lora/grad", "gradients", Params, ["x", "dy", "low", "d_low", "gradient"]);
 
-fn tile(gpu: &Gpu, pass: Pass, group: &Group<'_>) -> Tile {
-    let rank = group.sites.iter().map(|site| site.rank).max().unwrap_or(1);
+fn tile(gpu: &Gpu, pass: Pass, joined: &Joined<'_>) -> Tile {
+    let rank = joined.sites.iter().map(|site| site.rank).max().unwrap_or(1);
     match gpu.is_software() {
-        true => grad_lanes::tile(lanes(gpu), pass, group.x.shape()[0], rank),
+        true => grad_lanes::tile(lanes(gpu), pass, joined.x.shape()[0], rank),
         false => shared(pass, rank),
     }
 }
@@ -24,12 +24,12 @@ fn tile(gpu: &Gpu, pass: Pass, group: &Group<'_>) -> Tile {
 fn shared(pass: Pass, rank: usize) -> Tile {
     let [rows, ranks, block4] = [4, if rank > 4 { 8 } else { 4 }, 8];
     // Neighbours read neighbouring numbers: 8 vec4 are the 128 bytes that a GPU loads at once.
-    let (kernel, group) = match pass {
+    let (kernel, joined) = match pass {
         Pass::Back => (BACK, 32),
         Pass::Gradients => (GRADIENTS, 128),
     };
     let variant = Variant::constants(&[
-        ("WG", group),
+        ("WG", joined),
         ("TM", word(rows)),
         ("TN", word(ranks)),
         ("AHEAD", AHEAD),
@@ -51,15 +51,15 @@ pub(in crate::kernel) fn variants() -> Vec<(Kernel, Variant)> {
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) for no module or more than three, and where a matrix does not lie within its buffer.
-pub fn back(rec: &mut Recorder<'_>, group: &Group<'_>) -> Result<()> {
-    let params = group.params()?;
-    let tile = tile(rec.gpu(), Pass::Back, group);
-    let m = group.x.shape()[0];
-    let groups = m.div_ceil(tile.rows) * group.sum(|site| site.rank.div_ceil(tile.ranks));
-    let arguments = [group.dy, group.adapter, group.d_low];
+pub fn back(rec: &mut Recorder<'_>, joined: &Joined<'_>) -> Result<()> {
+    let params = joined.params()?;
+    let tile = tile(rec.gpu(), Pass::Back, joined);
+    let m = joined.x.shape()[0];
+    let groups = m.div_ceil(tile.rows) * joined.sum(|site| site.rank.div_ceil(tile.ranks));
+    let arguments = [joined.dy, joined.adapter, joined.d_low];
     rec.dispatch(&tile.kernel, &tile.variant, &params, &arguments, word(groups))?;
-    rec.flops(2 * m * group.sum(|site| site.rank * site.cols));
-    rec.bytes(4 * group.sum(|site| m * site.cols + site.rank * (site.cols + m)) as u64);
+    rec.flops(2 * m * joined.sum(|site| site.rank * site.cols));
+    rec.bytes(4 * joined.sum(|site| m * site.cols + site.rank * (site.cols + m)) as u64);
     Ok(())
 }
 
@@ -67,16 +67,16 @@ pub fn back(rec: &mut Recorder<'_>, group: &Group<'_>) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where [`back`] has it.
-pub fn gradients(rec: &mut Recorder<'_>, group: &Group<'_>) -> Result<()> {
-    let params = group.params()?;
-    let tile = tile(rec.gpu(), Pass::Gradients, group);
-    let [m, k] = group.x.matrix("lora/grad", "x")?;
+pub fn gradients(rec: &mut Recorder<'_>, joined: &Joined<'_>) -> Result<()> {
+    let params = joined.params()?;
+    let tile = tile(rec.gpu(), Pass::Gradients, joined);
+    let [m, k] = joined.x.matrix("lora/grad", "x")?;
     let blocks = |cols: usize| (cols / 4).div_ceil(tile.block4);
-    let groups = group.sum(|site| site.rank.div_ceil(tile.ranks) * (blocks(k) + blocks(site.cols)));
-    let arguments = [group.x, group.dy, group.low, group.d_low, group.gradient];
+    let groups = joined.sum(|site| site.rank.div_ceil(tile.ranks) * (blocks(k) + blocks(site.cols)));
+    let arguments = [joined.x, joined.dy, joined.low, joined.d_low, joined.gradient];
     rec.dispatch(&tile.kernel, &tile.variant, &params, &arguments, word(groups))?;
-    rec.flops(2 * m * group.sum(|site| site.rank * (k + site.cols)));
-    let moved = group.sum(|site| m * site.cols + 2 * site.rank * (k + site.cols + m));
+    rec.flops(2 * m * joined.sum(|site| site.rank * (k + site.cols)));
+    let moved = joined.sum(|site| m * site.cols + 2 * site.rank * (k + site.cols + m));
     rec.bytes(4 * (m * k + moved) as u64);
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::super::{F32x4, MAX_JOINED, U32x4, word};
 use crate::gpu::Buffer;
 use crate::{Error, Result};
 
-/// The matrices of one module. Starts are elements of the buffers of a [`Group`].
+/// The matrices of one module. Starts are elements of the buffers of a [`Joined`].
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Site {
     /// Rows of A, columns of B.
@@ -28,7 +28,7 @@ pub struct Site {
 
 /// Modules that read the same x, in the backward pass.
 #[derive(Debug, Clone, Copy)]
-pub struct Group<'a> {
+pub struct Joined<'a> {
     /// What they read `[m, k]`, k a multiple of 4.
     pub x: &'a Buffer,
     /// The gradients of what they wrote, flat.
@@ -50,7 +50,7 @@ params! {
     pub(super) Params { rank: U32x4, cols: U32x4, a: U32x4, b: U32x4, low: U32x4, dy: U32x4, scale: F32x4, m: u32, k: u32 }
 }
 
-impl Group<'_> {
+impl Joined<'_> {
     /// The parameters, if every matrix lies within its buffer.
     pub(super) fn params(&self) -> Result<Params> {
         let [m, k] = self.x.matrix("lora/grad", "x")?;

@@ -1,4 +1,4 @@
-//! The state of a decode batch on the GPU and the recorded step, one plan for each number of rows.
+//! The state of a decode batch on the GPU and the recorded step, one recording for each number of rows.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -11,7 +11,7 @@ use super::super::{Model, index32};
 use super::request::Request;
 use crate::Result;
 use crate::gpu::buffer_set::buffer_set;
-use crate::gpu::{Buffer, Gpu, Pending, Plan, Recorder};
+use crate::gpu::{Buffer, Gpu, Pending, Recorder, Recording};
 use crate::kernel::attention::decode_split::part_elements;
 use crate::kernel::attention::{PAGE, Rows};
 use crate::kernel::product::{self, Segment};
@@ -66,13 +66,13 @@ fn row_seed(seed: u64, sample: u64) -> u32 {
     ((z ^ (z >> 31)) >> 32) as u32
 }
 
-/// Buffers and plans for up to a fixed number of rows.
+/// Buffers and recordings for up to a fixed number of rows.
 pub(super) struct Batch {
     state: State,
     act: Activations,
     decoded: Decoded,
     /// By number of rows, and whether these may be split.
-    plans: HashMap<(usize, bool), Plan>,
+    recordings: HashMap<(usize, bool), Recording>,
 }
 
 buffer_set! {
@@ -104,7 +104,7 @@ impl Batch {
             state: State::new(gpu, rows, row_pages, capacity)?,
             act: Activations::new(gpu, rows, config, rank)?,
             decoded: Decoded::new(gpu, rows, config, row_pages)?,
-            plans: HashMap::new(),
+            recordings: HashMap::new(),
         })
     }
 
@@ -164,12 +164,12 @@ impl Batch {
         cancel: &AtomicBool,
     ) -> Result<()> {
         let key = (rows, long);
-        if !self.plans.contains_key(&key) {
-            let plan = self.record(model, cache, lora, rows, long)?;
-            self.plans.insert(key, plan);
+        if !self.recordings.contains_key(&key) {
+            let recording = self.record(model, cache, lora, rows, long)?;
+            self.recordings.insert(key, recording);
         }
-        match self.plans.get(&key) {
-            Some(plan) => model.gpu().run_cancellable(plan, steps, cancel).await,
+        match self.recordings.get(&key) {
+            Some(recording) => model.gpu().run_cancellable(recording, steps, cancel).await,
             None => Ok(()),
         }
     }
@@ -181,7 +181,7 @@ impl Batch {
         lora: Option<&Lora>,
         rows: usize,
         long: bool,
-    ) -> Result<Plan> {
+    ) -> Result<Recording> {
         let (gpu, weights) = (model.gpu(), model.weights());
         let state = self.state.first(rows)?;
         let act = self.act.first(rows)?;

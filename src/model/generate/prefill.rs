@@ -15,7 +15,7 @@ use super::super::packed::{Packed, bucket};
 use super::super::{Model, index32};
 use crate::Result;
 use crate::gpu::buffer_set::buffer_set;
-use crate::gpu::{Buffer, Gpu, Plan, Recorder};
+use crate::gpu::{Buffer, Gpu, Recorder, Recording};
 use crate::kernel::attention::{Rows, SPAN};
 use crate::kernel::{NONE, embed};
 
@@ -59,7 +59,7 @@ buffer_set! {
     }
 }
 
-/// Buffers of one size, shared by the plans of smaller buckets.
+/// Buffers of one size, shared by the recordings of smaller buckets.
 struct Arena {
     inputs: Inputs,
     act: Activations,
@@ -91,7 +91,7 @@ pub(super) struct Prefill {
     row_pages: usize,
     arena: Option<Arena>,
     /// By tokens, pairs, and whether the tokens go on from a prefix.
-    plans: HashMap<(usize, usize, bool), Plan>,
+    recordings: HashMap<(usize, usize, bool), Recording>,
 }
 
 impl Prefill {
@@ -173,13 +173,13 @@ impl Prefill {
                 gpu.write(window_span, 0, &packed.window_spans)?;
             }
         }
-        let plan = match self.plans.entry((tokens, count, extends)) {
+        let recording = match self.recordings.entry((tokens, count, extends)) {
             Entry::Occupied(found) => found.into_mut(),
             Entry::Vacant(free) => {
                 free.insert(record(model, lora, cache, &arena.first(tokens, count)?, extends)?)
             }
         };
-        gpu.run_cancellable(plan, 1, cancel).await
+        gpu.run_cancellable(recording, 1, cancel).await
     }
 
     /// Makes buffers for so many tokens and pairs, and page tables if the tokens extend a prefix. What is large enough
@@ -198,7 +198,7 @@ impl Prefill {
         let mut arena = match kept {
             Some(arena) => arena,
             None => {
-                self.plans.clear();
+                self.recordings.clear();
                 let rank = lora.map_or(0, |lora| lora.layout().max_rank());
                 Arena::new(gpu, model.config(), tokens.max(had.0), pairs.max(had.1), rank)?
             }
@@ -218,7 +218,7 @@ fn record(
     cache: &[LayerCache],
     arena: &Arena,
     extends: bool,
-) -> Result<Plan> {
+) -> Result<Recording> {
     let Arena { inputs: Inputs { token, position, span, window_span, pair, hidden }, act, tables } = arena;
     let mut rec = Recorder::new(model.gpu());
     let scale = model.config().embedding_scale();

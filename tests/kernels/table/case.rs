@@ -102,7 +102,7 @@ impl Case {
         self.bits(buffer, words);
     }
 
-    /// Runs the plan twice from the same contents. Gives the worst error ÷ bound.
+    /// Runs the recording twice from the same contents. Gives the worst error ÷ bound.
     pub(crate) async fn run(&self, gpu: &Gpu) -> std::result::Result<f64, String> {
         assert!(!self.checks.is_empty(), "{} checks nothing", self.name);
         let mut worst = 0.0f64;
@@ -130,17 +130,17 @@ impl Case {
         Ok(worst)
     }
 
-    /// The checked buffers' words after a run and after another one of the same plan.
+    /// The checked buffers' words after a run and after another one of the same recording.
     async fn outputs(&self, gpu: &Gpu) -> Result<[Vec<Vec<u32>>; 2]> {
         let buffers: Result<Vec<Buffer>> =
             self.buffers.iter().map(|(shape, _)| gpu.buffer(&self.name, shape)).collect();
         let buffers = buffers?;
-        let plan = common::plan(gpu, |rec| (self.record)(rec, &buffers))?;
+        let recording = common::recording(gpu, |rec| (self.record)(rec, &buffers))?;
         let begin = || {
             for (buffer, (_, words)) in buffers.iter().zip(&self.buffers) {
                 gpu.write(buffer, 0, words)?;
             }
-            gpu.run(&plan)?;
+            gpu.run(&recording)?;
             // All in one piece: in a browser every read waits for the event loop.
             let checked: Vec<&Buffer> = self.checks.iter().map(|check| &buffers[check.buffer]).collect();
             Ok(gpu.read_later(&checked))

@@ -2,7 +2,7 @@
 
 use stepladder::kernel::lora::down::{self, Made};
 use stepladder::kernel::lora::grad;
-use stepladder::kernel::lora::site::{Group, Site};
+use stepladder::kernel::lora::site::{Joined, Site};
 use stepladder::kernel::rms_norm::{Input, Norm};
 use stepladder::kernel::swiglu::Activation;
 
@@ -96,7 +96,7 @@ pub(crate) fn gradients() -> Vec<Case> {
     for ranks in [&[16, 16, 16][..], &[4], &[3, 5], &[1, 2, 8], &[20]] {
         for (k, cols) in [(8, [4, 12, 4]), (72, [36, 8, 40]), (132, [200, 64, 64])] {
             for m in [1, 3, 8, 21, 67] {
-                cases.push(group(&mut random, reference::lora::grad::back, ranks, m, k, cols));
+                cases.push(joined(&mut random, reference::lora::grad::back, ranks, m, k, cols));
             }
         }
     }
@@ -107,7 +107,8 @@ pub(crate) fn gradients() -> Vec<Case> {
 pub(crate) fn tall_gradients() -> Vec<Case> {
     let mut random = Random::new(33);
     let sizes = [(&[16, 16, 16][..], 130), (&[16, 8], 300), (&[2], 258), (&[5, 6, 7], 270)];
-    let case = |(ranks, m)| group(&mut random, reference::lora::grad_lanes::back, ranks, m, 40, [72, 28, 36]);
+    let case =
+        |(ranks, m)| joined(&mut random, reference::lora::grad_lanes::back, ranks, m, 40, [72, 28, 36]);
     sizes.into_iter().map(case).collect()
 }
 
@@ -115,7 +116,7 @@ pub(crate) fn tall_gradients() -> Vec<Case> {
 type Back = fn(usize, usize, usize, f64, &[f64], &[f64]) -> Vec<f64>;
 
 /// Modules with gaps between their matrices, those of dy in another order. What lies in gaps is not a number.
-fn group(random: &mut Random, back: Back, ranks: &[usize], m: usize, k: usize, cols: [usize; 3]) -> Case {
+fn joined(random: &mut Random, back: Back, ranks: &[usize], m: usize, k: usize, cols: [usize; 3]) -> Case {
     let mut case = Case::new(format!("ranks {ranks:?} m {m} k {k} cols {cols:?}"));
     let gap = 64;
     let take = |end: &mut usize, len: usize| {
@@ -172,7 +173,7 @@ fn group(random: &mut Random, back: Back, ranks: &[usize], m: usize, k: usize, c
     let (d_low, gradient) = (case.output(&[lows]), case.input(&[values], &gradient));
     let all = sites.clone();
     case.record(move |rec, b| {
-        let group = Group {
+        let joined = Joined {
             x: &b[x],
             dy: &b[dy],
             adapter: &b[adapter],
@@ -181,8 +182,8 @@ fn group(random: &mut Random, back: Back, ranks: &[usize], m: usize, k: usize, c
             gradient: &b[gradient],
             sites: &all,
         };
-        grad::back(rec, &group)?;
-        grad::gradients(rec, &group)
+        grad::back(rec, &joined)?;
+        grad::gradients(rec, &joined)
     });
     for (site, [want_low, da, db]) in sites.iter().zip(wants) {
         let root = |terms: usize| (terms as f64).sqrt();

@@ -1,4 +1,4 @@
-//! Buffers, plans, readback and the errors of the GPU layer.
+//! Buffers, recordings, readback and the errors of the GPU layer.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pollster::block_on;
 use stepladder::Error;
-use stepladder::gpu::{Buffer, Gpu, GpuOptions, Kernel, Plan, Profile, Recorder, Variant, adapters};
+use stepladder::gpu::{Buffer, Gpu, GpuOptions, Kernel, Profile, Recorder, Recording, Variant, adapters};
 use stepladder::kernel::rope;
 
 /// A device of its own, for tests of its account and of its death.
@@ -61,13 +61,13 @@ impl Counter {
         add(rec, &self.one, &self.values)
     }
 
-    fn plan(&self, gpu: &Gpu) -> Plan {
-        common::plan(gpu, |rec| self.record(rec)).unwrap()
+    fn recording(&self, gpu: &Gpu) -> Recording {
+        common::recording(gpu, |rec| self.record(rec)).unwrap()
     }
 
-    /// A plan that adds 1 `times` times in as many submissions.
-    fn sliced_plan(&self, gpu: &Gpu, times: usize) -> Plan {
-        common::plan(gpu, |rec| {
+    /// A recording that adds 1 `times` times in as many submissions.
+    fn sliced_recording(&self, gpu: &Gpu, times: usize) -> Recording {
+        common::recording(gpu, |rec| {
             (0..times).try_for_each(|_| {
                 self.record(rec)?;
                 rec.flops(1_000_000_000_000);
@@ -85,8 +85,8 @@ impl Counter {
 }
 
 /// Records one dispatch of [`ADD`] with these arguments.
-fn dispatch(gpu: &Gpu, kernel: &Kernel, arguments: &[&Buffer], groups: u32) -> stepladder::Result<Plan> {
-    common::plan(gpu, |rec| rec.dispatch(kernel, &add_variant(), &3u32, arguments, groups))
+fn dispatch(gpu: &Gpu, kernel: &Kernel, arguments: &[&Buffer], groups: u32) -> stepladder::Result<Recording> {
+    common::recording(gpu, |rec| rec.dispatch(kernel, &add_variant(), &3u32, arguments, groups))
 }
 
 #[test]
@@ -151,17 +151,17 @@ fn the_memory_account_returns_to_zero() {
     assert_eq!((gpu.memory().current(), gpu.memory().peak()), (0, 600));
 
     let counter = Counter::new(&gpu);
-    let plan = counter.plan(&gpu);
+    let recording = counter.recording(&gpu);
     let copy = gpu.buffer("copy", &[1, 3]).unwrap();
-    let copies = common::plan(&gpu, |rec| rec.copy(&counter.values, &copy)).unwrap();
+    let copies = common::recording(&gpu, |rec| rec.copy(&counter.values, &copy)).unwrap();
     let used = gpu.memory().current();
     let values = counter.values.clone();
     drop((counter, copy));
-    assert_eq!(gpu.memory().current(), used, "the plans keep their buffers");
-    gpu.run(&plan).unwrap();
+    assert_eq!(gpu.memory().current(), used, "the recordings keep their buffers");
+    gpu.run(&recording).unwrap();
     gpu.run(&copies).unwrap();
     assert_eq!(common::read(&gpu, &values), [1.0; 3]);
-    drop((plan, copies, values));
+    drop((recording, copies, values));
     assert_eq!(gpu.memory().current(), 0);
 }
 
@@ -169,12 +169,12 @@ fn the_memory_account_returns_to_zero() {
 fn a_loop_allocates_nothing() {
     let gpu = own();
     let counter = Counter::new(&gpu);
-    let plan = counter.plan(&gpu);
+    let recording = counter.recording(&gpu);
     // The first read makes the staging buffer that later ones share.
     assert_eq!(counter.read(&gpu), 0.0);
     let before = gpu.memory().allocations();
     for turn in 1..=3 {
-        gpu.run_repeated(&plan, 50).unwrap();
+        gpu.run_repeated(&recording, 50).unwrap();
         assert_eq!(counter.read(&gpu), 50.0 * turn as f32);
     }
     assert_eq!(gpu.memory().allocations(), before);
@@ -228,7 +228,7 @@ fn a_recorder_refuses_wrong_arguments() {
     let rotate = |q: usize, k: usize| {
         let part = |start| large.view(start, &[1, 64]).unwrap();
         let positions = rope::Positions { position: &position, table: &table, turned: 2 };
-        common::plan(gpu, |rec| rope::forward(rec, positions, &part(q), &part(k)))
+        common::recording(gpu, |rec| rope::forward(rec, positions, &part(q), &part(k)))
     };
     rotate(0, 64).unwrap();
     let error = rotate(64, 64).unwrap_err();
@@ -240,7 +240,7 @@ fn a_recorder_refuses_wrong_arguments() {
     assert!(error.to_string().contains("no binding `nothing`"), "{error}");
 
     let other = gpu.buffer("other", &[4]).unwrap();
-    let copy = |from, to| common::plan(gpu, |rec| rec.copy(from, to)).unwrap_err();
+    let copy = |from, to| common::recording(gpu, |rec| rec.copy(from, to)).unwrap_err();
     for error in [copy(&one, &other), copy(&low, &high)] {
         assert!(matches!(error, Error::Shape { kernel: "copy", .. }), "{error}");
     }
@@ -279,7 +279,7 @@ fn steps_run_in_the_order_recorded() {
     let gpu = common::gpu();
     let counter = Counter::new(gpu);
     let [a, b] = ["a", "b"].map(|label| gpu.buffer(label, &[1, 3]).unwrap());
-    let plan = common::plan(gpu, |rec| {
+    let recording = common::recording(gpu, |rec| {
         counter.record(rec)?;
         rec.copy(&counter.values, &a)?;
         counter.record(rec)?;
@@ -289,14 +289,14 @@ fn steps_run_in_the_order_recorded() {
         counter.record(rec)
     })
     .unwrap();
-    assert_eq!((plan.dispatches(), plan.submissions()), (4, 1));
-    gpu.run(&plan).unwrap();
+    assert_eq!((recording.dispatches(), recording.submissions()), (4, 1));
+    gpu.run(&recording).unwrap();
     assert_eq!(common::read(gpu, &a), [1.0; 3]);
     assert_eq!(common::read(gpu, &b), [3.0; 3]);
     assert_eq!(counter.read(gpu), 1.0);
-    // A write comes before the plans submitted after it.
+    // A write comes before the recordings submitted after it.
     gpu.write(&counter.values, 0, &[10.0f32; 3]).unwrap();
-    gpu.run(&plan).unwrap();
+    gpu.run(&recording).unwrap();
     assert_eq!(common::read(gpu, &b), [13.0; 3]);
 }
 
@@ -304,15 +304,18 @@ fn steps_run_in_the_order_recorded() {
 fn long_plans_are_sliced_and_stop_when_cancelled() {
     let gpu = common::gpu();
     let counter = Counter::new(gpu);
-    let plan = counter.sliced_plan(gpu, 4);
-    assert_eq!((plan.dispatches(), plan.submissions(), plan.flops()), (4, 4, 4_000_000_000_000));
-    gpu.run(&plan).unwrap();
+    let recording = counter.sliced_recording(gpu, 4);
+    assert_eq!(
+        (recording.dispatches(), recording.submissions(), recording.flops()),
+        (4, 4, 4_000_000_000_000)
+    );
+    gpu.run(&recording).unwrap();
     assert_eq!(counter.read(gpu), 4.0);
-    let error = block_on(gpu.run_cancellable(&plan, 1, &AtomicBool::new(true))).unwrap_err();
+    let error = block_on(gpu.run_cancellable(&recording, 1, &AtomicBool::new(true))).unwrap_err();
     assert_eq!(error.code(), "cancelled");
     assert_eq!(counter.read(gpu), 4.0, "nothing ran");
-    block_on(gpu.run_cancellable(&plan, 1, &AtomicBool::new(false))).unwrap();
-    assert_eq!(counter.read(gpu), 8.0, "the plan can run again");
+    block_on(gpu.run_cancellable(&recording, 1, &AtomicBool::new(false))).unwrap();
+    assert_eq!(counter.read(gpu), 8.0, "the recording can run again");
 }
 
 #[test]
@@ -320,7 +323,7 @@ fn cancelling_from_another_thread_stops_between_slices() {
     const SLICES: usize = 40;
     let gpu = common::gpu();
     let counter = Counter::new(gpu);
-    let plan = counter.sliced_plan(gpu, SLICES);
+    let recording = counter.sliced_recording(gpu, SLICES);
     let cancel = AtomicBool::new(false);
     let mut whole = 0;
     std::thread::scope(|scope| {
@@ -329,7 +332,7 @@ fn cancelling_from_another_thread_stops_between_slices() {
             cancel.store(true, Ordering::Relaxed);
         });
         let error = loop {
-            match block_on(gpu.run_cancellable(&plan, 1, &cancel)) {
+            match block_on(gpu.run_cancellable(&recording, 1, &cancel)) {
                 Ok(()) => whole += SLICES,
                 Err(error) => break error,
             }
@@ -337,7 +340,7 @@ fn cancelling_from_another_thread_stops_between_slices() {
         assert_eq!(error.code(), "cancelled");
     });
     let done = counter.read(gpu) as usize;
-    assert!((whole..whole + SLICES).contains(&done), "{done} slices ran, {whole} of whole plans");
+    assert!((whole..whole + SLICES).contains(&done), "{done} slices ran, {whole} of whole recordings");
 }
 
 #[test]
@@ -345,10 +348,10 @@ fn a_repeated_plan_runs_that_often() {
     let gpu = common::gpu();
     for sliced in [false, true] {
         let counter = Counter::new(gpu);
-        let plan = if sliced { counter.sliced_plan(gpu, 2) } else { counter.plan(gpu) };
-        gpu.run_repeated(&plan, 0).unwrap();
+        let recording = if sliced { counter.sliced_recording(gpu, 2) } else { counter.recording(gpu) };
+        gpu.run_repeated(&recording, 0).unwrap();
         assert_eq!(counter.read(gpu), 0.0);
-        gpu.run_repeated(&plan, 7).unwrap();
+        gpu.run_repeated(&recording, 7).unwrap();
         assert_eq!(counter.read(gpu), if sliced { 14.0 } else { 7.0 });
     }
 }
@@ -357,14 +360,14 @@ fn a_repeated_plan_runs_that_often() {
 fn a_late_read_sees_its_moment() {
     let gpu = common::gpu();
     let counter = Counter::new(gpu);
-    let plan = counter.plan(gpu);
+    let recording = counter.recording(gpu);
     let pending: Vec<_> = (0..4)
         .map(|_| {
-            gpu.run(&plan).unwrap();
+            gpu.run(&recording).unwrap();
             gpu.read_later(&[&counter.values])
         })
         .collect();
-    gpu.run(&plan).unwrap();
+    gpu.run(&recording).unwrap();
     // Awaited last to first.
     for (index, pending) in pending.into_iter().enumerate().rev() {
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&block_on(pending.bytes(gpu)).unwrap());
@@ -384,8 +387,8 @@ fn a_late_read_sees_its_moment() {
 fn a_lost_device_is_a_typed_error_from_then_on() {
     let gpu = own();
     let counter = Counter::new(&gpu);
-    let plan = counter.plan(&gpu);
-    gpu.run(&plan).unwrap();
+    let recording = counter.recording(&gpu);
+    gpu.run(&recording).unwrap();
     let pending = gpu.read_later(&[&counter.values]);
     gpu.destroy();
     let lost = |result: stepladder::Result<()>| {
@@ -393,15 +396,15 @@ fn a_lost_device_is_a_typed_error_from_then_on() {
         assert_eq!(error.code(), "device_lost", "{error}");
         assert!(error.to_string().starts_with("the GPU device was lost"), "{error}");
     };
-    lost(gpu.run(&plan));
-    lost(gpu.run_repeated(&plan, 3));
+    lost(gpu.run(&recording));
+    lost(gpu.run_repeated(&recording, 3));
     lost(block_on(pending.bytes(&gpu)).map(drop));
     lost(block_on(gpu.read::<f32>(&counter.values)).map(drop));
     lost(gpu.flush());
-    lost(common::plan(&gpu, |rec| counter.record(rec)).map(drop));
+    lost(common::recording(&gpu, |rec| counter.record(rec)).map(drop));
     lost(gpu.check());
     lost(gpu.check());
-    drop((plan, counter));
+    drop((recording, counter));
     assert_eq!(gpu.memory().current(), 0);
 }
 
@@ -422,9 +425,9 @@ fn the_loss_outlasts_an_error_that_came_before() {
 fn a_profile_counts_every_dispatch() {
     let gpu = common::gpu();
     let counter = Counter::new(gpu);
-    let plan = counter.sliced_plan(gpu, 3);
+    let recording = counter.sliced_recording(gpu, 3);
     let mut profile = Profile::default();
-    let result = block_on(gpu.run_profiled(&plan, &mut profile));
+    let result = block_on(gpu.run_profiled(&recording, &mut profile));
     if gpu.report().features.contains(&"timestamp-query") {
         result.unwrap();
         assert_eq!(counter.read(gpu), 3.0);

@@ -1,4 +1,4 @@
-//! Plans: dispatches recorded once with their bind groups, replayed without allocating or binding anything new.
+//! Recordings: dispatches recorded once with their bind groups, replayed without allocating or binding anything new.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// WebGPU's limit on workgroups along one axis.
 const MAX_GROUPS: u32 = 65_535;
 
-/// Alignment of a `Params` block in the plan's uniform buffer (WebGPU's default limit).
+/// Alignment of a `Params` block in the recording's uniform buffer (WebGPU's default limit).
 const UNIFORM_ALIGNMENT: usize = 256;
 
 /// Number of workgroups of `size` threads that cover `threads`.
@@ -45,7 +45,7 @@ enum Step {
 }
 
 /// A recorded list of GPU work.
-pub struct Plan {
+pub struct Recording {
     steps: Vec<Step>,
     /// Ends (exclusive) of the slices that are submitted one by one.
     slices: Vec<usize>,
@@ -53,7 +53,7 @@ pub struct Plan {
     _buffers: Vec<Buffer>,
 }
 
-impl Plan {
+impl Recording {
     /// Number of dispatches.
     pub fn dispatches(&self) -> usize {
         count(&self.steps)
@@ -70,9 +70,9 @@ impl Plan {
     }
 }
 
-impl std::fmt::Debug for Plan {
+impl std::fmt::Debug for Recording {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plan({} dispatches, {} submissions)", self.dispatches(), self.submissions())
+        write!(f, "Recording({} dispatches, {} submissions)", self.dispatches(), self.submissions())
     }
 }
 
@@ -91,7 +91,7 @@ enum Recorded {
     Clear(Buffer),
 }
 
-/// Records dispatches; [`Recorder::finish`] makes them a [`Plan`].
+/// Records dispatches; [`Recorder::finish`] makes them a [`Recording`].
 pub struct Recorder<'g> {
     gpu: &'g Gpu,
     uniforms: Vec<u8>,
@@ -198,8 +198,8 @@ impl<'g> Recorder<'g> {
         self.recorded.push(Recorded::Clear(buffer.clone()));
     }
 
-    /// Makes the plan: one uniform buffer, one bind group a dispatch, slices below the device's time limit.
-    pub fn finish(self) -> Result<Plan> {
+    /// Makes the recording: one uniform buffer, one bind group a dispatch, slices below the device's time limit.
+    pub fn finish(self) -> Result<Recording> {
         let gpu = self.gpu;
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(&self.uniforms);
         let uniform = gpu.device().create_buffer(&wgpu::BufferDescriptor {
@@ -233,7 +233,7 @@ impl<'g> Recorder<'g> {
             slices.push(steps.len());
         }
         gpu.check()?;
-        Ok(Plan { steps, slices, _buffers: buffers })
+        Ok(Recording { steps, slices, _buffers: buffers })
     }
 }
 
@@ -279,44 +279,49 @@ fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {
 }
 
 impl Gpu {
-    /// Submits a plan, slice by slice. Returns before the GPU is done with the last two slices.
-    pub fn run(&self, plan: &Plan) -> Result<()> {
-        self.run_repeated(plan, 1)
+    /// Submits a recording, slice by slice. Returns before the GPU is done with the last two slices.
+    pub fn run(&self, recording: &Recording) -> Result<()> {
+        self.run_repeated(recording, 1)
     }
 
-    /// Submits `plan` `times` times, as few submissions as stay below the device's time limit.
-    pub fn run_repeated(&self, plan: &Plan, times: usize) -> Result<()> {
+    /// Submits `recording` `times` times, as few submissions as stay below the device's time limit.
+    pub fn run_repeated(&self, recording: &Recording, times: usize) -> Result<()> {
         if self.profiling() {
-            return (0..times).try_for_each(|_| self.run_timed(plan));
+            return (0..times).try_for_each(|_| self.run_timed(recording));
         }
         let mut before = None;
-        for (steps, repeats) in self.submissions(plan, times) {
+        for (steps, repeats) in self.submissions(recording, times) {
             // One slice waits while another runs. On the web polling does not wait.
-            if let Some(submitted) = before.replace(self.submit_steps(&plan.steps[steps], repeats)) {
+            if let Some(submitted) = before.replace(self.submit_steps(&recording.steps[steps], repeats)) {
                 self.poll_for(submitted)?;
             }
         }
         self.check()
     }
 
-    /// Submits `plan` `times` times and stops between slices once `cancel` is set: no more is in the queue than the device
+    /// Submits `recording` `times` times and stops between slices once `cancel` is set: no more is in the queue than the device
     /// needs to be busy. In a browser the worker hears its messages meanwhile.
     ///
     /// # Errors
     /// [`Error::Cancelled`] if it stopped early; what was submitted until then is done.
-    pub async fn run_cancellable(&self, plan: &Plan, times: usize, cancel: &AtomicBool) -> Result<()> {
+    pub async fn run_cancellable(
+        &self,
+        recording: &Recording,
+        times: usize,
+        cancel: &AtomicBool,
+    ) -> Result<()> {
         if self.profiling() {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
-            return self.run_repeated(plan, times);
+            return self.run_repeated(recording, times);
         }
         let mut before = None;
-        for (steps, repeats) in self.submissions(plan, times) {
+        for (steps, repeats) in self.submissions(recording, times) {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
-            let submitted = self.submit_steps(&plan.steps[steps], repeats);
+            let submitted = self.submit_steps(&recording.steps[steps], repeats);
             #[cfg(not(target_arch = "wasm32"))]
             if let Some(submitted) = before.replace(submitted) {
                 self.poll_for(submitted)?;
@@ -335,21 +340,21 @@ impl Gpu {
         self.check()
     }
 
-    /// The submissions that make up `times` runs of a plan: which of its steps, and how often these in a row.
+    /// The submissions that make up `times` runs of a recording: which of its steps, and how often these in a row.
     fn submissions<'p>(
         &self,
-        plan: &'p Plan,
+        recording: &'p Recording,
         times: usize,
     ) -> impl Iterator<Item = (Range<usize>, usize)> + use<'p> {
-        let single = plan.slices.len() <= 1;
-        // A plan that has no flops has no slices by them either.
-        let fit = slice_flops(self).checked_div(plan.flops()).unwrap_or(u64::MAX);
+        let single = recording.slices.len() <= 1;
+        // A recording that has no flops has no slices by them either.
+        let fit = slice_flops(self).checked_div(recording.flops()).unwrap_or(u64::MAX);
         let most = if single { usize::try_from(fit).unwrap_or(usize::MAX).max(1) } else { 1 };
         let rounds = times.div_ceil(most);
         (0..rounds).flat_map(move |round| {
             let repeats = most.min(times - round * most);
-            let starts = std::iter::once(0).chain(plan.slices.iter().copied());
-            starts.zip(&plan.slices).map(move |(start, &end)| (start..end, repeats))
+            let starts = std::iter::once(0).chain(recording.slices.iter().copied());
+            starts.zip(&recording.slices).map(move |(start, &end)| (start..end, repeats))
         })
     }
 
@@ -368,7 +373,7 @@ impl Gpu {
             Ok(_) => Ok(()),
             Err(error) => {
                 self.check()?;
-                Err(Error::Gpu { what: "a slice of a plan".into(), problem: error.to_string() })
+                Err(Error::Gpu { what: "a slice of a recording".into(), problem: error.to_string() })
             }
         }
     }
@@ -384,32 +389,32 @@ impl Gpu {
         done
     }
 
-    /// Runs a plan with a timestamp around every dispatch and adds the times to `profile`.
+    /// Runs a recording with a timestamp around every dispatch and adds the times to `profile`.
     ///
     /// # Errors
     /// [`Error::Usage`] if the adapter has no timestamps.
-    pub async fn run_profiled(&self, plan: &Plan, profile: &mut Profile) -> Result<()> {
-        let timed = self.submit_timed(plan)?;
+    pub async fn run_profiled(&self, recording: &Recording, profile: &mut Profile) -> Result<()> {
+        let timed = self.submit_timed(recording)?;
         timed.add_to(self, profile).await?;
         self.check()
     }
 
-    /// Submits a plan with timestamps whose times join the account of [`Gpu::start_profiling`] later.
-    fn run_timed(&self, plan: &Plan) -> Result<()> {
-        let timed = self.submit_timed(plan)?;
+    /// Submits a recording with timestamps whose times join the account of [`Gpu::start_profiling`] later.
+    fn run_timed(&self, recording: &Recording) -> Result<()> {
+        let timed = self.submit_timed(recording)?;
         self.keep_times(timed);
         self.check()
     }
 
-    fn submit_timed(&self, plan: &Plan) -> Result<Timed> {
-        let dispatches: Vec<&Dispatch> = plan
+    fn submit_timed(&self, recording: &Recording) -> Result<Timed> {
+        let dispatches: Vec<&Dispatch> = recording
             .steps
             .iter()
             .filter_map(|step| if let Step::Dispatch(dispatch) = step { Some(dispatch) } else { None })
             .collect();
         let profiler = Profiler::new(self, dispatches.len())?;
         let mut index = 0;
-        for step in &plan.steps {
+        for step in &recording.steps {
             let started = self.encode();
             let mut encoder =
                 self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
