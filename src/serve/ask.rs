@@ -4,10 +4,12 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use super::refusal::Refusal;
+use super::shape;
 use crate::ladder::learner::Language;
 use crate::model::chat::{Conversation, Message};
 use crate::model::config::advice::SamplingAdvice;
-use crate::model::generate::Sampling;
+use crate::model::generate::{Adjustment, Sampling};
+use crate::model::guide::Form;
 use crate::model::tokenizer::Lacking;
 
 /// Most completions of one request.
@@ -45,6 +47,9 @@ pub(super) struct Ask {
     /// Whether the most tokens are those that the context has room for.
     pub(super) fills_context: bool,
     pub(super) seed: Option<u64>,
+    pub(super) adjustment: Adjustment,
+    /// What answers are held to.
+    pub(super) form: Option<Form>,
     /// Texts before which an answer ends.
     pub(super) stop: Vec<String>,
     /// Whether log-probabilities are told, and of how many of the likeliest tokens.
@@ -96,6 +101,8 @@ impl Ask {
             top_p: top_p.or(advice.top_p).unwrap_or(1.0) as f32,
             min_p: min_p.or(advice.min_p).unwrap_or(0.0) as f32,
         };
+        let adjustment = shape::adjustment(&mut fields, advice)?;
+        let form = shape::form(kind, &mut fields)?;
         let seed = fields.seed("seed")?;
         let stop = fields.texts("stop", MAX_STOPS)?;
         if stop.iter().any(|text| text.len() > MAX_STOP_BYTES) {
@@ -145,6 +152,8 @@ impl Ask {
             sampling,
             fills_context: max_tokens.is_none() && kind == Kind::Chat,
             seed,
+            adjustment,
+            form,
             stop,
             logprobs: logprobs.map(|count| count as usize),
             stream,

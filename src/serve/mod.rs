@@ -15,6 +15,7 @@ mod metrics;
 mod models;
 mod refusal;
 mod reply;
+mod shape;
 mod text;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -29,6 +30,7 @@ pub use models::Choice;
 
 use crate::kernel::cache::CacheFormat;
 use crate::model::generate::{Continuous, Sizes};
+use crate::model::guide::Forms;
 use crate::session::{AdapterFile, Opened, Session};
 use crate::train::adapter;
 use crate::train::fit::Workload;
@@ -132,6 +134,7 @@ impl Server {
             config: opened.config.clone(),
             advice: opened.advice,
             context: opened.context_length,
+            forms: Forms::default(),
             access: self.access,
             queue: Arc::new(Semaphore::new(self.options.queue.clamp(1, Semaphore::MAX_PERMITS))),
             jobs,
