@@ -99,10 +99,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 fn form(args: &Args) -> Result<Option<Form>> {
     if let Some(file) = &args.schema {
         let text = read_text(file)?;
-        let schema = serde_json::from_str(&text).map_err(|error| {
-            Error::input(file, "schema", format!("is not JSON: {error}"), "write a JSON schema")
-        })?;
-        return Ok(Some(Form::Schema(schema)));
+        return Form::read_schema(file, &text).map(Some);
     }
     if let Some(regex) = &args.regex {
         return Ok(Some(Form::Regex(regex.clone())));

@@ -1,6 +1,7 @@
 //! Forms that a text can be held to: JSON schemas, regular expressions and grammars, compiled by llguidance for a model's tokenizer
 //! into masks of the tokens that may come next.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use llguidance::api::TopLevelGrammar;
@@ -12,7 +13,7 @@ use super::generate::Guide;
 use super::guarded::guarded;
 use super::index32;
 use super::tokenizer::Tokenizer;
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 
 /// The longest form in bytes, as compact JSON where it is a schema.
 const MAX_BYTES: usize = 256 << 10;
@@ -36,6 +37,18 @@ impl Form {
     /// Any JSON object.
     pub fn json_object() -> Self {
         Self::Schema(json!({ "type": "object" }))
+    }
+
+    /// The schema in the text of a file.
+    ///
+    /// # Errors
+    /// `Input` for what is not JSON, or has a key twice.
+    pub fn read_schema(file: &Path, text: &str) -> Result<Self> {
+        let schema = json::from_str(text).map_err(|error| {
+            let problem = if error.is_data() { json::what(&error) } else { format!("is not JSON: {error}") };
+            Error::input(file, "schema", problem, "write a JSON schema")
+        })?;
+        Ok(Self::Schema(schema))
     }
 
     /// The field of a message about it.

@@ -60,7 +60,8 @@ impl App {
             self.config.vocab_size,
             &self.config.eos_token_ids,
         );
-        compiled.map_err(|error| Refusal::from(error).of_field("response_format"))
+        let field = if matches!(form, Form::Lark(_)) { "tools" } else { "response_format" };
+        compiled.map_err(|error| Refusal::from(error).of_field(field))
     }
 }
 
@@ -233,6 +234,7 @@ fn submit(app: &App, ask: Ask, form: Option<Compiled>) -> Result<(Head, Unbounde
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(seconds)
     })?;
     let head = Head::new(ask.kind, name.to_owned(), choices, prompt_tokens, ask.logprobs.is_some());
+    let head = head.with_tools(ask.tools);
     let (sender, events) = unbounded_channel();
     let job = Job {
         requests,

@@ -17,6 +17,7 @@ mod refusal;
 mod reply;
 mod shape;
 mod text;
+mod tools;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;

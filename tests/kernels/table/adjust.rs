@@ -21,7 +21,10 @@ fn case(random: &mut Random, rows: usize, vocab: usize) -> Case {
     let mut case = Case::new(format!("{rows} rows of {vocab}"));
     let words = mask_words(vocab);
     let z: Vec<f32> = random.normal(rows * vocab).iter().map(|z| 3.0 * z).collect();
-    let mask: Vec<u32> = (0..rows * words).map(|_| random.word()).collect();
+    // Whole words, but for the first of each row: what is compared at once is a run of tokens alike.
+    let word =
+        |at: usize, word: u32| if at.is_multiple_of(words) || word == 0 { word } else { word % 2 * u32::MAX };
+    let mask: Vec<u32> = (0..rows * words).map(|at| word(at, random.word())).collect();
     let token: Vec<u32> = (0..rows).map(|_| random.below(vocab) as u32).collect();
     let bias = random.normal(rows * vocab);
     let counts: Vec<u32> =
@@ -41,7 +44,6 @@ fn case(random: &mut Random, rows: usize, vocab: usize) -> Case {
     let mark: Vec<u32> =
         bias.iter().zip(&counts).flat_map(|(bias, count)| [bias.to_bits(), *count]).collect();
     let mut want_mark = mark.clone();
-    let mut same = Vec::new();
     let mut want = Vec::new();
     for row in 0..rows {
         let asked = settings[row];
@@ -60,13 +62,11 @@ fn case(random: &mut Random, rows: usize, vocab: usize) -> Case {
                 is_allowed: !uses(USES_MASK) || mask[row * words + c / 32] >> (c % 32) & 1 == 1,
             };
             let after = forward(f64::from(z[at]), known, &asked, f64::from(MASKED));
-            if after == f64::from(z[at]) || !known.is_allowed {
-                same.push((at, (after as f32).to_bits()));
-            }
-            // Masked numbers are too large to be compared with the others; their bits are.
-            want.push((at, known.is_allowed, after));
+            want.push((known.is_allowed, after));
         }
     }
+    let is_same: Vec<bool> = (0..rows).map(|row| live[row] == 0 || settings[row].uses == 0).collect();
+    let before: Vec<u32> = z.iter().map(|z| z.to_bits()).collect();
     let z = case.input(&[rows, vocab], &z);
     let settings = case.words(&[rows, Settings::WORDS], bytemuck::cast_slice(&settings));
     let [mask, mark] =
@@ -87,13 +87,20 @@ fn case(random: &mut Random, rows: usize, vocab: usize) -> Case {
         };
         adjust::forward(rec, &b[z], &asked, &state)
     });
-    for (at, is_allowed, value) in want {
-        if is_allowed {
-            case.near_from(z, at, vec![value], Policy::of(Dtype::F32, 4).at_least(8.0));
+    for (row, want) in want.chunks(vocab).enumerate() {
+        let mut at = row * vocab;
+        // Masked numbers are too large to be compared with the others; their bits are.
+        for run in want.chunk_by(|a, b| a.0 == b.0) {
+            let values = run.iter().map(|(_, value)| *value);
+            match run[0].0 {
+                true => case.near_from(z, at, values.collect(), Policy::of(Dtype::F32, 4).at_least(8.0)),
+                false => case.bits_from(z, at, values.map(|value| (value as f32).to_bits()).collect()),
+            }
+            at += run.len();
         }
     }
-    for (at, bits) in same {
-        case.bits_from(z, at, vec![bits]);
+    for row in (0..rows).filter(|row| is_same[*row]) {
+        case.bits_from(z, row * vocab, before[row * vocab..][..vocab].to_vec());
     }
     case.bits(mark, want_mark);
     [settings, mask, token, position, live].into_iter().for_each(|buffer| case.untouched(buffer));
