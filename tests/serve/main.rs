@@ -13,3 +13,4 @@ mod program;
 mod refusals;
 mod schemas;
 mod server;
+mod tools;

@@ -119,22 +119,12 @@ fn requests_that_cannot_be_answered() {
             Some("messages[0].role"),
         ),
         (
-            json!({"messages": [{"role": "tool", "content": "a"}]}),
-            "use system, developer",
-            Some("messages[0].role"),
-        ),
-        (
             json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}),
             "only text is supported",
             Some("messages[0]"),
         ),
-        (
-            json!({"messages": [{"role": "assistant", "content": "a", "tool_calls": [{}]}]}),
-            "tools are not called",
-            Some("messages[0].tool_calls"),
-        ),
         (json!({"messages": hi, "top_logprobs": 2}), "set logprobs to true", Some("top_logprobs")),
-        (json!({"messages": hi, "tools": [{"type": "function"}]}), "tools are not called", Some("tools")),
+        (json!({"messages": hi, "functions": [{"name": "f"}]}), "write tools", Some("functions")),
         (
             json!({"messages": hi, "response_format": {"type": "xml"}}),
             "use text, json_object or json_schema",
