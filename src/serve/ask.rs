@@ -105,7 +105,7 @@ impl Ask {
             min_p: min_p.or(advice.min_p).unwrap_or(0.0) as f32,
         };
         let adjustment = shape::adjustment(&mut fields, advice)?;
-        let mut form = shape::form(kind, &mut fields)?;
+        let mut form = if kind == Kind::Chat { shape::form(&mut fields)? } else { None };
         let template = language.chat.as_ref().filter(|_| kind == Kind::Chat);
         let tools = template.map(|template| Tools::read(&mut fields, template, &language.tokenizer));
         let tools = tools.transpose()?.flatten().map(|(tools, call)| {

@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::ask::Kind;
 use super::fields::Fields;
 use super::refusal::Refusal;
 use crate::model::config::advice::SamplingAdvice;
@@ -56,10 +55,7 @@ fn biases_of(biases: &Map<String, Value>) -> Result<Vec<(u32, f32)>, Refusal> {
 }
 
 /// The form that a chat's answer is held to. Whether a schema is called strict changes nothing: each is kept to.
-pub(super) fn form(kind: Kind, fields: &mut Fields) -> Result<Option<Form>, Refusal> {
-    if kind == Kind::Text {
-        return Ok(None);
-    }
+pub(super) fn form(fields: &mut Fields) -> Result<Option<Form>, Refusal> {
     let Some(mut format) = fields.object("response_format")? else { return Ok(None) };
     let form = match format.text("type")?.as_deref() {
         Some("text") => None,

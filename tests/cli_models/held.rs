@@ -4,11 +4,11 @@ use fancy_regex::Regex;
 use serde_json::Value;
 
 use crate::bad_input::fails;
-use crate::program::{Files, json, model};
+use crate::program::{Files, json, model, run};
 
 /// The texts that ended by themselves, and all.
 fn texts(args: &[&str]) -> (Vec<String>, usize) {
-    let answer = json(args);
+    let answer = json(&run(args));
     let completions = answer["completions"].as_array().unwrap();
     let ended = completions.iter().filter(|completion| completion["finish_reason"] == "stop");
     (ended.map(|completion| completion["text"].as_str().unwrap().to_owned()).collect(), completions.len())
