@@ -2,9 +2,8 @@
 import { check, test } from "./harness.mjs";
 import { withDevice } from "./rust.mjs";
 
-// What a browser grants by default is checked with the variants for GPUs, whose tiles have to fit it. One case in `stride`, which
-// divides no cycle of the tables, is tried here, since natively all are and Tint compiles all; fewer in software, which these
-// tests run on and no visitor has.
+// What a browser grants by default is checked with the variants for GPUs, whose tiles have to fit it. One case in `stride` is
+// tried here, since natively all are and Tint compiles all; fewer in software, which these tests run on and no visitor has.
 const RUNS = [
   { title: "in the adapter's own limits", others: ["product/few_rows", "product/tiled"], stride: 5 },
   { title: "in the variants for GPUs, in WebGPU's default limits", others: [], stride: 3, software: false, defaultLimits: true },
