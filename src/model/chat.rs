@@ -3,6 +3,7 @@
 //! Templates come with models and are not trusted: they see the conversation only, and their work is bounded. One is
 //! compiled when it renders something for the first time, so that a model without a usable template still opens.
 
+mod arithmetic;
 mod bounds;
 mod environment;
 mod filters;

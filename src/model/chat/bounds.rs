@@ -5,12 +5,14 @@
 //! keeps, so that none is deeper or larger than what the stack of a browser's worker and a second hold.
 
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::{Environment, Error, ErrorKind, State, Value, context};
 
 /// Filter around a list, map or tuple that is written out, and around what a variable is set to.
 pub(super) const KEPT: &str = "__kept__";
 /// Filter around what an attribute of a namespace is set to.
 pub(super) const MEMBER: &str = "__member__";
+/// Filter in place of the operator `*`.
+pub(super) const TIMES: &str = "__times__";
 
 /// Lists and maps within each other.
 const MAX_DEPTH: usize = 60;
@@ -21,6 +23,7 @@ const MAX_LOOKS: u64 = 20_000_000;
 
 pub(super) fn add_filters(environment: &mut Environment<'_>) {
     environment.add_filter(KEPT, |state: &mut State<'_, '_>, value: Value| keep(state, value, false));
+    environment.add_filter(TIMES, times);
     environment.add_filter(MEMBER, |state: &mut State<'_, '_>, value: Value| keep(state, value, true));
 }
 
@@ -43,6 +46,23 @@ fn keep(state: &mut State<'_, '_>, value: Value, member: bool) -> Result<Value, 
     look(&value, 0, &mut left)?;
     charge(state, MAX_VALUES - left)?;
     Ok(value)
+}
+
+/// The product of two values, if no text or list of more than [`MAX_VALUES`] characters or values comes of it.
+fn times(state: &mut State<'_, '_>, left: Value, right: Value) -> Result<Value, Error> {
+    let length = |value: &Value| value.as_str().map(str::len).or_else(|| value.as_object().and(value.len()));
+    let repeated =
+        [(&left, &right), (&right, &left)].into_iter().find_map(|(text, count)| Some((length(text)?, count)));
+    if let Some((length, count)) = repeated {
+        let size = u64::try_from(count.clone()).unwrap_or(0).saturating_mul(length as u64);
+        if size > MAX_VALUES {
+            return Err(too_large());
+        }
+        charge(state, size)?;
+    }
+    // The library has the operator for templates only.
+    let product = Environment::empty().compile_expression("left * right")?.eval(context! { left, right })?;
+    keep(state, product, false)
 }
 
 /// Fails if `value` is larger or deeper than the bounds.

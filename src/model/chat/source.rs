@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::bounds::{KEPT, MEMBER};
+use super::arithmetic::{self, Operation, Piece};
+use super::bounds::{KEPT, MEMBER, TIMES};
 
 /// The longest template. The longest known has 40 KB.
 const MAX_BYTES: usize = 1 << 20;
@@ -183,17 +184,18 @@ impl<'a> Tag<'a> {
             ("for", _) => {
                 self.tokens.iter().position(|&token| self.word(token) == "in").map_or(0, |place| place + 1)
             }
-            // Parameters are not either.
-            ("macro" | "call", _) => return self.text.to_string(),
-            _ => 0,
+            (_, count) => usize::from(self.block && count > 0),
         };
-        let literals = self.literals(skip);
+        // Brackets around parameters are no values.
+        let literals =
+            if matches!(self.first(), "macro" | "call") { Vec::new() } else { self.literals(skip) };
         // At one place an outer bracket opens before an inner one and closes after it; sorting keeps this order.
         let mut edits: Vec<(Range<usize>, String)> =
             literals.iter().map(|&(_, end)| (end..end, format!("|{KEPT})"))).collect();
         for index in (skip..self.tokens.len()).filter(|&index| self.is_format(index)) {
             edits.extend(self.format(index));
         }
+        edits.extend(self.operations(skip, around.map(|(ends, _)| ends)));
         if let Some(((start, end), filter)) = around {
             edits.extend([(start..start, "(".to_string()), (end..end, format!(")|{filter}"))]);
         }
@@ -302,6 +304,27 @@ impl<'a> Tag<'a> {
             }
         }
         literals
+    }
+
+    /// Has each sum and product from token `skip` on looked at, but for a sum of all between `kept`, which is anyway.
+    fn operations(&self, skip: usize, kept: Option<(usize, usize)>) -> Vec<(Range<usize>, String)> {
+        let piece = |&token: &Token| Piece { word: self.word(token), operand: self.ends_operand(token) };
+        let pieces: Vec<Piece<'_>> = self.tokens.iter().map(piece).collect();
+        let mut edits = Vec::new();
+        for Operation { first, sign, last } in arithmetic::operations(&pieces, skip) {
+            let (start, end) = (self.tokens[first].start, self.tokens[last].end);
+            let sign = self.tokens[sign];
+            let product = self.word(sign) == "*";
+            if product {
+                edits.extend([(sign.start..sign.end, format!(")|{TIMES}(")), (end..end, ")".to_string())]);
+            } else if kept != Some((start, end)) {
+                edits.push((end..end, format!(")|{KEPT}")));
+            } else {
+                continue;
+            }
+            edits.push((start..start, "(".to_string()));
+        }
+        edits
     }
 
     /// Whether a bracket after `token` is a subscript or a call.
@@ -425,6 +448,24 @@ mod tests {
                 "{{ '%s' |format( a.b[0]|c) ~ '%s%s' |format (d, e) }}",
             ),
             ("{% if a in ['}}', '%}'] %}", "{% if a in (['}}', '%}']|__kept__) %}"),
+            ("{{ a*9 * 9 ~ b * c }}", "{{ ((a)|__times__(9) )|__times__( 9) ~ (b )|__times__( c) }}"),
+            (
+                "{{ a + -b * c - d + e if f + g else h }}",
+                "{{ ((a + (-b )|__times__( c))|__kept__ - d + e)|__kept__ if (f + g)|__kept__ else h }}",
+            ),
+            (
+                "{{ (a + b|c.d) ~ e[f*2:] == g(h=i ** j*k, *l) }}",
+                "{{ ((a + b|c.d)|__kept__) ~ e[(f)|__times__(2):] == g(h=(i ** j)|__times__(k), *l) }}",
+            ),
+            ("{% set a = [b] + [c] %}", "{% set a = (([b]|__kept__) + ([c]|__kept__))|__kept__ %}"),
+            (
+                "{% if a is not sameas b + c and d + e %}",
+                "{% if a is not sameas b + c and (d + e)|__kept__ %}",
+            ),
+            (
+                "{% call a([b]*c) %}{% macro a(b=c*d) %}",
+                "{% call a(([b])|__times__(c)) %}{% macro a(b=(c)|__times__(d)) %}",
+            ),
         ] {
             assert_eq!(prepare(text).unwrap(), expected);
         }

@@ -17,6 +17,64 @@ const MAX_PIECES: usize = 64;
 /// Bytes of all added tokens; those of known models have 200,000. The search for them is built anew when some are added.
 const MAX_ADDED: usize = 1 << 20;
 
+const DECODERS: &[&str] = &[
+    "BPEDecoder",
+    "ByteLevel",
+    "WordPiece",
+    "Metaspace",
+    "CTC",
+    "Sequence",
+    "Replace",
+    "Fuse",
+    "Strip",
+    "ByteFallback",
+];
+
+/// The kinds of steps that each part may be made of, by their `type`.
+const KINDS: [(&str, &[&str]); 4] = [
+    (
+        "normalizer",
+        &[
+            "BertNormalizer",
+            "Strip",
+            "StripAccents",
+            "NFC",
+            "NFD",
+            "NFKC",
+            "NFKD",
+            "Sequence",
+            "Lowercase",
+            "Nmt",
+            "Precompiled",
+            "Replace",
+            "Prepend",
+            "ByteLevel",
+        ],
+    ),
+    (
+        "pre_tokenizer",
+        &[
+            "BertPreTokenizer",
+            "ByteLevel",
+            "CharDelimiterSplit",
+            "Metaspace",
+            "Whitespace",
+            "Sequence",
+            "Split",
+            "Punctuation",
+            "WhitespaceSplit",
+            "Digits",
+            "UnicodeScripts",
+            "FixedLength",
+        ],
+    ),
+    (
+        "post_processor",
+        &["RobertaProcessing", "BertProcessing", "ByteLevel", "TemplateProcessing", "Sequence"],
+    ),
+    ("decoder", DECODERS),
+];
+
 /// The parts that are looked at; the others only have to be JSON.
 #[derive(Deserialize)]
 struct Document {
@@ -71,15 +129,10 @@ pub(super) fn check(file: &Path, bytes: &[u8]) -> Result<()> {
     if added > MAX_ADDED {
         return Err(wrong("added_tokens", format!("have {added} bytes in all, more than {MAX_ADDED}")));
     }
-    let parts = [
-        ("normalizer", &document.normalizer),
-        ("pre_tokenizer", &document.pre_tokenizer),
-        ("post_processor", &document.post_processor),
-        ("decoder", &document.decoder),
-    ];
-    for (name, part) in parts {
+    let parts = [&document.normalizer, &document.pre_tokenizer, &document.post_processor, &document.decoder];
+    for (&(name, kinds), part) in KINDS.iter().zip(parts) {
         let mut growth = 1;
-        check_step(name == "decoder", part, &mut growth).map_err(|problem| wrong(name, problem))?;
+        check_step(kinds, part, &mut growth).map_err(|problem| wrong(name, problem))?;
     }
     let prefix = document.model.continuing_subword_prefix.unwrap_or_default().len();
     if let Some(share) = document.model.dropout.filter(|&share| share != 0.0) {
@@ -102,38 +155,47 @@ pub(super) fn check(file: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Checks one step, or a sequence of them; `growth` is how many times longer the steps before make a text.
-fn check_step(decoder: bool, step: &Value, growth: &mut u64) -> std::result::Result<(), String> {
+/// Checks one step of one of `kinds`, or a sequence of them; `growth` is how many times longer the steps before make a text.
+fn check_step(kinds: &[&str], step: &Value, growth: &mut u64) -> std::result::Result<(), String> {
+    if step.is_null() {
+        return Ok(());
+    }
     for list in ["normalizers", "pretokenizers", "processors", "decoders"] {
         for step in step.get(list).and_then(Value::as_array).into_iter().flatten() {
-            check_step(decoder, step, growth)?;
+            check_step(kinds, step, growth)?;
         }
     }
+    // Where the library does not know a type it takes the first kind whose fields are there.
     let kind = step["type"].as_str().unwrap_or_default();
-    match kind {
-        "Replace" => {
-            let content = step["content"].as_str().unwrap_or_default().len() as u64;
-            let (string, regex) = (step["pattern"]["String"].as_str(), step["pattern"]["Regex"].as_str());
-            if string == Some("") || regex.is_some_and(matches_nothing) {
-                return Err("Replace has a pattern that matches the empty text".into());
-            }
-            // A regex may match between any two bytes.
-            let times = string.map_or(1 + content, |pattern| content.div_ceil(pattern.len() as u64).max(1));
-            *growth = growth.saturating_mul(times);
+    if !kinds.contains(&kind) {
+        return Err(format!("has a step of type {}, expected one of {}", step["type"], kinds.join(", ")));
+    }
+    // Where its fields do not fit the type, too: so what a step may do is told by its fields.
+    if let Some(content) = step["content"].as_str() {
+        let content = content.len() as u64;
+        let (string, regex) = (step["pattern"]["String"].as_str(), step["pattern"]["Regex"].as_str());
+        if string == Some("") || regex.is_some_and(matches_nothing) {
+            return Err("Replace has a pattern that matches the empty text".into());
         }
-        "Prepend" => {
-            *growth = growth.saturating_mul(1 + step["prepend"].as_str().unwrap_or_default().len() as u64);
-        }
-        "Precompiled" => {
-            charsmap::check(step["precompiled_charsmap"].as_str().unwrap_or_default())
-                .map_err(|problem| format!("Precompiled: precompiled_charsmap {problem}"))?;
-        }
-        "FixedLength" if step["length"] == 0 => return Err("FixedLength has length 0".into()),
-        "Strip" if decoder && step["stop"].as_u64() != Some(0) => {
-            return Err(format!("Strip with stop {} is not supported", step["stop"]));
-        }
-        "TemplateProcessing" => check_template(step)?,
-        _ => {}
+        // A regex may match between any two bytes.
+        let times = string.map_or(1 + content, |pattern| content.div_ceil(pattern.len() as u64).max(1));
+        *growth = growth.saturating_mul(times);
+    }
+    if let Some(text) = step["prepend"].as_str() {
+        *growth = growth.saturating_mul(1 + text.len() as u64);
+    }
+    if kind == "Precompiled" || step.get("precompiled_charsmap").is_some() {
+        charsmap::check(step["precompiled_charsmap"].as_str().unwrap_or_default())
+            .map_err(|problem| format!("Precompiled: precompiled_charsmap {problem}"))?;
+    }
+    if step["length"] == 0 {
+        return Err("FixedLength has length 0".into());
+    }
+    if kinds == DECODERS && kind == "Strip" && step["stop"].as_u64() != Some(0) {
+        return Err(format!("Strip with stop {} is not supported", step["stop"]));
+    }
+    if kind == "TemplateProcessing" || step.get("single").is_some() {
+        check_template(step)?;
     }
     if *growth > MAX_GROWTH {
         return Err(format!("{kind} makes a text more than {MAX_GROWTH} times longer"));
