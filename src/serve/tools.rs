@@ -282,19 +282,22 @@ fn grammar<'a>(
         );
         kinds.push(format!("call_{index}"));
     }
-    let (open, between, close) = match notation {
+    // No literal is the beginning of another: the longer one would be waited for.
+    let (first, next, last) = match notation {
         Notation::Tags => {
-            (r#""<tool_call>\n""#.to_owned(), r#""\n</tool_call>\n<tool_call>\n""#, r#""\n</tool_call>""#)
+            let tags =
+                [r#""<tool_call>\n" call "\n</tool_call>""#, r#""\n<tool_call>\n" call "\n</tool_call>""#];
+            (tags[0].to_owned(), tags[1], "")
         }
         Notation::List => {
             let mark = tokenizer.token_id("[TOOL_CALLS]").filter(|&id| tokenizer.is_special(id));
             let mark = mark.map_or_else(|| "\"[TOOL_CALLS]\"".to_owned(), |id| format!("<[{id}]>"));
-            (format!("{mark} \" [\""), r#"", ""#, r#""]""#)
+            (format!("{mark} \" [\" call"), r#"", " call"#, r#""]""#)
         }
-        Notation::Object => ("\"\"".to_owned(), "\"\"", "\"\""),
+        Notation::Object => ("call".to_owned(), "", ""),
     };
-    let more = if is_parallel { format!("({between} call)*") } else { String::new() };
-    Form::Lark(format!("start: {open} call {more} {close}\ncall: {}\n{rules}", kinds.join(" | ")))
+    let more = if is_parallel { format!("({next})*") } else { String::new() };
+    Form::Lark(format!("start: {first} {more} {last}\ncall: {}\n{rules}", kinds.join(" | ")))
 }
 
 /// The fields of a message with calls as templates read them: arguments are objects, where clients write them as JSON in a text.

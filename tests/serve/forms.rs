@@ -12,7 +12,7 @@ const CHAT: &str = "/v1/chat/completions";
 const SCHEMAS: usize = 300;
 
 /// The random model's token of a byte, as its vocabulary writes it.
-fn token(written: &str) -> u64 {
+pub(crate) fn token(written: &str) -> u64 {
     let text = std::fs::read_to_string(format!("{}/tokenizer.json", random_model())).unwrap();
     let tokenizer: Value = serde_json::from_str(&text).unwrap();
     tokenizer["model"]["vocab"][written].as_u64().unwrap()
