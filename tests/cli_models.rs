@@ -15,6 +15,8 @@ mod export;
 mod forms;
 #[path = "cli_models/groups.rs"]
 mod groups;
+#[path = "cli_models/held.rs"]
+mod held;
 #[path = "cli_models/interrupt.rs"]
 mod interrupt;
 #[path = "cli_models/killed.rs"]

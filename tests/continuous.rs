@@ -11,7 +11,7 @@ use fixture_models::{FAMILIES, adapter_file, folder, load};
 use pollster::block_on;
 use stepladder::kernel::cache::CacheFormat;
 use stepladder::model::Model;
-use stepladder::model::generate::{Continuous, End, Generator, Request, Sampling};
+use stepladder::model::generate::{Adjustment, Continuous, End, Generator, Guide, Request, Sampling};
 use stepladder::train::adapter;
 
 fn request(prompt: Vec<u32>, max_tokens: usize) -> Request {
@@ -121,4 +121,116 @@ fn the_likeliest_tokens_are_those_that_are_drawn() {
         .unwrap();
     }
     assert_eq!(seen, 6);
+}
+
+/// Allows the tokens of a list one after the other, then the model's end.
+struct Spelled {
+    left: Vec<u32>,
+    end: u32,
+}
+
+impl Guide for Spelled {
+    fn allowed(&mut self, words: &mut [u32]) -> stepladder::Result<()> {
+        let token = self.left.first().copied().unwrap_or(self.end) as usize;
+        words[token / 32] |= 1 << (token % 32);
+        Ok(())
+    }
+
+    fn take(&mut self, token: u32) -> stepladder::Result<()> {
+        match self.left.iter().position(|&left| left == token) {
+            Some(0) => drop(self.left.remove(0)),
+            _ => return Err(stepladder::Error::usage("guide", "is not followed", "")),
+        }
+        Ok(())
+    }
+}
+
+/// Tokens by request of rows of one batch, each with what it asks of its logits, and how each ended.
+fn run_adjusted(
+    model: &Arc<Model>,
+    requests: &[Request],
+    asks: &[(Adjustment, Option<Vec<u32>>)],
+) -> Vec<(Vec<u32>, Option<End>)> {
+    let mut batch = batch(model, 8, 160);
+    let end = model.config().eos_token_ids[0];
+    let mut made: Vec<(Vec<u32>, Option<End>)> = vec![(Vec::new(), None); requests.len()];
+    for (id, (request, (adjustment, spelled))) in requests.iter().zip(asks).enumerate() {
+        let mut guide = || {
+            let spelled = spelled.clone()?;
+            Some(Box::new(Spelled { left: spelled, end }) as Box<dyn Guide>)
+        };
+        let admitted = batch.admit_adjusted(id as u64, request, 0, 0, adjustment.clone(), &mut guide);
+        block_on(admitted).unwrap().unwrap();
+    }
+    while batch.running() > 0 {
+        block_on(batch.step(&mut |news| {
+            let made = &mut made[news.id as usize];
+            made.0.extend(news.tokens);
+            made.1 = news.end;
+        }))
+        .unwrap();
+    }
+    made
+}
+
+#[test]
+fn rows_that_adjust_their_logits_leave_others_as_they_are() {
+    let model = load("qwen2");
+    let requests = requests();
+    let none = (Adjustment::default(), None);
+    let plain = run_adjusted(&model, &requests, &vec![none.clone(); 8]);
+    let mut asks = vec![none; 8];
+    let banned: Vec<(u32, f32)> = plain[0].0.iter().map(|&token| (token, -100.0)).collect();
+    asks[0].0.bias = banned.clone();
+    asks[2].0.presence = 50.0;
+    asks[3].0.repetition = 1e6;
+    asks[4].1 = Some(vec![7, 7, 9]);
+    asks[6] =
+        (Adjustment { bias: vec![(7, -100.0)], frequency: 3.0, ..Adjustment::default() }, Some(vec![7; 60]));
+    let got = run_adjusted(&model, &requests, &asks);
+    for index in [1, 5, 7] {
+        assert_eq!(got[index], plain[index], "{index}");
+    }
+    assert!(got[0].0.iter().all(|token| banned.iter().all(|(banned, _)| banned != token)));
+    // Such penalties let no token come twice; that of repetition knows the prompt too.
+    for index in [2, 3] {
+        let mut seen = got[index].0.clone();
+        seen.sort_unstable();
+        assert!(seen.windows(2).all(|pair| pair[0] != pair[1]), "{seen:?}");
+    }
+    assert!(got[3].0.iter().all(|token| !requests[3].prompt.contains(token)));
+    assert_ne!(plain[2].0, got[2].0);
+    let end = model.config().eos_token_ids[0];
+    assert_eq!(got[4], (vec![7, 7, 9, end], Some(End::Stop)));
+    assert_eq!(got[6], (vec![7; 40], Some(End::Length)));
+}
+
+#[test]
+fn penalties_are_those_of_their_formulas() {
+    // Each greedy choice is the largest of what an unchanged row says, with the formula applied.
+    let model = load("llama");
+    let request = request(vec![5, 9, 70], 12);
+    let adjustment =
+        Adjustment { presence: 0.4, frequency: 0.3, bias: vec![(11, 0.2)], ..Adjustment::default() };
+    let got = &run_adjusted(&model, std::slice::from_ref(&request), &[(adjustment.clone(), None)])[0].0;
+    let (mut plain, vocab) = (batch(&model, 1, 64), model.config().vocab_size);
+    let mut text = request.prompt.clone();
+    for &token in got {
+        let sampling = Sampling { max_tokens: 1, ..request.sampling };
+        let step = Request { prompt: text.clone(), sampling, ..request.clone() };
+        block_on(plain.admit(0, &step, 0, vocab)).unwrap().unwrap();
+        let mut scores = Vec::new();
+        while plain.running() > 0 {
+            block_on(plain.step(&mut |news| scores.extend(news.likeliest.iter().flatten().copied())))
+                .unwrap();
+        }
+        assert_eq!(scores.len(), vocab);
+        for (of, score) in &mut scores {
+            let drawn = text[request.prompt.len()..].iter().filter(|drawn| *drawn == of).count() as f32;
+            *score += if *of == 11 { 0.2 } else { 0.0 } - 0.4 * drawn.min(1.0) - 0.3 * drawn;
+        }
+        let best = scores.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert_eq!(best.0, token);
+        text.push(token);
+    }
 }

@@ -82,7 +82,12 @@ fn advice_on_sampling_is_read() {
     };
     let (advice, warnings) =
         advised(r#"{"do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": 0.95, "min_p": null}"#);
-    let wanted = SamplingAdvice { temperature: Some(0.6), top_k: Some(20), top_p: Some(0.95), min_p: None };
+    let wanted = SamplingAdvice {
+        temperature: Some(0.6),
+        top_k: Some(20),
+        top_p: Some(0.95),
+        ..SamplingAdvice::default()
+    };
     assert_eq!((advice, warnings), (wanted, Vec::new()));
     let (advice, _) = advised(r#"{"do_sample": false, "temperature": 0.6}"#);
     assert_eq!(advice.temperature, Some(0.0));

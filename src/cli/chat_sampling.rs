@@ -37,8 +37,12 @@ pub(super) fn of(args: &SamplingArgs, advice: SamplingAdvice, context: &Context)
         () if advice.is_some() => ", as the model advises but for what you gave",
         () => "; the model advises none",
     };
+    let penalty = advice.repetition_penalty.filter(|penalty| *penalty != 1.0);
+    let penalty = penalty.map_or_else(String::new, |penalty| {
+        format!("; its repetition_penalty of {penalty} is not applied in chats, only by serve")
+    });
     let words = words(&sampling);
-    (sampling, words + whose)
+    (sampling, words + whose + &penalty)
 }
 
 /// What is `given` stays, what is not comes from the advice, or is tame.

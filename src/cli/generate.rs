@@ -1,18 +1,19 @@
 //! `stepladder generate`: continue a prompt.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
 use stepladder::ladder::learner::LearnerSettings;
-use stepladder::session::{Completion, Message, Opened, Piece, Request};
+use stepladder::session::{Completion, Form, Message, Opened, Piece, Request};
 use stepladder::{Error, Result};
 
 use super::args::{CacheArgs, DeviceArgs, SamplingArgs, text_or_input};
 use super::chosen::ModelArgs;
 use super::context::Context;
-use super::session::{adapter, load, print_profile};
+use super::session::{adapter, load, print_profile, read_text};
 
 /// Options of `generate`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -33,6 +34,15 @@ pub(super) struct Args {
     /// Number of completions
     #[arg(short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(super) n: u32,
+    /// Hold the text to the JSON schema in this file
+    #[arg(long, value_name = "FILE", help_heading = "Form of the text")]
+    pub(super) schema: Option<PathBuf>,
+    /// Hold the text to what this regular expression matches as a whole
+    #[arg(long, value_name = "REGEX", help_heading = "Form of the text", conflicts_with = "schema")]
+    pub(super) regex: Option<String>,
+    /// Hold the text to the grammar in this file, in llguidance's notation of Lark
+    #[arg(long, value_name = "FILE", help_heading = "Form of the text", conflicts_with_all = ["schema", "regex"])]
+    pub(super) grammar: Option<PathBuf>,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
     #[command(flatten)]
@@ -54,15 +64,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         opened.request(&prompt, sampling)?
     };
     let request = Request { samples: args.n as usize, seed: args.sampling.seed, ..request };
-    opened.check_request(&request, adapter.as_ref(), args.cache.kv_cache)?;
+    let (adapter, format) = (adapter.as_ref(), args.cache.kv_cache);
+    let form = form(args)?.map(|form| opened.compile(&form)).transpose()?;
+    match form {
+        Some(_) => opened.check_formed(&request, adapter, format)?,
+        None => opened.check_request(&request, adapter, format)?,
+    }
     let session = load(opened)?;
-    let rows = request.samples.min(LearnerSettings::default().rows);
-    let mut generator = session.generator(adapter.as_ref(), rows)?;
-    generator.keep_as(args.cache.kv_cache);
     let mut printer = (!context.json).then(|| Printer::new(request.samples));
-    let completions = block_on(session.complete(&mut generator, &request, &mut |piece| {
-        printer.as_mut().map_or(Ok(()), |printer| printer.news(piece))
-    }))?;
+    let mut on_text = |piece: Piece<'_>| printer.as_mut().map_or(Ok(()), |printer| printer.news(piece));
+    let completions = if let Some(form) = &form {
+        block_on(session.generate_formed(&request, form, adapter, format, &mut on_text))?
+    } else {
+        let rows = request.samples.min(LearnerSettings::default().rows);
+        let mut generator = session.generator(adapter, rows)?;
+        generator.keep_as(format);
+        block_on(session.complete(&mut generator, &request, &mut on_text))?
+    };
     if context.json {
         let completions = completions.iter().map(|completion| {
             json!({
@@ -75,6 +93,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         context.answer(&json!({ "completions": completions.collect::<Vec<_>>() }), String::new)?;
     }
     print_profile(context, session.model().gpu())
+}
+
+/// What the text is held to.
+fn form(args: &Args) -> Result<Option<Form>> {
+    if let Some(file) = &args.schema {
+        let text = read_text(file)?;
+        return Form::read_schema(file, &text).map(Some);
+    }
+    if let Some(regex) = &args.regex {
+        return Ok(Some(Form::Regex(regex.clone())));
+    }
+    Ok(args.grammar.as_deref().map(read_text).transpose()?.map(Form::Lark))
 }
 
 /// Why a completion ended.

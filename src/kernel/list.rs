@@ -1,8 +1,8 @@
 //! The list of all kernels, for the tests of all shaders. No shader of its own.
 
 use super::{
-    adamw, attention, embed, gather, kv_write, log_softmax, lora, peak, peak_coop, product, rms_norm, rope,
-    sample, swiglu,
+    adamw, adjust, attention, embed, gather, kv_write, log_softmax, lora, peak, peak_coop, product, rms_norm,
+    rope, sample, swiglu,
 };
 use crate::gpu::{Kernel, Variant, shader};
 
@@ -10,6 +10,7 @@ use crate::gpu::{Kernel, Variant, shader};
 pub fn all() -> Vec<(Kernel, Variant)> {
     let plain = [
         adamw::variants(),
+        adjust::variants(),
         attention::full::variants(),
         attention::tiled::variants(),
         attention::decode::variants(),

@@ -37,6 +37,7 @@ macro_rules! kernel {
 }
 
 pub mod adamw;
+pub mod adjust;
 pub mod attention;
 pub mod cache;
 pub mod embed;

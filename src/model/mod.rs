@@ -11,6 +11,8 @@ pub mod forest;
 pub mod generate;
 mod guarded;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod guide;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod hub;
 pub mod lora;
 pub mod module;

@@ -4,10 +4,13 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use super::refusal::Refusal;
+use super::shape;
+use super::tools::{self, Tools};
 use crate::ladder::learner::Language;
 use crate::model::chat::{Conversation, Message};
 use crate::model::config::advice::SamplingAdvice;
-use crate::model::generate::Sampling;
+use crate::model::generate::{Adjustment, Sampling};
+use crate::model::guide::Form;
 use crate::model::tokenizer::Lacking;
 
 /// Most completions of one request.
@@ -45,6 +48,11 @@ pub(super) struct Ask {
     /// Whether the most tokens are those that the context has room for.
     pub(super) fills_context: bool,
     pub(super) seed: Option<u64>,
+    pub(super) adjustment: Adjustment,
+    /// What answers are held to.
+    pub(super) form: Option<Form>,
+    /// What answers may call.
+    pub(super) tools: Option<Tools>,
     /// Texts before which an answer ends.
     pub(super) stop: Vec<String>,
     /// Whether log-probabilities are told, and of how many of the likeliest tokens.
@@ -96,6 +104,19 @@ impl Ask {
             top_p: top_p.or(advice.top_p).unwrap_or(1.0) as f32,
             min_p: min_p.or(advice.min_p).unwrap_or(0.0) as f32,
         };
+        let adjustment = shape::adjustment(&mut fields, advice)?;
+        let mut form = if kind == Kind::Chat { shape::form(&mut fields)? } else { None };
+        let template = language.chat.as_ref().filter(|_| kind == Kind::Chat);
+        let tools = template.map(|template| Tools::read(&mut fields, template, &language.tokenizer));
+        let tools = tools.transpose()?.flatten().map(|(tools, call)| {
+            if form.is_some() {
+                let problem = "cannot be given with tools, whose calls have a form of their own";
+                return Err(Refusal::field("response_format", problem, "give one of the two"));
+            }
+            form = call;
+            Ok(tools)
+        });
+        let tools = tools.transpose()?;
         let seed = fields.seed("seed")?;
         let stop = fields.texts("stop", MAX_STOPS)?;
         if stop.iter().any(|text| text.len() > MAX_STOP_BYTES) {
@@ -129,7 +150,7 @@ impl Ask {
             Kind::Text => fields.count("logprobs", 0, MAX_LIKELIEST)?,
         };
         let prompts = match kind {
-            Kind::Chat => vec![conversation(&mut fields, language)?],
+            Kind::Chat => vec![conversation(&mut fields, language, tools.as_ref())?],
             Kind::Text => prompts(&mut fields, language)?,
         };
         fields.finish()?;
@@ -145,6 +166,9 @@ impl Ask {
             sampling,
             fills_context: max_tokens.is_none() && kind == Kind::Chat,
             seed,
+            adjustment,
+            form,
+            tools,
             stop,
             logprobs: logprobs.map(|count| count as usize),
             stream,
@@ -154,7 +178,11 @@ impl Ask {
 }
 
 /// The tokens of a conversation, by the model's chat template.
-fn conversation(fields: &mut Fields, language: &Language) -> Result<Vec<u32>, Refusal> {
+fn conversation(
+    fields: &mut Fields,
+    language: &Language,
+    tools: Option<&Tools>,
+) -> Result<Vec<u32>, Refusal> {
     let wrong = |problem: String| {
         Refusal::field("messages", problem, "give a list of messages, each with role and content")
     };
@@ -185,14 +213,29 @@ fn conversation(fields: &mut Fields, language: &Language) -> Result<Vec<u32>, Re
         let hint = "use /v1/completions, or an instruction-tuned model";
         return Err(Refusal::field("model", "has no chat template", hint));
     };
-    let conversation = Conversation { variables: variables.as_ref(), ..Conversation::new(&messages) };
+    let called =
+        messages.iter().position(|message| message.role() == "tool" || message.get("tool_calls").is_some());
+    if let Some(index) = called.filter(|_| !tools::are_known(template)) {
+        let problem = "is about a tool, which the model's chat template writes in no form that is known here";
+        return Err(Refusal::field(
+            format!("messages[{index}]"),
+            problem,
+            "leave it out, or take another model",
+        ));
+    }
+    let conversation = Conversation {
+        variables: variables.as_ref(),
+        tools: tools.map(|tools| &tools.list),
+        ..Conversation::new(&messages)
+    };
     let text = template.render_texts(&conversation, true)?;
     tell_lacking(language, messages.last().map(Message::text));
     Ok(language.tokenizer.encode(&text, false)?)
 }
 
 /// Fields of messages that are read, or that answers have and that say nothing here.
-const MESSAGE_FIELDS: [&str; 6] = ["role", "content", "name", "refusal", "annotations", "audio"];
+const MESSAGE_FIELDS: [&str; 8] =
+    ["role", "content", "name", "refusal", "annotations", "audio", "tool_calls", "tool_call_id"];
 
 /// A message of a conversation. `developer` is what newer clients call `system`, which templates know.
 fn message(index: usize, value: Value) -> Result<Message, Refusal> {
@@ -203,9 +246,7 @@ fn message(index: usize, value: Value) -> Result<Message, Refusal> {
     fields.retain(|_, value| !value.is_null() && value != &Value::Array(Vec::new()));
     if let Some(name) = fields.keys().find(|name| !MESSAGE_FIELDS.contains(&name.as_str())) {
         let hint = match name.as_str() {
-            "tool_calls" | "tool_call_id" | "function_call" => {
-                "tools are not called; leave such messages out"
-            }
+            "function_call" => "it is an old form; write tool_calls",
             _ => "leave it out",
         };
         return Err(Refusal::field(format!("{place}.{name}"), "is not supported", hint));
@@ -214,10 +255,11 @@ fn message(index: usize, value: Value) -> Result<Message, Refusal> {
     if fields.get("role").is_some_and(|role| role == "developer") {
         fields.insert("role".into(), "system".into());
     }
+    tools::for_template(&place, &mut fields)?;
     let known = fields.get("role").and_then(Value::as_str);
-    if let Some(role) = known.filter(|role| !["system", "user", "assistant"].contains(role)) {
+    if let Some(role) = known.filter(|role| !["system", "user", "assistant", "tool"].contains(role)) {
         let shown: String = role.chars().take(40).collect();
-        let hint = "use system, developer, user or assistant";
+        let hint = "use system, developer, user, assistant or tool";
         return Err(Refusal::field(format!("{place}.role"), format!("is {shown:?}"), hint));
     }
     Message::try_from(fields)

@@ -20,7 +20,8 @@ use super::metrics::{Metrics, add};
 use super::refusal::Refusal;
 use super::text::{Answer, Piece};
 use crate::lessons::folder::count_asked;
-use crate::model::generate::{Continuous, End, News, Request};
+use crate::model::generate::{Adjustment, Continuous, End, News, Request};
+use crate::model::guide::Compiled;
 use crate::model::lora::Lora;
 use crate::model::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -44,6 +45,9 @@ pub(super) struct Job {
     /// One for each prompt.
     pub(super) requests: Vec<Request>,
     pub(super) stop: Vec<String>,
+    pub(super) adjustment: Adjustment,
+    /// What every answer is held to.
+    pub(super) form: Option<Compiled>,
     /// Whether log-probabilities are told, and of how many of the likeliest tokens.
     pub(super) logprobs: Option<usize>,
     /// Number of the adapter.
@@ -141,6 +145,10 @@ impl Choice<'_> {
         }
         if news.end == Some(End::NotFinite) {
             return Err(Error::NotFinite { what: "the log-probability of a token" });
+        }
+        if news.end == Some(End::Unguided) {
+            let problem = "could not be followed to its end";
+            return Err(Error::usage("response_format", problem, "write a simpler schema"));
         }
         if news.end.is_some() && !stopped {
             let (piece, stops) = self.answer.finish()?;
@@ -278,7 +286,10 @@ impl<'a> Engine<'a> {
                 self.batch.take_adapter(job.adapter, lora)?;
             }
             let likeliest = job.logprobs.unwrap_or(0);
-            let admitted = self.batch.admit(self.next_id, choice.request(), choice.sample, likeliest);
+            let (request, adjustment) = (choice.request(), job.adjustment.clone());
+            let mut guide = || job.form.as_ref().map(Compiled::guide);
+            let (id, sample) = (self.next_id, choice.sample);
+            let admitted = self.batch.admit_adjusted(id, request, sample, likeliest, adjustment, &mut guide);
             let cached = match block_on(admitted) {
                 Ok(Some(cached)) => cached,
                 Ok(None) if !self.running.is_empty() => break,

@@ -28,30 +28,14 @@ const UNUSED: &[(&str, Without, &str)] = &[
         "put the prompt before the answer yourself, or use `stepladder score` for its log-probabilities",
     ),
     (
-        "frequency_penalty",
-        is_zero,
-        "there are no penalties; leave it out, or raise temperature against repetition",
-    ),
-    (
-        "presence_penalty",
-        is_zero,
-        "there are no penalties; leave it out, or raise temperature against repetition",
-    ),
-    (
-        "repetition_penalty",
-        is_one,
-        "there are no penalties; leave it out, or raise temperature against repetition",
-    ),
-    ("logit_bias", is_empty, "tokens have no bias; leave it out"),
-    (
         "response_format",
         is_text,
-        "answers are not held to a form; leave it out and ask for the form in the prompt",
+        "texts are not held to a form; ask by /v1/chat/completions, or leave it out",
     ),
-    ("tools", is_empty, "tools are not called; leave them out"),
-    ("functions", is_empty, "tools are not called; leave them out"),
-    ("tool_choice", is_none, "tools are not called; leave it out"),
-    ("function_call", is_none, "tools are not called; leave it out"),
+    ("tools", is_empty, "texts call no tools; ask by /v1/chat/completions"),
+    ("functions", is_empty, "it is an old form; write tools"),
+    ("tool_choice", is_none, "texts call no tools; ask by /v1/chat/completions"),
+    ("function_call", is_none, "it is an old form; write tool_choice"),
     ("suffix", is_empty, "texts are continued and not filled in; leave it out"),
     ("modalities", is_only_text, "answers are texts; leave it out"),
     ("audio", never, "answers are texts; leave it out"),
@@ -74,14 +58,6 @@ fn never(_: &Value) -> bool {
 
 fn is_false(value: &Value) -> bool {
     value == &Value::Bool(false)
-}
-
-fn is_zero(value: &Value) -> bool {
-    value.as_f64() == Some(0.0)
-}
-
-fn is_one(value: &Value) -> bool {
-    value.as_f64() == Some(1.0)
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -260,15 +236,14 @@ mod tests {
     fn a_field_that_would_change_something_is_refused() {
         for body in [
             "{}",
-            r#"{"user": "a", "metadata": {"a": 1}, "store": false, "frequency_penalty": 0, "tools": []}"#,
-            r#"{"response_format": {"type": "text"}, "logit_bias": {}, "anything": null, "modalities": ["text"]}"#,
+            r#"{"user": "a", "metadata": {"a": 1}, "store": false, "tools": []}"#,
+            r#"{"response_format": {"type": "text"}, "anything": null, "modalities": ["text"]}"#,
         ] {
             assert_eq!(left(body), Ok(()), "{body}");
         }
         for (body, words) in [
             (r#"{"store": true}"#, "store: is not supported at this value; nothing is kept"),
             (r#"{"tools": [{}]}"#, "tools: is not supported"),
-            (r#"{"frequency_penalty": 0.1}"#, "frequency_penalty: is not supported"),
             (r#"{"temprature": 1}"#, "temprature: is not known here; leave it out"),
             (r#"{"max_new_tokens": 1}"#, "max_new_tokens: is not known here; write max_tokens"),
             ("[]", "body: is JSON, but no object; send one JSON object"),

@@ -28,6 +28,7 @@ use crate::ladder::learner::Language;
 use crate::model::config::ModelConfig;
 use crate::model::config::advice::SamplingAdvice;
 use crate::model::generate::Request as Drawn;
+use crate::model::guide::{Compiled, Form, Forms};
 
 /// The longest body of a request, in bytes.
 const MAX_BODY: usize = 8 << 20;
@@ -41,12 +42,27 @@ pub(super) struct App {
     pub(super) config: ModelConfig,
     pub(super) advice: SamplingAdvice,
     pub(super) context: usize,
+    pub(super) forms: Forms,
     pub(super) access: Access,
     /// Places of requests that wait.
     pub(super) queue: Arc<Semaphore>,
     pub(super) jobs: UnboundedSender<Job>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stopping: Arc<AtomicBool>,
+}
+
+impl App {
+    /// What holds answers to a form.
+    fn compile(&self, form: &Form) -> Result<Compiled, Refusal> {
+        let compiled = self.forms.compile(
+            form,
+            &self.language.tokenizer,
+            self.config.vocab_size,
+            &self.config.eos_token_ids,
+        );
+        let field = if matches!(form, Form::Lark(_)) { "tools" } else { "response_format" };
+        compiled.map_err(|error| Refusal::from(error).of_field(field))
+    }
 }
 
 /// All addresses.
@@ -144,14 +160,16 @@ async fn complete(app: Arc<App>, kind: Kind, request: Request) -> Result<Respons
     // Templates and tokenizers work for a while on long texts.
     let for_reading = Arc::clone(&app);
     let read = tokio::task::spawn_blocking(move || {
-        Ask::read(kind, &body, &for_reading.language, for_reading.advice)
+        let ask = Ask::read(kind, &body, &for_reading.language, for_reading.advice)?;
+        let form = ask.form.as_ref().map(|form| for_reading.compile(form)).transpose()?;
+        Ok::<_, Refusal>((ask, form))
     });
-    let ask = read.await.map_err(|_| {
+    let (ask, form) = read.await.map_err(|_| {
         let message = "the request could not be read; please report it";
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     })??;
     let (stream, include_usage) = (ask.stream, ask.include_usage);
-    let (head, mut events) = submit(&app, ask)?;
+    let (head, mut events) = submit(&app, ask, form)?;
     if stream {
         let mut response =
             typed("text/event-stream", Body::new(Events::new(events, Chunks::new(head, include_usage))));
@@ -190,7 +208,7 @@ async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Hands a request to the engine.
-fn submit(app: &App, ask: Ask) -> Result<(Head, UnboundedReceiver<Event>), Refusal> {
+fn submit(app: &App, ask: Ask, form: Option<Compiled>) -> Result<(Head, UnboundedReceiver<Event>), Refusal> {
     let (name, adapter) = app.names.find(ask.model.as_deref())?;
     let seed = ask.seed.unwrap_or_else(fresh);
     let request = |prompt: Vec<u32>| {
@@ -200,6 +218,7 @@ fn submit(app: &App, ask: Ask) -> Result<(Head, UnboundedReceiver<Event>), Refus
         }
         let request = Drawn { prompt, samples: ask.samples, sampling, seed };
         request.check(&app.config, app.context)?;
+        ask.adjustment.validate(app.config.vocab_size)?;
         Ok(request)
     };
     let prompt_tokens = ask.prompts.iter().map(Vec::len).sum();
@@ -215,10 +234,13 @@ fn submit(app: &App, ask: Ask) -> Result<(Head, UnboundedReceiver<Event>), Refus
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(seconds)
     })?;
     let head = Head::new(ask.kind, name.to_owned(), choices, prompt_tokens, ask.logprobs.is_some());
+    let head = head.with_tools(ask.tools);
     let (sender, events) = unbounded_channel();
     let job = Job {
         requests,
         stop: ask.stop,
+        adjustment: ask.adjustment.clone(),
+        form,
         logprobs: ask.logprobs,
         adapter,
         events: sender,

@@ -15,7 +15,9 @@ mod metrics;
 mod models;
 mod refusal;
 mod reply;
+mod shape;
 mod text;
+mod tools;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
@@ -29,6 +31,7 @@ pub use models::Choice;
 
 use crate::kernel::cache::CacheFormat;
 use crate::model::generate::{Continuous, Sizes};
+use crate::model::guide::Forms;
 use crate::session::{AdapterFile, Opened, Session};
 use crate::train::adapter;
 use crate::train::fit::Workload;
@@ -132,6 +135,7 @@ impl Server {
             config: opened.config.clone(),
             advice: opened.advice,
             context: opened.context_length,
+            forms: Forms::default(),
             access: self.access,
             queue: Arc::new(Semaphore::new(self.options.queue.clamp(1, Semaphore::MAX_PERMITS))),
             jobs,

@@ -9,6 +9,7 @@ use super::engine::Event;
 use super::fresh::fresh;
 use super::refusal::Refusal;
 use super::text::{Piece, Told};
+use super::tools::{self, Call, Tools};
 
 /// What is the same in every part of an answer.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(super) struct Head {
     choices: usize,
     prompt_tokens: usize,
     tells: bool,
+    /// What answers may call; such an answer is read when it is whole.
+    tools: Option<Tools>,
 }
 
 impl Head {
@@ -28,7 +31,19 @@ impl Head {
     pub(super) fn new(kind: Kind, model: String, choices: usize, prompt_tokens: usize, tells: bool) -> Self {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let id = format!("{}-{:016x}", if kind == Kind::Chat { "chatcmpl" } else { "cmpl" }, fresh());
-        Self { kind, id, created, model, choices, prompt_tokens, tells }
+        Self { kind, id, created, model, choices, prompt_tokens, tells, tools: None }
+    }
+
+    /// The same of answers that may call tools.
+    pub(super) fn with_tools(self, tools: Option<Tools>) -> Self {
+        Self { tools, ..self }
+    }
+
+    /// The calls that an answer is, and the text before them. What was cut is a text.
+    fn calls(&self, text: &str, finish: Option<&str>) -> Option<(Value, Vec<Call>)> {
+        let tools = self.tools.as_ref().filter(|_| finish == Some("stop"))?;
+        let (before, calls) = tools.calls(text)?;
+        Some((if before.is_empty() { Value::Null } else { Value::from(before) }, calls))
     }
 
     fn object(&self, choices: Vec<Value>, is_chunk: bool) -> Map<String, Value> {
@@ -144,6 +159,9 @@ impl Tally {
     }
 }
 
+/// Why an answer ended that is calls.
+const CALLED: &str = "tool_calls";
+
 fn finish_reason(cut: bool) -> &'static str {
     if cut { "length" } else { "stop" }
 }
@@ -180,7 +198,13 @@ impl Whole {
         }
         let choices = self.choices.iter().enumerate().map(|(index, (piece, finish))| {
             let logprobs = self.head.logprobs(&piece.tokens, 0);
-            self.head.choice(index, Value::String(piece.text.clone()), logprobs, *finish)
+            let mut choice = self.head.choice(index, Value::String(piece.text.clone()), logprobs, *finish);
+            if let Some((before, calls)) = self.head.calls(&piece.text, *finish) {
+                choice["message"]["content"] = before;
+                choice["message"]["tool_calls"] = tools::values(&calls, false);
+                choice["finish_reason"] = json!(CALLED);
+            }
+            choice
         });
         let mut whole = self.head.object(choices.collect(), false);
         whole.insert("usage".into(), self.head.usage(&self.tally));
@@ -196,12 +220,15 @@ pub(super) struct Chunks {
     include_usage: bool,
     /// Characters of each choice's text so far; none before its first part.
     offsets: Vec<Option<usize>>,
+    /// What came of each choice that may be a call.
+    held: Vec<Piece>,
 }
 
 impl Chunks {
     /// Nothing yet.
     pub(super) fn new(head: Head, include_usage: bool) -> Self {
-        Self { tally: Tally::default(), offsets: vec![None; head.choices], include_usage, head }
+        let (offsets, held) = (vec![None; head.choices], vec![Piece::default(); head.choices]);
+        Self { tally: Tally::default(), offsets, held, include_usage, head }
     }
 
     /// The text of the events that tell of `event`, and whether nothing comes after them.
@@ -211,6 +238,10 @@ impl Chunks {
         match event {
             Event::Failed(refusal) => return (data(&refusal.body()), true),
             Event::Begun { .. } => {}
+            Event::News { choice, piece } if self.head.tools.is_some() => {
+                self.open(choice, &mut out);
+                self.held[choice].append(piece);
+            }
             Event::News { choice, piece } => {
                 self.open(choice, &mut out);
                 let offset = self.offsets[choice].unwrap_or(0);
@@ -224,8 +255,21 @@ impl Chunks {
             }
             Event::End { choice, cut, .. } => {
                 self.open(choice, &mut out);
+                let mut finish = finish_reason(cut);
+                let held = std::mem::take(&mut self.held[choice]);
+                if !held.is_empty() {
+                    let delta = match self.head.calls(&held.text, Some(finish)) {
+                        Some((before, calls)) => {
+                            finish = CALLED;
+                            json!({ "content": before, "tool_calls": tools::values(&calls, true) })
+                        }
+                        None => json!({ "content": held.text }),
+                    };
+                    let logprobs = self.head.logprobs(&held.tokens, 0);
+                    out += &self.chunk(vec![self.head.choice(choice, delta, logprobs, None)], Value::Null);
+                }
                 let content = if self.head.kind == Kind::Chat { json!({}) } else { json!("") };
-                let last = self.head.choice(choice, content, Value::Null, Some(finish_reason(cut)));
+                let last = self.head.choice(choice, content, Value::Null, Some(finish));
                 out += &self.chunk(vec![last], Value::Null);
             }
         }

@@ -25,6 +25,8 @@
 //! [`Session::train`] teaches examples, and [`Session::ladder`] lets the model teach itself what a [`Task`] can judge. Both give an
 //! [`AdapterFile`], which other calls take, and which [`write_adapter`] writes in PEFT's layout.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod formed;
 mod ladder;
 mod opened;
 mod text;
@@ -54,6 +56,9 @@ pub use crate::ladder::settings::Settings;
 pub use crate::model::chat::Message;
 #[doc(inline)]
 pub use crate::model::generate::{Completion, Request, Sampling};
+#[cfg(not(target_arch = "wasm32"))]
+#[doc(inline)]
+pub use crate::model::guide::Form;
 pub use crate::task::Task;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(inline)]

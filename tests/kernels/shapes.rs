@@ -1,6 +1,7 @@
 //! Kernels refuse buffers of other shapes than they take, before anything runs.
 
 use stepladder::gpu::{Buffer, Gpu, Recorder};
+use stepladder::kernel::adjust::Adjusted;
 use stepladder::kernel::attention::full::{self, Saved};
 use stepladder::kernel::attention::{Heads, Rows, decode};
 use stepladder::kernel::lora::down::{self, Made};
@@ -12,7 +13,7 @@ use stepladder::kernel::rms_norm::{self, Input, Norm};
 use stepladder::kernel::sample::{self, State};
 use stepladder::kernel::swiglu::Activation;
 use stepladder::kernel::weight::{Format, Weight};
-use stepladder::kernel::{adamw, embed, gather, kv_write, log_softmax, rope, swiglu};
+use stepladder::kernel::{adamw, adjust, embed, gather, kv_write, log_softmax, rope, swiglu};
 use stepladder::{Error, Result};
 
 use crate::common;
@@ -201,6 +202,11 @@ fn attention_kernels_refuse_wrong_shapes() {
         out: b(&[5, 7, 2]),
     };
     refused("sample", "settings", sample::forward(rec, &b(&[4, 9]), &state));
+    let asked =
+        Adjusted { settings: b(&[5, adjust::Settings::WORDS]), mask: b(&[5, 1]), mark: b(&[5, 9, 2]) };
+    refused("adjust", "mask", adjust::forward(rec, &b(&[5, 33]), &asked, &state));
+    refused("adjust", "mark", adjust::forward(rec, &b(&[5, 8]), &asked, &state));
     let state = State { live: b(&[4]), ..state };
+    refused("adjust", "live", adjust::forward(rec, &b(&[5, 9]), &asked, &state));
     refused("sample", "live", sample::forward(rec, &b(&[5, 9]), &state));
 }

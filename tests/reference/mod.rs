@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a module of the test binaries that include it")]
 
 pub mod adamw;
+pub mod adjust;
 pub mod attention;
 pub mod embed;
 pub mod gather;

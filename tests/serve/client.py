@@ -1,5 +1,6 @@
 """OpenAI's own client against a server: python client.py ADDRESS MODEL."""
 
+import json
 import sys
 
 import openai
@@ -33,9 +34,38 @@ for choice in several.choices:
 text = client.completions.create(model=model, prompt="Greedy text", temperature=0, max_tokens=8, logprobs=1)
 assert len(text.choices[0].logprobs.tokens) == 8
 
+schema = {
+    "type": "object",
+    "properties": {"sign": {"enum": ["+", "-"]}, "digit": {"type": "integer", "minimum": 0, "maximum": 9}},
+    "required": ["sign", "digit"],
+    "additionalProperties": False,
+}
+form = {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": schema}}
+held = client.chat.completions.create(model=model, messages=messages, max_tokens=200, seed=1, response_format=form)
+assert held.choices[0].finish_reason == "stop", held
+value = json.loads(held.choices[0].message.content)
+assert value["sign"] in "+-" and 0 <= value["digit"] <= 9, value
+biased = client.completions.create(model=model, prompt="a", max_tokens=4, temperature=0, logit_bias={"57": 100}, presence_penalty=1)
+assert biased.usage.completion_tokens == 4
+
+if len(sys.argv) > 3:  # a server of a model that calls tools
+    caller = openai.OpenAI(base_url=sys.argv[3] + "/v1", api_key="none", max_retries=0)
+    tools = [{"type": "function", "function": {"name": "digits", "parameters": schema}}]
+    asked = dict(model="base", messages=messages, tools=tools, tool_choice="required", parallel_tool_calls=False, max_tokens=200, seed=1)
+    called = caller.chat.completions.create(**asked).choices[0]
+    assert called.finish_reason == "tool_calls" and called.message.content is None, called
+    (call,) = called.message.tool_calls
+    assert call.function.name == "digits" and json.loads(call.function.arguments)["sign"] in "+-"
+    parts = [part for chunk in caller.chat.completions.create(**asked, stream=True) for part in chunk.choices[0].delta.tool_calls or []]
+    assert [part.function.arguments for part in parts] == [call.function.arguments]
+    turns = [*messages, called.message, {"role": "tool", "tool_call_id": call.id, "content": "7"}]
+    told = caller.chat.completions.create(model="base", messages=turns, tools=tools, max_tokens=4)
+    assert told.choices[0].finish_reason == "length"
+
 for kind, call in [
     (openai.NotFoundError, dict(model="gpt-4o", messages=messages)),
     (openai.BadRequestError, dict(model=model, messages=messages, tools=[{"type": "function", "function": {"name": "f"}}])),
+    (openai.BadRequestError, dict(model=model, messages=messages, response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "circle"}}})),
     (openai.BadRequestError, dict(model=model, messages=messages, temperature=-1)),
 ]:
     try:

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::process::Command;
 
+use crate::program::Files;
 use crate::server::{Server, random_model};
+use crate::tools;
 
 /// A Python that has the package: that of a variable, else the one on the path.
 fn python() -> Option<String> {
@@ -21,9 +23,12 @@ fn the_python_client_is_understood() {
         return;
     };
     let server = Server::start(&random_model(), &[]);
-    let address = server.ready["address"].as_str().unwrap();
+    let files = Files::new();
+    let caller = tools::server(&files, "qwen25_tools");
+    let [address, caller] =
+        [&server, &caller].map(|server| server.ready["address"].as_str().unwrap().to_owned());
     let script = format!("{}/tests/serve/client.py", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(python).args([&script, address, "qwen2"]).output().unwrap();
+    let output = Command::new(python).args([&script, &address, "qwen2", &caller]).output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{message}");
 }

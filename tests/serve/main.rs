@@ -5,9 +5,12 @@
 mod access;
 mod answers;
 mod client;
+mod forms;
 mod load;
 #[allow(dead_code, reason = "the tests of other commands use more of it")]
 #[path = "../cli_models/program.rs"]
 mod program;
 mod refusals;
+mod schemas;
 mod server;
+mod tools;

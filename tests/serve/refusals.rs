@@ -67,12 +67,27 @@ fn requests_that_cannot_be_answered() {
         (json!({"prompt": "a", "best_of": 3}), 400, "best_of: is not n", Some("best_of")),
         (json!({"prompt": "a", "suffix": "b"}), 400, "suffix: is not supported", Some("suffix")),
         (
-            json!({"prompt": "a", "logit_bias": {"5": 1}}),
+            json!({"prompt": "a", "logit_bias": {"five": 1}}),
             400,
-            "logit_bias: is not supported",
+            "logit_bias: has \"five\", which is no token",
             Some("logit_bias"),
         ),
-        (json!({"prompt": "a", "presence_penalty": 1}), 400, "presence_penalty", Some("presence_penalty")),
+        (json!({"prompt": "a", "logit_bias": {"5": 101}}), 400, "token 5 out of bounds", Some("logit_bias")),
+        (json!({"prompt": "a", "logit_bias": {"288": 1}}), 400, "the vocabulary has 288", None),
+        (json!({"prompt": "a", "logit_bias": [5]}), 400, "logit_bias: is no object", Some("logit_bias")),
+        (
+            json!({"prompt": "a", "presence_penalty": 3}),
+            400,
+            "presence_penalty: is 3; use a number from -2 to 2",
+            Some("presence_penalty"),
+        ),
+        (json!({"prompt": "a", "repetition_penalty": 0}), 400, "is 0", Some("repetition_penalty")),
+        (
+            json!({"prompt": "a", "response_format": {"type": "json_object"}}),
+            400,
+            "/v1/chat/completions",
+            Some("response_format"),
+        ),
         (json!({"prompt": "a", "top_a": 1}), 400, "top_a: is not known here", Some("top_a")),
         (json!({"prompt": "a", "max_new_tokens": 1}), 400, "write max_tokens", Some("max_new_tokens")),
         (
@@ -86,6 +101,11 @@ fn requests_that_cannot_be_answered() {
         refused(server.post(TEXT, &body), status, &[words], param);
     }
     let hi = json!([{"role": "user", "content": "Hi"}]);
+    let held = |schema: Value| {
+        let format = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
+        json!({"messages": hi, "response_format": format})
+    };
+    let deep = (0..40).fold(json!({}), |inner, _| json!({"type": "array", "items": {"anyOf": [inner]}}));
     let chats = [
         (json!({}), "messages: is missing", Some("messages")),
         (json!({"messages": []}), "messages: is empty", Some("messages")),
@@ -99,25 +119,40 @@ fn requests_that_cannot_be_answered() {
             Some("messages[0].role"),
         ),
         (
-            json!({"messages": [{"role": "tool", "content": "a"}]}),
-            "use system, developer",
-            Some("messages[0].role"),
-        ),
-        (
             json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}),
             "only text is supported",
             Some("messages[0]"),
         ),
-        (
-            json!({"messages": [{"role": "assistant", "content": "a", "tool_calls": [{}]}]}),
-            "tools are not called",
-            Some("messages[0].tool_calls"),
-        ),
         (json!({"messages": hi, "top_logprobs": 2}), "set logprobs to true", Some("top_logprobs")),
-        (json!({"messages": hi, "tools": [{"type": "function"}]}), "tools are not called", Some("tools")),
+        (json!({"messages": hi, "functions": [{"name": "f"}]}), "write tools", Some("functions")),
         (
-            json!({"messages": hi, "response_format": {"type": "json_object"}}),
-            "response_format",
+            json!({"messages": hi, "response_format": {"type": "xml"}}),
+            "use text, json_object or json_schema",
+            Some("response_format.type"),
+        ),
+        (
+            json!({"messages": hi, "response_format": {"type": "json_schema", "json_schema": {"name": "a"}}}),
+            "schema: is missing",
+            Some("response_format.json_schema.schema"),
+        ),
+        (held(json!([])), "schema: is no object", Some("response_format")),
+        (held(json!({"type": "circle"})), "schema: cannot be compiled", Some("response_format")),
+        (
+            held(json!({"type": "string", "pattern": "(?=a)b"})),
+            "schema: cannot be compiled",
+            Some("response_format"),
+        ),
+        (
+            held(json!({"$ref": "https://example.org/a.json"})),
+            "schema: cannot be compiled",
+            Some("response_format"),
+        ),
+        (held(json!({"const": "a".repeat(300_000)})), "of at most 262144", Some("response_format")),
+        (held(deep), "is nested more than 64 deep", Some("response_format")),
+        (held(json!({"x-guidance": {"lenient": true}})), "x-guidance", Some("response_format")),
+        (
+            held(json!({"allOf": [{"type": "string"}, {"type": "integer"}]})),
+            "cannot be compiled",
             Some("response_format"),
         ),
         (
@@ -134,7 +169,7 @@ fn requests_that_cannot_be_answered() {
     // Harmless fields, and those that newer clients write.
     let harmless = json!({"messages": [{"role": "developer", "content": "Be short."}, {"role": "user", "content": "Hi", "name": "ann"},
         {"role": "assistant", "content": "a", "refusal": null, "tool_calls": []}, {"role": "user", "content": "b"}],
-        "user": "u", "metadata": {"a": "b"}, "store": false, "frequency_penalty": 0, "logit_bias": null, "tools": [],
+        "user": "u", "metadata": {"a": "b"}, "store": false, "logit_bias": null, "tools": [],
         "tool_choice": "none", "response_format": {"type": "text"}, "parallel_tool_calls": true, "service_tier": "auto",
         "max_tokens": 1, "chat_template_kwargs": {"enable_thinking": false}});
     server.answer(CHAT, harmless);

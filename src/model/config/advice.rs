@@ -15,6 +15,8 @@ pub struct SamplingAdvice {
     pub top_p: Option<f64>,
     /// Share of the likeliest token's probability that a token must have.
     pub min_p: Option<f64>,
+    /// Divisor of positive logits, and factor of others, of tokens seen before; 1 is none.
+    pub repetition_penalty: Option<f64>,
 }
 
 impl SamplingAdvice {
@@ -33,13 +35,15 @@ impl SamplingAdvice {
         let top_k = number("top_k", &|value| value >= 0.0 && value <= f64::from(u32::MAX));
         let top_p = number("top_p", &|value| value > 0.0 && value <= 1.0);
         let min_p = number("min_p", &|value| (0.0..=1.0).contains(&value));
+        let repetition_penalty = number("repetition_penalty", &|value| value > 0.0 && value <= 100.0);
         let is_greedy = fields.get("do_sample") == Some(&Value::Bool(false));
         let temperature = if is_greedy { Some(0.0) } else { temperature };
-        (Self { temperature, top_k: top_k.map(|count| count as u32), top_p, min_p }, strange)
+        let top_k = top_k.map(|count| count as u32);
+        (Self { temperature, top_k, top_p, min_p, repetition_penalty }, strange)
     }
 
-    /// Whether there is any.
+    /// Whether there is any on how to choose among the likeliest tokens.
     pub fn is_some(&self) -> bool {
-        *self != Self::default()
+        Self { repetition_penalty: None, ..*self } != Self::default()
     }
 }

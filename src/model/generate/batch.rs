@@ -8,10 +8,12 @@ use super::super::block::{Attend, LayerCache, heads};
 use super::super::config::ModelConfig;
 use super::super::lora::Lora;
 use super::super::{Model, index32};
+use super::adjust::Adjustment;
 use super::request::Request;
 use crate::Result;
 use crate::gpu::buffer_set::buffer_set;
 use crate::gpu::{Buffer, Gpu, Pending, Recorder, Recording};
+use crate::kernel::adjust::{self, Adjusted};
 use crate::kernel::attention::decode_split::part_elements;
 use crate::kernel::attention::{PAGE, Rows};
 use crate::kernel::product::{self, Segment};
@@ -71,8 +73,20 @@ pub(super) struct Batch {
     state: State,
     act: Activations,
     decoded: Decoded,
-    /// By number of rows, and whether these may be split.
-    recordings: HashMap<(usize, bool), Recording>,
+    /// What rows ask for that adjust their logits, once one did.
+    adjusted: Option<Adjusted>,
+    recordings: HashMap<Shape, Recording>,
+}
+
+/// What a recorded step is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Shape {
+    /// Number of rows.
+    pub(super) rows: usize,
+    /// Whether these may be split.
+    pub(super) long: bool,
+    /// Whether logits are adjusted before tokens are chosen.
+    pub(super) adjusts: bool,
 }
 
 buffer_set! {
@@ -104,6 +118,7 @@ impl Batch {
             state: State::new(gpu, rows, row_pages, capacity)?,
             act: Activations::new(gpu, rows, config, rank)?,
             decoded: Decoded::new(gpu, rows, config, row_pages)?,
+            adjusted: None,
             recordings: HashMap::new(),
         })
     }
@@ -141,6 +156,38 @@ impl Batch {
         gpu.write(pair, row * 2, &[index32(row), place])
     }
 
+    /// Says how the logits of a row that was just started are adjusted.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if it is the first that asks for it.
+    pub(super) fn adjust_row(
+        &mut self,
+        gpu: &Gpu,
+        row: usize,
+        prompt: &[u32],
+        adjustment: &Adjustment,
+        guided: bool,
+    ) -> Result<()> {
+        let vocab = self.decoded.logits.shape()[1];
+        let settings = adjustment.settings(prompt.len() - 1, guided);
+        if self.adjusted.is_none() {
+            if settings.uses == 0 {
+                return Ok(());
+            }
+            self.adjusted = Some(Adjusted::new(gpu, self.rows(), vocab)?);
+        }
+        let Some(asked) = &self.adjusted else { return Ok(()) };
+        if adjustment.is_some() {
+            gpu.write(&asked.mark, row * vocab * 2, &adjustment.marks(vocab, prompt))?;
+        }
+        gpu.write(&asked.settings, row * adjust::Settings::WORDS, &[settings])
+    }
+
+    /// Says which tokens a row may choose next.
+    pub(super) fn mask_row(&self, gpu: &Gpu, row: usize, mask: &[u32]) -> Result<()> {
+        self.adjusted.as_ref().map_or(Ok(()), |asked| gpu.write(&asked.mask, row * mask.len(), mask))
+    }
+
     /// Ends a row before its time; takes effect before the next block.
     pub(super) fn stop_row(&self, gpu: &Gpu, row: usize) -> Result<()> {
         gpu.write(&self.state.live, row, &[0u32])?;
@@ -152,23 +199,22 @@ impl Batch {
         Ok(gpu.read_later(&[&self.decoded.first(rows)?.logits]))
     }
 
-    /// Submits `steps` steps of the first `rows` rows. `long`: whether these requests need long rows. The room that
-    /// earlier ones left does not count, so that the same requests give the same bits.
+    /// Submits `steps` steps. Whether rows are long is for these requests to say: the room that earlier ones left does not
+    /// count, so that the same requests give the same bits.
     pub(super) async fn run(
         &mut self,
         model: &Model,
         cache: &[LayerCache],
         lora: Option<&Lora>,
-        (rows, long): (usize, bool),
+        shape: Shape,
         steps: usize,
         cancel: &AtomicBool,
     ) -> Result<()> {
-        let key = (rows, long);
-        if !self.recordings.contains_key(&key) {
-            let recording = self.record(model, cache, lora, rows, long)?;
-            self.recordings.insert(key, recording);
+        if !self.recordings.contains_key(&shape) {
+            let recording = self.record(model, cache, lora, shape)?;
+            self.recordings.insert(shape, recording);
         }
-        match self.recordings.get(&key) {
+        match self.recordings.get(&shape) {
             Some(recording) => model.gpu().run_cancellable(recording, steps, cancel).await,
             None => Ok(()),
         }
@@ -179,8 +225,7 @@ impl Batch {
         model: &Model,
         cache: &[LayerCache],
         lora: Option<&Lora>,
-        rows: usize,
-        long: bool,
+        Shape { rows, long, adjusts }: Shape,
     ) -> Result<Recording> {
         let (gpu, weights) = (model.gpu(), model.weights());
         let state = self.state.first(rows)?;
@@ -203,6 +248,9 @@ impl Batch {
         } else {
             rms_norm::forward(&mut rec, &hidden, &weights.norm, &normed, eps)?;
             product::forward(&mut rec, weights.head(), &normed, &logits, None, false)?;
+        }
+        if let Some(asked) = self.adjusted.as_ref().filter(|_| adjusts) {
+            adjust::forward(&mut rec, &logits, &asked.first(rows)?, &state)?;
         }
         sample::forward(&mut rec, &logits, &state)?;
         rec.finish()

@@ -13,14 +13,16 @@ use super::super::block::LayerCache;
 use super::super::forest::common_length;
 use super::super::lora::Lora;
 use super::super::score::check_logprobs;
-use super::batch::{Batch, RowStart};
+use super::adjust::{Adjustment, Guide};
+use super::batch::{Batch, RowStart, Shape};
 use super::block_steps;
 use super::kept::is_less;
 use super::pages::{Pages, place};
 use super::prefill::{Part, Prefill};
 use super::request::Request;
 use super::sizes::Sizes;
-use crate::gpu::Pending;
+use crate::gpu::{Gpu, Pending};
+use crate::kernel::adjust::mask_words;
 use crate::kernel::attention::PAGE;
 use crate::kernel::attention::decode_split::is_long;
 use crate::kernel::cache::CacheFormat;
@@ -38,6 +40,8 @@ pub enum End {
     Length,
     /// A log-probability was no finite number; its last tokens are left out.
     NotFinite,
+    /// Its guide could not go on.
+    Unguided,
 }
 
 /// What a row did since the last news of it.
@@ -65,8 +69,27 @@ struct Row {
     limit: usize,
     /// How many of the likeliest tokens are wanted.
     likeliest: usize,
+    adjustment: Adjustment,
+    guide: Option<Box<dyn Guide>>,
     /// The first block that it runs in.
     since: u64,
+}
+
+impl Row {
+    fn is_adjusted(&self) -> bool {
+        self.guide.is_some() || self.adjustment.is_some()
+    }
+
+    /// Tells the device which tokens may come next. Whether the guide knows it.
+    fn mask(&mut self, batch: &Batch, gpu: &Gpu, index: usize, vocab: usize) -> Result<bool> {
+        let Some(guide) = &mut self.guide else { return Ok(true) };
+        let mut words = vec![0; mask_words(vocab)];
+        if let Err(error) = guide.allowed(&mut words) {
+            tracing::warn!("{error}");
+            return Ok(false);
+        }
+        batch.mask_row(gpu, index, &words).map(|()| true)
+    }
 }
 
 /// A sequence whose pages are kept: whole ones.
@@ -184,7 +207,25 @@ impl Continuous {
         sample: usize,
         likeliest: usize,
     ) -> Result<Option<usize>> {
+        self.admit_adjusted(id, request, sample, likeliest, Adjustment::default(), &mut || None).await
+    }
+
+    /// The same with logits that are adjusted before tokens are chosen, and tokens that a guide allows; it is made once the row
+    /// begins. Log-probabilities are those of what is chosen from. While a row has a guide, steps are taken one by one.
+    ///
+    /// # Errors
+    /// As [`Continuous::admit`]; [`Error::Usage`] for numbers that mean nothing; [`Error::OutOfMemory`].
+    pub async fn admit_adjusted(
+        &mut self,
+        id: u64,
+        request: &Request,
+        sample: usize,
+        likeliest: usize,
+        adjustment: Adjustment,
+        guide: &mut dyn FnMut() -> Option<Box<dyn Guide>>,
+    ) -> Result<Option<usize>> {
         let model = Arc::clone(&self.model);
+        adjustment.validate(model.config().vocab_size)?;
         let context = model.context().min(self.sizes.capacity);
         let limit = request.check(model.config(), context)?;
         let Some(free) = self.rows.iter().position(Option::is_none) else { return Ok(None) };
@@ -199,11 +240,18 @@ impl Continuous {
             return Err(error);
         }
         let start = RowStart::new(&model.config().eos_token_ids, request, limit, sample, table);
-        if let Some(batch) = &self.batch {
+        let guide = guide();
+        if let Some(batch) = &mut self.batch {
+            let adjusted = batch.adjust_row(model.gpu(), free, prompt, &adjustment, guide.is_some());
+            if let Err(error) = adjusted {
+                self.pages.release(&start.table);
+                return Err(error);
+            }
             batch.start_row(model.gpu(), free, &start)?;
         }
-        let (tokens, since) = (prompt.clone(), self.block);
-        self.rows[free] = Some(Row { id, start, tokens, prompt: prompt.len(), limit, likeliest, since });
+        let (tokens, prompt, since) = (prompt.clone(), prompt.len(), self.block);
+        let row = Row { id, start, tokens, prompt, limit, likeliest, adjustment, guide, since };
+        self.rows[free] = Some(row);
         Ok(Some(first))
     }
 
@@ -274,6 +322,14 @@ impl Continuous {
     pub async fn step(&mut self, news: &mut dyn FnMut(News<'_>)) -> Result<()> {
         let model = Arc::clone(&self.model);
         let gpu = model.gpu();
+        let guided = self.rows.iter().flatten().any(|row| row.guide.is_some());
+        // What a guide allows depends on every token before.
+        while guided && !self.reads.is_empty() {
+            self.look(news).await?;
+        }
+        if guided {
+            self.mask(news)?;
+        }
         let last = self.rows.iter().rposition(Option::is_some);
         if let (Some(last), Some(batch)) = (last, &mut self.batch) {
             let rows = (last + 1).next_power_of_two().min(self.rows.len());
@@ -281,17 +337,35 @@ impl Continuous {
             let left = |row: &Row| (row.prompt + row.limit).saturating_sub(row.tokens.len());
             let left = self.rows.iter().flatten().map(left).max().unwrap_or(0);
             // The logits of a step are gone after the next.
-            let steps = if wants_logits { 1 } else { block_steps(gpu).min(left).max(1) };
-            let shape = (rows, is_long(self.sizes.row_pages));
+            let steps = if wants_logits || guided { 1 } else { block_steps(gpu).min(left).max(1) };
+            let adjusts = self.rows.iter().flatten().any(Row::is_adjusted);
+            let shape = Shape { rows, long: is_long(self.sizes.row_pages), adjusts };
             batch.run(&model, &self.cache, self.lora.as_ref(), shape, steps, &self.never).await?;
             let state = batch.read_later(gpu, rows)?;
             let logits = wants_logits.then(|| batch.read_logits_later(gpu, rows)).transpose()?;
             self.reads.push_back(Read { number: self.block, rows, state, logits });
             self.block += 1;
         }
-        let lag = usize::from(!gpu.is_software());
+        let lag = usize::from(!gpu.is_software() && !guided);
         if self.reads.len() > lag || last.is_none() {
             self.look(news).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the device which tokens the guided rows may choose next; ends those whose guides do not know.
+    fn mask(&mut self, news: &mut dyn FnMut(News<'_>)) -> Result<()> {
+        let (gpu, vocab) = (self.model.gpu(), self.model.config().vocab_size);
+        let Some(batch) = &self.batch else { return Ok(()) };
+        for (index, slot) in self.rows.iter_mut().enumerate() {
+            let Some(row) = slot else { continue };
+            if row.mask(batch, gpu, index, vocab)? {
+                continue;
+            }
+            batch.stop_row(gpu, index)?;
+            let end = Some(End::Unguided);
+            news(News { id: row.id, tokens: &[], logprobs: &[], likeliest: &[], end });
+            slot.take().into_iter().for_each(|row| hold(&mut self.held, &mut self.pages, self.adapter, row));
         }
         Ok(())
     }
@@ -320,8 +394,13 @@ impl Continuous {
                 .into_iter()
                 .collect();
             row.tokens.extend_from_slice(&tokens);
+            let taken = row.guide.as_mut().map_or(Ok(()), |guide| {
+                let mut drawn = tokens.iter().filter(|token| !stops.contains(token));
+                drawn.try_for_each(|&token| guide.take(token))
+            });
             let end = match (check_logprobs(&logprobs), snapshot.live(index), tokens.last()) {
                 (Err(_), ..) => Some(End::NotFinite),
+                (Ok(()), true, _) if taken.is_err() => Some(End::Unguided),
                 (Ok(()), true, _) => None,
                 (Ok(()), false, Some(token)) if stops.contains(token) => Some(End::Stop),
                 (Ok(()), false, _) => Some(End::Length),
@@ -336,6 +415,9 @@ impl Continuous {
                     news(News { id, tokens: &[], logprobs: &[], likeliest: &[], end });
                 }
                 _ => {
+                    if end == Some(End::Unguided) {
+                        batch.stop_row(gpu, index)?;
+                    }
                     if end.is_some() {
                         let row = self.rows[index].take();
                         row.into_iter()

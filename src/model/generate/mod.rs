@@ -5,6 +5,7 @@
 //! Whole pages that all prompts of a call begin with (instructions, solved examples) are prefilled once for all of them.
 //! A generator that is told to [`Generator::keep`] them takes the keys and values of one call's sequence over into the next.
 
+mod adjust;
 mod batch;
 mod continuous;
 mod kept;
@@ -14,6 +15,7 @@ mod prefix;
 mod request;
 mod sizes;
 
+pub use adjust::{Adjustment, Guide};
 pub use continuous::{Continuous, End, News};
 pub use prefix::common_prefix;
 pub use request::{Completion, OnProgress, Progress, Request, Sampling};
@@ -23,7 +25,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use batch::{Batch, RowStart, Snapshot};
+use batch::{Batch, RowStart, Shape, Snapshot};
 use kept::Kept;
 use pages::{Pages, place};
 use prefill::{Part, Prefill};
@@ -312,7 +314,7 @@ impl Generator {
                 rows = compact(gpu, &batch, rows, active, results, block)?;
             }
             if live > 0 && (!shrink || reads.is_empty()) {
-                let shape = (active, self.long);
+                let shape = Shape { rows: active, long: self.long, adjusts: false };
                 // No more steps than the row with the most to say may take.
                 let left =
                     rows.iter().flatten().map(|row| limits[row.request].saturating_sub(row.seen)).max();

@@ -1,5 +1,6 @@
 //! Every kernel with its cases.
 
+mod adjust;
 mod attention;
 mod cache;
 mod case;
@@ -22,6 +23,7 @@ pub(crate) type Row = (&'static str, fn() -> Vec<Case>);
 /// Every kernel that runs on any adapter.
 pub(crate) const TABLE: &[Row] = &[
     ("adamw", update::adamw),
+    ("adjust", adjust::cases),
     ("attention/decode", decode::decode),
     ("attention/decode_split", decode::decode_split),
     ("attention/full", attention::cases),
