@@ -352,6 +352,10 @@ impl Policy for Learner {
         self.language.tokenizer.encode(text, true)
     }
 
+    fn decode(&self, tokens: &[u32]) -> Result<String> {
+        self.language.tokenizer.decode(tokens)
+    }
+
     async fn logprobs(&mut self, sequences: &[(usize, Vec<u32>)], adapter: bool) -> Result<Vec<Vec<f32>>> {
         let batch: Vec<Trajectory> =
             sequences.iter().map(|(first, tokens)| Trajectory::completing(tokens.clone(), *first)).collect();
