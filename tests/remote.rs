@@ -27,47 +27,50 @@ use stepladder::model::open::OpenModel;
 use stepladder::model::{Model, tiny};
 use stepladder::session::{Session, SessionOptions};
 use stepladder::task::{self, Problem, TaskOptions};
-use stepladder::train::adapter::dims;
+use stepladder::train::adapter::{dims, layout};
 use stepladder::train::checkpoint::State;
+use stepladder::train::lora_config::LoraConfig;
 use stepladder::train::peft;
+use stepladder::train::trainer::Trainer;
 
 /// Tokens, and log-probabilities in bits.
 fn bits(made: &[Completion]) -> Vec<(Vec<u32>, Vec<u32>)> {
     made.iter().map(|one| (one.tokens.clone(), one.logprobs.iter().map(|x| x.to_bits()).collect())).collect()
 }
 
-/// Decides how work is cut into tasks: a group that is drawn alone has the bits that it has among others. Held on software
-/// adapters; a GPU may choose other kernels for other numbers of rows, and is held to tokens.
+/// Decides how work is cut into tasks. Under an adapter the last bits of log-probabilities depend on the number of rows, on
+/// llvmpipe of nearly every group; so a task is drawn alone, with all its rows. Then it has the same bits whatever was drawn before.
 #[test]
-fn a_group_has_the_same_bits_alone_and_among_others() {
+fn a_group_that_is_drawn_alone_has_the_same_bits_whatever_was_drawn_before() {
     let OpenModel { config, mut source, tokenizer, .. } = tiny::open().unwrap();
     let model = Arc::new(Model::load(gpu(), config, &mut *source, None, 256, &mut |_, _| {}).unwrap());
-    let new = |rows| Generator::new(Arc::clone(&model), None, rows);
+    let layout = layout(model.config(), &LoraConfig::default()).unwrap();
+    let mut trainer = Trainer::new(Arc::clone(&model), &layout, 512).unwrap();
+    let values: Vec<f32> = (0..layout.len()).map(|i| ((i * 37 % 101) as f32 - 50.0) / 1500.0).collect();
+    trainer.write_adapter(&values).unwrap();
+    let new = || Generator::new(Arc::clone(&model), Some(trainer.lora()), 64);
     let run = |generator: &mut Generator, requests: &[Request]| {
         block_on(generator.generate(requests, &mut |_| ControlFlow::Continue(()))).unwrap()
     };
     let sampling = Sampling { max_tokens: 24, ..Sampling::default() };
-    let requests: Vec<Request> = (0..8)
-        .map(|i| {
-            let prompt = tokenizer.encode(&format!("?x**{i}+{}=", 3 * i), true).unwrap();
-            Request { prompt, samples: 8, sampling, seed: 7 + i }
-        })
-        .collect();
-    let alone: Vec<_> =
-        requests.iter().map(|one| run(&mut new(64), std::slice::from_ref(one)).remove(0)).collect();
-    let mut wide = new(64);
-    let among = [run(&mut wide, &requests), run(&mut new(5), &requests)];
-    // A batch that was made for more rows stays as large.
-    let after = requests.iter().map(|one| run(&mut wide, std::slice::from_ref(one)).remove(0)).collect();
-    for got in among.into_iter().chain([after]) {
-        for (got, want) in got.iter().zip(&alone) {
-            let (got, want) = (bits(got), bits(want));
-            match gpu().is_software() {
-                true => assert_eq!(got, want),
-                false => assert!(got.iter().zip(&want).all(|(got, want)| got.0 == want.0)),
-            }
+    let mut others = 0;
+    for (samples, prefix) in [(8, ""), (3, "x+2*sin(x)+3*cos(x)+4*exp(x)+")] {
+        let request = |i: u64| {
+            let prompt = tokenizer.encode(&format!("?{prefix}x**{i}+{}=", 3 * i), true).unwrap();
+            Request { prompt, samples, sampling, seed: 7 + i }
+        };
+        let requests: Vec<Request> = (0..8).map(request).collect();
+        let mut wide = new();
+        let among = run(&mut wide, &requests);
+        for (request, among) in requests.iter().zip(among) {
+            let request = std::slice::from_ref(request);
+            let (alone, after) = (run(&mut new(), request).remove(0), run(&mut wide, request).remove(0));
+            assert_eq!(bits(&alone), bits(&after));
+            others += usize::from(bits(&alone) != bits(&among));
+            assert!(alone.iter().zip(&among).all(|(alone, among)| alone.tokens == among.tokens));
         }
     }
+    println!("{others} of 16 groups have other bits among others than alone");
 }
 
 /// A queue and a log in memory; three workers take turns.
@@ -111,7 +114,8 @@ impl Transport for Shared {
             let worker = &mut queue.workers[place];
             let file = |name| &adapter.files.iter().find(|file| file.name == name).unwrap().bytes[..];
             let [config, weights] = [peft::CONFIG_FILE, peft::WEIGHTS_FILE].map(file);
-            let shape = dims(worker.trainer().model().config());
+            let model = Arc::clone(worker.trainer().model());
+            let shape = dims(model.config());
             let file = peft::AdapterFile::from_bytes(config, weights, "adapter".as_ref(), &shape).unwrap();
             worker.take_adapter(&file).unwrap();
             let body = answer(worker, &task, &mut |_| ControlFlow::Continue(())).await?;
@@ -150,14 +154,16 @@ fn ends<P: Policy>(policy: &mut P, card: &RunCard) -> Snapshot {
     store.snapshot.unwrap()
 }
 
-/// Both sides of the comparison draw on one device: the single process in batches of all tasks at once, workers each task alone.
+/// Both sides draw on one device, and each task alone: the single process is told to.
 #[test]
 fn a_trainer_with_three_workers_ends_with_the_bits_of_one_process() {
     let session = opened();
     let card = run_card();
     let fresh = session.opened().fresh_adapter(&card.settings.lora, card.settings.seed).unwrap();
     let learner = || session.learner(&fresh).unwrap();
-    let alone = ends(&mut learner(), &card);
+    let mut alone = learner();
+    alone.draw_alone();
+    let alone = ends(&mut alone, &card);
 
     let config = session.model().config();
     let terms = Terms {
@@ -182,7 +188,6 @@ fn a_trainer_with_three_workers_ends_with_the_bits_of_one_process() {
             let bits = |data: &Vec<f32>| data.iter().map(|x| x.to_bits()).collect();
             state.tensors.iter().map(|(name, data)| (name.clone(), bits(data))).collect()
         };
-        assert!(gpu().is_software(), "a GPU may choose other kernels for other numbers of rows");
         assert!(bits(&together.trainer) == bits(&alone.trainer), "the weights differ");
         assert_eq!((&together.nodes, &together.progress), (&alone.nodes, &alone.progress));
     };

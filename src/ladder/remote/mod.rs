@@ -1,7 +1,8 @@
 //! A policy whose completions other processes draw: a trainer gives out tasks and takes answers; all else it does itself.
 //!
 //! A task owns its seed, so an answer does not depend on who gives it, and each waits for all answers before anything is learnt
-//! (staleness 0): a run ends with the same bits as in one process, on devices that compute alike.
+//! (staleness 0): a run ends with the same bits as in one process that draws each request alone
+//! ([`Learner::draw_alone`](super::learner::Learner::draw_alone)), on devices that compute alike.
 
 pub mod ledger;
 pub mod message;
