@@ -220,6 +220,7 @@ pub struct Learner {
     generator: Generator,
     cancel: Arc<AtomicBool>,
     config: LoraConfig,
+    alone: bool,
 }
 
 impl Learner {
@@ -241,7 +242,7 @@ impl Learner {
         trainer.write_adapter(&adapter::flatten(&layout, adapter)?)?;
         let mut generator = Generator::new(model, Some(trainer.lora()), settings.rows);
         generator.set_cancel(Arc::clone(&cancel));
-        Ok(Self { name, language, trainer, generator, cancel, config: adapter.config.clone() })
+        Ok(Self { name, language, trainer, generator, cancel, config: adapter.config.clone(), alone: false })
     }
 
     /// The trainer, for supervised steps on the same adapter.
@@ -261,6 +262,13 @@ impl Learner {
     /// Tokenizer and template.
     pub fn language(&self) -> &Arc<Language> {
         &self.language
+    }
+
+    /// From now on draws the completions of each request by themselves, slower: the last bits of log-probabilities depend on the
+    /// number of rows that are drawn together, and workers draw one request at a time ([`super::remote`]). With this a run ends
+    /// with the bits of one whose completions workers drew.
+    pub fn draw_alone(&mut self) {
+        self.alone = true;
     }
 
     /// From now on samples from the base model: an adapter that does nothing would only cost time.
@@ -326,7 +334,10 @@ impl Policy for Learner {
             so_far.tokens += news.tokens.len();
             progress(so_far)
         };
-        let groups = self.generator.generate(requests, &mut watch).await?;
+        let mut groups = Vec::with_capacity(requests.len());
+        for together in requests.chunks(if self.alone { 1 } else { requests.len().max(1) }) {
+            groups.extend(self.generator.generate(together, &mut watch).await?);
+        }
         let tokenizer = &self.language.tokenizer;
         let decode = |group: Vec<Completion>| group.into_iter().map(|one| one.decoded(tokenizer)).collect();
         groups.into_iter().map(decode).collect()
@@ -350,6 +361,10 @@ impl Policy for Learner {
 
     fn encode_text(&self, text: &str) -> Result<Vec<u32>> {
         self.language.tokenizer.encode(text, true)
+    }
+
+    fn decode(&self, tokens: &[u32]) -> Result<String> {
+        self.language.tokenizer.decode(tokens)
     }
 
     async fn logprobs(&mut self, sequences: &[(usize, Vec<u32>)], adapter: bool) -> Result<Vec<Vec<f32>>> {

@@ -16,6 +16,7 @@ pub mod learner;
 pub mod library;
 pub mod policy;
 pub mod presets;
+pub mod remote;
 pub mod report;
 pub mod resume;
 pub mod reward;

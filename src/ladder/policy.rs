@@ -130,6 +130,12 @@ pub trait Policy {
     /// The tokenizer's.
     fn encode_text(&self, text: &str) -> Result<Vec<u32>>;
 
+    /// The text of tokens, without special ones.
+    ///
+    /// # Errors
+    /// The tokenizer's.
+    fn decode(&self, tokens: &[u32]) -> Result<String>;
+
     /// Log-probabilities at temperature 1 of the tokens of each `(first, tokens)` from place `first` (at least 1) on, given those
     /// before; under the live adapter, or under the base model without one.
     ///

@@ -98,7 +98,7 @@ fn widen(view: &TensorView<'_>, name: &str, file: &Path) -> Result<Tensor> {
 }
 
 /// What the `safetensors` crate leaves open: names that occur twice, and offsets whose sum overflows.
-fn check_header(bytes: &[u8]) -> std::result::Result<(), String> {
+pub(crate) fn check_header(bytes: &[u8]) -> std::result::Result<(), String> {
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or("the file ends inside its first 8 bytes")?;
     let length = u64::from_le_bytes(*length);
     let header = usize::try_from(length).ok().and_then(|length| rest.get(..length));

@@ -5,6 +5,7 @@ mod curriculum;
 mod folder;
 mod learning;
 mod mock;
+mod remote;
 mod report;
 mod resume;
 mod rewards;

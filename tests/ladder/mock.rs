@@ -317,6 +317,10 @@ impl Policy for Mock {
         Ok(text.chars().map(u32::from).collect())
     }
 
+    fn decode(&self, tokens: &[u32]) -> Result<String> {
+        Ok(text_of(tokens))
+    }
+
     async fn logprobs(&mut self, sequences: &[(usize, Vec<u32>)], adapter: bool) -> Result<Vec<Vec<f32>>> {
         let value = if adapter { -1.0 + 0.001 * self.skill.updates as f32 } else { -1.0 };
         Ok(sequences.iter().map(|(first, tokens)| vec![value; tokens.len() - first]).collect())
