@@ -13,8 +13,9 @@ use super::{bounds, filters, methods, python, source, strftime, text_filters};
 use crate::model::guarded::guarded;
 
 /// Work that a template may do, in instructions, besides one for each byte of the conversation; 64 bytes that it makes count as one.
-/// Real templates take a few thousand, and a fifth of one for each byte. While a text grows it may exist twice, which makes 50 MB.
-const FUEL: u64 = 400_000;
+/// Real templates take a few thousand, and a fifth of one for each byte. While a text grows it may exist twice, once with room for
+/// as much again, which makes 58 MB.
+const FUEL: u64 = 300_000;
 
 /// Depth of macros, loops and blocks within each other.
 const RECURSION: usize = 100;

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::charsmap;
@@ -13,6 +14,9 @@ use crate::{Error, Result};
 const MAX_GROWTH: u64 = 256;
 /// Pieces that a template may add to a text.
 const MAX_PIECES: usize = 64;
+
+/// The largest id of a token; known models have 262,144 tokens. The library lists the ids that none has when it writes a tokenizer.
+const MAX_ID: u64 = 1 << 22;
 
 /// Bytes of all added tokens; those of known models have 200,000. The search for them is built anew when some are added.
 const MAX_ADDED: usize = 1 << 20;
@@ -96,6 +100,8 @@ struct Document {
 struct Added {
     #[serde(default)]
     content: String,
+    #[serde(default)]
+    id: u64,
 }
 
 #[derive(Deserialize, Default)]
@@ -104,6 +110,48 @@ struct Model {
     continuing_subword_prefix: Option<String>,
     #[serde(default)]
     dropout: Option<f64>,
+    #[serde(default)]
+    vocab: LargestId,
+}
+
+/// The largest id of a vocabulary that gives tokens their ids; one that is a list gives them by their places.
+#[derive(Default)]
+struct LargestId(u64);
+
+impl<'de> Deserialize<'de> for LargestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Ids;
+
+        impl<'de> Visitor<'de> for Ids {
+            type Value = LargestId;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a vocabulary")
+            }
+
+            fn visit_unit<E>(self) -> std::result::Result<LargestId, E> {
+                Ok(LargestId(0))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<LargestId, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(LargestId(0))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut entries: A,
+            ) -> std::result::Result<LargestId, A::Error> {
+                let mut largest = 0;
+                while let Some((_, id)) = entries.next_entry::<IgnoredAny, u64>()? {
+                    largest = id.max(largest);
+                }
+                Ok(LargestId(largest))
+            }
+        }
+
+        deserializer.deserialize_any(Ids)
+    }
 }
 
 /// Merges alone, which few tokenizers need looked at.
@@ -128,6 +176,10 @@ pub(super) fn check(file: &Path, bytes: &[u8]) -> Result<()> {
     let added: usize = document.added_tokens.iter().map(|token| token.content.len()).sum();
     if added > MAX_ADDED {
         return Err(wrong("added_tokens", format!("have {added} bytes in all, more than {MAX_ADDED}")));
+    }
+    let largest = document.added_tokens.iter().map(|token| token.id).chain([document.model.vocab.0]).max();
+    if let Some(id) = largest.filter(|&id| id > MAX_ID) {
+        return Err(wrong("vocab", format!("has a token with id {id}, more than {MAX_ID}")));
     }
     let parts = [&document.normalizer, &document.pre_tokenizer, &document.post_processor, &document.decoder];
     for (&(name, kinds), part) in KINDS.iter().zip(parts) {
