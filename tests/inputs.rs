@@ -35,10 +35,12 @@ fn pipes_devices_and_folders_are_no_files() {
     let output = folder.path().join("new");
     for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
         let (path, output) = (path.to_str().unwrap(), output.to_str().unwrap());
-        let commands: [&[&str]; 5] = [
+        let commands: [&[&str]; 7] = [
             &["study", path, "--output", output],
             &["examples", "--task", "integral", "--output", output, "--exclude", path],
             &["eval", "-m", "tiny", "--task", "integral", "--problems", path],
+            &["generate", "-m", "tiny", "-p", "1", "--schema", path],
+            &["generate", "-m", "tiny", "-p", "1", "--grammar", path],
             &["train", "-m", "tiny", "--data", path, "--output", output],
             &["ladder", "-m", "tiny", "--task", "integral", "--problems", path, "--output", output],
         ];

@@ -38,6 +38,8 @@ const INPUTS: &[&str] = &[
     "eval_problems",
     "shot_problems",
     "exclude",
+    "schema",
+    "grammar",
     "file",
     "task_option",
 ];
