@@ -99,6 +99,28 @@ fn bytes_that_are_no_character_neither_stall_nor_repeat() {
     assert_eq!(stream.finish().unwrap(), "\u{FFFD}");
 }
 
+/// Long runs without a token that makes text alone: the pieces add up, and no window grows with its text.
+#[test]
+fn long_runs_are_streamed() {
+    let sentence_piece = sentence_piece();
+    let byte = sentence_piece.token_id("<0xF0>").unwrap();
+    let emoji = tokenizer().encode(&"🙂".repeat(3000), false).unwrap();
+    assert!(emoji.len() >= 6000, "the character needs several tokens");
+    let runs = [(tokenizer(), emoji), (tokenizer(), vec![2; 100_000]), (&sentence_piece, vec![byte; 3000])];
+    for (tokenizer, ids) in runs {
+        let began = std::time::Instant::now();
+        let mut stream = tokenizer.stream();
+        let mut text = String::new();
+        for &id in &ids {
+            text += &stream.push(id).unwrap();
+        }
+        text += &stream.finish().unwrap();
+        assert_eq!(text, tokenizer.decode(&ids).unwrap());
+        // Decoding the whole run at each of its tokens takes minutes.
+        assert!(began.elapsed().as_secs() < 20, "{:?} for {} tokens", began.elapsed(), ids.len());
+    }
+}
+
 /// A SentencePiece-like tokenizer with scores that prefer `▁ab` over `bc`.
 fn sentence_piece() -> Tokenizer {
     let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).to_vec();

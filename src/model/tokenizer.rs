@@ -139,6 +139,11 @@ impl Tokenizer {
             .is_some_and(|token| token.special)
     }
 
+    /// Whether [`decode`](Self::decode) passes over `id`: a special token, by name or by id, or none of this tokenizer.
+    fn leaves_out(&self, id: u32) -> bool {
+        self.token(id).is_none_or(|token| self.inner.get_added_vocabulary().is_special_token(&token))
+    }
+
     /// Checks that this tokenizer and a model's embedding can belong together: every id has a row, but for a few tokens that
     /// were added to it, and no more rows are unused than padding explains (63, or a 32nd of the vocabulary). From then on
     /// texts with a token that has no row are refused.

@@ -200,7 +200,8 @@ impl<'a> Tag<'a> {
             edits.extend([(start..start, "(".to_string()), (end..end, format!(")|{filter}"))]);
         }
         edits.extend(literals.iter().map(|&(start, _)| (start..start, "(".to_string())));
-        edits.sort_by_key(|(range, _)| range.start);
+        // What goes in before a sign goes before what takes its place.
+        edits.sort_by_key(|(range, _)| (range.start, range.end));
         let mut out = String::with_capacity(self.text.len() + 32);
         let mut from = 0;
         for (range, piece) in edits {

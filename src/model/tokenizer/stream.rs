@@ -10,12 +10,18 @@ const MAX_HELD: usize = 3;
 /// Window length from which a decoder tries to forget tokens already shown.
 const SHRINK_AT: usize = 16;
 
+/// Tokens at the end of a window of which it may keep as few as make whole characters; one character has at most four.
+const MAX_KEPT: usize = 4;
+
+/// Window length at which all is returned as it is, since each token costs the decoding of the whole window.
+const MAX_WINDOW: usize = 256;
+
 /// Turns a stream of tokens into pieces of text that never end inside a character.
 ///
 /// The pieces and the rest that [`finish`](Self::finish) returns add up to what [`Tokenizer::decode`] gives for all
-/// tokens at once. Only a SentencePiece decoder, which replaces a whole run of single-byte tokens if any part of it is no
-/// character, can differ: characters of such a run that were returned stay, and a literal U+FFFD within one may show
-/// more than once.
+/// tokens at once. Two things can differ. A SentencePiece decoder replaces a whole run of single-byte tokens if any part of it
+/// is no character: characters of such a run that were returned stay, and a literal U+FFFD within one may show more than
+/// once. And after 256 tokens that never end with a whole character, what is cut there shows as U+FFFD.
 #[derive(Debug, Clone)]
 pub struct StreamDecoder<'a> {
     tokenizer: &'a Tokenizer,
@@ -36,11 +42,19 @@ impl<'a> StreamDecoder<'a> {
     /// # Errors
     /// `Input` if the tokenizer's decoder fails.
     pub fn push(&mut self, token: u32) -> Result<String> {
+        // A decoder never sees such a token; a long run of them would only be decoded again and again.
+        if self.tokenizer.leaves_out(token) {
+            return Ok(String::new());
+        }
         self.window.push(token);
         let text = self.tokenizer.decode(&self.window)?;
         let mut certain = text.as_str();
         for _ in 0..MAX_HELD {
             certain = certain.strip_suffix('\u{FFFD}').unwrap_or(certain);
+        }
+        let full = self.window.len() >= MAX_WINDOW;
+        if full {
+            certain = &text;
         }
         let held = certain.len() < text.len();
         if held && !certain.starts_with(&self.returned) {
@@ -49,7 +63,7 @@ impl<'a> StreamDecoder<'a> {
         }
         let piece = self.take(certain);
         if !held && self.window.len() >= SHRINK_AT {
-            self.shrink()?;
+            self.shrink(full)?;
         }
         Ok(piece)
     }
@@ -74,13 +88,17 @@ impl<'a> StreamDecoder<'a> {
         piece
     }
 
-    /// Keeps the last token only, if it makes text alone.
-    fn shrink(&mut self) -> Result<()> {
-        let Some(&last) = self.window.last() else { return Ok(()) };
-        let text = self.tokenizer.decode(&[last])?;
-        if !text.is_empty() && !text.contains('\u{FFFD}') {
-            self.window = vec![last];
-            self.returned = text;
+    /// Keeps the fewest last tokens that make text of whole characters, if some do, or, where it `must` forget, as many as
+    /// one character may have.
+    fn shrink(&mut self, must: bool) -> Result<()> {
+        for count in 1..=MAX_KEPT.min(self.window.len()) {
+            let last = &self.window[self.window.len() - count..];
+            let text = self.tokenizer.decode(last)?;
+            if must && count == MAX_KEPT || !text.is_empty() && !text.contains('\u{FFFD}') {
+                self.window = last.to_vec();
+                self.returned = text;
+                break;
+            }
         }
         Ok(())
     }
