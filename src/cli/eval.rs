@@ -136,7 +136,8 @@ fn summary(evaluation: &Evaluation, unjudged: &[String]) -> String {
     }
     let [low, high] = evaluation.ci95.map(|bound| 100.0 * bound);
     for (k, rate) in &evaluation.pass_at {
-        let interval = if k == "1" { format!("  [{low:.1}, {high:.1}]") } else { String::new() };
+        let interval =
+            if k == "1" { format!("  [{low:.1}, {high:.1}]  (95 % interval)") } else { String::new() };
         lines.push(format!("pass@{k}  {:.1} %{interval}", 100.0 * rate));
     }
     for (name, reward) in &evaluation.rewards {

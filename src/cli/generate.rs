@@ -14,6 +14,7 @@ use super::args::{CacheArgs, DeviceArgs, SamplingArgs, text_or_input};
 use super::chosen::ModelArgs;
 use super::context::Context;
 use super::session::{adapter, load, print_profile, read_text};
+use super::signals::say;
 
 /// Options of `generate`.
 #[derive(Debug, clap::Args, Serialize)]
@@ -81,6 +82,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         generator.keep_as(format);
         block_on(session.complete(&mut generator, &request, &mut on_text))?
     };
+    let cut = completions.iter().filter(|completion| completion.truncated).count();
+    if form.is_some() && cut > 0 {
+        let whose = if completions.len() > 1 {
+            format!("{cut} of {} texts", completions.len())
+        } else {
+            "the text".into()
+        };
+        say(&format!("{whose} ended at --max-tokens before the form was whole"));
+    }
     if context.json {
         let completions = completions.iter().map(|completion| {
             json!({

@@ -90,7 +90,7 @@ impl std::fmt::Display for Described {
         writeln!(out, "\n{}", self.name)?;
         writeln!(out, "  family     {}, {count} parameters in {} layers", self.family, self.layers)?;
         writeln!(out, "  weights    {}", self.formats.join(", "))?;
-        writeln!(out, "  context    {} tokens of {}", self.context, self.vocabulary)?;
+        writeln!(out, "  context    {} tokens; vocabulary {}", self.context, self.vocabulary)?;
         write!(out, "  chat       {}", if self.has_chat_template { "has a template" } else { "no template" })
     }
 }

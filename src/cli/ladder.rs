@@ -24,7 +24,7 @@ use stepladder::{Error, Result};
 use super::args::{DeviceArgs, name_value};
 use super::checker_files;
 use super::context::Context;
-use super::ladder_view::View;
+use super::ladder_view::{Summary, View};
 use super::resume::{ADAPTER, RUN, expect_computed, expect_model};
 use super::session::{load, open, open_gpu, print_profile, read_problems, tie, worded};
 use super::setting_args::{Rows, SettingArgs, resume_help};
@@ -150,7 +150,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let outcome = outcome?;
     print_profile(context, session.model().gpu())?;
     let report = folder.write_report(&outcome.nodes)?;
-    view.summary(&outcome, &report)
+    if context.json {
+        return Ok(());
+    }
+    // A run that went on was measured before, too.
+    let text = Summary::told_by(&folder.events()?).of(&outcome.finished, outcome.nodes.len());
+    context.answer(&(), || format!("{text}\nreport: {}", report.display()))
 }
 
 /// Holds settings of a new adapter that were given to the adapter that a run goes on from.

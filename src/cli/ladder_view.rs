@@ -1,13 +1,11 @@
 //! What a person sees of a LADDER run: a bar, a line a step, a table at the end. Programs get the events as they are.
 
-use std::path::Path;
 use std::time::Instant;
 
 use stepladder::Result;
 use stepladder::ladder::events::{
     Evaluated, Event, FinishReason, Finished, MeanReward, PassRate, Phase, Rollout, Step, Variants,
 };
-use stepladder::ladder::run::Outcome;
 use stepladder::ladder::state::{Host, MemoryStore};
 
 use super::context::Context;
@@ -27,7 +25,6 @@ pub(super) struct View<'a> {
     step: u64,
     /// What the last step came to, for the bar.
     state: String,
-    summary: Summary,
 }
 
 /// What is told of a run at its end.
@@ -43,15 +40,7 @@ impl<'a> View<'a> {
     /// A view of a run of `steps` steps.
     pub(super) fn new(context: &'a Context, name: &'static str, steps: u64) -> Self {
         let bar = Progress::new(name, "steps", steps);
-        Self {
-            context,
-            bar,
-            events: context.json,
-            steps,
-            step: 0,
-            state: String::new(),
-            summary: Summary::default(),
-        }
+        Self { context, bar, events: context.json, steps, step: 0, state: String::new() }
     }
 
     /// A view of work that has no steps and whose answer is one document: events move the bar and are not printed.
@@ -73,7 +62,6 @@ impl<'a> View<'a> {
         if self.events {
             self.context.answer(event, String::new)?;
         }
-        self.summary.take(event);
         match event {
             Event::Started(started) => {
                 let policy = &started.policy;
@@ -101,15 +89,6 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// The end: before and after, some variants, the report.
-    pub(super) fn summary(&self, outcome: &Outcome, report: &Path) -> Result<()> {
-        if self.context.json {
-            return Ok(());
-        }
-        let text = self.summary.of(&outcome.finished, outcome.nodes.len());
-        self.context.answer(&(), || format!("{text}\nreport: {}", report.display()))
-    }
-
     fn note(&self, text: &str) {
         self.bar.note(text);
     }
@@ -131,37 +110,30 @@ impl<'a> View<'a> {
 
     fn step(&mut self, step: &Step) {
         self.step = step.step;
-        let levels: Vec<String> = step
-            .by_level
-            .iter()
-            .map(|level| format!("L{} {}/{}", level.key, level.correct, level.samples))
-            .collect();
         let percent =
             |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.0} %", 100.0 * share));
         let parts: Vec<String> =
             step.rewards.iter().map(|(name, part)| format!("{name} {:.2}", part.mean)).collect();
         // A single part is the reward itself, or all that there is to it.
         let parts = if parts.len() > 1 { format!(" ({})", parts.join(", ")) } else { String::new() };
-        self.state = format!(
-            "reward {}{parts}  solved {}  [{}]  {:.0} tokens/s",
-            step.reward_mean.map_or("-".into(), |reward| format!("{reward:.2}")),
-            percent(step.pass_rate),
-            levels.join(" "),
-            step.tokens_per_second
-        );
-        let left = std::time::Duration::from_secs_f64(step.remaining.clamp(0.0, 1e9));
+        self.state = format!("solved {}", percent(step.pass_rate));
+        // A mean of nothing but right and wrong is the share that was solved.
+        let reward = step.reward_mean.filter(|&reward| !parts.is_empty() || step.pass_rate != Some(reward));
+        let reward = reward.map_or(String::new(), |reward| format!("  reward {reward:.2}{parts}"));
+        if step.step == 1 {
+            self.note("solved: the share of a step's attempts. Its problems get harder, so it is no measure of progress");
+        }
         self.note(&format!(
-            "step {}/{}  {}  loss {}  groups {} ({} without signal)  tree {}  {} left",
+            "step {}/{}  {}{reward}  loss {}  signal in {} of {} groups  tree {}",
             step.step,
             step.steps,
             self.state,
-            step.loss.map_or("-".into(), |loss| format!("{loss:.3}")),
+            step.loss.map_or("-".into(), shown_loss),
+            step.groups - step.groups_without_signal,
             step.groups,
-            step.groups_without_signal,
             step.nodes,
-            indicatif::HumanDuration(left)
         ));
-        self.bar.set(step.step, &self.state);
+        self.bar.set(step.step, &format!("{}  {:.0} tokens/s", self.state, step.tokens_per_second));
     }
 
     fn evaluated(&mut self, evaluated: &Evaluated) {
@@ -179,16 +151,20 @@ impl<'a> View<'a> {
 }
 
 impl Summary {
-    /// Takes an event.
-    pub(super) fn take(&mut self, event: &Event) {
-        match event {
-            Event::Variants(variants) => self.variants(variants),
-            Event::Evaluated(evaluated) => {
-                self.first.get_or_insert_with(|| evaluated.clone());
-                self.last = Some(evaluated.clone());
+    /// What the events of a whole run tell.
+    pub(super) fn told_by(events: &[Event]) -> Self {
+        let mut summary = Self::default();
+        for event in events {
+            match event {
+                Event::Variants(variants) => summary.variants(variants),
+                Event::Evaluated(evaluated) => {
+                    summary.first.get_or_insert_with(|| evaluated.clone());
+                    summary.last = Some(evaluated.clone());
+                }
+                _ => {}
             }
-            _ => {}
         }
+        summary
     }
 
     fn variants(&mut self, variants: &Variants) {
@@ -213,12 +189,10 @@ impl Summary {
             FinishReason::Cancelled => "stopped",
             FinishReason::Diverged => "diverged",
         };
+        let measured = self.measured(finished.before.zip(finished.after));
         format!(
             "\n{reason}: {} steps in {:.0} s, {} tokens generated, {nodes} problems in the tree\n{}",
-            finished.step,
-            finished.elapsed,
-            finished.total_rollout_tokens,
-            self.measured(finished.before.zip(finished.after))
+            finished.step, finished.elapsed, finished.total_rollout_tokens, measured
         )
     }
 
@@ -231,11 +205,18 @@ impl Summary {
     /// Before and after on the held-out problems, and some variants.
     fn measured(&self, rates: Option<(PassRate, PassRate)>) -> String {
         let mut text = String::new();
+        let Some((first, last)) = self.first.as_ref().zip(self.last.as_ref()) else {
+            return "\nno held-out problems (--eval-problems): nothing can be said of what was learned\n"
+                .to_owned()
+                + &self.written();
+        };
+        let is_later = last.step > first.step;
         if let Some((before, after)) = rates {
             text += "\nheld-out problems solved (pass@1, 95 % interval)\n";
-            text += &format!("  before   {}\n  after    {}\n", rate(&before), rate(&after));
+            let after = if is_later { rate(&after) } else { "  not measured yet".to_owned() };
+            text += &format!("  before   {}\n  after    {after}\n", rate(&before));
         }
-        if let (Some(first), Some(last)) = (&self.first, &self.last) {
+        if is_later {
             if !first.rewards.is_empty() {
                 text += "\nrewards on held-out problems (mean, 95 % interval)\n";
             }
@@ -249,6 +230,12 @@ impl Summary {
                 text += &format!("  level {level}: {before:5.1} % -> {after:5.1} %  ({} problems)\n", a.n);
             }
         }
+        text + &self.written()
+    }
+
+    /// Some variants.
+    fn written(&self) -> String {
+        let mut text = String::new();
         if !self.examples.is_empty() {
             text += "\nvariants that the model wrote\n";
             for (problem, variant) in &self.examples {
@@ -257,6 +244,12 @@ impl Summary {
         }
         text
     }
+}
+
+/// A loss with three digits; one that rounds to nothing has no sign.
+fn shown_loss(loss: f64) -> String {
+    let text = format!("{loss:.3}");
+    if text == "-0.000" { text[1..].to_owned() } else { text }
 }
 
 /// The share of problems solved at one attempt, where answers are right or wrong.

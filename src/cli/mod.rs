@@ -52,6 +52,7 @@ mod verify;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 use stepladder::error::name_by;
@@ -178,7 +179,7 @@ enum Command {
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     // Ends with status 2 on bad usage, 0 after --help and --version.
-    let matches = definition().get_matches();
+    let matches = definition().try_get_matches().unwrap_or_else(|error| tipped(error).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     // A terminal shows colours; a file or another program would get their codes.
@@ -201,6 +202,29 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// Says where a text or a model goes that no option stands before.
+fn tipped(mut error: clap::Error) -> clap::Error {
+    let stray = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(stray)) => !stray.starts_with('-'),
+        _ => false,
+    };
+    let command = std::env::args().nth(1).unwrap_or_default();
+    if error.kind() == ErrorKind::UnknownArgument
+        && stray
+        && let Some(command) = definition().find_subcommand(&command)
+    {
+        let tips = [
+            ("prompt", "a prompt goes after -p"),
+            ("text", "a text goes after --text"),
+            ("model", "a model goes after -m"),
+        ];
+        let tips = tips.into_iter().filter(|(id, _)| command.get_arguments().any(|arg| arg.get_id() == *id));
+        let tips = tips.map(|(_, tip)| tip.into()).collect();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
+}
+
 /// The options and help of every command; those that take a task list the tasks and their parameters.
 fn definition() -> clap::Command {
     Cli::command().mut_subcommands(|command| {
@@ -208,6 +232,9 @@ fn definition() -> clap::Command {
         let mut sections = Vec::new();
         if takes("task") {
             sections.push(tasks_help());
+        }
+        if takes("levels") {
+            sections.push(levels_help());
         }
         if takes("set") {
             let is_train = command.get_name() == "train";
@@ -238,6 +265,18 @@ fn tasks_help() -> String {
                 default => format!("default: {default}"),
             };
             text += &format!("\n    {}  {} [{default}]", parameter.name, parameter.doc);
+        }
+    }
+    text
+}
+
+/// The levels of every task that makes examples.
+fn levels_help() -> String {
+    let mut text = String::from("Levels (--levels), easy ones first:");
+    for task in task::names().filter_map(|name| task::create(name, &Default::default()).ok()) {
+        let levels = task::levels_in_words(&*task);
+        if !levels.is_empty() {
+            text += &format!("\n  {}: {levels}", task.name());
         }
     }
     text

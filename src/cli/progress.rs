@@ -1,9 +1,10 @@
 //! Progress on standard error: a bar with rate and time left on a terminal, now and then a plain line elsewhere.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use super::signals::say;
 
@@ -22,11 +23,14 @@ impl Progress {
     /// A job of `total` units (bytes if `unit` is `B`), named in one word.
     pub(super) fn new(name: &'static str, unit: &'static str, total: u64) -> Self {
         let counts = match unit {
-            "B" => "{binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}".to_string(),
-            unit => format!("{{pos}}/{{len}} {unit}  {{per_sec:.1}}"),
+            "B" => "{binary_bytes}/{binary_total_bytes}".to_string(),
+            unit => format!("{{pos}}/{{len}} {unit}"),
         };
-        let template = format!("{name} [{{bar:30}}] {counts}  {{eta}} left  {{msg}}");
+        let template = format!("{name} [{{bar:20}}] {counts}{{speed}}  {{msg}}");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.with_key("speed", move |state: &ProgressState, out: &mut dyn Write| {
+            let _ = out.write_str(&speed(unit, state.pos(), state.per_sec(), state.eta()));
+        });
         let bar = ProgressBar::new(total).with_style(style.progress_chars("=> "));
         if std::io::stderr().is_terminal() {
             bar.enable_steady_tick(Duration::from_millis(250));
@@ -58,14 +62,17 @@ impl Progress {
     /// The state in one plain line.
     fn line(&self) -> String {
         let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
-        let left = HumanDuration(self.bar.eta());
-        format!(
-            "{} {done}/{total} {}, {:.1}/s, {left} left  {}",
-            self.name,
-            self.unit,
-            self.bar.per_sec(),
-            self.bar.message()
-        )
+        let speed = speed(self.unit, done, self.bar.per_sec(), self.bar.eta());
+        format!("{} {done}/{total} {}{speed}  {}", self.name, self.unit, self.bar.message())
+    }
+}
+
+/// Rate and time left, once something is done from which they can be told.
+fn speed(unit: &str, done: u64, per_second: f64, left: Duration) -> String {
+    match (done, unit) {
+        (0, _) => String::new(),
+        (_, "B") => format!(", {}/s, {} left", HumanBytes(per_second as u64), HumanDuration(left)),
+        _ => format!(", {per_second:.1}/s, {} left", HumanDuration(left)),
     }
 }
 
@@ -82,6 +89,7 @@ mod tests {
     #[test]
     fn the_plain_line_holds_counts_rate_and_message() {
         let mut progress = Progress::new("train", "steps", 10);
+        assert_eq!(progress.line(), "train 0/10 steps  ", "nothing is known yet");
         progress.set(4, "loss 0.41");
         let line = progress.line();
         assert!(line.starts_with("train 4/10 steps, "), "{line}");

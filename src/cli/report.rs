@@ -23,8 +23,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let card = read_card(&args.run)?;
     let events = read_events(&args.run)?;
-    let mut summary = Summary::default();
-    events.iter().for_each(|event| summary.take(event));
+    let summary = Summary::told_by(&events);
     // A run that goes on with more steps has finished before them, and is not at its end.
     let ending = events.iter().rev().find(|event| matches!(event, Event::Finished(_) | Event::Started(_)));
     let finished = match ending {
@@ -51,7 +50,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         match (finished, last) {
             (Some(finished), step) => text += &summary.of(finished, step.map_or(0, |step| step.nodes)),
             (None, Some(step)) => {
-                text += &format!("\n\nstep {} of {steps} is done; going on, or stopped\n", step.step);
+                text +=
+                    &format!("\n\nstep {} of {steps} is done; the run goes on, or was stopped\n", step.step);
                 text += &summary.so_far();
             }
             (None, None) => text += &format!("\n\nno step of {steps} is done yet\n"),

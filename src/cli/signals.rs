@@ -1,13 +1,17 @@
 //! The signals that ask a program to stop: Ctrl-C, termination, and the end of its terminal.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use stepladder::{Error, Result};
 
 /// Exit status of a program that was stopped.
 const CANCELLED: i32 = 130;
+
+/// A signal so soon after another is the same wish: some programs send theirs to a process and to its group.
+const SAME: Duration = Duration::from_millis(300);
 
 /// What signals come to.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub(super) struct Stop {
     pub(super) interruptible: AtomicBool,
     /// It was.
     pub(super) interrupted: AtomicBool,
+    /// When the last signal came.
+    last: Mutex<Option<Instant>>,
 }
 
 impl Stop {
@@ -30,11 +36,16 @@ impl Stop {
             idle: AtomicBool::new(true),
             interruptible: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
+            last: Mutex::new(None),
         }
     }
 
     /// A signal came: Ctrl-C, or another.
     fn signal(&self, is_interrupt: bool) {
+        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
+        if before.is_some_and(|before| before.elapsed() < SAME) {
+            return;
+        }
         if self.cancelled.swap(true, Ordering::Relaxed) || self.idle.load(Ordering::Relaxed) {
             super::echo::restore();
             std::process::exit(CANCELLED);

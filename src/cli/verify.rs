@@ -13,7 +13,7 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) task: TaskArgs,
     /// The problem, in the task's notation: for integral 'x*exp(x)', for countdown '6: 1 2 3'
-    #[arg(long, allow_hyphen_values = true, required_unless_present = "known")]
+    #[arg(long, allow_hyphen_values = true)]
     pub(super) problem: Option<String>,
     /// The known answer: what task jsonl compares with (a problem is not needed then), and a program of task command gets
     #[arg(long, allow_hyphen_values = true)]
@@ -53,9 +53,11 @@ fn check_known(args: &Args, task: &dyn Task) -> Result<()> {
             let problem = format!("task {name} finds out itself what is right");
             Err(Error::usage("--known", problem, "leave it away, or give --task jsonl"))
         }
-        (Some(_), None) if name != "jsonl" => {
-            Err(Error::usage("--problem", "is missing", format!("task {name} needs one")))
-        }
+        (_, None) if name != "jsonl" => Err(Error::usage(
+            "--problem",
+            "is missing",
+            format!("add --problem PROBLEM, which task {name} needs"),
+        )),
         _ => Ok(()),
     }
 }

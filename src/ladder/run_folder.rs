@@ -232,11 +232,18 @@ impl RunFolder {
     /// [`Error::Io`].
     pub fn write_report(&self, nodes: &[Node]) -> Result<PathBuf> {
         let path = self.path.join(REPORT_FILE);
-        let events = read_events(&self.path)?;
-        let page = report::render(&self.card, &events, nodes)
+        let page = report::render(&self.card, &self.events()?, nodes)
             .map_err(|error| Error::write(&path, std::io::Error::other(error.to_string())))?;
         write_atomic(&path, page.as_bytes())?;
         Ok(path)
+    }
+
+    /// The events of the whole run, from its beginning on.
+    ///
+    /// # Errors
+    /// `Read` if the log cannot be read.
+    pub fn events(&self) -> Result<Vec<Event>> {
+        read_events(&self.path)
     }
 
     fn write_card(&self) -> Result<()> {
@@ -342,6 +349,15 @@ pub fn read_card(folder: &Path) -> Result<RunCard> {
     let path = folder.join(CARD_FILE);
     let hint = "restore the file, or start a new run in another folder";
     if !path.exists() {
+        if folder.is_dir() {
+            let hint = "give the folder that `ladder` wrote to; if this is it, restore the file";
+            return Err(Error::input(
+                folder,
+                "folder",
+                format!("has no {CARD_FILE}: it is not that of a run"),
+                hint,
+            ));
+        }
         return Err(Error::input(&path, "file", "is missing", hint));
     }
     let bytes = read(&path)?;

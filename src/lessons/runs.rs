@@ -328,6 +328,6 @@ mod tests {
         }
         let empty = tempfile::tempdir().unwrap();
         let error = read_card(empty.path()).unwrap_err().to_string();
-        assert!(error.contains("run.json") && error.contains("is missing"), "{error}");
+        assert!(error.contains("run.json") && error.contains("not that of a run"), "{error}");
     }
 }

@@ -1,13 +1,15 @@
 //! Forms that a text can be held to: JSON schemas, regular expressions and grammars, compiled by llguidance for a model's tokenizer
 //! into masks of the tokens that may come next.
 
+pub mod schema;
+
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory, token_bytes_from_tokenizer_json};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::generate::Guide;
 use super::guarded::guarded;
@@ -17,10 +19,6 @@ use crate::{Error, Result, json};
 
 /// The longest form in bytes, as compact JSON where it is a schema.
 const MAX_BYTES: usize = 256 << 10;
-/// How deep a schema's objects and lists may be nested.
-const MAX_DEPTH: usize = 64;
-/// Most white space between two parts of JSON: models that are unsure else write it without an end.
-const WHITE_SPACE: &str = r"[ \n\r\t]{1,20}";
 
 /// What a text is held to.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,35 +71,8 @@ impl Form {
         match self {
             Self::Regex(text) => Ok(TopLevelGrammar::from_regex(text)),
             Self::Lark(text) => Ok(TopLevelGrammar::from_lark(text.clone())),
-            Self::Schema(schema) if depth(schema) > MAX_DEPTH => {
-                fail(format!("is nested more than {MAX_DEPTH} deep"), "name its parts in `$defs`")
-            }
-            Self::Schema(Value::Bool(true)) => {
-                Ok(TopLevelGrammar::from_json_schema(with_options(Map::new())))
-            }
-            Self::Schema(Value::Object(fields)) if fields.contains_key("x-guidance") => {
-                fail("has `x-guidance`, which changes how schemas are read".into(), "leave it out")
-            }
-            Self::Schema(Value::Object(fields)) => {
-                Ok(TopLevelGrammar::from_json_schema(with_options(fields.clone())))
-            }
-            Self::Schema(_) => fail("is no object".into(), "write a JSON schema, as {\"type\": \"object\"}"),
+            Self::Schema(schema) => Ok(TopLevelGrammar::from_json_schema(schema::readable(schema)?)),
         }
-    }
-}
-
-/// The schema with how it is to be read.
-fn with_options(mut schema: Map<String, Value>) -> Value {
-    schema.insert("x-guidance".into(), json!({ "whitespace_pattern": WHITE_SPACE }));
-    Value::Object(schema)
-}
-
-/// Levels of objects and lists.
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
-        _ => 0,
     }
 }
 

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use super::fields::Fields;
 use super::fresh::fresh;
 use super::refusal::Refusal;
+use crate::Error;
 use crate::model::chat::ChatTemplate;
-use crate::model::guide::Form;
+use crate::model::guide::{Form, schema};
 use crate::model::tokenizer::Tokenizer;
 
 /// Most tools of a request.
@@ -201,6 +202,7 @@ impl Tools {
 /// A tool as it is called.
 struct Function {
     name: String,
+    /// A schema of its arguments, as answers are held to it.
     parameters: Value,
     is_strict: bool,
 }
@@ -225,8 +227,30 @@ fn function(index: usize, tool: &Value) -> Result<Function, Refusal> {
         Some(parameters @ Value::Object(_)) => parameters.clone(),
         Some(_) => return wrong(".function.parameters", "is no object", "write a JSON schema"),
     };
-    let is_strict = function.get("strict") == Some(&Value::Bool(true));
+    let parameters = of_object(parameters)
+        .map_err(|error| Refusal::from(error).of_field(format!("tools[{index}].function.parameters")))?;
+    let is_strict = match function.get("strict") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(is_strict)) => *is_strict,
+        Some(_) => return wrong(".function.strict", "is neither true nor false", "leave it out"),
+    };
     Ok(Function { name: name.to_owned(), parameters, is_strict })
+}
+
+/// The schema of a tool's arguments, which are an object.
+fn of_object(mut parameters: Value) -> crate::Result<Value> {
+    match &parameters["type"] {
+        Value::Null => parameters["type"] = "object".into(),
+        Value::String(kind) if kind == "object" => {}
+        _ => {
+            return Err(Error::usage(
+                "type",
+                "is not that of an object",
+                "write {\"type\": \"object\", ...}",
+            ));
+        }
+    }
+    schema::readable(&parameters)
 }
 
 /// What `tool_choice` says.

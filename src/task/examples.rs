@@ -139,6 +139,12 @@ pub fn worked_examples(
     Ok(examples)
 }
 
+/// The levels of a task's worked examples, as in `1 one power; 2 two or three powers`.
+pub fn levels_in_words(task: &dyn Task) -> String {
+    let levels = task.worked_levels().iter().map(|(level, what)| format!("{level} {what}"));
+    levels.collect::<Vec<_>>().join("; ")
+}
+
 fn check_levels(task: &dyn Task, levels: &[u32]) -> Result<()> {
     let known = task.worked_levels();
     if known.is_empty() {
@@ -148,8 +154,7 @@ fn check_levels(task: &dyn Task, levels: &[u32]) -> Result<()> {
             "choose integral or countdown, or write training lines of your own",
         ));
     }
-    let list = known.iter().map(|(level, what)| format!("{level} {what}")).collect::<Vec<_>>().join("; ");
-    let hint = format!("the levels of `{}` are: {list}", task.name());
+    let hint = format!("the levels of `{}` are: {}", task.name(), levels_in_words(task));
     if levels.is_empty() {
         return Err(Error::usage("levels", "no level given", hint));
     }

@@ -33,7 +33,7 @@ mod worked;
 pub use command::Command;
 pub use contamination::{Overlap, overlaps};
 pub use countdown::Countdown;
-pub use examples::{ExampleLine, ExampleSettings, Examples, Lesson, Turn, worked_examples};
+pub use examples::{ExampleLine, ExampleSettings, Examples, Lesson, Turn, levels_in_words, worked_examples};
 pub use integral::Integral;
 pub use jsonl::Jsonl;
 pub use reply::RewardRange;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::program::{Files, command, json_lines, run, steps};
+use crate::program::{Files, command, json_lines, run, steps, text};
 
 /// Starts a call, sends it `signal` after the first line that `ready` accepts, which it is not asked of later ones, and
 /// returns its lines, its status (none after a kill) and its messages.
@@ -125,7 +125,9 @@ fn a_ladder_run_is_resumed() {
     let files = Files::new();
     let problems = files.write("p.jsonl", "{\"problem\": \"x*exp(x)\"}\n{\"problem\": \"x*cos(2*x)\"}\n");
     let output = files.path("run");
+    let held_out = files.write("h.jsonl", "{\"problem\": \"2*x\", \"level\": 1}\n");
     let call = ["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--output", &output];
+    let call = [&call[..], &["--eval-problems", &held_out]].concat();
     let small =
         ["--group-size", "4", "--prompts-per-step", "2", "--max-tokens", "16", "--steps", "10000", "--json"];
     let lines = interrupt(&[&call[..], &small].concat(), |line| line["type"] == "step");
@@ -139,4 +141,11 @@ fn a_ladder_run_is_resumed() {
     assert_eq!(rest[0]["resumed_from"], step);
     assert_eq!(rest.last().unwrap()["reason"], "completed");
     assert!(files.exists("run/report.html"));
+    // What is told at the end is told of the whole run.
+    let steps = (step + 2).to_string();
+    let told = run(&["ladder", "--output", &output, "--resume", "--steps", &steps]);
+    let told = text(&told.stdout).trim_start().to_owned();
+    let report = run(&["report", &output]);
+    assert!(told.contains("level 1:") && told.contains("  ->  "), "{told}");
+    assert!(text(&report.stdout).ends_with(&told), "{told}\n{}", text(&report.stdout));
 }

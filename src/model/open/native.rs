@@ -90,7 +90,26 @@ pub fn raw_metadata(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     }
 }
 
+/// A folder of other files than a model's own is told from a damaged one by its GGUF files.
+fn expect_config(folder: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    if folder.join("config.json").exists() {
+        return Ok(());
+    }
+    let mut files: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_gguf(path)).collect();
+    files.sort_unstable();
+    match files.first() {
+        None => Ok(()),
+        Some(file) => {
+            let problem = format!("has no config.json, and {} .gguf files", files.len());
+            Err(Error::input(folder, "folder", problem, format!("name a file, as {}", file.display())))
+        }
+    }
+}
+
 fn open_folder(spec: &str, folder: &Path) -> Result<OpenModel> {
+    expect_config(folder)?;
     let config = text(folder, "config.json")?;
     let tokenizer = text(folder, "tokenizer.json")?;
     let generation_config = optional(folder, "generation_config.json")?;
