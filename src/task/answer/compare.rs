@@ -6,7 +6,7 @@ use super::Same;
 use super::amounts::rounding;
 use super::dates;
 use super::identity::{Ratio, ratio};
-use super::special::{choices, clock, times};
+use super::special::{REMAINDER, choices, clock, times};
 use super::term::Term;
 use super::value::{Junction, Value};
 use super::words;
@@ -106,7 +106,13 @@ impl Comparison {
             (Value::Time { .. }, Value::Quantity { .. }) | (Value::Quantity { .. }, Value::Time { .. }) => {
                 Same::Unknown
             }
-            (Value::Time { hour, minute, .. }, Value::Ratio(b)) => self.ratios(&clock(*hour, *minute), b),
+            // A known `10:30` may be a time, of which 1:3 is no other form.
+            (Value::Time { hour, minute, .. }, Value::Ratio(b)) => {
+                match self.ratios(&clock(*hour, *minute), b) {
+                    Same::Yes => Same::Unknown,
+                    verdict => verdict,
+                }
+            }
             (Value::Ratio(a), Value::Time { hour, minute, .. }) => self.ratios(a, &clock(*hour, *minute)),
             (
                 Value::Date { year, month, day },
@@ -222,6 +228,10 @@ impl Comparison {
                 Some(right) => self.equations((left, right), (a, b)),
                 None => Same::Unknown,
             },
+            // `17 2/9` may be `17 remainder 2`.
+            (Value::Named { name, .. }, _) | (_, Value::Named { name, .. }) if name == REMAINDER => {
+                Same::Unknown
+            }
             (Value::Named { value, .. }, other) => self.values(value, other),
             (other, Value::Named { value, .. }) => self.values(other, value),
             _ => Same::Unknown,

@@ -42,9 +42,9 @@ fn parts(text: &str, mark: char) -> Option<Vec<(u32, usize)>> {
         .collect()
 }
 
-/// Whether a date is a fraction too, as `12/2020` is.
+/// Whether a date is a fraction too, as `12/2020` is. That `2020-02` is a difference nobody means.
 pub(super) fn is_fraction(text: &str) -> bool {
-    ['/', '-'].into_iter().any(|mark| parts(text, mark).is_some_and(|parts| parts.len() == 2))
+    parts(text, '/').is_some_and(|parts| parts.len() == 2)
 }
 
 /// A real date; a day of 0 stands for the whole month.

@@ -131,8 +131,10 @@ impl Answer {
             }));
         }
         if !only {
-            answer.readings.extend(readings(text));
+            let (said, difference) = apart(text, readings(text));
+            answer.readings.extend(said);
             answer.unusual = unusual(text);
+            answer.unusual.extend(difference);
         }
         answer.unusual.extend(wording.may.iter().flat_map(|text| readings(text)));
         answer
@@ -177,6 +179,31 @@ impl Answer {
     fn is_amount(&self) -> bool {
         self.is_number() || self.readings.iter().any(|value| matches!(value, Value::Time { .. }))
     }
+}
+
+/// Parts whole numbers with hyphens between them, which are a range, a score or a number to call, from what they come to as a
+/// difference, which is rarely meant.
+fn apart(text: &str, readings: Vec<Value>) -> (Vec<Value>, Vec<Value>) {
+    let digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let parts: Vec<&str> = text.split('-').collect();
+    let number = |part: &str| part.parse().unwrap_or(u64::MAX);
+    // From a larger number to a smaller one no range goes.
+    let is_difference = matches!(parts.as_slice(), [a, b] if number(a) >= number(b));
+    if parts.len() < 2 || is_difference || !parts.iter().all(|part| digits(&part)) {
+        return (readings, Vec::new());
+    }
+    // Nobody writes a range of these.
+    let called = parts.iter().rev().map(|part| part.len()).take(2).eq([4, 3]);
+    let flat = readings.into_iter().flat_map(|value| match value {
+        Value::Either(values) => values,
+        value => vec![value],
+    });
+    let (difference, mut said): (Vec<_>, Vec<_>) =
+        flat.partition(|value| matches!(value, Value::Quantity { .. }));
+    if called {
+        said.clear();
+    }
+    (said, difference)
 }
 
 /// The values that a normalised text can be, with its words as formulas.
@@ -298,6 +325,11 @@ pub(super) fn judge(known: &Found, answer: &Found, tolerance: f64) -> Same {
         return same;
     }
     let mut verdict = Same::Unknown;
+    // Integrals, sums, products and limits are not worked out.
+    let is_read = |text: &str| {
+        !["\\int", "\\sum", "\\prod", "\\lim", "∫", "∑", "∏"].iter().any(|sign| text.contains(sign))
+    };
+    let are_read = is_read(&known.text) && is_read(&answer.text);
     for a in &known.answers {
         for b in &answer.answers {
             match compare(a, b, tolerance) {
@@ -306,6 +338,7 @@ pub(super) fn judge(known: &Found, answer: &Found, tolerance: f64) -> Same {
                     return Same::Unknown;
                 }
                 Same::Yes => return Same::Yes,
+                Same::No if !are_read => {}
                 Same::No if b.only => verdict = Same::No,
                 Same::No => {}
                 Same::Unknown if b.has_value() => verdict = Same::Unknown,

@@ -19,19 +19,48 @@ pub(super) fn read(text: &str) -> (Vec<Value>, bool) {
     if let Some(time) = time(text) {
         return (vec![time], true);
     }
+    if let Some(division) = division(text) {
+        return (vec![division], true);
+    }
     if let Some(based) = hexadecimal(text) {
         return (vec![based], true);
     }
     (choice(text).into_iter().collect(), false)
 }
 
-/// Digits of a base above ten, with letters: `FF_{16}`.
+/// The name of a quotient and what is left, as a pair.
+pub(super) const REMAINDER: &str = "remainder";
+
+/// A quotient and what is left of a division: `17 remainder 2`, `17 R2`.
+fn division(text: &str) -> Option<Value> {
+    let parts = ["remainder", "rem.", "rem", "R", "r"].into_iter().find_map(|word| text.split_once(word))?;
+    let number = |part: &str| {
+        let digits = !part.is_empty() && part.len() < 20 && part.bytes().all(|b| b.is_ascii_digit());
+        Some(Value::plain(Term::Literal(Literal::new(part, "").filter(|_| digits)?)))
+    };
+    let items = vec![number(parts.0.trim().trim_end_matches(','))?, number(parts.1.trim())?];
+    let value = Value::List { open: '(', close: ')', items, joined: false, junction: None };
+    Some(Value::Named { name: REMAINDER.into(), left: None, value: Box::new(value) })
+}
+
+/// Digits of a base above ten, with letters, `FF_{16}`, or of a base by its sign in programs: `0xFF`, `0b101`, `0o17`.
 fn hexadecimal(text: &str) -> Option<Value> {
-    let (digits, base) = text.split_once('_')?;
-    let base: u32 = base.trim_matches(['{', '}']).parse().ok().filter(|base| (11..=36).contains(base))?;
+    let lower = text.to_lowercase();
+    let signed = [("0x", 16), ("0b", 2), ("0o", 8)].into_iter().find_map(|(sign, base)| {
+        let digits = lower.strip_prefix(sign)?;
+        (!digits.is_empty() && digits.bytes().all(|b| char::from(b).is_digit(base))).then_some((digits, base))
+    });
+    let based = || {
+        let (digits, base) = text.split_once('_')?;
+        Some((digits, base.trim_matches(['{', '}']).parse().ok().filter(|base| (11..=36).contains(base))?))
+    };
+    let (digits, base): (&str, u32) = signed.or_else(based)?;
     let value = num_bigint::BigInt::parse_bytes(digits.as_bytes(), base).filter(|_| digits.len() <= 64)?;
     let value =
         Term::Literal(Literal { value: num_rational::BigRational::from_integer(value), written: None });
+    if signed.is_some() {
+        return Some(Value::plain(value));
+    }
     Some(Value::Based { digits: Term::Variable(digits.to_lowercase()), base, value })
 }
 

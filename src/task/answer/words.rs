@@ -160,8 +160,13 @@ pub(super) fn compare(known: &str, answer: &str) -> Same {
     if let (Some(a), Some(b)) = (truth(known), truth(answer)) {
         return Same::from(a == b);
     }
-    if nothing(known).is_some() && nothing(answer).is_some() {
-        return Same::No;
+    // That there is none of what was asked for may be either.
+    let none =
+        |text: &str| words(text).is_some_and(|words| matches!(words.as_slice(), [word] if word == "none"));
+    match (nothing(known).is_some() || none(known), nothing(answer).is_some() || none(answer)) {
+        (true, true) if none(known) || none(answer) => return Same::Unknown,
+        (true, true) => return Same::No,
+        _ => {}
     }
     let (Some(a), Some(b)) = (words(known), words(answer)) else { return Same::Unknown };
     if a.concat() == b.concat() {
