@@ -297,7 +297,7 @@ fn parts_become_texts_where_the_template_wants_texts() {
         ["{% for m in messages %}{{ '<' + m.content }}{% endfor %}", "{{ messages[0].content | trim }}"]
     {
         let rendered = template(text).render(&parts(two.clone()), false);
-        assert!(rendered.as_ref().map_or(true, |text| text == "it's\nb"), "{rendered:?}");
+        assert!(matches!(rendered.as_deref(), Ok("it's\nb" | "<it's\nb<a")), "{rendered:?}");
     }
     let knows = "{% for m in messages %}<{% if m.content is string %}{{ m.content }}{% else %}\
         {% for p in m.content %}[{{ p.text }}]{% endfor %}{% endif %}>{% endfor %}";

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
@@ -65,6 +66,17 @@ class Torture:
             return None, f"does not leave within {LEAVE} s of {number.name}", True
         self.counts["kills"] += child.returncode != 0
         return child.returncode, messages.decode(errors="replace"), True
+
+    def kill_once(self, args, there):
+        """Starts a call and kills it once all of these files are there; whether it was still running then."""
+        child = self.start(args)
+        while child.poll() is None and not all(path.exists() for path in there):
+            time.sleep(0.002)
+        running = child.poll() is None
+        child.kill()
+        child.communicate()
+        self.counts["kills"] += running
+        return running
 
     def fail(self, what):
         self.failures.append(what)

@@ -78,14 +78,13 @@ def killed(torture, run, count, whole, seconds):
     print(f"{run.name}: {kills} kills in {done} runs{checkpoints}", flush=True)
 
 
-def late(torture, run, seconds):
+def late(torture, run):
     """A run that was killed near its end, with a checkpoint and the one before it."""
     at = torture.work / f"{run.name}-late"
-    for turn in range(40):
+    both = [at / f"{name}.safetensors" for name in ("state", "state.previous")]
+    for _ in range(10):
         remove(at)
-        # Ever earlier, should the machine have become faster.
-        torture.stop(run.begin(at), seconds * max(0.8 - 0.015 * turn, 0.2), signal.SIGKILL)
-        if all((at / f"{name}.safetensors").exists() for name in ("state", "state.previous")):
+        if torture.kill_once(run.begin(at), both) and all(path.exists() for path in both):
             return
     sys.exit(f"{run.name} comes to no checkpoint")
 
@@ -142,7 +141,7 @@ def try_run(torture, run, args):
         # A library's files are written by the functions that the faults of the others try.
         return
     if run.name in ("ladder", "train"):
-        late(torture, run, seconds)
+        late(torture, run)
         faults.damaged(torture, run)
     if args.faults and run.name != "study" and faults.has_strace(torture):
         # Where there is no half of a run to begin from, each costs a whole one.

@@ -31,6 +31,9 @@ pub use turn_end::unended_turn;
 use crate::model::source::gguf::Metadata;
 use crate::{Error, Result};
 
+/// Variables of a template that say the conversation itself, so that nobody else may set them.
+pub const GIVEN: [&str; 4] = ["messages", "tools", "documents", "add_generation_prompt"];
+
 /// The name of the template that is used unless there is a better one.
 pub const DEFAULT: &str = "default";
 /// The name of the template for conversations with tools.
@@ -146,7 +149,7 @@ impl ChatTemplate {
     }
 
     /// [`ChatTemplate::render_conversation`] for a model to read: where the template would print contents that are lists of text
-    /// parts as Python does, or leave them out, they become texts. A template that fails on parts refuses them.
+    /// parts as Python does, leave them out, or fail on them, they become texts.
     ///
     /// # Errors
     /// As [`ChatTemplate::render_conversation`].
@@ -155,13 +158,13 @@ impl ChatTemplate {
         conversation: &Conversation<'_>,
         add_generation_prompt: bool,
     ) -> Result<String> {
-        let rendered = self.render_conversation(conversation, add_generation_prompt)?;
-        match parts::joined(conversation.messages, &rendered) {
+        let rendered = self.render_conversation(conversation, add_generation_prompt);
+        match parts::joined(conversation.messages, rendered.as_deref().unwrap_or_default()) {
             Some(messages) => {
                 let texts = Conversation { messages: &messages, ..*conversation };
                 self.render_conversation(&texts, add_generation_prompt)
             }
-            None => Ok(rendered),
+            None => rendered,
         }
     }
 

@@ -42,6 +42,7 @@ impl Form {
     /// # Errors
     /// `Input` for what is not JSON, or has a key twice.
     pub fn read_schema(file: &Path, text: &str) -> Result<Self> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let schema = json::from_str(text).map_err(|error| {
             let problem = if error.is_data() { json::what(&error) } else { format!("is not JSON: {error}") };
             Error::input(file, "schema", problem, "write a JSON schema")

@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 use super::shape;
 use super::tools::{self, Tools};
 use crate::ladder::learner::Language;
-use crate::model::chat::{Conversation, Message};
+use crate::model::chat::{Conversation, GIVEN, Message};
 use crate::model::config::advice::SamplingAdvice;
 use crate::model::generate::{Adjustment, Sampling};
 use crate::model::guide::Form;
@@ -200,7 +200,13 @@ fn conversation(
         messages.map(|(index, value)| message(index, value)).collect::<Result<_, _>>()?;
     let variables = match fields.take("chat_template_kwargs") {
         None => None,
-        Some(Value::Object(variables)) => Some(variables),
+        Some(Value::Object(variables)) => {
+            if let Some(name) = GIVEN.iter().find(|name| variables.contains_key(**name)) {
+                let problem = format!("has {name}, which the request itself says");
+                return Err(Refusal::field("chat_template_kwargs", problem, "leave it out"));
+            }
+            Some(variables)
+        }
         Some(_) => {
             return Err(Refusal::field(
                 "chat_template_kwargs",

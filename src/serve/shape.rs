@@ -10,6 +10,8 @@ use crate::model::guide::Form;
 
 /// Most tokens with a bias.
 const MAX_BIASES: usize = 1024;
+/// Repetition penalties; further ones make logits that are not finite.
+const REPETITIONS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
 /// The biases and penalties of a request; the model's makers may advise one.
 pub(super) fn adjustment(fields: &mut Fields, advice: SamplingAdvice) -> Result<Adjustment, Refusal> {
@@ -18,8 +20,8 @@ pub(super) fn adjustment(fields: &mut Fields, advice: SamplingAdvice) -> Result<
     let (presence, frequency) = (penalty("presence_penalty")?, penalty("frequency_penalty")?);
     let repetition = fields.number(
         "repetition_penalty",
-        |p| p > 0.0 && p <= 100.0,
-        "a number above 0 and up to 100; 1 is none",
+        |p| REPETITIONS.contains(&p),
+        "a number from 0.01 to 100; 1 is none",
     )?;
     let bias = match fields.take("logit_bias") {
         None => Vec::new(),
@@ -44,8 +46,9 @@ fn biases_of(biases: &Map<String, Value>) -> Result<Vec<(u32, f32)>, Refusal> {
     }
     let bias = |(token, value): (&String, &Value)| {
         let shown: String = token.chars().take(40).collect();
-        let token: u32 =
-            token.parse().map_err(|_| wrong_bias(format!("has {shown:?}, which is no token")))?;
+        // `065` would be another name of a token that may be there, too.
+        let number = token.parse().ok().filter(|number: &u32| number.to_string() == *token);
+        let token = number.ok_or_else(|| wrong_bias(format!("has {shown:?}, which is no token")))?;
         let number = value.as_f64().filter(|number| (-100.0..=100.0).contains(number));
         let number =
             number.ok_or_else(|| wrong_bias(format!("has a bias of token {token} out of bounds")))?;

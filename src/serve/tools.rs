@@ -1,5 +1,7 @@
 //! Calls of tools: what a template's family writes for them, the grammar that makes a model write one, and the calls in an answer.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
@@ -160,7 +162,7 @@ impl Tools {
                 let mut calls = Vec::new();
                 loop {
                     let (call, after) = rest.split_once("</tool_call>")?;
-                    calls.push(self.call(&serde_json::from_str(call.trim()).ok()?)?);
+                    calls.push(self.call(call.trim())?);
                     match after.split_once("<tool_call>") {
                         Some((between, next)) if between.trim().is_empty() => rest = next,
                         Some(_) => return None,
@@ -173,12 +175,12 @@ impl Tools {
             Notation::List => {
                 // The mark is a special token, which texts of answers do not hold, or a text.
                 let (before, list) = text.split_once("[TOOL_CALLS]").unwrap_or(("", text));
-                let list: Vec<Value> = serde_json::from_str(list.trim()).ok()?;
-                (before, list.iter().map(|call| self.call(call)).collect::<Option<_>>()?)
+                let list: Vec<&RawValue> = serde_json::from_str(list.trim()).ok()?;
+                (before, list.iter().map(|call| self.call(call.get())).collect::<Option<_>>()?)
             }
             Notation::Object => {
                 let text = text.trim().trim_start_matches("<|python_tag|>");
-                ("", vec![self.call(&serde_json::from_str(text).ok()?)?])
+                ("", vec![self.call(text)?])
             }
         };
         if calls.is_empty() {
@@ -191,12 +193,22 @@ impl Tools {
     }
 
     /// A call of a tool that there is.
-    fn call(&self, value: &Value) -> Option<Call> {
-        let name = value["name"].as_str().filter(|name| self.names.iter().any(|known| known == name))?;
-        let arguments = value.get("arguments").or_else(|| value.get("parameters"))?;
-        let arguments = arguments.is_object().then(|| arguments.to_string())?;
-        Some(Call { name: name.to_owned(), arguments })
+    fn call(&self, text: &str) -> Option<Call> {
+        let Written { name, arguments, parameters } = serde_json::from_str(text).ok()?;
+        let arguments = arguments.or(parameters)?.get();
+        let is_known = self.names.contains(&name) && arguments.starts_with('{');
+        is_known.then(|| Call { name, arguments: arguments.to_owned() })
     }
+}
+
+/// A call as models write it. Arguments stay as they are written: a number may have more digits than any type here.
+#[derive(Deserialize)]
+struct Written<'a> {
+    name: String,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
 }
 
 /// A tool as it is called.
@@ -364,13 +376,16 @@ mod tests {
 
     #[test]
     fn calls_are_read_or_a_text_stays_a_text() {
-        let sum = || ("sum".to_owned(), r#"{"a":1,"b":[2]}"#.to_owned());
+        let sum = || ("sum".to_owned(), r#"{"a": 1, "b": [2]}"#.to_owned());
         let now = || ("now".to_owned(), "{}".to_owned());
         let first = r#"{"name": "sum", "arguments": {"a": 1, "b": [2]}}"#;
         let tags = format!(
             "I see.\n<tool_call>\n{first}\n</tool_call>\n<tool_call>{{\"arguments\": {{}}, \"name\": \"now\"}}</tool_call>"
         );
         assert_eq!(read(Notation::Tags, &tags), Some(("I see.".into(), vec![sum(), now()])));
+        let large = r#"{"a": 41e824, "b": 12345678901234567890123}"#;
+        let call = format!("<tool_call>{{\"name\": \"sum\", \"arguments\": {large}}}</tool_call>");
+        assert_eq!(read(Notation::Tags, &call), Some((String::new(), vec![("sum".into(), large.into())])));
         let list = format!("[{first}, {{\"name\": \"now\", \"arguments\": {{}}, \"id\": \"123456789\"}}]");
         for text in [list.clone(), format!("[TOOL_CALLS] {list}"), format!(" {list} ")] {
             assert_eq!(read(Notation::List, &text), Some((String::new(), vec![sum(), now()])), "{text}");

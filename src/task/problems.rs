@@ -65,6 +65,14 @@ const MEANINGFUL: &[(&str, &str)] = &[
     ("few_shot", "give solved examples by <shots>"),
     ("n_shots", "give it as <shots>"),
     ("num_shots", "give it as <shots>"),
+    ("limits", "write them into `problem`, as the task has them"),
+    ("lower", "write the limits into `problem`, as the task has them"),
+    ("upper", "write the limits into `problem`, as the task has them"),
+    ("bounds", "write the limits into `problem`, as the task has them"),
+    ("variable", "write the problem in the task's own variable"),
+    ("given", "write it into `problem`"),
+    ("instructions", "write them into `problem`"),
+    ("numbers", "write them into `problem`"),
     ("input_ids", "give the text; it is encoded with the model's own tokenizer"),
 ];
 
@@ -112,7 +120,7 @@ fn mend(name: &str, value: &Value) -> Option<&'static str> {
     if READ_BEFORE.iter().any(|read| lower.strip_suffix('s').unwrap_or(&lower) == *read) {
         return Some("write it into `problem`");
     }
-    if lower == "skip" && *value == Value::Bool(true) {
+    if ["skip", "deleted"].contains(&lower.as_str()) && *value == Value::Bool(true) {
         return Some("leave the line out");
     }
     COMPARED.contains(&lower.as_str()).then_some(
@@ -219,6 +227,21 @@ fn check_names(object: &Map<String, Value>) -> std::result::Result<(), String> {
             }
             (None, "problem") => return Err("has no `problem`".into()),
             (None, _) => {}
+        }
+    }
+    // Two answers that differ: one of them would be passed over.
+    if let Some(answer) = object.get("answer") {
+        let text =
+            |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| text.trim().to_owned());
+        let plain = |value: &Value| value.is_string() || value.is_number();
+        let others = ["final_answer", "ground_truth", "expected_answer", "reference_answer", "gold"];
+        let other = others.iter().find(|other| {
+            object
+                .get(**other)
+                .is_some_and(|other| plain(other) && plain(answer) && text(other) != text(answer))
+        });
+        if let Some(other) = other {
+            return Err(format!("has another `{other}` than `answer`; leave the one out that is not meant"));
         }
     }
     // An empty one says nothing, such as Alpaca's `input`.

@@ -123,6 +123,22 @@ fn requests_that_cannot_be_answered() {
             "only text is supported",
             Some("messages[0]"),
         ),
+        (
+            json!({"messages": hi, "chat_template_kwargs": {"messages": []}}),
+            "which the request itself says",
+            Some("chat_template_kwargs"),
+        ),
+        (
+            json!({"messages": hi, "logit_bias": {"65": 1, "065": 2}}),
+            "\"065\", which is no token",
+            Some("logit_bias"),
+        ),
+        (
+            json!({"messages": hi, "repetition_penalty": 1e-38}),
+            "from 0.01 to 100",
+            Some("repetition_penalty"),
+        ),
+        (held(json!({"enum": [9_007_199_254_740_993_u64]})), "9007199254740993", Some("response_format")),
         (json!({"messages": hi, "top_logprobs": 2}), "set logprobs to true", Some("top_logprobs")),
         (json!({"messages": hi, "functions": [{"name": "f"}]}), "write tools", Some("functions")),
         (

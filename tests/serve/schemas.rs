@@ -27,7 +27,10 @@ fn part(dice: &mut Dice, levels: u64) -> Value {
             let most = least + dice.below(40) as i64;
             json!({ "type": "integer", "minimum": least, "maximum": most })
         }
-        2 => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1.5 }),
+        2 => {
+            let (least, span) = (dice.below(4) as i64 - 2, [1.5, 0.5, 0.001][dice.below(3) as usize]);
+            json!({ "type": "number", "exclusiveMinimum": least, "maximum": least as f64 + span })
+        }
         3 => json!({ "type": "string", "minLength": dice.below(3), "maxLength": 3 + dice.below(6) }),
         4 => json!({ "type": "string", "pattern": PATTERNS[dice.below(4) as usize] }),
         5 => json!({ "enum": ["red", "grün", 3, null, [1, "x"]] }),

@@ -36,6 +36,11 @@ fn tools() -> Value {
     ])
 }
 
+/// A tool of these parameters.
+fn function(parameters: &Value) -> Value {
+    json!([{"type": "function", "function": {"name": "f", "parameters": parameters}}])
+}
+
 /// What is wrong with a call of one of [`tools`], if anything is.
 #[track_caller]
 fn check(call: &Value) {
@@ -157,10 +162,29 @@ fn tools_that_cannot_be_called() {
             "tools",
         ),
         (
-            json!({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "circle"}}}],
-                "tool_choice": "required"}),
+            json!({"tools": function(&json!({"properties": {"a": {"type": "circle"}}})), "tool_choice": "required"}),
             "cannot be compiled",
             "tools",
+        ),
+        (
+            json!({"tools": function(&json!({"type": "string"}))}),
+            "is not that of an object",
+            "tools[0].function.parameters",
+        ),
+        (
+            json!({"tools": function(&json!({"const": 5})), "tool_choice": "required"}),
+            "cannot be compiled",
+            "tools",
+        ),
+        (
+            json!({"tools": function(&json!({"x-guidance": {}}))}),
+            "x-guidance",
+            "tools[0].function.parameters",
+        ),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "f", "strict": "yes"}}]}),
+            "neither true nor false",
+            "tools[0].function.strict",
         ),
         (
             json!({"tools": tools(), "response_format": {"type": "json_object"}}),

@@ -68,6 +68,9 @@ pub(in crate::task) fn find(text: &str) -> Result<Found, &'static str> {
     }
     if let Some(tail) = behind_marker(&plain) {
         let cut = without_reason(tail);
+        if takes_back(cut, tail) {
+            return Ok(Found { text: tail.trim().to_owned(), answers: vec![Answer::unread(tail)] });
+        }
         let mut found = said(cut)?;
         if let Some(stated) = exclaimed(cut).filter(|_| found.answers.len() == 1) {
             found.answers.push(Answer::read(stated));
@@ -87,6 +90,21 @@ pub(in crate::task) fn find(text: &str) -> Result<Found, &'static str> {
         return found(unwrapped, &[]);
     }
     said(whole)
+}
+
+/// Whether what follows an answer takes it back for another number: `5. Hmm, actually 4.`
+fn takes_back(answer: &str, text: &str) -> bool {
+    let Some(rest) = text.find(answer).and_then(|at| text.get(at + answer.len()..)) else { return false };
+    let lower = rest.to_lowercase();
+    let mut words = lower.split(|c: char| !c.is_alphabetic());
+    let last = |text: &str| {
+        let numbers = text
+            .split(|c: char| !(c.is_ascii_digit() || c == '.'))
+            .map(|number| number.trim_matches('.').to_owned());
+        numbers.filter(|number| !number.is_empty()).last()
+    };
+    words.any(|word| matches!(word, "actually" | "wait" | "oops" | "sorry" | "correction"))
+        && last(rest).is_some_and(|number| last(answer) != Some(number))
 }
 
 /// What an answer in a sentence, or alone, says.

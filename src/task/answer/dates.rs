@@ -17,6 +17,8 @@ const MONTHS: [&str; 12] = [
     "november",
     "december",
 ];
+/// Days that may stand before a date, which says as much without.
+const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 /// Years that a month is written with in digits alone: `12/2020` is a date, `3/5000` is none.
 const YEARS: std::ops::Range<u32> = 1000..3000;
 
@@ -83,7 +85,8 @@ pub(super) fn dates(text: &str) -> Vec<Value> {
         } else if !digits.is_empty() && matches!(&lower[digits.len()..], "" | "st" | "nd" | "rd" | "th") {
             let Ok(number) = digits.parse::<u32>() else { return Vec::new() };
             numbers.push((number, digits.len()));
-        } else if !matches!(lower.as_str(), "of" | "the" | "on" | "in") {
+        } else if !matches!(lower.as_str(), "of" | "the" | "on" | "in") && !WEEKDAYS.contains(&lower.as_str())
+        {
             return Vec::new();
         }
     }

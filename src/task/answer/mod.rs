@@ -88,17 +88,25 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// A text whose value is not told.
+    fn unread(text: &str) -> Self {
+        let text = text.trim().to_owned();
+        Self { text, readings: Vec::new(), unusual: Vec::new(), content: None, only: false }
+    }
+
     /// Reads an answer: what [`find`] found, not a whole completion.
     pub(super) fn read(text: &str) -> Self {
         // Three dots go on; one ends a sentence.
         if text.len() > MAX_LENGTH {
-            let text = text.trim().to_owned();
-            return Self { text, readings: Vec::new(), unusual: Vec::new(), content: None, only: true };
+            return Self { only: true, ..Self::unread(text) };
         }
         let text = normal::normalise(unwrap_math(&text.replace("...", "…")));
         let text = words::signs(&text);
         let text = dates::year(&text).unwrap_or(text);
         let mut text = text.trim_matches(|c: char| matches!(c, '"' | '`')).trim();
+        for arrow in ["=>", "⇒", "->", "→"] {
+            text = text.strip_prefix(arrow).unwrap_or(text).trim_start();
+        }
         for mark in ["*", "__", "_", "'"] {
             text = text.strip_prefix(mark).and_then(|text| text.strip_suffix(mark)).unwrap_or(text).trim();
         }
@@ -131,7 +139,12 @@ impl Answer {
             }));
         }
         if !only {
-            let (said, difference) = apart(text, readings(text));
+            let (mut said, difference) = apart(text, readings(text));
+            // Nothing of one thing is not nothing of another, as a product would be.
+            if is_none_of_something(text) {
+                said =
+                    flat(said).filter(|value| !matches!(value, Value::Quantity { unit: None, .. })).collect();
+            }
             answer.readings.extend(said);
             answer.unusual = unusual(text);
             answer.unusual.extend(difference);
@@ -181,6 +194,20 @@ impl Answer {
     }
 }
 
+/// Readings of a text that are each one.
+fn flat(readings: Vec<Value>) -> impl Iterator<Item = Value> {
+    readings.into_iter().flat_map(|value| match value {
+        Value::Either(values) => values,
+        value => vec![value],
+    })
+}
+
+/// Whether a text is a zero and letters behind it: `0 m`, `0ABC`.
+fn is_none_of_something(text: &str) -> bool {
+    let letters = text.strip_prefix('0').map(|rest| rest.trim_start_matches(['.', '0']).trim_start());
+    letters.is_some_and(|letters| !letters.is_empty() && letters.chars().all(char::is_alphabetic))
+}
+
 /// Parts whole numbers with hyphens between them, which are a range, a score or a number to call, from what they come to as a
 /// difference, which is rarely meant.
 fn apart(text: &str, readings: Vec<Value>) -> (Vec<Value>, Vec<Value>) {
@@ -194,12 +221,8 @@ fn apart(text: &str, readings: Vec<Value>) -> (Vec<Value>, Vec<Value>) {
     }
     // Nobody writes a range of these.
     let called = parts.iter().rev().map(|part| part.len()).take(2).eq([4, 3]);
-    let flat = readings.into_iter().flat_map(|value| match value {
-        Value::Either(values) => values,
-        value => vec![value],
-    });
     let (difference, mut said): (Vec<_>, Vec<_>) =
-        flat.partition(|value| matches!(value, Value::Quantity { .. }));
+        flat(readings).partition(|value| matches!(value, Value::Quantity { .. }));
     if called {
         said.clear();
     }
@@ -272,6 +295,13 @@ pub(super) fn compare(known: &Answer, answer: &Answer, tolerance: f64) -> Same {
     }
     if let Some(same) = dates::in_one_notation(&known.text, &answer.text) {
         return same;
+    }
+    // Pounds of money and of weight have one name, but signs of their own.
+    let is_weight =
+        |text: &str| text.split(|c: char| !c.is_alphabetic()).any(|word| matches!(word, "lb" | "lbs"));
+    let differ = |a: &str, b: &str| a.contains('£') && is_weight(b);
+    if differ(&known.text, &answer.text) || differ(&answer.text, &known.text) {
+        return Same::Unknown;
     }
     let comparison = Comparison::new(tolerance);
     if let ([a @ Value::Choice(..), ..], [b @ Value::Choice(..), ..]) =

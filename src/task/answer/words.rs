@@ -3,8 +3,8 @@
 use super::Same;
 
 /// Words that both say yes, and words that both say no.
-const YES: &[&str] = &["yes", "true", "correct", "right"];
-const NO: &[&str] = &["no", "false", "incorrect", "wrong"];
+const YES: &[&str] = &["yes", "true", "correct", "right", "yeah", "yep", "yup"];
+const NO: &[&str] = &["no", "false", "incorrect", "wrong", "nope", "nah"];
 /// Longest texts that are told apart; longer ones can say the same in other words.
 const MAX_WORDS: usize = 4;
 /// Longest word that is told apart, in bytes.

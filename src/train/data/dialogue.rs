@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::message_fields;
 use super::names::ASSISTANT;
 use crate::json;
-use crate::model::chat::{Conversation, Message};
+use crate::model::chat::{Conversation, GIVEN, Message};
 
 /// A conversation to be learnt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -84,10 +84,8 @@ fn beside(row: &Map<String, Value>) -> Result<Dialogue, String> {
         Some(Value::Object(variables)) => variables.clone(),
         Some(_) => return Err("`chat_template_kwargs` is not an object".into()),
     };
-    for name in ["messages", "tools", "documents", "add_generation_prompt"] {
-        if variables.contains_key(name) {
-            return Err(format!("`chat_template_kwargs` has `{name}`, which the row itself says"));
-        }
+    if let Some(name) = GIVEN.iter().find(|name| variables.contains_key(**name)) {
+        return Err(format!("`chat_template_kwargs` has `{name}`, which the row itself says"));
     }
     let (tools, documents) = (objects("tools")?, objects("documents")?);
     Ok(Dialogue { tools, documents, variables, ..Dialogue::default() })

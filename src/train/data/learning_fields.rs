@@ -26,11 +26,13 @@ const LEFT_OUT: &[&str] = &["exclude", "excluded", "ignore", "ignored", "mask", 
 const JUDGED: [(&str, bool); 4] =
     [("chosen", true), ("preferred", true), ("negative", false), ("rejected", false)];
 /// Flags of data sets by which a row or message is right or not, with or without `is` or `has`, and what they say where they are set.
-const GOOD: [(&str, bool); 15] = [
+const GOOD: [(&str, bool); 19] = [
     ("accepted", true),
     ("approved", true),
     ("correct", true),
+    ("good", true),
     ("passed", true),
+    ("review_result", true),
     ("valid", true),
     ("verified", true),
     ("bad", false),
@@ -41,6 +43,8 @@ const GOOD: [(&str, bool); 15] = [
     ("incorrect", false),
     ("invalid", false),
     ("removed", false),
+    ("spam", false),
+    ("toxic", false),
     ("wrong", false),
 ];
 /// Fields that sort rows, and words there by which one is not right.
