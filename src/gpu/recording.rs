@@ -252,6 +252,20 @@ fn slice_flops(gpu: &Gpu) -> u64 {
     }
 }
 
+/// Is pending once, and ready when it is polled again.
+#[cfg(not(target_arch = "wasm32"))]
+async fn give_way() {
+    let mut is_second = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut is_second, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
 fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {
     let params = wgpu::BindGroupEntry {
         binding: 0,
@@ -300,7 +314,8 @@ impl Gpu {
     }
 
     /// Submits `recording` `times` times and stops between slices once `cancel` is set: no more is in the queue than the device
-    /// needs to be busy. In a browser the worker hears its messages meanwhile.
+    /// needs to be busy. After each slice whoever polls this may do something else first. In a browser the worker hears its
+    /// messages meanwhile.
     ///
     /// # Errors
     /// [`Error::Cancelled`] if it stopped early; what was submitted until then is done.
@@ -323,8 +338,11 @@ impl Gpu {
             }
             let submitted = self.submit_steps(&recording.steps[steps], repeats);
             #[cfg(not(target_arch = "wasm32"))]
-            if let Some(submitted) = before.replace(submitted) {
-                self.poll_for(submitted)?;
+            {
+                if let Some(submitted) = before.replace(submitted) {
+                    self.poll_for(submitted)?;
+                }
+                give_way().await;
             }
             #[cfg(target_arch = "wasm32")]
             {
