@@ -102,15 +102,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         args.source.worked_out(source, &mut learner, &model, &mut teller, context, &args.library.device)?;
     let make = |card: &Card, anchors: &[_]| Library::create(place, card, anchors);
     let at = match library {
-        Some(library) => Place::There(library),
+        Some(library) => Place::There(Box::new(library)),
         None => {
             say(&format!("{} is new: asking the base model what must stay", place.display()));
             Place::New { model: model.clone(), base: base.unwrap_or_default(), settings, make: &make }
         }
     };
     let mut progress = |done, all, what: &str| teller.go_on(done, all, what);
-    let (mut library, number) =
-        block_on(begin(&source, &wanted, at, &mut learner, &mut say, &mut progress))?;
+    let (mut library, number) = block_on(begin(&source, &wanted, at, &mut learner, &mut say, &mut progress))?;
     let verdict = match block_on(Course::new(&mut library, &mut learner, &mut teller)?.teach(number)) {
         Err(Error::Cancelled) => {
             say(&format!("stopped, and saved; go on with: stepladder learn {}", quoted(place)));

@@ -12,7 +12,7 @@ use crate::train::fingerprint::Base;
 /// Where the lesson goes.
 pub enum Place<'a> {
     /// A library, open for writing.
-    There(Library),
+    There(Box<Library>),
     /// One that is to be made.
     New {
         /// The base model as the user named it.
@@ -46,7 +46,7 @@ pub async fn begin(
     };
     source.expect_fitting(learner, &settings)?;
     let mut library = match place {
-        Place::There(library) => library,
+        Place::There(library) => *library,
         Place::New { model, base, settings, make } => {
             let mut go_on = |done, all| progress(done, all, "answers of the base");
             let anchors = anchors::make(learner, settings.seed, &mut go_on).await?;

@@ -21,8 +21,7 @@ use crate::{Error, Result};
 /// What a line looks like.
 const EXAMPLE: &str = "each line is an object such as {\"prompt\": \"...\", \"answer\": \"...\", \"thumb\": \"up\"}, or with \"chosen\" and \"rejected\"";
 /// What to do about a thumb down.
-pub const ALTERNATIVE: &str =
-    "say what would be better: add `correction` or `edited`, or give `chosen` and `rejected` in place of `answer`";
+pub const ALTERNATIVE: &str = "say what would be better: add `correction` or `edited`, or give `chosen` and `rejected` in place of `answer`";
 /// Fields of data sets that judge answers by numbers; which one is better, `chosen` and `rejected` say.
 const SCORES: [&str; 5] = ["score_chosen", "score_rejected", "margin", "prompt_id", "model"];
 /// The fields that are read.
@@ -95,7 +94,8 @@ fn given(mut row: Map<String, Value>) -> std::result::Result<Option<Given>, Stri
     }
     let asked = Prompted { prompt };
     if let Some(right) = correction {
-        let (Some(answer), None, None, None, None | Some(false)) = (answer, chosen, rejected, edited, thumb) else {
+        let (Some(answer), None, None, None, None | Some(false)) = (answer, chosen, rejected, edited, thumb)
+        else {
             return Err("has a `correction`, which goes with `answer` and nothing else".into());
         };
         let (wrong, right) = (asked.answered(answer, "answer")?, asked.answered(right, "correction")?);
@@ -241,8 +241,13 @@ mod tests {
             .iter()
             .map(|pair| (pair.line, pair.given.answer.as_str(), over(&pair.given), pair.given.weight))
             .collect();
-        let expected =
-            [(1, "Ida", None, 0.5), (2, "b", None, 1.0), (5, "g", Some("f"), 1.0), (6, "i", Some("j"), 1.0), (8, "o", None, 1.0)];
+        let expected = [
+            (1, "Ida", None, 0.5),
+            (2, "b", None, 1.0),
+            (5, "g", Some("f"), 1.0),
+            (6, "i", Some("j"), 1.0),
+            (8, "o", None, 1.0),
+        ];
         assert_eq!(told, expected);
     }
 

@@ -16,14 +16,17 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::access::{self, Access};
+use super::adapters::{Adapter, Adapters};
 use super::ask::{Ask, Kind};
-use super::engine::{Event, Job};
+use super::engine::{Event, Job, Work};
 use super::events::Events;
 use super::fresh::fresh;
 use super::metrics::{Metrics, add};
 use super::models::Names;
 use super::refusal::Refusal;
 use super::reply::{Chunks, Head, Whole};
+use super::school::School;
+use super::teaching;
 use crate::ladder::learner::Language;
 use crate::model::config::ModelConfig;
 use crate::model::config::advice::SamplingAdvice;
@@ -46,12 +49,22 @@ pub(super) struct App {
     pub(super) access: Access,
     /// Places of requests that wait.
     pub(super) queue: Arc<Semaphore>,
-    pub(super) jobs: UnboundedSender<Job>,
+    pub(super) jobs: UnboundedSender<Work>,
+    pub(super) adapters: Arc<Adapters>,
+    /// What there is to learn with.
+    pub(super) school: Option<Arc<School>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stopping: Arc<AtomicBool>,
 }
 
 impl App {
+    /// The listed name that a request means, and what it is computed with.
+    fn choose(&self, name: Option<&str>) -> Result<(&str, Arc<Adapter>), Refusal> {
+        let (name, place) = self.names.find(name)?;
+        let adapter = self.adapters.get(place);
+        adapter.map(|adapter| (name, adapter)).ok_or_else(Refusal::stopping)
+    }
+
     /// What holds answers to a form.
     fn compile(&self, form: &Form) -> Result<Compiled, Refusal> {
         let compiled = self.forms.compile(
@@ -74,6 +87,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*name}", get(model))
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(text))
+        .merge(teaching::router())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&app), guard))
@@ -101,7 +115,8 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     response
 }
 
-fn answer(value: &Value) -> Response<Body> {
+/// A value as the answer.
+pub(super) fn answer(value: &Value) -> Response<Body> {
     typed("application/json", Body::from(value.to_string()))
 }
 
@@ -136,7 +151,7 @@ async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Respons
 async fn unknown(request: Request) -> Response<Body> {
     let shown: String = request.uri().path().chars().take(100).collect();
     let message = format!(
-        "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/models, /health and /metrics"
+        "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/models, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /health and /metrics"
     );
     Refusal::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
 }
@@ -186,7 +201,7 @@ async fn complete(app: Arc<App>, kind: Kind, request: Request) -> Result<Respons
 }
 
 /// The body of a request, as far as it is not too long and comes in time.
-async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
+pub(super) async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
     let too_long = || {
         let message = format!("the body has more than {MAX_BODY} bytes; send less text at a time");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_long", message)
@@ -209,7 +224,7 @@ async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
 
 /// Hands a request to the engine.
 fn submit(app: &App, ask: Ask, form: Option<Compiled>) -> Result<(Head, UnboundedReceiver<Event>), Refusal> {
-    let (name, adapter) = app.names.find(ask.model.as_deref())?;
+    let (name, adapter) = app.choose(ask.model.as_deref())?;
     let seed = ask.seed.unwrap_or_else(fresh);
     let request = |prompt: Vec<u32>| {
         let mut sampling = ask.sampling;
@@ -234,7 +249,7 @@ fn submit(app: &App, ask: Ask, form: Option<Compiled>) -> Result<(Head, Unbounde
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(seconds)
     })?;
     let head = Head::new(ask.kind, name.to_owned(), choices, prompt_tokens, ask.logprobs.is_some());
-    let head = head.with_tools(ask.tools);
+    let head = head.with_tools(ask.tools).remembered(app.school.clone().map(|school| (school, ask.asked)));
     let (sender, events) = unbounded_channel();
     let job = Job {
         requests,
@@ -247,6 +262,6 @@ fn submit(app: &App, ask: Ask, form: Option<Compiled>) -> Result<(Head, Unbounde
         place: Some(place),
         since: Instant::now(),
     };
-    app.jobs.send(job).map_err(|_| Refusal::stopping())?;
+    app.jobs.send(Work::Draw(Box::new(job))).map_err(|_| Refusal::stopping())?;
     Ok((head, events))
 }

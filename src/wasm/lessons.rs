@@ -277,7 +277,7 @@ impl Engine {
             source.worked_out((&opened.name, None), &mut learner, &mut note(on_news), &mut progress).await?;
         let make = |card: &Card, anchors: &[_]| Library::create_in(Box::new(file.pack()?), card, anchors);
         let place = match library {
-            Some(library) => Place::There(library),
+            Some(library) => Place::There(Box::new(library)),
             None => {
                 let model = opened.computed(true)?;
                 let base = Base { sha256: options.weights.clone(), model, ..Base::default() };
