@@ -1,5 +1,6 @@
 //! Finding an adapter and opening its device; errors that the device reports later.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -101,6 +102,7 @@ pub struct Gpu {
     pub(super) staging: Staging,
     account: Account,
     pub(super) work: Work,
+    shared: AtomicBool,
 }
 
 fn instance() -> wgpu::Instance {
@@ -298,12 +300,23 @@ impl Gpu {
             staging: Staging::default(),
             account: Account::default(),
             work: Work::default(),
+            shared: AtomicBool::new(false),
         })
     }
 
     /// The adapter, in words.
     pub fn report(&self) -> &AdapterReport {
         &self.report
+    }
+
+    /// From now on work is cut into slices of an eighth of the time, since others wait for the device between them.
+    pub fn share(&self) {
+        self.shared.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Gpu::share`] was called.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
     }
 
     /// Whether the adapter is a program on the CPU (or the options say so): it wants large register tiles, no barriers.

@@ -245,11 +245,12 @@ fn bound_bytes(arguments: &[&Buffer]) -> u64 {
 
 /// About a quarter of a second of arithmetic at a rate that such adapters reach; browsers run on phones too.
 fn slice_flops(gpu: &Gpu) -> u64 {
-    match (gpu.is_software(), cfg!(target_arch = "wasm32")) {
+    let whole = match (gpu.is_software(), cfg!(target_arch = "wasm32")) {
         (true, _) => 1_000_000_000,
         (false, true) => 25_000_000_000,
         (false, false) => 100_000_000_000,
-    }
+    };
+    if gpu.is_shared() { whole / 8 } else { whole }
 }
 
 /// Is pending once, and ready when it is polled again.

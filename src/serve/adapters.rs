@@ -48,10 +48,11 @@ impl Adapters {
     }
 
     /// Another one takes this place, for requests that come from now on.
-    pub(super) fn replace(&self, place: usize, lora: Option<Lora>) {
+    pub(super) fn replace(&self, place: usize, lora: Option<Lora>, library: Option<PathBuf>) {
+        let made = self.made(lora, library);
         let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = places.get_mut(place) {
-            *old = self.made(lora, old.library.clone());
+            *old = made;
         }
     }
 

@@ -37,6 +37,7 @@ pub use models::Choice;
 pub use school::Learning;
 
 use crate::kernel::cache::CacheFormat;
+use crate::lessons::library::Library;
 use crate::model::generate::{Continuous, Sizes};
 use crate::model::guide::Forms;
 use crate::session::{AdapterFile, Opened, Session};
@@ -137,7 +138,11 @@ impl Server {
         for (choice, file) in self.options.choices.iter().zip(&self.adapters) {
             let lora =
                 file.as_ref().map(|file| adapter::upload(model.gpu(), model.config(), file)).transpose()?;
-            served.push(lora, choice.library.clone());
+            // One that is still to be made counts no questions.
+            served.push(lora, choice.library.clone().filter(|place| Library::exists(place)));
+        }
+        if self.options.learning.is_some() {
+            model.gpu().share();
         }
         let batch = Continuous::new(Arc::clone(model), self.sizes)?;
         let (jobs, received) = unbounded_channel();

@@ -198,7 +198,10 @@ fn told(library: Option<&Library>, lesson: &Lesson, at_hand: Option<&AtHand>) ->
     })));
     value["cost"] = json!(standing.cost(card.number));
     let open = matches!(standing.status(card.number), Some(Status::Proposed));
-    if let Some(lesson) = at_hand.filter(|lesson| open && lesson.number == Some(card.number)) {
+    // One that was accepted a moment ago runs until its head is served.
+    if let Some(lesson) =
+        at_hand.filter(|lesson| lesson.number == Some(card.number) && (open || lesson.is_running))
+    {
         lesson.add_to(&mut value);
     }
     value

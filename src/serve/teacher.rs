@@ -197,7 +197,7 @@ impl<'a> Teacher<'a> {
         let (gpu, config) = (self.session.model().gpu(), self.session.model().config());
         let file = head.map(|head| library.head(head, &adapter::dims(config))).transpose()?;
         let lora = file.as_ref().map(|file| adapter::upload(gpu, config, file)).transpose()?;
-        self.adapters.replace(self.place, lora);
+        self.adapters.replace(self.place, lora, Some(library.path().to_owned()));
         self.head = head.map(str::to_owned);
         Ok(())
     }
