@@ -102,7 +102,7 @@ pub struct Gpu {
     pub(super) staging: Staging,
     account: Account,
     pub(super) work: Work,
-    shared: AtomicBool,
+    patient: AtomicBool,
 }
 
 fn instance() -> wgpu::Instance {
@@ -300,7 +300,7 @@ impl Gpu {
             staging: Staging::default(),
             account: Account::default(),
             work: Work::default(),
-            shared: AtomicBool::new(false),
+            patient: AtomicBool::new(false),
         })
     }
 
@@ -309,14 +309,15 @@ impl Gpu {
         &self.report
     }
 
-    /// From now on work is cut into slices of an eighth of the time, since others wait for the device between them.
-    pub fn share(&self) {
-        self.shared.store(true, Ordering::Relaxed);
+    /// While it is patient, work is cut into slices of an eighth of the time, and the next is submitted when the one before is
+    /// done: what somebody else submits between two of them waits for none.
+    pub fn set_patient(&self, patient: bool) {
+        self.patient.store(patient, Ordering::Relaxed);
     }
 
-    /// Whether [`Gpu::share`] was called.
-    pub(super) fn is_shared(&self) -> bool {
-        self.shared.load(Ordering::Relaxed)
+    /// As [`Gpu::set_patient`] says.
+    pub(super) fn is_patient(&self) -> bool {
+        self.patient.load(Ordering::Relaxed)
     }
 
     /// Whether the adapter is a program on the CPU (or the options say so): it wants large register tiles, no barriers.

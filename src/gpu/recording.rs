@@ -250,7 +250,7 @@ fn slice_flops(gpu: &Gpu) -> u64 {
         (false, true) => 25_000_000_000,
         (false, false) => 100_000_000_000,
     };
-    if gpu.is_shared() { whole / 8 } else { whole }
+    if gpu.is_patient() { whole / 8 } else { whole }
 }
 
 /// Is pending once, and ready when it is polled again.
@@ -340,9 +340,8 @@ impl Gpu {
             let submitted = self.submit_steps(&recording.steps[steps], repeats);
             #[cfg(not(target_arch = "wasm32"))]
             {
-                if let Some(submitted) = before.replace(submitted) {
-                    self.poll_for(submitted)?;
-                }
+                let done = if self.is_patient() { Some(submitted) } else { before.replace(submitted) };
+                done.map_or(Ok(()), |done| self.poll_for(done))?;
                 give_way().await;
             }
             #[cfg(target_arch = "wasm32")]

@@ -141,9 +141,6 @@ impl Server {
             // One that is still to be made counts no questions.
             served.push(lora, choice.library.clone().filter(|place| Library::exists(place)));
         }
-        if self.options.learning.is_some() {
-            model.gpu().share();
-        }
         let batch = Continuous::new(Arc::clone(model), self.sizes)?;
         let (jobs, received) = unbounded_channel();
         let school = self.options.learning.map(|learning| Arc::new(School::new(learning)));

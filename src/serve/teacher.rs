@@ -168,10 +168,12 @@ impl<'a> Teacher<'a> {
     /// A slice of the lesson at hand.
     pub(super) fn slice(&mut self) {
         let Some(lesson) = &mut self.lesson else { return };
+        let gpu = self.session.model().gpu();
+        gpu.set_patient(true);
         // It is polled again whatever wakes it.
-        let Poll::Ready(outcome) = lesson.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
-            return;
-        };
+        let polled = lesson.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        gpu.set_patient(false);
+        let Poll::Ready(outcome) = polled else { return };
         // The library is closed with it.
         self.lesson = None;
         let outcome = outcome.and_then(|()| self.serve_head());

@@ -1,5 +1,6 @@
 //! A server that learns what its clients tell it.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -46,10 +47,10 @@ fn corrections_are_learnt_at_once_live_and_taken_back() {
     let library = files.path("notes.library");
     let server = Server::start("tiny", &["--library", &library]);
     let facts: Vec<(u32, String)> =
-        (0..6).map(|i| (100 + 7 * i, (100 + 397 * i * i % 900).to_string())).collect();
+        (0..8).map(|i| (100 + 7 * i, (100 + 397 * i * i % 900).to_string())).collect();
     // Tiny knows no words; these are ways to write the same number.
     let taught = |number: u32| [format!("{number}?"), format!("0+{number}?"), format!("{number}+0?")];
-    let other = |number: u32| format!("{number}-0?");
+    let other = |number: u32| format!("{number}+00?");
     let right = |server: &Server| {
         facts.iter().filter(|(number, answer)| ask(server, HEAD, &other(*number)).1 == *answer).count()
     };
@@ -69,7 +70,7 @@ fn corrections_are_learnt_at_once_live_and_taken_back() {
         }
     }
     let log = files.path("notes.library.feedback.jsonl");
-    assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 18);
+    assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 24);
     let begun = server.post("/v1/lessons", &json!({ "feedback": true, "name": "Numbers", "accept": true }));
     assert_eq!(begun, (202, json!({ "object": "lesson", "name": "Numbers", "state": "learning" })));
     // Others are answered meanwhile, by the head that counts, and a second lesson waits for nobody.
@@ -83,7 +84,7 @@ fn corrections_are_learnt_at_once_live_and_taken_back() {
     assert_eq!(std::fs::read_to_string(&log).unwrap(), "");
 
     // The next request has it, in words that nobody taught.
-    assert!(right(&server) >= 3, "{} of 6", right(&server));
+    assert!(right(&server) >= 6, "{} of 8", right(&server));
     for (number, answer) in &facts {
         assert_eq!(ask(&server, HEAD, &taught(*number)[0]).1, *answer);
     }
@@ -91,7 +92,7 @@ fn corrections_are_learnt_at_once_live_and_taken_back() {
     let (_, board) = get(&server, "/v1/board");
     let shown = crate::server::json(&["board", "--json", &library]);
     assert_eq!((&board["heads"], &board["lessons"]), (&shown["heads"], &shown["lessons"]));
-    assert!(board["asked"].as_u64().unwrap() > 6, "{board}");
+    assert!(board["asked"].as_u64().unwrap() > 8, "{board}");
 
     let (status, taken) = server.post("/v1/rollback", &json!({}));
     assert_eq!((status, &taken["lessons"]), (200, &json!([1])), "{taken}");
@@ -107,13 +108,13 @@ fn a_lesson_that_was_killed_or_stopped_goes_on_at_the_next_start() {
     let library = files.path("notes.library");
     let start = || Server::start("tiny", &["--library", &library]);
     let mut server = start();
-    let pairs: Vec<Value> = (0..4)
-        .map(|i| json!({ "question": format!("{}?", 100 + 7 * i), "answer": (311 + 97 * i).to_string() }))
+    let pairs: Vec<Value> = (0..12u32)
+        .map(|i| json!({ "question": format!("{}?", 100 + 7 * i), "answer": (311 + 397 * i * i % 600).to_string() }))
         .collect();
-    let (status, begun) = server.post("/v1/lessons", &json!({ "name": "four numbers", "pairs": pairs }));
+    let (status, begun) = server.post("/v1/lessons", &json!({ "name": "twelve numbers", "pairs": pairs }));
     assert_eq!(status, 202, "{begun}");
     let epoch = |lesson: &Value| lesson["epoch"]["epoch"].as_u64().unwrap_or(0);
-    let name = "four%20numbers";
+    let name = "twelve%20numbers";
     let seen = epoch(&wait(&server, name, |lesson| epoch(lesson) > 0));
     server.child.kill().unwrap();
     server.child.wait().unwrap();
@@ -121,21 +122,26 @@ fn a_lesson_that_was_killed_or_stopped_goes_on_at_the_next_start() {
     server = start();
     let lesson = wait(&server, name, |lesson| epoch(lesson) > 0);
     assert!(epoch(&lesson) >= seen, "{lesson}");
-    let pid = rustix::process::Pid::from_child(&server.child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
-    assert!(std::path::Path::new(&library).join("lessons/0001-four-numbers/state.safetensors").exists());
+    assert!(std::path::Path::new(&library).join("lessons/0001-twelve-numbers/state.safetensors").exists());
     server = start();
     let again = wait(&server, name, |lesson| epoch(lesson) > 0 || has_ended(lesson));
     assert!(has_ended(&again) || epoch(&again) >= epoch(&lesson), "{again}");
     let lesson = wait(&server, name, has_ended);
-    // Too small an exam for the gate: a person decides.
-    assert_eq!((&lesson["state"], &lesson["gate"]["decision"]), (&json!("waiting"), &json!("cannot_tell")));
+    // Nobody said that it may be accepted without being asked.
+    assert_eq!((&lesson["state"], &lesson["gate"]["decision"]), (&json!("waiting"), &json!("accepted")));
     let (status, refused) = server.post("/v1/lessons", &json!({ "pairs": pairs }));
     assert!(status == 409 && refused.to_string().contains("accept or reject"), "{refused}");
     let (status, accepted) = server.post(&format!("/v1/lessons/{name}/accept"), &json!({}));
     assert_eq!((status, &accepted["event"]), (200, &json!("accepted")), "{accepted}");
-    assert_eq!(ask(&server, HEAD, "100?").1, "311");
+    let recalled = || {
+        let right =
+            |pair: &&Value| ask(&server, HEAD, pair["question"].as_str().unwrap()).1 == pair["answer"];
+        pairs.iter().filter(right).count()
+    };
+    assert!(recalled() >= 9, "{}", recalled());
     let (status, refused) = server.post("/v1/lessons/1/reject", &json!({}));
     assert!(status == 400 && refused.to_string().contains("does not wait"), "{refused}");
     // What contradicts it fails in words, and nothing waits then.
@@ -150,7 +156,7 @@ fn a_lesson_that_was_killed_or_stopped_goes_on_at_the_next_start() {
     let (status, rejected) = server.post("/v1/lessons/more/reject", &json!({ "reason": "a slip" }));
     assert_eq!((status, &rejected["reason"]), (200, &json!("a slip")), "{rejected}");
     assert_eq!(get(&server, "/v1/lessons/more").1["state"], "rejected");
-    assert_eq!(ask(&server, HEAD, "100?").1, "311");
+    assert!(recalled() >= 9, "{}", recalled());
 }
 
 #[test]
