@@ -105,7 +105,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         Some(library) => Place::There(Box::new(library)),
         None => {
             say(&format!("{} is new: asking the base model what must stay", place.display()));
-            Place::New { model: model.clone(), base: base.unwrap_or_default(), settings, make: &make }
+            Place::New {
+                model: model.clone(),
+                base: base.unwrap_or_default(),
+                settings: Box::new(settings),
+                make: &make,
+            }
         }
     };
     let mut progress = |done, all, what: &str| teller.go_on(done, all, what);

@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// PEFT adapter that requests choose by NAME as their model; may be given several times
     #[arg(long = "adapter", value_name = "NAME=DIR", value_parser = name_value)]
     adapters: Vec<(String, String)>,
+    /// Folder below which clients may load adapters by /v1/adapters, which they choose as `base:NAME`
+    #[arg(long, value_name = "DIR")]
+    adapter_folder: Option<PathBuf>,
     /// Library of lessons, whose head requests choose as `base@library`, and which learns by /v1/feedback and /v1/lessons; one
     /// that is not there is made with its first lesson
     #[arg(long, value_name = "DIR")]
@@ -97,6 +100,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         queue: args.queue as usize,
         cache: args.cache.kv_cache,
         choices,
+        adapter_folder: args.adapter_folder.clone(),
         learning,
     };
     opened.tell_unended();

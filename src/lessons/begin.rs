@@ -20,7 +20,7 @@ pub enum Place<'a> {
         /// What ties the library to it.
         base: Base,
         /// How its lessons are learnt.
-        settings: LearnSettings,
+        settings: Box<LearnSettings>,
         /// Makes it.
         make: &'a dyn Fn(&Card, &[Anchor]) -> Result<Library>,
     },
@@ -42,7 +42,7 @@ pub async fn begin(
 ) -> Result<(Library, u32)> {
     let settings = match &place {
         Place::There(library) => library.card().settings.clone(),
-        Place::New { settings, .. } => settings.clone(),
+        Place::New { settings, .. } => (**settings).clone(),
     };
     source.expect_fitting(learner, &settings)?;
     let mut library = match place {
@@ -51,7 +51,7 @@ pub async fn begin(
             let mut go_on = |done, all| progress(done, all, "answers of the base");
             let anchors = anchors::make(learner, settings.seed, &mut go_on).await?;
             let loops = anchors::loops(learner, &anchors, &mut go_on).await?;
-            make(&Card::new(model, base, settings, loops), &anchors)?
+            make(&Card::new(model, base, *settings, loops), &anchors)?
         }
     };
     let number = match library.standing().pending() {

@@ -16,15 +16,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::adapters::Adapter;
+use super::adapters::{Adapter, Adapters};
+use super::loading::load_folder;
 use super::metrics::{Metrics, add};
 use super::refusal::Refusal;
-use super::teacher::{Order, Teacher};
+use super::teacher::{Order, Teacher, Wish};
 use super::text::{Answer, Piece};
 use crate::lessons::folder::count_asked;
 use crate::model::generate::{Adjustment, Continuous, End, News, Request};
 use crate::model::guide::Compiled;
 use crate::model::tokenizer::Tokenizer;
+use crate::session::Session;
 use crate::{Error, Result};
 
 /// What a client hears of its request. A job says a bounded number of things, so that its channel needs no bound.
@@ -214,6 +216,8 @@ impl Turns {
 /// Draws the completions of jobs.
 pub(super) struct Engine<'a> {
     batch: Continuous,
+    session: &'a Session,
+    adapters: Arc<Adapters>,
     /// Who teaches the library, if there is one.
     teacher: Option<Teacher<'a>>,
     tokenizer: &'a Tokenizer,
@@ -230,13 +234,27 @@ impl<'a> Engine<'a> {
     /// An engine that nobody has asked yet.
     pub(super) fn new(
         batch: Continuous,
+        session: &'a Session,
+        adapters: Arc<Adapters>,
         teacher: Option<Teacher<'a>>,
-        tokenizer: &'a Tokenizer,
         metrics: Arc<Metrics>,
         stopping: Arc<AtomicBool>,
     ) -> Self {
         let (waiting, running, turns) = (VecDeque::new(), Vec::new(), Turns::default());
-        Self { batch, teacher, tokenizer, metrics, stopping, turns, waiting, running, next_id: 0 }
+        let tokenizer = &session.opened().language.tokenizer;
+        Self {
+            batch,
+            session,
+            adapters,
+            teacher,
+            tokenizer,
+            metrics,
+            stopping,
+            turns,
+            waiting,
+            running,
+            next_id: 0,
+        }
     }
 
     /// Works until nobody can send a job any more.
@@ -299,10 +317,17 @@ impl<'a> Engine<'a> {
     fn take(&mut self, work: Work) {
         match work {
             Work::Draw(job) => self.enqueue(*job),
-            Work::Wish(order) => {
-                if let Some(teacher) = &mut self.teacher {
-                    teacher.take(order);
-                }
+            Work::Wish((wish, sender)) => {
+                let outcome = match (wish, &mut self.teacher) {
+                    (Wish::Load { name, place }, _) => {
+                        load_folder(self.session, &self.adapters, &name, &place)
+                    }
+                    (wish, Some(teacher)) => teacher.grant(wish),
+                    // Without a library nobody can wish for more.
+                    (_, None) => Err(Refusal::stopping()),
+                };
+                // Who asked may be gone.
+                let _ = sender.send(outcome);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The addresses that clients know, and what is behind them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use super::ask::{Ask, Kind};
 use super::engine::{Event, Job, Work};
 use super::events::Events;
 use super::fresh::fresh;
+use super::loading;
 use super::metrics::{Metrics, add};
 use super::models::Names;
 use super::refusal::Refusal;
@@ -51,6 +53,8 @@ pub(super) struct App {
     pub(super) queue: Arc<Semaphore>,
     pub(super) jobs: UnboundedSender<Work>,
     pub(super) adapters: Arc<Adapters>,
+    /// Below it lie adapters that clients may load.
+    pub(super) adapter_folder: Option<PathBuf>,
     /// What there is to learn with.
     pub(super) school: Option<Arc<School>>,
     pub(super) metrics: Arc<Metrics>,
@@ -59,10 +63,18 @@ pub(super) struct App {
 
 impl App {
     /// The listed name that a request means, and what it is computed with.
-    fn choose(&self, name: Option<&str>) -> Result<(&str, Arc<Adapter>), Refusal> {
-        let (name, place) = self.names.find(name)?;
-        let adapter = self.adapters.get(place);
-        adapter.map(|adapter| (name, adapter)).ok_or_else(Refusal::stopping)
+    async fn choose(self: &Arc<Self>, name: Option<&str>) -> Result<(String, Arc<Adapter>), Refusal> {
+        if let (Some(lesson), Some(_)) = (name.and_then(loading::lesson), &self.school) {
+            return self.lesson(lesson).await;
+        }
+        if let Some((name, adapter)) = name.and_then(|name| Some((name, self.adapters.named(name)?))) {
+            return Ok((name.to_owned(), adapter));
+        }
+        // `base:poet` is `poet` on the base.
+        let bare = name.and_then(loading::bare).filter(|bare| self.names.is_taken(bare));
+        let (name, place) = self.names.find(bare.or(name))?;
+        let adapter = self.adapters.get(place).ok_or_else(Refusal::stopping)?;
+        Ok((name.to_owned(), adapter))
     }
 
     /// What holds answers to a form.
@@ -88,6 +100,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(text))
         .merge(teaching::router())
+        .merge(loading::router())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&app), guard))
@@ -138,12 +151,12 @@ async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
 }
 
 async fn models(State(app): State<Arc<App>>) -> Response<Body> {
-    answer(&app.names.list())
+    answer(&app.names.list(&app.adapters.names()))
 }
 
 async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response<Body> {
-    match app.names.find(Some(&name)) {
-        Ok((name, _)) => answer(&app.names.describe(name)),
+    match app.choose(Some(&name)).await {
+        Ok((name, _)) => answer(&app.names.describe(&name)),
         Err(refusal) => refusal.into_response(),
     }
 }
@@ -151,14 +164,16 @@ async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Respons
 async fn unknown(request: Request) -> Response<Body> {
     let shown: String = request.uri().path().chars().take(100).collect();
     let message = format!(
-        "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/models, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /health and /metrics"
+        "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/models, /v1/adapters, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /health and /metrics"
     );
     Refusal::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
 }
 
 async fn wrong_method(request: Request) -> Response<Body> {
-    let message =
-        format!("{} is not answered here; ask by POST for answers, by GET for the rest", request.method());
+    let message = format!(
+        "{} is not answered here; ask by POST for answers and changes, by GET for the rest",
+        request.method()
+    );
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
 }
 
@@ -184,7 +199,8 @@ async fn complete(app: Arc<App>, kind: Kind, request: Request) -> Result<Respons
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     })??;
     let (stream, include_usage) = (ask.stream, ask.include_usage);
-    let (head, mut events) = submit(&app, ask, form)?;
+    let chosen = app.choose(ask.model.as_deref()).await?;
+    let (head, mut events) = submit(&app, ask, form, chosen)?;
     if stream {
         let mut response =
             typed("text/event-stream", Body::new(Events::new(events, Chunks::new(head, include_usage))));
@@ -223,8 +239,12 @@ pub(super) async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Hands a request to the engine.
-fn submit(app: &App, ask: Ask, form: Option<Compiled>) -> Result<(Head, UnboundedReceiver<Event>), Refusal> {
-    let (name, adapter) = app.choose(ask.model.as_deref())?;
+fn submit(
+    app: &App,
+    ask: Ask,
+    form: Option<Compiled>,
+    (name, adapter): (String, Arc<Adapter>),
+) -> Result<(Head, UnboundedReceiver<Event>), Refusal> {
     let seed = ask.seed.unwrap_or_else(fresh);
     let request = |prompt: Vec<u32>| {
         let mut sampling = ask.sampling;
@@ -248,7 +268,7 @@ fn submit(app: &App, ask: Ask, form: Option<Compiled>) -> Result<(Head, Unbounde
         let seconds = app.metrics.retry_after();
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(seconds)
     })?;
-    let head = Head::new(ask.kind, name.to_owned(), choices, prompt_tokens, ask.logprobs.is_some());
+    let head = Head::new(ask.kind, name, choices, prompt_tokens, ask.logprobs.is_some());
     let head = head.with_tools(ask.tools).remembered(app.school.clone().map(|school| (school, ask.asked)));
     let (sender, events) = unbounded_channel();
     let job = Job {

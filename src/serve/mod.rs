@@ -12,6 +12,7 @@ mod fields;
 mod fresh;
 mod http;
 mod listen;
+mod loading;
 mod log;
 mod metrics;
 mod models;
@@ -26,6 +27,7 @@ mod text;
 mod tools;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -76,6 +78,8 @@ pub struct Options {
     pub cache: CacheFormat,
     /// Adapters beside the base.
     pub choices: Vec<Choice>,
+    /// Below it lie adapters that clients may load.
+    pub adapter_folder: Option<PathBuf>,
     /// The library whose head is one of them, which learns.
     pub learning: Option<Learning>,
 }
@@ -161,7 +165,8 @@ impl Server {
             access: self.access,
             queue: Arc::new(Semaphore::new(self.options.queue.clamp(1, Semaphore::MAX_PERMITS))),
             jobs,
-            adapters: served,
+            adapters: Arc::clone(&served),
+            adapter_folder: self.options.adapter_folder,
             school,
             metrics: Arc::clone(&metrics),
             stopping: Arc::clone(&stopping),
@@ -182,7 +187,7 @@ impl Server {
         });
         let clients = clients.map_err(failed)?;
         ready()?;
-        let engine = Engine::new(batch, teacher, &opened.language.tokenizer, metrics, Arc::clone(&stopping));
+        let engine = Engine::new(batch, session, served, teacher, metrics, Arc::clone(&stopping));
         let outcome = engine.run(received);
         stopping.store(true, Ordering::Relaxed);
         let listened = clients.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread panicked")));

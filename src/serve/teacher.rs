@@ -1,7 +1,7 @@
 //! Lessons on the thread that owns the GPU: one at a time, polled a slice at a time between the blocks of completions.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::adapters::Adapters;
+use super::loading::load_lesson;
 use super::refusal::Refusal;
 use super::school::{AtHand, Reporter, School, refused};
 use crate::lessons::begin::{Place, begin};
@@ -48,6 +49,10 @@ pub(super) enum Wish {
     Accept(u32),
     /// The lesson is kept apart, for a reason.
     Reject(u32, String),
+    /// What the lesson made can be chosen by requests.
+    Lesson(u32),
+    /// The adapter in this folder can be chosen by this name.
+    Load { name: String, place: PathBuf },
     /// Lessons are taken back: this one, or the last, with all after it.
     RollBack(Option<u32>),
 }
@@ -107,19 +112,17 @@ impl<'a> Teacher<'a> {
         self.school.note(|lesson| lesson.is_running = false);
     }
 
-    /// Does what is asked, as far as that takes no time, and tells who asked.
-    pub(super) fn take(&mut self, (wish, sender): Order) {
-        let outcome = self.grant(wish);
-        // Who asked may be gone.
-        let _ = sender.send(outcome);
-    }
-
-    fn grant(&mut self, wish: Wish) -> Result<Value, Refusal> {
+    /// Does what is asked, as far as that takes no time.
+    pub(super) fn grant(&mut self, wish: Wish) -> Result<Value, Refusal> {
+        if let Wish::Lesson(number) = wish {
+            return load_lesson(self.session, &self.adapters, &self.school, number);
+        }
         if self.is_teaching() && !self.is_of_lesson(&wish) {
             let message = "a lesson is being learnt; wait for it, or stop it by its reject";
             return Err(Refusal::new(StatusCode::CONFLICT, "busy", message).retry_after(5));
         }
         match wish {
+            Wish::Lesson(_) | Wish::Load { .. } => Ok(json!({})),
             Wish::Begin(plan) => {
                 let value = json!({ "object": "lesson", "name": plan.name, "state": "learning" });
                 self.begin(*plan);
@@ -236,7 +239,7 @@ async fn teach(session: &Session, school: Arc<School>, plan: Plan) -> Result<()>
     let make = |card: &Card, anchors: &[_]| Library::create(place, card, anchors);
     let at = match library {
         Some(library) => Place::There(Box::new(library)),
-        None => Place::New { model: opened.name.clone(), base, settings, make: &make },
+        None => Place::New { model: opened.name.clone(), base, settings: Box::new(settings), make: &make },
     };
     let (mut library, number) =
         begin(&source, &plan.wanted, at, &mut learner, &mut tell, &mut progress).await?;

@@ -28,7 +28,8 @@ use crate::lessons::source::{Source, Wanted};
 const MAX_NAME: usize = 100;
 const MAX_REASON: usize = 1000;
 
-type Outcome = Result<Value, Refusal>;
+/// What a client gets.
+pub(super) type Outcome = Result<Value, Refusal>;
 
 /// The addresses.
 pub(super) fn router() -> Router<Arc<App>> {
@@ -42,7 +43,8 @@ pub(super) fn router() -> Router<Arc<App>> {
         .route("/v1/board", get(board))
 }
 
-fn respond(outcome: Outcome) -> response::Response {
+/// The answer to it.
+pub(super) fn respond(outcome: Outcome) -> response::Response {
     match outcome {
         Ok(value) => answer(&value).into_response(),
         Err(refusal) => refusal.into_response(),
@@ -59,7 +61,7 @@ fn school(app: &App) -> Result<Arc<School>, Refusal> {
 }
 
 /// Runs what reads or writes the disk where it keeps nobody waiting.
-async fn on_disk(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+pub(super) async fn on_disk(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
         let message = "the library could not be used; please report it";
         Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message))
@@ -67,14 +69,14 @@ async fn on_disk(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
 }
 
 /// Asks the thread that owns the GPU.
-async fn wish(app: &App, wish: Wish) -> Outcome {
+pub(super) async fn wish(app: &App, wish: Wish) -> Outcome {
     let (sender, outcome) = oneshot::channel();
     app.jobs.send(Work::Wish((wish, sender))).map_err(|_| Refusal::stopping())?;
     outcome.await.unwrap_or_else(|_| Err(Refusal::stopping()))
 }
 
 /// The fields of a body, which may be empty.
-async fn fields(request: Request) -> Result<Fields, Refusal> {
+pub(super) async fn fields(request: Request) -> Result<Fields, Refusal> {
     let body = read(request).await?;
     Fields::of_body(if body.trim_ascii().is_empty() { b"{}" } else { &body })
 }
@@ -134,7 +136,8 @@ fn row(exchange: &Exchange, choice: Option<u64>) -> Result<Value, Refusal> {
     }
 }
 
-fn missing(name: &str, hint: &str) -> Refusal {
+/// A field that must be there.
+pub(super) fn missing(name: &str, hint: &str) -> Refusal {
     Refusal::field(name, "is missing", hint)
 }
 
@@ -242,7 +245,7 @@ async fn one(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response<
 }
 
 /// The number of a lesson that its name means.
-async fn number(app: &App, name: String) -> Result<u32, Refusal> {
+pub(super) async fn number(app: &App, name: String) -> Result<u32, Refusal> {
     let school = school(app)?;
     let lesson = on_disk(move || school.describe(&name)).await?;
     lesson["number"].as_u64().and_then(|number| u32::try_from(number).ok()).ok_or_else(|| {

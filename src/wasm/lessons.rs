@@ -281,7 +281,7 @@ impl Engine {
             None => {
                 let model = opened.computed(true)?;
                 let base = Base { sha256: options.weights.clone(), model, ..Base::default() };
-                Place::New { model: opened.name.clone(), base, settings, make: &make }
+                Place::New { model: opened.name.clone(), base, settings: Box::new(settings), make: &make }
             }
         };
         let (mut library, number) =
