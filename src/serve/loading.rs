@@ -19,6 +19,7 @@ use super::refusal::Refusal;
 use super::school::{School, refused};
 use super::teacher::Wish;
 use super::teaching::{Outcome, fields, missing, respond, wish};
+use crate::Error;
 use crate::session::Session;
 use crate::train::adapter;
 
@@ -120,7 +121,13 @@ async fn unload(State(app): State<Arc<App>>, extract::Path(name): extract::Path<
 
 /// Puts the adapter in a folder on the GPU.
 pub(super) fn load_folder(session: &Session, adapters: &Adapters, name: &str, place: &Path) -> Outcome {
-    let file = session.read_adapter(place).map_err(refused)?;
+    let file = session.read_adapter(place).map_err(|error| match error {
+        // A folder without an adapter is the client's choice.
+        Error::Io { .. } => {
+            Refusal::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()).of_field("path")
+        }
+        other => refused(other),
+    })?;
     let (gpu, config) = (session.model().gpu(), session.model().config());
     let lora = adapter::upload(gpu, config, &file).map_err(refused)?;
     adapters.load(name, "", Some(lora), None);

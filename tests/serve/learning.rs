@@ -98,6 +98,15 @@ fn corrections_are_learnt_at_once_live_and_taken_back() {
     assert_eq!((status, &taken["lessons"]), (200, &json!([1])), "{taken}");
     assert_eq!(right(&server), 0);
     assert_eq!(get(&server, "/v1/lessons").1["data"][0]["state"], "rolled_back");
+    // What the lesson made can still be asked by its name.
+    let (number, answer) = &facts[0];
+    for model in ["base@library/1", "base@library/Numbers"] {
+        assert_eq!(ask(&server, model, &taught(*number)[0]).1, *answer);
+    }
+    assert!(get(&server, "/v1/models").1.to_string().contains("base@library/1"));
+    let unknown = json!({ "model": "base@library/9", "prompt": "1", "max_tokens": 1 });
+    let (status, refused) = server.post("/v1/completions", &unknown);
+    assert!(status == 404 && refused["error"]["code"] == "lesson_not_found", "{refused}");
     let (status, refused) = server.post("/v1/rollback", &json!({}));
     assert!(status == 400 && refused.to_string().contains("nothing to take back"), "{refused}");
 }
