@@ -12,63 +12,24 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use pollster::block_on;
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::adapters::{Adapter, Adapters};
-use super::loading::load_folder;
+use super::adapters::Adapters;
+use super::job::{Event, Job, Wish, Work};
 use super::metrics::{Metrics, add};
 use super::refusal::Refusal;
-use super::teacher::{Order, Teacher, Wish};
+use super::teacher::Teacher;
 use super::text::{Answer, Piece};
+use super::upload::load_folder;
 use crate::lessons::folder::count_asked;
-use crate::model::generate::{Adjustment, Continuous, End, News, Request};
+use crate::model::generate::{Continuous, End, News, Request};
 use crate::model::guide::Compiled;
 use crate::model::tokenizer::Tokenizer;
 use crate::session::Session;
 use crate::{Error, Result};
-
-/// What a client hears of its request. A job says a bounded number of things, so that its channel needs no bound.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// The completions of a prompt begin; so many of its tokens were in the cache.
-    Begun { cached: usize },
-    /// A completion goes on.
-    News { choice: usize, piece: Piece },
-    /// A completion ended, after so many tokens; it was cut if it ran into its limit.
-    End { choice: usize, tokens: usize, cut: bool },
-    /// There is no answer; nothing follows.
-    Failed(Refusal),
-}
-
-/// What the engine is asked for.
-#[derive(Debug)]
-pub(super) enum Work {
-    /// Completions.
-    Draw(Box<Job>),
-    /// Something about lessons.
-    Wish(Order),
-}
-
-/// A request on its way through the engine.
-#[derive(Debug)]
-pub(super) struct Job {
-    /// One for each prompt.
-    pub(super) requests: Vec<Request>,
-    pub(super) stop: Vec<String>,
-    pub(super) adjustment: Adjustment,
-    /// What every answer is held to.
-    pub(super) form: Option<Compiled>,
-    /// Whether log-probabilities are told, and of how many of the likeliest tokens.
-    pub(super) logprobs: Option<usize>,
-    /// What it is computed with.
-    pub(super) adapter: Arc<Adapter>,
-    pub(super) events: UnboundedSender<Event>,
-    /// Its place in the queue, until it begins.
-    pub(super) place: Option<OwnedSemaphorePermit>,
-    pub(super) since: Instant,
-}
 
 /// What all completions of a job share.
 struct Shared {
@@ -320,7 +281,7 @@ impl<'a> Engine<'a> {
             Work::Wish((wish, sender)) => {
                 let outcome = match (wish, &mut self.teacher) {
                     (Wish::Load { name, place }, _) => {
-                        load_folder(self.session, &self.adapters, &name, &place)
+                        load_folder(self.session, &self.adapters, &name, &place).map(|()| Value::Null)
                     }
                     (wish, Some(teacher)) => teacher.grant(wish),
                     // Without a library nobody can wish for more.

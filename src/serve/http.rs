@@ -1,94 +1,33 @@
 //! The addresses that clients know, and what is behind them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use serde_json::json;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::access::{self, Access};
-use super::adapters::{Adapter, Adapters};
+use super::access;
+use super::adapters::Adapter;
+use super::app::App;
 use super::ask::{Ask, Kind};
-use super::engine::{Event, Job, Work};
+use super::body::{answer, read, typed};
 use super::events::Events;
 use super::fresh::fresh;
-use super::loading;
-use super::metrics::{Metrics, add};
-use super::models::Names;
+use super::job::{Event, Job, Work};
+use super::metrics::add;
 use super::refusal::Refusal;
 use super::reply::{Chunks, Head, Whole};
-use super::school::School;
-use super::teaching;
-use crate::ladder::learner::Language;
-use crate::model::config::ModelConfig;
-use crate::model::config::advice::SamplingAdvice;
+use super::{loading, teaching};
 use crate::model::generate::Request as Drawn;
-use crate::model::guide::{Compiled, Form, Forms};
-
-/// The longest body of a request, in bytes.
-const MAX_BODY: usize = 8 << 20;
-/// How long a body may take to come.
-const BODY_TIME: Duration = Duration::from_secs(60);
-
-/// What every request needs.
-pub(super) struct App {
-    pub(super) names: Names,
-    pub(super) language: Arc<Language>,
-    pub(super) config: ModelConfig,
-    pub(super) advice: SamplingAdvice,
-    pub(super) context: usize,
-    pub(super) forms: Forms,
-    pub(super) access: Access,
-    /// Places of requests that wait.
-    pub(super) queue: Arc<Semaphore>,
-    pub(super) jobs: UnboundedSender<Work>,
-    pub(super) adapters: Arc<Adapters>,
-    /// Below it lie adapters that clients may load.
-    pub(super) adapter_folder: Option<PathBuf>,
-    /// What there is to learn with.
-    pub(super) school: Option<Arc<School>>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) stopping: Arc<AtomicBool>,
-}
-
-impl App {
-    /// The listed name that a request means, and what it is computed with.
-    async fn choose(self: &Arc<Self>, name: Option<&str>) -> Result<(String, Arc<Adapter>), Refusal> {
-        if let (Some(lesson), Some(_)) = (name.and_then(loading::lesson), &self.school) {
-            return self.lesson(lesson).await;
-        }
-        if let Some((name, adapter)) = name.and_then(|name| Some((name, self.adapters.named(name)?))) {
-            return Ok((name.to_owned(), adapter));
-        }
-        // `base:poet` is `poet` on the base.
-        let bare = name.and_then(loading::bare).filter(|bare| self.names.is_taken(bare));
-        let (name, place) = self.names.find(bare.or(name))?;
-        let adapter = self.adapters.get(place).ok_or_else(Refusal::stopping)?;
-        Ok((name.to_owned(), adapter))
-    }
-
-    /// What holds answers to a form.
-    fn compile(&self, form: &Form) -> Result<Compiled, Refusal> {
-        let compiled = self.forms.compile(
-            form,
-            &self.language.tokenizer,
-            self.config.vocab_size,
-            &self.config.eos_token_ids,
-        );
-        let field = if matches!(form, Form::Lark(_)) { "tools" } else { "response_format" };
-        compiled.map_err(|error| Refusal::from(error).of_field(field))
-    }
-}
+use crate::model::guide::Compiled;
 
 /// All addresses.
 pub(super) fn router(app: Arc<App>) -> Router {
@@ -125,17 +64,6 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     if let Ok(Some(origin)) = origin {
         access::allow(&mut response, origin);
     }
-    response
-}
-
-/// A value as the answer.
-pub(super) fn answer(value: &Value) -> Response<Body> {
-    typed("application/json", Body::from(value.to_string()))
-}
-
-fn typed(kind: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -214,28 +142,6 @@ async fn complete(app: Arc<App>, kind: Kind, request: Request) -> Result<Respons
         }
     }
     Err(Refusal::stopping())
-}
-
-/// The body of a request, as far as it is not too long and comes in time.
-pub(super) async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
-    let too_long = || {
-        let message = format!("the body has more than {MAX_BODY} bytes; send less text at a time");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_long", message)
-    };
-    let declared = request.headers().get(header::CONTENT_LENGTH);
-    let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > MAX_BODY) {
-        return Err(too_long());
-    }
-    match tokio::time::timeout(BODY_TIME, to_bytes(request.into_body(), MAX_BODY)).await {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(_)) => Err(too_long()),
-        Err(_) => {
-            let message =
-                format!("the body did not come within {} seconds; send it again", BODY_TIME.as_secs());
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message))
-        }
-    }
 }
 
 /// Hands a request to the engine.

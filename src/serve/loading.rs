@@ -1,5 +1,4 @@
-//! Adapters that come and go while the server runs: `base:NAME` from a folder that was named for them, `base@library/LESSON`
-//! from the library.
+//! The addresses by which adapters come and go while the server runs: `base:NAME`, from below a folder that was named for them.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -12,52 +11,16 @@ use axum::response::IntoResponse;
 use axum::routing::{delete, post};
 use serde_json::json;
 
-use super::adapters::{Adapter, Adapters};
-use super::http::App;
-use super::models::{BASE, Choice};
+use super::app::App;
+use super::body::{fields, missing, respond};
+use super::job::Wish;
+use super::models::{BASE, Choice, bare};
 use super::refusal::Refusal;
-use super::school::{School, refused};
-use super::teacher::Wish;
-use super::teaching::{Outcome, fields, missing, respond, wish};
-use crate::Error;
-use crate::session::Session;
-use crate::train::adapter;
-
-/// Most adapters that are loaded, lessons of the library among them.
-const MAX_LOADED: usize = 32;
+use super::upload::MAX_LOADED;
 
 /// The addresses.
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new().route("/v1/adapters", post(load)).route("/v1/adapters/{name}", delete(unload))
-}
-
-/// The name by which requests choose a lesson of the library.
-fn of_lesson(number: u32) -> String {
-    format!("{BASE}@library/{number}")
-}
-
-/// The lesson that a model's name means.
-pub(super) fn lesson(name: &str) -> Option<&str> {
-    name.strip_prefix(BASE)?.strip_prefix("@library/")
-}
-
-/// The name of an adapter without the base before it.
-pub(super) fn bare(name: &str) -> Option<&str> {
-    name.strip_prefix(BASE)?.strip_prefix(':')
-}
-
-impl App {
-    /// What a lesson of the library made, put on the GPU if it is not there.
-    ///
-    /// # Errors
-    /// A refusal where there is no such lesson, or nothing was learnt of it.
-    pub(super) async fn lesson(self: &Arc<Self>, name: &str) -> Result<(String, Arc<Adapter>), Refusal> {
-        let number = super::teaching::number(self, name.to_owned()).await?;
-        wish(self, Wish::Lesson(number)).await?;
-        let name = of_lesson(number);
-        let adapter = self.adapters.named(&name).ok_or_else(Refusal::stopping)?;
-        Ok((name, adapter))
-    }
 }
 
 async fn load(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
@@ -84,7 +47,7 @@ async fn load(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
         }
         let place = tokio::task::spawn_blocking(move || below(&folder, &path)).await;
         let place = place.map_err(|_| Refusal::stopping())??;
-        wish(&app, Wish::Load { name: full.clone(), place }).await?;
+        app.wish(Wish::Load { name: full.clone(), place }).await?;
         Ok(json!({ "object": "adapter", "id": full }))
     };
     respond(outcome.await)
@@ -117,40 +80,4 @@ async fn unload(State(app): State<Arc<App>>, extract::Path(name): extract::Path<
             Refusal::new(StatusCode::NOT_FOUND, "adapter_not_found", message).into_response()
         }
     }
-}
-
-/// Puts the adapter in a folder on the GPU.
-pub(super) fn load_folder(session: &Session, adapters: &Adapters, name: &str, place: &Path) -> Outcome {
-    let file = session.read_adapter(place).map_err(|error| match error {
-        // A folder without an adapter is the client's choice.
-        Error::Io { .. } => {
-            Refusal::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()).of_field("path")
-        }
-        other => refused(other),
-    })?;
-    let (gpu, config) = (session.model().gpu(), session.model().config());
-    let lora = adapter::upload(gpu, config, &file).map_err(refused)?;
-    adapters.load(name, "", Some(lora), None);
-    Ok(json!({}))
-}
-
-/// Puts what a lesson made on the GPU, unless it is there.
-pub(super) fn load_lesson(session: &Session, adapters: &Adapters, school: &School, number: u32) -> Outcome {
-    let missing = || Refusal::new(StatusCode::NOT_FOUND, "no_library", "there is no library yet");
-    let library = school.library().map_err(refused)?.ok_or_else(missing)?;
-    let Some(head) = library.served_head(Some(number)).map_err(refused)? else { return Ok(json!({})) };
-    let name = of_lesson(number);
-    if adapters.has(&name, head) {
-        return Ok(json!({}));
-    }
-    if let Some(oldest) = adapters.names().iter().find(|name| lesson(name).is_some())
-        && adapters.names().len() >= MAX_LOADED
-    {
-        adapters.unload(oldest);
-    }
-    let (gpu, config) = (session.model().gpu(), session.model().config());
-    let file = library.head(head, &adapter::dims(config)).map_err(refused)?;
-    let lora = adapter::upload(gpu, config, &file).map_err(refused)?;
-    adapters.load(&name, head, Some(lora), None);
-    Ok(json!({}))
 }

@@ -5,12 +5,15 @@
 
 mod access;
 mod adapters;
+mod app;
 mod ask;
+mod body;
 mod engine;
 mod events;
 mod fields;
 mod fresh;
 mod http;
+mod job;
 mod listen;
 mod loading;
 mod log;
@@ -25,6 +28,7 @@ mod teacher;
 mod teaching;
 mod text;
 mod tools;
+mod upload;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
@@ -48,8 +52,9 @@ use crate::train::fit::{Fit, Workload};
 use crate::{Error, Result};
 use access::Access;
 use adapters::Adapters;
+use app::App;
 use engine::Engine;
-use http::{App, router};
+use http::router;
 use listen::listen;
 use metrics::Metrics;
 use models::Names;

@@ -12,6 +12,26 @@ use crate::{Error, Result};
 /// The model without an adapter.
 pub(super) const BASE: &str = "base";
 
+/// The name by which requests choose a lesson of the library.
+pub(super) fn of_lesson(number: u32) -> String {
+    format!("{BASE}@library/{number}")
+}
+
+/// The lesson that a model's name means.
+pub(super) fn lesson(name: &str) -> Option<&str> {
+    name.strip_prefix(BASE)?.strip_prefix("@library/")
+}
+
+/// The name of an adapter without the base before it.
+pub(super) fn bare(name: &str) -> Option<&str> {
+    name.strip_prefix(BASE)?.strip_prefix(':')
+}
+
+/// Whether a model's name means a lesson.
+pub(super) fn is_lesson(name: &str) -> bool {
+    lesson(name).is_some()
+}
+
 /// An adapter that requests can choose beside the base.
 #[derive(Debug, Clone)]
 pub struct Choice {

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::ask::Kind;
-use super::engine::Event;
 use super::fresh::fresh;
+use super::job::Event;
 use super::recent::Exchange;
 use super::refusal::Refusal;
 use super::school::School;

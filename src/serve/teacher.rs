@@ -1,19 +1,19 @@
 //! Lessons on the thread that owns the GPU: one at a time, polled a slice at a time between the blocks of completions.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::adapters::Adapters;
-use super::loading::load_lesson;
+use super::job::{Plan, Wish};
 use super::refusal::Refusal;
 use super::school::{AtHand, Reporter, School, refused};
+use super::upload::load_lesson;
 use crate::lessons::begin::{Place, begin};
 use crate::lessons::card::Card;
 use crate::lessons::course::Course;
@@ -25,40 +25,6 @@ use crate::lessons::standing::Status;
 use crate::session::Session;
 use crate::train::adapter;
 use crate::{Error, Result};
-
-/// A lesson that is to begin.
-#[derive(Debug)]
-pub(super) struct Plan {
-    /// What is learnt; [`Source::Pending`] goes on with the one that was stopped.
-    pub(super) source: Source,
-    pub(super) wanted: Wanted,
-    /// What of the feedback that waits it is made from.
-    pub(super) feedback: Option<String>,
-    /// Whether the head becomes what the gate lets through.
-    pub(super) accept: bool,
-    /// Its name, until the library knows it.
-    pub(super) name: String,
-}
-
-/// What is asked of the library.
-#[derive(Debug)]
-pub(super) enum Wish {
-    /// Learn this.
-    Begin(Box<Plan>),
-    /// The lesson's candidate becomes the head.
-    Accept(u32),
-    /// The lesson is kept apart, for a reason.
-    Reject(u32, String),
-    /// What the lesson made can be chosen by requests.
-    Lesson(u32),
-    /// The adapter in this folder can be chosen by this name.
-    Load { name: String, place: PathBuf },
-    /// Lessons are taken back: this one, or the last, with all after it.
-    RollBack(Option<u32>),
-}
-
-/// A wish, and who waits for what comes of it.
-pub(super) type Order = (Wish, oneshot::Sender<Result<Value, Refusal>>);
 
 type Lesson<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
@@ -115,7 +81,7 @@ impl<'a> Teacher<'a> {
     /// Does what is asked, as far as that takes no time.
     pub(super) fn grant(&mut self, wish: Wish) -> Result<Value, Refusal> {
         if let Wish::Lesson(number) = wish {
-            return load_lesson(self.session, &self.adapters, &self.school, number);
+            return load_lesson(self.session, &self.adapters, &self.school, number).map(|()| Value::Null);
         }
         if self.is_teaching() && !self.is_of_lesson(&wish) {
             let message = "a lesson is being learnt; wait for it, or stop it by its reject";

@@ -3,22 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use axum::{Router, response};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
-use super::engine::Work;
+use super::app::App;
+use super::body::{Outcome, fields, missing, on_disk, respond};
 use super::fields::Fields;
-use super::http::{App, answer, read};
+use super::job::{Plan, Wish};
 use super::recent::Exchange;
 use super::refusal::Refusal;
 use super::school::{School, refused};
-use super::teacher::{Plan, Wish};
 use crate::lessons::board::{Board, Records};
 use crate::lessons::feedback::{self, ALTERNATIVE};
 use crate::lessons::library::Library;
@@ -27,9 +26,6 @@ use crate::lessons::source::{Source, Wanted};
 /// Most characters of a lesson's name and of a reason.
 const MAX_NAME: usize = 100;
 const MAX_REASON: usize = 1000;
-
-/// What a client gets.
-pub(super) type Outcome = Result<Value, Refusal>;
 
 /// The addresses.
 pub(super) fn router() -> Router<Arc<App>> {
@@ -43,46 +39,8 @@ pub(super) fn router() -> Router<Arc<App>> {
         .route("/v1/board", get(board))
 }
 
-/// The answer to it.
-pub(super) fn respond(outcome: Outcome) -> response::Response {
-    match outcome {
-        Ok(value) => answer(&value).into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
-}
-
-/// What a server without a library lacks.
-fn school(app: &App) -> Result<Arc<School>, Refusal> {
-    app.school.clone().ok_or_else(|| {
-        let message =
-            "this server has no library to learn into; start it with `stepladder serve --library FOLDER`";
-        Refusal::new(StatusCode::NOT_FOUND, "no_library", message)
-    })
-}
-
-/// Runs what reads or writes the disk where it keeps nobody waiting.
-pub(super) async fn on_disk(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-        let message = "the library could not be used; please report it";
-        Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message))
-    })
-}
-
-/// Asks the thread that owns the GPU.
-pub(super) async fn wish(app: &App, wish: Wish) -> Outcome {
-    let (sender, outcome) = oneshot::channel();
-    app.jobs.send(Work::Wish((wish, sender))).map_err(|_| Refusal::stopping())?;
-    outcome.await.unwrap_or_else(|_| Err(Refusal::stopping()))
-}
-
-/// The fields of a body, which may be empty.
-pub(super) async fn fields(request: Request) -> Result<Fields, Refusal> {
-    let body = read(request).await?;
-    Fields::of_body(if body.trim_ascii().is_empty() { b"{}" } else { &body })
-}
-
 async fn give(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
-    respond(async { take_feedback(school(&app)?, fields(request).await?).await }.await)
+    respond(async { take_feedback(app.school()?, fields(request).await?).await }.await)
 }
 
 async fn take_feedback(school: Arc<School>, mut fields: Fields) -> Outcome {
@@ -136,20 +94,15 @@ fn row(exchange: &Exchange, choice: Option<u64>) -> Result<Value, Refusal> {
     }
 }
 
-/// A field that must be there.
-pub(super) fn missing(name: &str, hint: &str) -> Refusal {
-    Refusal::field(name, "is missing", hint)
-}
-
 async fn begin(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let outcome = async {
-        let school = school(&app)?;
+        let school = app.school()?;
         if let Err(words) = &school.learning.base {
             let message = format!("this server cannot teach its library: {words}");
             return Err(Refusal::new(StatusCode::CONFLICT, "other_base", message));
         }
         let plan = plan(&school, fields(request).await?).await?;
-        wish(&app, Wish::Begin(Box::new(plan))).await
+        app.wish(Wish::Begin(Box::new(plan))).await
     };
     match outcome.await {
         Ok(value) => (StatusCode::ACCEPTED, respond(Ok(value))).into_response(),
@@ -230,7 +183,7 @@ async fn plan(school: &Arc<School>, mut fields: Fields) -> Result<Plan, Refusal>
 
 async fn list(State(app): State<Arc<App>>) -> Response<Body> {
     let outcome = async {
-        let school = school(&app)?;
+        let school = app.school()?;
         on_disk(move || Ok(json!({ "object": "list", "data": school.list().map_err(refused)? }))).await
     };
     respond(outcome.await)
@@ -238,26 +191,16 @@ async fn list(State(app): State<Arc<App>>) -> Response<Body> {
 
 async fn one(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response<Body> {
     let outcome = async {
-        let school = school(&app)?;
+        let school = app.school()?;
         on_disk(move || school.describe(&name)).await
     };
     respond(outcome.await)
 }
 
-/// The number of a lesson that its name means.
-pub(super) async fn number(app: &App, name: String) -> Result<u32, Refusal> {
-    let school = school(app)?;
-    let lesson = on_disk(move || school.describe(&name)).await?;
-    lesson["number"].as_u64().and_then(|number| u32::try_from(number).ok()).ok_or_else(|| {
-        let message = "the lesson is not in the library yet; ask again in a moment";
-        Refusal::new(StatusCode::CONFLICT, "busy", message).retry_after(1)
-    })
-}
-
 async fn accept(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
     let outcome = async {
         fields(request).await?.finish()?;
-        wish(&app, Wish::Accept(number(&app, name).await?)).await
+        app.wish(Wish::Accept(app.number(name).await?)).await
     };
     respond(outcome.await)
 }
@@ -270,25 +213,25 @@ async fn reject(State(app): State<Arc<App>>, Path(name): Path<String>, request: 
         if reason.chars().count() > MAX_REASON {
             return Err(Refusal::field("reason", "is too long", format!("use up to {MAX_REASON} signs")));
         }
-        wish(&app, Wish::Reject(number(&app, name).await?, reason)).await
+        app.wish(Wish::Reject(app.number(name).await?, reason)).await
     };
     respond(outcome.await)
 }
 
 async fn roll_back(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let outcome = async {
-        school(&app)?;
+        app.school()?;
         let mut fields = fields(request).await?;
         let lesson = fields.count("lesson", 1, u64::from(u32::MAX))?.map(|number| number as u32);
         fields.finish()?;
-        wish(&app, Wish::RollBack(lesson)).await
+        app.wish(Wish::RollBack(lesson)).await
     };
     respond(outcome.await)
 }
 
 async fn board(State(app): State<Arc<App>>) -> Response<Body> {
     let outcome = async {
-        let school = school(&app)?;
+        let school = app.school()?;
         on_disk(move || {
             let library = Library::open(&school.learning.library).map_err(refused)?;
             let board = Board::of(&Records::of(&library).map_err(refused)?);
