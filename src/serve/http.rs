@@ -90,7 +90,14 @@ async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Respons
 }
 
 async fn unknown(request: Request) -> Response<Body> {
-    let shown: String = request.uri().path().chars().take(100).collect();
+    let path = request.uri().path();
+    let shown: String = path.chars().take(100).collect();
+    if ["/v1/files", "/v1/fine_tuning"].iter().any(|known| path.starts_with(known)) {
+        let message = format!(
+            "{shown}: files and fine-tuning jobs are not here; teach by /v1/lessons, or train by `stepladder train`"
+        );
+        return Refusal::new(StatusCode::NOT_FOUND, "not_supported", message).into_response();
+    }
     let message = format!(
         "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/models, /v1/adapters, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /health and /metrics"
     );

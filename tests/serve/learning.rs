@@ -178,6 +178,11 @@ fn what_teaches_nothing_is_refused() {
         let (status, _, body) = plain.ask(method, path, "", "");
         assert!(status == 404 && body.contains("--library"), "{path}: {body}");
     }
+    for path in ["/v1/files", "/v1/fine_tuning/jobs"] {
+        let (status, _, body) = plain.ask("POST", path, "", "{}");
+        assert!(status == 404 && body.contains("\"type\":\"invalid_request_error\""), "{body}");
+        assert!(body.contains("fine-tuning jobs are not here"), "{body}");
+    }
     let key = files.write("key", "sesame-open-42");
     let library = files.path("notes.library");
     let server = Server::start("tiny", &["--library", &library, "--api-key-file", &key]);
