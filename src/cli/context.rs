@@ -24,6 +24,7 @@ const INPUTS: &[&str] = &[
     "model",
     "adapter",
     "adapters",
+    "adapter_folder",
     "api_key_file",
     "library",
     "archive",

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use pollster::block_on;
 use serde::Serialize;
 use serde_json::json;
-use stepladder::lessons::anchors;
+use stepladder::lessons::begin::{Place, begin};
 use stepladder::lessons::board::wrapped;
 use stepladder::lessons::card::Card;
 use stepladder::lessons::course::Course;
@@ -100,25 +100,21 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let mut teller = Teller::new(context);
     let source =
         args.source.worked_out(source, &mut learner, &model, &mut teller, context, &args.library.device)?;
-    source.expect_fitting(&mut learner, &settings)?;
-    let mut library = match library {
-        Some(library) => library,
+    let make = |card: &Card, anchors: &[_]| Library::create(place, card, anchors);
+    let at = match library {
+        Some(library) => Place::There(Box::new(library)),
         None => {
             say(&format!("{} is new: asking the base model what must stay", place.display()));
-            let mut progress = |done, all| teller.go_on(done, all, "answers of the base");
-            let anchors = block_on(anchors::make(&mut learner, settings.seed, &mut progress))?;
-            let loops = block_on(anchors::loops(&mut learner, &anchors, &mut progress))?;
-            let card = Card::new(model.clone(), base.unwrap_or_default(), settings, loops);
-            Library::create(place, &card, &anchors)?
+            Place::New {
+                model: model.clone(),
+                base: base.unwrap_or_default(),
+                settings: Box::new(settings),
+                make: &make,
+            }
         }
     };
-    let number = match (pending, &source) {
-        (Some(number), _) => number,
-        (None, source) => {
-            let mut progress = |done, all, what: &str| teller.go_on(done, all, what);
-            block_on(source.propose(&mut library, &mut learner, &wanted, &mut say, &mut progress))?
-        }
-    };
+    let mut progress = |done, all, what: &str| teller.go_on(done, all, what);
+    let (mut library, number) = block_on(begin(&source, &wanted, at, &mut learner, &mut say, &mut progress))?;
     let verdict = match block_on(Course::new(&mut library, &mut learner, &mut teller)?.teach(number)) {
         Err(Error::Cancelled) => {
             say(&format!("stopped, and saved; go on with: stepladder learn {}", quoted(place)));

@@ -1,6 +1,6 @@
 //! What commands on a library of lessons share: its place, its model on the GPU, and the news on a terminal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -50,7 +50,7 @@ impl LibraryArgs {
     /// Opens the model, held to the one that `base` tells of, or noted in it.
     pub(super) fn open(&self, context: &Context, model: &str, base: &mut Option<Base>) -> Result<Opened> {
         if let Some(base) = base.as_ref() {
-            self.expect_same(&self.device.base(context), base)?;
+            expect_same(&self.library, &self.device.base(context), base)?;
         }
         let device = self.device.as_in(base.as_ref());
         let opened = open(context, model, &device)?;
@@ -64,23 +64,23 @@ impl LibraryArgs {
         let opened = self.open(context, &self.model(Some(library))?, &mut base)?;
         learner(opened, &library.card().settings, context)
     }
+}
 
-    /// Numbers of a library are computed as when it was made; what is not said stays.
-    fn expect_same(&self, given: &Base, made: &Base) -> Result<()> {
-        let shown = |value: Option<String>| value.unwrap_or_else(|| "what the model's files have".into());
-        let tokens = |context: Option<u32>| context.map(|context| context.to_string());
-        let differing = [
-            ("--weights", given.weights.clone(), made.weights.clone()),
-            ("--context", tokens(given.context), tokens(made.context)),
-            ("--f16", given.f16.then(|| "on".into()), made.f16.then(|| "on".into())),
-        ];
-        match differing.into_iter().find(|(_, given, made)| given.is_some() && given != made) {
-            None => Ok(()),
-            Some((option, given, made)) => {
-                let place = self.library.display();
-                let problem = format!("is {}, but {place} was made with {}", shown(given), shown(made));
-                Err(Error::usage(option, problem, "leave it out, or make a new library"))
-            }
+/// Fails unless numbers are computed as when the library at `place` was made; what is not said stays.
+pub(super) fn expect_same(place: &Path, given: &Base, made: &Base) -> Result<()> {
+    let shown = |value: Option<String>| value.unwrap_or_else(|| "what the model's files have".into());
+    let tokens = |context: Option<u32>| context.map(|context| context.to_string());
+    let differing = [
+        ("--weights", given.weights.clone(), made.weights.clone()),
+        ("--context", tokens(given.context), tokens(made.context)),
+        ("--f16", given.f16.then(|| "on".into()), made.f16.then(|| "on".into())),
+    ];
+    match differing.into_iter().find(|(_, given, made)| given.is_some() && given != made) {
+        None => Ok(()),
+        Some((option, given, made)) => {
+            let problem =
+                format!("is {}, but {} was made with {}", shown(given), place.display(), shown(made));
+            Err(Error::usage(option, problem, "leave it out, or make a new library"))
         }
     }
 }

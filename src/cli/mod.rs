@@ -365,7 +365,7 @@ mod tests {
             "chat -m tiny --adapter a",
             "serve -m tiny",
             "serve -m tiny --host 0.0.0.0 --port 0 --api-key-file k --adapter a=b --adapter c=d --rows 2 --queue 4",
-            "serve --library l --allow-origin http://localhost:3000 --kv-cache f16 --context 512",
+            "serve --library l --allow-origin http://localhost:3000 --kv-cache f16 --context 512 --adapter-folder a",
             "examples --task integral --output e.jsonl --count 50 --levels 1-6,9 --variant-share 0.2 --style terse",
             "examples --task countdown --output e.jsonl --exclude a.jsonl --exclude b.jsonl --seed 1 --json",
             "train -m tiny --data d.jsonl --output o --steps 3 --target-modules q_proj,v_proj --no-shuffle",

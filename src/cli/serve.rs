@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 use stepladder::lessons::library::Library;
-use stepladder::serve::{Choice, Options, Server};
+use stepladder::serve::{Choice, Learning, Options, Server};
 use stepladder::{Error, Result};
 
 use super::args::{CacheArgs, DeviceArgs, name_value};
 use super::chosen::expect_base;
 use super::context::Context;
-use super::session::{load, open, print_profile, read_text};
+use super::library_args::expect_same;
+use super::session::{load, open, print_profile, read_text, tie};
 
 /// Where the key is looked for besides; an option would show it to everyone who lists processes.
 const KEY_VARIABLE: &str = "STEPLADDER_API_KEY";
@@ -25,7 +26,11 @@ pub(super) struct Args {
     /// PEFT adapter that requests choose by NAME as their model; may be given several times
     #[arg(long = "adapter", value_name = "NAME=DIR", value_parser = name_value)]
     adapters: Vec<(String, String)>,
-    /// Library of lessons, whose head requests choose as `base@library`; it is read once, at the start
+    /// Folder below which clients may load adapters by /v1/adapters, which they choose as `base:NAME`
+    #[arg(long, value_name = "DIR")]
+    adapter_folder: Option<PathBuf>,
+    /// Library of lessons, whose head requests choose as `base@library`, and which learns by /v1/feedback and /v1/lessons; one
+    /// that is not there is made with its first lesson
     #[arg(long, value_name = "DIR")]
     library: Option<PathBuf>,
     /// Interface to listen on; one that other machines reach needs a key
@@ -54,17 +59,37 @@ pub(super) struct Args {
 
 /// Serves until it is told to stop.
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let library = args.library.as_deref().map(|place| Library::open(place).map(|found| (place, found)));
-    let library = library.transpose()?;
-    let model = args.model.clone().or_else(|| library.as_ref().map(|(_, found)| found.card().model.clone()));
-    let opened = open(context, &model.unwrap_or_default(), &args.device)?;
+    let place = args.library.as_deref();
+    let library = place.filter(|place| Library::exists(place)).map(Library::open).transpose()?;
+    if let (Some(place), None) = (place, &library) {
+        Library::expect_place(place)?;
+    }
+    let model = args.model.clone().or_else(|| library.as_ref().map(|found| found.card().model.clone()));
+    let Some(model) = model else {
+        let problem = "there is no library yet whose model could be taken";
+        return Err(Error::usage("--model", problem, "name the model by -m"));
+    };
+    let mut base = library.as_ref().map(|found| found.card().base.clone());
+    let same = match (place, &base) {
+        (Some(place), Some(base)) => expect_same(place, &args.device.base(context), base),
+        _ => Ok(()),
+    };
+    let device = if same.is_ok() { args.device.as_in(base.as_ref()) } else { args.device.clone() };
+    let opened = open(context, &model, &device)?;
     let mut choices = Vec::new();
     for (name, folder) in &args.adapters {
         choices.push(Choice::adapter(name, Path::new(folder))?);
     }
-    if let Some((place, library)) = &library {
-        expect_base(&opened, place, &library.card().base)?;
-        choices.push(Choice::head(place, library.served(None)?));
+    let mut learning = None;
+    if let Some(place) = place {
+        if let Some(library) = &library {
+            expect_base(&opened, place, &library.card().base)?;
+        }
+        let served = library.as_ref().map(|library| library.served(None)).transpose()?.flatten();
+        choices.push(Choice::head(place, served));
+        let tied = same.and_then(|()| tie(&opened, &mut base, &device, context, true));
+        let base = tied.map(|()| base.unwrap_or_default()).map_err(|error| error.to_string());
+        learning = Some(Learning { library: place.to_owned(), base });
     }
     let options = Options {
         host: args.host.clone(),
@@ -75,6 +100,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         queue: args.queue as usize,
         cache: args.cache.kv_cache,
         choices,
+        adapter_folder: args.adapter_folder.clone(),
+        learning,
     };
     opened.tell_unended();
     let server = Server::bind(&opened, options)?;

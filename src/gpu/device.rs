@@ -1,5 +1,6 @@
 //! Finding an adapter and opening its device; errors that the device reports later.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -101,6 +102,7 @@ pub struct Gpu {
     pub(super) staging: Staging,
     account: Account,
     pub(super) work: Work,
+    patient: AtomicBool,
 }
 
 fn instance() -> wgpu::Instance {
@@ -298,12 +300,24 @@ impl Gpu {
             staging: Staging::default(),
             account: Account::default(),
             work: Work::default(),
+            patient: AtomicBool::new(false),
         })
     }
 
     /// The adapter, in words.
     pub fn report(&self) -> &AdapterReport {
         &self.report
+    }
+
+    /// While it is patient, work is cut into slices of an eighth of the time, and the next is submitted when the one before is
+    /// done: what somebody else submits between two of them waits for none.
+    pub fn set_patient(&self, patient: bool) {
+        self.patient.store(patient, Ordering::Relaxed);
+    }
+
+    /// As [`Gpu::set_patient`] says.
+    pub(super) fn is_patient(&self) -> bool {
+        self.patient.load(Ordering::Relaxed)
     }
 
     /// Whether the adapter is a program on the CPU (or the options say so): it wants large register tiles, no barriers.

@@ -245,11 +245,26 @@ fn bound_bytes(arguments: &[&Buffer]) -> u64 {
 
 /// About a quarter of a second of arithmetic at a rate that such adapters reach; browsers run on phones too.
 fn slice_flops(gpu: &Gpu) -> u64 {
-    match (gpu.is_software(), cfg!(target_arch = "wasm32")) {
+    let whole = match (gpu.is_software(), cfg!(target_arch = "wasm32")) {
         (true, _) => 1_000_000_000,
         (false, true) => 25_000_000_000,
         (false, false) => 100_000_000_000,
-    }
+    };
+    if gpu.is_patient() { whole / 8 } else { whole }
+}
+
+/// Is pending once, and ready when it is polled again.
+#[cfg(not(target_arch = "wasm32"))]
+async fn give_way() {
+    let mut is_second = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut is_second, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
 }
 
 fn bind(gpu: &Gpu, uniform: &wgpu::Buffer, pending: &Pending) -> Dispatch {
@@ -300,7 +315,8 @@ impl Gpu {
     }
 
     /// Submits `recording` `times` times and stops between slices once `cancel` is set: no more is in the queue than the device
-    /// needs to be busy. In a browser the worker hears its messages meanwhile.
+    /// needs to be busy. After each slice whoever polls this may do something else first. In a browser the worker hears its
+    /// messages meanwhile.
     ///
     /// # Errors
     /// [`Error::Cancelled`] if it stopped early; what was submitted until then is done.
@@ -323,8 +339,10 @@ impl Gpu {
             }
             let submitted = self.submit_steps(&recording.steps[steps], repeats);
             #[cfg(not(target_arch = "wasm32"))]
-            if let Some(submitted) = before.replace(submitted) {
-                self.poll_for(submitted)?;
+            {
+                let done = if self.is_patient() { Some(submitted) } else { before.replace(submitted) };
+                done.map_or(Ok(()), |done| self.poll_for(done))?;
+                give_way().await;
             }
             #[cfg(target_arch = "wasm32")]
             {

@@ -1,8 +1,9 @@
 //! Files of feedback on answers: one JSON object a line.
 //!
 //! `prompt` (or `question`, or the messages of a conversation) is what was asked. Then either `answer` (or `completion`) with
-//! `thumb` `"up"` or `"down"` (or `label` true or false, as TRL has it), or `answer` with `edited`, what it should have been, or
-//! `chosen` and `rejected`. An answer with a thumb up is learnt at half weight; of two answers the better one is learnt to be preferred.
+//! `thumb` `"up"` or `"down"` (or `label` true or false, as TRL has it), or `answer` with `correction`, what is right, or with
+//! `edited`, how it should have been said, or `chosen` and `rejected`. A correction is learnt as what is right, an answer with a
+//! thumb up at half weight; of two other answers the better one is learnt to be preferred.
 //! A thumb down alone says nothing of what would be right: it is counted and changes nothing. Any other field is refused by name.
 
 use std::path::Path;
@@ -20,12 +21,11 @@ use crate::{Error, Result};
 /// What a line looks like.
 const EXAMPLE: &str = "each line is an object such as {\"prompt\": \"...\", \"answer\": \"...\", \"thumb\": \"up\"}, or with \"chosen\" and \"rejected\"";
 /// What to do about a thumb down.
-pub const ALTERNATIVE: &str =
-    "say what would be better: add `edited`, or give `chosen` and `rejected` in place of `answer`";
+pub const ALTERNATIVE: &str = "say what would be better: add `correction` or `edited`, or give `chosen` and `rejected` in place of `answer`";
 /// Fields of data sets that judge answers by numbers; which one is better, `chosen` and `rejected` say.
 const SCORES: [&str; 5] = ["score_chosen", "score_rejected", "margin", "prompt_id", "model"];
 /// The fields that are read.
-const KNOWN: &str = "prompt, answer, thumb, label, edited, chosen, rejected and weight";
+const KNOWN: &str = "prompt, answer, thumb, label, correction, edited, chosen, rejected and weight";
 
 /// What a file of feedback says.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +73,7 @@ fn given(mut row: Map<String, Value>) -> std::result::Result<Option<Given>, Stri
     let weight = rows::weight(&mut row)?;
     let (chosen, rejected) = (row.shift_remove("chosen"), row.shift_remove("rejected"));
     let thumb = thumb(&mut row)?;
-    let edited = row.shift_remove("edited");
+    let (edited, correction) = (row.shift_remove("edited"), row.shift_remove("correction"));
     let prompt = match (&chosen, row.contains_key("prompt") || row.contains_key("question")) {
         // The prompt may stand in both answers alone.
         (Some(Value::Array(turns)), false) => Value::Array(turns[..turns.len().saturating_sub(1)].to_vec()),
@@ -93,6 +93,17 @@ fn given(mut row: Map<String, Value>) -> std::result::Result<Option<Given>, Stri
         return Err(format!("has the field `{key}`, which is not known; those that are: {KNOWN}"));
     }
     let asked = Prompted { prompt };
+    if let Some(right) = correction {
+        let (Some(answer), None, None, None, None | Some(false)) = (answer, chosen, rejected, edited, thumb)
+        else {
+            return Err("has a `correction`, which goes with `answer` and nothing else".into());
+        };
+        let (wrong, right) = (asked.answered(answer, "answer")?, asked.answered(right, "correction")?);
+        return match wrong.answer == right.answer {
+            true => Err("corrects an answer by itself".into()),
+            false => Ok(Some(Given { weight, ..right })),
+        };
+    }
     let (better, worse) = match (chosen, rejected, answer, edited, thumb) {
         (Some(chosen), Some(rejected), None, None, None) => {
             (asked.answered(chosen, "chosen")?, asked.answered(rejected, "rejected")?)
@@ -221,6 +232,7 @@ mod tests {
             r#"{"prompt": "e?", "answer": "f", "edited": "g"}"#,
             r#"{"prompt": "h?", "chosen": "i", "rejected": "j", "score_chosen": 5.0}"#,
             r#"{"prompt": "k?", "completion": "l", "label": false}"#,
+            r#"{"prompt": "m?", "answer": "n", "correction": "o", "id": "chatcmpl-1"}"#,
         ])
         .unwrap();
         assert_eq!(feedback.down, [4, 7]);
@@ -229,8 +241,13 @@ mod tests {
             .iter()
             .map(|pair| (pair.line, pair.given.answer.as_str(), over(&pair.given), pair.given.weight))
             .collect();
-        let expected =
-            [(1, "Ida", None, 0.5), (2, "b", None, 1.0), (5, "g", Some("f"), 1.0), (6, "i", Some("j"), 1.0)];
+        let expected = [
+            (1, "Ida", None, 0.5),
+            (2, "b", None, 1.0),
+            (5, "g", Some("f"), 1.0),
+            (6, "i", Some("j"), 1.0),
+            (8, "o", None, 1.0),
+        ];
         assert_eq!(told, expected);
     }
 
@@ -272,6 +289,8 @@ mod tests {
             (vec![r#"{"prompt": "a?", "answer": "b", "label": 1}"#], "`label` is 1"),
             (vec![r#"{"prompt": "a?", "answer": "b"}"#], "neither `thumb` nor `edited`"),
             (vec![r#"{"prompt": "a?", "answer": "b", "edited": "c", "thumb": "up"}"#], "which of the two"),
+            (vec![r#"{"prompt": "a?", "answer": "b", "correction": "b"}"#], "corrects an answer by itself"),
+            (vec![r#"{"prompt": "a?", "correction": "b"}"#], "`correction`, which goes with `answer`"),
             (vec![r#"{"prompt": "a?", "chosen": "b"}"#], "no `rejected`"),
             (vec![r#"{"prompt": "a?", "rejected": "b"}"#], "no `chosen`"),
             (vec![r#"{"prompt": "a?", "chosen": "b", "rejected": "b"}"#], "prefers an answer to itself"),

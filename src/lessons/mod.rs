@@ -8,6 +8,7 @@
 pub mod anchors;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod archive;
+pub mod begin;
 pub mod blend;
 pub mod board;
 pub mod canonical;

@@ -1,6 +1,6 @@
 //! What a client asks for: the bodies of `/v1/chat/completions` and `/v1/completions`, read and checked.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::refusal::Refusal;
@@ -42,6 +42,8 @@ pub(super) struct Ask {
     pub(super) model: Option<String>,
     /// Tokens of each prompt.
     pub(super) prompts: Vec<Vec<u32>>,
+    /// Each prompt as the client wrote it, or why no lesson can be made of it.
+    pub(super) asked: Result<Vec<Value>, &'static str>,
     /// Completions of each prompt.
     pub(super) samples: usize,
     pub(super) sampling: Sampling,
@@ -149,8 +151,8 @@ impl Ask {
             }
             Kind::Text => fields.count("logprobs", 0, MAX_LIKELIEST)?,
         };
-        let prompts = match kind {
-            Kind::Chat => vec![conversation(&mut fields, language, tools.as_ref())?],
+        let (prompts, asked) = match kind {
+            Kind::Chat => conversation(&mut fields, language, tools.as_ref())?,
             Kind::Text => prompts(&mut fields, language)?,
         };
         fields.finish()?;
@@ -162,6 +164,7 @@ impl Ask {
             kind,
             model,
             prompts,
+            asked,
             samples: samples as usize,
             sampling,
             fills_context: max_tokens.is_none() && kind == Kind::Chat,
@@ -177,12 +180,11 @@ impl Ask {
     }
 }
 
-/// The tokens of a conversation, by the model's chat template.
-fn conversation(
-    fields: &mut Fields,
-    language: &Language,
-    tools: Option<&Tools>,
-) -> Result<Vec<u32>, Refusal> {
+/// Prompts in tokens, and as they were written.
+type Prompts = (Vec<Vec<u32>>, Result<Vec<Value>, &'static str>);
+
+/// The tokens of a conversation, by the model's chat template, and its messages.
+fn conversation(fields: &mut Fields, language: &Language, tools: Option<&Tools>) -> Result<Prompts, Refusal> {
     let wrong = |problem: String| {
         Refusal::field("messages", problem, "give a list of messages, each with role and content")
     };
@@ -236,7 +238,12 @@ fn conversation(
     };
     let text = template.render_texts(&conversation, true)?;
     tell_lacking(language, messages.last().map(Message::text));
-    Ok(language.tokenizer.encode(&text, false)?)
+    let asked = match (tools, &variables) {
+        (Some(_), _) => Err("was asked with tools"),
+        (_, Some(_)) => Err("was asked with chat_template_kwargs"),
+        (None, None) => Ok(vec![messages.iter().map(|message| json!(message)).collect()]),
+    };
+    Ok((vec![language.tokenizer.encode(&text, false)?], asked))
 }
 
 /// Fields of messages that are read, or that answers have and that say nothing here.
@@ -272,8 +279,8 @@ fn message(index: usize, value: Value) -> Result<Message, Refusal> {
         .map_err(|problem| Refusal::field(place, problem, "give each message a role and a text"))
 }
 
-/// The tokens of the prompts of a completion.
-fn prompts(fields: &mut Fields, language: &Language) -> Result<Vec<Vec<u32>>, Refusal> {
+/// The prompts of a completion.
+fn prompts(fields: &mut Fields, language: &Language) -> Result<Prompts, Refusal> {
     let wrong = |problem: &str| {
         Refusal::field(
             "prompt",
@@ -307,8 +314,14 @@ fn prompts(fields: &mut Fields, language: &Language) -> Result<Vec<Vec<u32>>, Re
             .collect::<Result<_, _>>()?,
         _ => return Err(wrong("is neither a text nor a list")),
     };
+    let is_text = |prompt: &&Value| prompt.is_string();
+    let asked = match &prompt {
+        Value::Array(items) if items.iter().all(|item| is_text(&item)) => Ok(items.clone()),
+        text if is_text(&text) => Ok(vec![text.clone()]),
+        _ => Err("was asked in tokens"),
+    };
     match prompts.iter().all(|prompt| !prompt.is_empty()) {
-        true => Ok(prompts),
+        true => Ok((prompts, asked)),
         false => Err(wrong("is empty")),
     }
 }

@@ -5,58 +5,31 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use pollster::block_on;
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::error::TryRecvError;
 
+use super::adapters::Adapters;
+use super::job::{Event, Job, Wish, Work};
 use super::metrics::{Metrics, add};
 use super::refusal::Refusal;
+use super::teacher::Teacher;
 use super::text::{Answer, Piece};
+use super::upload::load_folder;
 use crate::lessons::folder::count_asked;
-use crate::model::generate::{Adjustment, Continuous, End, News, Request};
+use crate::model::generate::{Continuous, End, News, Request};
 use crate::model::guide::Compiled;
-use crate::model::lora::Lora;
 use crate::model::tokenizer::Tokenizer;
+use crate::session::Session;
 use crate::{Error, Result};
-
-/// What a client hears of its request. A job says a bounded number of things, so that its channel needs no bound.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// The completions of a prompt begin; so many of its tokens were in the cache.
-    Begun { cached: usize },
-    /// A completion goes on.
-    News { choice: usize, piece: Piece },
-    /// A completion ended, after so many tokens; it was cut if it ran into its limit.
-    End { choice: usize, tokens: usize, cut: bool },
-    /// There is no answer; nothing follows.
-    Failed(Refusal),
-}
-
-/// A request on its way through the engine.
-#[derive(Debug)]
-pub(super) struct Job {
-    /// One for each prompt.
-    pub(super) requests: Vec<Request>,
-    pub(super) stop: Vec<String>,
-    pub(super) adjustment: Adjustment,
-    /// What every answer is held to.
-    pub(super) form: Option<Compiled>,
-    /// Whether log-probabilities are told, and of how many of the likeliest tokens.
-    pub(super) logprobs: Option<usize>,
-    /// Number of the adapter.
-    pub(super) adapter: usize,
-    pub(super) events: UnboundedSender<Event>,
-    /// Its place in the queue, until it begins.
-    pub(super) place: Option<OwnedSemaphorePermit>,
-    pub(super) since: Instant,
-}
 
 /// What all completions of a job share.
 struct Shared {
@@ -171,23 +144,48 @@ impl Choice<'_> {
     }
 }
 
-/// An adapter that requests can name, or none.
-pub(super) struct Served {
-    /// Its values on the GPU; none is the base.
-    pub(super) lora: Option<Lora>,
-    /// The library whose head it is, where questions are counted.
-    pub(super) library: Option<PathBuf>,
+/// How much of the time a lesson gets while there are requests: one part to so many of theirs.
+const PARTS: u32 = 9;
+
+/// Shares the time between requests and a lesson.
+#[derive(Debug, Default)]
+struct Turns {
+    /// What a lesson may take.
+    due: Duration,
+    /// What its last slice took.
+    slice: Duration,
+}
+
+impl Turns {
+    fn served(&mut self, time: Duration) {
+        // What was not asked for is not saved up.
+        self.due = (self.due + time / PARTS).min(2 * self.slice);
+    }
+
+    fn is_due(&self) -> bool {
+        self.due >= self.slice
+    }
+
+    fn taught(&mut self, time: Duration, is_idle: bool) {
+        self.slice = time;
+        if !is_idle {
+            self.due = self.due.saturating_sub(time);
+        }
+    }
 }
 
 /// Draws the completions of jobs.
 pub(super) struct Engine<'a> {
-    pub(super) batch: Continuous,
-    /// By number; the first is the base.
-    pub(super) adapters: Vec<Served>,
-    pub(super) tokenizer: &'a Tokenizer,
-    pub(super) metrics: Arc<Metrics>,
+    batch: Continuous,
+    session: &'a Session,
+    adapters: Arc<Adapters>,
+    /// Who teaches the library, if there is one.
+    teacher: Option<Teacher<'a>>,
+    tokenizer: &'a Tokenizer,
+    metrics: Arc<Metrics>,
     /// Nothing new is begun once it is set.
-    pub(super) stopping: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+    turns: Turns,
     waiting: VecDeque<Choice<'a>>,
     running: Vec<(u64, Choice<'a>)>,
     next_id: u64,
@@ -197,20 +195,34 @@ impl<'a> Engine<'a> {
     /// An engine that nobody has asked yet.
     pub(super) fn new(
         batch: Continuous,
-        adapters: Vec<Served>,
-        tokenizer: &'a Tokenizer,
+        session: &'a Session,
+        adapters: Arc<Adapters>,
+        teacher: Option<Teacher<'a>>,
         metrics: Arc<Metrics>,
         stopping: Arc<AtomicBool>,
     ) -> Self {
-        let (waiting, running) = (VecDeque::new(), Vec::new());
-        Self { batch, adapters, tokenizer, metrics, stopping, waiting, running, next_id: 0 }
+        let (waiting, running, turns) = (VecDeque::new(), Vec::new(), Turns::default());
+        let tokenizer = &session.opened().language.tokenizer;
+        Self {
+            batch,
+            session,
+            adapters,
+            teacher,
+            tokenizer,
+            metrics,
+            stopping,
+            turns,
+            waiting,
+            running,
+            next_id: 0,
+        }
     }
 
     /// Works until nobody can send a job any more.
     ///
     /// # Errors
     /// Those of the GPU, after all who wait were told.
-    pub(super) fn run(mut self, mut jobs: UnboundedReceiver<Job>) -> Result<()> {
+    pub(super) fn run(mut self, mut jobs: UnboundedReceiver<Work>) -> Result<()> {
         let outcome = self.work(&mut jobs);
         if let Err(error) = &outcome {
             let lost = || {
@@ -218,8 +230,11 @@ impl<'a> Engine<'a> {
                 Event::Failed(Refusal::new(status, error.code(), error.to_string()))
             };
             jobs.close();
-            while let Ok(job) = jobs.try_recv() {
-                let _ = job.events.send(lost());
+            while let Ok(work) = jobs.try_recv() {
+                // Who has a wish hears of it by the channel that is dropped.
+                if let Work::Draw(job) = work {
+                    let _ = job.events.send(lost());
+                }
             }
             self.waiting.iter().for_each(|choice| choice.tell(lost()));
             self.running.iter().for_each(|(_, choice)| choice.tell(lost()));
@@ -227,23 +242,68 @@ impl<'a> Engine<'a> {
         outcome
     }
 
-    fn work(&mut self, jobs: &mut UnboundedReceiver<Job>) -> Result<()> {
+    fn work(&mut self, jobs: &mut UnboundedReceiver<Work>) -> Result<()> {
         loop {
-            if self.waiting.is_empty() && self.running.is_empty() {
+            let is_idle = self.waiting.is_empty() && self.running.is_empty();
+            if is_idle && !self.is_teaching() {
                 match jobs.blocking_recv() {
-                    Some(job) => self.enqueue(job),
+                    Some(work) => self.take(work),
                     None => return Ok(()),
                 }
             }
-            while let Ok(job) = jobs.try_recv() {
-                self.enqueue(job);
+            loop {
+                match jobs.try_recv() {
+                    Ok(work) => self.take(work),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) if is_idle => return Ok(()),
+                    Err(TryRecvError::Disconnected) => break,
+                }
             }
             self.forget()?;
             self.begin()?;
             if !self.running.is_empty() {
+                let since = Instant::now();
                 self.step()?;
+                self.turns.served(since.elapsed());
             }
             self.metrics.running.store(self.running.len() as u64, Ordering::Relaxed);
+            self.teach();
+        }
+    }
+
+    fn is_teaching(&self) -> bool {
+        self.teacher.as_ref().is_some_and(Teacher::is_teaching)
+    }
+
+    fn take(&mut self, work: Work) {
+        match work {
+            Work::Draw(job) => self.enqueue(*job),
+            Work::Wish((wish, sender)) => {
+                let outcome = match (wish, &mut self.teacher) {
+                    (Wish::Load { name, place }, _) => {
+                        load_folder(self.session, &self.adapters, &name, &place).map(|()| Value::Null)
+                    }
+                    (wish, Some(teacher)) => teacher.grant(wish),
+                    // Without a library nobody can wish for more.
+                    (_, None) => Err(Refusal::stopping()),
+                };
+                // Who asked may be gone.
+                let _ = sender.send(outcome);
+            }
+        }
+    }
+
+    /// Goes on with the lesson at hand: while nobody waits, and else for its share of the time.
+    fn teach(&mut self) {
+        let Some(teacher) = self.teacher.as_mut().filter(|teacher| teacher.is_teaching()) else { return };
+        if self.stopping.load(Ordering::Relaxed) {
+            return teacher.stop();
+        }
+        let is_idle = self.waiting.is_empty() && self.running.is_empty();
+        if is_idle || self.turns.is_due() {
+            let since = Instant::now();
+            teacher.slice();
+            self.turns.taught(since.elapsed(), is_idle);
         }
     }
 
@@ -278,12 +338,11 @@ impl<'a> Engine<'a> {
     fn begin(&mut self) -> Result<()> {
         while let Some(choice) = self.waiting.front() {
             let job = &choice.shared.job;
-            if job.adapter != self.batch.adapter() {
+            if job.adapter.number != self.batch.adapter() {
                 if !self.running.is_empty() {
                     break;
                 }
-                let lora = self.adapters[job.adapter].lora.as_ref();
-                self.batch.take_adapter(job.adapter, lora)?;
+                self.batch.take_adapter(job.adapter.number, job.adapter.lora.as_ref())?;
             }
             let likeliest = job.logprobs.unwrap_or(0);
             let (request, adjustment) = (choice.request(), job.adjustment.clone());
@@ -354,7 +413,7 @@ impl<'a> Engine<'a> {
         }
         add(&self.metrics.answered, 1);
         add(&self.metrics.answer_ms, shared.milliseconds());
-        let library = self.adapters[shared.job.adapter].library.as_ref();
+        let library = shared.job.adapter.library.as_ref();
         if let Some(Err(error)) = library.map(|place| count_asked(place, 1)) {
             tracing::warn!("{error}");
         }

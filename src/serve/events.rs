@@ -8,7 +8,7 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::Frame;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::engine::Event;
+use super::job::Event;
 use super::refusal::Refusal;
 use super::reply::Chunks;
 

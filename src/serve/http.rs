@@ -1,69 +1,33 @@
 //! The addresses that clients know, and what is behind them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use serde_json::json;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::access::{self, Access};
+use super::access;
+use super::adapters::Adapter;
+use super::app::App;
 use super::ask::{Ask, Kind};
-use super::engine::{Event, Job};
+use super::body::{answer, read, typed};
 use super::events::Events;
 use super::fresh::fresh;
-use super::metrics::{Metrics, add};
-use super::models::Names;
+use super::job::{Event, Job, Work};
+use super::metrics::add;
 use super::refusal::Refusal;
 use super::reply::{Chunks, Head, Whole};
-use crate::ladder::learner::Language;
-use crate::model::config::ModelConfig;
-use crate::model::config::advice::SamplingAdvice;
+use super::{loading, teaching};
 use crate::model::generate::Request as Drawn;
-use crate::model::guide::{Compiled, Form, Forms};
-
-/// The longest body of a request, in bytes.
-const MAX_BODY: usize = 8 << 20;
-/// How long a body may take to come.
-const BODY_TIME: Duration = Duration::from_secs(60);
-
-/// What every request needs.
-pub(super) struct App {
-    pub(super) names: Names,
-    pub(super) language: Arc<Language>,
-    pub(super) config: ModelConfig,
-    pub(super) advice: SamplingAdvice,
-    pub(super) context: usize,
-    pub(super) forms: Forms,
-    pub(super) access: Access,
-    /// Places of requests that wait.
-    pub(super) queue: Arc<Semaphore>,
-    pub(super) jobs: UnboundedSender<Job>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) stopping: Arc<AtomicBool>,
-}
-
-impl App {
-    /// What holds answers to a form.
-    fn compile(&self, form: &Form) -> Result<Compiled, Refusal> {
-        let compiled = self.forms.compile(
-            form,
-            &self.language.tokenizer,
-            self.config.vocab_size,
-            &self.config.eos_token_ids,
-        );
-        let field = if matches!(form, Form::Lark(_)) { "tools" } else { "response_format" };
-        compiled.map_err(|error| Refusal::from(error).of_field(field))
-    }
-}
+use crate::model::guide::Compiled;
 
 /// All addresses.
 pub(super) fn router(app: Arc<App>) -> Router {
@@ -74,6 +38,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*name}", get(model))
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(text))
+        .merge(teaching::router())
+        .merge(loading::router())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&app), guard))
@@ -101,16 +67,6 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     response
 }
 
-fn answer(value: &Value) -> Response<Body> {
-    typed("application/json", Body::from(value.to_string()))
-}
-
-fn typed(kind: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
 async fn health(State(app): State<Arc<App>>) -> Response<Body> {
     match app.stopping.load(Ordering::Relaxed) {
         true => Refusal::stopping().into_response(),
@@ -123,27 +79,36 @@ async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
 }
 
 async fn models(State(app): State<Arc<App>>) -> Response<Body> {
-    answer(&app.names.list())
+    answer(&app.names.list(&app.adapters.names()))
 }
 
 async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response<Body> {
-    match app.names.find(Some(&name)) {
-        Ok((name, _)) => answer(&app.names.describe(name)),
+    match app.choose(Some(&name)).await {
+        Ok((name, _)) => answer(&app.names.describe(&name)),
         Err(refusal) => refusal.into_response(),
     }
 }
 
 async fn unknown(request: Request) -> Response<Body> {
-    let shown: String = request.uri().path().chars().take(100).collect();
+    let path = request.uri().path();
+    let shown: String = path.chars().take(100).collect();
+    if ["/v1/files", "/v1/fine_tuning"].iter().any(|known| path.starts_with(known)) {
+        let message = format!(
+            "{shown}: files and fine-tuning jobs are not here; teach by /v1/lessons, or train by `stepladder train`"
+        );
+        return Refusal::new(StatusCode::NOT_FOUND, "not_supported", message).into_response();
+    }
     let message = format!(
-        "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/models, /health and /metrics"
+        "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/models, /v1/adapters, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /health and /metrics"
     );
     Refusal::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
 }
 
 async fn wrong_method(request: Request) -> Response<Body> {
-    let message =
-        format!("{} is not answered here; ask by POST for answers, by GET for the rest", request.method());
+    let message = format!(
+        "{} is not answered here; ask by POST for answers and changes, by GET for the rest",
+        request.method()
+    );
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
 }
 
@@ -169,7 +134,8 @@ async fn complete(app: Arc<App>, kind: Kind, request: Request) -> Result<Respons
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     })??;
     let (stream, include_usage) = (ask.stream, ask.include_usage);
-    let (head, mut events) = submit(&app, ask, form)?;
+    let chosen = app.choose(ask.model.as_deref()).await?;
+    let (head, mut events) = submit(&app, ask, form, chosen)?;
     if stream {
         let mut response =
             typed("text/event-stream", Body::new(Events::new(events, Chunks::new(head, include_usage))));
@@ -185,31 +151,13 @@ async fn complete(app: Arc<App>, kind: Kind, request: Request) -> Result<Respons
     Err(Refusal::stopping())
 }
 
-/// The body of a request, as far as it is not too long and comes in time.
-async fn read(request: Request) -> Result<Vec<u8>, Refusal> {
-    let too_long = || {
-        let message = format!("the body has more than {MAX_BODY} bytes; send less text at a time");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_long", message)
-    };
-    let declared = request.headers().get(header::CONTENT_LENGTH);
-    let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > MAX_BODY) {
-        return Err(too_long());
-    }
-    match tokio::time::timeout(BODY_TIME, to_bytes(request.into_body(), MAX_BODY)).await {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(_)) => Err(too_long()),
-        Err(_) => {
-            let message =
-                format!("the body did not come within {} seconds; send it again", BODY_TIME.as_secs());
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message))
-        }
-    }
-}
-
 /// Hands a request to the engine.
-fn submit(app: &App, ask: Ask, form: Option<Compiled>) -> Result<(Head, UnboundedReceiver<Event>), Refusal> {
-    let (name, adapter) = app.names.find(ask.model.as_deref())?;
+fn submit(
+    app: &App,
+    ask: Ask,
+    form: Option<Compiled>,
+    (name, adapter): (String, Arc<Adapter>),
+) -> Result<(Head, UnboundedReceiver<Event>), Refusal> {
     let seed = ask.seed.unwrap_or_else(fresh);
     let request = |prompt: Vec<u32>| {
         let mut sampling = ask.sampling;
@@ -233,8 +181,8 @@ fn submit(app: &App, ask: Ask, form: Option<Compiled>) -> Result<(Head, Unbounde
         let seconds = app.metrics.retry_after();
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(seconds)
     })?;
-    let head = Head::new(ask.kind, name.to_owned(), choices, prompt_tokens, ask.logprobs.is_some());
-    let head = head.with_tools(ask.tools);
+    let head = Head::new(ask.kind, name, choices, prompt_tokens, ask.logprobs.is_some());
+    let head = head.with_tools(ask.tools).remembered(app.school.clone().map(|school| (school, ask.asked)));
     let (sender, events) = unbounded_channel();
     let job = Job {
         requests,
@@ -247,6 +195,6 @@ fn submit(app: &App, ask: Ask, form: Option<Compiled>) -> Result<(Head, Unbounde
         place: Some(place),
         since: Instant::now(),
     };
-    app.jobs.send(job).map_err(|_| Refusal::stopping())?;
+    app.jobs.send(Work::Draw(Box::new(job))).map_err(|_| Refusal::stopping())?;
     Ok((head, events))
 }

@@ -4,22 +4,34 @@
 //! reads requests and writes answers (`http`). Jobs go one way by a channel, events come back by one for each job.
 
 mod access;
+mod adapters;
+mod app;
 mod ask;
+mod body;
 mod engine;
 mod events;
 mod fields;
 mod fresh;
 mod http;
+mod job;
 mod listen;
+mod loading;
+mod log;
 mod metrics;
 mod models;
+mod recent;
 mod refusal;
 mod reply;
+mod school;
 mod shape;
+mod teacher;
+mod teaching;
 mod text;
 mod tools;
+mod upload;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,20 +40,26 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::unbounded_channel;
 
 pub use models::Choice;
+pub use school::Learning;
 
 use crate::kernel::cache::CacheFormat;
+use crate::lessons::library::Library;
 use crate::model::generate::{Continuous, Sizes};
 use crate::model::guide::Forms;
 use crate::session::{AdapterFile, Opened, Session};
 use crate::train::adapter;
-use crate::train::fit::Workload;
+use crate::train::fit::{Fit, Workload};
 use crate::{Error, Result};
 use access::Access;
-use engine::{Engine, Served};
-use http::{App, router};
+use adapters::Adapters;
+use app::App;
+use engine::Engine;
+use http::router;
 use listen::listen;
 use metrics::Metrics;
 use models::Names;
+use school::School;
+use teacher::Teacher;
 
 /// Rows that are taken unless the memory has room for fewer.
 const ROWS: usize = 8;
@@ -65,6 +83,10 @@ pub struct Options {
     pub cache: CacheFormat,
     /// Adapters beside the base.
     pub choices: Vec<Choice>,
+    /// Below it lie adapters that clients may load.
+    pub adapter_folder: Option<PathBuf>,
+    /// The library whose head is one of them, which learns.
+    pub learning: Option<Learning>,
 }
 
 /// A server that has its place and its rules, before its model is loaded.
@@ -95,7 +117,8 @@ impl Server {
             .iter()
             .map(|choice| choice.folder.as_ref().map(|folder| opened.read_adapter(folder)).transpose());
         let adapters = adapters.collect::<Result<Vec<_>>>()?;
-        let sizes = fitting(opened, &options, &adapters)?;
+        let mut options = options;
+        let sizes = fitting(opened, &mut options, &adapters)?;
         Ok(Self { listener, address, access, names, adapters, sizes, options })
     }
 
@@ -120,14 +143,22 @@ impl Server {
     /// Those of the GPU, once all clients were told.
     pub fn run(self, session: &Session, ready: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         let (opened, model) = (session.opened(), session.model());
-        let mut served = vec![Served { lora: None, library: None }];
+        let served = Arc::new(Adapters::new());
         for (choice, file) in self.options.choices.iter().zip(&self.adapters) {
             let lora =
                 file.as_ref().map(|file| adapter::upload(model.gpu(), model.config(), file)).transpose()?;
-            served.push(Served { lora, library: choice.library.clone() });
+            // One that is still to be made counts no questions.
+            served.push(lora, choice.library.clone().filter(|place| Library::exists(place)));
         }
         let batch = Continuous::new(Arc::clone(model), self.sizes)?;
         let (jobs, received) = unbounded_channel();
+        let school = self.options.learning.map(|learning| Arc::new(School::new(learning)));
+        let head = self.options.choices.iter().position(|choice| choice.library.is_some());
+        let teacher = school
+            .as_ref()
+            .zip(head)
+            .map(|(school, place)| Teacher::new(session, Arc::clone(school), Arc::clone(&served), place + 1));
+        let teacher = teacher.transpose()?;
         let (metrics, stopping) = (Arc::<Metrics>::default(), Arc::new(AtomicBool::new(false)));
         let app = Arc::new(App {
             names: self.names,
@@ -139,6 +170,9 @@ impl Server {
             access: self.access,
             queue: Arc::new(Semaphore::new(self.options.queue.clamp(1, Semaphore::MAX_PERMITS))),
             jobs,
+            adapters: Arc::clone(&served),
+            adapter_folder: self.options.adapter_folder,
+            school,
             metrics: Arc::clone(&metrics),
             stopping: Arc::clone(&stopping),
         });
@@ -158,7 +192,7 @@ impl Server {
         });
         let clients = clients.map_err(failed)?;
         ready()?;
-        let engine = Engine::new(batch, served, &opened.language.tokenizer, metrics, Arc::clone(&stopping));
+        let engine = Engine::new(batch, session, served, teacher, metrics, Arc::clone(&stopping));
         let outcome = engine.run(received);
         stopping.store(true, Ordering::Relaxed);
         let listened = clients.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread panicked")));
@@ -186,17 +220,30 @@ fn bind(options: &Options) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// The sizes that were asked for, or that fit.
-fn fitting(opened: &Opened, options: &Options, adapters: &[Option<AdapterFile>]) -> Result<Sizes> {
+/// The sizes that were asked for, or that fit; beside them a lesson, if there is room for one at all.
+fn fitting(opened: &Opened, options: &mut Options, adapters: &[Option<AdapterFile>]) -> Result<Sizes> {
     let largest = adapters.iter().flatten().map(|file| adapter::layout(&opened.config, &file.config));
     let largest = largest.collect::<Result<Vec<_>>>()?.into_iter().max_by_key(|layout| layout.max_rank());
-    let mut rows = options.rows.unwrap_or(ROWS).max(1);
-    loop {
-        let sizes = Continuous::sizes(rows, opened.context_length, options.cache);
-        let workload = Workload { adapter: largest.clone(), sampling: Some(sizes), ..Workload::default() };
-        match opened.check_memory(&format!("serving {}", opened.name), &workload) {
-            Err(Error::OutOfMemory { .. }) if options.rows.is_none() && rows > 1 => rows /= 2,
-            outcome => return outcome.map(|()| sizes),
+    let lesson = options.learning.as_ref().map(|learning| learning.fit(opened)).transpose()?;
+    let fit = |lesson: Option<Fit>| {
+        let mut rows = options.rows.unwrap_or(ROWS).max(1);
+        loop {
+            let sizes = Continuous::sizes(rows, opened.context_length, options.cache);
+            let workload =
+                Workload { adapter: largest.clone(), sampling: Some(sizes), ..Workload::default() };
+            match opened.check_fit(&format!("serving {}", opened.name), &workload, lesson) {
+                Err(Error::OutOfMemory { .. }) if options.rows.is_none() && rows > 1 => rows /= 2,
+                outcome => return outcome.map(|()| sizes),
+            }
         }
+    };
+    match fit(lesson) {
+        Err(error @ Error::OutOfMemory { .. }) if lesson.is_some() => {
+            let sizes = fit(None)?;
+            let words = format!("there is no memory for lessons beside it: {error}");
+            options.learning.iter_mut().for_each(|learning| learning.base = Err(words.clone()));
+            Ok(sizes)
+        }
+        outcome => outcome,
     }
 }

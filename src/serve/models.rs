@@ -10,7 +10,27 @@ use crate::error::either;
 use crate::{Error, Result};
 
 /// The model without an adapter.
-const BASE: &str = "base";
+pub(super) const BASE: &str = "base";
+
+/// The name by which requests choose a lesson of the library.
+pub(super) fn of_lesson(number: u32) -> String {
+    format!("{BASE}@library/{number}")
+}
+
+/// The lesson that a model's name means.
+pub(super) fn lesson(name: &str) -> Option<&str> {
+    name.strip_prefix(BASE)?.strip_prefix("@library/")
+}
+
+/// The name of an adapter without the base before it.
+pub(super) fn bare(name: &str) -> Option<&str> {
+    name.strip_prefix(BASE)?.strip_prefix(':')
+}
+
+/// Whether a model's name means a lesson.
+pub(super) fn is_lesson(name: &str) -> bool {
+    lesson(name).is_some()
+}
 
 /// An adapter that requests can choose beside the base.
 #[derive(Debug, Clone)]
@@ -69,8 +89,7 @@ impl Names {
         let mut listed = vec![(own.to_owned(), 0)];
         let base = vec![BASE.to_owned(), model.to_owned()];
         for (index, choice) in choices.iter().enumerate() {
-            let is_taken = listed.iter().any(|(name, _)| *name == choice.name) || base.contains(&choice.name);
-            if is_taken {
+            if listed.iter().any(|(name, _)| *name == choice.name) || base.contains(&choice.name) {
                 let problem = format!("the name `{}` is taken", choice.name);
                 return Err(Error::usage("adapter", problem, "give each adapter a name of its own"));
             }
@@ -97,14 +116,20 @@ impl Names {
         Err(Refusal::new(StatusCode::NOT_FOUND, "model_not_found", message).of_field("model"))
     }
 
+    /// Whether a name means something already.
+    pub(super) fn is_taken(&self, name: &str) -> bool {
+        self.listed.iter().any(|(listed, _)| listed == name) || self.base.iter().any(|base| base == name)
+    }
+
     /// All listed names.
     pub(super) fn names(&self) -> Vec<&str> {
         self.listed.iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The answer of `/v1/models`.
-    pub(super) fn list(&self) -> Value {
-        let data: Vec<Value> = self.names().iter().map(|name| self.describe(name)).collect();
+    /// The answer of `/v1/models`, with names that came since the start.
+    pub(super) fn list(&self, loaded: &[String]) -> Value {
+        let names = self.names().into_iter().chain(loaded.iter().map(String::as_str));
+        let data: Vec<Value> = names.map(|name| self.describe(name)).collect();
         json!({ "object": "list", "data": data })
     }
 

@@ -1,15 +1,21 @@
 //! Answers in the form that OpenAI's clients read, whole or as a stream of events.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
 use super::ask::Kind;
-use super::engine::Event;
 use super::fresh::fresh;
+use super::job::Event;
+use super::recent::Exchange;
 use super::refusal::Refusal;
+use super::school::School;
 use super::text::{Piece, Told};
 use super::tools::{self, Call, Tools};
+
+/// Where an answer is remembered, and what was asked.
+pub(super) type Memory = (Arc<School>, Result<Vec<Value>, &'static str>);
 
 /// What is the same in every part of an answer.
 #[derive(Debug, Clone)]
@@ -24,6 +30,8 @@ pub(super) struct Head {
     tells: bool,
     /// What answers may call; such an answer is read when it is whole.
     tools: Option<Tools>,
+    /// Where it is remembered once it is whole.
+    memory: Option<Memory>,
 }
 
 impl Head {
@@ -31,12 +39,24 @@ impl Head {
     pub(super) fn new(kind: Kind, model: String, choices: usize, prompt_tokens: usize, tells: bool) -> Self {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let id = format!("{}-{:016x}", if kind == Kind::Chat { "chatcmpl" } else { "cmpl" }, fresh());
-        Self { kind, id, created, model, choices, prompt_tokens, tells, tools: None }
+        Self { kind, id, created, model, choices, prompt_tokens, tells, tools: None, memory: None }
     }
 
     /// The same of answers that may call tools.
     pub(super) fn with_tools(self, tools: Option<Tools>) -> Self {
         Self { tools, ..self }
+    }
+
+    /// The same of answers that are remembered.
+    pub(super) fn remembered(self, memory: Option<Memory>) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// Remembers the texts of all choices, if they are to be.
+    fn remember(&self, answers: impl Iterator<Item = String>) {
+        if let Some((school, asked)) = &self.memory {
+            school.recent.put(&self.id, Exchange { asked: asked.clone(), answers: answers.collect() });
+        }
     }
 
     /// The calls that an answer is, and the text before them. What was cut is a text.
@@ -196,6 +216,7 @@ impl Whole {
         if self.tally.ended < self.choices.len() {
             return Ok(None);
         }
+        self.head.remember(self.choices.iter().map(|(piece, _)| piece.text.clone()));
         let choices = self.choices.iter().enumerate().map(|(index, (piece, finish))| {
             let logprobs = self.head.logprobs(&piece.tokens, 0);
             let mut choice = self.head.choice(index, Value::String(piece.text.clone()), logprobs, *finish);
@@ -222,19 +243,25 @@ pub(super) struct Chunks {
     offsets: Vec<Option<usize>>,
     /// What came of each choice that may be a call.
     held: Vec<Piece>,
+    /// The text of each choice, if it is remembered.
+    texts: Vec<String>,
 }
 
 impl Chunks {
     /// Nothing yet.
     pub(super) fn new(head: Head, include_usage: bool) -> Self {
         let (offsets, held) = (vec![None; head.choices], vec![Piece::default(); head.choices]);
-        Self { tally: Tally::default(), offsets, held, include_usage, head }
+        let texts = vec![String::new(); head.choices];
+        Self { tally: Tally::default(), offsets, held, texts, include_usage, head }
     }
 
     /// The text of the events that tell of `event`, and whether nothing comes after them.
     pub(super) fn take(&mut self, event: Event) -> (String, bool) {
         self.tally.take(&event);
         let mut out = String::new();
+        if let (Event::News { choice, piece }, Some(_)) = (&event, &self.head.memory) {
+            self.texts[*choice] += &piece.text;
+        }
         match event {
             Event::Failed(refusal) => return (data(&refusal.body()), true),
             Event::Begun { .. } => {}
@@ -275,6 +302,7 @@ impl Chunks {
         }
         let is_last = self.tally.ended == self.head.choices;
         if is_last {
+            self.head.remember(std::mem::take(&mut self.texts).into_iter());
             if self.include_usage {
                 out += &self.chunk(Vec::new(), self.head.usage(&self.tally));
             }

@@ -223,6 +223,17 @@ impl Opened {
         self.fit(workload).check(what, self.gpu.available_bytes(), self.gpu.max_binding_bytes())
     }
 
+    /// [`Opened::check_memory`] of `workload` and of what is done `beside` it at the same time.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn check_fit(&self, what: &str, workload: &Workload, beside: Option<Fit>) -> Result<()> {
+        let fit = self.fit(workload);
+        let fit = beside.map_or(fit, |other| fit.beside(other));
+        fit.check(what, self.gpu.available_bytes(), self.gpu.max_binding_bytes())
+    }
+
     /// The memory that `workload` takes.
     pub fn fit(&self, workload: &Workload) -> Fit {
         Fit::new(&self.config, &**self.source.borrow(), self.format, self.context_length, workload)

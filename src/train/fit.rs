@@ -90,6 +90,18 @@ impl Fit {
         fit
     }
 
+    /// The memory of both, on the same model.
+    pub fn beside(self, other: Self) -> Self {
+        Self {
+            weights: self.weights,
+            kv: self.kv + other.kv,
+            activations: self.activations + other.activations,
+            adapter: self.adapter + other.adapter,
+            optimizer: self.optimizer + other.optimizer,
+            largest_buffer: self.largest_buffer.max(other.largest_buffer),
+        }
+    }
+
     /// All of it.
     pub fn total(&self) -> u64 {
         self.weights + self.kv + self.activations + self.adapter + self.optimizer

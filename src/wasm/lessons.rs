@@ -17,7 +17,7 @@ use super::library::LessonLibrary;
 use crate::ladder::base::first_difference;
 use crate::ladder::learner::Learner;
 use crate::ladder::run::RunCard;
-use crate::lessons::anchors;
+use crate::lessons::begin::{Place, begin};
 use crate::lessons::card::Card;
 use crate::lessons::course::{Course, Listener, News};
 use crate::lessons::decide::{conclude, expect_consolidation};
@@ -275,26 +275,17 @@ impl Engine {
         };
         let source =
             source.worked_out((&opened.name, None), &mut learner, &mut note(on_news), &mut progress).await?;
-        source.expect_fitting(&mut learner, &settings)?;
-        let mut library = match library {
-            Some(library) => library,
+        let make = |card: &Card, anchors: &[_]| Library::create_in(Box::new(file.pack()?), card, anchors);
+        let place = match library {
+            Some(library) => Place::There(Box::new(library)),
             None => {
-                let mut go_on = |done: usize, all: usize| progress(done, all, "answers of the base");
-                let anchors = anchors::make(&mut learner, settings.seed, &mut go_on).await?;
-                let loops = anchors::loops(&mut learner, &anchors, &mut go_on).await?;
                 let model = opened.computed(true)?;
                 let base = Base { sha256: options.weights.clone(), model, ..Base::default() };
-                let card = Card::new(opened.name.clone(), base, settings, loops);
-                Library::create_in(Box::new(file.pack()?), &card, &anchors)?
+                Place::New { model: opened.name.clone(), base, settings: Box::new(settings), make: &make }
             }
         };
-        let number = match library.standing().pending() {
-            Some(number) => number,
-            None => {
-                let mut note = note(on_news);
-                source.propose(&mut library, &mut learner, &wanted, &mut note, &mut progress).await?
-            }
-        };
+        let (mut library, number) =
+            begin(&source, &wanted, place, &mut learner, &mut note(on_news), &mut progress).await?;
         let lesson = library.lesson(number)?;
         let questions: Vec<_> = lesson
             .facts

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::program::Files;
 use crate::server::{Server, json as cli, random_model};
 
 const TEXT: &str = "/v1/completions";
@@ -237,7 +238,7 @@ fn an_adapter_is_chosen_by_name() {
     };
     // The cache of one is not taken for the other, whatever the order.
     for (name, expected) in
-        [("qwen2", &base), ("tuned", &tuned), ("tuned", &tuned), (&model, &base), ("base", &base)]
+        [("qwen2", &base), ("tuned", &tuned), ("base:tuned", &tuned), (&model, &base), ("base", &base)]
     {
         assert_eq!(&ask(name), expected, "{name}");
     }
@@ -247,4 +248,55 @@ fn an_adapter_is_chosen_by_name() {
             scope.spawn(move || assert_eq!(&ask(name), expected, "{name}"));
         }
     });
+}
+
+#[test]
+fn an_adapter_comes_and_goes() {
+    let model = random_model();
+    let files = Files::new();
+    let outside = files.path("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let folder = files.path("adapters");
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(&outside, format!("{folder}/link")).unwrap();
+    files.copy(&format!("{model}/adapter"), "adapters/runs/tuned");
+    let (plain, server) = (Server::start(&model, &[]), Server::start(&model, &["--adapter-folder", &folder]));
+    let (status, refused) = plain.post("/v1/adapters", &json!({ "name": "poet", "path": "runs/tuned" }));
+    assert!(status == 404 && refused.to_string().contains("--adapter-folder"), "{refused}");
+    let text = |model: &str| {
+        let body = json!({ "model": model, "prompt": "Greedy text", "temperature": 0, "max_tokens": 24 });
+        server.answer("/v1/completions", body)["choices"][0]["text"].clone()
+    };
+    let base = text("base");
+    for (name, path) in [
+        ("poet", "../outside"),
+        ("poet", "/etc"),
+        ("poet", "link"),
+        ("poet", "runs/none"),
+        ("poet", "."),
+        ("qwen2", "runs/tuned"),
+        ("base", "runs/tuned"),
+        ("a/b", "runs/tuned"),
+        ("a@b", "runs/tuned"),
+        ("", "runs/tuned"),
+        ("poet", "runs"),
+    ] {
+        let (status, refused) = server.post("/v1/adapters", &json!({ "name": name, "path": path }));
+        assert!(
+            status >= 400 && refused["error"]["message"].is_string(),
+            "{name} {path}: {status} {refused}"
+        );
+        assert!(!refused.to_string().contains(&outside), "{refused}");
+    }
+    let loaded = server.answer("/v1/adapters", json!({ "name": "poet", "path": "runs/tuned" }));
+    assert_eq!(loaded["id"], "base:poet");
+    let (_, _, listed) = server.ask("GET", "/v1/models", "", "");
+    assert!(listed.contains("base:poet"), "{listed}");
+    assert_ne!(text("base:poet"), base);
+    let (status, _, gone) = server.ask("DELETE", "/v1/adapters/poet", "", "");
+    assert!(status == 200 && gone.contains("\"deleted\":true"), "{gone}");
+    assert_eq!(server.ask("DELETE", "/v1/adapters/poet", "", "").0, 404);
+    let body = json!({ "model": "base:poet", "prompt": "abc", "max_tokens": 1 });
+    assert_eq!(server.post("/v1/completions", &body).0, 404);
+    assert_eq!(text("base"), base);
 }

@@ -6,6 +6,7 @@ mod access;
 mod answers;
 mod client;
 mod forms;
+mod learning;
 mod load;
 #[allow(dead_code, reason = "the tests of other commands use more of it")]
 #[path = "../cli_models/program.rs"]

@@ -17,11 +17,12 @@ export interface Correction {
   answer: string;
 }
 
-/** What somebody thought of an answer: a thumb, what it should have been, or another answer that is better. */
+/** What somebody thought of an answer: a thumb, what is right, how it should have been said, or another answer that is better. */
 export interface Feedback {
   prompt: string;
   answer?: string;
   thumb?: "up" | "down";
+  correction?: string;
   edited?: string;
   chosen?: string;
   rejected?: string;
