@@ -25,6 +25,7 @@ const INPUTS: &[&str] = &[
     "adapter",
     "adapters",
     "api_key_file",
+    "credentials",
     "library",
     "archive",
     "data",
@@ -62,6 +63,7 @@ const UNTIMED: &[&str] = &[
     "unpack",
     "report",
     "models",
+    "swarm",
     "completions",
     "man",
 ];
