@@ -24,14 +24,18 @@ fn kills() -> u32 {
 
 /// A new run.
 fn ladder(files: &Files, output: &str, more: &[&str]) -> Vec<String> {
-    let problems =
-        files.write("p.jsonl", "{\"problem\": \"x*exp(x)\"}\n{\"problem\": \"x*cos(2*x)\"}\n{\"problem\": \"x**3\"}\n");
+    let problems = files.write(
+        "p.jsonl",
+        "{\"problem\": \"x*exp(x)\"}\n{\"problem\": \"x*cos(2*x)\"}\n{\"problem\": \"x**3\"}\n",
+    );
     let held = files.write("held.jsonl", "{\"problem\": \"x**2\"}\n");
-    let args = ["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--eval-problems", &held];
-    let small = ["--group-size", "4", "--prompts-per-step", "3", "--max-tokens", "24", "--steps", "4", "--json"];
+    let args =
+        ["ladder", "-m", "tiny", "--task", "integral", "--problems", &problems, "--eval-problems", &held];
+    let small = ["--group-size", "4", "--prompts-per-step", "3", "--max-tokens", "24", "--json"];
+    let steps: &[&str] = if more.contains(&"--steps") { &[] } else { &["--steps", "4"] };
     let sets = ["--set", "checkpoint_every=1", "--set", "variants.per_node=2", "--set", "evaluation.every=2"];
     let output = files.path(output);
-    let all = [&args[..], &small, &sets, &["--output", &output], more].concat();
+    let all = [&args[..], &small, steps, &sets, &["--output", &output], more].concat();
     all.into_iter().map(str::to_owned).collect()
 }
 
@@ -72,13 +76,6 @@ fn three_workers_give_the_bits_of_one_process() {
     let fleet = workers(&broker, 3);
     let url = broker.url();
     let mut trainer = Process::start(&strs(&ladder(&files, "together", &["--swarm", &url])));
-    // The run is seen while it is there, and its folder cannot be led by a second trainer.
-    trainer.wait_for_line(|line| line["type"] == "step");
-    let seen = json(&run(&["swarm", "status", "--json", "--connect", &url]));
-    assert_eq!((seen[0]["model"].as_str(), seen[0]["epoch"].as_u64()), (Some("tiny"), Some(1)), "{seen}");
-    copy(&files, "together", "second");
-    let second = resume(&files, "second", &["--swarm", &url]);
-    says(&strs(&second), &["another trainer leads this run (epoch 1)", "stop that one first"]);
     let words = trainer.succeed();
     assert!(words.contains("answers counted") && !words.contains("refused"), "{words}");
     assert!(end(&files, "together") == alone(), "other bits");
@@ -86,6 +83,24 @@ fn three_workers_give_the_bits_of_one_process() {
     assert!(answered.iter().filter(|count| **count > 0).count() > 1, "one did it all: {answered:?}");
     // A run that is over leaves nothing.
     assert_eq!(json(&run(&["swarm", "status", "--json", "--connect", &url])), serde_json::json!([]));
+}
+
+#[test]
+fn a_run_has_one_trainer_and_is_seen() {
+    let files = Files::new();
+    let broker = Broker::start();
+    let url = broker.url();
+    let _fleet = workers(&broker, 1);
+    let mut trainer =
+        Process::start(&strs(&ladder(&files, "first", &["--swarm", &url, "--steps", "100000"])));
+    trainer.wait_for_line(|line| line["type"] == "step");
+    let seen = json(&run(&["swarm", "status", "--json", "--connect", &url]));
+    assert_eq!((seen[0]["model"].as_str(), seen[0]["epoch"].as_u64()), (Some("tiny"), Some(1)), "{seen}");
+    assert_eq!(seen[0]["workers"].as_array().map(Vec::len), Some(1), "{seen}");
+    copy(&files, "first", "second");
+    let second = resume(&files, "second", &["--swarm", &url]);
+    says(&strs(&second), &["another trainer leads this run (epoch 1)", "stop that one first"]);
+    trainer.interrupt();
 }
 
 /// A copy of a run's folder, as it is between two of its writes.
@@ -185,7 +200,10 @@ fn what_cannot_work_says_why() {
     let mut trainer = Process::start(&strs(&lead(&url)));
     trainer.wait_for_words("waiting for workers");
     let other = model("llama");
-    says(&["work", "-m", &other, "--connect", &url], &["weights of the model: its trainer has", "take the model"]);
+    says(
+        &["work", "-m", &other, "--connect", &url],
+        &["weights of the model: its trainer has", "take the model"],
+    );
     says(&["work", "-m", "tiny", "--f16", "--connect", &url], &["--f16: its trainer has false"]);
     trainer.interrupt();
     broker.kill();
@@ -197,7 +215,10 @@ fn what_cannot_work_says_why() {
     says(&["swarm", "status", "--connect", &plain.url()], &["gives no JetStream", "start it with -js"]);
     let guarded = Broker::with(&["-js", "--user", "me", "--pass", "secret"]);
     let address = guarded.url();
-    says(&["swarm", "status", "--connect", &address], &["cannot be reached", "nats://USER:PASSWORD@HOST:PORT"]);
+    says(
+        &["swarm", "status", "--connect", &address],
+        &["cannot be reached", "nats://USER:PASSWORD@HOST:PORT"],
+    );
     let right = address.replace("nats://", "nats://me:secret@");
     assert_eq!(json(&run(&["swarm", "status", "--json", "--connect", &right])), serde_json::json!([]));
     let wrong = address.replace("nats://", "nats://me:wrong@");

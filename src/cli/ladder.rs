@@ -177,7 +177,9 @@ fn climb(
     let outcome = match trainer {
         None => block_on(run::run(&mut learner, task, &card, saved, &mut host)),
         #[cfg(feature = "swarm")]
-        Some(trainer) => super::swarm::lead(trainer, learner, session.opened(), (task, &card), saved, &mut host),
+        Some(trainer) => {
+            super::swarm::lead(trainer, learner, session.opened(), (task, &card), saved, &mut host)
+        }
     };
     if let Err(Error::Cancelled) = outcome {
         let output = args.output.display();

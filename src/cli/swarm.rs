@@ -165,7 +165,8 @@ pub(super) fn lead(
         (fates.refused, "refused"),
         (fates.abandoned, "tasks given up"),
     ];
-    let more = more.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+    let more =
+        more.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
     say(&format!("run {run}: {} answers counted{}", fates.admitted, more.collect::<String>()));
     outcome
 }

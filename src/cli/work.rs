@@ -46,7 +46,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut failed = None;
     let outcome = work(&session, &task, &mut |news| {
         if let News::Joined { same_device: false, .. } = &news {
-            say("the trainer has another device: the run is sound, but not the same in the last bits as on one device");
+            say(
+                "the trainer has another device: the run is sound, but not the same in the last bits as on one device",
+            );
         }
         if let Err(error) = context.answer(&news, || words(&news)) {
             failed.get_or_insert(error);

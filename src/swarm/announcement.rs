@@ -59,7 +59,9 @@ impl Announcement {
             let (theirs, own) = (&self.version, &own.version);
             return Some(format!("its trainer is stepladder {theirs}, and this is {own}"));
         }
-        let differs = |what: &str, theirs: &str, own: &str| Some(format!("{what}: its trainer has {theirs}, this worker {own}"));
+        let differs = |what: &str, theirs: &str, own: &str| {
+            Some(format!("{what}: its trainer has {theirs}, this worker {own}"))
+        };
         if self.base.sha256 != own.base.sha256 {
             let hash = |base: &Base| base.sha256.chars().take(12).collect::<String>();
             return differs("weights of the model", &hash(&self.base), &hash(&own.base));
@@ -98,9 +100,15 @@ mod tests {
         worded.model.insert("prompt style".into(), "instruct".into());
         assert_eq!(own.difference(&of(&worded)), None);
         for (other, words) in [
-            (Base { sha256: "b".repeat(64), ..base.clone() }, "weights of the model: its trainer has aaaaaaaaaaaa"),
+            (
+                Base { sha256: "b".repeat(64), ..base.clone() },
+                "weights of the model: its trainer has aaaaaaaaaaaa",
+            ),
             (Base { f16: true, ..base.clone() }, "--f16: its trainer has false"),
-            (Base { weights: Some("q8".into()), ..base.clone() }, "--weights: its trainer has those of the file"),
+            (
+                Base { weights: Some("q8".into()), ..base.clone() },
+                "--weights: its trainer has those of the file",
+            ),
             (Base { model: model(1e-6), ..base.clone() }, "rms_norm_eps: its trainer has "),
         ] {
             let told = own.difference(&of(&other)).unwrap();

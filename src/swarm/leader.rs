@@ -8,6 +8,7 @@ use async_nats::jetstream::kv::{Operation, Store};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
+use super::names::Names;
 use super::server::{Problem, Server};
 use crate::{Error, Result};
 
@@ -55,19 +56,23 @@ async fn read(keys: &Store) -> Result<Option<(Leader, u64)>, Problem> {
 /// Takes the lead of a run, after waiting whether its last trainer still lives.
 ///
 /// # Errors
-/// [`Error::Busy`]-like [`Error::Usage`] if it does; [`Error::Cancelled`].
-pub(super) async fn claim(server: &Server, keys: &Store, trainer: &str) -> Result<Lead> {
+/// [`Error::Usage`] if it does; [`Error::Cancelled`].
+pub(super) async fn claim(server: &Server, names: &Names, trainer: &str) -> Result<Lead> {
     let mut epoch = 1;
-    let found = server.wait(|| read(keys)).await?;
+    // The run that its last trainer ends meanwhile takes the keys with it.
+    let keys = || server.bucket(names.keys(), names.key_bucket());
+    let look = || async { read(&keys().await?).await };
+    let found = server.wait(look).await?;
     if let Some((before, revision)) = &found {
         // The server may be slow: one more beat is waited for.
         sleep(LEASE).await;
-        let now = server.wait(|| read(keys)).await?;
+        let now = server.wait(look).await?;
         if now.as_ref().is_some_and(|(_, now)| now != revision) {
             return Err(led_by_another(server, before.epoch));
         }
         epoch = before.epoch + 1;
     }
+    let keys = server.wait(keys).await?;
     let leader = Leader { epoch, trainer: trainer.to_owned(), beat: 0 };
     let taken: Result<u64, Problem> = match &found {
         Some((_, revision)) => keys.update(KEY, leader.bytes().into(), *revision).await.map_err(Into::into),
@@ -76,7 +81,7 @@ pub(super) async fn claim(server: &Server, keys: &Store, trainer: &str) -> Resul
     match taken {
         Ok(revision) => Ok(Lead { leader, revision }),
         // Another one was faster, or the answer was lost.
-        Err(_) => match server.wait(|| read(keys)).await? {
+        Err(_) => match server.wait(look).await? {
             Some((now, revision)) if now.trainer == trainer => Ok(Lead { leader, revision }),
             _ => Err(led_by_another(server, epoch)),
         },

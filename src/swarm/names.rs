@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::object_store;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy};
-use async_nats::jetstream::{kv, object_store};
 
 use crate::train::fingerprint::sha256;
 
@@ -135,17 +135,32 @@ impl Names {
         }
     }
 
-    pub(super) fn key_bucket(&self) -> kv::Config {
-        kv::Config { bucket: self.keys(), history: 1, ..kv::Config::default() }
+    pub(super) fn key_bucket(&self) -> Config {
+        bucket(&self.keys())
     }
 
-    pub(super) fn worker_bucket(&self) -> kv::Config {
-        let max_age = Duration::from_secs(WORKER_SECONDS);
-        kv::Config { bucket: self.workers(), history: 1, max_age, ..kv::Config::default() }
+    pub(super) fn worker_bucket(&self) -> Config {
+        Config { max_age: Duration::from_secs(WORKER_SECONDS), ..bucket(&self.workers()) }
     }
 
     pub(super) fn adapter_bucket(&self) -> object_store::Config {
         object_store::Config { bucket: self.adapters(), ..object_store::Config::default() }
+    }
+}
+
+/// The stream that a bucket of keys is, each with its last value. The client makes such a bucket only on servers that tell it
+/// more of the account than 2.9 does.
+fn bucket(name: &str) -> Config {
+    Config {
+        name: format!("KV_{name}"),
+        subjects: vec![format!("$KV.{name}.>")],
+        discard: DiscardPolicy::New,
+        max_messages_per_subject: 1,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        description: Some("stepladder: keys of a run".into()),
+        ..Config::default()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::stream::Config;
 use async_nats::jetstream::{self, Context, kv};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 use tokio::time::{sleep, timeout};
@@ -44,14 +45,15 @@ impl Server {
         let usage = |problem: String, hint: &str| Error::usage("swarm", format!("{shown}: {problem}"), hint);
         // What a user may not do comes as an event, and the request that asked for it gets no answer.
         let told = shown.clone();
-        let mut options = ConnectOptions::new().name("stepladder").connection_timeout(PATIENCE).event_callback(
-            move |event| {
+        let mut options = ConnectOptions::new()
+            .name("stepladder")
+            .connection_timeout(PATIENCE)
+            .event_callback(move |event| {
                 if let Event::ServerError(problem) = &event {
                     warn(&format!("{told}: the server says: {problem}"));
                 }
                 std::future::ready(())
-            },
-        );
+            });
         if let Some(file) = credentials {
             options = options.credentials_file(&file).await.map_err(|source| Error::read(&file, source))?;
         }
@@ -69,15 +71,18 @@ impl Server {
                 };
                 return Err(usage(format!("cannot be reached: {error}"), hint));
             }
-            Err(_) => return Err(usage("does not answer".into(), "is it a NATS server? Correct the address")),
+            Err(_) => {
+                return Err(usage("does not answer".into(), "is it a NATS server? Correct the address"));
+            }
         };
         let info = client.server_info();
         if info.max_payload < MOST_BYTES {
-            let problem = format!("takes messages of {} bytes, and {MOST_BYTES} are needed", info.max_payload);
+            let problem =
+                format!("takes messages of {} bytes, and {MOST_BYTES} are needed", info.max_payload);
             return Err(usage(problem, "raise max_payload in the server's settings"));
         }
         let jetstream = jetstream::new(client.clone());
-        if let Err(problem) = jetstream.query_account().await {
+        if let Err(problem) = has_jetstream(&client).await {
             let problem = format!("nats-server {} gives no JetStream: {problem}", info.version);
             return Err(usage(problem, "start it with -js, or allow JetStream to this account"));
         }
@@ -129,12 +134,21 @@ impl Server {
         self.cancel.load(Ordering::Relaxed)
     }
 
-    /// The bucket of this setup, made if it is missing.
-    pub(super) async fn bucket(&self, config: kv::Config) -> Result<kv::Store, Problem> {
-        match self.jetstream.get_key_value(&config.bucket).await {
-            Ok(bucket) => Ok(bucket),
-            Err(_) => Ok(self.jetstream.create_key_value(config).await?),
-        }
+    /// The bucket of this name, whose stream is made by `setup` if it is missing.
+    pub(super) async fn bucket(&self, name: String, setup: Config) -> Result<kv::Store, Problem> {
+        self.jetstream.get_or_create_stream(setup).await?;
+        Ok(self.jetstream.get_key_value(name).await?)
+    }
+}
+
+/// Asks for the account's JetStream. Of the answer only errors count: its other fields differ between versions of the server, and
+/// the client knows those of the newest.
+async fn has_jetstream(client: &Client) -> Result<(), Problem> {
+    let answer = client.request("$JS.API.INFO", Vec::new().into()).await?;
+    let answer: serde_json::Value = serde_json::from_slice(&answer.payload)?;
+    match answer.get("error") {
+        Some(error) => Err(error["description"].as_str().unwrap_or("an error without words").into()),
+        None => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::kv::Store;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind, Stream};
 use tokio::sync::Mutex;
@@ -102,10 +103,14 @@ impl Trainer {
             shared.set_up().await.map_err(|problem| {
                 let address = &shared.server.address;
                 let problem = format!("{address}: a run cannot be set up: {problem}");
-                Error::usage("swarm", problem, "give the server's JetStream room, and this user the right to it")
+                Error::usage(
+                    "swarm",
+                    problem,
+                    "give the server's JetStream room, and this user the right to it",
+                )
             })?;
-            let keys = shared.server.wait(|| shared.server.bucket(shared.names.key_bucket())).await?;
-            let lead = claim(&shared.server, &keys, &trainer).await?;
+            let lead = claim(&shared.server, &shared.names, &trainer).await?;
+            let keys = shared.server.wait(|| shared.keys()).await?;
             shared.epoch = lead.leader.epoch;
             drop(tokio::spawn(beat(keys, lead, of_thread)));
             Ok(Arc::new(shared))
@@ -174,7 +179,7 @@ impl Shared {
         if let Some(consumer) = consumer {
             tasks.create_consumer(consumer).await?;
         }
-        self.server.bucket(names.worker_bucket()).await?;
+        self.server.bucket(names.workers(), names.worker_bucket()).await?;
         if jetstream.get_object_store(names.adapters()).await.is_err() {
             jetstream.create_object_store(names.adapter_bucket()).await?;
         }
@@ -184,7 +189,7 @@ impl Shared {
         {
             self.put(&adapter).await?;
         }
-        let keys = self.server.bucket(names.key_bucket()).await?;
+        let keys = self.keys().await?;
         if keys.get(CARD).await?.as_deref() != Some(&self.card[..]) {
             keys.put(CARD, self.card.clone().into()).await?;
         }
@@ -215,8 +220,14 @@ impl Shared {
         Ok(self.server.jetstream.get_stream_no_info(name).await?)
     }
 
+    async fn keys(&self) -> Result<Store, Problem> {
+        self.server.bucket(self.names.keys(), self.names.key_bucket()).await
+    }
+
     async fn has_adapter(&self, adapter: &Published) -> bool {
-        let Ok(store) = self.server.jetstream.get_object_store(self.names.adapters()).await else { return false };
+        let Ok(store) = self.server.jetstream.get_object_store(self.names.adapters()).await else {
+            return false;
+        };
         for file in &adapter.files {
             if store.info(object(&adapter.hash, &file.name)).await.is_err() {
                 return false;
@@ -396,7 +407,11 @@ impl Transport for Trainer {
     async fn publish(&mut self, task: &Task) -> Result<()> {
         let (number, attempt) = (task.task, task.attempt);
         let body = task.to_bytes().map_err(|problem| {
-            Error::usage("swarm", problem, "lower <group_size> or <sampling.max_tokens>, or run without <swarm>")
+            Error::usage(
+                "swarm",
+                problem,
+                "lower <group_size> or <sampling.max_tokens>, or run without <swarm>",
+            )
         })?;
         self.on(|shared| async move { shared.publish(number, attempt, body).await }).await
     }

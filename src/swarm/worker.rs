@@ -258,9 +258,8 @@ impl Worker<'_> {
                 }
             };
             let (server, log) = (link.server.clone(), own.results());
-            late = block_on(link.on(async move {
-                server.wait(|| send(&server, &log, &subject, &body)).await
-            }))?;
+            late =
+                block_on(link.on(async move { server.wait(|| send(&server, &log, &subject, &body)).await }))?;
         }
         drop(holds);
         let acked = block_on(link.on(async move { Ok(message.double_ack().await) }))?;
@@ -270,7 +269,12 @@ impl Worker<'_> {
         }
         self.answered += u64::from(!late);
         let completions = task.request().samples;
-        on_news(News::Answered { task: task.task, completions, seconds: began.elapsed().as_secs_f64(), late });
+        on_news(News::Answered {
+            task: task.task,
+            completions,
+            seconds: began.elapsed().as_secs_f64(),
+            late,
+        });
         Ok(())
     }
 

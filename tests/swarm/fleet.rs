@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::program::command;
 
 /// The longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(30);
 
 /// Some time up to so many milliseconds.
