@@ -176,6 +176,13 @@ fn a_trainer_that_is_killed_goes_on() {
     }
     assert!(end(&files, "run") == alone(), "other bits");
 
+    // One that is stopped gives up the tasks that wait, and asks for them again.
+    let mut trainer = Process::start(&strs(&ladder(&files, "stopped", &["--swarm", &url])));
+    trainer.wait_for_line(|line| line["type"] == "rollout" && line["step"] == 2);
+    trainer.interrupt();
+    Process::start(&strs(&resume(&files, "stopped", &["--swarm", &url]))).succeed();
+    assert!(end(&files, "stopped") == alone(), "other bits");
+
     // Without a swarm such a run draws alone, and ends the same.
     let mut trainer = Process::start(&strs(&ladder(&files, "left", &["--swarm", &url])));
     trainer.wait_for_line(|line| line["type"] == "step");
@@ -194,10 +201,9 @@ fn what_cannot_work_says_why() {
     let files = Files::new();
     let mut broker = Broker::start();
     let url = broker.url();
-    let lead = |url: &str| ladder(&files, "run", &["--swarm", url]);
     let work = ["work", "-m", "tiny", "--connect", &url];
     // A worker of another model, while a run is there.
-    let mut trainer = Process::start(&strs(&lead(&url)));
+    let mut trainer = Process::start(&strs(&ladder(&files, "run", &["--swarm", &url])));
     trainer.wait_for_words("waiting for workers");
     let other = model("llama");
     says(
@@ -207,9 +213,10 @@ fn what_cannot_work_says_why() {
     says(&["work", "-m", "tiny", "--f16", "--connect", &url], &["--f16: its trainer has false"]);
     trainer.interrupt();
     broker.kill();
-    says(&strs(&lead(&url)), &["--swarm", "cannot be reached", "nats-server -js"]);
+    let unled = ladder(&files, "unled", &["--swarm", &url]);
+    says(&strs(&unled), &["--swarm", "cannot be reached", "nats-server -js"]);
     says(&work, &["cannot be reached"]);
-    assert!(!files.exists("run/state.safetensors"));
+    assert!(!files.exists("unled"));
 
     let plain = Broker::with(&[]);
     says(&["swarm", "status", "--connect", &plain.url()], &["gives no JetStream", "start it with -js"]);

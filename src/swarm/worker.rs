@@ -166,11 +166,10 @@ impl Worker<'_> {
             if link.server.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            if beaten != Some(self.answered) || beat_at.elapsed() > BEAT {
-                if beaten.is_none() || beat_at.elapsed() > LOOK {
-                    (beaten, beat_at) = (Some(self.answered), Instant::now());
-                    self.beat(link, names);
-                }
+            let pause = if beaten == Some(self.answered) { BEAT } else { LOOK };
+            if beaten.is_none() || beat_at.elapsed() > pause {
+                (beaten, beat_at) = (Some(self.answered), Instant::now());
+                self.beat(link, names);
             }
             let (server, own) = (link.server.clone(), names.clone());
             let message = match block_on(link.on(async move { Ok(take(&server, &own).await) }))? {
@@ -219,8 +218,8 @@ impl Worker<'_> {
         on_news: &mut dyn FnMut(News),
     ) -> Result<()> {
         let began = Instant::now();
-        let patience = message.info().ok().map(|info| info.delivered);
-        tracing::debug!(subject = %message.subject, delivered = patience, "a task");
+        let delivered = message.info().ok().map(|info| info.delivered);
+        tracing::debug!(subject = %message.subject, delivered, "a task");
         let task = match Task::from_bytes(&message.payload, &self.terms) {
             Ok(task) => task,
             Err(problem) => {
