@@ -117,18 +117,23 @@ fn workers_that_are_killed_cost_nothing_but_time() {
     let broker = Broker::start();
     let mut fleet = workers(&broker, 3);
     let url = broker.url();
-    let args = ladder(&files, "run", &["--swarm", &url, "--redeliver", "3"]);
-    let mut trainer = Process::start(&strs(&args));
-    for kill in 0..kills() as usize {
-        if !trainer.runs_for(moment(4000)) {
+    let mut killed = 0;
+    for round in 0.. {
+        let output = format!("run{round}");
+        let mut trainer =
+            Process::start(&strs(&ladder(&files, &output, &["--swarm", &url, "--redeliver", "3"])));
+        while killed < kills() && trainer.runs_for(moment(4000)) {
+            let place = killed as usize % fleet.len();
+            fleet[place].kill();
+            fleet[place] = Process::worker(&broker, "tiny");
+            killed += 1;
+        }
+        trainer.succeed();
+        assert!(end(&files, &output) == alone(), "other bits");
+        if killed == kills() {
             break;
         }
-        let place = kill % fleet.len();
-        fleet[place].kill();
-        fleet[place] = Process::worker(&broker, "tiny");
     }
-    trainer.succeed();
-    assert!(end(&files, "run") == alone(), "other bits");
 }
 
 #[test]
@@ -137,22 +142,27 @@ fn a_server_that_is_killed_or_emptied_costs_nothing_but_time() {
     let mut broker = Broker::start();
     let _fleet = workers(&broker, 3);
     let url = broker.url();
-    let args = ladder(&files, "run", &["--swarm", &url, "--redeliver", "3"]);
-    let mut trainer = Process::start(&strs(&args));
-    trainer.wait_for_line(|line| line["type"] == "variants");
-    for kill in 0..kills() {
-        if !trainer.runs_for(moment(4000)) {
+    let mut killed = 0;
+    for round in 0.. {
+        let output = format!("run{round}");
+        let mut trainer =
+            Process::start(&strs(&ladder(&files, &output, &["--swarm", &url, "--redeliver", "3"])));
+        trainer.wait_for_line(|line| line["type"] == "variants");
+        while killed < kills() && trainer.runs_for(moment(4000)) {
+            broker.kill();
+            if killed % 2 == 1 {
+                broker.empty();
+            }
+            std::thread::sleep(moment(1000));
+            broker.start_again();
+            killed += 1;
+        }
+        trainer.succeed();
+        assert!(end(&files, &output) == alone(), "other bits");
+        if killed == kills() {
             break;
         }
-        broker.kill();
-        if kill % 2 == 1 {
-            broker.empty();
-        }
-        std::thread::sleep(moment(1000));
-        broker.start_again();
     }
-    trainer.succeed();
-    assert!(end(&files, "run") == alone(), "other bits");
 }
 
 #[test]
@@ -161,20 +171,24 @@ fn a_trainer_that_is_killed_goes_on() {
     let broker = Broker::start();
     let _fleet = workers(&broker, 2);
     let url = broker.url();
-    let mut args = ladder(&files, "run", &["--swarm", &url, "--redeliver", "3"]);
-    for _ in 0..kills() {
-        let mut trainer = Process::start(&strs(&args));
-        trainer.wait_for_line(|line| line["type"] == "rollout" || line["type"] == "finished");
-        if !trainer.runs_for(moment(4000)) {
+    let mut killed = 0;
+    for round in 0.. {
+        let output = format!("run{round}");
+        let more = ["--swarm", &url, "--redeliver", "3"];
+        let mut trainer = Process::start(&strs(&ladder(&files, &output, &more)));
+        trainer.wait_for_line(|line| line["type"] == "rollout");
+        while killed < kills() && trainer.runs_for(moment(4000)) {
+            trainer.kill();
+            killed += 1;
+            trainer = Process::start(&strs(&resume(&files, &output, &more)));
+            trainer.wait_for_line(|line| line["type"] == "rollout" || line["type"] == "finished");
+        }
+        trainer.succeed();
+        assert!(end(&files, &output) == alone(), "other bits");
+        if killed == kills() {
             break;
         }
-        trainer.kill();
-        args = resume(&files, "run", &["--swarm", &url, "--redeliver", "3"]);
     }
-    if unfinished(&files) {
-        Process::start(&strs(&args)).succeed();
-    }
-    assert!(end(&files, "run") == alone(), "other bits");
 
     // One that is stopped gives up the tasks that wait, and asks for them again.
     let mut trainer = Process::start(&strs(&ladder(&files, "stopped", &["--swarm", &url])));
@@ -190,10 +204,6 @@ fn a_trainer_that_is_killed_goes_on() {
     let rest = run(&strs(&resume(&files, "left", &[])));
     assert_eq!(rest.status.code(), Some(0), "{}", text(&rest.stderr));
     assert!(end(&files, "left") == alone(), "other bits");
-}
-
-fn unfinished(files: &Files) -> bool {
-    !fs::read_to_string(files.path("run/events.jsonl")).unwrap_or_default().contains("\"type\":\"finished\"")
 }
 
 #[test]

@@ -70,6 +70,6 @@ fn words(news: &News) -> String {
             let late = if *late { ", and others were there first" } else { "" };
             format!("task {task}: {completions} completions in {seconds:.1} s{late}")
         }
-        News::Left { run } => format!("run {run} is over"),
+        News::Left { run } => format!("left run {run}"),
     }
 }

@@ -35,6 +35,8 @@ const MOMENT: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a worker says that it is there.
 const BEAT: Duration = Duration::from_secs(10);
+/// How long without a task before another run is looked for.
+const IDLE: Duration = Duration::from_secs(5);
 /// After how long a task is offered to others that this worker could not begin.
 const LATER: Duration = Duration::from_secs(1);
 /// Most bytes of an adapter's file.
@@ -75,7 +77,7 @@ pub enum News {
         /// Another answer was there first.
         late: bool,
     },
-    /// The run is over.
+    /// The run is over, or another one may have more to do.
     Left {
         /// The run's name.
         run: String,
@@ -103,9 +105,9 @@ pub fn work(session: &Session, work: &Work<'_>, on_news: &mut dyn FnMut(News)) -
         learner: None,
         answered: 0,
     };
-    let (mut waits, mut first) = (false, true);
+    let (mut waits, mut first, mut last) = (false, true, None);
     loop {
-        let Some((names, theirs)) = find(&link, work, first)? else {
+        let Some((names, theirs)) = find(&link, work, first, last.as_ref())? else {
             first = false;
             if !std::mem::replace(&mut waits, true) {
                 on_news(News::Waiting);
@@ -115,24 +117,40 @@ pub fn work(session: &Session, work: &Work<'_>, on_news: &mut dyn FnMut(News)) -
         (waits, first) = (false, false);
         let same_device = theirs.device == work.own.device;
         on_news(News::Joined { run: names.run.clone(), same_device });
-        worker.serve(&link, &names, on_news)?;
-        on_news(News::Left { run: names.run });
+        worker.serve(&link, work, &names, on_news)?;
+        on_news(News::Left { run: names.run.clone() });
+        last = Some(names);
     }
 }
 
-/// A run to work for.
-fn find(link: &Link, work: &Work<'_>, first: bool) -> Result<Option<(Names, Announcement)>> {
+/// Runs in the order of their names that this worker can work for, and what speaks against others.
+fn fitting(link: &Link, work: &Work<'_>) -> Result<(Vec<(Names, Announcement)>, Vec<String>)> {
     let server = link.server.clone();
     let runs = block_on(link.on(async move { server.wait(|| announced(&server)).await }))?;
-    let mut problems = Vec::new();
+    let (mut fitting, mut problems) = (Vec::new(), Vec::new());
     for (names, card) in runs {
         if work.run.is_some_and(|run| run != names.run) {
             continue;
         }
         match card.map(|card| (card.difference(&work.own), card)) {
-            Ok((None, card)) => return Ok(Some((names, card))),
+            Ok((None, card)) => fitting.push((names, card)),
             Ok((Some(problem), _)) | Err(problem) => problems.push(format!("run {}: {problem}", names.run)),
         }
+    }
+    Ok((fitting, problems))
+}
+
+/// A run to work for: the one after `last`, so that one whose trainer is gone does not keep its workers from others.
+fn find(
+    link: &Link,
+    work: &Work<'_>,
+    first: bool,
+    last: Option<&Names>,
+) -> Result<Option<(Names, Announcement)>> {
+    let (mut runs, problems) = fitting(link, work)?;
+    if !runs.is_empty() {
+        let after = runs.iter().position(|(names, _)| last.is_some_and(|last| names.run > last.run));
+        return Ok(Some(runs.swap_remove(after.unwrap_or(0))));
     }
     // Later on a run of others may come and go beside.
     if let Some(problem) = problems.first().filter(|_| first || work.run.is_some()) {
@@ -159,9 +177,16 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Works for a run until that is over.
-    fn serve(&mut self, link: &Link, names: &Names, on_news: &mut dyn FnMut(News)) -> Result<()> {
+    /// Works for a run until that is over, or has had nothing to do for a while and another may have.
+    fn serve(
+        &mut self,
+        link: &Link,
+        work: &Work<'_>,
+        names: &Names,
+        on_news: &mut dyn FnMut(News),
+    ) -> Result<()> {
         let (mut beaten, mut beat_at) = (None, Instant::now());
+        let mut busy = Instant::now();
         loop {
             if link.server.is_cancelled() {
                 return Err(Error::Cancelled);
@@ -173,7 +198,15 @@ impl Worker<'_> {
             }
             let (server, own) = (link.server.clone(), names.clone());
             let message = match block_on(link.on(async move { Ok(take(&server, &own).await) }))? {
-                Ok(None) => continue,
+                Ok(None) => {
+                    if busy.elapsed() > IDLE {
+                        busy = Instant::now();
+                        if fitting(link, work)?.0.iter().any(|(other, _)| other != names) {
+                            return Ok(());
+                        }
+                    }
+                    continue;
+                }
                 Ok(Some(message)) => message,
                 // The server may be away, or emptied, or the run is over.
                 Err(problem) => {
@@ -185,6 +218,7 @@ impl Worker<'_> {
                 }
             };
             self.answer(link, names, message, on_news)?;
+            busy = Instant::now();
         }
     }
 
