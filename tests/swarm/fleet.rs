@@ -18,7 +18,7 @@ const STEP: Duration = Duration::from_millis(30);
 /// Some time up to so many milliseconds.
 pub(crate) fn moment(most: u32) -> Duration {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let moment = Duration::from_millis(u64::from(now.subsec_nanos() / 1000 % most));
+    let moment = Duration::from_millis(u64::from(now.subsec_micros() % most));
     println!("a moment of {moment:?}");
     moment
 }
