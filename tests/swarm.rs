@@ -220,7 +220,7 @@ fn what_cannot_work_says_why() {
         &["work", "-m", &other, "--connect", &url],
         &["weights of the model: its trainer has", "take the model"],
     );
-    says(&["work", "-m", "tiny", "--f16", "--connect", &url], &["--f16: its trainer has false"]);
+    says(&["work", "-m", "tiny", "--f16", "--connect", &url], &["16-bit products: its trainer has false"]);
     trainer.interrupt();
     broker.kill();
     let unled = ladder(&files, "unled", &["--swarm", &url]);

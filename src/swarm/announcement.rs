@@ -68,10 +68,10 @@ impl Announcement {
         }
         if self.base.weights != own.base.weights {
             let format = |base: &Base| base.weights.clone().unwrap_or_else(|| "those of the file".into());
-            return differs("--weights", &format(&self.base), &format(&own.base));
+            return differs("format of the weights", &format(&self.base), &format(&own.base));
         }
         if self.base.f16 != own.base.f16 {
-            return differs("--f16", &self.base.f16.to_string(), &own.base.f16.to_string());
+            return differs("16-bit products", &self.base.f16.to_string(), &own.base.f16.to_string());
         }
         if let Some((field, theirs, own)) = first_difference(&self.base.model, &own.base.model) {
             return differs(&field, &words(&theirs), &words(&own));
@@ -104,10 +104,10 @@ mod tests {
                 Base { sha256: "b".repeat(64), ..base.clone() },
                 "weights of the model: its trainer has aaaaaaaaaaaa",
             ),
-            (Base { f16: true, ..base.clone() }, "--f16: its trainer has false"),
+            (Base { f16: true, ..base.clone() }, "16-bit products: its trainer has false"),
             (
                 Base { weights: Some("q8".into()), ..base.clone() },
-                "--weights: its trainer has those of the file",
+                "format of the weights: its trainer has those of the file",
             ),
             (Base { model: model(1e-6), ..base.clone() }, "rms_norm_eps: its trainer has "),
         ] {

@@ -1,29 +1,13 @@
 //! A thread of its own for all talk with the server, so that neither waits for the GPU nor the GPU for it.
 
 use std::future::Future;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use super::server::Server;
+use super::server::{Connection, Server};
 use crate::{Error, Result};
-
-/// How to reach a server.
-#[derive(Debug, Clone)]
-pub struct Connection {
-    /// `nats://HOST:PORT` or `tls://HOST:PORT`, with `USER:PASSWORD@` or `TOKEN@` before the host where the server wants them.
-    pub address: String,
-    /// File with a JWT and an NKey seed, where the server wants them.
-    pub credentials: Option<PathBuf>,
-    /// Becomes true to stop waiting.
-    pub cancel: Arc<AtomicBool>,
-    /// Hears what the user should know, a sentence at a time.
-    pub warn: fn(&str),
-}
 
 /// A connection and its thread, which ends with it.
 #[derive(Debug)]

@@ -17,8 +17,8 @@ mod trainer;
 mod worker;
 
 pub use announcement::Announcement;
-pub use link::Connection;
 pub use names::{is_name, name};
+pub use server::Connection;
 pub use status::{RunStatus, WorkerStatus, status};
 pub use trainer::{Join, Trainer};
 pub use worker::{News, Work, work};

@@ -1,6 +1,7 @@
 //! One server: how it is reached, held to what is needed of it, and waited for when it is away.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,6 @@ use async_nats::jetstream::{self, Context, kv};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 use tokio::time::{sleep, timeout};
 
-use super::link::Connection;
 use crate::ladder::remote::message::MOST_BYTES;
 use crate::{Error, Result};
 
@@ -25,6 +25,19 @@ const PAUSE: Duration = Duration::from_millis(300);
 const SILENT: Duration = Duration::from_secs(3);
 /// How often it is said again.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// How to reach a server.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// `nats://HOST:PORT` or `tls://HOST:PORT`, with `USER:PASSWORD@` or `TOKEN@` before the host where the server wants them.
+    pub address: String,
+    /// File with a JWT and an NKey seed, where the server wants them.
+    pub credentials: Option<PathBuf>,
+    /// Becomes true to stop waiting.
+    pub cancel: Arc<AtomicBool>,
+    /// Hears what the user should know, a sentence at a time.
+    pub warn: fn(&str),
+}
 
 /// A server with JetStream.
 #[derive(Debug, Clone)]

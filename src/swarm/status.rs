@@ -3,15 +3,14 @@
 use async_nats::jetstream::kv::Store;
 use futures_util::{StreamExt, TryStreamExt};
 use pollster::block_on;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::announcement::Announcement;
 use super::leader::{KEY, Leader};
-use super::link::{Connection, Link};
+use super::link::Link;
 use super::names::{CONSUMER, Names};
-use super::server::{Problem, Server};
+use super::server::{Connection, Problem, Server};
 use super::trainer::CARD;
-use super::worker::Beat;
 use crate::Result;
 
 /// A run as the server knows it.
@@ -46,6 +45,13 @@ pub struct WorkerStatus {
     pub device: String,
     /// Tasks that it answered first.
     pub answered: u64,
+}
+
+/// What the server keeps about a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Beat {
+    pub(super) device: String,
+    pub(super) answered: u64,
 }
 
 /// The runs of a server.

@@ -13,9 +13,9 @@ use tokio::time::sleep;
 
 use super::announcement::Announcement;
 use super::leader::{beat, claim, led_by_another};
-use super::link::{Connection, Link};
+use super::link::Link;
 use super::names::Names;
-use super::server::{Problem, Server};
+use super::server::{Connection, Problem, Server};
 use crate::ladder::remote::message::Task;
 use crate::ladder::remote::{Delivered, Next, Published, Transport};
 use crate::{Error, Result};

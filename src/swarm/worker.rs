@@ -9,15 +9,15 @@ use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{AckKind, Message};
 use futures_util::StreamExt;
 use pollster::block_on;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 
 use super::announcement::Announcement;
-use super::link::{Connection, Link};
+use super::link::Link;
 use super::names::{CONSUMER, Names};
-use super::server::{Problem, Server};
-use super::status::announced;
+use super::server::{Connection, Problem, Server};
+use super::status::{Beat, announced};
 use super::terms;
 use super::trainer::object;
 use crate::ladder::learner::Learner;
@@ -82,13 +82,6 @@ pub enum News {
         /// The run's name.
         run: String,
     },
-}
-
-/// What the server keeps about a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Beat {
-    pub(super) device: String,
-    pub(super) answered: u64,
 }
 
 /// Works until the user stops it.
