@@ -176,6 +176,8 @@ fn climb(
     let mut host = Host { store: &mut folder, sink: &mut sink, clock: &clock, cancel: context.cancelled() };
     let outcome = match trainer {
         None => block_on(run::run(&mut learner, task, &card, saved, &mut host)),
+        #[cfg(not(feature = "swarm"))]
+        Some(never) => match *never {},
         #[cfg(feature = "swarm")]
         Some(trainer) => {
             super::swarm::lead(trainer, learner, session.opened(), (task, &card), saved, &mut host)
