@@ -194,7 +194,9 @@ pub(crate) fn main() -> ExitCode {
     // Ends with status 2 on bad usage, 0 after --help and --version.
     let matches = definition().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    // What the client of NATS has to say is said in words of our own.
+    let usual = if cfg!(feature = "swarm") { "warn,async_nats=off" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| usual.into());
     // A terminal shows colours; a file or another program would get their codes.
     let colours =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -70,7 +70,12 @@ impl Server {
         if let Some(file) = credentials {
             options = options.credentials_file(&file).await.map_err(|source| Error::read(&file, source))?;
         }
-        let connected = timeout(2 * PATIENCE, options.connect(&address)).await;
+        options = match secrets(&address) {
+            Some((user, Some(password))) => options.user_and_password(user.into(), password.into()),
+            Some((token, None)) => options.token(token.into()),
+            None => options,
+        };
+        let connected = timeout(2 * PATIENCE, options.connect(&shown)).await;
         let client = match connected {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => {
@@ -165,6 +170,13 @@ async fn has_jetstream(client: &Client) -> Result<(), Problem> {
     }
 }
 
+/// User and password, or a token, before the host of the first address, as they are written: the client reads none there.
+fn secrets(address: &str) -> Option<(&str, Option<&str>)> {
+    let first = address.split(',').next()?;
+    let (secrets, _) = first.split_once("://").map_or(first, |(_, rest)| rest).rsplit_once('@')?;
+    Some(secrets.split_once(':').map_or((secrets, None), |(user, password)| (user, Some(password))))
+}
+
 /// An address without user, password and token.
 fn without_secrets(address: &str) -> String {
     let one = |address: &str| {
@@ -182,5 +194,8 @@ mod tests {
         let shown = super::without_secrets;
         assert_eq!(shown("nats://a:b@c@host:1,tls://token@other"), "nats://host:1,tls://other");
         assert_eq!(shown("host:4222"), "host:4222");
+        assert_eq!(super::secrets("nats://me:a@b:c@host:1,d"), Some(("me", Some("a@b:c"))));
+        assert_eq!(super::secrets("tls://token@host"), Some(("token", None)));
+        assert_eq!(super::secrets("host:4222"), None);
     }
 }
