@@ -116,8 +116,11 @@ pub fn work(session: &Session, work: &Work<'_>, on_news: &mut dyn FnMut(News)) -
     }
 }
 
+/// A run, with what it says of itself.
+type Run = (Names, Announcement);
+
 /// Runs in the order of their names that this worker can work for, and what speaks against others.
-fn fitting(link: &Link, work: &Work<'_>) -> Result<(Vec<(Names, Announcement)>, Vec<String>)> {
+fn fitting(link: &Link, work: &Work<'_>) -> Result<(Vec<Run>, Vec<String>)> {
     let server = link.server.clone();
     let runs = block_on(link.on(async move { server.wait(|| announced(&server)).await }))?;
     let (mut fitting, mut problems) = (Vec::new(), Vec::new());
@@ -134,12 +137,7 @@ fn fitting(link: &Link, work: &Work<'_>) -> Result<(Vec<(Names, Announcement)>, 
 }
 
 /// A run to work for: the one after `last`, so that one whose trainer is gone does not keep its workers from others.
-fn find(
-    link: &Link,
-    work: &Work<'_>,
-    first: bool,
-    last: Option<&Names>,
-) -> Result<Option<(Names, Announcement)>> {
+fn find(link: &Link, work: &Work<'_>, first: bool, last: Option<&Names>) -> Result<Option<Run>> {
     let (mut runs, problems) = fitting(link, work)?;
     if !runs.is_empty() {
         let after = runs.iter().position(|(names, _)| last.is_some_and(|last| names.run > last.run));
