@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs every test: cargo's, then those of cooperative matrices on a driver that has them, then Tint over the shaders that
-# tests/shaders.rs composed, then the npm package's. Arguments go to `cargo test`, which then is all but for Tint.
+# Runs every test: cargo's, then those of cooperative matrices on a driver that has them and of a swarm where there is a NATS
+# server, then Tint over the shaders that tests/shaders.rs composed, then the npm package's. Arguments go to `cargo test`, which
+# then is all but for Tint.
 # Ends with one line, `N passed, N failed`, summed over all; the exit status is 0 only if all ran and passed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,6 +22,7 @@ fi
 RUST_TEST_THREADS=${RUST_TEST_THREADS:-2} cargo test --locked --no-fail-fast "$@" </dev/null 2>&1 | tee "$log" || status=$?
 if [ $# -eq 0 ]; then
     scripts/coop.sh </dev/null 2>&1 | tee -a "$log" || status=$?
+    scripts/swarm.sh </dev/null 2>&1 | tee -a "$log" || status=$?
 fi
 if [ -d "$wgsl" ] || [ $# -eq 0 ]; then
     scripts/tint.sh --self-test 2>&1 | tee -a "$log" || status=$?

@@ -8,7 +8,8 @@
 //! [`lessons`] (a library of what was taught, exams, the gate) use [`ladder`] (problem tree, curriculum, runs), which uses [`task`] (problems and verifiers, CPU only) and
 //! [`train`] (losses, backward pass, LoRA, optimizer), which uses [`model`] (weights, forward pass,
 //! sampling), which uses [`kernel`] (one file per shader), which uses [`gpu`] (the only one that names wgpu).
-//! [`mod@serve`] (an HTTP server) stands on [`session`] as the program does.
+//! [`mod@serve`] (an HTTP server) stands on [`session`] as the program does; so does `swarm` (other machines draw completions), a
+//! feature of its own.
 //! [`settings`] (every setting as a row of one table) is below [`ladder`]; [`mod@bench`] measures all but these.
 
 #![cfg_attr(
@@ -42,6 +43,9 @@ pub mod serve;
 pub mod session;
 #[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod settings;
+#[cfg(all(feature = "swarm", not(target_arch = "wasm32")))]
+#[cfg_attr(all(doc, not(internals)), doc(hidden))]
+pub mod swarm;
 pub mod task;
 #[cfg_attr(all(doc, not(internals)), doc(hidden))]
 pub mod train;

@@ -39,6 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lessons", &["gpu", "kernel", "model", "train", "task", "settings", "ladder"]),
     ("session", &["gpu", "kernel", "model", "train", "task", "settings", "ladder"]),
     ("serve", &["kernel", "model", "train", "settings", "ladder", "lessons", "session"]),
+    ("swarm", &["train", "ladder", "session"]),
     ("bench", &["gpu", "kernel", "model", "train", "task"]),
 ];
 
@@ -54,7 +55,8 @@ const GUARDED_CRATES: &[(&str, &[&str])] = &[
     ("axum", &["serve"]),
     ("hyper", &["serve"]),
     ("hyper_util", &["serve"]),
-    ("tokio", &["serve"]),
+    ("tokio", &["serve", "swarm"]),
+    ("async_nats", &["swarm"]),
     ("signal_hook", &["main", "cli"]),
 ];
 

@@ -18,7 +18,7 @@ use stepladder::ladder::learner::Learner;
 use stepladder::ladder::policy::Policy;
 use stepladder::ladder::presets::Preset;
 use stepladder::ladder::remote::message::{Task, Terms};
-use stepladder::ladder::remote::{Delivered, Published, Remote, Transport, answer};
+use stepladder::ladder::remote::{Delivered, Next, Published, Remote, Transport, answer};
 use stepladder::ladder::run::{RunCard, run};
 use stepladder::ladder::settings::Settings;
 use stepladder::ladder::state::{Host, MemoryStore, Snapshot};
@@ -104,7 +104,7 @@ impl Transport for Shared {
         Ok(())
     }
 
-    async fn next(&mut self, position: u64) -> Result<Option<Delivered>> {
+    async fn next(&mut self, position: u64) -> Result<Next> {
         let mut queue = self.0.borrow_mut();
         let queue = &mut *queue;
         if let Some(task) = queue.tasks.pop_front() {
@@ -123,7 +123,7 @@ impl Transport for Shared {
             let position = queue.log.len() as u64 + 1;
             queue.log.push(Delivered { position, task: task.task, attempt: task.attempt, body });
         }
-        Ok(queue.log.get(position as usize).cloned())
+        Ok(queue.log.get(position as usize).cloned().map_or(Next::Overdue, Next::Answer))
     }
 
     async fn forget(&mut self, _: u64) -> Result<()> {

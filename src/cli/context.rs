@@ -26,6 +26,7 @@ const INPUTS: &[&str] = &[
     "adapters",
     "adapter_folder",
     "api_key_file",
+    "credentials",
     "library",
     "archive",
     "data",
@@ -63,6 +64,7 @@ const UNTIMED: &[&str] = &[
     "unpack",
     "report",
     "models",
+    "swarm",
     "completions",
     "man",
 ];

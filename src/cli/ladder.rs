@@ -14,9 +14,9 @@ use stepladder::ladder::run::{self, RunCard};
 use stepladder::ladder::run_folder::RunFolder;
 use stepladder::ladder::settings::Settings;
 use stepladder::ladder::state::{Host, Snapshot};
-use stepladder::session::suiting_preset;
+use stepladder::session::{Opened, suiting_preset};
 use stepladder::settings::Change;
-use stepladder::task::{self, Origin};
+use stepladder::task::{self, Origin, Task};
 use stepladder::train::peft::AdapterFile;
 use stepladder::train::resume::{differences, differs};
 use stepladder::{Error, Result};
@@ -60,6 +60,12 @@ pub(super) struct Args {
     /// Held-out problems, never learnt from, that progress is measured on
     #[arg(long, value_name = "FILE")]
     pub(super) eval_problems: Option<PathBuf>,
+    /// Draw the completions of each problem by themselves: slower, and with the same bits as by the workers of a swarm
+    #[arg(long)]
+    pub(super) draw_alone: bool,
+    #[cfg(feature = "swarm")]
+    #[command(flatten)]
+    pub(super) swarm: super::swarm::SwarmArgs,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
 }
@@ -112,6 +118,35 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let problems = [&card.problems[..], &card.held_out];
     opened.tell_lacking_of(problems);
     opened.check_run("LADDER", &card.settings, &*task, problems, &adapter.config)?;
+    #[cfg(feature = "swarm")]
+    {
+        args.swarm.note(&mut card)?;
+        if let Some(trainer) = args.swarm.join(context, &card, &opened)? {
+            let outcome = climb(args, context, card, (&*task, adapter), opened, resumed, Some(&trainer));
+            trainer.finish()?;
+            return outcome;
+        }
+    }
+    climb(args, context, card, (&*task, adapter), opened, resumed, None)
+}
+
+/// Who leads a run on a server.
+#[cfg(feature = "swarm")]
+type Trainer = stepladder::swarm::Trainer;
+/// Nobody leads one.
+#[cfg(not(feature = "swarm"))]
+type Trainer = std::convert::Infallible;
+
+/// Runs what was found sound.
+fn climb(
+    args: &Args,
+    context: &Context,
+    card: RunCard,
+    (task, adapter): (&dyn Task, AdapterFile),
+    opened: Opened,
+    resumed: Option<(RunFolder, Option<Snapshot>, RunCard)>,
+    trainer: Option<&Trainer>,
+) -> Result<()> {
     let (mut folder, saved) = match resumed {
         Some((mut folder, saved, _)) => {
             folder.set_card(card.clone())?;
@@ -130,13 +165,24 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     choose_kernels(session.model())?;
     let mut learner = session.learner(&adapter)?;
     folder.set_policy(learner.info())?;
+    if card.alone {
+        learner.draw_alone();
+    }
 
     let began = Instant::now();
     let clock = move || began.elapsed().as_secs_f64();
     let mut view = View::new(context, "LADDER", card.settings.steps);
     let mut sink = |event: &Event| view.event(event);
     let mut host = Host { store: &mut folder, sink: &mut sink, clock: &clock, cancel: context.cancelled() };
-    let outcome = block_on(run::run(&mut learner, &*task, &card, saved, &mut host));
+    let outcome = match trainer {
+        None => block_on(run::run(&mut learner, task, &card, saved, &mut host)),
+        #[cfg(not(feature = "swarm"))]
+        Some(never) => match *never {},
+        #[cfg(feature = "swarm")]
+        Some(trainer) => {
+            super::swarm::lead(trainer, learner, session.opened(), (task, &card), saved, &mut host)
+        }
+    };
     if let Err(Error::Cancelled) = outcome {
         let output = args.output.display();
         say(&match folder.is_staged() {
@@ -209,6 +255,13 @@ impl Args {
                 expect_problems(option, own, &read_problems(file)?, RUN)?;
             }
         }
+        #[cfg(feature = "swarm")]
+        let alone = self.swarm.swarm.as_ref().map(|_| "--swarm (each request drawn alone)");
+        #[cfg(not(feature = "swarm"))]
+        let alone = None;
+        if let Some(option) = alone.or(self.draw_alone.then_some("--draw-alone")).filter(|_| !card.alone) {
+            return Err(differs(option, RUN, &false.into(), &true.into()));
+        }
         expect_computed(context, &json(&self.device.base(context))?, &json(&card.base)?)?;
         Ok((folder, saved, card))
     }
@@ -229,6 +282,7 @@ impl Args {
         Ok(RunCard {
             adapter: self.adapter.as_ref().map(|path| path.display().to_string()),
             base: Some(self.device.base(context)),
+            alone: self.draw_alone,
             ..RunCard::new(model, task, settings, problems)
         })
     }

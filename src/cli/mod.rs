@@ -38,6 +38,8 @@ mod setting_args;
 mod shell;
 mod signals;
 mod study;
+#[cfg(feature = "swarm")]
+mod swarm;
 mod train;
 mod train_args;
 mod train_card;
@@ -48,6 +50,8 @@ mod ttrl_answers;
 mod tuning;
 mod variants;
 mod verify;
+#[cfg(feature = "swarm")]
+mod work;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -150,6 +154,16 @@ enum Command {
     Unpack(pack::UnpackArgs),
     /// Let a model teach itself: variants of its problems, attempts, verdicts, updates (LADDER)
     Ladder(ladder::Args),
+    /// Draw completions for a run of LADDER on another machine, until it is stopped
+    ///
+    /// On one machine: `nats-server -js`, and `stepladder ladder --swarm nats://127.0.0.1:4222` with the options of any run. On each
+    /// other that reaches the server: `stepladder work --connect nats://SERVER:4222` with the run's model. Whoever may talk to the
+    /// server may change the run: keep it to machines that you trust.
+    #[cfg(feature = "swarm")]
+    Work(work::Args),
+    /// Look at a server that carries runs
+    #[cfg(feature = "swarm")]
+    Swarm(swarm::Args),
     /// Learn for one problem at test time with a temporary adapter, then answer it
     Ttrl(ttrl::Args),
     /// Run a described study: arms, baselines and seeds at equal token budgets, with table and plots
@@ -181,7 +195,9 @@ pub(crate) fn main() -> ExitCode {
     // Ends with status 2 on bad usage, 0 after --help and --version.
     let matches = definition().try_get_matches().unwrap_or_else(|error| tipped(error).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    // What the client of NATS has to say is said in words of our own.
+    let usual = if cfg!(feature = "swarm") { "warn,async_nats=off" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| usual.into());
     // A terminal shows colours; a file or another program would get their codes.
     let colours =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -304,6 +320,10 @@ fn run(command: &Command, context: &Context) -> Result<ExitCode> {
         Command::Examples(args) => examples::run(args, context),
         Command::Train(args) => train::run(args, context),
         Command::Ladder(args) => ladder::run(args, context),
+        #[cfg(feature = "swarm")]
+        Command::Work(args) => work::run(args, context),
+        #[cfg(feature = "swarm")]
+        Command::Swarm(args) => swarm::run(args, context),
         Command::Ttrl(args) => ttrl::run(args, context),
         Command::Study(args) => study::run(args, context),
         Command::Eval(args) => eval::run(args, context),

@@ -42,6 +42,13 @@ pub struct RunCard {
     /// The weights that it stands on and how they are computed with, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
+    /// The completions of each request are drawn by themselves, as workers of a swarm draw them: see
+    /// [`Learner::draw_alone`](super::learner::Learner::draw_alone).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
+    /// The run's name on servers that carry its tasks, if any did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<String>,
     /// Model, device and sizes, once the model is loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyInfo>,
@@ -66,6 +73,8 @@ impl RunCard {
             problems,
             held_out,
             base: None,
+            alone: false,
+            swarm: None,
             policy: None,
         }
     }

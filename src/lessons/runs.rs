@@ -217,6 +217,8 @@ mod tests {
             problems: vec![alone("2*x")],
             held_out: held_out.iter().map(|problem| alone(problem)).collect(),
             base: Some(Base { sha256: "abc".into(), ..Base::default() }),
+            alone: false,
+            swarm: None,
             policy: None,
         }
     }

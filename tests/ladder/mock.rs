@@ -402,6 +402,8 @@ pub(crate) fn card(settings: Settings) -> RunCard {
         // 4:7 is what the mock proposes when it contaminates.
         held_out: problems(&["4:7", "4:8", "4:9", "3:7", "3:8", "2:7", "2:8"]),
         base: None,
+        alone: false,
+        swarm: None,
         policy: None,
     }
 }

@@ -9,7 +9,7 @@ use pollster::block_on;
 use stepladder::ladder::policy::{Completion, Request, Sampling};
 use stepladder::ladder::remote::ledger::Ledger;
 use stepladder::ladder::remote::message::{Answer, Task, Terms};
-use stepladder::ladder::remote::{Delivered, Published, Rollouts, Transport};
+use stepladder::ladder::remote::{Delivered, Next, Published, Rollouts, Transport};
 use stepladder::random::{below, stream};
 use stepladder::{Error, Result};
 
@@ -41,6 +41,8 @@ struct Disorder {
     queue: BTreeMap<(u64, u32), Task>,
     /// The log of answers: the first by number and attempt stays.
     log: Vec<Delivered>,
+    /// Answers to tasks that were offered once more.
+    again: Vec<Delivered>,
     /// Places that were dropped.
     forgotten: u64,
     adapters: BTreeSet<String>,
@@ -106,15 +108,16 @@ impl Transport for Wire {
         disorder.dies()?;
         let key = (task.task, task.attempt);
         let forgotten = disorder.forgotten;
-        let answered =
-            disorder.log.iter().any(|one| one.position > forgotten && (one.task, one.attempt) == key);
-        if !answered && !disorder.chance(6) {
-            disorder.queue.insert(key, task.clone());
+        let answered = |one: &&Delivered| one.position > forgotten && (one.task, one.attempt) == key;
+        match disorder.log.iter().find(answered).cloned() {
+            Some(answer) => disorder.again.push(answer),
+            None if disorder.chance(6) => {}
+            None => drop(disorder.queue.insert(key, task.clone())),
         }
         Ok(())
     }
 
-    async fn next(&mut self, position: u64) -> Result<Option<Delivered>> {
+    async fn next(&mut self, position: u64) -> Result<Next> {
         let mut disorder = self.0.borrow_mut();
         disorder.dies()?;
         if disorder.chance(60) {
@@ -122,15 +125,24 @@ impl Transport for Wire {
             disorder.log.clear();
             disorder.queue.clear();
             disorder.forgotten = 0;
+            return Ok(Next::Anew);
+        }
+        // It may have been lost while the trainer was dead.
+        if position > disorder.log.len() as u64 {
+            return Ok(Next::Anew);
         }
         for _ in 0..below(&mut disorder.rng, 4) {
             disorder.work();
         }
         if disorder.chance(5) {
-            return Ok(None);
+            return Ok(Next::Quiet);
+        }
+        if let Some(again) = disorder.again.pop() {
+            return Ok(Next::Answer(again));
         }
         let after = position.max(disorder.forgotten);
-        Ok(disorder.log.iter().find(|one| one.position > after).cloned())
+        let next = disorder.log.iter().find(|one| one.position > after).cloned();
+        Ok(next.map_or(Next::Overdue, Next::Answer))
     }
 
     async fn forget(&mut self, position: u64) -> Result<()> {
@@ -165,6 +177,7 @@ fn run(seed: u64, faults: bool) -> (Vec<Vec<Vec<Completion>>>, Ledger, Wire) {
         rng: stream(seed, &[99]),
         queue: BTreeMap::new(),
         log: Vec::new(),
+        again: Vec::new(),
         forgotten: 0,
         adapters: BTreeSet::new(),
         draws: 0,

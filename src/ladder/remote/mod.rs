@@ -8,7 +8,7 @@ pub mod ledger;
 pub mod message;
 mod rollouts;
 
-pub use rollouts::{Delivered, Published, Rollouts, Transport, adapter_hash};
+pub use rollouts::{Delivered, Next, Published, Rollouts, Transport, adapter_hash};
 
 use std::path::Path;
 

@@ -44,6 +44,19 @@ pub struct Delivered {
     pub body: Vec<u8>,
 }
 
+/// What comes next of a transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// An answer.
+    Answer(Delivered),
+    /// Nothing yet: a moment to look whether the user wants to stop.
+    Quiet,
+    /// Nothing for long: what waits is to be published again.
+    Overdue,
+    /// The log of answers was lost and begun anew, with places from 1, and so may be tasks that were on offer.
+    Anew,
+}
+
 /// What carries tasks to workers, and answers back. It may deliver late, more than once, in any order or not at all, and is
 /// trusted in nothing.
 #[allow(
@@ -57,18 +70,18 @@ pub trait Transport {
     /// The transport's own.
     async fn put_adapter(&mut self, adapter: &Published) -> Result<()>;
 
-    /// Offers a task to workers, unless it is on offer, in work or answered by this number and attempt.
+    /// Offers a task to workers, unless it is on offer, in work or answered by this number and attempt. Where it is answered,
+    /// [`Transport::next`] delivers that answer, be its place behind the position or not.
     ///
     /// # Errors
     /// The transport's own.
     async fn publish(&mut self, task: &Task) -> Result<()>;
 
-    /// The next answer whose place lies behind `position`; `None` where none has come for a while, after which what waits is
-    /// published again.
+    /// The next answer whose place lies behind `position`. Waits for one, but not long.
     ///
     /// # Errors
     /// The transport's own.
-    async fn next(&mut self, position: u64) -> Result<Option<Delivered>>;
+    async fn next(&mut self, position: u64) -> Result<Next>;
 
     /// Allows to drop answers up to this place: a checkpoint holds what they came to.
     ///
@@ -139,9 +152,10 @@ impl<T: Transport> Rollouts<T> {
                 return Err(Error::Cancelled);
             }
             match self.transport.next(self.ledger.position()).await? {
-                Some(delivered) => self.take(delivered, &mut waiting, &mut gathered).await?,
-                None => {
-                    // The log of answers may have been lost and begun anew, with places from 1.
+                Next::Answer(delivered) => self.take(delivered, &mut waiting, &mut gathered).await?,
+                Next::Quiet => {}
+                Next::Overdue => self.publish(&waiting).await?,
+                Next::Anew => {
                     self.ledger.read_again();
                     self.publish(&waiting).await?;
                 }

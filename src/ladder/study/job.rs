@@ -157,6 +157,8 @@ impl Job<'_> {
             problems: self.study.problems(self.arm).to_vec(),
             held_out: self.study.held_out.clone(),
             base: lab.base(),
+            alone: false,
+            swarm: None,
             policy: lab.info(),
         }
     }
