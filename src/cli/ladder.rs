@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let checker = checker_files::hashes(&*task);
     checker_files::tell_changes(&card.checker, &checker, "the run was last begun");
     card.checker = checker;
-    tie(&opened, &mut card.base, &device, context, true)?;
+    tie(&opened, &mut card.base, &device, context, true, "run")?;
     let adapter = if begun && has_base {
         // The checkpoint has the values; the card has the shape, also of an adapter that the run went on from.
         opened.trainable(None, &card.settings.lora, card.settings.seed)?

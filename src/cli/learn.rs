@@ -1,6 +1,7 @@
 //! `stepladder learn`: a lesson into a library, learnt, examined and decided.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use pollster::block_on;
@@ -123,8 +124,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         verdict => verdict?,
     };
     drop(teller);
-    let way = if learner.language().asks_in_sentences() { "chat" } else { "generate -p QUESTION" };
-    let code = args.decide(context, &mut library, number, &verdict, way)?;
+    let way = if learner.language().asks_in_sentences() {
+        "chat".to_owned()
+    } else {
+        // A question of the lesson, as it is taught.
+        let question = library.lesson(number)?.facts.first().map_or("QUESTION", |fact| &fact.wordings[0]);
+        format!("generate --temperature 0 -p {}", quoted(Path::new(question)))
+    };
+    let code = args.decide(context, &mut library, number, &verdict, &way)?;
     print_profile(context, session.model().gpu())?;
     Ok(code)
 }
@@ -188,7 +195,16 @@ impl Args {
                 format!("{title} is accepted; ask with:\n  stepladder {way} --library {place}")
             }
             Outcome::Waiting | Outcome::CannotTell => {
-                format!("{title} waits for:\n  stepladder accept {place}\n  stepladder reject {place}")
+                let why = match state {
+                    Outcome::Waiting => "passed; you decide.",
+                    _ => {
+                        "cannot be judged by so few questions, so that --yes does not accept it; you decide."
+                    }
+                };
+                let words = wrapped(&format!("{title} {why} Try it, then accept or reject it:"), "");
+                words
+                    + &format!("  stepladder {way} --library {place} --lesson {number}\n")
+                    + &format!("  stepladder accept {place}\n  stepladder reject {place}")
             }
         };
         let code = match state {

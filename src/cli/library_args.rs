@@ -54,7 +54,7 @@ impl LibraryArgs {
         }
         let device = self.device.as_in(base.as_ref());
         let opened = open(context, model, &device)?;
-        tie(&opened, base, &device, context, true)?;
+        tie(&opened, base, &device, context, true, "library")?;
         Ok(opened)
     }
 

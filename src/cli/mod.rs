@@ -133,8 +133,8 @@ enum Command {
     Train(train_args::Args),
     /// Teach a library of lessons: pairs or a correction, learnt, examined, accepted or not
     ///
-    /// Exit status: 0 for a lesson that is accepted or waits for a decision, 3 for one that the gate rejected, 4 for one that it
-    /// cannot judge.
+    /// Exit status: 0 for a lesson that is accepted, or passed and waits for you, 3 for one that the gate rejected, 4 for one that it
+    /// cannot judge, as most corrections are: you decide, by `accept` or `reject`.
     Learn(learn::Args),
     /// Ask the exams of a library's lessons
     Exam(exam::Args),

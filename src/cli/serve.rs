@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         }
         let served = library.as_ref().map(|library| library.served(None)).transpose()?.flatten();
         choices.push(Choice::head(place, served));
-        let tied = same.and_then(|()| tie(&opened, &mut base, &device, context, true));
+        let tied = same.and_then(|()| tie(&opened, &mut base, &device, context, true, "library"));
         let base = tied.map(|()| base.unwrap_or_default()).map_err(|error| error.to_string());
         learning = Some(Learning { library: place.to_owned(), base });
     }

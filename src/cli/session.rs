@@ -77,7 +77,7 @@ pub(super) fn worded(mut opened: Opened, style: Option<PromptStyle>) -> Opened {
     opened
 }
 
-/// Holds a run to the model that it was begun with, or notes what it begins with. One that `asks` depends on the texts
+/// Holds `what`, a run or a library, to the model that it was begun with, or notes what it begins with. One that `asks` depends on the texts
 /// that the model gets and where its answers end, too; what training sees is held to by its tokens.
 ///
 /// # Errors
@@ -88,23 +88,26 @@ pub(super) fn tie(
     device: &DeviceArgs,
     context: &Context,
     asks: bool,
+    what: &str,
 ) -> Result<()> {
     let other = |field: &str, problem: String| {
         Err(Error::input(
             &opened.name,
             field,
             problem,
-            "give the model that the run was begun with by -m, or start a new run in another folder",
+            format!(
+                "give the model that the {what} was begun with by -m, or begin a new {what} in another folder"
+            ),
         ))
     };
     let sha256 = opened.weights_hash()?;
     if base.as_ref().is_some_and(|base| !base.sha256.is_empty() && base.sha256 != sha256) {
-        return other("weights", "are not those that the run was begun with".into());
+        return other("weights", format!("are not those that the {what} was begun with"));
     }
     let model = opened.computed(asks)?;
     let old = base.as_ref().map(|base| &base.model);
     if let Some((field, old, new)) = old.and_then(|old| first_difference(old, &model)) {
-        let problem = format!("is {}, but the run was begun with {}", words(&new), words(&old));
+        let problem = format!("is {}, but the {what} was begun with {}", words(&new), words(&old));
         return other(&field, problem);
     }
     *base = Some(Base { sha256, model, ..device.base(context) });

@@ -212,7 +212,7 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
     let adapter = adapter(&opened, study.adapter.as_deref())?;
     let given = study.adapter.clone().zip(adapter);
     let mut base = None;
-    tie(&opened, &mut base, &args.device, context, true)?;
+    tie(&opened, &mut base, &args.device, context, true, "run")?;
     context.stoppable();
     let session = load(opened)?;
     choose_kernels(session.model())?;

@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         expect_place("--data", &card.data)?;
     }
     let opened = open(context, &card.model, &device)?;
-    tie(&opened, &mut card.base, &device, context, false)?;
+    tie(&opened, &mut card.base, &device, context, false, "run")?;
     let adapter = if saved.is_some() {
         AdapterFile::init(card.lora.clone(), &adapter::dims(&opened.config), 0)?
     } else {

@@ -118,7 +118,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut answers = None;
     if let Some(file) = &args.output {
         let mut base = None;
-        tie(&opened, &mut base, &args.device, context, true)?;
+        tie(&opened, &mut base, &args.device, context, true, "run")?;
         let (_, weights) = adapter.to_bytes()?;
         let card = json!({
             "base": base,

@@ -37,7 +37,7 @@ fn run_name(text: &str) -> Result<String, String> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let opened = open(context, &args.model, &args.device)?;
     let mut base = None;
-    tie(&opened, &mut base, &args.device, context, true)?;
+    tie(&opened, &mut base, &args.device, context, true, "run")?;
     let own = announcement(&opened, base.as_ref());
     let session = load(opened)?;
     choose_kernels(session.model())?;

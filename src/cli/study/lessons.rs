@@ -37,7 +37,7 @@ fn do_jobs(args: &Args, context: &Context, output: &Path) -> Result<Results> {
     args.expect_arms(study.plan.arms.iter().map(|arm| arm.name.as_str()))?;
     let opened = open(context, args.model.as_deref().unwrap_or(&study.plan.model), &args.device)?;
     let mut base = None;
-    tie(&opened, &mut base, &args.device, context, true)?;
+    tie(&opened, &mut base, &args.device, context, true, "run")?;
     let parameters = opened.config.parameters();
     let Some(arm) = study.plan.arms.first() else {
         return Err(Error::usage("arm", "there are none", "add one to the study"));

@@ -72,19 +72,23 @@ fn inexact(value: &Value) -> Option<&Number> {
 /// Makes bounds that are not met ones that are: the next floating-point number. llguidance allows `5` itself where the least number
 /// above it is wanted and the greatest one has the same integer part, and `-0` below zero.
 fn closed(schema: &mut Map<String, Value>) {
-    let bounds: [(&str, &str, f64, fn(f64, f64) -> f64); 2] =
-        [("exclusiveMinimum", "minimum", 1.0, f64::max), ("exclusiveMaximum", "maximum", -1.0, f64::min)];
-    for (open, closed, sign, tighter) in bounds {
+    for (open, closed, is_least) in
+        [("exclusiveMinimum", "minimum", true), ("exclusiveMaximum", "maximum", false)]
+    {
         let Some(bound) = schema.get(open).and_then(Value::as_f64) else { continue };
+        let other = schema.get(closed).and_then(Value::as_f64);
         // From zero the next number has 324 digits.
-        let next = if bound == 0.0 {
-            sign * LEAST
-        } else if sign > 0.0 {
-            bound.next_up()
-        } else {
-            bound.next_down()
+        let bound = match (bound == 0.0, is_least) {
+            (true, true) => LEAST,
+            (true, false) => -LEAST,
+            (false, true) => bound.next_up(),
+            (false, false) => bound.next_down(),
         };
-        let bound = schema.get(closed).and_then(Value::as_f64).map_or(next, |other| tighter(next, other));
+        let bound = match (other, is_least) {
+            (Some(other), true) => bound.max(other),
+            (Some(other), false) => bound.min(other),
+            (None, _) => bound,
+        };
         if let Some(bound) = Number::from_f64(bound) {
             schema.remove(open);
             schema.insert(closed.into(), Value::Number(bound));
@@ -104,6 +108,8 @@ fn closed(schema: &mut Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     fn field(schema: Value) -> String {

@@ -98,10 +98,10 @@ fn takes_back(answer: &str, text: &str) -> bool {
     let lower = rest.to_lowercase();
     let mut words = lower.split(|c: char| !c.is_alphabetic());
     let last = |text: &str| {
-        let numbers = text
+        let mut numbers = text
             .split(|c: char| !(c.is_ascii_digit() || c == '.'))
             .map(|number| number.trim_matches('.').to_owned());
-        numbers.filter(|number| !number.is_empty()).last()
+        numbers.rfind(|number| !number.is_empty())
     };
     words.any(|word| matches!(word, "actually" | "wait" | "oops" | "sorry" | "correction"))
         && last(rest).is_some_and(|number| last(answer) != Some(number))

@@ -216,7 +216,7 @@ fn apart(text: &str, readings: Vec<Value>) -> (Vec<Value>, Vec<Value>) {
     let number = |part: &str| part.parse().unwrap_or(u64::MAX);
     // From a larger number to a smaller one no range goes.
     let is_difference = matches!(parts.as_slice(), [a, b] if number(a) >= number(b));
-    if parts.len() < 2 || is_difference || !parts.iter().all(|part| digits(&part)) {
+    if parts.len() < 2 || is_difference || !parts.iter().all(digits) {
         return (readings, Vec::new());
     }
     // Nobody writes a range of these.
