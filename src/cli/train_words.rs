@@ -129,6 +129,11 @@ pub(super) fn course(run: &Outcome) -> Vec<String> {
     let held_out = |epoch: Option<Epoch>| epoch.and_then(|epoch| epoch.held_out_loss);
     if let (Some(first), Some(last)) = (held_out(course.first()), held_out(course.last())) {
         lines.push(format!("held-out loss: {first:.3} after the first epoch, {last:.3} after the last"));
+        if last > 1.05 * first && run.settings.patience == 0 {
+            lines.push(
+                "it rose: later epochs learned the lines by heart; --patience 1 keeps the best epoch".into(),
+            );
+        }
     }
     if let Some(best) = course.best().filter(|_| run.settings.patience > 0) {
         let ended = if run.has_waited() { "stopped early; " } else { "" };

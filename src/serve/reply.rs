@@ -90,8 +90,8 @@ impl Head {
         })
     }
 
-    /// The log-probabilities of tokens, the first of which begins at character `offset` of the text.
-    fn logprobs(&self, tokens: &[Told], offset: usize) -> Value {
+    /// The log-probabilities of tokens.
+    fn logprobs(&self, tokens: &[Told]) -> Value {
         if !self.tells {
             return Value::Null;
         }
@@ -113,14 +113,6 @@ impl Head {
                 json!({ "content": content.collect::<Vec<_>>(), "refusal": null })
             }
             Kind::Text => {
-                let lengths = tokens.iter().map(|told| told.text.chars().count());
-                let offsets: Vec<usize> = lengths
-                    .scan(offset, |at, length| {
-                        let start = *at;
-                        *at += length;
-                        Some(start)
-                    })
-                    .collect();
                 let likeliest = |told: &Told| {
                     let rows = told.likeliest.iter();
                     let rows: Map<String, Value> =
@@ -131,7 +123,7 @@ impl Head {
                     "tokens": tokens.iter().map(|told| &told.text).collect::<Vec<_>>(),
                     "token_logprobs": tokens.iter().map(|told| told.logprob).collect::<Vec<_>>(),
                     "top_logprobs": tokens.iter().map(likeliest).collect::<Vec<_>>(),
-                    "text_offset": offsets,
+                    "text_offset": tokens.iter().map(|told| told.offset).collect::<Vec<_>>(),
                 })
             }
         }
@@ -218,7 +210,7 @@ impl Whole {
         }
         self.head.remember(self.choices.iter().map(|(piece, _)| piece.text.clone()));
         let choices = self.choices.iter().enumerate().map(|(index, (piece, finish))| {
-            let logprobs = self.head.logprobs(&piece.tokens, 0);
+            let logprobs = self.head.logprobs(&piece.tokens);
             let mut choice = self.head.choice(index, Value::String(piece.text.clone()), logprobs, *finish);
             if let Some((before, calls)) = self.head.calls(&piece.text, *finish) {
                 choice["message"]["content"] = before;
@@ -239,8 +231,8 @@ pub(super) struct Chunks {
     head: Head,
     tally: Tally,
     include_usage: bool,
-    /// Characters of each choice's text so far; none before its first part.
-    offsets: Vec<Option<usize>>,
+    /// Whether the first part of each choice was told.
+    opened: Vec<bool>,
     /// What came of each choice that may be a call.
     held: Vec<Piece>,
     /// The text of each choice, if it is remembered.
@@ -250,9 +242,9 @@ pub(super) struct Chunks {
 impl Chunks {
     /// Nothing yet.
     pub(super) fn new(head: Head, include_usage: bool) -> Self {
-        let (offsets, held) = (vec![None; head.choices], vec![Piece::default(); head.choices]);
+        let (opened, held) = (vec![false; head.choices], vec![Piece::default(); head.choices]);
         let texts = vec![String::new(); head.choices];
-        Self { tally: Tally::default(), offsets, held, texts, include_usage, head }
+        Self { tally: Tally::default(), opened, held, texts, include_usage, head }
     }
 
     /// The text of the events that tell of `event`, and whether nothing comes after them.
@@ -271,9 +263,7 @@ impl Chunks {
             }
             Event::News { choice, piece } => {
                 self.open(choice, &mut out);
-                let offset = self.offsets[choice].unwrap_or(0);
-                self.offsets[choice] = Some(offset + piece.text.chars().count());
-                let logprobs = self.head.logprobs(&piece.tokens, offset);
+                let logprobs = self.head.logprobs(&piece.tokens);
                 let content = match self.head.kind {
                     Kind::Chat => json!({ "content": piece.text }),
                     Kind::Text => json!(piece.text),
@@ -292,7 +282,7 @@ impl Chunks {
                         }
                         None => json!({ "content": held.text }),
                     };
-                    let logprobs = self.head.logprobs(&held.tokens, 0);
+                    let logprobs = self.head.logprobs(&held.tokens);
                     out += &self.chunk(vec![self.head.choice(choice, delta, logprobs, None)], Value::Null);
                 }
                 let content = if self.head.kind == Kind::Chat { json!({}) } else { json!("") };
@@ -313,12 +303,9 @@ impl Chunks {
 
     /// A message begins with who speaks.
     fn open(&mut self, choice: usize, out: &mut String) {
-        if self.offsets[choice].is_none() {
-            self.offsets[choice] = Some(0);
-            if self.head.kind == Kind::Chat {
-                let delta = json!({ "role": "assistant", "content": "" });
-                *out += &self.chunk(vec![self.head.choice(choice, delta, Value::Null, None)], Value::Null);
-            }
+        if !std::mem::replace(&mut self.opened[choice], true) && self.head.kind == Kind::Chat {
+            let delta = json!({ "role": "assistant", "content": "" });
+            *out += &self.chunk(vec![self.head.choice(choice, delta, Value::Null, None)], Value::Null);
         }
     }
 

@@ -11,6 +11,8 @@ use crate::model::tokenizer::{StreamDecoder, Tokenizer};
 pub(super) struct Told {
     /// Its text by itself, with U+FFFD for a part of a character.
     pub(super) text: String,
+    /// Characters of the answer before it; those of which only parts have come do not count.
+    pub(super) offset: usize,
     /// Its log-probability in nats.
     pub(super) logprob: f32,
     /// The likeliest tokens in its place, the likeliest first.
@@ -44,8 +46,9 @@ pub(super) struct Answer<'a> {
     stop: Vec<String>,
     /// Text that is not given out.
     held: String,
-    /// Bytes that are.
+    /// Bytes that are, and their characters.
     given: usize,
+    given_characters: usize,
     /// Tokens that are not given out, with the byte at which each begins.
     tokens: VecDeque<(usize, Told)>,
     /// Whether tokens are told at all.
@@ -62,6 +65,7 @@ impl<'a> Answer<'a> {
             stop,
             held: String::new(),
             given: 0,
+            given_characters: 0,
             tokens: VecDeque::new(),
             tells,
             count: 0,
@@ -86,6 +90,7 @@ impl<'a> Answer<'a> {
     ) -> Result<(Piece, bool)> {
         self.count += 1;
         let start = self.given + self.held.len();
+        let before = self.characters();
         if let Some(stream) = &mut self.stream {
             self.held += &stream.push(token)?;
         }
@@ -93,10 +98,20 @@ impl<'a> Answer<'a> {
         if self.tells && !is_end {
             let text = |token: u32| self.tokenizer.decode(&[token]);
             let likeliest = likeliest.iter().map(|&(token, logprob)| Ok((text(token)?, logprob)));
-            let told = Told { text: text(token)?, logprob, likeliest: likeliest.collect::<Result<_>>()? };
+            let likeliest = likeliest.collect::<Result<_>>()?;
+            let text = text(token)?;
+            // Parts of characters before it that had not come whole have now.
+            let is_whole = !text.contains('\u{FFFD}') && self.held.ends_with(&text);
+            let offset = if is_whole { self.characters() - text.chars().count() } else { before };
+            let told = Told { text, offset, logprob, likeliest };
             self.tokens.push_back((start, told));
         }
         Ok(self.give())
+    }
+
+    /// Characters that have come.
+    fn characters(&self) -> usize {
+        self.given_characters + self.held.chars().count()
     }
 
     /// The text that was held back when the last token has come.
@@ -121,6 +136,7 @@ impl<'a> Answer<'a> {
         let certain = found.unwrap_or_else(|| self.held.len() - self.may_begin());
         let text: String = self.held.drain(..certain).collect();
         self.given += text.len();
+        self.given_characters += text.chars().count();
         let given = self.given;
         let count = self.tokens.iter().take_while(|(start, _)| *start < given).count();
         let tokens = self.tokens.drain(..count).map(|(_, told)| told).collect();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::{Problem, Task};
+use crate::error::named;
 use crate::{Error, Result, json};
 
 /// Longest problem in bytes; real ones have fewer than a hundred.
@@ -254,7 +255,7 @@ fn check_names(object: &Map<String, Value>) -> std::result::Result<(), String> {
     };
     for (name, value) in object.iter().filter(|(_, value)| !empty(value)) {
         if let Some(mend) = mend(name, value) {
-            return Err(format!("has a field `{name}`, which no task reads; {mend}"));
+            return Err(format!("has a field `{name}`, which no task reads; {}", named(mend)));
         }
     }
     Ok(())

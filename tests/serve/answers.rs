@@ -300,3 +300,31 @@ fn an_adapter_comes_and_goes() {
     assert_eq!(server.post("/v1/completions", &body).0, 404);
     assert_eq!(text("base"), base);
 }
+
+/// Whole or streamed, also where a character has several tokens.
+#[test]
+fn tokens_stand_where_their_characters_do() {
+    let server = Server::start(&random_model(), &[]);
+    let mut parts = 0;
+    for seed in 0..4 {
+        let body = json!({"prompt": "a", "seed": seed, "max_tokens": 40, "logprobs": 0});
+        let whole = server.answer(TEXT, body.clone());
+        let told = &whole["choices"][0]["logprobs"];
+        let places = |told: &Value| told["text_offset"].as_array().cloned().unwrap_or_default();
+        let events = server.events(TEXT, body);
+        let streamed: Vec<Value> =
+            events.iter().flat_map(|event| places(&event["choices"][0]["logprobs"])).collect();
+        assert_eq!(streamed, places(told));
+        let text: Vec<char> = whole["choices"][0]["text"].as_str().unwrap().chars().collect();
+        for (place, token) in streamed.iter().zip(told["tokens"].as_array().unwrap()) {
+            let (place, token) = (place.as_u64().unwrap() as usize, token.as_str().unwrap());
+            if token.contains('\u{FFFD}') {
+                parts += 1;
+            } else {
+                let token: Vec<char> = token.chars().collect();
+                assert!(text[place..].starts_with(&token), "{token:?} at {place} of {text:?}");
+            }
+        }
+    }
+    assert!(parts > 4, "no character had several tokens");
+}
