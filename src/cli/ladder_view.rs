@@ -129,8 +129,8 @@ impl<'a> View<'a> {
             step.steps,
             self.state,
             step.loss.map_or("-".into(), shown_loss),
-            step.groups - step.groups_without_signal,
             step.groups,
+            step.groups + step.groups_without_signal,
             step.nodes,
         ));
         self.bar.set(step.step, &format!("{}  {:.0} tokens/s", self.state, step.tokens_per_second));
