@@ -69,7 +69,7 @@ fn the_reward_rises() {
     let started = log.lines().find(|line| line.contains("\"started\"")).unwrap();
     files.write("half/events.jsonl", format!("{log}{started}\n"));
     let told = run(&["report", half]);
-    assert!(text(&told.stdout).contains("step 14 of 14 is done; going on"), "{}", text(&told.stdout));
+    assert!(text(&told.stdout).contains("step 14 of 14 is done; the run goes on"), "{}", text(&told.stdout));
     says(&["report", &files.path("nothing")], &["run.json"]);
 }
 
