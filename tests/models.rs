@@ -15,7 +15,8 @@ use stepladder::gpu::{Gpu, GpuOptions};
 use stepladder::kernel::weight::Format;
 use stepladder::model::Model;
 use stepladder::model::config::ModelConfig;
-use stepladder::model::score::logprobs;
+use stepladder::model::score::{Pooling, embedding, hidden_states, logprobs};
+use stepladder::model::source::TensorSource;
 use stepladder::train::adapter;
 use stepladder::train::loss::{KlConfig, KlEstimator, LossConfig, LossName};
 use stepladder::train::trainer::{Optimizer, Trajectory};
@@ -24,6 +25,44 @@ use stepladder::train::trainer::{Optimizer, Trajectory};
 fn logprobs_equal_pytorch_with_and_without_adapter() {
     for name in FAMILIES {
         block_on(checks::logprobs(&load(name), name)).unwrap();
+    }
+}
+
+/// Hidden states times the head are the logits of the log-probabilities, which are PyTorch's; a vector is what they are on average.
+#[test]
+fn hidden_states_are_those_that_the_head_sees() {
+    for name in ["llama", "qwen2", "gemma3", "olmo2"] {
+        let (model, expected, cancel) = (load(name), Expected::read(name), AtomicBool::new(false));
+        let (tokens, width) = (&expected.tokens[0], model.config().hidden_size);
+        let states = block_on(hidden_states(&model, None, tokens, &cancel)).unwrap();
+        let got = block_on(logprobs(&model, None, tokens, &cancel)).unwrap();
+        let mut source = source(name);
+        let place = |name: &str| source.tensors().iter().position(|tensor| tensor.name == name);
+        let head = place("lm_head.weight").or_else(|| place("model.embed_tokens.weight")).unwrap();
+        let mut bytes = Vec::new();
+        source.read(head, 0, model.config().vocab_size, &mut bytes).unwrap();
+        let head: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        assert_eq!(head.len(), width * model.config().vocab_size, "{name}: the head is not in 32 bits");
+        for (place, (state, got)) in states.chunks_exact(width).zip(&got).enumerate() {
+            let dot = |row: &[f32]| -> f64 {
+                row.iter().zip(state).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+            };
+            let logits: Vec<f64> = head.chunks_exact(width).map(dot).collect();
+            let all = logits.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+            let want = logits[tokens[place + 1] as usize] - all;
+            assert!((want - f64::from(*got)).abs() < 1e-4, "{name}, token {place}: {got}, expected {want}");
+        }
+        for (pooling, rows) in
+            [(Pooling::Mean, &states[..]), (Pooling::Last, &states[states.len() - width..])]
+        {
+            let got = block_on(embedding(&model, None, tokens, pooling, &cancel)).unwrap();
+            let sums: Vec<f64> = (0..width)
+                .map(|at| rows.iter().skip(at).step_by(width).map(|x| f64::from(*x)).sum())
+                .collect();
+            let length = sums.iter().map(|sum| sum * sum).sum::<f64>().sqrt();
+            let close = |(got, sum): (&f32, &f64)| (f64::from(*got) - sum / length).abs() < 1e-6;
+            assert!(got.len() == width && got.iter().zip(&sums).all(close), "{name}, {pooling:?}");
+        }
     }
 }
 

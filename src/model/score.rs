@@ -1,4 +1,4 @@
-//! Log-probabilities of a given text, in one forward pass.
+//! What a model makes of a given text, in one forward pass: log-probabilities of its tokens, and the text as one vector.
 
 use std::sync::atomic::AtomicBool;
 
@@ -28,34 +28,109 @@ pub async fn logprobs(
     tokens: &[u32],
     cancel: &AtomicBool,
 ) -> Result<Vec<f32>> {
-    let (count, config, gpu) = (tokens.len(), model.config(), model.gpu());
-    if count < 2 {
-        return Err(Error::usage("text", format!("has {count} tokens"), "give a text of at least two"));
+    check(model, tokens, 2)?;
+    let buffers = pass(model, lora, tokens, true, cancel).await?;
+    let logprobs = model.gpu().read(&buffers.logprob).await?;
+    check_logprobs(&logprobs)?;
+    Ok(logprobs)
+}
+
+/// Final hidden state of each of `tokens` after the last norm, `[tokens, hidden_size]`, row by row.
+///
+/// # Errors
+/// As [`logprobs`], of which it takes one token at least.
+pub async fn hidden_states(
+    model: &Model,
+    lora: Option<&Lora>,
+    tokens: &[u32],
+    cancel: &AtomicBool,
+) -> Result<Vec<f32>> {
+    check(model, tokens, 1)?;
+    let buffers = pass(model, lora, tokens, false, cancel).await?;
+    let states = model.gpu().read(&buffers.normed).await?;
+    match states.iter().all(|state: &f32| state.is_finite()) {
+        true => Ok(states),
+        false => Err(Error::NotFinite { what: "the hidden state of a token" }),
+    }
+}
+
+/// Which tokens' hidden states make the vector of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooling {
+    /// All, on average.
+    #[default]
+    Mean,
+    /// The last, which has seen all others.
+    Last,
+}
+
+/// `tokens` as one vector of `hidden_size` numbers and length 1, from the hidden states that `pooling` names.
+///
+/// # Errors
+/// As [`hidden_states`].
+pub async fn embedding(
+    model: &Model,
+    lora: Option<&Lora>,
+    tokens: &[u32],
+    pooling: Pooling,
+    cancel: &AtomicBool,
+) -> Result<Vec<f32>> {
+    let (states, width) = (hidden_states(model, lora, tokens, cancel).await?, model.config().hidden_size);
+    let mut sums = vec![0.0; width];
+    let first = if pooling == Pooling::Last { states.len() - width } else { 0 };
+    for row in states[first..].chunks_exact(width) {
+        sums.iter_mut().zip(row).for_each(|(sum, &state)| *sum += f64::from(state));
+    }
+    let length = sums.iter().map(|sum| sum * sum).sum::<f64>().sqrt();
+    // A vector without length has no direction.
+    let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
+    Ok(sums.into_iter().map(|sum| (sum * scale) as f32).collect())
+}
+
+/// Fails for fewer than `least` tokens, more than the context holds, and those that the model does not have.
+fn check(model: &Model, tokens: &[u32], least: usize) -> Result<()> {
+    let (count, vocab) = (tokens.len(), model.config().vocab_size);
+    if count < least {
+        let hint = if least == 1 { "give a text of at least one" } else { "give a text of at least two" };
+        return Err(Error::usage("text", format!("has {count} tokens"), hint));
     }
     if count > model.context() {
         return Err(Error::context("the text", count, model.context()));
     }
-    if let Some(token) = tokens.iter().find(|&&token| token as usize >= config.vocab_size) {
-        return Err(Error::usage(
+    match tokens.iter().find(|&&token| token as usize >= vocab) {
+        None => Ok(()),
+        Some(token) => Err(Error::usage(
             "text",
-            format!("token {token} is outside of the vocabulary of {}", config.vocab_size),
+            format!("token {token} is outside of the vocabulary of {vocab}"),
             "use the tokenizer that belongs to the model",
-        ));
+        )),
     }
-    let buffers = PackedBuffers::for_model(model, count, count - 1)?;
+}
+
+/// One pass over a text; with `scored` it ends with the log-probabilities of all tokens but the first.
+async fn pass(
+    model: &Model,
+    lora: Option<&Lora>,
+    tokens: &[u32],
+    scored: bool,
+    cancel: &AtomicBool,
+) -> Result<PackedBuffers> {
+    let (count, config, gpu) = (tokens.len(), model.config(), model.gpu());
+    let rows = if scored { count - 1 } else { 1 };
+    let buffers = PackedBuffers::for_model(model, count, rows)?;
     let rank = lora.map_or(0, |lora| lora.layout().max_rank());
     let act = Intermediates::new(gpu, config, count, rank, false)?;
     let hidden = [gpu.buffer("hidden", &[count, config.hidden_size])?];
     let mut rec = Recorder::new(gpu);
     packed::record_blocks(&mut rec, model, lora, &buffers, &act, &hidden)?;
     packed::record_select(&mut rec, model, &buffers, &hidden[0])?;
-    packed::record_logprobs(&mut rec, model, &buffers)?;
+    if scored {
+        packed::record_logprobs(&mut rec, model, &buffers)?;
+    }
     let plan = rec.finish()?;
-    buffers.write(gpu, &Packed::new(&[tokens], model.config().window_size(), |_, _| true))?;
+    buffers.write(gpu, &Packed::new(&[tokens], config.window_size(), |_, _| scored))?;
     gpu.run_cancellable(&plan, 1, cancel).await?;
-    let logprobs = gpu.read(&buffers.logprob).await?;
-    check_logprobs(&logprobs)?;
-    Ok(logprobs)
+    Ok(buffers)
 }
 
 /// Errors if a log-probability is not a finite number.

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use axum::http::StatusCode;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::access::Access;
 use super::adapters::{Adapter, Adapters};
@@ -101,6 +101,16 @@ impl App {
         lesson["number"].as_u64().and_then(|number| u32::try_from(number).ok()).ok_or_else(|| {
             let message = "the lesson is not in the library yet; ask again in a moment";
             Refusal::new(StatusCode::CONFLICT, "busy", message).retry_after(1)
+        })
+    }
+
+    /// A place in the queue.
+    pub(super) fn queue_up(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.queue).try_acquire_owned().map_err(|_| {
+            let message =
+                "all places of the queue are taken; try again later, or start the server with a longer queue";
+            let seconds = self.metrics.retry_after();
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(seconds)
         })
     }
 

@@ -153,7 +153,7 @@ impl Ask {
         };
         let (prompts, asked) = match kind {
             Kind::Chat => conversation(&mut fields, language, tools.as_ref())?,
-            Kind::Text => prompts(&mut fields, language)?,
+            Kind::Text => prompts(&mut fields, "prompt", MAX_CHOICES, language)?,
         };
         fields.finish()?;
         if prompts.len() as u64 * samples > MAX_CHOICES {
@@ -279,14 +279,15 @@ fn message(index: usize, value: Value) -> Result<Message, Refusal> {
         .map_err(|problem| Refusal::field(place, problem, "give each message a role and a text"))
 }
 
-/// The prompts of a completion.
-fn prompts(fields: &mut Fields, language: &Language) -> Result<Prompts, Refusal> {
+/// The texts in a field, at most so many, in tokens.
+pub(super) fn prompts(
+    fields: &mut Fields,
+    name: &str,
+    most: u64,
+    language: &Language,
+) -> Result<Prompts, Refusal> {
     let wrong = |problem: &str| {
-        Refusal::field(
-            "prompt",
-            problem,
-            "give a text, a list of texts, tokens, or a list of lists of tokens",
-        )
+        Refusal::field(name, problem, "give a text, a list of texts, tokens, or a list of lists of tokens")
     };
     let encode = |text: &str| {
         tell_lacking(language, [text]);
@@ -294,11 +295,11 @@ fn prompts(fields: &mut Fields, language: &Language) -> Result<Prompts, Refusal>
     };
     let token = |value: &Value| value.as_u64().and_then(|token| u32::try_from(token).ok());
     let tokens = |values: &[Value]| values.iter().map(token).collect::<Option<Vec<u32>>>();
-    let prompt = fields.take("prompt").ok_or_else(|| wrong("is missing"))?;
+    let prompt = fields.take(name).ok_or_else(|| wrong("is missing"))?;
     let prompts = match &prompt {
         Value::String(text) => vec![encode(text)?],
         Value::Array(items) if items.is_empty() => return Err(wrong("is empty")),
-        Value::Array(items) if items.len() as u64 > MAX_CHOICES && !items[0].is_u64() => {
+        Value::Array(items) if items.len() as u64 > most && !items[0].is_u64() => {
             return Err(wrong("is a list of too many prompts"));
         }
         Value::Array(items) if items[0].is_u64() => {

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use pollster::block_on;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::adapters::Adapters;
+use super::adapters::{Adapter, Adapters};
 use super::job::{Event, Job, Wish, Work};
 use super::metrics::{Metrics, add};
 use super::refusal::Refusal;
@@ -27,6 +27,7 @@ use super::upload::load_folder;
 use crate::lessons::folder::count_asked;
 use crate::model::generate::{Continuous, End, News, Request};
 use crate::model::guide::Compiled;
+use crate::model::score::{Pooling, embedding};
 use crate::model::tokenizer::Tokenizer;
 use crate::session::Session;
 use crate::{Error, Result};
@@ -283,6 +284,7 @@ impl<'a> Engine<'a> {
                     (Wish::Load { name, place }, _) => {
                         load_folder(self.session, &self.adapters, &name, &place).map(|()| Value::Null)
                     }
+                    (Wish::Vector { tokens, adapter, pooling }, _) => self.vector(&tokens, &adapter, pooling),
                     (wish, Some(teacher)) => teacher.grant(wish),
                     // Without a library nobody can wish for more.
                     (_, None) => Err(Refusal::stopping()),
@@ -291,6 +293,14 @@ impl<'a> Engine<'a> {
                 let _ = sender.send(outcome);
             }
         }
+    }
+
+    /// A text as one vector.
+    fn vector(&self, tokens: &[u32], adapter: &Adapter, pooling: Pooling) -> Result<Value, Refusal> {
+        let model = self.session.model();
+        let cancel = &self.session.opened().cancel;
+        let vector = block_on(embedding(model, adapter.lora.as_ref(), tokens, pooling, cancel))?;
+        Ok(json!(vector))
     }
 
     /// Goes on with the lesson at hand: while nobody waits, and else for its share of the time.

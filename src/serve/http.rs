@@ -25,7 +25,7 @@ use super::job::{Event, Job, Work};
 use super::metrics::add;
 use super::refusal::Refusal;
 use super::reply::{Chunks, Head, Whole};
-use super::{loading, teaching};
+use super::{embeddings, loading, teaching};
 use crate::model::generate::Request as Drawn;
 use crate::model::guide::Compiled;
 
@@ -38,6 +38,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*name}", get(model))
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(text))
+        .merge(embeddings::router())
         .merge(teaching::router())
         .merge(loading::router())
         .fallback(unknown)
@@ -99,7 +100,7 @@ async fn unknown(request: Request) -> Response<Body> {
         return Refusal::new(StatusCode::NOT_FOUND, "not_supported", message).into_response();
     }
     let message = format!(
-        "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/models, /v1/adapters, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /health and /metrics"
+        "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /v1/adapters, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /health and /metrics"
     );
     Refusal::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
 }
@@ -175,12 +176,7 @@ fn submit(
     if app.stopping.load(Ordering::Relaxed) {
         return Err(Refusal::stopping());
     }
-    let place = Arc::clone(&app.queue).try_acquire_owned().map_err(|_| {
-        let message =
-            "all places of the queue are taken; try again later, or start the server with a longer queue";
-        let seconds = app.metrics.retry_after();
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(seconds)
-    })?;
+    let place = app.queue_up()?;
     let head = Head::new(ask.kind, name, choices, prompt_tokens, ask.logprobs.is_some());
     let head = head.with_tools(ask.tools).remembered(app.school.clone().map(|school| (school, ask.asked)));
     let (sender, events) = unbounded_channel();

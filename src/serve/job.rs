@@ -14,6 +14,7 @@ use super::text::Piece;
 use crate::lessons::source::{Source, Wanted};
 use crate::model::generate::{Adjustment, Request};
 use crate::model::guide::Compiled;
+use crate::model::score::Pooling;
 
 /// What a client hears of its request. A job says a bounded number of things, so that its channel needs no bound.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ pub(super) struct Plan {
     pub(super) name: String,
 }
 
-/// What is asked of the library.
+/// What is asked of the thread that owns the GPU beside completions.
 #[derive(Debug)]
 pub(super) enum Wish {
     /// Learn this.
@@ -83,6 +84,8 @@ pub(super) enum Wish {
     Lesson(u32),
     /// The adapter in this folder can be chosen by this name.
     Load { name: String, place: PathBuf },
+    /// A text in tokens as one vector.
+    Vector { tokens: Vec<u32>, adapter: Arc<Adapter>, pooling: Pooling },
     /// Lessons are taken back: this one, or the last, with all after it.
     RollBack(Option<u32>),
 }

@@ -8,6 +8,7 @@ mod adapters;
 mod app;
 mod ask;
 mod body;
+mod embeddings;
 mod engine;
 mod events;
 mod fields;

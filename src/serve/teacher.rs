@@ -88,7 +88,7 @@ impl<'a> Teacher<'a> {
             return Err(Refusal::new(StatusCode::CONFLICT, "busy", message).retry_after(5));
         }
         match wish {
-            Wish::Lesson(_) | Wish::Load { .. } => Ok(json!({})),
+            Wish::Lesson(_) | Wish::Load { .. } | Wish::Vector { .. } => Ok(json!({})),
             Wish::Begin(plan) => {
                 let value = json!({ "object": "lesson", "name": plan.name, "state": "learning" });
                 self.begin(*plan);

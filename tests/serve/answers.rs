@@ -328,3 +328,47 @@ fn tokens_stand_where_their_characters_do() {
     }
     assert!(parts > 4, "no character had several tokens");
 }
+
+/// Texts as vectors: in order, of length 1, as numbers or as their bytes, and the same whoever else is asked for.
+#[test]
+fn texts_become_vectors() {
+    let server = Server::start(&random_model(), &[]);
+    let ask = |input: Value, more: Value| {
+        let mut body = json!({ "input": input });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.answer("/v1/embeddings", body)
+    };
+    let both = ask(json!(["a text", "another one"]), json!({}));
+    let vector = |answer: &Value, at: usize| floats(&answer["data"][at]["embedding"]);
+    for (at, text) in ["a text", "another one"].iter().enumerate() {
+        assert_eq!(
+            (&both["data"][at]["index"], &both["data"][at]["object"]),
+            (&json!(at), &json!("embedding"))
+        );
+        assert_eq!(vector(&ask(json!(text), json!({})), 0), vector(&both, at));
+        let length: f64 = vector(&both, at).iter().map(|x| x * x).sum();
+        assert!((length - 1.0).abs() < 1e-5, "{length}");
+    }
+    assert!(vector(&both, 0) != vector(&both, 1) && both["usage"]["prompt_tokens"].as_u64() > Some(3));
+    let last = ask(
+        json!("a text"),
+        json!({ "pooling": "last", "dimensions": vector(&both, 0).len(), "user": "me" }),
+    );
+    assert_ne!(vector(&last, 0), vector(&both, 0));
+    let bytes = ask(json!("a text"), json!({ "encoding_format": "base64", "model": "base" }));
+    let text = bytes["data"][0]["embedding"].as_str().unwrap();
+    assert_eq!(text.len(), (4 * vector(&both, 0).len()).div_ceil(3) * 4);
+    for (body, words) in [
+        (json!({}), "input: is missing"),
+        (json!({ "input": [] }), "input: is empty"),
+        (json!({ "input": "a", "dimensions": 3 }), "dimensions: is not"),
+        (json!({ "input": "a", "pooling": "max" }), "use mean or last"),
+        (json!({ "input": "a", "encoding_format": "hex" }), "use float or base64"),
+        (json!({ "input": "a", "temperature": 1 }), "temperature: is not known here"),
+        (json!({ "input": "a ".repeat(5000) }), "context"),
+    ] {
+        let (status, answer) = server.post("/v1/embeddings", &body);
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(status == 400 && message.contains(words), "{status}: {message}");
+    }
+}

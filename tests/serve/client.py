@@ -48,6 +48,11 @@ assert value["sign"] in "+-" and 0 <= value["digit"] <= 9, value
 biased = client.completions.create(model=model, prompt="a", max_tokens=4, temperature=0, logit_bias={"57": 100}, presence_penalty=1)
 assert biased.usage.completion_tokens == 4
 
+# The client asks for base64 by itself.
+vectors = client.embeddings.create(model=model, input=["one", "two"]).data
+assert [vector.index for vector in vectors] == [0, 1] and vectors[0].embedding != vectors[1].embedding
+assert all(abs(sum(x * x for x in vector.embedding) - 1) < 1e-4 for vector in vectors)
+
 if len(sys.argv) > 3:  # a server of a model that calls tools
     caller = openai.OpenAI(base_url=sys.argv[3] + "/v1", api_key="none", max_retries=0)
     tools = [{"type": "function", "function": {"name": "digits", "parameters": schema}}]

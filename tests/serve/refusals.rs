@@ -209,7 +209,7 @@ fn requests_that_are_no_requests() {
     refused(ask("POST", TEXT, "{"), 400, &["body: is not JSON"], Some("body"));
     refused(ask("POST", TEXT, ""), 400, &["body: is not JSON"], Some("body"));
     refused(ask("POST", TEXT, &"[".repeat(100_000)), 400, &["recursion limit"], Some("body"));
-    refused(ask("POST", "/v1/embeddings", "{}"), 404, &["/v1/embeddings is not here"], None);
+    refused(ask("POST", "/v1/images/edits", "{}"), 404, &["/v1/images/edits is not here"], None);
     refused(ask("GET", TEXT, ""), 405, &["GET is not answered here"], None);
     refused(ask("DELETE", "/v1/models", ""), 405, &["DELETE"], None);
     refused(
