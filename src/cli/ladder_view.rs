@@ -121,7 +121,7 @@ impl<'a> View<'a> {
         let reward = step.reward_mean.filter(|&reward| !parts.is_empty() || step.pass_rate != Some(reward));
         let reward = reward.map_or(String::new(), |reward| format!("  reward {reward:.2}{parts}"));
         if step.step == 1 {
-            self.note("solved: the share of a step's attempts. Its problems get harder, so it is no measure of progress");
+            self.note("solved: share of a step's attempts; its problems get harder as it learns");
         }
         self.note(&format!(
             "step {}/{}  {}{reward}  loss {}  signal in {} of {} groups  tree {}",
