@@ -448,3 +448,23 @@ fn downloaded_models_are_listed_and_removed() {
     assert_eq!(models(&["--remove", "hf:me/mine"]).status.code(), Some(0));
     assert!(!cache.path().join("models--me--mine").exists());
 }
+
+/// What stands where no option takes it is told where it goes; what a command lacks first is asked for first.
+#[test]
+fn stray_words_and_other_folders_are_told_from_what_was_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    std::fs::write(folder.path().join("a.gguf"), "").unwrap();
+    for (args, words) in [
+        (vec!["generate", "a word"], ["a prompt goes after -p", "a model goes after -m"]),
+        (vec!["score", "a word"], ["a text goes after --text", "a model goes after -m"]),
+        (vec!["verify", "--task", "jsonl", "--answer", "4"], ["--known", "add --known"]),
+        (vec!["verify", "--task", "integral", "--answer", "x"], ["--problem: is missing", "integral"]),
+        (vec!["info", "-m", place], ["no config.json", "a.gguf"]),
+        (vec!["report", place], ["not that of a run", "`ladder`"]),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_stepladder")).args(&args).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && words.iter().all(|word| told.contains(word)), "{args:?}: {told}");
+    }
+}

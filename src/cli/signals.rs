@@ -129,6 +129,16 @@ mod system {
 mod tests {
     use super::*;
 
+    /// The second would end this process.
+    #[test]
+    fn a_signal_that_comes_twice_at_once_is_one() {
+        let stop = Stop::new();
+        stop.idle.store(false, Ordering::Relaxed);
+        stop.signal(true);
+        stop.signal(true);
+        assert!(stop.cancelled.load(Ordering::Relaxed));
+    }
+
     #[test]
     fn paths_survive_a_shell() {
         for (path, text) in [("runs/a-1.2", "runs/a-1.2"), ("my run", "'my run'"), ("it's", r"'it'\''s'")] {

@@ -15,22 +15,14 @@ const MAX_PROBLEM_BYTES: usize = 16 << 10;
 /// The fields of a problem. Others are columns of the dataset that no task uses, such as `source` or `solution`, and mean nothing; but
 /// not where they look like one of these misspelt.
 const FIELDS: [&str; 4] = ["problem", "id", "level", "answer"];
-/// What other datasets call them.
-const OTHER_NAMES: [(&str, &[&str]); 2] = [
+/// What other datasets call the answer and nothing else.
+const OTHER_ANSWERS: &[&str] =
+    &["final_answer", "ground_truth", "expected_answer", "reference_answer", "gold"];
+/// What other datasets call the fields.
+const OTHER_NAMES: [(&str, &[&str]); 3] = [
     ("problem", &["question", "prompt", "query", "input", "instruction"]),
-    (
-        "answer",
-        &[
-            "final_answer",
-            "ground_truth",
-            "expected_answer",
-            "reference_answer",
-            "gold",
-            "target",
-            "label",
-            "output",
-        ],
-    ),
+    ("answer", OTHER_ANSWERS),
+    ("answer", &["target", "label", "output"]),
 ];
 
 /// Fields that change what is asked or how its answer is judged. No task reads them. `messages` may stand beside a problem: a line of
@@ -235,8 +227,7 @@ fn check_names(object: &Map<String, Value>) -> std::result::Result<(), String> {
         let text =
             |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| text.trim().to_owned());
         let plain = |value: &Value| value.is_string() || value.is_number();
-        let others = ["final_answer", "ground_truth", "expected_answer", "reference_answer", "gold"];
-        let other = others.iter().find(|other| {
+        let other = OTHER_ANSWERS.iter().find(|other| {
             object
                 .get(**other)
                 .is_some_and(|other| plain(other) && plain(answer) && text(other) != text(answer))
