@@ -60,6 +60,7 @@ test-llama-cpp: build ## exported GGUF files in llama.cpp itself (from npm): the
 lint: ## formatting, clippy, also of what only browsers run, and documentation; warnings are errors
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --test swarm --features swarm -- -D warnings
 	RUSTDOCFLAGS="--cfg internals -D warnings" cargo doc --locked --no-deps
 	@scripts/wasm.sh --lint
 

@@ -2,6 +2,7 @@
 # Runs the tests of cooperative matrices (tests/kernels/coop.rs and one of tests/tune.rs) on a driver that has them: a recent
 # lavapipe of Debian's backports with all of its libraries, fetched as packages by apt, checked with Debian's keys, unpacked
 # into a cache, and started by their own dynamic linker. Nothing is installed and root is not needed.
+# Arguments go to cargo, such as features with which the tests are built already.
 # Prints the `test result:` lines, or one line that says why cooperative matrices were not tested.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -58,7 +59,7 @@ printf '{"file_format_version": "1.0.1", "ICD": {"api_version": "1.3.0", "librar
     "$libraries" >"$manifest"
 log=$(mktemp)
 trap 'rm -rf "$log" ${work:+"$work"}' EXIT
-cargo test --locked --test kernels --test tune --no-run 2>&1 | tee "$log" >&2
+cargo test --locked "$@" --test kernels --test tune --no-run 2>&1 | tee "$log" >&2
 status=0
 for binary in $(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$log"); do
     env -u WGPU_ADAPTER_NAME VK_DRIVER_FILES="$manifest" XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}" \

@@ -12,16 +12,19 @@ trap 'rm -f "$log" "$package_log"; [ -z "$package" ] || kill "$package" 2>/dev/n
 rm -rf "$wgsl" # shaders of an earlier state must not be checked in place of today's
 
 status=0
+features=()
 if [ $# -eq 0 ]; then
+    # With what is off by default where it can be tested, so that nothing is built twice.
+    ! scripts/swarm.sh --servers >/dev/null || features=(--features swarm)
     # The npm package, and the Rust tests that a browser runs, are built beside cargo's tests, which leave half a core idle.
-    cargo test --locked --no-run --quiet </dev/null || true # what fails here fails below, with its words
+    cargo test --locked "${features[@]}" --no-run --quiet </dev/null || true # what fails here fails below, with its words
     nice bash -c 'scripts/npm.sh --pack --demo && scripts/wasm.sh --tests' </dev/null >"$package_log" 2>&1 &
     package=$!
 fi
 # The GPU tests of one binary share an adapter, which may be software on all cores: more threads only add memory.
-RUST_TEST_THREADS=${RUST_TEST_THREADS:-2} cargo test --locked --no-fail-fast "$@" </dev/null 2>&1 | tee "$log" || status=$?
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-2} cargo test --locked "${features[@]}" --no-fail-fast "$@" </dev/null 2>&1 | tee "$log" || status=$?
 if [ $# -eq 0 ]; then
-    scripts/coop.sh </dev/null 2>&1 | tee -a "$log" || status=$?
+    scripts/coop.sh "${features[@]}" </dev/null 2>&1 | tee -a "$log" || status=$?
     scripts/swarm.sh </dev/null 2>&1 | tee -a "$log" || status=$?
 fi
 if [ -d "$wgsl" ] || [ $# -eq 0 ]; then

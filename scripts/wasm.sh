@@ -80,7 +80,8 @@ scripts/web-packages.sh
 
 if [ "${1:-}" = --tests ]; then
     out=web/tests/wasm
-    cargo rustc --locked --quiet --example browser_tests --profile wasm --target $target >&2
+    # Nobody downloads it: optimising it as a whole would take twice as long.
+    cargo rustc --locked --quiet --example browser_tests --profile wasm --target $target -- -C lto=thin >&2
     built=$CARGO_TARGET_DIR/$target/wasm/examples/browser_tests.wasm
 else
     out=web/src/wasm

@@ -123,7 +123,8 @@ impl Maker<'_> {
         match suite {
             Suite::Kernels => {}
             Suite::Prefill => {
-                [128, 512, 2048].into_iter().try_for_each(|length| self.prefill(length))?;
+                let lengths: &[usize] = if self.options.quick { &[128] } else { &[128, 512, 2048] };
+                lengths.iter().try_for_each(|&length| self.prefill(length))?;
             }
             Suite::Decode => {
                 let batches: &[usize] = if self.options.quick { &[1] } else { &[1, 8, 32, 64] };

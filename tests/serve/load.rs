@@ -101,6 +101,8 @@ fn unchunked_rest(text: &str) -> String {
 fn a_signal_lets_answers_end() {
     let mut server = Server::start(&random_model(), &["--rows", "1"]);
     let whole = text(&server.answer(TEXT, long()));
+    // The row of that answer may be told a moment longer than it runs.
+    server.wait_for("running_rows", 0.0);
     let mut stream = server.connect();
     let mut body = long();
     body["stream"] = true.into();
