@@ -31,7 +31,7 @@ pub(super) struct DeviceArgs {
 }
 
 impl DeviceArgs {
-    /// What numbers depend on, but for the model.
+    /// What numbers depend on beside the model.
     pub(super) fn base(&self, context: &Context) -> Base {
         Base {
             sha256: String::new(),

@@ -15,7 +15,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Those of `command`, one of `program`'s.
+    /// The names of `command`, one of `program`'s.
     pub(super) fn new(program: &Command, command: &str) -> Self {
         let own = program.find_subcommand(command).into_iter().flat_map(Command::get_arguments);
         let every = program.get_arguments().filter(|arg| arg.is_global_set());

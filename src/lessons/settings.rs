@@ -74,7 +74,7 @@ impl LearnSettings {
         }
     }
 
-    /// Those of a new library on the model called `name`, with a context of `context` tokens, with what `changes` ask for.
+    /// Settings of a new library on the model called `name`, with a context of `context` tokens, with what `changes` ask for.
     ///
     /// # Errors
     /// As [`LearnSettings::with`]; [`Error::Usage`] for a length that the context does not hold.

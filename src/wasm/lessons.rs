@@ -37,7 +37,7 @@ use crate::train::loss::preference::{PreferenceConfig, PreferenceLoss};
 use crate::train::resume::words;
 use crate::{Error, Result};
 
-/// Of `learn`; without a source it goes on with the lesson that is not decided.
+/// Options of `learn`; without a source it goes on with the lesson that is not decided.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Learn {
@@ -62,7 +62,7 @@ struct Learn {
     settings: Paths,
 }
 
-/// Of `exam`.
+/// Options of `exam`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Exam {
@@ -404,7 +404,7 @@ impl Learn {
         Ok(Wanted { name: self.name.clone(), supersede: self.supersede, preference, neighbours })
     }
 
-    /// Those of a new library.
+    /// The settings of a new library.
     fn settings(&self, opened: &Opened) -> Result<LearnSettings> {
         let changes = LESSONS.asked(self.settings.clone())?;
         LearnSettings::for_library(&opened.name, &opened.config, opened.context_length, &changes)

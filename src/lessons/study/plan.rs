@@ -368,7 +368,7 @@ impl Content {
 }
 
 impl Taught {
-    /// The exam's questions but for those of facts that are replaced.
+    /// The exam's questions without those of facts that are replaced.
     pub fn questions(&self) -> Vec<&Question> {
         let facts = self.facts.iter().zip(&self.replaced);
         facts.filter(|(_, replaced)| !**replaced).flat_map(|(fact, _)| &fact.exam).collect()
