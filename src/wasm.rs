@@ -96,8 +96,7 @@ pub fn settings(kind: &str, preset: Option<String>) -> Answer<String> {
         // What follows from the model is left out of the rows.
         ("learn", None) => LESSONS.forms(&to_value(kind, &LearnSettings::for_model(0))?, true),
         ("train" | "learn", Some(_)) => {
-            let problem = "has no presets: the defaults fit the model and what is learnt";
-            let problem = format!("`{kind}` {problem}");
+            let problem = format!("`{kind}` has no presets: its defaults fit the model and what is learnt");
             return Err(Error::usage("preset", problem, "leave it out").into());
         }
         ("ladder", _) => LADDER.forms(&to_value(kind, &Settings::preset(named()?))?, false),

@@ -103,7 +103,7 @@ pub(super) struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The same for the sampler, with the most tokens to draw.
+    /// Settings of the sampler, with the most tokens to draw.
     pub(super) fn sampling(&self, max_tokens: u32) -> Sampling {
         Sampling {
             max_tokens: max_tokens as usize,

@@ -90,7 +90,7 @@ pub const LONG: &str = "rope_factors_long.weight";
 /// How RoPE's frequencies are stretched for longer contexts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
-    /// As trained.
+    /// Positions as trained.
     None,
     /// Every frequency divided by `factor` (position interpolation).
     Linear {
