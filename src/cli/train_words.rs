@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use stepladder::settings::{SFT, Setting, at};
-use stepladder::train::resume;
 use stepladder::train::schedule::ScheduleKind;
 use stepladder::train::sft::settings::{self, learning_rate};
 use stepladder::train::sft::{Change, Epoch, LEAST, Outcome, SftOptions, SftSettings, Split, Verdict};
