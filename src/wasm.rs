@@ -39,7 +39,8 @@ use crate::ladder::report;
 use crate::ladder::run::RunCard;
 use crate::ladder::settings::Settings;
 use crate::ladder::state::Snapshot;
-use crate::settings::{LADDER, PACKAGE, SFT, name_in_calls};
+use crate::lessons::settings::LearnSettings;
+use crate::settings::{LADDER, LESSONS, PACKAGE, SFT, name_in_calls};
 use crate::task::{self as tasks, Parameter, Problem, TaskOptions};
 use crate::train::checkpoint::{STATE_FILE, State};
 use crate::train::sft::SftOptions;
@@ -83,7 +84,7 @@ pub fn tasks() -> Answer<String> {
     to_json(&infos)
 }
 
-/// The settings of `kind` of run (`train`, `ladder` or `ttrl`) with the values of a preset, as JSON (`SettingRow`s).
+/// The settings of `kind` of run (`train`, `ladder` or `ttrl`), or of a new library (`learn`), with the values of a preset, as JSON (`SettingRow`s).
 ///
 /// # Errors
 /// `usage` for a kind or a preset that there is not.
@@ -92,15 +93,17 @@ pub fn settings(kind: &str, preset: Option<String>) -> Answer<String> {
     let named = || preset.as_deref().map_or(Ok(Preset::Small), str::parse::<Preset>);
     let rows = match (kind, &preset) {
         ("train", None) => SFT.forms(&to_value(kind, &SftOptions::of(PACKAGE))?, true),
-        ("train", Some(_)) => {
-            let problem = "supervised training has no presets: its defaults fit the model and the examples";
+        // What follows from the model is left out of the rows.
+        ("learn", None) => LESSONS.forms(&to_value(kind, &LearnSettings::for_model(0))?, true),
+        ("train" | "learn", Some(_)) => {
+            let problem = format!("`{kind}` has no presets: its defaults fit the model and what is learnt");
             return Err(Error::usage("preset", problem, "leave it out").into());
         }
         ("ladder", _) => LADDER.forms(&to_value(kind, &Settings::preset(named()?))?, false),
         ("ttrl", _) => LADDER.forms(&to_value(kind, &options::ttrl_preset(named()?).settings)?, false),
         _ => {
             let problem = format!("there is no kind of run `{kind}`");
-            return Err(Error::usage("kind", problem, "give train, ladder or ttrl").into());
+            return Err(Error::usage("kind", problem, "give train, ladder, ttrl or learn").into());
         }
     };
     to_json(&rows)

@@ -133,7 +133,7 @@ impl Peaks {
 pub(super) struct PeakWork {
     /// With its operations.
     arithmetic: Option<(Work, f64)>,
-    /// The same of cooperative matrices.
+    /// Products of cooperative matrices, with their operations.
     matrix: Option<(Work, f64)>,
     /// Bytes moved, with copies and reads of that many.
     bandwidth: Vec<(u64, [Work; 2])>,

@@ -55,7 +55,7 @@ pub async fn tune(gpu: &Gpu, formats: &[Format], known: &mut BTreeMap<String, us
 /// (see `Policy::f16_products` of the tests). A tile that mixes up its numbers is off by about 1.
 const AGREE: f64 = 0.01;
 
-/// Whether two results are the same but for rounding.
+/// Whether two results differ by rounding at most.
 fn agree(got: &[f32], want: &[f32]) -> bool {
     let square: f64 = want.iter().map(|&want| f64::from(want).powi(2)).sum();
     let bound = AGREE * (square / want.len() as f64).sqrt();

@@ -31,7 +31,7 @@ pub(super) struct DeviceArgs {
 }
 
 impl DeviceArgs {
-    /// What numbers depend on, but for the model.
+    /// What numbers depend on beside the model.
     pub(super) fn base(&self, context: &Context) -> Base {
         Base {
             sha256: String::new(),
@@ -103,7 +103,7 @@ pub(super) struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The same for the sampler, with the most tokens to draw.
+    /// Settings of the sampler, with the most tokens to draw.
     pub(super) fn sampling(&self, max_tokens: u32) -> Sampling {
         Sampling {
             max_tokens: max_tokens as usize,

@@ -70,7 +70,7 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// Of standard input.
+    /// The lines of standard input.
     pub(super) fn new(context: &Context) -> Result<Self> {
         let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && !context.json;
         if !is_terminal {

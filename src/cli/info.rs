@@ -97,7 +97,7 @@ impl std::fmt::Display for Described {
 
 /// What a model takes, and whether the device that would be used has it.
 #[derive(Debug, Serialize)]
-struct Plan {
+struct MemoryTable {
     #[serde(skip)]
     model: Described,
     #[serde(flatten)]
@@ -152,7 +152,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 impl Args {
-    fn plan(&self, context: &Context, model: &str, device: Option<&AdapterReport>) -> Result<Plan> {
+    fn plan(&self, context: &Context, model: &str, device: Option<&AdapterReport>) -> Result<MemoryTable> {
         let mut opened = open_model(context, model)?;
         let described = Described::new(&opened);
         let config = &opened.config;
@@ -173,7 +173,7 @@ impl Args {
         let fit = Fit::new(config, &*opened.source, format, limit, &workload);
         let largest = device.map(|device| device.max_buffer_size.min(device.max_binding_size));
         let problem = largest.and_then(|largest| fit.check(model, self.device.memory_limit, largest).err());
-        Ok(Plan {
+        Ok(MemoryTable {
             model: described,
             total: fit.total(),
             fit,
@@ -204,8 +204,8 @@ fn describe(adapter: &AdapterReport) -> String {
     )
 }
 
-fn table(plan: &Plan) -> String {
-    let Plan { fit, rank, batch_size, max_length, kv_cache, .. } = plan;
+fn table(plan: &MemoryTable) -> String {
+    let MemoryTable { fit, rank, batch_size, max_length, kv_cache, .. } = plan;
     let kv = format!("KV in {}", kv_cache.name());
     let mut text = format!("\n{batch_size} sequences of {max_length} tokens, adapter of rank {rank}:");
     for (name, size) in [

@@ -14,16 +14,18 @@ use stepladder::lessons::course::Course;
 use stepladder::lessons::decide::{Outcome, conclude};
 use stepladder::lessons::gate::{Decision, Verdict};
 use stepladder::lessons::library::Library;
-use stepladder::lessons::settings::{LearnSettings, Wishes};
+use stepladder::lessons::settings::LearnSettings;
 use stepladder::lessons::source::Source;
 use stepladder::session::Opened;
+use stepladder::settings::{LESSONS, Setting, Table, at};
+use stepladder::train::sft::settings::{LARGE as SFT_LARGE, SMALL as SFT_SMALL};
 use stepladder::{Error, Result};
 
-use super::args::positive;
 use super::context::Context;
 use super::learn_source::SourceArgs;
 use super::library_args::{LibraryArgs, Teller, learner, verdict_text};
 use super::session::print_profile;
+use super::setting_args::{Rows, SettingArgs, table_help, typed};
 use super::signals::{quoted, say};
 
 /// Exit status of a lesson that the gate rejected.
@@ -41,18 +43,42 @@ pub(super) struct Args {
     /// Accept what the gate lets through without asking
     #[arg(long)]
     pub(super) yes: bool,
-    /// Rank of the adapter of a new library [default: 16, 8 for very small models]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) rank: Option<u32>,
-    /// Size of an update in a new library [default: 1e-3, 3e-4 from about a billion parameters on, 3e-3 for very small models]
-    #[arg(long, value_name = "X", value_parser = positive)]
-    pub(super) learning_rate: Option<f64>,
-    /// Most times that every record is seen, in a new library [default: 10, 80 for very small models]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) epochs: Option<u32>,
-    /// Seed of a new library
-    #[arg(long, value_name = "N")]
-    pub(super) seed: Option<u64>,
+    #[command(flatten)]
+    pub(super) settings: SettingArgs<LibraryRows>,
+}
+
+/// The settings of a new library.
+#[derive(Debug)]
+pub(super) struct LibraryRows;
+
+impl Rows for LibraryRows {
+    const TABLE: Table = LESSONS;
+    const DEFAULT_PRESET: Option<&'static str> = None;
+
+    fn default_words(setting: &Setting) -> Option<String> {
+        Some(default_of(setting))
+    }
+}
+
+/// The value of a setting of a library that a user says nothing of: for models of usual size, large and very small ones.
+fn default_of(setting: &Setting) -> String {
+    let [usual, large, small] = [SFT_SMALL.0, SFT_LARGE.0, 0.0].map(|parameters| {
+        let values = serde_json::to_value(LearnSettings::for_model(parameters as u64)).unwrap_or_default();
+        at(&values, setting.path).map(typed).unwrap_or_default()
+    });
+    let mut words = usual.clone();
+    if large != usual {
+        words += &format!(", {large} from about a billion parameters on");
+    }
+    if small != usual {
+        words += &format!(", {small} for very small models");
+    }
+    words
+}
+
+/// What the help says of every setting.
+pub(super) fn settings_help() -> String {
+    table_help(LESSONS, default_of)
 }
 
 /// Learns a lesson and decides about it.
@@ -139,29 +165,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 impl Args {
     /// A library keeps the settings that it was made with.
     fn expect_no_settings(&self) -> Result<()> {
-        let given = [
-            ("--rank", self.rank.is_some()),
-            ("--learning-rate", self.learning_rate.is_some()),
-            ("--epochs", self.epochs.is_some()),
-            ("--seed", self.seed.is_some()),
-        ];
-        match given.iter().find(|(_, given)| *given) {
+        match self.settings.changes()?.first() {
             None => Ok(()),
-            Some((option, _)) => {
+            Some(change) => {
                 let problem = format!("{} keeps what it was made with", self.library.library.display());
-                Err(Error::usage(*option, problem, "leave it out, or make a new library"))
+                Err(Error::usage(&change.name, problem, "leave it out, or make a new library"))
             }
         }
     }
 
     fn settings(&self, opened: &Opened) -> Result<LearnSettings> {
-        let wishes = Wishes {
-            rank: self.rank.map(|rank| rank as usize),
-            learning_rate: self.learning_rate,
-            epochs: self.epochs.map(u64::from),
-            seed: self.seed,
-        };
-        LearnSettings::for_library(&opened.name, &opened.config, opened.context_length, &wishes)
+        let changes = self.settings.changes()?;
+        LearnSettings::for_library(&opened.name, &opened.config, opened.context_length, changes)
     }
 
     /// Accepts, rejects, asks, or lets the lesson wait; `way` is the command that asks the model.

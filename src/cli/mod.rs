@@ -253,10 +253,14 @@ fn definition() -> clap::Command {
             sections.push(levels_help());
         }
         if takes("set") {
-            let is_train = command.get_name() == "train";
-            let rows = if is_train { train_words::settings_help() } else { changes::help() };
+            let name = command.get_name();
+            let rows = match name {
+                "train" => train_words::settings_help(),
+                "learn" => learn::settings_help(),
+                _ => changes::help(),
+            };
             sections.push(format!("{SET_HELP} {rows}"));
-            if is_train {
+            if name == "train" {
                 sections.push(train_words::defaults_help());
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Command;
-use stepladder::settings::{LADDER, SFT, Table};
+use stepladder::settings::{LADDER, LESSONS, SFT, TABLES, Table};
 
 /// The names of options of one command.
 #[derive(Debug)]
@@ -15,12 +15,17 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Those of `command`, one of `program`'s.
+    /// The names of `command`, one of `program`'s.
     pub(super) fn new(program: &Command, command: &str) -> Self {
         let own = program.find_subcommand(command).into_iter().flat_map(Command::get_arguments);
         let every = program.get_arguments().filter(|arg| arg.is_global_set());
         let options = own.chain(every).filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
-        Self { options, table: if command == "train" { SFT } else { LADDER } }
+        let table = match command {
+            "train" => SFT,
+            "learn" => LESSONS,
+            _ => LADDER,
+        };
+        Self { options, table }
     }
 
     /// The option that stands for `name`, the path of a setting or a word for what is given; `None` if there is none.
@@ -29,7 +34,7 @@ impl Names {
         let row = self.table.rows.iter().find(|row| row.path == name);
         let by_row = || row.and_then(|row| row.option).and_then(has);
         // A setting is known by the last part of its path where a command has it alone; other paths are no names.
-        let is_name = !name.contains('.') || SFT.find(name).is_ok() || LADDER.find(name).is_ok();
+        let is_name = !name.contains('.') || TABLES.iter().any(|table| table.find(name).is_ok());
         let by_name = || has(&name.rsplit('.').next().filter(|_| is_name)?.replace('_', "-"));
         let by_path = || {
             (self.options.contains("set") && self.table.find(name).is_ok()).then(|| format!("--set {name}"))
@@ -58,6 +63,8 @@ mod tests {
             ("train", "group_size", None),
             ("train", "f16", Some("--f16")),
             ("ladder", "group_size", Some("--group-size")),
+            ("learn", "lora.rank", Some("--rank")),
+            ("learn", "recall", Some("--set recall")),
             ("ladder", "max_tokens", Some("--max-tokens")),
             ("ladder", "schedule", Some("--set schedule")),
             ("ladder", "lora.rank", Some("--set lora.rank")),

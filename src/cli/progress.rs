@@ -48,7 +48,7 @@ impl Progress {
         }
     }
 
-    /// As [`Progress::set`], with a total that may have changed, for jobs that learn it late.
+    /// Updates the total too, for jobs that learn it late; see [`Progress::set`].
     pub(super) fn set_of(&mut self, done: u64, total: u64, message: &str) {
         self.bar.set_length(total);
         self.set(done, message);

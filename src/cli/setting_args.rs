@@ -9,6 +9,7 @@ use serde_json::Value;
 use stepladder::ladder::changes::Asked;
 use stepladder::ladder::presets::Preset;
 use stepladder::settings::{Change, LADDER, Setting, Table, Takes, expect_one_value};
+use stepladder::train::resume::words;
 use stepladder::{Error, Result};
 
 use super::args::name_value;
@@ -82,6 +83,22 @@ impl<R: Rows> SettingArgs<R> {
         let preset = self.preset()?.map(|preset| ("--preset".to_owned(), preset));
         Ok(Asked { preset, changes, few_probes: R::FEW_PROBES })
     }
+}
+
+/// Every setting of a table by its path: the option that it has, or what it does, with the value that `default` says of it.
+pub(super) fn table_help(table: Table, default: impl Fn(&Setting) -> String) -> String {
+    let mut text = String::from("with their options, defaults and sources:");
+    for setting in table.rows {
+        let option = setting.option.map(|name| format!("--{name}"));
+        let words = option.as_deref().unwrap_or(setting.doc);
+        text += &format!("\n  {:<24} {words} [{}; {}]", setting.path, default(setting), setting.source);
+    }
+    text
+}
+
+/// A value as it is typed: whole numbers without `.0`.
+pub(super) fn typed(value: &Value) -> String {
+    value.as_f64().map_or_else(|| words(value), |number| number.to_string())
 }
 
 /// The help of `--resume`: `what` it does, and what may differ from the run that it goes on with.

@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// Each shell's script and each page names commands and options that there are.
+    /// Each shell's script and each page names only commands and options of the program.
     #[test]
     fn scripts_and_pages_know_the_commands() {
         for shell in Shell::value_variants() {

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use stepladder::settings::{SFT, Setting, at};
-use stepladder::train::resume;
 use stepladder::train::schedule::ScheduleKind;
 use stepladder::train::sft::settings::{self, learning_rate};
 use stepladder::train::sft::{Change, Epoch, LEAST, Outcome, SftOptions, SftSettings, Split, Verdict};
 
+use super::setting_args::{table_help, typed};
 use super::signals::quoted;
 use super::train_samples::{Prompt, Sample, words};
 
@@ -41,23 +41,15 @@ pub(super) fn defaults_help() -> String {
 pub(super) fn default_of(setting: &Setting) -> Option<String> {
     let defaults = serde_json::to_value(SftOptions::default()).unwrap_or_default();
     let value = at(&defaults, setting.path).filter(|value| !value.is_null())?;
-    // Whole numbers without `.0`, as they are typed.
-    Some(value.as_f64().map_or_else(|| resume::words(value), |number| number.to_string()))
+    Some(typed(value))
 }
 
 /// Every setting by its path: the option that it has, or what it does.
 pub(super) fn settings_help() -> String {
-    let mut text = String::from("with their options, defaults and sources:");
-    for setting in SFT.rows {
-        let option = setting.option.map(|name| format!("--{name}"));
-        let default = match setting.fitted {
-            true => "see below".to_owned(),
-            false => default_of(setting).unwrap_or_else(|| "none".into()),
-        };
-        let (words, source) = (option.as_deref().unwrap_or(setting.doc), setting.source);
-        text += &format!("\n  {:<24} {words} [{default}; {source}]", setting.path);
-    }
-    text
+    table_help(SFT, |setting| match setting.fitted {
+        true => "see below".to_owned(),
+        false => default_of(setting).unwrap_or_else(|| "none".into()),
+    })
 }
 
 /// What a run will do, in one line, and what of its settings follows from what, in another. `given` says which paths were set.

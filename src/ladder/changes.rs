@@ -113,7 +113,7 @@ impl Settings {
 /// The KL term where only a part of it is given; without a coefficient it has no weight.
 const DEFAULT_KL: KlConfig = KlConfig { coef: 0.0, estimator: KlEstimator::K3, bias_correction: false };
 
-/// The name of the recipe that `loss` is, but for its KL term.
+/// The name of the recipe that `loss` is, whatever its KL term.
 fn loss_name(settings: &Settings) -> Option<&'static str> {
     let plain = LossConfig { kl: None, ..settings.loss.clone() };
     let mut names = LossName::ALL.into_iter();

@@ -259,7 +259,7 @@ pub fn select(
 pub struct Outcomes {
     /// Rollouts that were judged.
     pub judged: usize,
-    /// Those with the verdict that they are right.
+    /// Answers with the verdict that they are right.
     pub correct: usize,
     /// Sum of the qualities, from 0 to 1, of those that numbers judged.
     pub scores: f64,

@@ -142,7 +142,7 @@ pub struct Language {
 }
 
 impl Language {
-    /// The same that words prompts as `style` says, or without one as the model's chat template does.
+    /// A copy that words prompts as `style` says, or without one as the model's chat template does.
     pub fn worded(&self, style: Option<PromptStyle>) -> Self {
         Self { tokenizer: self.tokenizer.clone(), chat: self.chat.clone(), style, end: self.end }
     }

@@ -34,8 +34,6 @@ mod step;
 pub mod study;
 pub mod tree;
 pub mod ttrl;
-#[cfg(test)]
-mod typescript;
 mod units;
 pub mod variants;
 pub mod vote;

@@ -106,7 +106,7 @@ pub struct Cost {
     pub shots: usize,
     /// Tokens of all prompts as posed, one a question, examples included.
     pub prompt_tokens: usize,
-    /// Those of them that were computed; what all prompts begin with is computed once.
+    /// Prompt tokens that were computed; what all prompts begin with is computed once.
     pub prefilled_tokens: usize,
     /// Seconds that sampling took by the clock on the wall, the making of its kernels included.
     pub seconds: f64,

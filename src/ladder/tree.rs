@@ -42,7 +42,7 @@ pub enum Rejection {
     TooLong,
     /// No answer to it could be found or confirmed, as far as the task can tell.
     Unsolvable,
-    /// The parent, or another ancestor, in other clothes.
+    /// Equivalent to its parent or another ancestor, only rewritten.
     Restatement,
     /// The same problem is in the tree already.
     Duplicate,

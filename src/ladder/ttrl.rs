@@ -147,7 +147,7 @@ impl TtrlSettings {
         self.sampling.validate()
     }
 
-    /// The same for question `index` of several, with a seed of its own.
+    /// Settings for question `index` of several: equal values, and a seed of its own.
     pub fn for_question(&self, index: usize) -> Self {
         let seed = rand::Rng::next_u64(&mut stream(self.settings.seed, &[QUESTION, index as u64]));
         Self { settings: Settings { seed, ..self.settings.clone() }, ..self.clone() }

@@ -21,7 +21,7 @@ pub struct ProposedVariant {
     pub id: Option<u32>,
     /// The node that it is a variant of; `None` for the root.
     pub parent: Option<u32>,
-    /// As it was written.
+    /// The text as it was written.
     pub problem: String,
     /// The kind that was asked for.
     pub kind: NodeKind,

@@ -70,7 +70,7 @@ pub fn canonical(text: &str) -> String {
     words(text).into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether two answers are one: the same text but for spaces and the mark at its end. Case and signs tell answers apart.
+/// Whether two answers are one: the same text, whatever its spaces and the mark at its end. Case and signs tell answers apart.
 pub fn same_answer(one: &str, other: &str) -> bool {
     let bare = |text: &str| {
         let text = text.trim().trim_end_matches(['.', '!', '\u{3002}']);

@@ -71,7 +71,7 @@ pub struct EarlierLesson {
 pub struct Evidence {
     /// The new exam under the head that is served.
     pub new_before: Vec<Outcome>,
-    /// The same under the candidate.
+    /// The new exam under the candidate.
     pub new_after: Vec<Outcome>,
     /// Share of it that where the lesson comes from gets right itself, if that is known.
     pub reached: Option<f64>,
@@ -85,7 +85,7 @@ pub struct Evidence {
     pub drift_tokens: usize,
     /// General answers of the candidate that repeat themselves.
     pub loops: usize,
-    /// Those of the base.
+    /// General answers of the base that repeat themselves.
     pub base_loops: usize,
     /// General answers.
     pub general: usize,

@@ -254,7 +254,7 @@ pub fn form(form: Form, count: usize, seed: u64) -> Vec<Given> {
 pub struct Corrections {
     /// Asked as before, with other answers.
     pub changed: Vec<Given>,
-    /// As they were: their answers must stay.
+    /// Facts as they were: their answers must stay.
     pub neighbours: Vec<Given>,
 }
 

@@ -72,7 +72,7 @@ pub enum Entry {
     },
     /// Lessons were taken back.
     RolledBack {
-        /// Those that no longer count.
+        /// Lessons that no longer count.
         lessons: Vec<u32>,
         /// The head of the time before them; `None` for the base.
         head: Option<String>,

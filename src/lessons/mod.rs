@@ -51,3 +51,5 @@ pub mod store;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod study;
 pub mod transfer;
+#[cfg(test)]
+mod typescript;

@@ -1,10 +1,12 @@
 //! How lessons are learnt. A library keeps what it was made with.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ladder::learner::LearnerSettings;
 use crate::model::config::ModelConfig;
 use crate::model::generate::Lengths;
+use crate::settings::{Change, LESSONS, Table, Tabled, expect_one_value, put, setter};
 use crate::train::adapter;
 use crate::train::fit::Workload;
 use crate::train::lora_config::LoraConfig;
@@ -43,19 +45,6 @@ pub struct LearnSettings {
     pub seed: u64,
 }
 
-/// What a user says of a new library.
-#[derive(Debug, Clone, Default)]
-pub struct Wishes {
-    /// Rank of the adapter; its scale stays.
-    pub rank: Option<usize>,
-    /// See [`LearnSettings`].
-    pub learning_rate: Option<f64>,
-    /// See [`LearnSettings`].
-    pub epochs: Option<u64>,
-    /// See [`LearnSettings`].
-    pub seed: Option<u64>,
-}
-
 /// Parameters below which the adapter is that of a very small model.
 const SMALL: u64 = 10_000_000;
 
@@ -85,22 +74,20 @@ impl LearnSettings {
         }
     }
 
-    /// Those of a new library on the model called `name`, with a context of `context` tokens.
+    /// Settings of a new library on the model called `name`, with a context of `context` tokens, with what `changes` ask for.
     ///
     /// # Errors
-    /// As [`LearnSettings::validate`].
-    pub fn for_library(name: &str, config: &ModelConfig, context: usize, wishes: &Wishes) -> Result<Self> {
-        let mut settings = Self::for_model(config.parameters());
+    /// As [`LearnSettings::with`]; [`Error::Usage`] for a length that the context does not hold.
+    pub fn for_library(name: &str, config: &ModelConfig, context: usize, changes: &[Change]) -> Result<Self> {
+        let mut settings = Self::for_model(config.parameters()).with(changes)?;
         settings.lora.base_model = Some(name.to_owned());
-        if let Some(rank) = wishes.rank {
-            settings.lora.alpha *= rank as f64 / settings.lora.rank as f64;
-            settings.lora.rank = rank;
+        match setter(changes, "max_length") {
+            Some(change) if settings.max_length > context => {
+                let problem = format!("is {}, but the context has {context} tokens", settings.max_length);
+                return Err(Error::usage(&change.name, problem, "give no more, or a larger context"));
+            }
+            _ => settings.max_length = settings.max_length.min(context),
         }
-        settings.learning_rate = wishes.learning_rate.unwrap_or(settings.learning_rate);
-        settings.epochs = wishes.epochs.unwrap_or(settings.epochs);
-        settings.seed = wishes.seed.unwrap_or(settings.seed);
-        settings.max_length = settings.max_length.min(context);
-        settings.validate()?;
         Ok(settings)
     }
 
@@ -129,22 +116,20 @@ impl LearnSettings {
         AdapterFile::init(self.lora.clone(), &adapter::dims(config), self.seed)
     }
 
-    /// With one setting changed by its name.
+    /// With what `changes` ask for. Where the rank changes alone, the adapter's scale stays.
     ///
     /// # Errors
-    /// [`Error::Usage`] that names one that there is not, or that is no such value.
-    pub fn with(&self, name: &str, value: serde_json::Value) -> Result<Self> {
-        let refuse = |problem: String| Err(Error::usage(name, problem, "use one of a library's settings"));
-        let Ok(serde_json::Value::Object(mut all)) = serde_json::to_value(self) else {
-            return refuse("cannot be set".into());
-        };
-        match all.get_mut(name) {
-            Some(place) => *place = value,
-            None => {
-                return refuse(format!("is none of {}", all.keys().cloned().collect::<Vec<_>>().join(", ")));
-            }
+    /// [`Error::Usage`] that names the change: for a path that no setting has, a value that does not fit its row, and a setting that
+    /// gets two values; those of [`LearnSettings::validate`].
+    pub fn with(mut self, changes: &[Change]) -> Result<Self> {
+        expect_one_value(LESSONS, changes)?;
+        let rank = self.lora.rank as f64;
+        changes.iter().try_for_each(|change| change.make(&mut self))?;
+        if setter(changes, "lora.alpha").is_none() {
+            self.lora.alpha *= self.lora.rank as f64 / rank;
         }
-        serde_json::from_value(serde_json::Value::Object(all)).or_else(|error| refuse(error.to_string()))
+        self.validate()?;
+        Ok(self)
     }
 
     /// Errors, naming the setting, if one cannot be used.
@@ -152,31 +137,88 @@ impl LearnSettings {
     /// # Errors
     /// [`Error::Usage`].
     pub fn validate(&self) -> Result<()> {
+        let values = serde_json::to_value(self)
+            .map_err(|error| Error::usage("settings", error.to_string(), "report this"))?;
+        LESSONS.check(&values)?;
         self.lora.validate()?;
-        let refuse = |name: &str, problem: String, hint: &str| Err(Error::usage(name, problem, hint));
         let shares = self.earlier_share + self.base_share;
-        match () {
-            () if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) => {
-                refuse("learning_rate", format!("is {}", self.learning_rate), "use a number above 0")
-            }
-            () if self.epochs == 0 || self.batch_size == 0 || self.max_answer_tokens == 0 => {
-                refuse("epochs, batch_size, max_answer_tokens", "one is 0".into(), "use at least 1")
-            }
-            () if ![self.earlier_share, self.base_share, self.warmup]
-                .iter()
-                .all(|share| (0.0..1.0).contains(share))
-                || shares > 0.9 =>
-            {
-                refuse(
-                    "earlier_share, base_share",
-                    format!("are {shares} together"),
-                    "leave at least a tenth for what is new",
-                )
-            }
-            () if !(0.0..=1.0).contains(&self.recall) => {
-                refuse("recall", format!("is {}", self.recall), "use a number from 0 to 1")
-            }
-            () => Ok(()),
+        if shares > 0.9 {
+            let problem = format!("are {shares} together");
+            let hint = "leave at least a tenth for what is new";
+            return Err(Error::usage("earlier_share, base_share", problem, hint));
         }
+        Ok(())
+    }
+}
+
+impl Tabled for LearnSettings {
+    const TABLE: Table = LESSONS;
+
+    fn set_value(&mut self, path: &str, value: Value) -> Result<()> {
+        LESSONS.find(path)?.check(&value)?;
+        *self = put(self, path, value, false)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::settings::at;
+
+    fn with(list: &[(&str, &str)]) -> Result<LearnSettings, String> {
+        let changes: Vec<_> = list.iter().map(|&(path, text)| Change::new(path, path, text.into())).collect();
+        LearnSettings::for_model(SMALL).with(&changes).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_setting_has_a_row_and_every_row_a_setting() {
+        let values = serde_json::to_value(LearnSettings::for_model(SMALL)).unwrap();
+        for row in LESSONS.rows {
+            row.check(at(&values, row.path).unwrap()).unwrap();
+        }
+        let mut found = 0;
+        for (name, value) in values.as_object().unwrap() {
+            match value.as_object() {
+                // The adapter's other fields are those of files.
+                Some(_) if name == "lora" => {}
+                Some(fields) => fields.keys().for_each(|field| {
+                    LESSONS.find(&format!("{name}.{field}")).unwrap();
+                    found += 1;
+                }),
+                None => {
+                    LESSONS.find(name).unwrap();
+                    found += 1;
+                }
+            }
+        }
+        let of_lora = LESSONS.rows.iter().filter(|row| row.path.starts_with("lora.")).count();
+        assert_eq!((found + of_lora, of_lora), (LESSONS.rows.len(), 4));
+    }
+
+    #[test]
+    fn a_rank_alone_keeps_the_scale() {
+        let usual = LearnSettings::for_model(SMALL);
+        let doubled = with(&[("lora.rank", "32")]).unwrap();
+        assert_eq!((doubled.lora.rank, doubled.lora.alpha), (32, 2.0 * usual.lora.alpha));
+        let both = with(&[("lora.rank", "32"), ("lora.alpha", "7")]).unwrap();
+        assert_eq!((both.lora.rank, both.lora.alpha), (32, 7.0));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (path, value, words) in [
+            ("recal", "0.5", "recal: there is no such setting"),
+            ("recall", "2", "recall: is 2; give a number from 0 to 1"),
+            ("learning_rate", "null", "learning_rate: is not a finite number"),
+            ("epochs", "0", "epochs: is 0"),
+            ("earlier_share", "0.85", "leave at least a tenth"),
+        ] {
+            let error = with(&[(path, value)]).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(with(&[("seed", "1"), ("seed", "2")]).is_err());
+        assert_eq!(with(&[("recall", "0.5")]).unwrap().recall, 0.5);
     }
 }

@@ -70,7 +70,7 @@ pub trait Store: fmt::Debug {
     /// The last checkpoint of what `folder` learns that is whole and that `usable` takes.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io); the first of `usable`'s errors if it takes none of those that there are.
+    /// [`Error::Io`](crate::Error::Io); the first of `usable`'s errors if it takes none of the files.
     fn checkpoint(&self, folder: &str, usable: &Usable<'_>) -> Result<Option<State>>;
 
     /// Keeps a checkpoint, and the one before it until this one is whole.

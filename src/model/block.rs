@@ -304,7 +304,7 @@ impl<'a> Block<'a> {
         self.add_half(rec, Module::O, [&act.o, h], act)
     }
 
-    /// The MLP half but for what it adds to h: all that its backward pass needs.
+    /// The MLP half without its sum with h: all that its backward pass needs.
     pub fn mlp_again(&self, rec: &mut Recorder<'_>, h: &Buffer, act: &Activations) -> Result<()> {
         self.mlp_inner(rec, h, act)?;
         match self.post_norm(Module::Down, act) {

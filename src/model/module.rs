@@ -45,7 +45,7 @@ pub enum Module {
 
 /// The projections before attention, which read one input.
 pub const QKV: &[Module] = &[Module::Q, Module::K, Module::V];
-/// Likewise those before the MLP's gate.
+/// The projections before the MLP's activation, which read one input.
 pub const GATE_UP: &[Module] = &[Module::Gate, Module::Up];
 
 impl Module {

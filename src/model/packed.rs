@@ -275,7 +275,7 @@ impl PackedBuffers {
 /// The intermediate results of all blocks, or of one at a time.
 #[derive(Debug, Clone)]
 pub struct Intermediates {
-    /// Of each block; or a single one, over which every block writes, so that a backward pass computes them again.
+    /// One entry for each block; or a single one, over which every block writes, so that a backward pass computes them again.
     blocks: Vec<Activations>,
     /// Where those of all blocks are kept, the residual stream between each one's halves `[tokens, hidden]`.
     middles: Vec<Buffer>,
@@ -308,7 +308,7 @@ impl Intermediates {
         })
     }
 
-    /// Those of a block, and where they are kept its residual stream between the halves.
+    /// Activations of a block, and where they are kept its residual stream between the halves.
     pub fn of(&self, layer: usize) -> (&Activations, Option<&Buffer>) {
         match self.middles.get(layer) {
             Some(middle) => (&self.blocks[layer], Some(middle)),

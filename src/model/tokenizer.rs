@@ -144,7 +144,7 @@ impl Tokenizer {
         self.token(id).is_none_or(|token| self.inner.get_added_vocabulary().is_special_token(&token))
     }
 
-    /// Checks that this tokenizer and a model's embedding can belong together: every id has a row, but for a few tokens that
+    /// Checks that this tokenizer and a model's embedding can belong together: every id has a row, except a few tokens that
     /// were added to it, and no more rows are unused than padding explains (63, or a 32nd of the vocabulary). From then on
     /// texts with a token that has no row are refused.
     ///

@@ -26,7 +26,7 @@ impl std::fmt::Debug for Adapter {
 #[derive(Debug)]
 pub(super) struct Adapters {
     places: RwLock<Vec<Arc<Adapter>>>,
-    /// Those that came since the start.
+    /// Adapters that came since the start.
     loaded: RwLock<Vec<Loaded>>,
     next: AtomicUsize,
 }

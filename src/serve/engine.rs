@@ -280,18 +280,23 @@ impl<'a> Engine<'a> {
         match work {
             Work::Draw(job) => self.enqueue(*job),
             Work::Wish((wish, sender)) => {
-                let outcome = match (wish, &mut self.teacher) {
-                    (Wish::Load { name, place }, _) => {
-                        load_folder(self.session, &self.adapters, &name, &place).map(|()| Value::Null)
-                    }
-                    (Wish::Vector { tokens, adapter, pooling }, _) => self.vector(&tokens, &adapter, pooling),
-                    (wish, Some(teacher)) => teacher.grant(wish),
-                    // Without a library nobody can wish for more.
-                    (_, None) => Err(Refusal::stopping()),
-                };
                 // Who asked may be gone.
-                let _ = sender.send(outcome);
+                let _ = sender.send(self.grant(wish));
             }
+        }
+    }
+
+    /// Does what is asked, as far as that takes no time.
+    fn grant(&mut self, wish: Wish) -> Result<Value, Refusal> {
+        // A server without a library refuses what needs one before it becomes a wish.
+        let teacher = self.teacher.as_mut().ok_or_else(Refusal::stopping);
+        match wish {
+            Wish::Load { name, place } => {
+                load_folder(self.session, &self.adapters, &name, &place).map(|()| Value::Null)
+            }
+            Wish::Vector { tokens, adapter, pooling } => self.vector(&tokens, &adapter, pooling),
+            Wish::Lesson(number) => teacher?.load(number).map(|()| Value::Null),
+            Wish::Library(wish) => teacher?.grant(wish),
         }
     }
 

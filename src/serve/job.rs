@@ -34,7 +34,7 @@ pub(super) enum Event {
 pub(super) enum Work {
     /// Completions.
     Draw(Box<Job>),
-    /// Something about lessons.
+    /// Anything else.
     Wish(Order),
 }
 
@@ -74,18 +74,25 @@ pub(super) struct Plan {
 /// What is asked of the thread that owns the GPU beside completions.
 #[derive(Debug)]
 pub(super) enum Wish {
+    /// The adapter in this folder can be chosen by this name.
+    Load { name: String, place: PathBuf },
+    /// A text in tokens as one vector.
+    Vector { tokens: Vec<u32>, adapter: Arc<Adapter>, pooling: Pooling },
+    /// What the lesson of the library made can be chosen by requests.
+    Lesson(u32),
+    /// The library changes.
+    Library(LibraryWish),
+}
+
+/// How the library is to change.
+#[derive(Debug)]
+pub(super) enum LibraryWish {
     /// Learn this.
     Begin(Box<Plan>),
     /// The lesson's candidate becomes the head.
     Accept(u32),
     /// The lesson is kept apart, for a reason.
     Reject(u32, String),
-    /// What the lesson made can be chosen by requests.
-    Lesson(u32),
-    /// The adapter in this folder can be chosen by this name.
-    Load { name: String, place: PathBuf },
-    /// A text in tokens as one vector.
-    Vector { tokens: Vec<u32>, adapter: Arc<Adapter>, pooling: Pooling },
     /// Lessons are taken back: this one, or the last, with all after it.
     RollBack(Option<u32>),
 }

@@ -16,7 +16,7 @@ pub(super) struct Metrics {
     pub(super) answered: AtomicU64,
     /// Tokens of prompts.
     pub(super) prompt_tokens: AtomicU64,
-    /// Of these, tokens that were in the cache.
+    /// Tokens of prompts that were in the cache.
     pub(super) cached_tokens: AtomicU64,
     /// Tokens of completions.
     pub(super) completion_tokens: AtomicU64,

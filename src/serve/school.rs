@@ -15,7 +15,7 @@ use crate::lessons::course::{Listener, News};
 use crate::lessons::gate::Decision;
 use crate::lessons::learn::Epoch;
 use crate::lessons::library::Library;
-use crate::lessons::settings::{LearnSettings, Wishes};
+use crate::lessons::settings::LearnSettings;
 use crate::lessons::standing::Status;
 use crate::session::Opened;
 use crate::train::fingerprint::Base;
@@ -39,12 +39,7 @@ impl Learning {
     pub(super) fn settings(&self, opened: &Opened) -> Result<LearnSettings> {
         match Library::exists(&self.library) {
             true => Ok(Library::open(&self.library)?.card().settings.clone()),
-            false => LearnSettings::for_library(
-                &opened.name,
-                &opened.config,
-                opened.context_length,
-                &Wishes::default(),
-            ),
+            false => LearnSettings::for_library(&opened.name, &opened.config, opened.context_length, &[]),
         }
     }
 

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::adapters::Adapters;
-use super::job::{Plan, Wish};
+use super::job::{LibraryWish, Plan};
 use super::refusal::Refusal;
 use super::school::{AtHand, Reporter, School, refused};
 use super::upload::load_lesson;
@@ -78,28 +78,29 @@ impl<'a> Teacher<'a> {
         self.school.note(|lesson| lesson.is_running = false);
     }
 
-    /// Does what is asked, as far as that takes no time.
-    pub(super) fn grant(&mut self, wish: Wish) -> Result<Value, Refusal> {
-        if let Wish::Lesson(number) = wish {
-            return load_lesson(self.session, &self.adapters, &self.school, number).map(|()| Value::Null);
-        }
+    /// Puts what a lesson made among the adapters.
+    pub(super) fn load(&self, number: u32) -> Result<(), Refusal> {
+        load_lesson(self.session, &self.adapters, &self.school, number)
+    }
+
+    /// Changes the library, or begins to.
+    pub(super) fn grant(&mut self, wish: LibraryWish) -> Result<Value, Refusal> {
         if self.is_teaching() && !self.is_of_lesson(&wish) {
             let message = "a lesson is being learnt; wait for it, or stop it by its reject";
             return Err(Refusal::new(StatusCode::CONFLICT, "busy", message).retry_after(5));
         }
         match wish {
-            Wish::Lesson(_) | Wish::Load { .. } | Wish::Vector { .. } => Ok(json!({})),
-            Wish::Begin(plan) => {
+            LibraryWish::Begin(plan) => {
                 let value = json!({ "object": "lesson", "name": plan.name, "state": "learning" });
                 self.begin(*plan);
                 Ok(value)
             }
-            Wish::Accept(number) => self.decide(|library| {
+            LibraryWish::Accept(number) => self.decide(|library| {
                 expect_pending(library, number)?;
                 let Accepted { lesson, head, against } = decide::accept(library)?;
                 Ok(json!({ "event": "accepted", "lesson": lesson, "head": head, "against": against }))
             }),
-            Wish::Reject(number, reason) => {
+            LibraryWish::Reject(number, reason) => {
                 self.stop();
                 self.decide(|library| {
                     expect_pending(library, number)?;
@@ -107,7 +108,7 @@ impl<'a> Teacher<'a> {
                     Ok(json!({ "event": "rejected", "lesson": lesson, "reason": reason }))
                 })
             }
-            Wish::RollBack(lesson) => self.decide(|library| {
+            LibraryWish::RollBack(lesson) => self.decide(|library| {
                 let (lessons, head) = decide::roll_back(library, lesson)?;
                 Ok(json!({ "event": "rolled_back", "lessons": lessons, "head": head }))
             }),
@@ -115,9 +116,9 @@ impl<'a> Teacher<'a> {
     }
 
     /// Whether a wish is to give up the lesson at hand.
-    fn is_of_lesson(&self, wish: &Wish) -> bool {
+    fn is_of_lesson(&self, wish: &LibraryWish) -> bool {
         let number = self.school.at_hand().as_ref().and_then(|lesson| lesson.number);
-        matches!(wish, Wish::Reject(wished, _) if Some(*wished) == number)
+        matches!(wish, LibraryWish::Reject(wished, _) if Some(*wished) == number)
     }
 
     /// Changes which lessons count, and serves what follows from it.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::app::App;
 use super::body::{Outcome, fields, missing, on_disk, respond};
 use super::fields::Fields;
-use super::job::{Plan, Wish};
+use super::job::{LibraryWish, Plan, Wish};
 use super::recent::Exchange;
 use super::refusal::Refusal;
 use super::school::{School, refused};
@@ -102,7 +102,7 @@ async fn begin(State(app): State<Arc<App>>, request: Request) -> Response<Body> 
             return Err(Refusal::new(StatusCode::CONFLICT, "other_base", message));
         }
         let plan = plan(&school, fields(request).await?).await?;
-        app.wish(Wish::Begin(Box::new(plan))).await
+        app.wish(Wish::Library(LibraryWish::Begin(Box::new(plan)))).await
     };
     match outcome.await {
         Ok(value) => (StatusCode::ACCEPTED, respond(Ok(value))).into_response(),
@@ -200,7 +200,7 @@ async fn one(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response<
 async fn accept(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
     let outcome = async {
         fields(request).await?.finish()?;
-        app.wish(Wish::Accept(app.number(name).await?)).await
+        app.wish(Wish::Library(LibraryWish::Accept(app.number(name).await?))).await
     };
     respond(outcome.await)
 }
@@ -213,7 +213,7 @@ async fn reject(State(app): State<Arc<App>>, Path(name): Path<String>, request: 
         if reason.chars().count() > MAX_REASON {
             return Err(Refusal::field("reason", "is too long", format!("use up to {MAX_REASON} signs")));
         }
-        app.wish(Wish::Reject(app.number(name).await?, reason)).await
+        app.wish(Wish::Library(LibraryWish::Reject(app.number(name).await?, reason))).await
     };
     respond(outcome.await)
 }
@@ -224,7 +224,7 @@ async fn roll_back(State(app): State<Arc<App>>, request: Request) -> Response<Bo
         let mut fields = fields(request).await?;
         let lesson = fields.count("lesson", 1, u64::from(u32::MAX))?.map(|number| number as u32);
         fields.finish()?;
-        app.wish(Wish::RollBack(lesson)).await
+        app.wish(Wish::Library(LibraryWish::RollBack(lesson))).await
     };
     respond(outcome.await)
 }

@@ -61,7 +61,7 @@ impl Default for SessionOptions {
 
 /// A model whose files are open and sound, on a device that is open; the weights are still to be read.
 pub struct Opened {
-    /// As the user named it.
+    /// Its name as the user gave it.
     pub name: String,
     /// The device.
     pub gpu: Arc<Gpu>,

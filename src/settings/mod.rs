@@ -1,12 +1,13 @@
 //! Every setting of learning, stated once: its path, what values it takes, what it does, where its value comes from, and the
 //! option it has of its own. Checks, `--set`, the options of commands and of the package, and their help follow from the rows
-//! of [`LADDER`] and [`SFT`].
+//! of [`LADDER`], [`SFT`] and [`LESSONS`].
 //!
 //! The paths are those of what defines a run as JSON, so that the command line, kept runs, study files and pages speak of the
 //! same things.
 
 mod change;
 mod ladder;
+mod lessons;
 mod package;
 mod sft;
 mod shells;
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 pub use change::{Change, Tabled, expect_one_value, put, same, setter};
 pub use ladder::LADDER;
+pub use lessons::LESSONS;
 pub use package::{SettingKind, SettingRow, in_settings, name_in_calls};
 pub use sft::SFT;
 pub use shells::{PACKAGE, PROGRAM, Shell};
@@ -48,13 +50,16 @@ pub struct Setting {
     pub unit: Option<&'static str>,
     /// Its option takes no value, but sets this one; and what the option does, as `doc`.
     pub switch: Option<(bool, &'static str)>,
-    /// Without a value it follows from the model and the data.
+    /// Without a value it follows from the model, and for supervised training from the data.
     pub fitted: bool,
     /// The path of the setting that it stands for: only one of the two has a value.
     pub instead: Option<&'static str>,
 }
 
-/// The settings of one kind of run.
+/// Every table.
+pub const TABLES: [Table; 3] = [LADDER, SFT, LESSONS];
+
+/// The settings of one kind of run, or of a library.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
     /// In the order of the help.
@@ -109,7 +114,7 @@ impl Setting {
     }
 
     const fn fitted(self) -> Self {
-        Self { fitted: true, nullable: true, ..self }
+        Self { fitted: true, ..self }
     }
 
     const fn instead_of(self, path: &'static str) -> Self {
@@ -239,7 +244,7 @@ mod tests {
 
     #[test]
     fn paths_and_options_are_there_once() {
-        for table in [LADDER, SFT] {
+        for table in TABLES {
             let mut seen = HashSet::new();
             for setting in table.rows {
                 assert!(seen.insert(setting.path), "{} twice", setting.path);
@@ -267,12 +272,19 @@ mod tests {
             assert!(twin.is_none_or(|twin| twin.takes == setting.takes && twin.anew == setting.anew));
             assert!(twin.is_none_or(|twin| twin.option.is_none() || twin.option == setting.option));
         }
+        for setting in LESSONS.rows {
+            let twin = SFT.rows.iter().find(|twin| twin.path == setting.path);
+            assert!(twin.is_none_or(|twin| twin.takes == setting.takes), "{}", setting.path);
+            assert!(twin.is_none_or(|twin| setting.option.is_none() || twin.option == setting.option));
+        }
     }
 
     #[test]
     fn fields_of_the_package_are_there_once() {
         let mut seen = HashSet::new();
         assert!(SFT.rows.iter().all(|setting| seen.insert(setting.field())));
+        seen.clear();
+        assert!(LESSONS.rows.iter().all(|setting| seen.insert(setting.field())));
         for (path, field) in [("learning_rate", "learningRate"), ("optimizer.max_grad_norm", "maxGradNorm")] {
             assert_eq!(SFT.find(path).unwrap().field(), field);
         }

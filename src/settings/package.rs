@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Change, LADDER, SFT, Table, Takes, at, camel_case, shortest};
+use super::{Change, SFT, TABLES, Table, Takes, at, camel_case, shortest};
 use crate::{Error, Result};
 
 /// A setting, for a form on a page.
@@ -100,7 +100,7 @@ impl Table {
                 source: setting.source,
                 // What stands for several fields has no value of its own.
                 value: at(values, setting.path)
-                    .filter(|value| setting.takes.fits(value))
+                    .filter(|value| !setting.fitted && setting.takes.fits(value))
                     .map(shortest)
                     .unwrap_or_default(),
             }
@@ -151,7 +151,7 @@ pub fn name_in_calls(name: &str) -> Option<String> {
     if let Some(setting) = SFT.rows.iter().find(is_option) {
         return Some(setting.field());
     }
-    if SFT.find(name).is_ok() || LADDER.find(name).is_ok() {
+    if TABLES.iter().any(|table| table.find(name).is_ok()) {
         return Some(in_settings(name));
     }
     let renamed = RENAMED.iter().find(|(own, _)| *own == name).map(|(_, other)| (*other).to_owned());
@@ -205,6 +205,7 @@ mod tests {
             ("optimizer.weight_decay", Some("weightDecay")),
             ("optimizer.beta1", Some("settings.optimizer.beta1")),
             ("prompts_per_step", Some("settings.prompts_per_step")),
+            ("earlier_share", Some("settings.earlier_share")),
             ("sampling.max_tokens", Some("settings.sampling.max_tokens")),
             ("max_tokens", Some("maxTokens")),
             ("eval_problems", Some("heldOut")),

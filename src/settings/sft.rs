@@ -5,13 +5,13 @@ use super::{Setting, Table, Takes};
 
 /// What the model and the data ask for; `src/train/sft/settings.rs` says how, and where the numbers come from.
 const FITS: &str = "model and data";
-const LORA: &str = "LoRA Without Regret";
+pub(super) const LORA: &str = "LoRA Without Regret";
 /// Its defaults in PyTorch, which are those of Adam (arXiv 1412.6980).
-const ADAMW: &str = "AdamW";
-const CHOICE: &str = "our choice";
+pub(super) const ADAMW: &str = "AdamW";
+pub(super) const CHOICE: &str = "our choice";
 
 /// The linear layers of a transformer block, by their names in checkpoints and in PEFT.
-const MODULES: Takes = Takes::Words(&[
+pub(super) const MODULES: Takes = Takes::Words(&[
     "q_proj",
     "k_proj",
     "v_proj",
@@ -27,13 +27,13 @@ const MODULES: Takes = Takes::Words(&[
 #[rustfmt::skip] // A row is a line, so that the table can be read as one.
 pub const SFT: Table = Table { rows: &[
     Setting::new("steps", SOME, CHOICE, "number of updates, instead of epochs").option("steps").nullable().instead_of("epochs").anew(),
-    Setting::new("epochs", SOME, FITS, "times that every example is seen").option("epochs").fitted().anew(),
-    Setting::new("batch_size", SOME, FITS, "examples an update; what does not fit into one pass is accumulated").option("batch-size").fitted(),
-    Setting::new("learning_rate", Takes::POSITIVE, FITS, "size of an update").option("learning-rate").fitted().anew(),
+    Setting::new("epochs", SOME, FITS, "times that every example is seen").option("epochs").fitted().nullable().anew(),
+    Setting::new("batch_size", SOME, FITS, "examples an update; what does not fit into one pass is accumulated").option("batch-size").fitted().nullable(),
+    Setting::new("learning_rate", Takes::POSITIVE, FITS, "size of an update").option("learning-rate").fitted().nullable().anew(),
     Setting::new("schedule", Takes::Word(&["constant", "linear", "cosine"]), CHOICE, "course of the size of updates after warm-up").option("schedule").anew(),
-    Setting::new("warmup_steps", ANY, FITS, "updates in which their size grows to its full value").option("warmup-steps").fitted().anew(),
+    Setting::new("warmup_steps", ANY, FITS, "updates in which their size grows to its full value").option("warmup-steps").fitted().nullable().anew(),
     Setting::new("held_out", Takes::SHARE_BELOW_ONE, CHOICE, "share of the examples that is not learnt, but whose loss is measured after each epoch; 0 for none. Examples with the same prompt stay together").option("held-out").unit("SHARE"),
-    Setting::new("patience", ANY, FITS, "stop when the loss of what is held out has not fallen for so many epochs, and keep the adapter of the best one; 0 for all epochs").option("patience").unit("EPOCHS").fitted(),
+    Setting::new("patience", ANY, FITS, "stop when the loss of what is held out has not fallen for so many epochs, and keep the adapter of the best one; 0 for all epochs").option("patience").unit("EPOCHS").fitted().nullable(),
     Setting::new("optimizer.beta1", Takes::SHARE_BELOW_ONE, ADAMW, "decay of the first moment"),
     Setting::new("optimizer.beta2", Takes::SHARE_BELOW_ONE, ADAMW, "decay of the second moment"),
     Setting::new("optimizer.eps", Takes::POSITIVE, ADAMW, "added to the root of the second moment"),

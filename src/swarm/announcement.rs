@@ -43,7 +43,7 @@ impl Announcement {
         sha256(format!("{}\0{}\0{base}", self.v, self.version).as_bytes())
     }
 
-    /// As it is kept on the server.
+    /// Its text as it is kept on the server.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }

@@ -72,7 +72,7 @@ impl Jsonl {
     }
 }
 
-/// Whether two texts are the same but for white space and marks around them.
+/// Whether two texts are the same without the white space and marks around them.
 fn same_text(left: &str, right: &str) -> bool {
     let words = |text| unwrap_math(text).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     words(left) == words(right)

@@ -85,7 +85,7 @@ impl Warnings {
         }
     }
 
-    /// Those that were not taken yet.
+    /// Warnings that were not taken yet.
     pub(crate) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.waiting)
     }

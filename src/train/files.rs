@@ -220,7 +220,7 @@ pub fn remove(path: &Path) -> Result<()> {
 /// where there is none at all.
 ///
 /// # Errors
-/// [`Error::Io`]; the first of `parse`'s and [`read_state`]'s errors if none of those that there are is whole.
+/// [`Error::Io`]; the first of `parse`'s and [`read_state`]'s errors if none of the files is whole.
 pub fn last_state<T>(
     folder: &Path,
     parse: impl Fn(State, &Path) -> Result<T>,

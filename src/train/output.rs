@@ -153,7 +153,7 @@ fn metadata(path: &Path) -> Result<Option<Metadata>> {
     }
 }
 
-/// The names in the folder `path` but for locks and what killed processes left.
+/// The names in the folder `path` without locks and what killed processes left.
 ///
 /// # Errors
 /// [`Error::Io`].

@@ -51,7 +51,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The same learning rate at every step.
+    /// One learning rate for every step.
     pub fn constant(learning_rate: f64) -> Self {
         Self { kind: ScheduleKind::Constant, learning_rate, warmup_steps: 0, total_steps: 0 }
     }

@@ -126,7 +126,7 @@ impl StagedFolder {
         let failed = |source| Error::write(target, source);
         let old = sibling(target, OLD).map_err(failed)?;
         if target.exists() {
-            // What is left of a replacement that was complete but for this.
+            // A replacement that was killed before it removed this had been complete.
             let _ = fs::remove_dir_all(&old);
             fs::rename(target, &old).map_err(failed)?;
         }

@@ -31,7 +31,7 @@ use crate::train::peft::{AdapterFile, CONFIG_FILE, WEIGHTS_FILE};
 use crate::train::trainer::adapter_of;
 use crate::{Error, Result};
 
-/// A model on the GPU. Its methods are called one after the other, but for `cancel` and those that only look.
+/// A model on the GPU. Its methods are called one after the other; `cancel` and those that only look may be called at any time.
 #[wasm_bindgen]
 pub struct Engine {
     pub(super) session: Session,

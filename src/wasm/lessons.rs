@@ -14,6 +14,7 @@ use super::engine::Engine;
 use super::files::JsFile;
 use super::learning::tell;
 use super::library::LessonLibrary;
+use super::options::Paths;
 use crate::ladder::base::first_difference;
 use crate::ladder::learner::Learner;
 use crate::ladder::run::RunCard;
@@ -25,19 +26,20 @@ use crate::lessons::examination::Examination;
 use crate::lessons::gate::Decision;
 use crate::lessons::library::Library;
 use crate::lessons::notes::View;
-use crate::lessons::settings::{LearnSettings, Wishes};
+use crate::lessons::settings::LearnSettings;
 use crate::lessons::source::{Source, Wanted};
 use crate::model::open::OpenModel;
 use crate::session::Opened;
+use crate::settings::LESSONS;
 use crate::train::adapter;
 use crate::train::fingerprint::{self, Base};
 use crate::train::loss::preference::{PreferenceConfig, PreferenceLoss};
 use crate::train::resume::words;
 use crate::{Error, Result};
 
-/// Of `learn`; without a source it goes on with the lesson that is not decided.
+/// Options of `learn`; without a source it goes on with the lesson that is not decided.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 struct Learn {
     /// JSON lines of pairs.
     pairs: Option<String>,
@@ -53,15 +55,14 @@ struct Learn {
     beta: Option<f64>,
     neighbours: Vec<String>,
     accept: bool,
-    rank: Option<usize>,
-    learning_rate: Option<f64>,
-    epochs: Option<u64>,
-    seed: Option<u64>,
     /// The hash of the model's weights.
     weights: String,
+    /// Settings of a new library, as [`LESSONS`] names them; what is none is refused there.
+    #[serde(flatten)]
+    settings: Paths,
 }
 
-/// Of `exam`.
+/// Options of `exam`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Exam {
@@ -357,17 +358,11 @@ impl Exam {
 impl Learn {
     /// A library keeps the settings that it was made with.
     fn expect_no_settings(&self, library: &str) -> Result<()> {
-        let given = [
-            ("rank", self.rank.is_some()),
-            ("learningRate", self.learning_rate.is_some()),
-            ("epochs", self.epochs.is_some()),
-            ("seed", self.seed.is_some()),
-        ];
-        match given.iter().find(|(_, given)| *given) {
+        match LESSONS.asked(self.settings.clone())?.first() {
             None => Ok(()),
-            Some((option, _)) => {
+            Some(change) => {
                 let problem = format!("`{library}` keeps what it was made with");
-                Err(Error::usage(*option, problem, "leave it out, or make a new library"))
+                Err(Error::usage(&change.name, problem, "leave it out, or make a new library"))
             }
         }
     }
@@ -409,14 +404,9 @@ impl Learn {
         Ok(Wanted { name: self.name.clone(), supersede: self.supersede, preference, neighbours })
     }
 
-    /// Those of a new library.
+    /// The settings of a new library.
     fn settings(&self, opened: &Opened) -> Result<LearnSettings> {
-        let wishes = Wishes {
-            rank: self.rank,
-            learning_rate: self.learning_rate,
-            epochs: self.epochs,
-            seed: self.seed,
-        };
-        LearnSettings::for_library(&opened.name, &opened.config, opened.context_length, &wishes)
+        let changes = LESSONS.asked(self.settings.clone())?;
+        LearnSettings::for_library(&opened.name, &opened.config, opened.context_length, &changes)
     }
 }

@@ -29,7 +29,7 @@ pub struct LessonLibrary {
     /// The library's file, and where it is open for writing the two of its checkpoints.
     files: Vec<JsValue>,
     pub(super) library: RefCell<Option<Library>>,
-    /// The same file for what goes in and out, a file at a time.
+    /// The file for what goes in and out, a file at a time.
     carried: RefCell<Option<Pack>>,
 }
 

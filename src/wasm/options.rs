@@ -15,7 +15,7 @@ use crate::task::{Problem, TaskOptions};
 use crate::train::sft::{SftOptions, SftSettings, settings};
 use crate::{Error, Result};
 
-/// Of `load`.
+/// Options of `load`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Load {
@@ -29,7 +29,7 @@ pub(super) struct Load {
     pub(super) now: i64,
 }
 
-/// Of `generate` and `chat`.
+/// Options of `generate` and `chat`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct SampleOptions {
@@ -67,7 +67,7 @@ impl SampleOptions {
     }
 }
 
-/// Of `fit`.
+/// Options of `fit`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct FitOptions {
@@ -104,7 +104,7 @@ fn in_call(error: Error) -> Error {
 /// Settings by their paths, as `--set PATH=VALUE` gives them.
 pub(super) type Paths = serde_json::Map<String, Value>;
 
-/// Of `ladder`.
+/// Options of `ladder`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Ladder {
@@ -120,7 +120,7 @@ pub(super) struct Ladder {
     pub(super) seed: Option<u64>,
 }
 
-/// Of `ttrl`.
+/// Options of `ttrl`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Ttrl {
@@ -135,7 +135,7 @@ pub(super) struct Ttrl {
     pub(super) keep: Option<bool>,
 }
 
-/// Of `evaluate`.
+/// Options of `evaluate`.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct Evaluate {

@@ -46,7 +46,7 @@ impl Engine {
         to_json(&card)
     }
 
-    /// The same for a kept run of test-time learning.
+    /// Resumes a kept run of test-time learning.
     ///
     /// # Errors
     /// As [`Engine::ladder_goes_on`].

@@ -1,6 +1,20 @@
 // Made from the Rust types by `cargo test the_committed_types`: change those, then run it with UPDATE=1.
 
 /**
+ * Settings of a new library that are options of the call; `settings` takes all of them, by their paths.
+ */
+export interface LibrarySettings {
+  /** Rank of the adapter of a new library; alpha follows it, if it is not set too (default: as fits the model). */
+  rank?: number;
+  /** Size of an update in a new library (default: as fits the model). */
+  learningRate?: number;
+  /** Most times that every record is seen, in a new library (default: as fits the model). */
+  epochs?: number;
+  /** Seed of a new library (default 0). */
+  seed?: number;
+}
+
+/**
  * Settings of supervised training that are options of the call; `settings` takes all of them, by their paths.
  */
 export interface TrainSettings {

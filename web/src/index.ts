@@ -84,8 +84,11 @@ export function tasks(): Promise<TaskInfo[]> {
   return once("tasks", null);
 }
 
-/** The settings of a kind of run: path, range, meaning, and the value that they have (those of a preset, `small` if none is named). */
-export function settings(kind: RunKind, preset?: Preset): Promise<SettingRow[]> {
+/**
+ * The settings of a kind of run, or of a new library (`learn`): path, range, meaning, and the value that they have (those of a preset,
+ * `small` if none is named).
+ */
+export function settings(kind: RunKind | "learn", preset?: Preset): Promise<SettingRow[]> {
   return once("settings", { kind, ...(preset !== undefined && { preset }) });
 }
 

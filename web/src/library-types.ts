@@ -1,5 +1,7 @@
 // Libraries of lessons: what the package's functions on them take and give back.
 
+import type { LibrarySettings } from "./events.js";
+import type { SettingValue } from "./run-types.js";
 import type { Chunk, Message, SamplingOptions } from "./types.js";
 
 /** A question (or several wordings of it) and its answer; `exam` holds wordings that only the exam asks. */
@@ -41,7 +43,10 @@ export type LessonSource =
   | { feedback: string | readonly Feedback[] }
   | { run: string };
 
-export interface LearnOptions {
+/** Settings are of a new library alone, which keeps them. */
+export interface LearnOptions extends LibrarySettings {
+  /** Any setting by its path, as in `stepladder learn --set PATH=VALUE`; a text is read as that option reads it. */
+  settings?: Record<string, SettingValue>;
   /** The lesson's name. */
   name?: string;
   /** Let answers that differ from those of earlier lessons take their place. */
@@ -53,11 +58,6 @@ export interface LearnOptions {
   beta?: number;
   /** Questions whose present answers must stay: the gate asks them before and after. */
   neighbours?: readonly string[];
-  /** Of a new library alone: rank of its heads, size of an update, most times that every record is seen, seed. */
-  rank?: number;
-  learningRate?: number;
-  epochs?: number;
-  seed?: number;
   signal?: AbortSignal;
 }
 

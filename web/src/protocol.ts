@@ -93,7 +93,7 @@ export interface Commands {
   dispose: Exchange<null, never, null>;
   loseDevice: Exchange<null, never, null>;
   tasks: Exchange<null, never, TaskInfo[]>;
-  settings: Exchange<{ kind: RunKind; preset?: Preset }, never, SettingRow[]>;
+  settings: Exchange<{ kind: RunKind | "learn"; preset?: Preset }, never, SettingRow[]>;
   verify: Exchange<{ task: string; options: Record<string, string>; problem: Problem; answer: string }, never, Verdict>;
   preFlight: Exchange<{ source: Source; options: Plain<FitOptions> }, never, PreFlight>;
   runs: Exchange<null, never, StoredRun[]>;

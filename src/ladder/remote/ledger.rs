@@ -23,13 +23,13 @@ pub enum Fate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fates {
-    /// Those that count.
+    /// Answers that count.
     pub admitted: u64,
     /// Further ones to a task that is closed.
     pub duplicate: u64,
-    /// Those that belong to no task.
+    /// Answers that belong to no task.
     pub unknown: u64,
-    /// Those that are no answers: damaged, or against what their task says.
+    /// Messages that are no answers: damaged, or against what their task says.
     pub refused: u64,
     /// Tasks that were closed without an answer, since the user stopped the run.
     pub abandoned: u64,

@@ -23,7 +23,7 @@ pub(super) struct Contamination {
 pub(super) struct Hit {
     /// Where it came from.
     source: String,
-    /// As it was written there.
+    /// Its text as it was written there.
     text: String,
 }
 

@@ -149,7 +149,7 @@ impl Outcome {
     }
 }
 
-/// The values at `places` that there are.
+/// The values at those of `places` that have one.
 pub fn pick(values: &[Option<f64>], places: &[usize]) -> Vec<f64> {
     places.iter().filter_map(|&place| values.get(place).copied().flatten()).collect()
 }

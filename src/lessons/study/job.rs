@@ -236,7 +236,7 @@ impl Job<'_> {
         Step { exams: vec![None; none], logprobs: vec![None; none], ..Step::default() }
     }
 
-    /// Asks a lesson's exam, but for what is replaced.
+    /// Asks a lesson's exam without what is replaced.
     async fn ask(
         &self,
         lab: &mut Lab<'_>,

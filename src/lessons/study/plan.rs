@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ladder::study::plan::{parse_plan, read_texts};
 use crate::lessons::fact::{Fact, Given, prepare};
@@ -11,6 +12,7 @@ use crate::lessons::generate::{Form, PEOPLE_RELATIONS, book, corrections, form, 
 use crate::lessons::outcome::Question;
 use crate::lessons::settings::LearnSettings;
 use crate::model::source::bytes::utf8;
+use crate::settings::Change;
 use crate::task::{Problem, parse_problems};
 use crate::train::files::read;
 use crate::{Error, Result};
@@ -33,7 +35,7 @@ pub struct Plan {
     pub subject: String,
     /// The arm that it must be better than.
     pub rival: String,
-    /// How lessons are learnt in all arms, by name of [`LearnSettings`]; what is not said is as in a new library.
+    /// How lessons are learnt in all arms, by the paths of [`crate::settings::LESSONS`]; what is not said is as in a new library.
     #[serde(default)]
     pub settings: toml::Table,
     /// Problems that the base solves, which no lesson is about.
@@ -108,7 +110,7 @@ pub struct Arm {
     pub label: String,
     /// What is done.
     pub kind: Way,
-    /// Changes to the settings, by name.
+    /// Changes to the settings, by path.
     #[serde(default)]
     pub settings: toml::Table,
     /// Whether a head counts only if the gate lets it through; else every head counts.
@@ -295,12 +297,15 @@ impl Study {
     /// [`Error::Usage`] that names the setting.
     pub fn settings(&self, arm: &Arm, parameters: u64, seed: u64) -> Result<LearnSettings> {
         let mut settings = LearnSettings { seed, ..LearnSettings::for_model(parameters) };
-        for (name, value) in self.plan.settings.iter().chain(&arm.settings) {
-            let value = serde_json::to_value(value)
-                .map_err(|error| Error::usage(name.clone(), error.to_string(), "use numbers and text"))?;
-            settings = settings.with(name, value)?;
+        for table in [&self.plan.settings, &arm.settings] {
+            let mut changes = Vec::new();
+            for (name, value) in table {
+                let value = serde_json::to_value(value)
+                    .map_err(|error| Error::usage(name.clone(), error.to_string(), "use numbers and text"))?;
+                flatten(name, value, &mut changes);
+            }
+            settings = settings.with(&changes)?;
         }
-        settings.validate()?;
         Ok(settings)
     }
 
@@ -363,10 +368,20 @@ impl Content {
 }
 
 impl Taught {
-    /// The exam's questions but for those of facts that are replaced.
+    /// The exam's questions without those of facts that are replaced.
     pub fn questions(&self) -> Vec<&Question> {
         let facts = self.facts.iter().zip(&self.replaced);
         facts.filter(|(_, replaced)| !**replaced).flat_map(|(fact, _)| &fact.exam).collect()
+    }
+}
+
+/// The changes that a value asks for: an object stands for its fields.
+fn flatten(path: &str, value: Value, changes: &mut Vec<Change>) {
+    match value {
+        Value::Object(fields) => {
+            fields.into_iter().for_each(|(name, value)| flatten(&format!("{path}.{name}"), value, changes));
+        }
+        value => changes.push(Change::new(path, path, value)),
     }
 }
 

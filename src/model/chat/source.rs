@@ -307,7 +307,7 @@ impl<'a> Tag<'a> {
         literals
     }
 
-    /// Has each sum and product from token `skip` on looked at, but for a sum of all between `kept`, which is anyway.
+    /// Has each sum and product from token `skip` on looked at, except a sum of all between `kept`, which is anyway.
     fn operations(&self, skip: usize, kept: Option<(usize, usize)>) -> Vec<(Range<usize>, String)> {
         let piece = |&token: &Token| Piece { word: self.word(token), operand: self.ends_operand(token) };
         let pieces: Vec<Piece<'_>> = self.tokens.iter().map(piece).collect();

@@ -31,7 +31,7 @@ impl Yarn {
         if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 }
     }
 
-    /// Whether it is the other but for the rounding of a file with 32-bit floats.
+    /// Whether it differs from the other at most by the rounding of a file with 32-bit floats.
     pub fn is_about(&self, other: &Self) -> bool {
         let numbers = |yarn: &Self| [yarn.factor, yarn.beta_fast, yarn.beta_slow, yarn.attention_factor];
         let close = |(one, other): (f64, f64)| (one - other).abs() <= 1e-6 * other.abs();
@@ -82,15 +82,15 @@ pub type RopeTensors = BTreeMap<&'static str, Vec<f32>>;
 
 /// Divisors of frequencies.
 pub const FREQS: &str = "rope_freqs.weight";
-/// Those of [`LongRope::short`].
+/// Divisors of [`LongRope::short`].
 pub const SHORT: &str = "rope_factors_short.weight";
-/// Those of [`LongRope::long`].
+/// Divisors of [`LongRope::long`].
 pub const LONG: &str = "rope_factors_long.weight";
 
 /// How RoPE's frequencies are stretched for longer contexts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
-    /// As trained.
+    /// Positions as trained.
     None,
     /// Every frequency divided by `factor` (position interpolation).
     Linear {

@@ -255,7 +255,7 @@ impl Continuous {
         Ok(Some(first))
     }
 
-    /// Computes a prompt from position `first` on, but for its last token, which the decode loop feeds.
+    /// Computes a prompt from position `first` on without its last token, which the decode loop feeds.
     async fn compute(&mut self, prompt: &[u32], first: usize, table: &[u32]) -> Result<()> {
         let (model, lora) = (Arc::clone(&self.model), self.lora.clone());
         if self.batch.is_none() {

@@ -39,7 +39,7 @@ impl Kept {
         self
     }
 
-    /// Adds what the decode loop fed to the row after it: the prompt's last token, and those it made but for the last,
+    /// Adds what the decode loop fed to the row after it: the prompt's last token, and those it made before the last,
     /// whose keys and values nobody asked for yet.
     pub(super) fn extend(&mut self, last: Option<&u32>, made: &[u32]) {
         if let [fed @ .., _] = made {

@@ -64,7 +64,7 @@ impl Sizes {
         }
     }
 
-    /// The same with keys and values kept in another format.
+    /// These sizes with keys and values kept in another format.
     pub fn kept_as(self, format: CacheFormat) -> Self {
         Self { format, ..self }
     }

@@ -36,7 +36,7 @@ pub struct GgufPlan {
 
 impl GgufPlan {
     /// The plan for `model`, which is called `name`. `raw` are the metadata of the GGUF file that it came from, which stay as they
-    /// are but for what says how tensors are stored.
+    /// are, except what says how tensors are stored.
     ///
     /// # Errors
     /// [`Error::Usage`](crate::Error::Usage) naming what GGUF files have no form for.

@@ -138,7 +138,7 @@ pub(super) struct WantedToken {
     pub(super) token: AddedToken,
     /// Its id, if the file says.
     pub(super) id: Option<u32>,
-    /// The flags that `tokenizer.json` has are kept, but for `special`.
+    /// The flags that `tokenizer.json` has are kept, except `special`.
     pub(super) keep_flags: bool,
 }
 

@@ -28,7 +28,7 @@ const MARKERS: &[&str] = &[
 /// The answer in a text.
 #[derive(Debug, Clone)]
 pub(in crate::task) struct Found {
-    /// As written.
+    /// The text as it was written.
     pub(in crate::task) text: String,
     /// Ready to be compared: the whole of it, and what it says at its end if it is a sentence.
     pub(in crate::task) answers: Vec<Answer>,

@@ -70,7 +70,7 @@ impl Expr {
                 let constants = terms.iter().filter(|term| !term.expr.has_variable());
                 let values: Vec<_> = constants.map(|term| term.expr.eval(0.0, Branch::Real)).collect();
                 let most = values.iter().fold(0.0f64, |most, jet| most.max(jet.value.abs()));
-                // What is zero but for rounding errors, as sin(pi) is, is no part.
+                // What is zero up to rounding errors, as sin(pi) is, is no part.
                 let lost = values.iter().any(|jet| {
                     let size = jet.value.abs();
                     size > KNOWN_SIGN * jet.value_error && size < LOST * most

@@ -89,7 +89,7 @@ pub struct Number {
     /// One unit of the last digit of a decimal of eight or more significant digits, which may be a rounded one
     /// ([`Expr::widened`]); zero for any other, which is meant exactly.
     pub unit: f64,
-    /// As written, without spaces.
+    /// The text as it was written, without spaces.
     pub text: String,
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Answer {
 }
 
 /// The answer in `completion`, or why there is none. The last `<answer>..</answer>` counts and nothing else does when there is one;
-/// then the last `\boxed{..}`; then the whole completion, which must be an answer from its first character to its last, but for a few
+/// then the last `\boxed{..}`; then the whole completion, which must be an answer from its first character to its last, except a few
 /// words around it. `definite` says that a number is asked for.
 pub(super) fn find(completion: &str, definite: bool) -> Result<Answer, String> {
     let text = match last_tag(completion, "answer").or_else(|| last_boxed(completion)) {

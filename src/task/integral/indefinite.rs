@@ -112,7 +112,7 @@ struct Tally {
     /// Those of them that rounding errors hardly touch.
     clean: Vec<f64>,
     lost: Vec<f64>,
-    /// Those of the agreeing ones that do but for rounded decimals, and the worst of them.
+    /// Agreeing points that agree only up to rounded decimals, and the worst of them.
     rounded: Vec<f64>,
     coarsest: Option<(f64, f64)>,
     worst: Option<(f64, f64)>,
@@ -316,7 +316,7 @@ pub(super) fn unseen_part(expr: &Expr, whole: impl Fn(f64) -> (Jet, f64), points
     let (size, mut work) = (expr.size(), 0);
     for part in 0..expr.moving_parts() {
         let mut name = None;
-        // Whether the part is seen to vary on a side, for sides that there are.
+        // Whether the part is seen to vary on a side, for sides that exist.
         let mut sides = [None; 2];
         for &x in points {
             work += size;

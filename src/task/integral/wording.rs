@@ -129,7 +129,7 @@ const LEAD: [&str; 29] = [
     "comes",
     "out",
 ];
-/// Those of them behind which the answer begins.
+/// Words behind which the answer begins.
 const LEAD_END: [&str; 14] = [
     "is",
     "equals",

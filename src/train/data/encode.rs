@@ -33,7 +33,7 @@ impl Dataset {
     ///
     /// - `text`: scored from the second token on, and ended by the end token.
     /// - `prompt` + `completion`: tokenised apart, as in generation, and ended by the end token.
-    /// - `messages`: the chat template's text; scored are the assistant's turns up to and with their end token, but for those
+    /// - `messages`: the chat template's text; scored are the assistant's turns up to and with their end token, except those
     ///   of weight 0.
     ///
     /// Sequences longer than `max_length` tokens keep their beginning.

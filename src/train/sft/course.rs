@@ -42,9 +42,9 @@ pub struct Epoch {
 /// The mean loss of a run's beginning and of its end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Change {
-    /// Of the first part.
+    /// Mean loss of the first part.
     pub first: f64,
-    /// Of the last part.
+    /// Mean loss of the last part.
     pub last: f64,
     /// The parts are epochs, in which the same examples are learnt; in a run of only one they are quarters of its steps.
     pub in_epochs: bool,

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use serde_json::Value;
 use ts_rs::{Config, TS, TypeVisitor};
 
-use super::events::Event;
-use super::presets::Preset;
-use crate::settings::{PACKAGE, SFT, SettingRow, Takes, at};
+use super::settings::LearnSettings;
+use crate::ladder::events::Event;
+use crate::ladder::presets::Preset;
+use crate::settings::{LESSONS, PACKAGE, SFT, SettingRow, Table, Takes, at};
 use crate::task::Verdict;
 use crate::train::resume::words;
 use crate::train::sft::settings::BATCH_SIZE;
@@ -32,14 +34,13 @@ impl TypeVisitor for Declarations {
     }
 }
 
-/// The options of supervised training that are settings, from the rows of their table.
-fn train_settings() -> String {
-    let defaults = serde_json::to_value(SftOptions::of(PACKAGE)).unwrap_or_default();
-    let mut text = String::from(
-        "/**\n * Settings of supervised training that are options of the call; `settings` takes all of them, by their paths.\n */\n\
-         export interface TrainSettings {\n",
+/// The options of a call that are settings `of` something, from the rows of their table; `fits` is what values follow from.
+fn settings_of(of: &str, name: &str, table: Table, defaults: &Value, fits: &str) -> String {
+    let mut text = format!(
+        "/**\n * Settings of {of} that are options of the call; `settings` takes all of them, by their paths.\n */\n\
+         export interface {name} {{\n",
     );
-    for setting in SFT.rows.iter().filter(|setting| setting.option.is_some()) {
+    for setting in table.rows.iter().filter(|setting| setting.option.is_some()) {
         let quoted =
             |words: &[&str]| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" | ");
         let kind = match setting.takes {
@@ -49,7 +50,7 @@ fn train_settings() -> String {
             Takes::Words(words) => format!("readonly ({})[]", quoted(words)),
             Takes::Json => "SettingValue".to_owned(),
         };
-        let default = match at(&defaults, setting.path).filter(|value| !value.is_null()) {
+        let default = match at(defaults, setting.path).filter(|value| !value.is_null() && !setting.fitted) {
             Some(_) if matches!(setting.takes, Takes::Words(_)) => "default all".to_owned(),
             Some(value) => {
                 format!(
@@ -57,7 +58,7 @@ fn train_settings() -> String {
                     value.as_f64().map_or_else(|| words(value), |number| number.to_string())
                 )
             }
-            None if setting.fitted => "default: as fits the model and the examples".to_owned(),
+            None if setting.fitted => format!("default: as fits {fits}"),
             None => "default none".to_owned(),
         };
         let mut letters = setting.doc.chars();
@@ -96,7 +97,11 @@ fn the_committed_types_are_those_of_rust() {
     declarations.visit::<Verdict>();
     declarations.visit::<Preset>();
     declarations.visit::<SettingRow>();
-    declarations.texts.push(train_settings());
+    let train = serde_json::to_value(SftOptions::of(PACKAGE)).unwrap_or_default();
+    let fits = "the model and the examples";
+    declarations.texts.push(settings_of("supervised training", "TrainSettings", SFT, &train, fits));
+    let learn = serde_json::to_value(LearnSettings::for_model(0)).unwrap_or_default();
+    declarations.texts.push(settings_of("a new library", "LibrarySettings", LESSONS, &learn, "the model"));
     // The macro's order is not its own from one build to the next.
     declarations.texts.sort_by_key(|text| text.split("export ").nth(1).map(str::to_owned));
     let header = "// Made from the Rust types by `cargo test the_committed_types`: change those, then run it with UPDATE=1.\n";
