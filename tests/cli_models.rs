@@ -11,6 +11,8 @@ mod bad_input;
 mod checker;
 #[path = "cli_models/export.rs"]
 mod export;
+#[path = "cli_models/floats8.rs"]
+mod floats8;
 #[path = "cli_models/forms.rs"]
 mod forms;
 #[path = "cli_models/groups.rs"]

@@ -22,6 +22,7 @@ use super::source::grouped::grouped;
 use super::source::head::untie_if_different;
 use super::source::names::canonical;
 use super::source::safetensors::SafeTensors;
+use super::source::scaled::scaled;
 use super::source::{TensorSource, check};
 use super::tokenizer::Tokenizer;
 use super::tokenizer::config::TokenizerConfig;
@@ -114,7 +115,7 @@ impl OpenModel {
             tell(&file, &said.unknown);
             advice = said.advice;
         }
-        let mut source = grouped(canonical(source, &config), &config)?;
+        let mut source = scaled(grouped(canonical(source, &config), &config)?)?;
         untie_if_different(&mut config, source.as_mut())?;
         check(&config, source.as_ref())?;
         let beside = TokenizerConfig::parse(

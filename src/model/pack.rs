@@ -5,7 +5,7 @@
 use half::{bf16, f16};
 
 use super::source::Dtype;
-use super::source::quant::{GROUP, Group, groups};
+use super::source::quant::{GROUP, Group, dequantize, groups};
 use crate::kernel::weight::Numbers;
 use crate::{Error, Result};
 
@@ -65,6 +65,11 @@ pub fn pack(dtype: Dtype, bytes: &[u8], cols: usize) -> Result<Packed> {
             words.extend(
                 bytes.as_chunks().0.iter().map(|&bytes| bf16::from_le_bytes(bytes).to_f32().to_bits()),
             );
+        }
+        (Dtype::F8E4M3, _) => {
+            let mut decoded = vec![0.0f32; values];
+            dequantize(dtype, bytes, &mut decoded)?;
+            words.extend(decoded.iter().map(|value| value.to_bits()));
         }
         _ => {
             scales.reserve(values / GROUP);

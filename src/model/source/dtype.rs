@@ -46,6 +46,8 @@ dtypes! {
     F16: "F16", (1, 2), 1, F16;
     /// The upper half of an IEEE single.
     BF16: "BF16", (1, 2), 30, F32;
+    /// 8-bit float: 4 bits of exponent, 3 of mantissa, no infinity.
+    F8E4M3: "F8_E4M3", (1, 1), 0xffff_ffff, F32;
     /// 8-bit, scale per 32.
     Q8_0: "Q8_0", (32, 34), 8, Q8;
     /// 4-bit, scale per 32.

@@ -17,6 +17,7 @@ pub mod head;
 pub mod names;
 pub mod quant;
 pub mod safetensors;
+pub mod scaled;
 
 pub use super::config::tensors::expected;
 pub use bytes::ReadAt;

@@ -63,6 +63,7 @@ pub fn dequantize(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Result<()> {
                 *value = bf16::from_le_bytes(*bytes).to_f32();
             }
         }
+        Dtype::F8E4M3 => out.iter_mut().zip(bytes).for_each(|(value, &byte)| *value = e4m3(byte)),
         _ => {
             let mut values = out.chunks_exact_mut(GROUP);
             groups(dtype, bytes, |group| {
@@ -87,6 +88,7 @@ pub fn all_usable(dtype: Dtype, bytes: &[u8]) -> bool {
         Dtype::F32 => bytes.as_chunks().0.iter().all(|&bytes| usable(f32::from_le_bytes(bytes))),
         Dtype::F16 => bytes.as_chunks().0.iter().all(|&bytes| usable(f16::from_le_bytes(bytes).to_f32())),
         Dtype::BF16 => bytes.as_chunks().0.iter().all(|&bytes| usable(bf16::from_le_bytes(bytes).to_f32())),
+        Dtype::F8E4M3 => bytes.iter().all(|&byte| usable(e4m3(byte))),
         _ => {
             let mut all = true;
             groups(dtype, bytes, |group| all &= group.mins.into_iter().chain(group.scales).all(usable));
@@ -99,7 +101,7 @@ pub fn all_usable(dtype: Dtype, bytes: &[u8]) -> bool {
 pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
     let blocks = bytes.chunks_exact(dtype.block().1);
     match dtype {
-        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::Words => {}
+        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F8E4M3 | Dtype::Words => {}
         Dtype::Mlx4 => blocks.for_each(|block| {
             let q = |i: usize| i32::from(block[8 + i / 2] >> (4 * (i % 2)) & 15);
             each(Group::new(single(block, 0), single(block, 4), q));
@@ -193,6 +195,18 @@ pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
             }
         }),
     }
+}
+
+/// An 8-bit float of OCP's E4M3: bias 7, subnormal where the exponent is 0, NaN where all bits are set, no infinity.
+fn e4m3(byte: u8) -> f32 {
+    let (exponent, mantissa) = (u32::from(byte >> 3 & 15), u32::from(byte & 7));
+    let size = match (exponent, mantissa) {
+        (15, 7) => f32::NAN,
+        (0, _) => mantissa as f32 / 512.0,
+        // 120 is between the biases.
+        _ => f32::from_bits((exponent + 120) << 23 | mantissa << 20),
+    };
+    if byte >> 7 == 1 { -size } else { size }
 }
 
 /// The half-precision number at byte `at`.

@@ -154,6 +154,7 @@ impl Entry {
             "F32" => Dtype::F32,
             "F16" => Dtype::F16,
             "BF16" => Dtype::BF16,
+            "F8_E4M3" => Dtype::F8E4M3,
             "U32" => Dtype::Words,
             other => {
                 let hint = "use a checkpoint in F64, F32, F16 or BF16, or a GGUF file";

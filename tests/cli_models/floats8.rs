@@ -1,0 +1,142 @@
+//! Models in 8-bit floats with scales, as their makers publish them.
+
+use half::bf16;
+use safetensors::tensor::Dtype;
+use serde_json::{Value, json as value};
+
+use crate::bad_input::fails;
+use crate::forms::{Tensors, set, variant};
+use crate::program::{Files, model, run, text};
+use crate::{assert_close, score};
+
+const TEXT: &str = "The quick brown fox";
+const UP: &str = "model.layers.0.mlp.up_proj.weight";
+
+/// What a byte stands for, by the definition of E4M3.
+fn value_of(byte: u8) -> f32 {
+    let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7) / 8.0);
+    let size =
+        if exponent == 0 { mantissa * 2f32.powi(-6) } else { (1.0 + mantissa) * 2f32.powi(exponent - 7) };
+    if byte >= 128 { -size } else { size }
+}
+
+fn nearest(value: f32) -> u8 {
+    let distance = |byte: &u8| (value_of(*byte) - value).abs();
+    (0..=255).filter(|byte| byte & 127 != 127).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap()
+}
+
+/// Every matrix of a block in 8-bit floats with a scale for each `high` x `wide` (0: all there are); the same with the values that
+/// they stand for.
+fn quantised(tensors: &Tensors, [high, wide]: [usize; 2]) -> (Tensors, Tensors) {
+    let (mut stored, mut plain) = (tensors.clone(), tensors.clone());
+    let is_stored = |name: &str, shape: &[usize]| shape.len() == 2 && name.contains("layers");
+    for (name, (_, shape, bytes)) in tensors.iter().filter(|(name, tensor)| is_stored(name, &tensor.1)) {
+        let [rows, cols] = [shape[0], shape[1]];
+        let [high, wide] = [if high == 0 { rows } else { high }, if wide == 0 { cols } else { wide }];
+        let weights: Vec<f32> = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        let (down, across) = (rows.div_ceil(high), cols.div_ceil(wide));
+        let block = |i: usize| i / cols / high * across + i % cols / wide;
+        let mut most = vec![0f32; down * across];
+        weights.iter().enumerate().for_each(|(i, value)| most[block(i)] = most[block(i)].max(value.abs()));
+        let scales: Vec<bf16> = most.iter().map(|most| bf16::from_f32(most / 448.0)).collect();
+        let scale = |i: usize| scales[block(i)].to_f32();
+        let floats: Vec<u8> =
+            weights.iter().enumerate().map(|(i, value)| nearest(value / scale(i))).collect();
+        let values =
+            floats.iter().enumerate().flat_map(|(i, &byte)| (value_of(byte) * scale(i)).to_le_bytes());
+        plain.insert(name.clone(), (Dtype::F32, shape.clone(), values.collect()));
+        stored.insert(name.clone(), (Dtype::F8_E4M3, shape.clone(), floats));
+        let shape = if down * across == 1 { vec![] } else { vec![down, across] };
+        let bytes = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+        stored.insert(format!("{name}_scale_inv"), (Dtype::BF16, shape, bytes));
+        let input = name.replace("weight", "activation_scale");
+        stored.insert(input, (Dtype::F32, vec![], 3f32.to_le_bytes().to_vec()));
+    }
+    (stored, plain)
+}
+
+fn config(block: Value) -> Value {
+    value!({
+        "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": block,
+        "modules_to_not_convert": ["lm_head"],
+    })
+}
+
+#[test]
+fn floats_of_8_bits_are_read_as_their_values() {
+    let files = Files::new();
+    let base = score(&["-m", &model("llama")], TEXT);
+    let adapter = model("llama") + "/adapter";
+    let ways = [
+        ("blocks", [128, 128], value!([128, 128])),
+        ("rows", [1, 0], Value::Null),
+        ("one", [0, 0], Value::Null),
+    ];
+    for (name, block, said) in ways {
+        let mut values = Tensors::new();
+        let path = variant(&files, name, |tensors| (*tensors, values) = quantised(tensors, block));
+        set(&files, name, "quantization_config", config(said));
+        let plain = variant(&files, &format!("{name}-plain"), |tensors| *tensors = values);
+        let (got, want) = (score(&["-m", &path], TEXT), score(&["-m", &plain], TEXT));
+        assert_eq!(got, want, "{name}");
+        let moved = got.iter().zip(&base).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(moved > 1e-4, "{name} must change something: {moved}");
+        // It is exported as what it stands for, and trains.
+        let merged = files.path("merged");
+        let export = ["export", "-m", &path, "--adapter", &adapter, "--overwrite", "--output", &merged];
+        let output = run(&export);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let with_adapter = score(&["-m", &plain, "--adapter", &adapter], TEXT);
+        assert_close(&score(&["-m", &merged], TEXT), &with_adapter);
+        let data = files.write("data.jsonl", "{\"text\": \"Hello, World!\"}\n");
+        let losses = |model: &str| {
+            let output = files.path("trained");
+            let train = ["train", "-m", model, "--data", &data, "--steps", "2", "--held-out", "0", "--json"];
+            let output = run(&[&train[..], &["--no-samples", "--overwrite", "--output", &output]].concat());
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+            let lines = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap());
+            lines.filter_map(|line: Value| line["loss"].as_f64()).collect::<Vec<f64>>()
+        };
+        let (got, want) = (losses(&path), losses(&plain));
+        assert!(!got.is_empty());
+        assert_close(&got, &want);
+    }
+}
+
+#[test]
+fn floats_of_8_bits_that_are_not_whole_are_refused_by_name() {
+    let files = Files::new();
+    let broken = |name: &str, change: &dyn Fn(&mut Tensors), said: Value| {
+        let path = variant(&files, name, |tensors| {
+            *tensors = quantised(tensors, [128, 128]).0;
+            change(tensors);
+        });
+        set(&files, name, "quantization_config", said);
+        path
+    };
+    let scales = format!("{UP}_scale_inv");
+    let whole = config(value!([128, 128]));
+    let alone = broken("alone", &|tensors| drop(tensors.remove(&scales)), whole.clone());
+    let short = broken(
+        "short",
+        &|tensors| {
+            tensors.insert(scales.clone(), (Dtype::F32, vec![3, 1], vec![0; 12]));
+        },
+        whole.clone(),
+    );
+    let nan = broken("nan", &|tensors| tensors.get_mut(UP).unwrap().2[5] = 0x7f, whole.clone());
+    for (path, word) in [(alone, "without"), (short, "scales of shape"), (nan, "not finite")] {
+        fails(&["score", "-m", &path, "--text", TEXT], 1, &[UP, word]);
+    }
+    for (key, to) in [
+        ("fmt", value!("e5m2")),
+        ("weight_block_size", value!([64, 64])),
+        ("scale_fmt", value!("ue8m0")),
+        ("other", value!(1)),
+    ] {
+        let mut said = whole.clone();
+        said[key] = to;
+        let path = broken(key, &|_| (), said);
+        fails(&["score", "-m", &path, "--text", TEXT], 1, &["quantization_config", key]);
+    }
+}
