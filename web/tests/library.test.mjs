@@ -319,6 +319,30 @@ test(
   { seconds: 900 },
 );
 
+test("settings of a new library are those of a table, and others are refused before anything is kept", async () => {
+  const { page, close } = await openPage();
+  await withModel(page);
+  const seen = await page.evaluate(async (facts) => {
+    const { library, caught, stepladder } = window;
+    const learn = (options) => caught(library.learn(facts, options).result);
+    return {
+      option: await learn({ colour: 1 }),
+      path: await learn({ settings: { "lora.colour": 1 } }),
+      range: await learn({ settings: { earlier_share: 1.5 } }),
+      none: await library.info(),
+      rows: (await stepladder.settings("learn")).map(({ path }) => path),
+      preset: await caught(stepladder.settings("learn", "tiny")),
+    };
+  }, FACTS);
+  for (const [name, word] of [["option", "colour"], ["path", "lora.colour"], ["range", "earlier_share"], ["preset", "learn"]]) {
+    assert.equal(seen[name]?.code, "usage", JSON.stringify(seen[name]));
+    assert.ok(seen[name].message.includes(word), JSON.stringify(seen[name]));
+  }
+  assert.equal(seen.none, undefined);
+  for (const path of ["lora.rank", "epochs", "max_answer_tokens"]) assert.ok(seen.rows.includes(path), JSON.stringify(seen.rows));
+  await close();
+});
+
 test("what is no library is refused, and nothing of it is kept", async () => {
   const { page, close } = await openPage();
   const seen = await page.evaluate(async () => {
