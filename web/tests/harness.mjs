@@ -14,7 +14,7 @@ export const root = fileURLToPath(new URL("../..", import.meta.url));
 export const declared = [];
 
 /** Declares a test. It fails by throwing. `seconds` bounds it. */
-export function test(name, body, { seconds = 300 } = {}) {
+export function test(name, body, { seconds = 600 } = {}) {
   declared.push({ name, body, seconds });
 }
 
