@@ -84,7 +84,8 @@ pub fn tasks() -> Answer<String> {
     to_json(&infos)
 }
 
-/// The settings of `kind` of run (`train`, `ladder` or `ttrl`), or of a new library (`learn`), with the values of a preset, as JSON (`SettingRow`s).
+/// The settings of `kind` of run (`train`, `ladder` or `ttrl`), or of a new library (`learn`), with the values of a preset, as
+/// JSON (`SettingRow`s).
 ///
 /// # Errors
 /// `usage` for a kind or a preset that there is not.

@@ -50,9 +50,12 @@ const SMALL: u64 = 10_000_000;
 
 impl LearnSettings {
     /// What is taken where a user says nothing, for a model of so many parameters: adapter, rate, epochs, batch and warm-up of
-    /// [`crate::train::sft`] on few examples; 20 % earlier lessons and 10 % base. Below ten million parameters rank 8 and alpha 16 (a tenth of the model already), rate 3e-3, eighty epochs, and half of what is learnt the base's own
-    /// answers. Measured on the embedded model with 40 pairs of numbers: with rate 1e-3 it recalled none after forty epochs; with
-    /// a tenth for the base it recalled all and solved 51 % of its held-out integrals instead of 68 %, with half 62 %.
+    /// [`crate::train::sft`] on few examples; 20 % earlier lessons and 10 % base.
+    ///
+    /// Below ten million parameters rank 8 and alpha 16 (a tenth of the model already), rate 3e-3, eighty epochs, and half of
+    /// what is learnt the base's own answers. Measured on the embedded model with 40 pairs of numbers: with rate 1e-3 it recalled
+    /// none after forty epochs; with a tenth for the base it recalled all and solved 51 % of its held-out integrals instead of
+    /// 68 %, with half 62 %.
     pub fn for_model(parameters: u64) -> Self {
         let (lora, learning_rate, epochs, base_share) = match parameters {
             ..SMALL => (LoraConfig { rank: 8, alpha: 16.0, ..SftSettings::adapter() }, 3e-3, 80, 0.5),

@@ -157,7 +157,7 @@ impl Entry {
             "F8_E4M3" => Dtype::F8E4M3,
             "U32" => Dtype::Words,
             other => {
-                let hint = "use a checkpoint in F64, F32, F16 or BF16, or a GGUF file";
+                let hint = "use a checkpoint in F64, F32, F16, BF16 or F8_E4M3 with scales, or a GGUF file";
                 return Err((format!("type {other:?} is not supported"), hint));
             }
         };
