@@ -192,7 +192,8 @@ fn a_shared_prefix_changes_nothing_but_the_work() {
             let new = |rows| Generator::new(Arc::clone(trainer.model()), lora, rows);
             // More samples than rows, too: the prefix outlives the rows that end.
             let (mut wide, mut narrow, mut alone) = (new(32), new(4), new(32));
-            for shared in [16, 40, 64] {
+            // Families differ in what they compute, not in what of it is shared.
+            for &shared in if name == "llama" { &[16, 40, 64][..] } else { &[40] } {
                 for temperature in [0.0, 1.0] {
                     let requests: Vec<Request> = prefixed(shared)
                         .iter()

@@ -149,7 +149,8 @@ fn a_ladder_step_completes_with_honest_events() {
     std::fs::write(&problems, "{\"problem\": \"x*exp(x)\"}\n").unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_stepladder"))
         .args(["ladder", "--task", "integral", "--json", "--steps", "1"])
-        .args(["--group-size", "2", "--prompts-per-step", "1", "--max-tokens", "12", "--model"])
+        .args(["--group-size", "2", "--prompts-per-step", "1", "--max-tokens", "12"])
+        .args(["--set", "variants.sampling.max_tokens=24", "--model"])
         .arg(path())
         .arg("--problems")
         .arg(&problems)

@@ -117,7 +117,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         context.answer(&value, || {
             let names = names.join(", ");
             format!(
-                "{address}/v1 answers for {names}: {rows} at a time, {positions} tokens each; Ctrl-C stops it"
+                "{address} is a page for people, {address}/v1 answers programs, for {names}: {rows} at a time, \
+                 {positions} tokens each; Ctrl-C stops it"
             )
         })
     })?;

@@ -1,7 +1,9 @@
-//! Who may ask: clients with the key, if there is one, and pages of the origins that were named.
+//! Who may ask: clients with the key, if there is one, the server's own page, and pages of the origins that were named.
 //!
-//! A browser sends the origin of the page with every request that could do something on its machine. Unless it was named no page
-//! is answered, so that one which its visitor merely looks at cannot use the model.
+//! A browser sends the origin of the page with every request that could do something on its machine. Unless it was named no other
+//! page is answered, so that one which its visitor merely looks at cannot use the model. Whoever owns a name can let it lead to
+//! this machine and pass for the server's own page (DNS rebinding): where no key protects it the server is known by its address
+//! alone.
 
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
@@ -50,7 +52,7 @@ impl Access {
     /// A refusal of pages of other origins.
     pub(super) fn origin(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(None) };
-        match self.origins.contains(origin) {
+        match self.origins.contains(origin) || self.is_own(origin, headers) {
             true => Ok(Some(origin.clone())),
             false => {
                 let shown = String::from_utf8_lossy(origin.as_bytes()).chars().take(100).collect::<String>();
@@ -60,6 +62,32 @@ impl Access {
                 Err(Refusal::new(StatusCode::FORBIDDEN, "origin_not_allowed", message))
             }
         }
+    }
+
+    /// Whether a page of this origin came from here: the browser asks at the very address.
+    fn is_own(&self, origin: &HeaderValue, headers: &HeaderMap) -> bool {
+        let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+        origin.as_bytes().strip_prefix(b"http://").is_some_and(|own| host == Some(own))
+    }
+
+    /// Fails where the server is asked by a name that anybody could have given it, and no key protects it.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub(super) fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(host) = headers.get(header::HOST).filter(|_| self.key.is_none()) else { return Ok(()) };
+        let host = String::from_utf8_lossy(host.as_bytes());
+        let named = |origin: &HeaderValue| {
+            origin.to_str().is_ok_and(|text| text.split_once("://").is_some_and(|(_, own)| own == host))
+        };
+        if is_address(&host) || self.origins.iter().any(named) {
+            return Ok(());
+        }
+        let shown: String = host.chars().take(100).collect();
+        let message = format!(
+            "this server is not known as {shown:?}; use its address, or allow the name by `stepladder serve --allow-origin http://{shown}`"
+        );
+        Err(Refusal::new(StatusCode::FORBIDDEN, "host_not_allowed", message))
     }
 
     /// Fails without the key, in a time that does not depend on how much of it is right.
@@ -81,6 +109,14 @@ impl Access {
             }
         }
     }
+}
+
+/// Whether a host, with its port or without, is an address or this machine's own name, which no name server can give to others.
+fn is_address(host: &str) -> bool {
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|sign| sign.is_ascii_digit()));
+    let name = name.map_or(host, |(name, _)| name).to_ascii_lowercase();
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
+    name == "localhost" || name.ends_with(".localhost") || bare.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// Lets a page of `origin` read the answer.
@@ -141,6 +177,40 @@ mod tests {
     }
 
     #[test]
+    fn without_a_key_names_that_anybody_can_give_are_refused() {
+        let asked = |access: &Access, host: &str| {
+            access
+                .check_host(&HeaderMap::from_iter([(header::HOST, HeaderValue::from_str(host).unwrap())]))
+                .is_ok()
+        };
+        let open = Access::new(None, &["http://ai.example:8080".into()]).unwrap();
+        for host in [
+            "127.0.0.1:8080",
+            "127.0.0.1",
+            "[::1]:8080",
+            "::1",
+            "localhost:8080",
+            "LOCALHOST",
+            "a.localhost",
+            "ai.example:8080",
+        ] {
+            assert!(asked(&open, host), "{host}");
+        }
+        for host in [
+            "evil.example:8080",
+            "ai.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "",
+            ":8080",
+        ] {
+            assert!(!asked(&open, host), "{host}");
+        }
+        assert_eq!(open.check_host(&HeaderMap::new()), Ok(()));
+        assert!(asked(&Access::new(Some("correct-horse"), &[]).unwrap(), "ai.example"));
+    }
+
+    #[test]
     fn pages_are_answered_by_origin() {
         let access = Access::new(None, &["http://localhost:3000".into()]).unwrap();
         let origin = |value: &str| {
@@ -152,6 +222,16 @@ mod tests {
             assert!(origin(other).is_err(), "{other}");
         }
         assert_eq!(access.origin(&HeaderMap::new()), Ok(None));
+        // The server's own page, at the address that its visitor wrote.
+        let own = |origin: &'static str, host: &'static str| {
+            let (origin, host) = (HeaderValue::from_static(origin), HeaderValue::from_static(host));
+            access.origin(&HeaderMap::from_iter([(header::ORIGIN, origin), (header::HOST, host)])).is_ok()
+        };
+        assert!(own("http://127.0.0.1:8080", "127.0.0.1:8080") && own("http://[::1]:8080", "[::1]:8080"));
+        assert!(
+            !own("http://127.0.0.1:8081", "127.0.0.1:8080")
+                && !own("https://127.0.0.1:8080", "127.0.0.1:8080")
+        );
         for bad in ["*", "localhost", "http://a/b", "http://"] {
             assert!(Access::new(None, &[bad.into()]).is_err(), "{bad}");
         }

@@ -1,5 +1,6 @@
 //! What a client asks for: the bodies of `/v1/chat/completions` and `/v1/completions`, read and checked.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::fields::Fields;
@@ -218,8 +219,8 @@ fn conversation(fields: &mut Fields, language: &Language, tools: Option<&Tools>)
         }
     };
     let Some(template) = &language.chat else {
-        let hint = "use /v1/completions, or an instruction-tuned model";
-        return Err(Refusal::field("model", "has no chat template", hint));
+        let message = "model: has no chat template; use /v1/completions, or an instruction-tuned model";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "no_chat_template", message).of_field("model"));
     };
     let called =
         messages.iter().position(|message| message.role() == "tool" || message.get("tool_calls").is_some());

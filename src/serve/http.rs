@@ -25,7 +25,7 @@ use super::job::{Event, Job, Work};
 use super::metrics::add;
 use super::refusal::Refusal;
 use super::reply::{Chunks, Head, Whole};
-use super::{embeddings, loading, teaching};
+use super::{embeddings, loading, page, teaching};
 use crate::model::generate::Request as Drawn;
 use crate::model::guide::Compiled;
 
@@ -38,6 +38,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*name}", get(model))
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(text))
+        .merge(page::router())
         .merge(embeddings::router())
         .merge(teaching::router())
         .merge(loading::router())
@@ -49,13 +50,14 @@ pub(super) fn router(app: Arc<App>) -> Router {
 
 /// Asks every request for what it needs to be answered, and counts refusals.
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
-    let (headers, is_health) = (request.headers(), request.uri().path() == "/health");
-    let origin = app.access.origin(headers);
+    let (headers, path) = (request.headers(), request.uri().path());
+    let is_open = path == "/health" || page::is_of_page(path);
+    let origin = app.access.check_host(headers).and_then(|()| app.access.origin(headers));
     let mut response = match &origin {
         Err(refusal) => refusal.clone().into_response(),
         Ok(Some(_)) if access::is_preflight(request.method(), headers) => access::preflight(headers),
         Ok(_) => match app.access.check_key(headers) {
-            Err(refusal) if !is_health => refusal.into_response(),
+            Err(refusal) if !is_open => refusal.into_response(),
             _ => next.run(request).await,
         },
     };
@@ -100,7 +102,7 @@ async fn unknown(request: Request) -> Response<Body> {
         return Refusal::new(StatusCode::NOT_FOUND, "not_supported", message).into_response();
     }
     let message = format!(
-        "{shown} is not here; there are /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /v1/adapters, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /health and /metrics"
+        "{shown} is not here; there are / (a page), /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /v1/adapters, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /health and /metrics"
     );
     Refusal::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
 }

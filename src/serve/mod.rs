@@ -20,6 +20,7 @@ mod loading;
 mod log;
 mod metrics;
 mod models;
+mod page;
 mod recent;
 mod refusal;
 mod reply;

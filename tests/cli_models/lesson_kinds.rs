@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::program::{Files, json_lines, learn, model, run, says, text};
+use super::program::{Files, SHORT, json_lines, learn, model, run, says, text};
 
 /// A file of JSON of the library's only lesson.
 fn lesson(library: &str, file: &str) -> Vec<Value> {
@@ -100,7 +100,7 @@ fn thumbs_edits_and_choices_are_learnt() {
         let library = files.path(&format!("{loss}.library"));
         let rows = files.write("rows.jsonl", &choices);
         let args = [&library, "-m", "tiny", "--feedback", &rows, "--preference", loss, "--epochs", "40"];
-        let (decided, _) = learn(&args);
+        let (decided, _) = learn(&[&args[..], &SHORT].concat());
         let card = &lesson(&library, "lesson.json")[0];
         assert_eq!(
             (card["kind"].as_str(), card["preference"]["loss"].as_str()),

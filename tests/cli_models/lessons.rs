@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::program::{Files, command, json, json_lines, learn, model, run, says, text};
+use super::program::{Files, SHORT, command, json, json_lines, learn, learn_new, model, run, says, text};
 
 /// Pairs of numbers, all different from those of another `start`.
 fn book(files: &Files, name: &str, start: u32, count: u32) -> String {
@@ -59,7 +59,7 @@ fn a_lesson_is_learnt_kept_corrected_and_taken_back() {
         "--max-tokens",
         "6",
     ]));
-    let (decided, status) = learn(&[&library, "-m", "tiny", "--pairs", &first]);
+    let (decided, status) = learn_new(&library, &first);
     assert_eq!((decided["state"].as_str(), status), (Some("accepted"), Some(0)), "{decided}");
     let head = decided["head"].as_str().unwrap().to_owned();
     let taught: Value =
@@ -118,7 +118,7 @@ fn what_was_killed_goes_on_with_the_same_bits() {
     let files = Files::new();
     let pairs = book(&files, "numbers.jsonl", 100, 12);
     let whole = files.path("whole.library");
-    let short = ["--epochs", "12"];
+    let short = [&["--epochs", "12"], &SHORT[..]].concat();
     let (decided, status) = learn(&[&[whole.as_str(), "-m", "tiny", "--pairs", &pairs], &short[..]].concat());
     let lesson = |library: &str| Path::new(library).join("lessons/0001-numbers");
     assert!(status.is_some() && decided["lesson"] == 1, "{decided}");
@@ -165,7 +165,7 @@ fn what_is_damaged_or_wrong_is_said() {
     assert!(Path::new(&full).exists());
     assert!(!Path::new(&library).exists());
 
-    let (decided, _) = learn(&[&library, "-m", "tiny", "--pairs", &pairs]);
+    let (decided, _) = learn_new(&library, &pairs);
     let head = decided["head"].as_str().unwrap().to_owned();
     if decided["state"] != "accepted" {
         assert!(run(&["accept", &library]).status.success(), "{decided}");
@@ -211,7 +211,7 @@ fn a_library_is_carried_as_one_file() {
     let library = files.path("notes.library");
     let question = "100?";
     let pair = files.write("pair.jsonl", "{\"question\": \"100?\", \"answer\": \"7\"}\n");
-    learn(&[&library, "-m", "tiny", "--pairs", &pair]);
+    learn_new(&library, &pair);
     assert!(run(&["accept", &library]).status.success());
     let (zip, there) = (files.path("notes.zip"), files.path("there.library"));
     let packed = json(&run(&["pack", "--json", &library, "--output", &zip]));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::program::{Files, command, json_lines, run, text};
+use super::program::{Files, SHORT, command, json_lines, run, text};
 
 /// Rows as lines of JSON.
 fn rows(files: &Files, name: &str, rows: &[Value]) -> String {
@@ -20,13 +20,18 @@ fn book(files: &Files) -> String {
     rows(files, "book.jsonl", &(0..6).map(row).collect::<Vec<_>>())
 }
 
+/// A call that learns for two epochs.
+fn call<'a>(library: &'a str, pairs: &'a str) -> Vec<&'a str> {
+    [&["learn", library, "-m", "tiny", "--pairs", pairs, "--epochs", "2"], &SHORT[..]].concat()
+}
+
 fn learn(library: &str, pairs: &str) -> Output {
-    run(&["learn", library, "-m", "tiny", "--pairs", pairs, "--epochs", "2"])
+    run(&call(library, pairs))
 }
 
 /// Learns until the lesson can be decided, and gives its head.
 fn head(library: &str, pairs: &str) -> String {
-    let output = run(&["learn", "--json", library, "-m", "tiny", "--pairs", pairs, "--epochs", "2"]);
+    let output = run(&[call(library, pairs), vec!["--json"]].concat());
     let last = text(&output.stdout).lines().last().unwrap_or_else(|| panic!("{}", text(&output.stderr)));
     serde_json::from_str::<Value>(last).unwrap()["head"].as_str().unwrap().to_owned()
 }
@@ -118,7 +123,7 @@ fn a_disk_that_is_full_in_the_middle_of_a_lesson_loses_nothing() {
     let pairs = book(&files);
     let whole = head(&files.path("whole.library"), &pairs);
     let library = files.path("full.library");
-    let args = ["learn", &library, "-m", "tiny", "--pairs", &pairs, "--epochs", "2"];
+    let args = call(&library, &pairs);
     // Too small for the base's answers: no library comes about.
     let output = on_a_full_disk(&args, 20);
     assert!(text(&output.stderr).contains("cannot write"), "{}", text(&output.stderr));
@@ -155,7 +160,7 @@ fn what_is_killed_while_it_decides_or_consolidates_can_be_done_again() {
     let library = files.path("notes.library");
     let one = rows(&files, "one.jsonl", &[json!({"question": "107?", "answer": "131"})]);
     // An exam of one question tells nothing, so that the lesson waits.
-    let output = run(&["learn", &library, "-m", "tiny", "--pairs", &one, "--yes"]);
+    let output = run(&[&["learn", &library, "-m", "tiny", "--pairs", &one, "--yes"], &SHORT[..]].concat());
     assert_eq!(output.status.code(), Some(4), "{}{}", text(&output.stdout), text(&output.stderr));
     let board = || json_lines(&run(&["board", "--json", &library])).remove(0);
     for wait in [1, 4, 8, 16, 32] {

@@ -110,11 +110,19 @@ impl Files {
     }
 }
 
+/// For a new library whose answers are short: that much the base model is asked for, of what must stay.
+pub(super) const SHORT: [&str; 2] = ["--set", "max_answer_tokens=6"];
+
 /// Learns, and gives the last line of JSON with the exit status.
 pub(super) fn learn(args: &[&str]) -> (Value, Option<i32>) {
     let output = run(&[&["learn", "--json", "--yes"], args].concat());
     let last = text(&output.stdout).lines().last().unwrap_or_else(|| panic!("{}", text(&output.stderr)));
     (serde_json::from_str(last).unwrap(), output.status.code())
+}
+
+/// [`learn`] in a new library of the embedded model, from pairs with [`SHORT`] answers.
+pub(super) fn learn_new(library: &str, pairs: &str) -> (Value, Option<i32>) {
+    learn(&[&[library, "-m", "tiny", "--pairs", pairs], &SHORT[..]].concat())
 }
 
 /// A command that fails with these words.

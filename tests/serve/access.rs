@@ -36,7 +36,15 @@ fn a_key_is_asked_for_and_never_shown() {
             assert!(!body.contains("sesame"), "{body}");
             assert_eq!(server.ask("GET", "/metrics", headers, "").0, status);
         }
-        assert_eq!(server.ask("GET", "/health", "", "").0, 200);
+        // The page asks its visitor for the key; of the model it says nothing.
+        for open in ["/health", "/", "/page.js", "/page.css"] {
+            assert_eq!(server.ask("GET", open, "", "").0, 200, "{open}");
+        }
+        let (_, head, page) = server.ask("GET", "/", "", "");
+        assert!(
+            head.contains("content-security-policy: default-src 'none'") && !page.contains("tiny"),
+            "{head}"
+        );
     }
 }
 
@@ -61,6 +69,11 @@ fn pages_are_answered_by_name_only() {
         assert!(!head.contains("access-control-allow-origin"), "{head}");
     }
     assert_eq!(server.metric("requests_total"), 1.0);
+    // The server's own page is, and a name that leads here is not its address.
+    let own = format!("Host: {0}\r\nOrigin: http://{0}\r\n", server.place);
+    assert_eq!(server.ask("POST", "/v1/completions", &own, BODY).0, 200);
+    let (status, _, body) = server.ask("GET", "/v1/models", "Host: evil.example\r\n", "");
+    assert!(status == 403 && body.contains("host_not_allowed"), "{body}");
 }
 
 /// A free port, unless one is given.

@@ -220,11 +220,11 @@ fn requests_that_are_no_requests() {
     );
 
     // Bodies: one that says it is too long, and one that is without saying so.
-    let declared = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n";
+    let declared = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n";
     assert!(server.raw(declared).starts_with("HTTP/1.1 413"));
     let chunk = format!("100000\r\n{}\r\n", "a".repeat(0x10_0000));
     let bomb = format!(
-        "POST {TEXT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
+        "POST {TEXT} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
         chunk.repeat(12)
     );
     let answer = told(&server, bomb.as_bytes());
@@ -232,9 +232,12 @@ fn requests_that_are_no_requests() {
     // Heads: too many headers, one that is too long, one that is none.
     let many: String = (0..2000).map(|index| format!("X-{index}: a\r\n")).collect();
     let heads = [
-        (format!("GET /health HTTP/1.1\r\nHost: x\r\n{many}\r\n"), "HTTP/1.1 431"),
-        (format!("GET /health HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "a".repeat(1 << 20)), "HTTP/1.1 431"),
-        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(1 << 20)), "HTTP/1.1 4"),
+        (format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"), "HTTP/1.1 431"),
+        (
+            format!("GET /health HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "a".repeat(1 << 20)),
+            "HTTP/1.1 431",
+        ),
+        (format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(1 << 20)), "HTTP/1.1 4"),
         ("\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), "HTTP/1.1 400"),
     ];
     for (bytes, status) in heads {

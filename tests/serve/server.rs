@@ -84,9 +84,9 @@ impl Server {
     /// A request as bytes.
     pub(crate) fn bytes(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
         let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n"
-        );
+        let host = if headers.contains("Host: ") { "" } else { "Host: localhost\r\n" };
+        let head =
+            format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: {length}\r\n");
         format!("{head}{headers}\r\n{body}").into_bytes()
     }
 
