@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::access::Access;
 use super::adapters::{Adapter, Adapters};
 use super::body::{Outcome, on_disk};
+use super::dataset::{Begun, Files};
 use super::job::{Wish, Work};
 use super::metrics::Metrics;
 use super::models::{self, Names, of_lesson};
@@ -38,6 +39,10 @@ pub(super) struct App {
     pub(super) adapter_folder: Option<PathBuf>,
     /// What there is to learn with.
     pub(super) school: Option<Arc<School>>,
+    /// What clients uploaded to train on.
+    pub(super) files: Files,
+    /// Fine-tuning jobs of this process.
+    pub(super) begun: Begun,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stopping: Arc<AtomicBool>,
 }

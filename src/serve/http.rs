@@ -25,7 +25,7 @@ use super::job::{Event, Job, Work};
 use super::metrics::add;
 use super::refusal::Refusal;
 use super::reply::{Chunks, Head, Whole};
-use super::{embeddings, loading, page, teaching};
+use super::{embeddings, files, fine_tuning, loading, page, teaching};
 use crate::model::generate::Request as Drawn;
 use crate::model::guide::Compiled;
 
@@ -41,6 +41,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .merge(page::router())
         .merge(embeddings::router())
         .merge(teaching::router())
+        .merge(files::router())
+        .merge(fine_tuning::router())
         .merge(loading::router())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -95,14 +97,8 @@ async fn model(State(app): State<Arc<App>>, Path(name): Path<String>) -> Respons
 async fn unknown(request: Request) -> Response<Body> {
     let path = request.uri().path();
     let shown: String = path.chars().take(100).collect();
-    if ["/v1/files", "/v1/fine_tuning"].iter().any(|known| path.starts_with(known)) {
-        let message = format!(
-            "{shown}: files and fine-tuning jobs are not here; teach by /v1/lessons, or train by `stepladder train`"
-        );
-        return Refusal::new(StatusCode::NOT_FOUND, "not_supported", message).into_response();
-    }
     let message = format!(
-        "{shown} is not here; there are / (a page), /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /v1/adapters, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /health and /metrics"
+        "{shown} is not here; there are / (a page), /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /v1/adapters, /v1/feedback, /v1/lessons, /v1/rollback, /v1/board, /v1/files, /v1/fine_tuning/jobs, /health and /metrics"
     );
     Refusal::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
 }

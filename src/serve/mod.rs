@@ -8,10 +8,13 @@ mod adapters;
 mod app;
 mod ask;
 mod body;
+mod dataset;
 mod embeddings;
 mod engine;
 mod events;
 mod fields;
+mod files;
+mod fine_tuning;
 mod fresh;
 mod http;
 mod job;
@@ -36,7 +39,6 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::unbounded_channel;
@@ -55,6 +57,7 @@ use crate::{Error, Result};
 use access::Access;
 use adapters::Adapters;
 use app::App;
+use dataset::{Begun, Files};
 use engine::Engine;
 use http::router;
 use listen::listen;
@@ -111,8 +114,7 @@ impl Server {
     /// [`Error::Input`] for adapters that are damaged or of another model.
     pub fn bind(opened: &Opened, options: Options) -> Result<Self> {
         let access = Access::new(options.api_key.as_deref(), &options.origins)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let names = Names::new(&opened.name, &options.choices, now)?;
+        let names = Names::new(&opened.name, &options.choices, fresh::now())?;
         let (listener, address) = bind(&options)?;
         let adapters = options
             .choices
@@ -175,6 +177,8 @@ impl Server {
             adapters: Arc::clone(&served),
             adapter_folder: self.options.adapter_folder,
             school,
+            files: Files::default(),
+            begun: Begun::default(),
             metrics: Arc::clone(&metrics),
             stopping: Arc::clone(&stopping),
         });

@@ -1,12 +1,11 @@
 //! Answers in the form that OpenAI's clients read, whole or as a stream of events.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
 use super::ask::Kind;
-use super::fresh::fresh;
+use super::fresh::{fresh, now};
 use super::job::Event;
 use super::recent::Exchange;
 use super::refusal::Refusal;
@@ -37,9 +36,8 @@ pub(super) struct Head {
 impl Head {
     /// The head of a new answer of the model that goes by this name.
     pub(super) fn new(kind: Kind, model: String, choices: usize, prompt_tokens: usize, tells: bool) -> Self {
-        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let id = format!("{}-{:016x}", if kind == Kind::Chat { "chatcmpl" } else { "cmpl" }, fresh());
-        Self { kind, id, created, model, choices, prompt_tokens, tells, tools: None, memory: None }
+        Self { kind, id, created: now(), model, choices, prompt_tokens, tells, tools: None, memory: None }
     }
 
     /// The same of answers that may call tools.

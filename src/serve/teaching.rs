@@ -97,10 +97,7 @@ fn row(exchange: &Exchange, choice: Option<u64>) -> Result<Value, Refusal> {
 async fn begin(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let outcome = async {
         let school = app.school()?;
-        if let Err(words) = &school.learning.base {
-            let message = format!("this server cannot teach its library: {words}");
-            return Err(Refusal::new(StatusCode::CONFLICT, "other_base", message));
-        }
+        expect_base(&school)?;
         let plan = plan(&school, fields(request).await?).await?;
         app.wish(Wish::Library(LibraryWish::Begin(Box::new(plan)))).await
     };
@@ -162,23 +159,37 @@ async fn plan(school: &Arc<School>, mut fields: Fields) -> Result<Plan, Refusal>
         (None, None) => Ok(Source::Pending),
     };
     let source = source.map_err(refused)?;
-    let library = school.library().map_err(refused)?;
-    match (&source, library.as_ref().and_then(|library| library.standing().pending())) {
-        (Source::Pending, None) => {
+    match source {
+        Source::Pending if undecided(school)?.is_none() => {
             let problem = "is missing, and no lesson was stopped that could go on";
             let hint = "give pairs, a document, or feedback: true";
             return Err(Refusal::field("pairs", problem, hint));
         }
-        (Source::Pending, Some(_)) => {}
-        (_, pending) => {
-            if let Some(number) = pending {
-                let message = format!("lesson {number} is not decided yet; accept or reject it first");
-                return Err(Refusal::new(StatusCode::CONFLICT, "undecided", message));
-            }
-        }
+        Source::Pending => {}
+        _ => expect_room(school)?,
     }
     let wanted = Wanted { name: Some(name.clone()), supersede, ..Wanted::default() };
     Ok(Plan { source, wanted, feedback: taken, accept, name })
+}
+
+/// Fails where the model that is served is not the library's.
+pub(super) fn expect_base(school: &School) -> Result<(), Refusal> {
+    let Err(words) = &school.learning.base else { return Ok(()) };
+    let message = format!("this server cannot teach its library: {words}");
+    Err(Refusal::new(StatusCode::CONFLICT, "other_base", message))
+}
+
+/// The lesson that is not decided yet.
+fn undecided(school: &School) -> Result<Option<u32>, Refusal> {
+    let library = school.library().map_err(refused)?;
+    Ok(library.and_then(|library| library.standing().pending()))
+}
+
+/// Fails while no new lesson can begin, since another one is not decided.
+pub(super) fn expect_room(school: &School) -> Result<(), Refusal> {
+    let Some(number) = undecided(school)? else { return Ok(()) };
+    let message = format!("lesson {number} is not decided yet; accept or reject it first");
+    Err(Refusal::new(StatusCode::CONFLICT, "undecided", message))
 }
 
 async fn list(State(app): State<Arc<App>>) -> Response<Body> {

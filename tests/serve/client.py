@@ -1,7 +1,8 @@
-"""OpenAI's own client against a server: python client.py ADDRESS MODEL."""
+"""OpenAI's own client against a server: python client.py ADDRESS MODEL [CALLER LEARNER], servers that call tools and that learn."""
 
 import json
 import sys
+import time
 
 import openai
 
@@ -66,6 +67,22 @@ if len(sys.argv) > 3:  # a server of a model that calls tools
     turns = [*messages, called.message, {"role": "tool", "tool_call_id": call.id, "content": "7"}]
     told = caller.chat.completions.create(model="base", messages=turns, tools=tools, max_tokens=4)
     assert told.choices[0].finish_reason == "length"
+
+if len(sys.argv) > 4:  # a server with a library
+    learner = openai.OpenAI(base_url=sys.argv[4] + "/v1", api_key="none", max_retries=0)
+    rows = b'{"prompt": "107?", "completion": "311"}\n{"prompt": "114?", "completion": "962"}\n'
+    file = learner.files.create(file=("numbers.jsonl", rows), purpose="fine-tune")
+    assert learner.files.content(file.id).read() == rows and [listed.id for listed in learner.files.list()] == [file.id]
+    job = learner.fine_tuning.jobs.create(model="base", training_file=file.id, suffix="numbers")
+    while job.status == "running":
+        time.sleep(0.2)
+        job = learner.fine_tuning.jobs.retrieve(job.id)
+    assert job.status == "succeeded", job
+    made = learner.completions.create(model=job.fine_tuned_model, prompt="107?", temperature=0, max_tokens=6)
+    assert made.choices[0].text == "311", made
+    assert [listed.id for listed in learner.fine_tuning.jobs.list()] == [job.id]
+    assert learner.fine_tuning.jobs.list_events(job.id).data[-1].message == "the job was created"
+    assert learner.fine_tuning.jobs.cancel(job.id).status == "cancelled" and learner.files.delete(file.id).deleted
 
 for kind, call in [
     (openai.NotFoundError, dict(model="gpt-4o", messages=messages)),

@@ -25,10 +25,11 @@ fn the_python_client_is_understood() {
     let server = Server::start(&random_model(), &[]);
     let files = Files::new();
     let caller = tools::server(&files, "qwen25_tools");
-    let [address, caller] =
-        [&server, &caller].map(|server| server.ready["address"].as_str().unwrap().to_owned());
+    let learner = Server::start("tiny", &["--library", &files.path("notes.library")]);
+    let [address, caller, learner] =
+        [&server, &caller, &learner].map(|server| server.ready["address"].as_str().unwrap());
     let script = format!("{}/tests/serve/client.py", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(python).args([&script, &address, "qwen2", &caller]).output().unwrap();
+    let output = Command::new(python).args([&script, address, "qwen2", caller, learner]).output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{message}");
 }

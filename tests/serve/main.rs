@@ -15,3 +15,4 @@ mod refusals;
 mod schemas;
 mod server;
 mod tools;
+mod tuning;
