@@ -155,14 +155,14 @@ impl Tools {
     }
 
     /// The calls of an answer and the text before them; none where it is a text, or not all of it can be read as calls.
-    pub(super) fn calls(&self, text: &str) -> Option<(String, Vec<Call>)> {
+    pub(super) fn calls<'a>(&self, text: &'a str) -> Option<(String, Vec<Call>)> {
         let (before, mut calls) = match self.notation {
             Notation::Tags => {
                 let (before, mut rest) = text.split_once("<tool_call>")?;
                 let mut calls = Vec::new();
                 loop {
-                    let (call, after) = rest.split_once("</tool_call>")?;
-                    calls.push(self.call(call.trim())?);
+                    let (call, after) = json_before(rest, "</tool_call>")?;
+                    calls.push(self.call(call)?);
                     match after.split_once("<tool_call>") {
                         Some((between, next)) if between.trim().is_empty() => rest = next,
                         Some(_) => return None,
@@ -173,9 +173,12 @@ impl Tools {
                 (before, calls)
             }
             Notation::List => {
-                // The mark is a special token, which texts of answers do not hold, or a text.
-                let (before, list) = text.split_once("[TOOL_CALLS]").unwrap_or(("", text));
-                let list: Vec<&RawValue> = serde_json::from_str(list.trim()).ok()?;
+                // The mark is a special token, which texts of answers do not hold, or a text; one in an argument is no mark.
+                let read = |list: &'a str| serde_json::from_str::<Vec<&'a RawValue>>(list.trim()).ok();
+                let (before, list) = match (read(text), text.split_once("[TOOL_CALLS]")) {
+                    (Some(list), _) => ("", list),
+                    (None, marked) => marked.and_then(|(before, list)| Some((before, read(list)?)))?,
+                };
                 (before, list.iter().map(|call| self.call(call.get())).collect::<Option<_>>()?)
             }
             Notation::Object => {
@@ -199,6 +202,15 @@ impl Tools {
         let is_known = self.names.contains(&name) && arguments.starts_with('{');
         is_known.then(|| Call { name, arguments: arguments.to_owned() })
     }
+}
+
+/// The JSON value that `text` begins with, and what is behind `mark` after it. A mark within the value, as in a text that quotes it,
+/// does not end the value.
+fn json_before<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&'a RawValue>();
+    let value = values.next()?.ok()?;
+    let after = text.get(values.byte_offset()..)?.trim_start().strip_prefix(mark)?;
+    Some((value.get(), after))
 }
 
 /// A call as models write it. Arguments stay as they are written: a number may have more digits than any type here.
@@ -390,6 +402,15 @@ mod tests {
         for text in [list.clone(), format!("[TOOL_CALLS] {list}"), format!(" {list} ")] {
             assert_eq!(read(Notation::List, &text), Some((String::new(), vec![sum(), now()])), "{text}");
         }
+        // Marks in arguments are parts of texts.
+        let quoting = r#"{"a": "</tool_call>\n<tool_call>", "b": "[TOOL_CALLS] [\"]"}"#;
+        let call = format!("{{\"name\": \"sum\", \"arguments\": {quoting}}}");
+        let sums = |count: usize| vec![("sum".to_owned(), quoting.to_owned()); count];
+        let tags = format!("a <tool_call>{call}</tool_call>\n<tool_call>\n{call}\n</tool_call>\n");
+        assert_eq!(read(Notation::Tags, &tags), Some(("a".into(), sums(2))));
+        for text in [format!("[{call}]"), format!("[TOOL_CALLS][{call}]")] {
+            assert_eq!(read(Notation::List, &text), Some((String::new(), sums(1))), "{text}");
+        }
         let object = r#"{"name": "sum", "parameters": {"a": 1, "b": [2]}}"#;
         for text in [object.to_owned(), format!("<|python_tag|>{object}")] {
             assert_eq!(read(Notation::Object, &text), Some((String::new(), vec![sum()])), "{text}");
@@ -400,6 +421,7 @@ mod tests {
             (Notation::Tags, "<tool_call>{\"name\": \"other\", \"arguments\": {}}</tool_call>"),
             (Notation::Tags, "<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call> and so on"),
             (Notation::Tags, "<tool_call>{\"name\": \"now\", \"arguments\": 3}</tool_call>"),
+            (Notation::Tags, "<tool_call>{\"name\": \"now\", \"arguments\": {}} {}</tool_call>"),
             (Notation::List, "[]"),
             (Notation::List, "[1, 2]"),
             (Notation::Object, "{\"name\": \"sum\"}"),
