@@ -82,6 +82,32 @@ fn expressions_give_what_they_give_in_jinja() {
     }
 }
 
+/// What fails in Jinja fails here too.
+#[test]
+fn statements_give_what_they_give_in_jinja() {
+    let pairs: Vec<(String, Option<String>)> =
+        serde_json::from_str(include_str!("fixtures/chat/statements.json")).unwrap();
+    assert!(pairs.len() > 40);
+    for (text, want) in pairs {
+        let got = template(&text).render(&[Message::user("Hi")], false);
+        match want {
+            Some(want) => assert_eq!(got.unwrap(), want, "{text}"),
+            None => assert!(got.is_err(), "{text}: {got:?}"),
+        }
+    }
+    for (text, part) in [
+        ("{% macro m(a, b=a) %}{% endmacro %}", "its parameter `a`"),
+        ("{% autoescape true %}{% endautoescape %}", "`autoescape`"),
+        ("{{ '\\N{BULLET}' }}", "a character by name"),
+        ("{{ messages[0].items }}", "the method `items` is written, not called"),
+        ("{% for x in none %}{% endfor %}", "none is not iterable"),
+        ("{{ 1e300|int }}", "too large"),
+    ] {
+        let error = template(text).render(&[Message::user("Hi")], false).unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
+
 #[test]
 fn todays_date_is_the_given_one() {
     let chat = template("{{ strftime_now('%d %b %Y') }}");

@@ -3,17 +3,21 @@
 //! Templates come with models and are not trusted: they see the conversation only, and their work is bounded. One is
 //! compiled when it renders something for the first time, so that a model without a usable template still opens.
 
+mod arguments;
 mod arithmetic;
 mod bounds;
 mod environment;
 mod filters;
+mod members;
 mod message;
 mod methods;
 mod parts;
 mod percent;
 mod python;
+mod scopes;
 mod source;
 mod strftime;
+mod tag;
 mod text_filters;
 mod turn_end;
 mod views;

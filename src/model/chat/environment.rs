@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::error::Error as _;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind};
-use serde_json::{Map, Value};
+use minijinja::value::{Serde, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use serde_json::{Map, Value as Json};
 
 use super::views::{Cycler, Range};
-use super::{bounds, filters, methods, python, source, strftime, text_filters};
+use super::{bounds, filters, members, python, source, strftime, text_filters};
 use crate::model::guarded::guarded;
 
 /// Work that a template may do, in instructions, besides one for each byte of the conversation; 64 bytes that it makes count as one.
@@ -29,7 +29,7 @@ pub(super) fn compile(text: &str, now: i64) -> Result<Environment<'static>, Stri
     environment.set_syntax(syntax.map_err(|error| error.to_string())?);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_formatter(python::print);
-    environment.set_unknown_method_callback(methods::call);
+    environment.set_unknown_method_callback(members::call);
     environment.set_recursion_limit(RECURSION);
     environment.remove_global("debug");
     environment.add_function("raise_exception", |message: String| -> Result<(), Error> {
@@ -51,6 +51,13 @@ pub(super) fn compile(text: &str, now: i64) -> Result<Environment<'static>, Stri
     });
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
     bounds::add_filters(&mut environment);
+    environment.add_filter(members::LOOPED, members::looped);
+    environment.add_filter("attr", |value: Value, name: &str| match value.kind() {
+        // The fields of a map are no attributes of it.
+        ValueKind::Map if !bounds::is_namespace(&value) && !members::is_method(name) => Ok(Value::UNDEFINED),
+        ValueKind::Undefined => Ok(Value::UNDEFINED),
+        _ => members::attribute(&value, name),
+    });
     // The library divides by their number, and in a browser a panic is the end of the program.
     let mut cycles = text.split("cycle").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('('));
     if cfg!(target_arch = "wasm32") && cycles.any(|rest| rest.trim_start().starts_with(')')) {
@@ -63,11 +70,11 @@ pub(super) fn compile(text: &str, now: i64) -> Result<Environment<'static>, Stri
 /// The text that the template makes of `context`, or what is wrong and what to do.
 pub(super) fn render(
     environment: &Environment<'_>,
-    context: &Map<String, Value>,
+    context: &Map<String, Json>,
 ) -> Result<String, (String, &'static str)> {
     let mut environment = environment.clone();
     environment.set_fuel(Some(FUEL + context.values().map(bytes).sum::<u64>()));
-    let render = || environment.get_template("chat")?.render(minijinja::Value::from(Serde(context)));
+    let render = || environment.get_template("chat")?.render(Value::from(Serde(context)));
     let original = "take the model's original chat template";
     match guarded(|| Ok::<_, Infallible>(render())) {
         Err(panic) => Err((panic, original)),
@@ -79,12 +86,12 @@ pub(super) fn render(
 }
 
 /// About the size of a value as text.
-fn bytes(value: &Value) -> u64 {
+fn bytes(value: &Json) -> u64 {
     match value {
-        Value::String(text) => text.len() as u64,
-        Value::Array(items) => items.iter().map(bytes).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() as u64 + bytes(value)).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Json::String(text) => text.len() as u64,
+        Json::Array(items) => items.iter().map(bytes).sum(),
+        Json::Object(fields) => fields.iter().map(|(name, value)| name.len() as u64 + bytes(value)).sum(),
+        Json::Null | Json::Bool(_) | Json::Number(_) => 8,
     }
 }
 

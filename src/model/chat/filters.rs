@@ -1,10 +1,11 @@
-//! Filters of Jinja that the library lacks, or that it does otherwise: `escape`, `truncate`, `urlencode`, `center`, `int`, `float`, `attr`.
+//! Filters of Jinja that the library lacks, or that it does otherwise: `escape`, `truncate`, `urlencode`, `center`, `int`, `float`.
 //!
 //! What they do is Jinja's documentation (jinja.palletsprojects.com, "List of Builtin Filters"); `fixtures/chat/make.py` compares them.
 
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
+use super::arguments::named;
 use super::{bounds, methods, percent, python};
 
 /// Jinja's `truncate` leaves a text that is this much too long.
@@ -27,11 +28,6 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     });
     environment.add_filter("int", int);
     environment.add_filter("float", float);
-    environment.add_filter("attr", |value: Value, name: &str| match value.kind() {
-        // The fields of a map are no attributes of it.
-        ValueKind::Map if !bounds::is_namespace(&value) => Value::UNDEFINED,
-        _ => value.get_attr(name).unwrap_or(Value::UNDEFINED),
-    });
     environment.add_filter("format", |state: &mut State<'_, '_>, text: &str, values: Rest<ValueOrKwargs>| {
         percent::format(state, text, &values.into_values())
     });
@@ -54,26 +50,6 @@ pub(super) fn add(environment: &mut Environment<'_>) {
             minijinja::filters::dictsort(&value, named(args, &["case_sensitive", "by", "reverse"])?)
         },
     );
-}
-
-/// Arguments by name, of which the first may be given by place, as Jinja takes them.
-pub(super) fn named(args: Rest<ValueOrKwargs>, names: &[&str]) -> Result<Kwargs, Error> {
-    let args = args.into_values();
-    let (options, placed) = match args.split_last() {
-        Some((last, placed)) if last.is_kwargs() => (Some(Kwargs::try_from(last.clone())?), placed),
-        _ => (None, args.as_slice()),
-    };
-    if placed.len() > names.len() {
-        return Err(ErrorKind::TooManyArguments.into());
-    }
-    let mut all: Vec<(String, Value)> =
-        names.iter().zip(placed).map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    if let Some(options) = &options {
-        for name in options.args() {
-            all.push((name.to_owned(), options.get(name)?));
-        }
-    }
-    Ok(all.into_iter().collect())
 }
 
 /// A text for HTML.
@@ -181,6 +157,10 @@ fn int(
         if whole { text.replace('_', "") } else { text.to_owned() }
     };
     let value = value.as_str().map(|text| Value::from(grouped(text.trim()))).unwrap_or(value);
+    let real = if value.is_integer() { None } else { f64::try_from(value.clone()).ok() };
+    if real.is_some_and(|real| real.abs() >= i128::MAX as f64) {
+        return Err(wrong("int: the number is too large"));
+    }
     minijinja::filters::int(state, &value, Some(default), base, Kwargs::from_iter::<[(&str, Value); 0]>([]))
 }
 

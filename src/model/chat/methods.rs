@@ -100,6 +100,7 @@ fn of_string(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, 
             Value::from(text.chars().map(swap).collect::<String>())
         }
         "casefold" => Value::from(text.to_lowercase().replace('ß', "ss")),
+        "title" if args.is_empty() => Value::from(titled(text)),
         "istitle" => Value::from(is_title(text)),
         "isprintable" => Value::from(text.chars().all(python::is_printable)),
         "isidentifier" if text.is_ascii() => {
@@ -143,6 +144,19 @@ fn of_number(number: &Value, method: &str, args: &[Value]) -> Result<Option<Valu
             .map(|whole| Value::from(u128::BITS - whole.unsigned_abs().leading_zeros())),
         _ => None,
     })
+}
+
+/// Python's `title`: letters after letters in lower case, others in upper case.
+fn titled(text: &str) -> String {
+    let (mut out, mut inside) = (String::with_capacity(text.len()), false);
+    for c in text.chars() {
+        match inside {
+            true => out.extend(c.to_lowercase()),
+            false => out.extend(c.to_uppercase()),
+        }
+        inside = c.is_uppercase() || c.is_lowercase();
+    }
+    out
 }
 
 /// Python's `istitle`: words begin in upper case and go on in lower case, and there is one.

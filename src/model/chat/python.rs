@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
 
+use super::arguments::named;
 use super::bounds;
-use super::views::{Range, View};
+use super::views::{Method, Range, View};
 
 pub(super) fn add_filters(environment: &mut Environment<'_>) {
     environment.add_filter("tojson", to_json);
@@ -17,6 +18,7 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
         bounds::check(state, &value)?;
         Ok(Value::from(text(&value)?))
     });
+    environment.add_filter("join", join);
     // Jinja counts runs of letters, digits and underscores.
     environment.add_filter("wordcount", |text: String| {
         let in_word = |character: char| character.is_alphanumeric() || character == '_';
@@ -27,7 +29,8 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
     }
     // Texts and maps have a length and items in Python, nothing has neither.
     environment.add_test("iterable", |value: Value| {
-        !matches!(value.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number)
+        use ValueKind::{Bool, None, Number, Plain};
+        !matches!(value.kind(), None | Bool | Number | Plain)
     });
     environment.add_test("sequence", |value: Value| {
         let kind = matches!(
@@ -38,15 +41,42 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
     });
 }
 
+/// Jinja's `join(d='', attribute=None)`.
+fn join(state: &mut State<'_, '_>, value: Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
+    let options = named(args, &["d", "attribute"])?;
+    let between = options.get::<Option<Value>>("d")?.map_or(Ok(String::new()), |value| text(&value))?;
+    let attribute: Option<Value> = options.get("attribute")?;
+    options.assert_all_used()?;
+    if value.is_none() {
+        return Err(wrong("none is not iterable"));
+    }
+    let value = match attribute.filter(|attribute| !attribute.is_none()) {
+        Some(attribute) => {
+            let attribute = Kwargs::from_iter([("attribute", attribute)]);
+            state.apply_filter("map", &[value, Value::from(attribute)])?
+        }
+        None => value,
+    };
+    let mut out = String::new();
+    for (place, item) in value.try_iter()?.enumerate() {
+        bounds::check(state, &item)?;
+        let before = out.len();
+        out.push_str(if place > 0 { &between } else { "" });
+        match item.as_str() {
+            Some(text) => out.push_str(text),
+            None => write(&mut out, &item, false)?,
+        }
+        bounds::charge(state, (out.len() - before) as u64)?;
+    }
+    Ok(out)
+}
+
 /// Jinja's `default(value, default_value='', boolean=false)`.
-fn default(
-    value: Value,
-    other: Option<Value>,
-    boolean: Option<bool>,
-    options: Kwargs,
-) -> Result<Value, Error> {
-    let other = other.or(options.get("default_value")?).unwrap_or_else(|| Value::from(""));
-    let boolean = boolean.or(options.get("boolean")?).unwrap_or(false);
+fn default(value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let options = named(args, &["default_value", "boolean"])?;
+    // What is given may be undefined too.
+    let other = if options.has("default_value") { options.get("default_value")? } else { Value::from("") };
+    let boolean = options.get::<Option<bool>>("boolean")?.unwrap_or(false);
     options.assert_all_used()?;
     Ok(if value.is_undefined() || boolean && !value.is_true() { other } else { value })
 }
@@ -100,13 +130,24 @@ fn write_in(out: &mut dyn std::fmt::Write, value: &Value, way: Way) -> Result<()
     if let Some(range) = value.downcast_object_ref::<Range>() {
         return Ok(out.write_str(&range.text())?);
     }
+    // Python writes its address, another one each time.
+    if let Some(Method { name, .. }) = value.downcast_object_ref::<Method>() {
+        let key = format!(
+            "the method `{name}` is written, not called: write `.{name}()`, or `['{name}']` for the key"
+        );
+        return Err(wrong(&key));
+    }
+    if value.as_object().is_some_and(|object| object.type_name().ends_with("::Loop")) {
+        let [index, length] = ["index", "length"].map(|name| value.get_attr(name));
+        return Ok(write!(out, "<LoopContext {}/{}>", index?, length?)?);
+    }
     if let Some(view) = value.downcast_object_ref::<View>() {
         write!(out, "{}(", view.name)?;
         write_in(out, &view.items.iter().cloned().collect(), within)?;
         return Ok(out.write_str(")")?);
     }
     match value.kind() {
-        ValueKind::Undefined => {}
+        ValueKind::Undefined => out.write_str(if way.quoted { "Undefined" } else { "" })?,
         ValueKind::None => out.write_str("None")?,
         ValueKind::Bool => out.write_str(if value.is_true() { "True" } else { "False" })?,
         ValueKind::Number => out.write_str(&number(value))?,

@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use super::arithmetic::{self, Operation, Piece};
 use super::bounds::{KEPT, MEMBER, TIMES};
+use super::members::{ATTRIBUTE, ITEM, LOOPED, is_method};
+use super::scopes::{self, Edit};
+use super::tag::{Kind, Tag, Token};
 
 /// The longest template. The longest known has 40 KB.
 const MAX_BYTES: usize = 1 << 20;
@@ -36,6 +39,7 @@ pub(super) fn prepare(text: &str) -> Result<String, String> {
                     if tag.operators > MAX_OPERATORS || elifs > MAX_ELIFS {
                         return Err("is nested too deeply".into());
                     }
+                    refuse(&tag)?;
                     let length = tag.text.len();
                     match tag.first() {
                         "raw" => raw_length(&rest[start..], length),
@@ -59,6 +63,23 @@ pub(super) fn prepare(text: &str) -> Result<String, String> {
     Ok(out)
 }
 
+/// Refuses what would give another text than in Jinja.
+fn refuse(tag: &Tag<'_>) -> Result<(), String> {
+    if tag.first() == "autoescape" {
+        return Err("has `autoescape`, which is not supported".into());
+    }
+    if let Some(name) = scopes::named_by_default(tag).filter(|_| tag.first() == "macro") {
+        return Err(format!(
+            "has a macro whose default names its parameter `{name}`, which is not supported"
+        ));
+    }
+    let mut texts = tag.tokens.iter().filter(|token| token.kind == Kind::Text);
+    if texts.any(|&token| tag.word(token).contains("\\N{")) {
+        return Err("has a character by name, as in `\\N{BULLET}`, which is not supported".into());
+    }
+    Ok(())
+}
+
 /// Length of a raw block up to its end tag, which the compiler needs to see; `open` is the length of its first tag.
 fn raw_length(block: &str, open: usize) -> Option<usize> {
     let mut from = open;
@@ -73,99 +94,7 @@ fn raw_length(block: &str, open: usize) -> Option<usize> {
     }
 }
 
-/// Length of a sign and digits behind `1e`, which belong to the number.
-fn exponent_length(text: &str, end: usize) -> usize {
-    let number = text.starts_with(|c: char| c.is_ascii_digit()) && text[..end].ends_with(['e', 'E']);
-    let digits = text[end..].strip_prefix(['-', '+']).filter(|_| number);
-    let digits = digits.map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
-    if digits > 0 { digits + 1 } else { 0 }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Word,
-    Text,
-    Sign,
-}
-
-/// A piece of a tag: its kind and where it is in the tag.
-#[derive(Debug, Clone, Copy)]
-struct Token {
-    kind: Kind,
-    start: usize,
-    end: usize,
-}
-
-/// `{{ … }}` or `{% … %}` in pieces.
-struct Tag<'a> {
-    text: &'a str,
-    block: bool,
-    /// The pieces between the marks at both ends.
-    tokens: Vec<Token>,
-    operators: usize,
-}
-
-/// Words after which an opening bracket begins a value of its own.
-const OPERATOR_WORDS: [&str; 14] =
-    ["and", "or", "not", "in", "is", "if", "else", "elif", "set", "with", "do", "for", "call", "recursive"];
-
-impl<'a> Tag<'a> {
-    /// Reads the tag that `text` begins with; `None` if it does not end.
-    fn read(text: &'a str, block: bool) -> Option<Self> {
-        let close = if block { "%}" } else { "}}" };
-        let bytes = text.as_bytes();
-        let mut tag = Self { text, block, tokens: Vec::new(), operators: 0 };
-        let mut at = 2 + usize::from(matches!(bytes.get(2), Some(b'-' | b'+')));
-        let mut depth = 0usize;
-        while at < bytes.len() {
-            let rest = &text[at..];
-            let signed = usize::from(matches!(bytes[at], b'-' | b'+'));
-            if depth == 0 && rest[signed..].starts_with(close) {
-                tag.text = &text[..at + signed + close.len()];
-                return Some(tag);
-            }
-            let (kind, length) = match bytes[at] {
-                byte if byte.is_ascii_whitespace() => {
-                    at += 1;
-                    continue;
-                }
-                quote @ (b'"' | b'\'') => (Kind::Text, quoted_length(rest, quote)?),
-                b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | 0x80.. => {
-                    let word = |c: char| c.is_alphanumeric() || c == '_' || !c.is_ascii();
-                    let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
-                    (Kind::Word, end + exponent_length(rest, end))
-                }
-                sign => {
-                    match sign {
-                        b'(' | b'[' | b'{' => depth += 1,
-                        b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-                        _ => {}
-                    }
-                    (Kind::Sign, 1)
-                }
-            };
-            let token = Token { kind, start: at, end: at + length };
-            let word = &text[token.start..token.end];
-            tag.operators += match kind {
-                Kind::Word => usize::from(OPERATOR_WORDS.contains(&word)),
-                Kind::Sign => usize::from(!matches!(word, "," | ":" | ")" | "]" | "}")),
-                Kind::Text => 0,
-            };
-            tag.tokens.push(token);
-            at += length;
-        }
-        None
-    }
-
-    fn word(&self, token: Token) -> &'a str {
-        &self.text[token.start..token.end]
-    }
-
-    /// The first word of a block, which says what it is.
-    fn first(&self) -> &'a str {
-        self.tokens.first().filter(|_| self.block).map_or("", |&token| self.word(token))
-    }
-
+impl Tag<'_> {
     fn rewritten(&self) -> String {
         let mut around = None;
         let skip = match (self.first(), self.tokens.len()) {
@@ -190,16 +119,22 @@ impl<'a> Tag<'a> {
         let literals =
             if matches!(self.first(), "macro" | "call") { Vec::new() } else { self.literals(skip) };
         // At one place an outer bracket opens before an inner one and closes after it; sorting keeps this order.
-        let mut edits: Vec<(Range<usize>, String)> =
-            literals.iter().map(|&(_, end)| (end..end, format!("|{KEPT})"))).collect();
+        let mut edits: Vec<Edit> = literals.iter().map(|&(_, end)| (end..end, format!("|{KEPT})"))).collect();
         for index in (skip..self.tokens.len()).filter(|&index| self.is_format(index)) {
             edits.extend(self.format(index));
         }
         edits.extend(self.operations(skip, around.map(|(ends, _)| ends)));
+        edits.extend(self.members(skip));
+        edits.extend(self.loops(skip));
         if let Some(((start, end), filter)) = around {
             edits.extend([(start..start, "(".to_string()), (end..end, format!(")|{filter}"))]);
         }
         edits.extend(literals.iter().map(|&(start, _)| (start..start, "(".to_string())));
+        if let Some((targets, assignments)) = scopes::with(self).filter(|_| self.first() == "with") {
+            let of_target = |at: &Range<usize>| targets.iter().any(|t| t.start <= at.start && at.end < t.end);
+            edits.retain(|(range, _)| !of_target(range));
+            edits.extend(assignments);
+        }
         // What goes in before a sign goes before what takes its place.
         edits.sort_by_key(|(range, _)| (range.start, range.end));
         let mut out = String::with_capacity(self.text.len() + 32);
@@ -210,6 +145,62 @@ impl<'a> Tag<'a> {
             from = range.end;
         }
         out + &self.text[from..]
+    }
+
+    /// Has members whose names are those of methods looked up as Python does, where they are not called.
+    fn members(&self, skip: usize) -> Vec<Edit> {
+        let word = |index: usize| self.tokens.get(index).map_or("", |&token| self.word(token));
+        let mut edits = Vec::new();
+        for index in skip + 1..self.tokens.len() {
+            let token = self.tokens[index];
+            let after = index > skip + 1 && self.ends_operand(self.tokens[index - 2]);
+            match word(index - 1) {
+                "." if after
+                    && word(index + 1) != "("
+                    && word(index - 2) != "loop"
+                    && is_method(word(index)) =>
+                {
+                    edits.push((token.start..token.end, format!("{ATTRIBUTE}('{}')", word(index))));
+                }
+                "[" if after && word(index + 1) == "]" && token.kind == Kind::Text => {
+                    let name = &word(index)[1..word(index).len() - 1];
+                    if is_method(name) && word(index + 2) != "(" {
+                        let whole = self.tokens[index - 1].start..self.tokens[index + 1].end;
+                        edits.push((whole, format!(".{ITEM}('{name}')")));
+                    }
+                }
+                _ => {}
+            }
+        }
+        edits
+    }
+
+    /// Has what loops go through looked at: the values of a `for`, and what a recursive one is called with.
+    fn loops(&self, skip: usize) -> Vec<Edit> {
+        let word = |index: usize| self.tokens.get(index).map_or("", |&token| self.word(token));
+        let mut values = Vec::new();
+        if self.first() == "for" && skip > 0 {
+            let mut depth = 0usize;
+            let end = (skip..self.tokens.len()).find(|&index| {
+                match word(index) {
+                    "(" | "[" | "{" => depth += 1,
+                    ")" | "]" | "}" => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                depth == 0 && matches!(word(index), "if" | "recursive")
+            });
+            values.push((skip, end.unwrap_or(self.tokens.len())));
+        }
+        for index in skip..self.tokens.len() {
+            if word(index) == "loop" && word(index + 1) == "(" && (index == 0 || word(index - 1) != ".") {
+                values.push((index + 2, self.closing(index + 1).min(self.tokens.len())));
+            }
+        }
+        let edits = values.into_iter().filter(|(from, end)| from < end).flat_map(|(from, end)| {
+            let (start, end) = (self.tokens[from].start, self.tokens[end - 1].end);
+            [(start..start, "(".to_string()), (end..end, format!(")|{LOOPED}"))]
+        });
+        edits.collect()
     }
 
     /// Whether a token is the `%` that formats a text, as in `'%s' % value`.
@@ -241,22 +232,6 @@ impl<'a> Tag<'a> {
         }
         let end = self.tokens[last.min(self.tokens.len() - 1)].end;
         vec![(sign, "|format(".into()), (end..end, ")".into())]
-    }
-
-    /// The place of the bracket that closes the one at `open`, or of the end.
-    fn closing(&self, open: usize) -> usize {
-        let mut depth = 0usize;
-        for (index, &token) in self.tokens.iter().enumerate().skip(open) {
-            match self.word(token) {
-                "[" | "(" | "{" => depth += 1,
-                "]" | ")" | "}" => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 {
-                return index;
-            }
-        }
-        self.tokens.len()
     }
 
     /// The `=` of an assignment.
@@ -315,8 +290,14 @@ impl<'a> Tag<'a> {
         for Operation { first, sign, last } in arithmetic::operations(&pieces, skip) {
             let (start, end) = (self.tokens[first].start, self.tokens[last].end);
             let sign = self.tokens[sign];
-            let product = self.word(sign) == "*";
-            if product {
+            let word = self.word(sign);
+            if word == "~" {
+                // Texts are joined as they are; numbers and lists as Python writes them.
+                if first == last && self.tokens[first].kind == Kind::Text {
+                    continue;
+                }
+                edits.push((end..end, ")|string".to_string()));
+            } else if word == "*" {
                 edits.extend([(sign.start..sign.end, format!(")|{TIMES}(")), (end..end, ")".to_string())]);
             } else if kept != Some((start, end)) {
                 edits.push((end..end, format!(")|{KEPT}")));
@@ -327,26 +308,6 @@ impl<'a> Tag<'a> {
         }
         edits
     }
-
-    /// Whether a bracket after `token` is a subscript or a call.
-    fn ends_operand(&self, token: Token) -> bool {
-        let word = self.word(token);
-        match token.kind {
-            Kind::Text => true,
-            Kind::Word => !OPERATOR_WORDS.contains(&word),
-            Kind::Sign => matches!(word, ")" | "]" | "}"),
-        }
-    }
-}
-
-/// Length of a quoted text; `None` if it does not end.
-fn quoted_length(text: &str, quote: u8) -> Option<usize> {
-    let mut escaped = false;
-    text.bytes().enumerate().skip(1).find_map(|(index, byte)| {
-        let end = byte == quote && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        end.then_some(index + 1)
-    })
 }
 
 #[cfg(test)]
@@ -442,21 +403,32 @@ mod tests {
                 "{{ [[a], {'b': (c, d)}][0] }}",
                 "{{ ([([a]|__kept__), ({'b': ((c, d)|__kept__)}|__kept__)]|__kept__)[0] }}",
             ),
-            ("{% for (a, b) in [c] %}", "{% for (a, b) in ([c]|__kept__) %}"),
-            ("{{ a[1:] ~ f(b, c)[0] ~ (d) }}", "{{ a[1:] ~ f(b, c)[0] ~ (d) }}"),
+            ("{% for (a, b) in [c] %}", "{% for (a, b) in (([c]|__kept__))|__looped__ %}"),
+            ("{% for a in b if c recursive -%}", "{% for a in (b)|__looped__ if c recursive -%}"),
+            ("{{ loop(a.b) }}", "{{ loop((a.b)|__looped__) }}"),
+            ("{% with a = [1], b = a -%}", "{% with (a, b) = (([1]|__kept__), a) -%}"),
+            ("{% with a, b = c %}{% with a = b %}", "{% with (a, b) = c %}{% with a = b %}"),
+            (
+                "{{ a.items ~ a['keys'] ~ a.items() ~ a['b'] ~ loop.index ~ ['keys'] }}",
+                "{{ (a.__attribute__('items'))|string ~ (a.__item__('keys'))|string ~ (a.items())|string ~ (a['b'])|string ~ (loop.index)|string ~ ((['keys']|__kept__))|string }}",
+            ),
+            ("{{ a[1:] ~ f(b, c)[0] ~ 'd' }}", "{{ (a[1:])|string ~ (f(b, c)[0])|string ~ 'd' }}"),
             (
                 "{{ '%s' % a.b[0]|c ~ '%s%s' % (d, e) }}",
-                "{{ '%s' |format( a.b[0]|c) ~ '%s%s' |format (d, e) }}",
+                "{{ ('%s' |format( a.b[0]|c))|string ~ ('%s%s' |format (d, e))|string }}",
             ),
             ("{% if a in ['}}', '%}'] %}", "{% if a in (['}}', '%}']|__kept__) %}"),
-            ("{{ a*9 * 9 ~ b * c }}", "{{ ((a)|__times__(9) )|__times__( 9) ~ (b )|__times__( c) }}"),
+            (
+                "{{ a*9 * 9 ~ b * c }}",
+                "{{ (((a)|__times__(9) )|__times__( 9))|string ~ ((b )|__times__( c))|string }}",
+            ),
             (
                 "{{ a + -b * c - d + e if f + g else h }}",
                 "{{ ((a + (-b )|__times__( c))|__kept__ - d + e)|__kept__ if (f + g)|__kept__ else h }}",
             ),
             (
                 "{{ (a + b|c.d) ~ e[f*2:] == g(h=i ** j*k, *l) }}",
-                "{{ ((a + b|c.d)|__kept__) ~ e[(f)|__times__(2):] == g(h=(i ** j)|__times__(k), *l) }}",
+                "{{ (((a + b|c.d)|__kept__))|string ~ (e[(f)|__times__(2):])|string == g(h=(i ** j)|__times__(k), *l) }}",
             ),
             ("{% set a = [b] + [c] %}", "{% set a = (([b]|__kept__) + ([c]|__kept__))|__kept__ %}"),
             (

@@ -8,7 +8,8 @@ use fancy_regex::Regex;
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::filters::{escaped, named};
+use super::arguments::named;
+use super::filters::escaped;
 use super::{bounds, methods, python};
 
 pub(super) fn add(environment: &mut Environment<'_>) {

@@ -124,6 +124,33 @@ impl Object for View {
     }
 }
 
+/// A method that is a value: named, and not called.
+#[derive(Debug)]
+pub(super) struct Method {
+    pub(super) value: Value,
+    pub(super) name: &'static str,
+    /// Calls a method; what knows methods knows views, and not the other way round.
+    pub(super) call: fn(&mut State<'_, '_>, &Value, &str, &[Value]) -> Result<Value, Error>,
+}
+
+impl Object for Method {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        true
+    }
+
+    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        (self.call)(state, &self.value, self.name, args)
+    }
+
+    fn render(self: &Arc<Self>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "<built-in method {}>", self.name)
+    }
+}
+
 /// Jinja's `cycler`.
 #[derive(Debug)]
 pub(super) struct Cycler {
