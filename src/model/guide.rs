@@ -1,6 +1,7 @@
 //! Forms that a text can be held to: JSON schemas, regular expressions and grammars, compiled by llguidance for a model's tokenizer
 //! into masks of the tokens that may come next.
 
+mod bounds;
 pub mod schema;
 
 use std::path::Path;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
+use super::bounds::{self, NAMED, VALUES};
 use crate::{Error, Result};
 
 /// How deep a schema's objects and lists may be nested.
@@ -12,11 +13,6 @@ const WHITE_SPACE: &str = r"[ \n\r\t]{1,20}";
 const LEAST: f64 = 1e-16;
 /// Integers up to this are exact as floating-point numbers, in which llguidance compares.
 const MAX_EXACT: u64 = 1 << 53;
-
-/// Keywords whose values hold schemas by names of the author's.
-const NAMED: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
-/// Keywords whose values are JSON to be compared or shown, no schemas.
-const VALUES: [&str; 4] = ["const", "enum", "default", "examples"];
 
 /// The schema of a value as llguidance is to be given it.
 ///
@@ -40,6 +36,9 @@ pub fn readable(schema: &Value) -> Result<Value> {
             format!("has {number}, which would be compared as {:?}", number.as_f64().unwrap_or_default()),
             "use integers up to 2^53, or texts",
         );
+    }
+    if let Some(problem) = bounds::impossible(schema, "") {
+        return fail(problem, "widen its bounds");
     }
     let mut fields = fields.clone();
     closed(&mut fields);
