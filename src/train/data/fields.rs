@@ -89,6 +89,10 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
             return Err(format!(
                 "has `{name}` {value}, which says that it is not right: leave out what is not to be learnt, and the field from the others"
             ));
+        } else if has_form && !harmless && is_kept_back(name, value) {
+            return Err(format!(
+                "has `{name}` {value}, which says that the row is for tests: leave such rows out, or the field if they are to be learnt"
+            ));
         } else if name == "answer" && !complete {
             return Err(
                 "has `answer` and nothing to learn: write a question as `prompt`, its answer as `completion`"
@@ -103,15 +107,24 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a `label` says if the row is right. Classes of texts have numbers too; an answer has none but 0 and 1.
+/// Whether a row says that it belongs to the part of a data set on which others test.
+fn is_kept_back(name: &str, value: &Value) -> bool {
+    const PARTS: [&str; 10] =
+        ["test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation", "holdout", "held_out"];
+    let part = value.as_str().map(|part| part.trim().to_lowercase().replace(['-', ' '], "_"));
+    ["split", "partition", "data_split", "set"].contains(&name.to_lowercase().as_str())
+        && part.is_some_and(|part| PARTS.contains(&part.as_str()))
+}
+
+/// Whether a `label` says if the row is right. Classes of texts have numbers too; an answer has none but 1, 0 and -1.
 fn is_judgement(value: &Value, answer: bool) -> bool {
     match value {
         Value::Bool(_) => true,
-        Value::Number(number) => answer && matches!(number.as_f64(), Some(0.0 | 1.0)),
+        Value::Number(number) => answer && matches!(number.as_f64(), Some(-1.0 | 0.0 | 1.0)),
         Value::String(text) => {
             let text = text.trim().to_lowercase();
             ["true", "false"].contains(&text.as_str())
-                || answer && ["0", "1", "yes", "no"].contains(&text.as_str())
+                || answer && ["-1", "0", "1", "yes", "no"].contains(&text.as_str())
         }
         _ => false,
     }

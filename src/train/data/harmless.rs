@@ -12,10 +12,10 @@ const HARMLESS: &[(&str, &str)] = &[
     (
         "they say where it is from",
         "\
-         added author avatar_url channel corpus country created created_at created_date creator data_source dataset \
+         added author avatar_url channel corpus country created created_at created_date creator data_source data_split dataset \
          dataset_version date file file_path filename gen_input_configs generated_by generator hashed_ip header \
          input_generator knowledge_source licence license link model name_of_model organization origin origin_dataset \
-         original_dataset path pool prompt_source provenance provider publisher repo repository seed source \
+         original_dataset partition path pool prompt_source provenance provider publisher repo repository seed source \
          source_dataset source_file sources split state subset task_source teacher time timestamp title tree_state \
          updated_at uri url user username version website year",
     ),

@@ -42,6 +42,9 @@ impl Record {
             None => Err(problem.to_owned()),
         };
         row.retain(|_, value| !value.is_null());
+        if is_of_tree(&row) {
+            return Err("is of a tree of messages, as OASST has them: write each way from a first message down to an answer as one row of `messages`".into());
+        }
         fields::check_row(&row)?;
         let has = |field: &str| row.contains_key(field);
         let turns = ["messages", "conversations"].into_iter().find(|&field| has(field));
@@ -71,6 +74,14 @@ impl Record {
             }
         })
     }
+}
+
+/// Whether a row is a tree of messages, or a message that is told by the one before it.
+fn is_of_tree(row: &Map<String, Value>) -> bool {
+    let has = |field: &str| row.contains_key(field);
+    let is_message = has("role") && ["parent_id", "message_tree_id", "replies"].into_iter().any(has);
+    let is_tree = row.get("prompt").is_some_and(|prompt| prompt.get("replies").is_some());
+    is_tree || is_message && !has("messages") && !has("conversations")
 }
 
 /// A string field.
@@ -126,6 +137,22 @@ mod tests {
             (r#"{"prompt": "a", "completion": ""}"#, "`completion` is empty"),
             (r#"{"text": "a", "prompt": "a", "completion": "b"}"#, "more than one"),
             (r#"{"text": "a", "tools": []}"#, "`tools`"),
+            (
+                r#"{"text": "a", "role": "prompter", "message_id": "1", "parent_id": null, "message_tree_id": "1"}"#,
+                "a tree of messages",
+            ),
+            (r#"{"text": "a", "role": "assistant", "parent_id": "1"}"#, "as one row of `messages`"),
+            (
+                r#"{"message_tree_id": "1", "prompt": {"text": "a", "role": "prompter", "replies": []}}"#,
+                "a tree of messages",
+            ),
+            (
+                r#"{"prompt": "a", "completion": "b", "split": "Test"}"#,
+                "`split` \"Test\", which says that the row is for tests",
+            ),
+            (r#"{"text": "a", "partition": "validation"}"#, "`partition`"),
+            (r#"{"prompt": "a", "completion": "b", "label": -1}"#, "`label`"),
+            (r#"{"prompt": "a", "completion": "b", "label": "-1"}"#, "`label`"),
         ];
         for (line, words) in cases {
             let problem = Record::parse(line).unwrap_err();
