@@ -14,10 +14,10 @@ use super::signals::say;
 /// Options of `board`.
 #[derive(Debug, clap::Args, Serialize)]
 pub(super) struct Args {
-    /// The folder of the library
+    /// The folder of the library, as `learn` makes it
     #[arg(value_name = "LIBRARY")]
     pub(super) library: PathBuf,
-    /// Write the board as a page that needs nothing else
+    /// Write the board as a page too: one HTML file, which needs nothing else
     #[arg(long, value_name = "FILE")]
     pub(super) html: Option<PathBuf>,
 }

@@ -138,7 +138,7 @@ enum Command {
     Learn(learn::Args),
     /// Ask the exams of a library's lessons
     Exam(exam::Args),
-    /// Show what a library's heads know, what was kept and forgotten, and what it cost
+    /// Show what each lesson of a library taught, what it forgot of those before it, and what it cost
     Board(board::Args),
     /// Make the lesson that waits part of a library's head
     Accept(decide::AcceptArgs),
@@ -164,7 +164,7 @@ enum Command {
     /// Look at a server that carries runs
     #[cfg(feature = "swarm")]
     Swarm(swarm::Args),
-    /// Learn for one problem at test time with a temporary adapter, then answer it
+    /// Answer problems, one or several, each after learning from its own easier variants (test-time RL) in an adapter that is dropped
     Ttrl(ttrl::Args),
     /// Run a described study: arms, baselines and seeds at equal token budgets, with table and plots
     Study(study::Args),

@@ -80,7 +80,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if let Some(saved) = &saved {
         sft.restore(saved, &folder.path().join(STATE_FILE))?;
         expect_more(changes, sft.done(), sft.steps())?;
-        say(&format!("going on after step {} of {}", sft.done(), sft.steps()));
+        say(&format!(
+            "going on in {} from its checkpoint after step {} of {}",
+            folder.path().display(),
+            sft.done(),
+            sft.steps()
+        ));
     }
     let tokens = split.learnt.iter().map(|&index| data.examples[index].scored_tokens()).sum();
     // A run that goes on has what it was begun with, whatever would follow from the data.

@@ -208,7 +208,7 @@ fn a_run_of_an_older_version_goes_on_with_its_own_numbers() {
     let numbers = |line: &Value| ["step", "steps", "loss", "learning_rate"].map(|field| line[field].clone());
     let went_on: Vec<_> = rest.iter().map(numbers).collect();
     assert_eq!(went_on, whole[15 - rest.len()..].iter().map(numbers).collect::<Vec<_>>());
-    assert!(text(&done.stderr).contains("going on after step"), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("from its checkpoint after step"), "{}", text(&done.stderr));
     let bits = |name: &str| fs::read(files.path(&format!("{name}/adapter_model.safetensors"))).unwrap();
     assert_eq!(bits("old"), bits("whole"));
 }
