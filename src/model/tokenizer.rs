@@ -7,8 +7,10 @@ pub mod config;
 mod following;
 pub mod gguf;
 mod lacking;
+mod least;
 pub mod pre_tokenizers;
 mod stream;
+mod token_bytes;
 
 use std::path::{Path, PathBuf};
 
@@ -31,6 +33,8 @@ pub struct Tokenizer {
     continuing: Option<Box<tokenizers::Tokenizer>>,
     /// Rows of the model's embedding, once they are known.
     rows: Option<usize>,
+    /// Its longest tokens.
+    longest: least::Longest,
     file: PathBuf,
 }
 
@@ -53,7 +57,8 @@ impl Tokenizer {
             Error::input(file, "tokenizer", format!("cannot be read: {problem}"), hint)
         })?;
         let continuing = without_prefix(&inner).map(Box::new);
-        Ok(Self { inner, continuing, rows: None, file: file.to_path_buf() })
+        let longest = least::Longest::default();
+        Ok(Self { inner, continuing, rows: None, longest, file: file.to_path_buf() })
     }
 
     /// Token ids of `text`. With `add_special`, the model's own begin (and end) tokens are added; leave it off for

@@ -66,12 +66,13 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    /// Reads a body. Numbers that it leaves out are those which the model's makers advise, else those of OpenAI's interface.
+    /// Reads a body for a model of `context` tokens. Numbers that it leaves out are those which the model's makers advise, else those of OpenAI's interface.
     pub(super) fn read(
         kind: Kind,
         body: &[u8],
         language: &Language,
         advice: SamplingAdvice,
+        context: usize,
     ) -> Result<Self, Refusal> {
         let mut fields = Fields::of_body(body)?;
         let model = fields.text("model")?;
@@ -153,8 +154,8 @@ impl Ask {
             Kind::Text => fields.count("logprobs", 0, MAX_LIKELIEST)?,
         };
         let (prompts, asked) = match kind {
-            Kind::Chat => conversation(&mut fields, language, tools.as_ref())?,
-            Kind::Text => prompts(&mut fields, "prompt", MAX_CHOICES, language)?,
+            Kind::Chat => conversation(&mut fields, language, tools.as_ref(), context)?,
+            Kind::Text => prompts(&mut fields, "prompt", MAX_CHOICES, language, context)?,
         };
         fields.finish()?;
         if prompts.len() as u64 * samples > MAX_CHOICES {
@@ -185,7 +186,12 @@ impl Ask {
 type Prompts = (Vec<Vec<u32>>, Result<Vec<Value>, &'static str>);
 
 /// The tokens of a conversation, by the model's chat template, and its messages.
-fn conversation(fields: &mut Fields, language: &Language, tools: Option<&Tools>) -> Result<Prompts, Refusal> {
+fn conversation(
+    fields: &mut Fields,
+    language: &Language,
+    tools: Option<&Tools>,
+    context: usize,
+) -> Result<Prompts, Refusal> {
     let wrong = |problem: String| {
         Refusal::field("messages", problem, "give a list of messages, each with role and content")
     };
@@ -238,6 +244,7 @@ fn conversation(fields: &mut Fields, language: &Language, tools: Option<&Tools>)
         ..Conversation::new(&messages)
     };
     let text = template.render_texts(&conversation, true)?;
+    language.tokenizer.check_length("the prompt", &text, context)?;
     tell_lacking(language, messages.last().map(Message::text));
     let asked = match (tools, &variables) {
         (Some(_), _) => Err("was asked with tools"),
@@ -280,17 +287,19 @@ fn message(index: usize, value: Value) -> Result<Message, Refusal> {
         .map_err(|problem| Refusal::field(place, problem, "give each message a role and a text"))
 }
 
-/// The texts in a field, at most so many, in tokens.
+/// The texts in a field, at most so many, in tokens, of which each has to fit into `context`.
 pub(super) fn prompts(
     fields: &mut Fields,
     name: &str,
     most: u64,
     language: &Language,
+    context: usize,
 ) -> Result<Prompts, Refusal> {
     let wrong = |problem: &str| {
         Refusal::field(name, problem, "give a text, a list of texts, tokens, or a list of lists of tokens")
     };
     let encode = |text: &str| {
+        language.tokenizer.check_length(&format!("the {name}"), text, context)?;
         tell_lacking(language, [text]);
         language.tokenizer.encode_prompt(text).map_err(Refusal::from)
     };

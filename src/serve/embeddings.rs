@@ -57,7 +57,7 @@ impl Ask {
             let problem = format!("is not {width}, which this model has");
             return Err(Refusal::field("dimensions", problem, "leave it out"));
         }
-        let (texts, _) = prompts(&mut fields, "input", MAX_TEXTS, &app.language)?;
+        let (texts, _) = prompts(&mut fields, "input", MAX_TEXTS, &app.language, app.context)?;
         fields.finish()?;
         Ok(Self { model, texts, pooling, is_base64 })
     }

@@ -124,7 +124,7 @@ async fn complete(app: Arc<App>, kind: Kind, request: Request) -> Result<Respons
     // Templates and tokenizers work for a while on long texts.
     let for_reading = Arc::clone(&app);
     let read = tokio::task::spawn_blocking(move || {
-        let ask = Ask::read(kind, &body, &for_reading.language, for_reading.advice)?;
+        let ask = Ask::read(kind, &body, &for_reading.language, for_reading.advice, for_reading.context)?;
         let form = ask.form.as_ref().map(|form| for_reading.compile(form)).transpose()?;
         Ok::<_, Refusal>((ask, form))
     });

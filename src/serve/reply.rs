@@ -10,7 +10,7 @@ use super::job::Event;
 use super::recent::Exchange;
 use super::refusal::Refusal;
 use super::school::School;
-use super::text::{Piece, Told};
+use super::text::{Piece, Told, Word};
 use super::tools::{self, Call, Tools};
 
 /// Where an answer is remembered, and what was asked.
@@ -93,18 +93,17 @@ impl Head {
         if !self.tells {
             return Value::Null;
         }
-        let bytes = |text: &str| match text.contains('\u{FFFD}') {
-            // A part of a character, whose bytes a text does not hold.
-            true => Value::Null,
-            false => json!(text.as_bytes()),
+        let bytes = |word: &Word| match &word.part {
+            Some(part) => json!(part),
+            None if word.text.contains('\u{FFFD}') => Value::Null,
+            None => json!(word.text.as_bytes()),
         };
-        let entry =
-            |text: &str, logprob: f32| json!({ "token": text, "logprob": logprob, "bytes": bytes(text) });
+        let entry = |word: &Word, logprob: f32| json!({ "token": word.text, "logprob": logprob, "bytes": bytes(word) });
         match self.kind {
             Kind::Chat => {
                 let content = tokens.iter().map(|told| {
-                    let likeliest = told.likeliest.iter().map(|(text, logprob)| entry(text, *logprob));
-                    let mut entry = entry(&told.text, told.logprob);
+                    let likeliest = told.likeliest.iter().map(|(word, logprob)| entry(word, *logprob));
+                    let mut entry = entry(&told.word, told.logprob);
                     entry["top_logprobs"] = likeliest.collect();
                     entry
                 });
@@ -112,13 +111,21 @@ impl Head {
             }
             Kind::Text => {
                 let likeliest = |told: &Told| {
-                    let rows = told.likeliest.iter();
-                    let rows: Map<String, Value> =
-                        rows.map(|(text, logprob)| (text.clone(), json!(logprob))).collect();
+                    let mut rows = Map::new();
+                    for (word, logprob) in &told.likeliest {
+                        let name = name(word);
+                        // Several tokens may have one text: `▁a` and `a`.
+                        let mut names = [name.clone(), word.spelled.clone()]
+                            .into_iter()
+                            .chain((1..).map(|count| format!("{name} ({count})")));
+                        if let Some(name) = names.find(|name| !rows.contains_key(name)) {
+                            rows.insert(name, json!(logprob));
+                        }
+                    }
                     if rows.is_empty() { Value::Null } else { Value::Object(rows) }
                 };
                 json!({
-                    "tokens": tokens.iter().map(|told| &told.text).collect::<Vec<_>>(),
+                    "tokens": tokens.iter().map(|told| name(&told.word)).collect::<Vec<_>>(),
                     "token_logprobs": tokens.iter().map(|told| told.logprob).collect::<Vec<_>>(),
                     "top_logprobs": tokens.iter().map(likeliest).collect::<Vec<_>>(),
                     "text_offset": tokens.iter().map(|told| told.offset).collect::<Vec<_>>(),
@@ -146,6 +153,12 @@ impl Head {
         choice.insert("finish_reason".into(), json!(finish));
         Value::Object(choice)
     }
+}
+
+/// A token as a key of an object: its text, or, as OpenAI writes parts of characters, `bytes:\xe4\xb8`.
+fn name(word: &Word) -> String {
+    let hex = |part: &Vec<u8>| part.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    word.part.as_ref().map_or_else(|| word.text.clone(), |part| format!("bytes:{}", hex(part)))
 }
 
 /// What there is of an answer's numbers.
@@ -318,4 +331,34 @@ impl Chunks {
 
 fn data(value: &Value) -> String {
     format!("data: {value}\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_token_of_one_name_takes_the_place_of_another() {
+        let word = |text: &str, part: Option<&[u8]>, spelled: &str| Word {
+            text: text.into(),
+            part: part.map(<[u8]>::to_vec),
+            spelled: spelled.into(),
+        };
+        let parts = [
+            (word("\u{FFFD}", Some(&[0xe4, 0xb8]), "ä¸"), -1.0),
+            (word("\u{FFFD}", Some(&[0xe4]), "ä"), -2.0),
+            (word("a", None, "▁a"), -3.0),
+            (word("a", None, "a"), -4.0),
+        ];
+        // The vocabulary's own spelling may be the text of the one before.
+        let told = Told { word: parts[0].0.clone(), offset: 0, logprob: -1.0, likeliest: parts.to_vec() };
+        let head = |kind| Head::new(kind, "m".into(), 1, 1, true);
+        let text = head(Kind::Text).logprobs(std::slice::from_ref(&told));
+        let want = json!({ "bytes:\\xe4\\xb8": -1.0, "bytes:\\xe4": -2.0, "a": -3.0, "a (1)": -4.0 });
+        assert_eq!(text["top_logprobs"], json!([want]));
+        assert_eq!(text["tokens"], json!(["bytes:\\xe4\\xb8"]));
+        let chat = head(Kind::Chat).logprobs(&[told]);
+        assert_eq!(chat["content"][0]["bytes"], json!([0xe4, 0xb8]));
+        assert_eq!(chat["content"][0]["top_logprobs"][3]["bytes"], json!([0x61]));
+    }
 }

@@ -6,17 +6,35 @@ use std::collections::VecDeque;
 use crate::Result;
 use crate::model::tokenizer::{StreamDecoder, Tokenizer};
 
+/// A token as a client reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Word {
+    /// Its text by itself, with U+FFFD for a part of a character.
+    pub(super) text: String,
+    /// Its bytes, if it has such a part.
+    pub(super) part: Option<Vec<u8>>,
+    /// As it stands in the vocabulary, where several tokens have one text: `▁a` and `a`.
+    pub(super) spelled: String,
+}
+
+impl Word {
+    fn of(tokenizer: &Tokenizer, token: u32) -> Result<Self> {
+        let text = tokenizer.decode(&[token])?;
+        let part = text.contains('\u{FFFD}').then(|| tokenizer.token_bytes(token)).flatten();
+        Ok(Self { text, part, spelled: tokenizer.token(token).unwrap_or_default() })
+    }
+}
+
 /// A token as a client is told of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Told {
-    /// Its text by itself, with U+FFFD for a part of a character.
-    pub(super) text: String,
+    pub(super) word: Word,
     /// Characters of the answer before it; those of which only parts have come do not count.
     pub(super) offset: usize,
     /// Its log-probability in nats.
     pub(super) logprob: f32,
     /// The likeliest tokens in its place, the likeliest first.
-    pub(super) likeliest: Vec<(String, f32)>,
+    pub(super) likeliest: Vec<(Word, f32)>,
 }
 
 /// New text of an answer, and the tokens that begin in it.
@@ -96,14 +114,15 @@ impl<'a> Answer<'a> {
         }
         // A stop token is no part of the text.
         if self.tells && !is_end {
-            let text = |token: u32| self.tokenizer.decode(&[token]);
-            let likeliest = likeliest.iter().map(|&(token, logprob)| Ok((text(token)?, logprob)));
+            let word = |token: u32| Word::of(self.tokenizer, token);
+            let likeliest = likeliest.iter().map(|&(token, logprob)| Ok((word(token)?, logprob)));
             let likeliest = likeliest.collect::<Result<_>>()?;
-            let text = text(token)?;
+            let word = word(token)?;
+            let text = &word.text;
             // Parts of characters before it that had not come whole have now.
-            let is_whole = !text.contains('\u{FFFD}') && self.held.ends_with(&text);
+            let is_whole = !text.contains('\u{FFFD}') && self.held.ends_with(text.as_str());
             let offset = if is_whole { self.characters() - text.chars().count() } else { before };
-            let told = Told { text, offset, logprob, likeliest };
+            let told = Told { word, offset, logprob, likeliest };
             self.tokens.push_back((start, told));
         }
         Ok(self.give())

@@ -45,6 +45,7 @@ impl Opened {
     /// # Errors
     /// The tokenizer's.
     pub fn request(&self, prompt: &str, sampling: Sampling) -> Result<Request> {
+        self.language.tokenizer.check_length("the prompt", prompt, self.context_length)?;
         let tokens = self.language.tokenizer.encode_prompt(prompt)?;
         self.tell_lacking([prompt]);
         Ok(Request { prompt: tokens, samples: 1, sampling, seed: 0 })
@@ -59,7 +60,9 @@ impl Opened {
             let problem = format!("{} has no chat template", self.name);
             return Err(Error::usage("chat", problem, "use generate, or an instruction-tuned model"));
         };
-        let tokens = self.language.tokenizer.encode(&template.render(messages, true)?, false)?;
+        let prompt = template.render(messages, true)?;
+        self.language.tokenizer.check_length("the prompt", &prompt, self.context_length)?;
+        let tokens = self.language.tokenizer.encode(&prompt, false)?;
         self.tell_lacking(messages.last().map(Message::text));
         Ok(Request { prompt: tokens, samples: 1, sampling, seed: 0 })
     }
@@ -85,6 +88,7 @@ impl Opened {
     /// # Errors
     /// [`Error::Context`] for one that is too long, [`Error::OutOfMemory`]; the tokenizer's.
     pub fn text_to_score(&self, text: &str, adapter: Option<&AdapterFile>) -> Result<Vec<u32>> {
+        self.language.tokenizer.check_length("the text", text, self.context_length)?;
         let tokens = self.language.tokenizer.encode(text, true)?;
         self.tell_lacking([text]);
         if tokens.len() > self.context_length {
