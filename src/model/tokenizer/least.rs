@@ -161,6 +161,13 @@ mod tests {
             );
         }
         assert_eq!(plain.least_tokens("abc"), 0);
+        let long = "abc ".repeat(1 << 20);
+        let error = plain.check_length("the prompt", &long, 131_072).unwrap_err();
+        assert_eq!(
+            (error.code(), error.to_string().contains("by its letters alone, has 1048576 tokens")),
+            ("context", true)
+        );
+        assert!(plain.check_length("the prompt", &long, 2 << 20).is_ok());
     }
 
     #[test]

@@ -105,6 +105,10 @@ impl Dialogue {
             let weight = message_fields::take_weight(&mut turn).map_err(wrong)?;
             message_fields::check(&turn).map_err(wrong)?;
             let message = Message::try_from(turn).map_err(wrong)?;
+            let role = message.role();
+            if let Some((_, name)) = OTHER_NAMES.iter().find(|(names, _)| names.contains(&role)) {
+                return Err(wrong(format!("has role {role:?}, which templates do not know: write {name:?}")));
+            }
             if weight == Some(true) && !message.is_assistant() {
                 let role = message.role();
                 return Err(wrong(format!(
@@ -127,6 +131,10 @@ impl Dialogue {
         }
     }
 }
+
+/// What others call roles.
+const OTHER_NAMES: [(&[&str], &str); 2] =
+    [(&["human", "prompter"], "user"), (&["bot", "chatgpt", "gpt"], "assistant")];
 
 /// ShareGPT's names: `from` and `value` are role and content, and speakers have names of their own.
 fn from_sharegpt(turn: Map<String, Value>) -> Result<Map<String, Value>, String> {

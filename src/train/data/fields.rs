@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::harmless::is_harmless;
-use super::learning_fields::{Says, says, says_bad};
+use super::learning_fields::{Says, is_kept_back, says, says_bad};
 use super::names::{ASSISTANT, BESIDE_MESSAGES, FORMS, is_empty};
 
 /// What to do in the place of tokens.
@@ -107,14 +107,8 @@ pub(super) fn check_row(row: &Map<String, Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a row says that it belongs to the part of a data set on which others test.
-fn is_kept_back(name: &str, value: &Value) -> bool {
-    const PARTS: [&str; 10] =
-        ["test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation", "holdout", "held_out"];
-    let part = value.as_str().map(|part| part.trim().to_lowercase().replace(['-', ' '], "_"));
-    ["split", "partition", "data_split", "set"].contains(&name.to_lowercase().as_str())
-        && part.is_some_and(|part| PARTS.contains(&part.as_str()))
-}
+/// Words by which a label judges an answer.
+const JUDGEMENTS: [&str; 10] = ["-1", "0", "1", "yes", "no", "good", "bad", "right", "wrong", "rejected"];
 
 /// Whether a `label` says if the row is right. Classes of texts have numbers too; an answer has none but 1, 0 and -1.
 fn is_judgement(value: &Value, answer: bool) -> bool {
@@ -123,8 +117,7 @@ fn is_judgement(value: &Value, answer: bool) -> bool {
         Value::Number(number) => answer && matches!(number.as_f64(), Some(-1.0 | 0.0 | 1.0)),
         Value::String(text) => {
             let text = text.trim().to_lowercase();
-            ["true", "false"].contains(&text.as_str())
-                || answer && ["-1", "0", "1", "yes", "no"].contains(&text.as_str())
+            ["true", "false"].contains(&text.as_str()) || answer && JUDGEMENTS.contains(&text.as_str())
         }
         _ => false,
     }

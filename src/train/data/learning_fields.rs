@@ -89,6 +89,35 @@ pub(super) fn says(name: &str, value: &Value) -> Option<Says> {
     Some(if set == on { Says::Learnt } else { Says::LeftOut })
 }
 
+/// Whether a row, or a message, says that it belongs to the part of a data set on which others test: `"split": "test"`, `"is_test": true`.
+pub(super) fn is_kept_back(name: &str, value: &Value) -> bool {
+    const PARTS: [&str; 11] = [
+        "test",
+        "testing",
+        "val",
+        "valid",
+        "validation",
+        "dev",
+        "eval",
+        "evaluation",
+        "holdout",
+        "held_out",
+        "heldout",
+    ];
+    let snake = |text: &str| text.trim().to_lowercase().replace(['-', ' '], "_");
+    let name = snake(name);
+    let part = value.as_str().map(snake);
+    if ["split", "partition", "data_split", "set"].contains(&name.as_str()) {
+        return part.is_some_and(|part| PARTS.contains(&part.as_str()));
+    }
+    // `is_valid` is another thing.
+    let flag = name.strip_prefix("is_").unwrap_or(&name);
+    let set = *value == Value::Bool(true)
+        || value.as_f64() == Some(1.0)
+        || part.is_some_and(|part| matches!(part.as_str(), "true" | "yes" | "1"));
+    set && flag != "valid" && PARTS.contains(&flag)
+}
+
 /// Whether the field `name` with `value` says that what it stands at is not right, and so not to be learnt.
 pub(super) fn says_bad(name: &str, value: &Value) -> bool {
     let name = snake(name);

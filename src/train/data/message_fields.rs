@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::learning_fields::{Says, says, says_bad};
+use super::learning_fields::{Says, is_kept_back, says, says_bad};
 use super::names::is_empty;
 
 /// Fields that templates read or may leave out.
@@ -123,7 +123,10 @@ const REFUSED: &[(&str, &str)] = &[
 /// Refuses fields of a message that other programs read and this one does not.
 pub(super) fn check(message: &Map<String, Value>) -> Result<(), String> {
     for (name, value) in message.iter().filter(|(_, value)| !is_empty(value)) {
-        if !READ.contains(&name.as_str()) && says_bad(name, value) {
+        if is_kept_back(name, value) {
+            return Err(format!("has `{name}` {value}, which says that it is for tests: leave the row out"));
+        }
+        if !READ.contains(&name.as_str()) && says_bad(name, value) || name == "label" && is_no(value) {
             return Err(format!("has `{name}` {value}, which says that it is not right: leave the row out"));
         }
         if let Some((_, remedy)) = REFUSED.iter().find(|(refused, _)| refused == name) {
@@ -134,6 +137,14 @@ pub(super) fn check(message: &Map<String, Value>) -> Result<(), String> {
         Some(Value::Array(parts)) => parts.iter().filter_map(Value::as_object).try_for_each(check_part),
         _ => Ok(()),
     }
+}
+
+/// Whether a label says no.
+fn is_no(value: &Value) -> bool {
+    let word = value.as_str().map(str::to_lowercase);
+    *value == Value::Bool(false)
+        || matches!(value.as_f64(), Some(-1.0 | 0.0))
+        || matches!(word.as_deref(), Some("false" | "no" | "0" | "-1"))
 }
 
 /// Refuses what may change what is learnt of a part of a message's content: a turn is learnt whole.

@@ -151,6 +151,25 @@ mod tests {
                 "`split` \"Test\", which says that the row is for tests",
             ),
             (r#"{"text": "a", "partition": "validation"}"#, "`partition`"),
+            (r#"{"text": "a", "is_test": true}"#, "`is_test` true, which says that the row is for tests"),
+            (r#"{"prompt": "a", "completion": "b", "label": "Bad"}"#, "`label`"),
+            (
+                r#"{"messages": [{"role": "prompter", "content": "q"}, {"role": "assistant", "content": "a"}]}"#,
+                "write \"user\"",
+            ),
+            (
+                r#"{"messages": [{"role": "user", "content": "q"}, {"role": "bot", "content": "a"}]}"#,
+                "write \"assistant\"",
+            ),
+            (
+                r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "label": -1}]}"#,
+                "`label` -1",
+            ),
+            (
+                r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "split": "test"}]}"#,
+                "for tests",
+            ),
+            (r#"{"text": "a", "held_out": 1}"#, "`held_out` 1, which says that the row is for tests"),
             (r#"{"prompt": "a", "completion": "b", "label": -1}"#, "`label`"),
             (r#"{"prompt": "a", "completion": "b", "label": "-1"}"#, "`label`"),
         ];
