@@ -8,6 +8,11 @@ use super::identity::identical;
 use super::number::{Number, same};
 use super::term::{Term, multiply};
 use super::units::Unit;
+
+/// Digits of an amount in another unit from which on it may be rounded.
+const CONVERTED_DIGITS: u32 = 4;
+/// The relative distance at which an amount in another unit may be a rounded one.
+const NEAR: f64 = 1e-3;
 use super::value::Value;
 
 impl Comparison {
@@ -108,8 +113,22 @@ impl Comparison {
         } else {
             plain
         };
-        if known.dimensions == answer.dimensions {
-            return same(&a.times(&known.factor), &b.times(&answer.factor), self.tolerance);
+        let (base, other_base) = (known.reduced(), answer.reduced());
+        let reduces = base.dimensions == other_base.dimensions && known.is_measured() && answer.is_measured();
+        if known.dimensions == answer.dimensions || reduces {
+            let (a, b) = (a.times(&base.factor), b.times(&other_base.factor));
+            let verdict = same(&a, &b, self.tolerance);
+            if base.factor == other_base.factor || known.is_money() {
+                return verdict;
+            }
+            // Nobody rounds minutes to seconds.
+            let ratio = base.factor / other_base.factor;
+            let whole = ratio.is_integer() || ratio.recip().is_integer();
+            return rounded_as(verdict, &a, &b, !whole);
+        }
+        // `20 C` may be a temperature.
+        if plain == Same::Yes && (known.is("C") || answer.is("C")) {
+            return Same::Unknown;
         }
         // `2 million` is what `2,000,000` is, of dollars or of anything.
         if known.is("count") != answer.is("count") {
@@ -143,6 +162,16 @@ impl Comparison {
         // A degree sign and a scale of temperature, which is often left away.
         let temperature = |unit: &Unit| unit.is("°C") || unit.is("°F");
         let bare = (known.is("°") && temperature(answer)) || (answer.is("°") && temperature(known));
+        // An unknown unit may be a name of what is measured, `J/kg K` may be J/(kg K), and radians are often left away.
+        let lengths = |unit: &Unit| unit.reduced().without("rad");
+        let may_convert = known.is_physical() && answer.is_physical() && lengths(known) == lengths(answer);
+        if known.open
+            || answer.open
+            || may_convert
+            || known.is_physical() != answer.is_physical() && !(known.known && answer.known)
+        {
+            return Same::Unknown;
+        }
         match plain {
             Same::Yes if bare => Same::Yes,
             // `5m` may be five minutes.
@@ -203,6 +232,18 @@ impl Comparison {
             let product = |x: &Term, y: &Term| Term::Product(vec![(false, x.clone()), (false, y.clone())]);
             identical_or_constant(&product(&a[0], &b[place]), &product(&a[place], &b[0]), self.tolerance)
         }))
+    }
+}
+
+/// Who converts an amount rounds it: with enough digits it is the same, and what is near is not wrong for certain where one unit is no
+/// whole number of the `other`.
+fn rounded_as(verdict: Same, a: &Number, b: &Number, other: bool) -> Same {
+    let digits = b.written.as_ref().or(a.written.as_ref()).map_or(0, |written| written.digits);
+    let distance = (a.real.value - b.real.value).abs() / a.real.value.abs().max(b.real.value.abs());
+    match verdict {
+        Same::Unknown if digits >= CONVERTED_DIGITS => Same::Yes,
+        Same::No if other && distance <= NEAR => Same::Unknown,
+        verdict => verdict,
     }
 }
 

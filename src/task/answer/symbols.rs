@@ -21,7 +21,7 @@ const LONG_PREFIXES: [(&str, i32); 12] = [
     ("femto", -15),
 ];
 /// Symbols that take prefixes: base unit, how many of it, and whether parts of one are measured too.
-const SYMBOLS: [(&str, &str, i64, bool); 19] = [
+const SYMBOLS: [(&str, &str, i64, bool); 20] = [
     ("Pa", "Pa", 1, true),
     ("Hz", "Hz", 1, false),
     ("W", "W", 1, true),
@@ -29,6 +29,7 @@ const SYMBOLS: [(&str, &str, i64, bool); 19] = [
     ("N", "N", 1, true),
     ("V", "V", 1, true),
     ("A", "A", 1, true),
+    ("C", "C", 1, true),
     ("F", "F", 1, true),
     ("H", "H", 1, true),
     ("T", "T", 1, true),

@@ -2,7 +2,9 @@
 
 use num_rational::BigRational;
 
+use super::derived;
 use super::lexer::{Kind, Token};
+use super::names_of_units::{PHRASES, SEVERAL, UNITS};
 use super::numerals::is_numeral;
 use super::symbols::{Symbol, in_another_case, is_symbol, long_prefix, prefixed};
 use super::vocabulary::{NOT_UNITS, among};
@@ -19,127 +21,11 @@ pub(super) struct Unit {
     pub(super) known: bool,
     /// One letter written directly behind the number, as in `5m`: it may be a variable.
     pub(super) doubtful: bool,
+    /// Whether factors follow a division without brackets, as in `J/kg K`: they may belong below it.
+    pub(super) open: bool,
     /// What words such as `million` before it multiply it by; a part of the factor.
     pub(super) scale: BigRational,
 }
-
-/// Names, base unit, and how many of it, as a fraction.
-const UNITS: &[(&[&str], &str, i64, i64)] = &[
-    (&["m", "metre", "meter"], "m", 1, 1),
-    (&["km", "kms", "kilometre", "kilometer"], "m", 1000, 1),
-    (&["cm", "cms", "centimetre", "centimeter"], "m", 1, 100),
-    (&["mm", "millimetre", "millimeter"], "m", 1, 1000),
-    (&["dm", "decimetre", "decimeter"], "m", 1, 10),
-    (&["μm", "um", "micrometer", "micron"], "m", 1, 1_000_000),
-    (&["nm", "nanometer", "nanometre"], "m", 1, 1_000_000_000),
-    (&["in", "inch", "inches"], "m", 254, 10_000),
-    (&["ft", "foot", "feet"], "m", 3048, 10_000),
-    (&["yd", "yds", "yard"], "m", 9144, 10_000),
-    (&["mi", "mile"], "m", 1_609_344, 1000),
-    (&["s", "sec", "secs", "second"], "s", 1, 1),
-    (&["ms", "millisecond"], "s", 1, 1000),
-    (&["min", "mins", "minute"], "s", 60, 1),
-    (&["h", "hr", "hrs", "hour"], "s", 3600, 1),
-    (&["day"], "s", 86_400, 1),
-    (&["week", "wk"], "s", 604_800, 1),
-    (&["fortnight"], "s", 1_209_600, 1),
-    (&["month"], "month", 1, 1),
-    (&["year", "yr", "yrs"], "month", 12, 1),
-    (&["decade"], "month", 120, 1),
-    (&["century", "centuries"], "month", 1200, 1),
-    (&["g", "gram", "gramme", "gm"], "g", 1, 1),
-    (&["kg", "kgs", "kilo", "kilogram"], "g", 1000, 1),
-    (&["mg", "milligram"], "g", 1, 1000),
-    (&["t", "tonne"], "g", 1_000_000, 1),
-    (&["lb", "lbs", "pound"], "lb", 16, 1),
-    (&["oz", "ounce"], "lb", 1, 1),
-    (&["l", "L", "litre", "liter"], "l", 1, 1),
-    (&["ml", "mL", "millilitre", "milliliter"], "l", 1, 1000),
-    (&["cl", "cL", "centiliter", "centilitre"], "l", 1, 100),
-    (&["gal", "gallon"], "gal", 16, 1),
-    (&["qt", "quart"], "gal", 4, 1),
-    (&["pt", "pint"], "gal", 2, 1),
-    (&["cup"], "gal", 1, 1),
-    (&["$", "usd", "USD", "dollar", "buck"], "$", 1, 1),
-    (&["¢", "cent"], "$", 1, 100),
-    (&["€", "euro", "EUR"], "€", 1, 1),
-    (&["£", "GBP"], "£", 1, 1),
-    (&["¥", "yen", "JPY", "yuan", "RMB"], "¥", 1, 1),
-    (&["₹", "rupee", "Rs", "INR"], "₹", 1, 1),
-    (&["N", "newton"], "N", 1, 1),
-    (&["kN"], "N", 1000, 1),
-    (&["J", "joule"], "J", 1, 1),
-    (&["kJ", "kilojoule"], "J", 1000, 1),
-    (&["Wh"], "J", 3600, 1),
-    (&["kWh"], "J", 3_600_000, 1),
-    (&["MJ"], "J", 1_000_000, 1),
-    (&["W", "watt"], "W", 1, 1),
-    (&["kW", "kilowatt"], "W", 1000, 1),
-    (&["MW", "megawatt"], "W", 1_000_000, 1),
-    (&["V", "volt"], "V", 1, 1),
-    (&["ampere", "amp"], "A", 1, 1),
-    (&["ohm"], "Ω", 1, 1),
-    (&["kilohm"], "Ω", 1000, 1),
-    (&["megohm"], "Ω", 1_000_000, 1),
-    (&["farad"], "F", 1, 1),
-    (&["henry", "henries"], "H", 1, 1),
-    (&["tesla"], "T", 1, 1),
-    (&["siemens"], "S", 1, 1),
-    (&["sievert"], "Sv", 1, 1),
-    (&["electronvolt"], "eV", 1, 1),
-    (&["calorie", "calory"], "cal", 1, 1),
-    (&["Hz", "hertz"], "Hz", 1, 1),
-    (&["kHz"], "Hz", 1000, 1),
-    (&["MHz"], "Hz", 1_000_000, 1),
-    (&["Pa", "pascal"], "Pa", 1, 1),
-    (&["kPa"], "Pa", 1000, 1),
-    (&["atm", "atmosphere"], "Pa", 101_325, 1),
-    (&["mol", "mole"], "mol", 1, 1),
-    (&["rad", "radian"], "rad", 1, 1),
-    (&["°", "degree", "deg"], "°", 1, 1),
-    (&["°C", "celsius", "Celsius"], "°C", 1, 1),
-    (&["°F", "fahrenheit", "Fahrenheit"], "°F", 1, 1),
-    (&["K", "kelvin"], "K", 1, 1),
-    (&["%", "percent", "pct"], "%", 1, 1),
-    (&["bit"], "bit", 1, 1),
-    (&["byte", "B"], "bit", 8, 1),
-    (&["kB", "KB"], "bit", 8000, 1),
-    (&["MB"], "bit", 8_000_000, 1),
-    (&["GB"], "bit", 8_000_000_000, 1),
-    (&["TB"], "bit", 8_000_000_000_000, 1),
-    (&["KiB", "kibibyte"], "bit", 8 << 10, 1),
-    (&["MiB", "mebibyte"], "bit", 8 << 20, 1),
-    (&["GiB", "gibibyte"], "bit", 8 << 30, 1),
-    (&["TiB", "tebibyte"], "bit", 8 << 40, 1),
-    (&["hundred"], "count", 100, 1),
-    (&["thousand", "thou", "grand"], "count", 1000, 1),
-    (&["million", "mio", "mln"], "count", 1_000_000, 1),
-    (&["billion", "bn", "bln"], "count", 1_000_000_000, 1),
-    (&["trillion"], "count", 1_000_000_000_000, 1),
-    (&["dozen"], "count", 12, 1),
-    (&["lakh", "lac"], "count", 100_000, 1),
-    (&["crore"], "count", 10_000_000, 1),
-    // The eras of years.
-    (&["BC", "BCE", "bc", "bce"], "BC", 1, 1),
-    (&["AD", "CE"], "AD", 1, 1),
-];
-
-/// A unit of several words, as one.
-const PHRASES: &[(&str, &str)] = &[
-    ("per cent", "%"),
-    ("degrees celsius", "°C"),
-    ("degrees fahrenheit", "°F"),
-    ("degree celsius", "°C"),
-    ("degree fahrenheit", "°F"),
-    ("us dollars", "$"),
-    ("square units", "units"),
-    ("square unit", "units"),
-    ("sq units", "units"),
-    ("cubic units", "units"),
-    ("cubic unit", "units"),
-    ("units squared", "units"),
-    ("units cubed", "units"),
-];
 
 /// Most words of a unit.
 const MAX_WORDS: usize = 6;
@@ -205,6 +91,7 @@ impl Unit {
             dimensions: Vec::new(),
             known: true,
             doubtful: false,
+            open: false,
             scale: BigRational::from_integer(1.into()),
         }
     }
@@ -232,6 +119,7 @@ impl Unit {
         let name = match find(word) {
             Some(Symbol { base, factor, rate }) => {
                 self.factor *= factor.pow(power);
+                self.known &= !SEVERAL.contains(&base);
                 if rate {
                     self.measure("s", -power);
                 }
@@ -263,6 +151,38 @@ impl Unit {
         self.dimensions.sort();
     }
 
+    /// The same in units that are made of no others: `N m` and `J` are both `kg m^2/s^2`.
+    pub(super) fn reduced(&self) -> Self {
+        let mut unit = Self { dimensions: Vec::new(), ..self.clone() };
+        for (name, power) in &self.dimensions {
+            match derived::parts(name) {
+                Some((factor, parts)) => {
+                    unit.factor *= factor.pow(*power);
+                    parts.iter().for_each(|(part, times)| unit.measure(part, times * power));
+                }
+                None => unit.measure(name, *power),
+            }
+        }
+        unit
+    }
+
+    /// Whether all that it measures is known, where symbols alone may be names of other things.
+    pub(super) fn is_measured(&self) -> bool {
+        let several = |name: &str| SEVERAL.contains(&name);
+        self.dimensions.iter().all(|(name, _)| !several(name) && (is_unit(name) || is_symbol(name)))
+    }
+
+    /// Whether it measures something that other units measure as well, and no money, count or share.
+    pub(super) fn is_physical(&self) -> bool {
+        const BASES: [&str; 8] = ["m", "g", "s", "A", "K", "mol", "bit", "rad"];
+        self.is_measured() && self.reduced().dimensions.iter().all(|(name, _)| BASES.contains(&name.as_str()))
+    }
+
+    /// What it measures but for one part.
+    pub(super) fn without(&self, name: &str) -> Dimensions {
+        self.dimensions.iter().filter(|(other, _)| other != name).cloned().collect()
+    }
+
     /// Whether it is this unit alone.
     pub(super) fn is(&self, name: &str) -> bool {
         matches!(self.dimensions.as_slice(), [(only, 1)] if only == name)
@@ -283,6 +203,7 @@ impl Unit {
         let mut product = self.clone();
         product.factor *= &other.factor;
         product.known &= other.known;
+        product.open |= other.open;
         product.scale *= &other.scale;
         for (name, power) in &other.dimensions {
             product.measure(name, *power);
@@ -310,6 +231,8 @@ impl Unit {
         }
         let mut unit = Self::none();
         let (mut sign, mut raise, mut words, mut at) = (1, 1, 0, 0);
+        // The signs of the brackets that are open, and whether a factor stands below a line without them.
+        let (mut signs, mut divided) = (vec![1], false);
         while let Some(token) = tokens.get(at) {
             at += 1;
             match &token.kind {
@@ -317,8 +240,8 @@ impl Unit {
                     let lower = word.to_lowercase();
                     words += 1;
                     match lower.as_str() {
-                        "per" => sign = -1,
-                        "an" | "a" | "of" | "the" | "each" | "in" if words > 1 => {}
+                        "per" => (sign, divided) = (-1, false),
+                        "an" | "a" | "of" | "the" | "each" | "in" if words > 1 && word != "A" => {}
                         "square" | "sq" => raise = 2,
                         "cubic" | "cu" => raise = 3,
                         "squared" if words > 1 => unit.raise_last(2),
@@ -330,15 +253,24 @@ impl Unit {
                         _ if is_numeral(&lower) && !is_unit(word) => return None,
                         _ => {
                             let power = exponent(tokens, &mut at)?.unwrap_or(raise);
+                            let within = signs.last().copied().unwrap_or(1);
+                            unit.open |= divided && sign == within;
                             unit.multiply(word, sign * power);
                             raise = 1;
-                            if sign < 0 && find(word).is_some() {
-                                sign = 1;
+                            if sign != within && find(word).is_some() {
+                                divided = signs.len() == 1;
+                                sign = within;
                             }
                         }
                     }
                 }
-                Kind::Symbol('/') => sign = -1,
+                Kind::Symbol('/') => (sign, divided) = (-signs.last().copied().unwrap_or(1), false),
+                // `J/(kg K)`.
+                Kind::Symbol('(') => signs.push(sign),
+                Kind::Symbol(')') if signs.len() > 1 => {
+                    signs.pop();
+                    sign = signs.last().copied().unwrap_or(1);
+                }
                 Kind::Symbol('°') => {
                     let scale =
                         tokens.get(at).and_then(Token::word).filter(|word| matches!(*word, "C" | "F"));
@@ -350,7 +282,7 @@ impl Unit {
                     unit.multiply(&symbol.to_string(), sign);
                     words += 1;
                 }
-                Kind::Symbol('*' | '.' | '(' | ')' | '-' | '{' | '}') => {}
+                Kind::Symbol('*' | '.' | ')' | '-' | '{' | '}') => {}
                 _ => return None,
             }
         }

@@ -220,7 +220,7 @@ impl Reader<'_> {
                     let known = is_unit(word) || is_open(word);
                     let ordinal = !token.spaced && matches!(word.as_str(), "st" | "nd" | "rd" | "th");
                     ordinal
-                        || is_symbol(word) && token.spaced
+                        || (is_symbol(word) || word == "psi") && token.spaced
                         || !is_name(word) && (known || word.chars().count() > 2 && token.spaced)
                 }
                 Kind::Symbol('°') => {
@@ -252,6 +252,8 @@ impl Reader<'_> {
             let Some(parsed) = parse(&tokens[..place], self.decimal) else { continue };
             if let Some(mut unit) = Unit::read(rest, self.text) {
                 unit.doubtful = rest.len() == 1 && rest[0].end - rest[0].start == 1 && !rest[0].spaced;
+                // `20 C` is sooner a temperature than a charge.
+                unit.doubtful |= unit.is("C") && rest.len() == 1 && rest[0].end - rest[0].start == 1;
                 return Some(Value::Quantity {
                     term: parsed.term,
                     unit: Some(unit),
