@@ -33,12 +33,16 @@ mod lesson_study;
 mod lessons;
 #[path = "cli_models/lessons_bad.rs"]
 mod lessons_bad;
+#[path = "cli_models/normal4.rs"]
+mod normal4;
 #[path = "cli_models/outputs.rs"]
 mod outputs;
 #[path = "cli_models/resume.rs"]
 mod resume;
 #[path = "cli_models/shots.rs"]
 mod shots;
+#[path = "cli_models/stored.rs"]
+mod stored;
 #[cfg(target_os = "linux")]
 #[path = "cli_models/terminal.rs"]
 mod terminal;

@@ -86,7 +86,8 @@ fn compare(what: &str, got: (Vec<f32>, Vec<f32>), want: (Vec<f32>, Vec<f32>)) {
 #[test]
 fn quantised_models_equal_their_dequantised_selves() {
     let plain = measure("llama", &mut Rounded::new("llama", None), None);
-    for format in [Format::F16, Format::Q8, Format::Q8x2, Format::Q4, Format::Iq4, Format::Q2x2] {
+    for format in [Format::F16, Format::Q8, Format::Q8x2, Format::Q4, Format::Iq4, Format::Nf4, Format::Q2x2]
+    {
         let got = measure("llama", &mut Folder::open(folder("llama")).unwrap(), Some(format));
         let want = measure("llama", &mut Rounded::new("llama", Some(format)), None);
         compare(&format!("{format:?}"), got, want.clone());

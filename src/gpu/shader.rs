@@ -90,6 +90,7 @@ includes![
     "weight_q8x2",
     "weight_q4",
     "weight_iq4",
+    "weight_nf4",
     "weight_q2x2",
     "product_f32",
     "product_f16",

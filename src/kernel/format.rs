@@ -11,6 +11,27 @@ pub const GROUP: usize = 32;
 /// What the nibbles of [`Format::Iq4`] stand for (ggml's `kvalues_iq4nl`).
 pub const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
+/// What the nibbles of [`Format::Nf4`] stand for: of the quantiles of a normal distribution, the ones that bitsandbytes has (Dettmers
+/// et al. 2023, "QLoRA").
+pub const NF4: [f32; 16] = [
+    -1.0,
+    -0.696_192_8,
+    -0.525_073_05,
+    -0.394_917_5,
+    -0.284_441_38,
+    -0.184_773_43,
+    -0.091_050_036,
+    0.0,
+    0.079_580_3,
+    0.160_930_2,
+    0.246_112_3,
+    0.337_915_24,
+    0.440_709_83,
+    0.562_617,
+    0.722_956_84,
+    1.0,
+];
+
 /// One block: its integers, its two numbers, and the constants of its halves, which only [`Numbers::TwoScalesMins`] has.
 type Block = ([i8; GROUP], [f32; 2], [f32; 2]);
 
@@ -43,14 +64,14 @@ enum Layout {
 #[derive(Debug)]
 struct Blocks {
     numbers: Numbers,
-    /// The largest size of an integer.
+    /// The largest size of what is scaled.
     most: f32,
     /// The nearest block to some values.
     quantise: fn(&[f32; GROUP]) -> Block,
     /// Adds the words of a block's integers, with the constants of its halves where they are among them.
     push: fn(&[i8; GROUP], [f32; 2], &mut Vec<u32>),
-    /// A word with an integer's place in it to the integer.
-    integer: fn(u32, usize) -> i8,
+    /// A word with an integer's place in it to the number that is scaled: the integer, or what it stands for.
+    number: fn(u32, usize) -> f32,
 }
 
 /// What the two numbers of a block are.
@@ -124,7 +145,7 @@ formats! {
                 (round(values, [scale; 2], [0.0; 2], [-127.0, 127.0]), [scale, 0.0], [0.0; 2])
             },
             push: push_bytes,
-            integer: byte,
+            number: byte,
         }),
         error: 1.0 / 254.0,
         offered: Some("8-bit blocks"),
@@ -142,7 +163,7 @@ formats! {
                 (round(values, scales, [0.0; 2], [-127.0, 127.0]), scales, [0.0; 2])
             },
             push: push_bytes,
-            integer: byte,
+            number: byte,
         }),
         error: 1.0 / 254.0,
         offered: None,
@@ -160,7 +181,7 @@ formats! {
                 (round(values, [scale; 2], [low; 2], [0.0, 15.0]), [scale, low], [0.0; 2])
             },
             push: push_nibbles,
-            integer: |word, at| (word >> (4 * at) & 15) as i8,
+            number: |word, at| (word >> (4 * at) & 15) as f32,
         }),
         error: 1.0 / 15.0,
         offered: Some("4-bit blocks"),
@@ -191,9 +212,32 @@ formats! {
                 let index = |q: i8| IQ4.iter().position(|&value| value == q).unwrap_or(0) as i8;
                 push_nibbles(&q.map(index), [0.0; 2], words);
             },
-            integer: |word, at| IQ4[(word >> (4 * at) & 15) as usize],
+            number: |word, at| f32::from(IQ4[(word >> (4 * at) & 15) as usize]),
         }),
         error: 14.0 / 127.0,
+        offered: None,
+    };
+    /// Nibbles with (scale of the first 16, scale of the second 16) for 32 values: scale·[`NF4`] of q; value i of a word at bits 4i.
+    Nf4 = Row {
+        name: "nf4",
+        import: "weight_nf4",
+        values_per_word: 8,
+        layout: Layout::Blocks(Blocks {
+            numbers: Numbers::TwoScales,
+            most: 1.0,
+            quantise: |values| {
+                let scales = [&values[..GROUP / 2], &values[GROUP / 2..]].map(|half| symmetric(half) * 127.0);
+                let q = std::array::from_fn(|i| {
+                    let wanted = values[i] / scales[i / (GROUP / 2)];
+                    let distance = |index: &i8| (NF4[*index as usize] - wanted).abs();
+                    (0..16).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(7)
+                });
+                (q, scales, [0.0; 2])
+            },
+            push: push_nibbles,
+            number: |word, at| NF4[(word >> (4 * at) & 15) as usize],
+        }),
+        error: 0.152,
         offered: None,
     };
     /// Integers of 2 bits with (scale, min) for 16 values: scale·q + min, q in 0..3. Value i of a word at bits 2i; the upper halves
@@ -211,7 +255,7 @@ formats! {
                 (round(values, scales, mins, [0.0, 3.0]), scales, mins)
             },
             push: push_two_bits,
-            integer: |word, at| (word >> (2 * at) & 3) as i8,
+            number: |word, at| (word >> (2 * at) & 3) as f32,
         }),
         error: 1.0 / 3.0,
         offered: None,
@@ -325,7 +369,7 @@ impl Format {
         match &self.row().layout {
             Layout::Plain { unpack, .. } => unpack(word, at),
             Layout::Blocks(blocks) => {
-                let (q, pair) = (f32::from((blocks.integer)(word, at)), scales[index / GROUP]);
+                let (q, pair) = ((blocks.number)(word, at), scales[index / GROUP]);
                 let side = index % GROUP / (GROUP / 2);
                 match blocks.numbers {
                     Numbers::ScaleMin => pair[0] * q + pair[1],
@@ -393,8 +437,8 @@ fn mins(words: &[u32]) -> [f32; 2] {
     [0, 2].map(|at| f32::from_bits(words[at] >> 16 | words[at + 1] & 0xffff_0000))
 }
 
-fn byte(word: u32, at: usize) -> i8 {
-    (word >> (8 * at)) as i8
+fn byte(word: u32, at: usize) -> f32 {
+    f32::from((word >> (8 * at)) as i8)
 }
 
 /// The scale with which signed bytes reach the largest of `values`.

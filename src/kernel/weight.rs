@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use super::format::{Format, GROUP, IQ4, Numbers};
+pub use super::format::{Format, GROUP, IQ4, NF4, Numbers};
 use crate::gpu::{Buffer, Gpu};
 use crate::{Error, Result};
 

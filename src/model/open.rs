@@ -14,15 +14,14 @@ use serde_json::{Map, Value};
 use super::chat::{ChatTemplate, DEFAULT};
 use super::config::advice::SamplingAdvice;
 use super::config::gguf::HARMLESS_TOKENIZER_KEYS;
-use super::config::{ModelConfig, json::generation};
+use super::config::{ModelConfig, json};
 use super::source::bytes::{Memory, ReadAt};
 use super::source::folder::{Folder, INDEX};
 use super::source::gguf::Gguf;
-use super::source::grouped::grouped;
 use super::source::head::untie_if_different;
+use super::source::made::made;
 use super::source::names::canonical;
 use super::source::safetensors::SafeTensors;
-use super::source::scaled::scaled;
 use super::source::{TensorSource, check};
 use super::tokenizer::Tokenizer;
 use super::tokenizer::config::TokenizerConfig;
@@ -101,7 +100,7 @@ impl OpenModel {
         source: Box<dyn TensorSource>,
         now: i64,
     ) -> Result<Self> {
-        let mut config = ModelConfig::from_json(&folder.join("config.json"), texts.config)?;
+        let (mut config, stored) = json::parse_stored(&folder.join("config.json"), texts.config)?;
         let mut advice = SamplingAdvice::default();
         let mut warnings = Vec::new();
         let mut tell = |file: &Path, names: &[String]| {
@@ -110,12 +109,12 @@ impl OpenModel {
         };
         if let Some(text) = texts.generation_config {
             let file = folder.join("generation_config.json");
-            let said = generation(&file, text)?;
+            let said = json::generation(&file, text)?;
             config.add_eos(&file, &said.ends)?;
             tell(&file, &said.unknown);
             advice = said.advice;
         }
-        let mut source = scaled(grouped(canonical(source, &config), &config)?)?;
+        let mut source = made(canonical(source, &config), &config, stored)?;
         untie_if_different(&mut config, source.as_mut())?;
         check(&config, source.as_ref())?;
         let beside = TokenizerConfig::parse(

@@ -6,11 +6,8 @@ use serde_json::{Value, json as value};
 
 use crate::bad_input::fails;
 use crate::forms::{Tensors, set, variant};
-use crate::program::{Files, model, run, text};
-use crate::{assert_close, score};
-
-const TEXT: &str = "The quick brown fox";
-const UP: &str = "model.layers.0.mlp.up_proj.weight";
+use crate::program::Files;
+use crate::stored::{TEXT, UP, export_and_train_alike, matrices, pair, score_alike, singles};
 
 /// What a byte stands for, by the definition of E4M3.
 fn value_of(byte: u8) -> f32 {
@@ -29,11 +26,9 @@ fn nearest(value: f32) -> u8 {
 /// they stand for.
 fn quantised(tensors: &Tensors, [high, wide]: [usize; 2]) -> (Tensors, Tensors) {
     let (mut stored, mut plain) = (tensors.clone(), tensors.clone());
-    let is_stored = |name: &str, shape: &[usize]| shape.len() == 2 && name.contains("layers");
-    for (name, (_, shape, bytes)) in tensors.iter().filter(|(name, tensor)| is_stored(name, &tensor.1)) {
-        let [rows, cols] = [shape[0], shape[1]];
+    for (name, shape, weights) in matrices(tensors) {
+        let (name, [rows, cols]) = (format!("{name}.weight"), shape);
         let [high, wide] = [if high == 0 { rows } else { high }, if wide == 0 { cols } else { wide }];
-        let weights: Vec<f32> = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
         let (down, across) = (rows.div_ceil(high), cols.div_ceil(wide));
         let block = |i: usize| i / cols / high * across + i % cols / wide;
         let mut most = vec![0f32; down * across];
@@ -42,10 +37,10 @@ fn quantised(tensors: &Tensors, [high, wide]: [usize; 2]) -> (Tensors, Tensors) 
         let scale = |i: usize| scales[block(i)].to_f32();
         let floats: Vec<u8> =
             weights.iter().enumerate().map(|(i, value)| nearest(value / scale(i))).collect();
-        let values =
-            floats.iter().enumerate().flat_map(|(i, &byte)| (value_of(byte) * scale(i)).to_le_bytes());
-        plain.insert(name.clone(), (Dtype::F32, shape.clone(), values.collect()));
-        stored.insert(name.clone(), (Dtype::F8_E4M3, shape.clone(), floats));
+        let values: Vec<f32> =
+            floats.iter().enumerate().map(|(i, &byte)| value_of(byte) * scale(i)).collect();
+        plain.insert(name.clone(), singles(&shape, &values));
+        stored.insert(name.clone(), (Dtype::F8_E4M3, shape.to_vec(), floats));
         let shape = if down * across == 1 { vec![] } else { vec![down, across] };
         let bytes = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
         stored.insert(format!("{name}_scale_inv"), (Dtype::BF16, shape, bytes));
@@ -65,41 +60,17 @@ fn config(block: Value) -> Value {
 #[test]
 fn floats_of_8_bits_are_read_as_their_values() {
     let files = Files::new();
-    let base = score(&["-m", &model("llama")], TEXT);
-    let adapter = model("llama") + "/adapter";
     let ways = [
         ("blocks", [128, 128], value!([128, 128])),
         ("rows", [1, 0], Value::Null),
         ("one", [0, 0], Value::Null),
     ];
     for (name, block, said) in ways {
-        let mut values = Tensors::new();
-        let path = variant(&files, name, |tensors| (*tensors, values) = quantised(tensors, block));
-        set(&files, name, "quantization_config", config(said));
-        let plain = variant(&files, &format!("{name}-plain"), |tensors| *tensors = values);
-        let (got, want) = (score(&["-m", &path], TEXT), score(&["-m", &plain], TEXT));
-        assert_eq!(got, want, "{name}");
-        let moved = got.iter().zip(&base).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(moved > 1e-4, "{name} must change something: {moved}");
-        // It is exported as what it stands for, and trains.
-        let merged = files.path("merged");
-        let export = ["export", "-m", &path, "--adapter", &adapter, "--overwrite", "--output", &merged];
-        let output = run(&export);
-        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-        let with_adapter = score(&["-m", &plain, "--adapter", &adapter], TEXT);
-        assert_close(&score(&["-m", &merged], TEXT), &with_adapter);
-        let data = files.write("data.jsonl", "{\"text\": \"Hello, World!\"}\n");
-        let losses = |model: &str| {
-            let output = files.path("trained");
-            let train = ["train", "-m", model, "--data", &data, "--steps", "2", "--held-out", "0", "--json"];
-            let output = run(&[&train[..], &["--no-samples", "--overwrite", "--output", &output]].concat());
-            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-            let lines = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap());
-            lines.filter_map(|line: Value| line["loss"].as_f64()).collect::<Vec<f64>>()
-        };
-        let (got, want) = (losses(&path), losses(&plain));
-        assert!(!got.is_empty());
-        assert_close(&got, &want);
+        let both = pair(&files, name, config(said), |tensors| quantised(tensors, block));
+        score_alike(&both);
+        if name == "blocks" {
+            export_and_train_alike(&files, &both, "");
+        }
     }
 }
 
@@ -114,7 +85,7 @@ fn floats_of_8_bits_that_are_not_whole_are_refused_by_name() {
         set(&files, name, "quantization_config", said);
         path
     };
-    let scales = format!("{UP}_scale_inv");
+    let scales = format!("{UP}.weight_scale_inv");
     let whole = config(value!([128, 128]));
     let alone = broken("alone", &|tensors| drop(tensors.remove(&scales)), whole.clone());
     let short = broken(
@@ -124,7 +95,11 @@ fn floats_of_8_bits_that_are_not_whole_are_refused_by_name() {
         },
         whole.clone(),
     );
-    let nan = broken("nan", &|tensors| tensors.get_mut(UP).unwrap().2[5] = 0x7f, whole.clone());
+    let nan = broken(
+        "nan",
+        &|tensors| tensors.get_mut(&format!("{UP}.weight")).unwrap().2[5] = 0x7f,
+        whole.clone(),
+    );
     for (path, word) in [(alone, "without"), (short, "scales of shape"), (nan, "not finite")] {
         fails(&["score", "-m", &path, "--text", TEXT], 1, &[UP, word]);
     }

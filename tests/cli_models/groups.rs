@@ -2,15 +2,12 @@
 
 use half::{bf16, f16};
 use safetensors::tensor::Dtype;
-use serde_json::{Value, json as value};
+use serde_json::json as value;
 
 use crate::bad_input::fails;
 use crate::forms::{Tensors, set, variant};
-use crate::program::{Files, json, model, run, text};
-use crate::{assert_close, score};
-
-const TEXT: &str = "The quick brown fox";
-const UP: &str = "model.layers.0.mlp.up_proj";
+use crate::program::{Files, json, run};
+use crate::stored::{TEXT, UP, export_and_train_alike, pair, score_alike};
 
 /// Every matrix in groups; the same with the values that the groups stand for. Scales and biases are halves, or bfloat16.
 fn quantised(tensors: &Tensors, bits: u32, group: usize, halves: bool) -> (Tensors, Tensors) {
@@ -55,46 +52,16 @@ fn quantised(tensors: &Tensors, bits: u32, group: usize, halves: bool) -> (Tenso
 #[test]
 fn groups_of_mlx_are_read_as_their_values() {
     let files = Files::new();
-    let base = score(&["-m", &model("llama")], TEXT);
-    let adapter = model("llama") + "/adapter";
     for (bits, halves) in [(4, true), (8, false)] {
-        let (grouped, plain) = (format!("grouped{bits}"), format!("plain{bits}"));
-        let mut values = Tensors::new();
-        let path = variant(&files, &grouped, |tensors| {
-            (*tensors, values) = quantised(tensors, bits, 32, halves);
-        });
+        let name = format!("grouped{bits}");
         let config = value!({"group_size": 32, "bits": bits});
-        set(&files, &grouped, "quantization", config.clone());
-        set(&files, &grouped, "quantization_config", config);
-        let plain = variant(&files, &plain, |tensors| *tensors = values);
-        let (got, want) = (score(&["-m", &path], TEXT), score(&["-m", &plain], TEXT));
-        assert_close(&got, &want);
-        let moved = got.iter().zip(&base).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(moved > 1e-4, "{bits} bits must change something: {moved}");
-        // It is exported as what it stands for, and trains.
-        let merged = files.path("merged");
-        let export = ["export", "-m", &path, "--adapter", &adapter, "--overwrite", "--output", &merged];
-        let output = run(&export);
-        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-        assert!(text(&output.stderr).contains(&format!("MLX {bits}-bit")), "{}", text(&output.stderr));
-        let with_adapter = score(&["-m", &plain, "--adapter", &adapter], TEXT);
-        assert_close(&score(&["-m", &merged], TEXT), &with_adapter);
-        let data = files.write("data.jsonl", "{\"text\": \"Hello, World!\"}\n");
-        let loss = |model: &str, output: &str| {
-            let output = files.path(output);
-            let train = ["train", "-m", model, "--data", &data, "--steps", "2", "--held-out", "0", "--json"];
-            let output = run(&[&train[..], &["--no-samples", "--overwrite", "--output", &output]].concat());
-            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-            let lines: Vec<Value> =
-                text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-            lines.iter().filter_map(|line| line["loss"].as_f64()).collect::<Vec<f64>>()
-        };
-        let (got, want) = (loss(&path, "trained"), loss(&plain, "trained"));
-        assert!(!got.is_empty());
-        assert_close(&got, &want);
+        let both = pair(&files, &name, config.clone(), |tensors| quantised(tensors, bits, 32, halves));
+        set(&files, &name, "quantization", config);
+        score_alike(&both);
+        export_and_train_alike(&files, &both, &format!("{bits}-bit groups"));
     }
     let described = json(&run(&["info", "-m", &files.path("grouped4"), "--json"]));
-    assert!(described["model"]["formats"].to_string().contains("MLX"), "{}", described["model"]);
+    assert!(described["model"]["formats"].to_string().contains("4-bit groups"), "{}", described["model"]);
 }
 
 #[test]

@@ -197,6 +197,8 @@ fn weights_that_f16_cannot_hold_are_multiplied_by_other_kernels() {
         (Format::Q8x2, 1, Some([0.0, 600.0]), false),
         (Format::Iq4, 1, Some([0.0, 600.0]), false),
         (Format::Iq4, 1, Some([60.0, 60.0]), true),
+        (Format::Nf4, 1, Some([0.0, 70_000.0]), false),
+        (Format::Nf4, 1, Some([60_000.0, 600.0]), true),
         (Format::Q2x2, 1, Some([600.0, 0.0]), true),
         (Format::Q2x2, 1, Some([0.0, 30_000.0]), false),
         (Format::Q2x2, f32::INFINITY.to_bits(), Some([600.0, 0.0]), false),

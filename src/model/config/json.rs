@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::advice::SamplingAdvice;
 use super::fields::Fields;
+use super::quantised::Stored;
 use super::{ModelConfig, Multipliers, known, nested, quantised, rope};
 use crate::model::family::{self, Activation, Family};
 use crate::{Error, Result, json};
@@ -17,6 +18,14 @@ use crate::{Error, Result, json};
 /// # Errors
 /// `Input` for anything missing, contradictory or unsupported.
 pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
+    Ok(parse_stored(file, text)?.0)
+}
+
+/// The same, and how the weights are stored.
+///
+/// # Errors
+/// As above.
+pub fn parse_stored(file: &Path, text: &str) -> Result<(ModelConfig, Stored)> {
     let map: Map<String, Value> = json::from_str(text).map_err(|error| {
         Error::input(
             file,
@@ -39,6 +48,7 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
     fields.get("architectures");
     (family.check)(&fields)?;
     reject_unsupported(family, &fields)?;
+    let stored = quantised::check(&fields)?;
 
     let hidden_size = fields.required_count("hidden_size")?;
     let num_heads = fields.required_count("num_attention_heads")?;
@@ -79,7 +89,7 @@ pub fn parse(file: &Path, text: &str) -> Result<ModelConfig> {
     known::reject_other_values(&fields)?;
     fields.finish(known::HARMLESS)?;
     config.validate(file)?;
-    Ok(config)
+    Ok((config, stored))
 }
 
 /// What a `generation_config.json` says.
@@ -166,5 +176,5 @@ fn reject_unsupported(family: &Family, fields: &Fields<'_>) -> Result<()> {
         let problem = format!("activation {activation:?} is not supported");
         return Err(fields.error("hidden_act", problem, "use a model with silu"));
     }
-    quantised::check(fields)
+    Ok(())
 }

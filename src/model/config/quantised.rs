@@ -1,18 +1,41 @@
-//! What a `config.json` says of weights that are stored in blocks. MLX's groups and 8-bit floats with scales are
-//! read; which matrices are stored so, and how wide groups are, their tensors say.
+//! What a `config.json` says of weights that are not stored as floats of 16 bits or more. Which matrices are stored so, in how many
+//! bits and how wide groups are, their tensors say.
+
+use serde_json::Value;
 
 use super::fields::{Fields, Harmless, is_off};
 use crate::Result;
-use crate::model::source::scaled::BLOCK;
+use crate::error::either;
 
 /// Where files say it; MLX writes both.
 pub const KEYS: [&str; 2] = ["quantization", "quantization_config"];
 
-/// Refuses ways of storing that are not read.
+/// Rows and columns of a block of 8-bit floats.
+pub const BLOCK: usize = 128;
+
+/// What to do about a model in a form that is not read.
+pub const UNQUANTISED: &str = "use the model in F16 or BF16, or a GGUF file of it";
+
+/// How weights are stored, as far as the tensors do not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stored {
+    /// As floats, or in a way that the tensors say.
+    #[default]
+    Plain,
+}
+
+/// What checks the settings of a way.
+type Check = fn(&Fields<'_>) -> Result<Stored>;
+
+/// The ways that are read, by `quant_method`.
+const WAYS: &[(&str, Check)] = &[("fp8", check_fp8), ("bitsandbytes", check_bitsandbytes)];
+
+/// How the weights are stored. Refuses ways that are not read.
 ///
 /// # Errors
-/// `Input` naming the way.
-pub fn check(fields: &Fields<'_>) -> Result<()> {
+/// `Input` naming the way, or the setting of one that is not read.
+pub fn check(fields: &Fields<'_>) -> Result<Stored> {
+    let mut stored = Stored::Plain;
     for key in KEYS {
         let Some(value) = fields.get(key).filter(|value| !is_off(value)) else { continue };
         let text = |name: &str| value[name].as_str();
@@ -20,50 +43,91 @@ pub fn check(fields: &Fields<'_>) -> Result<()> {
         if is_mlx && matches!(value["bits"].as_u64(), Some(4 | 8)) && value["group_size"].is_u64() {
             continue;
         }
-        if text("quant_method") == Some("fp8")
-            && let Some(map) = value.as_object()
-        {
-            let prefix = format!("{}{key}.", fields.prefix);
-            check_fp8(&Fields::new(fields.file, &prefix, map))?;
+        let way = WAYS.iter().find(|(name, _)| text("quant_method") == Some(name));
+        if let (Some((_, check)), Value::Object(map)) = (way, value) {
+            stored = check(&Fields::new(fields.file, &format!("{}{key}.", fields.prefix), map))?;
             continue;
         }
+        let names: Vec<&str> = WAYS.iter().map(|(name, _)| *name).collect();
         let way = text("quant_method").or(text("mode")).unwrap_or("an unknown way");
         let bits = value["bits"].as_u64().map(|bits| format!(" in {bits} bits")).unwrap_or_default();
         return Err(fields.error(
             key,
             format!(
-                "safetensors quantised by {way}{bits} are not supported, only MLX's groups in 4 or 8 bits and fp8"
+                "safetensors quantised by {way}{bits} are not supported, only MLX's groups in 4 or 8 bits, {}",
+                names.join(", ")
             ),
-            "use the unquantised model, or a GGUF file of it",
+            UNQUANTISED,
         ));
     }
-    Ok(())
+    Ok(stored)
 }
+
+/// Errors unless the text `key`, where it is there, is one of `wanted`.
+fn one_of(fields: &Fields<'_>, key: &str, wanted: &[&str]) -> Result<()> {
+    match fields.text(key)? {
+        Some(text) if !wanted.contains(&text) => {
+            let wanted = wanted.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>();
+            let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+            let problem = format!("is {text:?}, where {} is read", either(&wanted));
+            Err(fields.error(key, problem, UNQUANTISED))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why settings of which inputs are rounded, and which matrices are, are harmless.
+const INPUTS: &str = "inputs of matrices are not rounded here";
+const TENSORS: &str = "the tensors say which are stored so, and how";
 
 /// What changes no value of 8-bit floats.
 const FP8_HARMLESS: &[Harmless] = &[
-    Harmless { reason: "inputs of matrices are not rounded here", names: &["activation_scheme"] },
-    Harmless {
-        reason: "the tensors say which are stored so, and programs may decode them when they load",
-        names: &["modules_to_not_convert", "ignored_layers", "dequantize"],
-    },
+    Harmless { reason: INPUTS, names: &["activation_scheme"] },
+    Harmless { reason: TENSORS, names: &["modules_to_not_convert", "ignored_layers"] },
+    Harmless { reason: "programs may decode them when they load", names: &["dequantize"] },
 ];
 
 /// Refuses what is not F8_E4M3 with scales that are numbers (transformers' `FineGrainedFP8Config`).
-fn check_fp8(fields: &Fields<'_>) -> Result<()> {
-    let hint = "use the model in F16 or BF16, or a GGUF file of it";
-    for (key, wanted) in [("quant_method", "fp8"), ("fmt", "e4m3"), ("scale_fmt", "float")] {
-        if let Some(text) = fields.text(key)?
-            && text != wanted
-        {
-            return Err(fields.error(key, format!("is {text:?}, where {wanted:?} is read"), hint));
-        }
-    }
+fn check_fp8(fields: &Fields<'_>) -> Result<Stored> {
+    one_of(fields, "quant_method", &["fp8"])?;
+    one_of(fields, "fmt", &["e4m3"])?;
+    one_of(fields, "scale_fmt", &["float"])?;
     if let Some(block) =
         fields.get("weight_block_size").filter(|block| **block != serde_json::json!([BLOCK, BLOCK]))
     {
         let problem = format!("is {block}, where blocks of {BLOCK} x {BLOCK} are read");
-        return Err(fields.error("weight_block_size", problem, hint));
+        return Err(fields.error("weight_block_size", problem, UNQUANTISED));
     }
-    fields.finish(FP8_HARMLESS)
+    fields.finish(FP8_HARMLESS)?;
+    Ok(Stored::Plain)
+}
+
+/// What changes no value of bitsandbytes' weights.
+const BITSANDBYTES_HARMLESS: &[Harmless] = &[
+    Harmless {
+        reason: TENSORS,
+        names: &[
+            "load_in_4bit",
+            "_load_in_4bit",
+            "load_in_8bit",
+            "_load_in_8bit",
+            "bnb_4bit_quant_type",
+            "bnb_4bit_use_double_quant",
+            "bnb_4bit_quant_storage",
+            "llm_int8_skip_modules",
+        ],
+    },
+    Harmless { reason: "products are computed in f32 here", names: &["bnb_4bit_compute_dtype"] },
+    Harmless { reason: INPUTS, names: &["llm_int8_threshold"] },
+    Harmless {
+        reason: "of where a program keeps weights",
+        names: &["llm_int8_enable_fp32_cpu_offload", "llm_int8_has_fp16_weight"],
+    },
+];
+
+/// All of it is in the tensors (transformers' `BitsAndBytesConfig`).
+fn check_bitsandbytes(fields: &Fields<'_>) -> Result<Stored> {
+    one_of(fields, "quant_method", &["bitsandbytes"])?;
+    fields.finish(BITSANDBYTES_HARMLESS)?;
+    Ok(Stored::Plain)
 }

@@ -72,12 +72,24 @@ dtypes! {
     Iq4Nl: "IQ4_NL", (32, 18), 20, Iq4;
     /// 4-bit by the same table, 6-bit scale per 32, in blocks of 256.
     Iq4Xs: "IQ4_XS", (256, 136), 23, Iq4;
-    /// Words of integers, which are part of a matrix of MLX.
-    Words: "U32", (1, 4), 0xffff_ffff, F32;
-    /// 4-bit of MLX: scale and bias in singles, then nibbles in the order of the values.
-    Mlx4: "MLX 4-bit", (32, 24), 0xffff_ffff, Q4;
-    /// 8-bit of MLX, without a sign.
-    Mlx8: "MLX 8-bit", (32, 40), 0xffff_ffff, Q8;
+    /// 4-bit, scale and constant in singles, then nibbles in the order of the values: of MLX, GPTQ, AWQ, compressed-tensors.
+    Groups4: "4-bit groups", (32, 24), 0xffff_ffff, Q4;
+    /// The same in 8-bit, without a sign.
+    Groups8: "8-bit groups", (32, 40), 0xffff_ffff, Q8;
+    /// 4-bit by bitsandbytes' table for normal numbers: scale in a single, then nibbles, of which the high one comes first.
+    Nf4: "NF4", (32, 20), 0xffff_ffff, Nf4;
+    /// Powers of two: 8 bits of exponent, nothing else. Part of a matrix, as are those below.
+    F8E8M0: "F8_E8M0", (1, 1), 0xffff_ffff, F32;
+    /// Bytes without a sign.
+    U8: "U8", (1, 1), 0xffff_ffff, F32;
+    /// Bytes with one.
+    I8: "I8", (1, 1), 0xffff_ffff, F32;
+    /// Words of integers.
+    I32: "I32", (1, 4), 0xffff_ffff, F32;
+    /// The same as MLX stores them.
+    U32: "U32", (1, 4), 0xffff_ffff, F32;
+    /// Integers of 8 bytes, such as a shape's.
+    I64: "I64", (1, 8), 0xffff_ffff, F32;
 }
 
 impl Dtype {
@@ -106,7 +118,12 @@ impl Dtype {
         if values.is_multiple_of(block) { (values / block).checked_mul(bytes) } else { None }
     }
 
-    /// ggml's number in GGUF files, which those of MLX have not.
+    /// Whether values of this type are no weights by themselves: what they stand for, another tensor says.
+    pub const fn is_part(self) -> bool {
+        matches!(self, Self::F8E8M0 | Self::U8 | Self::I8 | Self::I32 | Self::U32 | Self::I64)
+    }
+
+    /// ggml's number in GGUF files, which types of other files have not.
     pub const fn ggml(self) -> u32 {
         self.row().ggml
     }

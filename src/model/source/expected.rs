@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{TensorInfo, TensorSource, quant};
 use crate::model::config::ModelConfig;
+use crate::model::config::quantised::UNQUANTISED;
 use crate::model::config::tensors::expected;
 use crate::model::family::tensors::HEAD;
 use crate::{Error, Result};
@@ -48,6 +49,10 @@ pub fn check(config: &ModelConfig, source: &dyn TensorSource) -> Result<()> {
             };
             return Err(Error::input(file, name, "the tensor is missing", hint));
         };
+        if tensor.dtype.is_part() {
+            let problem = format!("is {}, and what that stands for is not known here", tensor.dtype.name());
+            return Err(Error::input(file, name, problem, UNQUANTISED));
+        }
         if tensor.shape != *shape {
             let problem = format!("has shape {:?} where the configuration calls for {shape:?}", tensor.shape);
             return Err(Error::input(

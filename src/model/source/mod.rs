@@ -3,6 +3,7 @@
 //!
 //! Formats parse their headers over [`ReadAt`], which a file, static bytes or a browser's blob can implement.
 
+mod below;
 pub mod bytes;
 mod dtype;
 #[cfg(not(target_arch = "wasm32"))]
@@ -12,12 +13,14 @@ pub mod folder;
 pub mod gguf;
 mod gguf_header;
 pub mod gguf_metadata;
-pub mod grouped;
+mod grouped;
 pub mod head;
+pub mod made;
 pub mod names;
+mod normal;
 pub mod quant;
 pub mod safetensors;
-pub mod scaled;
+mod scaled;
 
 pub use super::config::tensors::expected;
 pub use bytes::ReadAt;

@@ -8,10 +8,10 @@ use half::{bf16, f16};
 
 use super::Dtype;
 pub use crate::kernel::weight::GROUP;
-use crate::kernel::weight::IQ4;
+use crate::kernel::weight::{IQ4, NF4};
 use crate::{Error, Result};
 
-/// 32 consecutive values: value `i` is `scales[i / 16] * q[i] + mins[i / 16]`.
+/// 32 consecutive values: value `i` is `scales[i / 16] * q[i] + mins[i / 16]`, or with a table `scales[i / 16] * table[q[i]]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Group {
     /// The integers.
@@ -20,25 +20,30 @@ pub struct Group {
     pub scales: [f32; 2],
     /// Their constants, equal in all formats but Q2_K; 0 in formats without.
     pub mins: [f32; 2],
+    /// What the integers stand for, if not for themselves.
+    pub table: Option<&'static [f32; 16]>,
 }
 
 impl Group {
     fn new(scale: f32, min: f32, q: impl Fn(usize) -> i32) -> Self {
-        Self { q: std::array::from_fn(|i| q(i) as i8), scales: [scale; 2], mins: [min; 2] }
+        Self { q: std::array::from_fn(|i| q(i) as i8), scales: [scale; 2], mins: [min; 2], table: None }
     }
 
     /// Value `i`.
     pub fn value(&self, i: usize) -> f32 {
-        self.scales[i / 16] * f32::from(self.q[i]) + self.mins[i / 16]
+        match self.table {
+            Some(table) => self.scales[i / 16] * table[(self.q[i] & 15) as usize],
+            None => self.scales[i / 16] * f32::from(self.q[i]) + self.mins[i / 16],
+        }
     }
 }
 
 /// Decodes `bytes` of type `dtype` into `out`.
 ///
 /// # Errors
-/// `Shape` if `bytes` is not exactly as long as `out.len()` values need.
+/// `Shape` if `bytes` is not exactly as long as `out.len()` values need, or values of the type stand for nothing by themselves.
 pub fn dequantize(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Result<()> {
-    if dtype.size(out.len()) != Some(bytes.len()) {
+    if dtype.is_part() || dtype.size(out.len()) != Some(bytes.len()) {
         let expected = vec![dtype.size(out.len()).unwrap_or(0)];
         return Err(Error::Shape { kernel: "dequantize", arg: "bytes", expected, got: vec![bytes.len()] });
     }
@@ -101,12 +106,18 @@ pub fn all_usable(dtype: Dtype, bytes: &[u8]) -> bool {
 pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
     let blocks = bytes.chunks_exact(dtype.block().1);
     match dtype {
-        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F8E4M3 | Dtype::Words => {}
-        Dtype::Mlx4 => blocks.for_each(|block| {
+        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F8E4M3 => {}
+        Dtype::F8E8M0 | Dtype::U8 | Dtype::I8 | Dtype::I32 | Dtype::U32 | Dtype::I64 => {}
+        Dtype::Nf4 => blocks.for_each(|block| {
+            // Unlike in all other types the high nibble is the first of two.
+            let q = |i: usize| i32::from(block[4 + i / 2] >> (4 - 4 * (i % 2)) & 15);
+            each(Group { table: Some(&NF4), ..Group::new(single(block, 0), 0.0, q) });
+        }),
+        Dtype::Groups4 => blocks.for_each(|block| {
             let q = |i: usize| i32::from(block[8 + i / 2] >> (4 * (i % 2)) & 15);
             each(Group::new(single(block, 0), single(block, 4), q));
         }),
-        Dtype::Mlx8 => blocks.for_each(|block| {
+        Dtype::Groups8 => blocks.for_each(|block| {
             // For signed bytes the bias moves by 128 scales. Of numbers in 16 bits the sum is exact in 32 unless one is
             // thousands of times the other; of singles it is rounded once.
             let scale = single(block, 0);

@@ -155,7 +155,12 @@ impl Entry {
             "F16" => Dtype::F16,
             "BF16" => Dtype::BF16,
             "F8_E4M3" => Dtype::F8E4M3,
-            "U32" => Dtype::Words,
+            "F8_E8M0" => Dtype::F8E8M0,
+            "U8" => Dtype::U8,
+            "I8" => Dtype::I8,
+            "I32" => Dtype::I32,
+            "U32" => Dtype::U32,
+            "I64" => Dtype::I64,
             other => {
                 let hint = "use a checkpoint in F64, F32, F16, BF16 or F8_E4M3 with scales, or a GGUF file";
                 return Err((format!("type {other:?} is not supported"), hint));

@@ -17,6 +17,26 @@ use crate::reference;
 /// What the nibbles of IQ4 stand for.
 const TABLE: [i32; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
+/// The same of NF4: singles, as bitsandbytes' `create_normal_map` makes them.
+const NORMAL: [f32; 16] = [
+    -1.0,
+    -0.6961928,
+    -0.52507305,
+    -0.3949175,
+    -0.28444138,
+    -0.18477343,
+    -0.091050036,
+    0.0,
+    0.0795803,
+    0.1609302,
+    0.2461123,
+    0.33791524,
+    0.44070983,
+    0.562617,
+    0.72295684,
+    1.0,
+];
+
 /// A packed random matrix and the values that it stands for.
 #[derive(Clone)]
 pub(crate) struct Packed {
@@ -51,7 +71,7 @@ impl Packed {
             let scale = match format {
                 Format::Q8 => [a / 64.0, b],
                 Format::Q8x2 | Format::Iq4 => [a / 64.0, b / 64.0],
-                Format::Q2x2 => [a, b],
+                Format::Q2x2 | Format::Nf4 => [a, b],
                 _ => [a / 4.0, b * 2.0],
             };
             // What is added to the values of each half, where it is among the words.
@@ -64,18 +84,19 @@ impl Packed {
                 };
                 for i in 0..per_word {
                     let q = match format {
-                        Format::Q4 => i64::from(packed >> (4 * i) & 15),
-                        Format::Iq4 => i64::from(TABLE[(packed >> (4 * i) & 15) as usize]),
-                        Format::Q2x2 => i64::from(packed >> (2 * i) & 3),
-                        _ => i64::from(packed.to_le_bytes()[i] as i8),
+                        Format::Q4 => f64::from(packed >> (4 * i) & 15),
+                        Format::Iq4 => f64::from(TABLE[(packed >> (4 * i) & 15) as usize]),
+                        Format::Nf4 => f64::from(NORMAL[(packed >> (4 * i) & 15) as usize]),
+                        Format::Q2x2 => f64::from(packed >> (2 * i) & 3),
+                        _ => f64::from(packed.to_le_bytes()[i] as i8),
                     };
                     let [scale, min] = scale.map(f64::from);
                     values.push(match format {
-                        Format::Q8x2 | Format::Iq4 if word * per_word >= 16 => min * q as f64,
-                        Format::Q8x2 | Format::Iq4 => scale * q as f64,
-                        Format::Q2x2 if word < 2 => scale * q as f64 + f64::from(mins[0]),
-                        Format::Q2x2 => min * q as f64 + f64::from(mins[1]),
-                        _ => scale * q as f64 + min,
+                        Format::Q8x2 | Format::Iq4 | Format::Nf4 if word * per_word >= 16 => min * q,
+                        Format::Q8x2 | Format::Iq4 | Format::Nf4 => scale * q,
+                        Format::Q2x2 if word < 2 => scale * q + f64::from(mins[0]),
+                        Format::Q2x2 => min * q + f64::from(mins[1]),
+                        _ => scale * q + min,
                     });
                 }
                 words.push(packed);
