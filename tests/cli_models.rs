@@ -37,6 +37,8 @@ mod lessons_bad;
 mod normal4;
 #[path = "cli_models/outputs.rs"]
 mod outputs;
+#[path = "cli_models/packed.rs"]
+mod packed;
 #[path = "cli_models/resume.rs"]
 mod resume;
 #[path = "cli_models/shots.rs"]

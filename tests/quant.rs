@@ -1,4 +1,4 @@
-//! Block formats against the `gguf` package (fixtures/quant/make.py), and packing against decoding.
+//! Block formats against the `gguf` package and bitsandbytes (fixtures/quant), and packing against decoding.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
@@ -7,7 +7,7 @@ use stepladder::model::source::Dtype;
 use stepladder::model::source::quant::dequantize;
 use stepladder::model::to_gguf::quantise::quantise;
 
-const FORMATS: [(&str, Dtype, Format); 12] = [
+const FORMATS: [(&str, Dtype, Format); 13] = [
     ("Q8_0", Dtype::Q8_0, Format::Q8),
     ("Q4_0", Dtype::Q4_0, Format::Q4),
     ("Q4_1", Dtype::Q4_1, Format::Q4),
@@ -20,6 +20,7 @@ const FORMATS: [(&str, Dtype, Format); 12] = [
     ("Q3_K", Dtype::Q3K, Format::Q8x2),
     ("IQ4_NL", Dtype::Iq4Nl, Format::Iq4),
     ("IQ4_XS", Dtype::Iq4Xs, Format::Iq4),
+    ("NF4", Dtype::Nf4, Format::Nf4),
 ];
 
 fn bytes_of(hex: &str) -> Vec<u8> {
@@ -30,9 +31,13 @@ fn floats_of(bits: &Value) -> Vec<f32> {
     bits.as_array().unwrap().iter().map(|bits| f32::from_bits(bits.as_u64().unwrap() as u32)).collect()
 }
 
-/// Bytes and the values that the `gguf` package gives for them.
+/// Bytes and the values that the `gguf` package gives for them, or bitsandbytes.
 fn fixture(name: &str) -> (Vec<u8>, Vec<f32>) {
-    let all: Value = serde_json::from_str(include_str!("fixtures/quant/blocks.json")).unwrap();
+    let text = match name {
+        "NF4" => include_str!("fixtures/quant/normal.json"),
+        _ => include_str!("fixtures/quant/blocks.json"),
+    };
+    let all: Value = serde_json::from_str(text).unwrap();
     (bytes_of(all[name]["bytes"].as_str().unwrap()), floats_of(&all[name]["bits"]))
 }
 

@@ -66,7 +66,7 @@ pub fn pack(dtype: Dtype, bytes: &[u8], cols: usize) -> Result<Packed> {
                 bytes.as_chunks().0.iter().map(|&bytes| bf16::from_le_bytes(bytes).to_f32().to_bits()),
             );
         }
-        (Dtype::F8E4M3, _) => {
+        (Dtype::F8E4M3 | Dtype::F8E8M0, _) => {
             let mut decoded = vec![0.0f32; values];
             dequantize(dtype, bytes, &mut decoded)?;
             words.extend(decoded.iter().map(|value| value.to_bits()));

@@ -22,9 +22,20 @@ fn nearest(value: f32) -> u8 {
     (0..=255).filter(|byte| byte & 127 != 127).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap()
 }
 
+/// How scales are stored.
+#[derive(Clone, Copy, PartialEq)]
+enum Scales {
+    /// As transformers names them.
+    Inverse,
+    /// The same, powers of two.
+    Powers,
+    /// As compressed-tensors names them.
+    Compressed,
+}
+
 /// Every matrix of a block in 8-bit floats with a scale for each `high` x `wide` (0: all there are); the same with the values that
 /// they stand for.
-fn quantised(tensors: &Tensors, [high, wide]: [usize; 2]) -> (Tensors, Tensors) {
+fn quantised(tensors: &Tensors, [high, wide]: [usize; 2], way: Scales) -> (Tensors, Tensors) {
     let (mut stored, mut plain) = (tensors.clone(), tensors.clone());
     for (name, shape, weights) in matrices(tensors) {
         let (name, [rows, cols]) = (format!("{name}.weight"), shape);
@@ -33,7 +44,11 @@ fn quantised(tensors: &Tensors, [high, wide]: [usize; 2]) -> (Tensors, Tensors) 
         let block = |i: usize| i / cols / high * across + i % cols / wide;
         let mut most = vec![0f32; down * across];
         weights.iter().enumerate().for_each(|(i, value)| most[block(i)] = most[block(i)].max(value.abs()));
-        let scales: Vec<bf16> = most.iter().map(|most| bf16::from_f32(most / 448.0)).collect();
+        let nearest_scale = |most: &f32| match way {
+            Scales::Powers => bf16::from_f32((most / 448.0).log2().ceil().exp2()),
+            _ => bf16::from_f32(most / 448.0),
+        };
+        let scales: Vec<bf16> = most.iter().map(nearest_scale).collect();
         let scale = |i: usize| scales[block(i)].to_f32();
         let floats: Vec<u8> =
             weights.iter().enumerate().map(|(i, value)| nearest(value / scale(i))).collect();
@@ -42,10 +57,23 @@ fn quantised(tensors: &Tensors, [high, wide]: [usize; 2]) -> (Tensors, Tensors) 
         plain.insert(name.clone(), singles(&shape, &values));
         stored.insert(name.clone(), (Dtype::F8_E4M3, shape.to_vec(), floats));
         let shape = if down * across == 1 { vec![] } else { vec![down, across] };
-        let bytes = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
-        stored.insert(format!("{name}_scale_inv"), (Dtype::BF16, shape, bytes));
-        let input = name.replace("weight", "activation_scale");
-        stored.insert(input, (Dtype::F32, vec![], 3f32.to_le_bytes().to_vec()));
+        let (dtype, bytes) = match way {
+            Scales::Powers => {
+                // The exponent of a power of two is all of a bfloat16 but the sign and the lower bits.
+                (Dtype::F8_E8M0, scales.iter().map(|scale| (scale.to_bits() >> 7) as u8).collect())
+            }
+            _ => (Dtype::BF16, scales.iter().flat_map(|scale| scale.to_le_bytes()).collect()),
+        };
+        let [scales, input] = match way {
+            Scales::Compressed => ["weight_scale", "input_scale"],
+            _ => ["weight_scale_inv", "activation_scale"],
+        };
+        stored.insert(name.replace("weight", scales), (dtype, shape, bytes));
+        stored.insert(name.replace("weight", input), (Dtype::F32, vec![], 3f32.to_le_bytes().to_vec()));
+        if way == Scales::Compressed && name.contains("k_proj") {
+            let cache = name.replace("k_proj.weight", "k_scale");
+            stored.insert(cache, (Dtype::F32, vec![1], 3f32.to_le_bytes().to_vec()));
+        }
     }
     (stored, plain)
 }
@@ -60,13 +88,22 @@ fn config(block: Value) -> Value {
 #[test]
 fn floats_of_8_bits_are_read_as_their_values() {
     let files = Files::new();
+    let mut powers = config(value!([128, 128]));
+    powers["scale_fmt"] = value!("ue8m0");
+    let compressed = value!({
+        "quant_method": "compressed-tensors", "format": "float-quantized", "ignore": ["lm_head"],
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}},
+        "kv_cache_scheme": {"num_bits": 8, "type": "float"},
+    });
     let ways = [
-        ("blocks", [128, 128], value!([128, 128])),
-        ("rows", [1, 0], Value::Null),
-        ("one", [0, 0], Value::Null),
+        ("blocks", [128, 128], config(value!([128, 128])), Scales::Inverse),
+        ("powers", [128, 128], powers, Scales::Powers),
+        ("rows", [1, 0], config(Value::Null), Scales::Inverse),
+        ("one", [0, 0], config(Value::Null), Scales::Inverse),
+        ("compressed", [1, 0], compressed, Scales::Compressed),
     ];
-    for (name, block, said) in ways {
-        let both = pair(&files, name, config(said), |tensors| quantised(tensors, block));
+    for (name, block, said, way) in ways {
+        let both = pair(&files, name, said, |tensors| quantised(tensors, block, way));
         score_alike(&both);
         if name == "blocks" {
             export_and_train_alike(&files, &both, "");
@@ -79,7 +116,7 @@ fn floats_of_8_bits_that_are_not_whole_are_refused_by_name() {
     let files = Files::new();
     let broken = |name: &str, change: &dyn Fn(&mut Tensors), said: Value| {
         let path = variant(&files, name, |tensors| {
-            *tensors = quantised(tensors, [128, 128]).0;
+            *tensors = quantised(tensors, [128, 128], Scales::Inverse).0;
             change(tensors);
         });
         set(&files, name, "quantization_config", said);
@@ -106,7 +143,7 @@ fn floats_of_8_bits_that_are_not_whole_are_refused_by_name() {
     for (key, to) in [
         ("fmt", value!("e5m2")),
         ("weight_block_size", value!([64, 64])),
-        ("scale_fmt", value!("ue8m0")),
+        ("scale_fmt", value!("int")),
         ("other", value!(1)),
     ] {
         let mut said = whole.clone();

@@ -22,13 +22,30 @@ pub enum Stored {
     /// As floats, or in a way that the tensors say.
     #[default]
     Plain,
+    /// By AWQ.
+    Awq,
+    /// By GPTQ.
+    Gptq {
+        /// What is added to the zeros that are stored.
+        add: u8,
+        /// Whether all of them are in the middle.
+        symmetric: bool,
+    },
+    /// By compressed-tensors.
+    Compressed,
 }
 
 /// What checks the settings of a way.
 type Check = fn(&Fields<'_>) -> Result<Stored>;
 
 /// The ways that are read, by `quant_method`.
-const WAYS: &[(&str, Check)] = &[("fp8", check_fp8), ("bitsandbytes", check_bitsandbytes)];
+const WAYS: &[(&str, Check)] = &[
+    ("fp8", check_fp8),
+    ("bitsandbytes", check_bitsandbytes),
+    ("awq", check_awq),
+    ("gptq", check_gptq),
+    ("compressed-tensors", check_compressed),
+];
 
 /// How the weights are stored. Refuses ways that are not read.
 ///
@@ -91,7 +108,8 @@ const FP8_HARMLESS: &[Harmless] = &[
 fn check_fp8(fields: &Fields<'_>) -> Result<Stored> {
     one_of(fields, "quant_method", &["fp8"])?;
     one_of(fields, "fmt", &["e4m3"])?;
-    one_of(fields, "scale_fmt", &["float"])?;
+    // Powers of two, whatever type they are stored in, are numbers too.
+    one_of(fields, "scale_fmt", &["float", "ue8m0"])?;
     if let Some(block) =
         fields.get("weight_block_size").filter(|block| **block != serde_json::json!([BLOCK, BLOCK]))
     {
@@ -130,4 +148,107 @@ fn check_bitsandbytes(fields: &Fields<'_>) -> Result<Stored> {
     one_of(fields, "quant_method", &["bitsandbytes"])?;
     fields.finish(BITSANDBYTES_HARMLESS)?;
     Ok(Stored::Plain)
+}
+
+/// Why other settings of AWQ and GPTQ are harmless.
+const KERNELS: &str = "of how programs compute with the weights, or how they were found";
+
+/// What changes no value of AWQ's weights.
+const AWQ_HARMLESS: &[Harmless] = &[
+    Harmless { reason: TENSORS, names: &["bits", "group_size", "modules_to_not_convert", "zero_point"] },
+    Harmless {
+        reason: KERNELS,
+        names: &["backend", "do_fuse", "fuse_max_seq_len", "modules_to_fuse", "exllama_config"],
+    },
+];
+
+/// Refuses layouts other than `gemm` (AutoAWQ's `WQLinear_GEMM`).
+fn check_awq(fields: &Fields<'_>) -> Result<Stored> {
+    one_of(fields, "quant_method", &["awq"])?;
+    one_of(fields, "version", &["gemm", "GEMM"])?;
+    fields.finish(AWQ_HARMLESS)?;
+    Ok(Stored::Awq)
+}
+
+/// What changes no value of GPTQ's weights.
+const GPTQ_HARMLESS: &[Harmless] = &[
+    Harmless {
+        reason: TENSORS,
+        names: &["bits", "group_size", "desc_act", "dynamic", "lm_head", "modules_in_block_to_quantize"],
+    },
+    Harmless {
+        reason: KERNELS,
+        names: &[
+            "act_group_aware",
+            "backend",
+            "batch_size",
+            "block_name_to_quantize",
+            "cache_block_outputs",
+            "damp_auto_increment",
+            "damp_percent",
+            "dataset",
+            "disable_exllama",
+            "exllama_config",
+            "hyb_act",
+            "max_input_length",
+            "meta",
+            "model_file_base_name",
+            "model_name_or_path",
+            "model_seqlen",
+            "module_name_preceding_first_block",
+            "mse",
+            "offload_to_disk",
+            "pad_token_id",
+            "static_groups",
+            "tokenizer",
+            "true_sequential",
+            "use_cuda_fp16",
+            "use_exllama",
+        ],
+    },
+];
+
+/// Refuses layouts other than those of AutoGPTQ (`gptq`, zeros less one) and GPTQModel (`gptq_v2`, zeros).
+fn check_gptq(fields: &Fields<'_>) -> Result<Stored> {
+    one_of(fields, "quant_method", &["gptq"])?;
+    for format in ["checkpoint_format", "format"] {
+        one_of(fields, format, &["gptq", "gptq_v2"])?;
+    }
+    one_of(fields, "pack_dtype", &["int32"])?;
+    fields.reject_flag("is_marlin_format", "Marlin's layout")?;
+    let format = fields.text("checkpoint_format")?.or(fields.text("format")?);
+    let symmetric = fields.flag("sym")?;
+    fields.finish(GPTQ_HARMLESS)?;
+    Ok(Stored::Gptq { add: u8::from(format != Some("gptq_v2")), symmetric })
+}
+
+/// What changes no value of weights of compressed-tensors.
+const COMPRESSED_HARMLESS: &[Harmless] = &[
+    Harmless { reason: TENSORS, names: &["config_groups", "ignore"] },
+    Harmless { reason: "keys and values are not rounded here", names: &["kv_cache_scheme"] },
+    Harmless {
+        reason: "of who wrote it",
+        names: &["version", "quantization_status", "global_compression_ratio"],
+    },
+];
+
+/// Refuses what is more than integers or 8-bit floats with scales.
+fn check_compressed(fields: &Fields<'_>) -> Result<Stored> {
+    let formats = ["pack-quantized", "int-quantized", "float-quantized", "naive-quantized"];
+    one_of(fields, "quant_method", &["compressed-tensors"])?;
+    one_of(fields, "format", &formats)?;
+    if let Some(sparsity) = fields.object("sparsity_config")? {
+        one_of(
+            &Fields::new(fields.file, "quantization_config.sparsity_config.", sparsity),
+            "format",
+            &["dense"],
+        )?;
+    }
+    for (name, group) in fields.object("config_groups")?.into_iter().flatten() {
+        let Some(group) = group.as_object() else { continue };
+        let prefix = format!("{}config_groups.{name}.", fields.prefix);
+        one_of(&Fields::new(fields.file, &prefix, group), "format", &formats)?;
+    }
+    fields.finish(COMPRESSED_HARMLESS)?;
+    Ok(Stored::Compressed)
 }

@@ -78,9 +78,9 @@ dtypes! {
     Groups8: "8-bit groups", (32, 40), 0xffff_ffff, Q8;
     /// 4-bit by bitsandbytes' table for normal numbers: scale in a single, then nibbles, of which the high one comes first.
     Nf4: "NF4", (32, 20), 0xffff_ffff, Nf4;
-    /// Powers of two: 8 bits of exponent, nothing else. Part of a matrix, as are those below.
+    /// Powers of two: 8 bits of exponent, nothing else.
     F8E8M0: "F8_E8M0", (1, 1), 0xffff_ffff, F32;
-    /// Bytes without a sign.
+    /// Bytes without a sign. Part of a matrix, as are those below.
     U8: "U8", (1, 1), 0xffff_ffff, F32;
     /// Bytes with one.
     I8: "I8", (1, 1), 0xffff_ffff, F32;
@@ -120,7 +120,7 @@ impl Dtype {
 
     /// Whether values of this type are no weights by themselves: what they stand for, another tensor says.
     pub const fn is_part(self) -> bool {
-        matches!(self, Self::F8E8M0 | Self::U8 | Self::I8 | Self::I32 | Self::U32 | Self::I64)
+        matches!(self, Self::U8 | Self::I8 | Self::I32 | Self::U32 | Self::I64)
     }
 
     /// ggml's number in GGUF files, which types of other files have not.

@@ -10,7 +10,8 @@ use crate::model::config::quantised::Stored;
 /// Claims tensors of its way; nothing of any other.
 type Way = fn(&mut Below, &Wanted, &TensorInfo) -> Result<Option<Claim>>;
 
-const WAYS: &[Way] = &[super::grouped::claim, super::scaled::claim, super::normal::claim];
+const WAYS: &[Way] =
+    &[super::grouped::claim, super::scaled::claim, super::normal::claim, super::packed::claim];
 
 enum Place {
     /// A tensor as it is.

@@ -18,6 +18,7 @@ pub mod head;
 pub mod made;
 pub mod names;
 mod normal;
+mod packed;
 pub mod quant;
 pub mod safetensors;
 mod scaled;

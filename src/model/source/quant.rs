@@ -69,6 +69,7 @@ pub fn dequantize(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Result<()> {
             }
         }
         Dtype::F8E4M3 => out.iter_mut().zip(bytes).for_each(|(value, &byte)| *value = e4m3(byte)),
+        Dtype::F8E8M0 => out.iter_mut().zip(bytes).for_each(|(value, &byte)| *value = e8m0(byte)),
         _ => {
             let mut values = out.chunks_exact_mut(GROUP);
             groups(dtype, bytes, |group| {
@@ -94,6 +95,7 @@ pub fn all_usable(dtype: Dtype, bytes: &[u8]) -> bool {
         Dtype::F16 => bytes.as_chunks().0.iter().all(|&bytes| usable(f16::from_le_bytes(bytes).to_f32())),
         Dtype::BF16 => bytes.as_chunks().0.iter().all(|&bytes| usable(bf16::from_le_bytes(bytes).to_f32())),
         Dtype::F8E4M3 => bytes.iter().all(|&byte| usable(e4m3(byte))),
+        Dtype::F8E8M0 => bytes.iter().all(|&byte| usable(e8m0(byte))),
         _ => {
             let mut all = true;
             groups(dtype, bytes, |group| all &= group.mins.into_iter().chain(group.scales).all(usable));
@@ -106,8 +108,8 @@ pub fn all_usable(dtype: Dtype, bytes: &[u8]) -> bool {
 pub fn groups(dtype: Dtype, bytes: &[u8], mut each: impl FnMut(Group)) {
     let blocks = bytes.chunks_exact(dtype.block().1);
     match dtype {
-        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F8E4M3 => {}
-        Dtype::F8E8M0 | Dtype::U8 | Dtype::I8 | Dtype::I32 | Dtype::U32 | Dtype::I64 => {}
+        Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F8E4M3 | Dtype::F8E8M0 => {}
+        Dtype::U8 | Dtype::I8 | Dtype::I32 | Dtype::U32 | Dtype::I64 => {}
         Dtype::Nf4 => blocks.for_each(|block| {
             // Unlike in all other types the high nibble is the first of two.
             let q = |i: usize| i32::from(block[4 + i / 2] >> (4 - 4 * (i % 2)) & 15);
@@ -220,6 +222,16 @@ fn e4m3(byte: u8) -> f32 {
     if byte >> 7 == 1 { -size } else { size }
 }
 
+/// A power of two of OCP's E8M0: 2^(byte - 127), NaN where all bits are set.
+fn e8m0(byte: u8) -> f32 {
+    match byte {
+        // Below f32's normal numbers.
+        0 => f32::from_bits(1 << 22),
+        255 => f32::NAN,
+        _ => f32::from_bits(u32::from(byte) << 23),
+    }
+}
+
 /// The half-precision number at byte `at`.
 fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
@@ -283,6 +295,12 @@ mod tests {
             (Dtype::BF16, 0, bf16::from_f32(-1e20).to_le_bytes().to_vec()),
             (Dtype::F16, 0, f16::NAN.to_le_bytes().to_vec()),
             (Dtype::BF16, 0, bf16::NEG_INFINITY.to_le_bytes().to_vec()),
+            (Dtype::F8E4M3, 0, vec![0x7f]),
+            (Dtype::F8E8M0, 0, vec![0xff]),
+            (Dtype::F8E8M0, 0, vec![127 + 64]),
+            (Dtype::Nf4, 0, f32::NAN.to_le_bytes().to_vec()),
+            (Dtype::Groups4, 4, f32::INFINITY.to_le_bytes().to_vec()),
+            (Dtype::Groups8, 0, 1e30f32.to_le_bytes().to_vec()),
             (Dtype::Q8_0, 0, half.clone()),
             (Dtype::Q4_0, 0, half.clone()),
             (Dtype::Q4_1, 2, half.clone()),

@@ -39,9 +39,10 @@ pub(super) fn claim(below: &mut Below, _: &Wanted, info: &TensorInfo) -> Result<
         return Err(below.refuse(&info.name, format!("is F8_E4M3 without a {ends} tensor beside it")));
     };
     let Some(block) = block(info, below.info(scales)) else {
-        let shape = &below.info(scales).shape;
-        let read = format!("one, one a row, or one for each {BLOCK} x {BLOCK} is read");
-        return Err(below.refuse(&info.name, format!("has scales of shape {shape:?}, where {read}")));
+        let TensorInfo { shape, dtype, .. } = below.info(scales);
+        let read = format!("floats are read, one, one a row, or one for each {BLOCK} x {BLOCK}");
+        let problem = format!("has scales of shape {shape:?} in {}, where {read}", dtype.name());
+        return Err(below.refuse(&info.name, problem));
     };
     let recipe = Scaled { floats, scales, block, cols: info.cols() };
     Ok(Some(Claim::Matrix(TensorInfo { dtype: Dtype::F32, ..info.clone() }, Box::new(recipe))))
@@ -50,7 +51,7 @@ pub(super) fn claim(below: &mut Below, _: &Wanted, info: &TensorInfo) -> Result<
 /// How many rows and columns of `floats` share a scale.
 fn block(floats: &TensorInfo, scales: &TensorInfo) -> Option<[usize; 2]> {
     let [rows, cols] = floats.shape[..] else { return None };
-    let is_float = matches!(scales.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16);
+    let is_float = matches!(scales.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F8E8M0);
     match scales.shape[..] {
         _ if !is_float => None,
         [] | [1] | [1, 1] => Some([rows, cols]),
