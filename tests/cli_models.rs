@@ -15,6 +15,8 @@ mod export;
 mod floats8;
 #[path = "cli_models/forms.rs"]
 mod forms;
+#[path = "cli_models/granite4.rs"]
+mod granite4;
 #[path = "cli_models/groups.rs"]
 mod groups;
 #[path = "cli_models/held.rs"]

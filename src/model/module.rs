@@ -41,6 +41,12 @@ pub enum Module {
     /// Gate and up projection of the MLP as one matrix, its rows in this order.
     #[serde(rename = "gate_up_proj")]
     GateUp,
+    /// The same as Granite 4 names it.
+    #[serde(rename = "input_linear")]
+    Input,
+    /// The down projection as Granite 4 names it.
+    #[serde(rename = "output_linear")]
+    Output,
 }
 
 /// The projections before attention, which read one input.
@@ -50,16 +56,29 @@ pub const GATE_UP: &[Module] = &[Module::Gate, Module::Up];
 
 impl Module {
     /// All modules.
-    pub const ALL: [Self; 9] =
-        [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down, Self::Qkv, Self::GateUp];
+    pub const ALL: [Self; 11] = [
+        Self::Q,
+        Self::K,
+        Self::V,
+        Self::O,
+        Self::Gate,
+        Self::Up,
+        Self::Down,
+        Self::Qkv,
+        Self::GateUp,
+        Self::Input,
+        Self::Output,
+    ];
     /// What the forward pass is made of, each in its place of [`Module::ALL`]: modules, or [parts](Module::parts) of one.
     pub const PARTS: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
 
-    /// What it is for the forward pass: itself, or the modules whose rows it holds one behind the other.
+    /// What it is for the forward pass: itself, the module that it is under another name, or those whose rows it holds one behind the
+    /// other.
     pub const fn parts(&self) -> &[Self] {
         match self {
             Self::Qkv => QKV,
-            Self::GateUp => GATE_UP,
+            Self::GateUp | Self::Input => GATE_UP,
+            Self::Output => &[Self::Down],
             _ => std::slice::from_ref(self),
         }
     }
@@ -76,6 +95,8 @@ impl Module {
             Self::Down => "mlp.down_proj",
             Self::Qkv => "self_attn.qkv_proj",
             Self::GateUp => "mlp.gate_up_proj",
+            Self::Input => "shared_mlp.input_linear",
+            Self::Output => "shared_mlp.output_linear",
         }
     }
 
@@ -117,8 +138,8 @@ impl FromStr for Module {
                 Error::usage(
                     "lora.targets",
                     format!("unknown module `{name}`"),
-                    "use any of q, k, v, o, gate, up, down, or qkv and gate_up where a model has those, separated by commas, or \
-                     all-linear",
+                    "use any of q, k, v, o, gate, up, down, or qkv, gate_up, input_linear and output_linear where a model has \
+                     those, separated by commas, or all-linear",
                 )
             })
     }

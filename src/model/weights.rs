@@ -43,8 +43,8 @@ pub struct LayerWeights {
     joined: [Option<Weight>; 2],
 }
 
-/// Parts whose matrices are stored one behind the other, and the module that they are together in some families.
-const JOINED: [(&[Module], Module); 2] = [(QKV, Module::Qkv), (GATE_UP, Module::GateUp)];
+/// Parts whose matrices are stored one behind the other; in some families they are one module.
+const JOINED: [&[Module]; 2] = [QKV, GATE_UP];
 
 impl LayerWeights {
     /// The linear layer that is one of [`Module::PARTS`].
@@ -54,7 +54,7 @@ impl LayerWeights {
 
     /// The matrices of `modules` as one, if they are [`QKV`] or [`GATE_UP`] and stored so.
     pub fn joined(&self, modules: &[Module]) -> Option<&Weight> {
-        let index = JOINED.iter().position(|&(group, _)| group == modules)?;
+        let index = JOINED.iter().position(|&group| group == modules)?;
         self.joined[index].as_ref()
     }
 }
@@ -253,8 +253,9 @@ impl Loader<'_> {
 
     /// Memory for the matrices of `modules` one behind the other, if they get the same format. In families in which they are one
     /// module, that one's matrix.
-    fn joined(&mut self, layer: usize, (modules, one): (&[Module], Module)) -> Result<Option<Weight>> {
-        if self.family.has(Role::Weight(one)) {
+    fn joined(&mut self, layer: usize, modules: &[Module]) -> Result<Option<Weight>> {
+        let one = self.family.holder(modules[0]);
+        if one.parts() == modules {
             return self.matrix(Role::Weight(one), layer).map(Some);
         }
         let mut all: Option<(Format, usize, usize)> = None;
@@ -328,14 +329,15 @@ impl Loader<'_> {
         let mut linears = Vec::with_capacity(Module::PARTS.len());
         let mut row = [0; 2];
         for (module, bias) in Module::PARTS.into_iter().zip(biases) {
-            let role = Role::Weight(module);
+            let holder = self.family.holder(module);
+            let role = Role::Weight(holder);
             let rows = config.part_rows(module);
-            let group = JOINED.iter().position(|(group, _)| group.contains(&module));
+            let group = JOINED.iter().position(|group| group.contains(&module));
             let weight = match group.and_then(|group| Some((group, joined[group].as_ref()?))) {
                 Some((group, whole)) => {
                     let weight = whole.rows_from(row[group], rows)?;
                     row[group] += rows;
-                    if !self.family.has(Role::Weight(JOINED[group].1)) {
+                    if holder == module {
                         let (index, info) = self.find(role, layer)?;
                         self.fill(index, &info, &weight)?;
                     }

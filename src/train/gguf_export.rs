@@ -25,6 +25,7 @@ pub struct GgufBase {
 ///
 /// Errors: [`Error::Usage`] if the family does not have a module, [`Error::Shape`] if the rows of q or k are not whole heads of an even size, or a matrix does not have its rank.
 pub fn to_gguf(adapter: &AdapterFile, base: &GgufBase) -> Result<Vec<u8>> {
+    base.family.check_gguf("adapter")?;
     let config = &adapter.config;
     let file_alpha = effective_alpha(config, config.alpha, config.rank);
     let (mut tensors, mut data) = (Vec::new(), Vec::new());

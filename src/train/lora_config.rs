@@ -68,8 +68,8 @@ impl Default for LoraConfig {
 impl LoraConfig {
     /// Whether `module` of `layer` is adapted; one of several parts is if each of them is a target.
     pub fn adapts(&self, layer: usize, module: Module) -> bool {
-        let is_target = self.targets.contains(&module)
-            || module.parts().len() > 1 && module.parts().iter().all(|part| self.targets.contains(part));
+        let is_target =
+            self.targets.contains(&module) || module.parts().iter().all(|part| self.targets.contains(part));
         is_target && self.only.as_ref().is_none_or(|only| only.contains(&module.path(layer)))
     }
 

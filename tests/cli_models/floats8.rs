@@ -17,9 +17,14 @@ fn value_of(byte: u8) -> f32 {
     if byte >= 128 { -size } else { size }
 }
 
+/// The nearest of the 127 sizes, which are in order, with the sign.
 fn nearest(value: f32) -> u8 {
-    let distance = |byte: &u8| (value_of(*byte) - value).abs();
-    (0..=255).filter(|byte| byte & 127 != 127).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap()
+    let sizes: [u8; 127] = std::array::from_fn(|i| i as u8);
+    let above = sizes.partition_point(|&byte| value_of(byte) < value.abs()).min(126) as u8;
+    let below = above.saturating_sub(1);
+    let distance = |byte: u8| (value_of(byte) - value.abs()).abs();
+    let byte = if distance(below) <= distance(above) { below } else { above };
+    if value < 0.0 { byte | 128 } else { byte }
 }
 
 /// How scales are stored.

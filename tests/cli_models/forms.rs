@@ -18,7 +18,8 @@ const EMBEDDING: &str = "model.embed_tokens.weight";
 /// The tensors of a file by name: type, shape, bytes.
 pub(crate) type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-fn read(path: &str) -> Tensors {
+/// The tensors of a file.
+pub(crate) fn read(path: &str) -> Tensors {
     let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let entry = |(name, view): (String, TensorView<'_>)| {
@@ -27,19 +28,26 @@ fn read(path: &str) -> Tensors {
     file.tensors().into_iter().map(entry).collect()
 }
 
-fn bytes_of(tensors: &Tensors) -> Vec<u8> {
+/// Writes a file of these tensors.
+pub(crate) fn write(path: &str, tensors: &Tensors) {
     let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
         (name.clone(), TensorView::new(*dtype, shape.clone(), bytes).unwrap())
     });
-    safetensors::serialize(views, None).unwrap()
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
 /// A copy of llama's fixture with its tensors changed.
 pub(crate) fn variant(files: &Files, name: &str, change: impl FnOnce(&mut Tensors)) -> String {
-    let path = files.copy(&model("llama"), name);
-    let mut tensors = read(&format!("{path}/model.safetensors"));
+    variant_of(files, &model("llama"), name, change)
+}
+
+/// A copy of the model `base` with its tensors changed.
+pub(crate) fn variant_of(files: &Files, base: &str, name: &str, change: impl FnOnce(&mut Tensors)) -> String {
+    let path = files.copy(base, name);
+    let weights = format!("{path}/model.safetensors");
+    let mut tensors = read(&weights);
     change(&mut tensors);
-    files.write(&format!("{name}/model.safetensors"), bytes_of(&tensors));
+    write(&weights, &tensors);
     path
 }
 
@@ -236,7 +244,7 @@ fn adapters_in_the_forms_that_peft_writes() {
         let path = files.copy(&format!("{llama}/adapter"), name);
         let mut tensors = read(&format!("{path}/adapter_model.safetensors"));
         change(&mut tensors);
-        files.write(&format!("{name}/adapter_model.safetensors"), bytes_of(&tensors));
+        write(&files.path(&format!("{name}/adapter_model.safetensors")), &tensors);
         path
     };
     let saved = format!("base_model.model.{EMBEDDING}");

@@ -69,7 +69,7 @@ pub fn parse_stored(file: &Path, text: &str) -> Result<(ModelConfig, Stored)> {
         family,
         vocab_size: fields.required_count("vocab_size")?,
         hidden_size,
-        intermediate_size: fields.required_count("intermediate_size")?,
+        intermediate_size: fields.required_count(family.width_key)?,
         num_layers: fields.required_count("num_hidden_layers")?,
         num_heads,
         num_kv_heads: fields.count("num_key_value_heads")?.unwrap_or(num_heads),

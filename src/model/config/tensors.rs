@@ -47,8 +47,8 @@ impl ModelConfig {
             Module::K | Module::V => Dim::Keys,
             Module::Qkv => Dim::QueriesKeysValues,
             Module::Gate | Module::Up => Dim::Intermediate,
-            Module::GateUp => Dim::GateUp,
-            Module::O | Module::Down => Dim::Hidden,
+            Module::GateUp | Module::Input => Dim::GateUp,
+            Module::O | Module::Down | Module::Output => Dim::Hidden,
         })
     }
 

@@ -36,6 +36,7 @@ pub const FAMILIES: &[&Family] = &[
     &gemma3::FAMILY,
     &smollm3::FAMILY,
     &granite::FAMILY,
+    &granite::GRANITE4,
     &olmo::OLMO2,
     &olmo::OLMO3,
     &phi3::FAMILY,
@@ -48,10 +49,12 @@ pub struct Family {
     pub name: &'static str,
     /// Values of `architectures` in a Hugging Face `config.json`.
     pub architectures: &'static [&'static str],
-    /// Value of `general.architecture` in a GGUF file; the prefix of its keys.
+    /// Value of `general.architecture` in a GGUF file; the prefix of its keys. Empty if GGUF files have another family's tensors.
     pub gguf_architecture: &'static str,
     /// Its tensors in the order of the forward pass: what each block has stands once, between what the whole model has.
     pub tensors: &'static [Tensor],
+    /// The key of a `config.json` with the width of the MLP.
+    pub width_key: &'static str,
     /// Beginnings of names of tensors that other parts of a model have in the same files, and text does not need.
     pub skipped: &'static [&'static str],
     /// The GGUF converter interleaves the two RoPE halves of each head's q and k rows.
@@ -95,6 +98,7 @@ const PLAIN: Family = Family {
     architectures: &[],
     gguf_architecture: "",
     tensors: &[],
+    width_key: "intermediate_size",
     skipped: &[],
     gguf_interleaves_qk: false,
     activation: Activation::Silu,
@@ -128,6 +132,26 @@ impl Family {
     /// Whether this family has a tensor for `role`.
     pub fn has(&self, role: Role) -> bool {
         self.tensor(role).is_some()
+    }
+
+    /// Errors if GGUF files have other tensors than those of this family; `what` is to be written.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn check_gguf(&self, what: &str) -> Result<()> {
+        if self.gguf_architecture.is_empty() {
+            let problem =
+                format!("{} is not written as GGUF, which has other matrices for its models", self.name);
+            let hint = "export to a Hugging Face folder, which llama.cpp's converter takes";
+            return Err(Error::usage(what, problem, hint));
+        }
+        Ok(())
+    }
+
+    /// The module of this family that `part` is, or is among whose [parts](Module::parts) it is.
+    pub fn holder(&self, part: Module) -> Module {
+        let mut modules = self.tensors.iter().filter_map(|tensor| tensor.role.module());
+        modules.find(|module| module.parts().contains(&part)).unwrap_or(part)
     }
 
     /// The tensor that has `name` in GGUF files, and its block. What only other families have is found too, so that it can be
@@ -164,9 +188,13 @@ pub fn by_architecture(file: &Path, architecture: &str) -> Result<&'static Famil
 /// # Errors
 /// `Input` with the list of known names.
 pub fn by_gguf_architecture(file: &Path, architecture: &str, has_window: bool) -> Result<&'static Family> {
-    let mut all = FAMILIES.iter().copied().filter(|family| family.gguf_architecture == architecture);
+    let mut all = FAMILIES
+        .iter()
+        .copied()
+        .filter(|family| !architecture.is_empty() && family.gguf_architecture == architecture);
     let first = all.next().ok_or_else(|| {
-        let mut known: Vec<&str> = FAMILIES.iter().map(|family| family.gguf_architecture).collect();
+        let named = FAMILIES.iter().map(|family| family.gguf_architecture);
+        let mut known: Vec<&str> = named.filter(|name| !name.is_empty()).collect();
         known.dedup();
         unknown(file, "general.architecture", architecture, &known)
     })?;

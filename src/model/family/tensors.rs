@@ -133,7 +133,7 @@ impl Tensor {
     }
 
     /// The matrix of a module.
-    const fn weight(module: Module, gguf: &'static str, shape: &'static [Dim; 2]) -> Self {
+    pub(super) const fn weight(module: Module, gguf: &'static str, shape: &'static [Dim; 2]) -> Self {
         Self { role: Role::Weight(module), hf: module.stem(), gguf, shape }
     }
 

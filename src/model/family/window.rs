@@ -125,7 +125,8 @@ fn typed(fields: &Fields<'_>, sizes: &Sizes) -> Result<Option<Vec<bool>>> {
         return Err(fields.error("layer_types", problem, "take the original config.json"));
     }
     let kind = |kind: &Value| match kind.as_str() {
-        Some("full_attention") => Ok(false),
+        // Granite 4's word for it.
+        Some("full_attention" | "attention") => Ok(false),
         Some("sliding_attention") => Ok(true),
         _ => Err(fields.error("layer_types", format!("layers of type {kind} are not supported"), FULL)),
     };

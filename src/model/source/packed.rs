@@ -31,10 +31,10 @@ enum Order {
 
 /// The integer that stands for 0.
 enum Zeros {
-    /// The middle.
-    Middle,
-    /// One for each group and row, by `index` in the order of scales: what is stored and `add`.
-    Each { values: Vec<u8>, add: u8 },
+    /// The same everywhere.
+    All(u8),
+    /// One for each group and row, in the order of scales.
+    Each(Vec<u8>),
 }
 
 /// A matrix of such integers.
@@ -125,7 +125,7 @@ pub(super) fn claim(below: &mut Below, wanted: &Wanted, info: &TensorInfo) -> Re
         return Err(below.refuse(&info.name, problem));
     };
     let mut packed =
-        Packed { integers, order, bits, shape, scales, divisor, zeros: Zeros::Middle, group, groups: None };
+        Packed { integers, order, bits, shape, scales, divisor, zeros: Zeros::All(0), group, groups: None };
     packed.zeros = packed.zeros(below, wanted.stored, stem, add)?;
     packed.groups = packed.groups(below, stem)?;
     let dtype = match packed.groups {
@@ -190,7 +190,7 @@ impl Packed {
         let Some(at) = ends.iter().find_map(|end| below.find(&format!("{stem}{end}"))) else {
             return match self.order {
                 Order::Interleaved => Err(below.refuse(stem, "has no .qzeros beside it")),
-                _ => Ok(Zeros::Middle),
+                _ => Ok(Zeros::All(1 << (self.bits - 1))),
             };
         };
         let (rows, groups, info) = (self.shape[0], self.count(), below.info(at).clone());
@@ -232,7 +232,11 @@ impl Packed {
         {
             add = 0;
         }
-        Ok(Zeros::Each { values, add })
+        // What is added to the largest gives 0.
+        let largest = u8::MAX >> (8 - self.bits);
+        values.iter_mut().for_each(|zero| *zero = zero.wrapping_add(add) & largest);
+        let first = values[0];
+        Ok(if values.iter().all(|&zero| zero == first) { Zeros::All(first) } else { Zeros::Each(values) })
     }
 
     /// The group of each input, where that is said and is not that of its neighbours.
@@ -300,9 +304,8 @@ impl Packed {
 
     fn zero(&self, at: usize) -> u8 {
         match &self.zeros {
-            Zeros::Middle => 1 << (self.bits - 1),
-            // What is added to the largest gives 0.
-            Zeros::Each { values, add } => values[at].wrapping_add(*add) & (u8::MAX >> (8 - self.bits)),
+            Zeros::All(zero) => *zero,
+            Zeros::Each(zeros) => zeros[at],
         }
     }
 }

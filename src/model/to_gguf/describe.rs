@@ -29,6 +29,7 @@ impl Description {
     /// [`Error::Usage`] naming what GGUF files of the family have no form for.
     pub fn of(config: &ModelConfig) -> Result<Self> {
         let family = config.family;
+        family.check_gguf("model")?;
         let key = |name: &str| format!("{}.{name}", family.gguf_architecture);
         let mut entries: Entries =
             vec![("general.architecture".into(), Entry::from(family.gguf_architecture))];
