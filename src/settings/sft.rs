@@ -21,6 +21,8 @@ pub(super) const MODULES: Takes = Takes::Words(&[
     "down_proj",
     "qkv_proj",
     "gate_up_proj",
+    "input_linear",
+    "output_linear",
 ]);
 
 /// Every setting of supervised training, in the order of the help.

@@ -144,6 +144,11 @@ fn nibbles_of_bitsandbytes_that_are_not_whole_are_refused_by_name() {
     refused("nan", "not finite", &|tensors| {
         tensors.get_mut(&part(".nested_absmax")).unwrap().2[..4].copy_from_slice(&f32::NAN.to_le_bytes());
     });
+    refused("said", "rotation", &|tensors| {
+        let (_, shape, text) = tensors.get_mut(&state).unwrap();
+        *text = String::from_utf8(text.clone()).unwrap().replacen('{', "{\"rotation\":1,", 1).into();
+        shape[0] = text.len();
+    });
     refused("blocks", "bytes in blocks", &|tensors| {
         let (_, shape, text) = tensors.get_mut(&state).unwrap();
         *text =

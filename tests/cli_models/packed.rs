@@ -142,6 +142,8 @@ fn quantised(tensors: &Tensors, form: Form) -> (Tensors, Tensors) {
                 if form.kind == Kind::Gptq {
                     let groups = it.groups.iter().flat_map(|&group| (group as i32).to_le_bytes());
                     put("g_idx", Dtype::I32, &[cols], groups.collect());
+                    // Of zeros, which the model does not call for.
+                    put("bias", Dtype::F16, &[rows], vec![0; 2 * rows]);
                 }
             }
             Kind::Packed => {
@@ -250,6 +252,9 @@ fn packed_integers_that_are_not_whole_or_not_read_are_refused_by_name() {
     });
     refused("group", GPTQ, config.clone(), &[UP, "group 9 of 2"], &|tensors| {
         tensors.get_mut(&part("g_idx")).unwrap().2[0] = 9;
+    });
+    refused("bias", GPTQ, config.clone(), &["up_proj.bias", "does not call"], &|tensors| {
+        tensors.get_mut(&part("bias")).unwrap().2[1] = 0x3c;
     });
     refused("silent", GPTQ, Value::Null, &["qweight", "quantization_config"], &|_| ());
     let with = |mut config: Value, key: &str, to: Value| {

@@ -45,7 +45,7 @@ export interface TrainSettings {
   /** Scale a new adapter by alpha/sqrt(rank) instead (rsLoRA) (default false). */
   rslora?: boolean;
   /** Linear layers that a new adapter is put on (default all). */
-  targets?: readonly ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj" | "qkv_proj" | "gate_up_proj")[];
+  targets?: readonly ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj" | "qkv_proj" | "gate_up_proj" | "input_linear" | "output_linear")[];
   /** Tokens of the longest example; longer ones are cut (default 512). */
   maxLength?: number;
   /** Another order of the examples in each epoch; false keeps that of the file (default true). */
@@ -515,7 +515,7 @@ export type Method = "policy_gradient" | "expert_iteration";
 /**
  * A linear module of a transformer block, in the order of the forward pass.
  */
-export type Module = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj" | "qkv_proj" | "gate_up_proj";
+export type Module = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj" | "qkv_proj" | "gate_up_proj" | "input_linear" | "output_linear";
 
 /**
  * How a node came to be.

@@ -37,6 +37,11 @@ impl Wanted {
         Self { shapes: expected(config).into_iter().collect(), embedding, stored }
     }
 
+    /// Whether the model has a tensor `name`.
+    pub(super) fn calls_for(&self, name: &str) -> bool {
+        self.shapes.contains_key(name)
+    }
+
     /// The shape `[out, in]` of the matrix `name`. One that is not called for can only be a head that is stored though it is tied.
     pub(super) fn shape(&self, name: &str) -> [usize; 2] {
         let shape = self.shapes.get(name).and_then(|shape| shape.as_slice().try_into().ok());

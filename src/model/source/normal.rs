@@ -13,6 +13,10 @@ use crate::kernel::weight::{GROUP, NF4};
 const PARTS: [&str; 5] =
     [".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", ".quant_state.bitsandbytes__"];
 
+/// What a `quant_state` says. The type is that of the table, and the two others are those that programs round values to.
+const SAID: [&str; 7] =
+    ["shape", "blocksize", "nested_blocksize", "nested_offset", "quant_type", "dtype", "nested_dtype"];
+
 /// The nibbles of a matrix and what they stand for.
 struct Normal {
     nibbles: usize,
@@ -49,6 +53,10 @@ pub(super) fn claim(below: &mut Below, _: &Wanted, info: &TensorInfo) -> Result<
     let Ok(said) = serde_json::from_slice::<Map<String, Value>>(&text) else {
         return Err(below.refuse(&info.name, "has a quant_state that is no JSON"));
     };
+    if let Some(name) = said.keys().find(|name| !SAID.contains(&name.as_str())) {
+        let problem = format!("has a quant_state with {name:?}, and what that means is not known here");
+        return Err(below.refuse(&info.name, problem));
+    }
     let count = |name: &str| said.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
     let shape: Option<Vec<usize>> =
         said.get("shape").and_then(|shape| serde_json::from_value(shape.clone()).ok());

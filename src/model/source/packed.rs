@@ -83,6 +83,9 @@ pub(super) fn claim(below: &mut Below, wanted: &Wanted, info: &TensorInfo) -> Re
     if compressed && ACTIVATIONS.iter().any(|end| info.name.ends_with(end)) {
         return Ok(Some(Claim::Part));
     }
+    if is_no_bias(below, wanted, info)? {
+        return Ok(Some(Claim::Part));
+    }
     for (of, parts) in PARTS {
         let stem = parts.iter().find_map(|part| info.name.strip_suffix(part));
         if stem.and_then(|stem| below.named(&format!("{stem}{of}"))).is_some_and(holds_integers) {
@@ -134,6 +137,13 @@ pub(super) fn claim(below: &mut Below, wanted: &Wanted, info: &TensorInfo) -> Re
         None => Dtype::Groups8,
     };
     Ok(Some(Claim::Matrix(TensorInfo { name, dtype, shape: shape.to_vec() }, Box::new(packed))))
+}
+
+/// Whether `info` is a bias of zeros that the model does not call for: AutoGPTQ writes one beside each matrix.
+fn is_no_bias(below: &mut Below, wanted: &Wanted, info: &TensorInfo) -> Result<bool> {
+    let of_matrix = info.name.strip_suffix(".bias").and_then(|stem| below.find(&format!("{stem}.qweight")));
+    let (Some(_), Some(at)) = (of_matrix, below.find(&info.name)) else { return Ok(false) };
+    Ok(!wanted.calls_for(&info.name) && below.whole(at)?.iter().all(|&byte| byte == 0))
 }
 
 fn holds_integers(info: &TensorInfo) -> bool {

@@ -15,7 +15,7 @@ fn dims(layer: usize, module: Module) -> Option<(usize, usize)> {
         Module::K | Module::V => (4, 8),
         Module::Gate | Module::Up => (12, 8),
         Module::Down => (8, 12),
-        Module::Qkv | Module::GateUp => return None,
+        Module::Qkv | Module::GateUp | Module::Input | Module::Output => return None,
     })
 }
 
