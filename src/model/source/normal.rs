@@ -43,7 +43,7 @@ pub(super) fn claim(below: &mut Below, _: &Wanted, info: &TensorInfo) -> Result<
         let stem = info.name.find(*part).map(|at| &info.name[..at]);
         stem.is_some_and(|stem| state(below, stem).is_some())
     };
-    if PARTS.iter().any(|part| is_part(&part)) {
+    if PARTS.iter().any(is_part) {
         return Ok(Some(Claim::Part));
     }
     let (Some(state), Some(nibbles)) = (state(below, &info.name), below.find(&info.name)) else {

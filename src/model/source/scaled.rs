@@ -27,7 +27,7 @@ pub(super) fn claim(below: &mut Below, _: &Wanted, info: &TensorInfo) -> Result<
     let is_f8 = |name: &str| below.named(name).is_some_and(|weight| weight.dtype == Dtype::F8E4M3);
     let of_input =
         |end: &&str| info.name.strip_suffix(*end).is_some_and(|stem| is_f8(&format!("{stem}weight")));
-    if INPUT_SCALES.iter().any(|end| of_input(&end))
+    if INPUT_SCALES.iter().any(of_input)
         || SCALES.iter().any(|end| info.name.strip_suffix(end).is_some_and(is_f8))
     {
         return Ok(Some(Claim::Part));
