@@ -104,7 +104,7 @@ fn granites_multipliers_are_read_from_configs() {
 fn a_family_that_is_not_here_is_refused_with_the_nearest() {
     for (other, nearest) in [
         ("Gemma2ForCausalLM", "Gemma3ForCausalLM"),
-        ("GraniteMoeForCausalLM", "GraniteForCausalLM"),
+        ("GraniteMoeForCausalLM", "GraniteMoeHybridForCausalLM"),
         ("Qwen2MoeForCausalLM", "Qwen2ForCausalLM"),
     ] {
         let problem = format!("nearest that is known is {nearest}");
