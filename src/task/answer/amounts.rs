@@ -8,12 +8,12 @@ use super::identity::identical;
 use super::number::{Number, same};
 use super::term::{Term, multiply};
 use super::units::Unit;
+use super::value::Value;
 
 /// Digits of an amount in another unit from which on it may be rounded.
 const CONVERTED_DIGITS: u32 = 4;
 /// The relative distance at which an amount in another unit may be a rounded one.
 const NEAR: f64 = 1e-3;
-use super::value::Value;
 
 impl Comparison {
     pub(super) fn quantities(
