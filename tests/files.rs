@@ -136,7 +136,7 @@ fn every_bad_config_field_is_named() {
         ("attention_bias", json!(true), "attention_bias", "not supported"),
         ("mlp_bias", json!(true), "mlp_bias", "not supported"),
         ("sliding_window", json!(64), "sliding_window", "not supported"),
-        ("quantization_config", json!({"quant_method": "gptq"}), "quantization_config", "not supported"),
+        ("quantization_config", json!({"quant_method": "aqlm"}), "quantization_config", "not supported"),
         ("rope_scaling", json!({"type": "ntk"}), "rope_scaling.rope_type", "not supported"),
         ("quantization", json!({"group_size": 64, "bits": 3}), "quantization", "in 3 bits are not supported"),
         ("quantization", json!({"group_size": 32, "bits": 4, "mode": "mxfp4"}), "quantization", "by mxfp4"),

@@ -188,7 +188,6 @@ mod tests {
             "127.0.0.1:8080",
             "127.0.0.1",
             "[::1]:8080",
-            "::1",
             "localhost:8080",
             "LOCALHOST",
             "a.localhost",
