@@ -37,7 +37,7 @@ if [ $# -eq 0 ]; then
     ! scripts/swarm.sh --servers >/dev/null || features=(--features swarm)
     cargo test --locked "${features[@]}" --no-run </dev/null 2>&1 | tee "$built" || status=$?
     # The npm package, and the Rust tests that a browser runs, are built beside the tests.
-    nice bash -c 'scripts/npm.sh --pack --demo && scripts/wasm.sh --tests' </dev/null >"$package_log" 2>&1 &
+    bash -c 'scripts/npm.sh --pack --demo && scripts/wasm.sh --tests' </dev/null >"$package_log" 2>&1 &
     package=$!
     jobs=$(
         sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$built"
